@@ -1,0 +1,53 @@
+# Needs Python 3.11 or later, git and make; everything else goes into $(VENV).
+
+VENV ?= .venv
+PYTHON ?= python3
+CORES ?= all
+# Index to take torch from, such as https://download.pytorch.org/whl/cpu; empty for pip's own.
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup
+WORKFLOW := Snakefile rules
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format schema bench
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(STAMP) ## make the environment (VENV=.venv PYTHON=python3 TORCH_INDEX=)
+
+# torch comes first and alone, so that no other package's wish brings another build of it.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("kdpipe needs Python 3.11 or later, found " + sys.version.split()[0] + ": give one with PYTHON=python3.11")'
+	@echo "setting up $(VENV): a few minutes, about 2 GB"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt $(TORCH_INDEX:%=--index-url %) torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[lint,test]'
+	@touch $@
+
+run: setup ## run the workflow on config.yaml (CORES=all)
+	$(BIN)/snakemake --cores $(CORES)
+
+test: setup ## run the tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+
+check: setup ## check format, lint, types, layers and rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check $(WORKFLOW)
+
+format: setup ## format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt $(WORKFLOW)
+
+schema: setup ## write the JSON Schema of configs for editors
+	$(BIN)/kdpipe schema > config/schema.json
+
+bench: setup ## run the benchmarks
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit; done

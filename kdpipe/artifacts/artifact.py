@@ -1,0 +1,130 @@
+"""Artifacts appear whole or not at all: written in a draft folder, then moved, their digests last."""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from subprocess import DEVNULL, CalledProcessError, check_output
+from typing import Any
+
+from kdpipe.artifacts.sums import MANIFEST, SUMS, read_sums, write_sums
+
+PACKAGES = (
+    "kdpipe",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "accelerate",
+    "safetensors",
+    "pyarrow",
+    "numpy",
+)
+
+
+@dataclass
+class Draft:
+    """An artifact that is being written.
+
+    Args:
+        folder: where its files go until it is whole.
+        facts: what its manifest says besides what every manifest says.
+    """
+
+    folder: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def record(self, **facts: Any) -> None:
+        """Add facts to the manifest, such as the examples and tokens seen."""
+        self.facts.update(facts)
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write a JSON file of the artifact."""
+        text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True)
+        (self.folder / name).write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def publish(
+    output: Path, state: Path, settings: Mapping[str, Any], inputs: Mapping[str, str], started: float
+) -> Iterator[Draft]:
+    """Write an artifact: yields a draft, and moves it to `output` if the block ends without an error.
+
+    Args:
+        output: the artifact's folder.
+        state: folder on the same file system for the draft.
+        settings: what made the artifact, for its manifest.
+        inputs: digests of the artifacts it was made from, by their role.
+        started: when its stage started, by the monotonic clock.
+    """
+    # No name of a node holds a plus sign, so no two artifacts share a draft.
+    draft = Draft(state / "drafts" / "+".join(output.parts[-3:]).lstrip("/"))
+    shutil.rmtree(draft.folder, ignore_errors=True)
+    draft.folder.mkdir(parents=True)
+    try:
+        yield draft
+        manifest = {
+            "settings": settings,
+            "inputs": inputs,
+            "versions": _versions(),
+            "commit": _commit(),
+            "device": _device(),
+            "seconds": round(time.monotonic() - started, 3),
+            **draft.facts,
+        }
+        draft.write_json(MANIFEST, manifest)
+        write_sums(draft.folder)
+        _move(draft.folder, output)
+    finally:
+        shutil.rmtree(draft.folder, ignore_errors=True)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return an artifact's manifest."""
+    content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return content
+
+
+def _move(draft: Path, output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    if (output / SUMS).exists():
+        outdated = read_sums(output)
+        (output / SUMS).unlink()
+        for name in outdated:
+            (output / name).unlink(missing_ok=True)
+    for path in sorted(draft.iterdir()):
+        if path.name != SUMS:
+            path.replace(output / path.name)
+    (draft / SUMS).replace(output / SUMS)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": sys.version.split()[0]}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def _commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return check_output(command, text=True, stderr=DEVNULL).strip()
+    except (OSError, CalledProcessError):
+        return None
+
+
+def _device() -> str:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return "cpu"

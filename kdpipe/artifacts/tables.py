@@ -1,0 +1,26 @@
+"""Small Parquet tables of an artifact, such as a training's history or a model's metrics."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+HISTORY = pa.schema(
+    [("step", pa.int64()), ("epoch", pa.float64()), ("name", pa.string()), ("value", pa.float64())]
+)
+METRICS = pa.schema(
+    [("metric", pa.string()), ("value", pa.float64()), ("split", pa.string()), ("n", pa.int64())]
+)
+
+
+def write_table(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:
+    """Write rows as a Parquet file with a given schema."""
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), path)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a Parquet file."""
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return rows

@@ -1,0 +1,91 @@
+"""The command line of kdpipe: look at a config and at what it may say, without running anything.
+
+kdpipe check CONFIG…     find every mistake; print shapes and matched layers
+kdpipe graph CONFIG…     print what is made from what, as text or as Mermaid
+kdpipe describe STAGE    print the settings of a stage
+kdpipe list KIND         print the names that a config may use
+kdpipe schema            print a JSON Schema for editors
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from kdpipe import catalog
+from kdpipe.config.build import load_graph
+from kdpipe.config.describe import describe_graph, describe_stage, mermaid, summary
+from kdpipe.config.schema import config_schema
+from kdpipe.config.stages import MODEL_STAGES
+from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
+
+LATER_COMMANDS = ("why", "clean")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit: status 0, or 2 where the user has something to mend."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except ConfigError as error:
+        count = len(error.problems)
+        print(f"{error}\n{count} mistake{'s' if count > 1 else ''} found", file=sys.stderr)
+        sys.exit(EXIT_STATUS)
+    except KdpipeError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_STATUS)
+
+
+def _check(options: argparse.Namespace) -> None:
+    print(summary(load_graph(options.config)))
+
+
+def _graph(options: argparse.Namespace) -> None:
+    graph = load_graph(options.config)
+    print(mermaid(graph) if options.mermaid else describe_graph(graph))
+
+
+def _describe(options: argparse.Namespace) -> None:
+    print(describe_stage(options.stage))
+
+
+def _list(options: argparse.Namespace) -> None:
+    print("\n".join(sorted(catalog.KINDS[options.kind])))
+
+
+def _schema(options: argparse.Namespace) -> None:
+    print(json.dumps(config_schema(), indent=2))
+
+
+def _later(options: argparse.Namespace) -> None:
+    raise KdpipeError(f"kdpipe {options.name} is not available in this version")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("kdpipe", description="Compress language models with a workflow.")
+    commands = parser.add_subparsers(required=True, dest="name")
+
+    def add(name: str, command: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=command)
+        return added
+
+    for name, command, text in (
+        ("check", _check, "find every mistake in a config; print shapes and matched layers"),
+        ("graph", _graph, "print what is made from what"),
+    ):
+        added = add(name, command, text)
+        added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
+        if command is _graph:
+            added.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
+    add("describe", _describe, "print the settings of a stage").add_argument(
+        "stage", choices=sorted(MODEL_STAGES)
+    )
+    add("list", _list, "print the names that a config may use").add_argument(
+        "kind", choices=sorted(catalog.KINDS)
+    )
+    add("schema", _schema, "print a JSON Schema for editors")
+    for name in LATER_COMMANDS:
+        add(name, _later, "not available in this version").add_argument("rest", nargs="*")
+    return parser

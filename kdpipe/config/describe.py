@@ -1,0 +1,121 @@
+"""A graph and a stage in words, for `kdpipe check`, `graph` and `describe`."""
+
+import inspect
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel
+
+from kdpipe.config.graph import Facts, Graph, Node
+from kdpipe.config.settings.base import Unavailable
+from kdpipe.config.settings.distill import DistillSettings
+from kdpipe.config.settings.losses import HiddenTermSettings
+from kdpipe.config.stages import MODEL_STAGES
+
+# A pattern of nodes that stands for more is shown by its first ones.
+SHOWN = 3
+
+
+def summary(graph: Graph) -> str:
+    """Return what `kdpipe check` prints of a config without mistakes: shapes, pairs, numbers."""
+    rows: list[tuple[str, ...]] = [
+        ("model", "stage", "family", "depth", "width", "heads", "vocabulary", "head")
+    ]
+    rows += [_shape_row(node, graph.facts[node.name]) for node in _shown(graph)]
+    lines = [*table(rows), "", *_pairs(graph)]
+    stages = Counter(node.stage for node in graph.nodes.values())
+    counts = ", ".join(f"{count} {stage}" for stage, count in stages.items())
+    lines.append(
+        f"{len(graph.nodes)} models ({counts}), {len(graph.datasets)} datasets, "
+        f"{len(graph.caches)} teacher caches, {len(graph.evaluations)} evaluations; no mistakes"
+    )
+    return "\n".join(lines)
+
+
+def describe_graph(graph: Graph) -> str:
+    """Return each model with what it is made from and scored on."""
+    lines = [f"{name}  ({dataset.task}, {_source(graph, name)})" for name, dataset in graph.datasets.items()]
+    for node in graph.nodes.values():
+        made_from = ", ".join(
+            f"{field} {name}" for field, _, name in node.settings.references() if field != "evaluate"
+        )
+        scored = ", ".join(graph.evaluated_on(node.name))
+        lines.append(
+            f"{node.name}  {node.stage}({made_from})" + (f"  -> scored on {scored}" if scored else "")
+        )
+    return "\n".join(lines)
+
+
+def mermaid(graph: Graph) -> str:
+    """Return the graph as a Mermaid flowchart."""
+    number = {name: f"n{index}" for index, name in enumerate(graph.nodes)}
+    data = {name: f"d{index}" for index, name in enumerate(graph.datasets)}
+    lines = ["flowchart LR", *(f'  {data[name]}[("{name}")]' for name in graph.datasets)]
+    for name, node in graph.nodes.items():
+        lines.append(f'  {number[name]}["{name}<br/>{node.stage}"]')
+        for field, kind, source in node.settings.references():
+            if field != "evaluate":
+                lines.append(f"  {(number if kind == 'model' else data)[source]} -->|{field}| {number[name]}")
+    return "\n".join(lines)
+
+
+def describe_stage(stage: str) -> str:
+    """Return what a stage's settings mean, and their defaults."""
+    settings = MODEL_STAGES[stage]
+    rows = [("setting", "default")]
+    for name, field in settings.model_fields.items():
+        if any(mark is Unavailable.__metadata__[0] for mark in field.metadata):
+            rows.append((name, "not available in this version"))
+            continue
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            default = default.model_dump(exclude_none=True)
+        rows.append((name, "required" if field.is_required() else json.dumps(default)))
+    return "\n".join([inspect.getdoc(settings) or "", "", *table(rows)])
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines whose columns align."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def _shown(graph: Graph) -> Iterable[Node]:
+    seen = Counter[str]()
+    for node in graph.nodes.values():
+        seen[node.template] += 1
+        if seen[node.template] <= SHOWN:
+            yield node
+
+
+def _shape_row(node: Node, facts: Facts) -> tuple[str, ...]:
+    shape = facts.shape
+    values = (shape.family, shape.depth, shape.width, shape.heads, shape.vocabulary, facts.head)
+    return (
+        node.name,
+        node.stage,
+        *("?" if value is None else str(value) or "none" for value in values),
+    )
+
+
+def _pairs(graph: Graph) -> list[str]:
+    lines = []
+    for node in _shown(graph):
+        if isinstance(node.settings, DistillSettings):
+            for term, pairs in graph.layer_pairs(node.settings):
+                assert isinstance(term, HiddenTermSettings)
+                found = (
+                    " ".join(f"({t}, {s})" for t, s in pairs)
+                    if pairs
+                    else "known once the models are fetched"
+                )
+                lines.append(f"{node.name}: {term.loss} {term.layers}: (teacher, student) {found}")
+    return [*lines, ""] if lines else []
+
+
+def _source(graph: Graph, name: str) -> str:
+    sources = [source.source for source in graph.datasets[name].sources]
+    return " + ".join(sources)

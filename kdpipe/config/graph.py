@@ -1,0 +1,215 @@
+"""The graph that a config stands for: models and datasets, and the jobs that make them."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from kdpipe.config.document import Document
+from kdpipe.config.layers import Pairs, match_layers
+from kdpipe.config.layout import Layout
+from kdpipe.config.settings.base import StageSettings
+from kdpipe.config.settings.dataset import CombineSettings, DatasetSettings, SourceSettings
+from kdpipe.config.settings.distill import DistillSettings
+from kdpipe.config.settings.jobs import (
+    CacheTeacherSettings,
+    EvaluateSettings,
+    LayerMapSettings,
+    PreprocessSettings,
+)
+from kdpipe.config.settings.losses import HiddenTermSettings
+from kdpipe.config.settings.select import SelectSettings
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is known of a model's shape before it exists; None where only its files will tell.
+
+    Args:
+        family: model family.
+        depth: number of blocks.
+        width: size of a hidden state.
+        heads: attention heads of a block.
+        vocabulary: number of token ids.
+        positions: longest input in tokens.
+    """
+
+    family: str | None = None
+    depth: int | None = None
+    width: int | None = None
+    heads: int | None = None
+    vocabulary: int | None = None
+    positions: int | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What follows from the config about a model.
+
+    Args:
+        tokenizer: the node that its tokenizer comes from.
+        shape: its shape.
+        head: the task of its head; "" for none, None where only its files will tell.
+        labels_of: the dataset whose labels its head has, where one made it.
+    """
+
+    tokenizer: str
+    shape: Shape = Shape()
+    head: str | None = None
+    labels_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset of the config.
+
+    Args:
+        name: its name.
+        template: its name before the matrix was expanded.
+        settings: its settings.
+        variables: the matrix values in its name.
+        task: what its examples are for.
+        sources: the sources it is read from.
+        max_length: tokens of an encoded example.
+    """
+
+    name: str
+    template: str
+    settings: DatasetSettings
+    variables: Mapping[str, Any]
+    task: str = ""
+    sources: tuple[SourceSettings, ...] = ()
+    max_length: int = 128
+
+
+@dataclass(frozen=True)
+class Node:
+    """A model of the config.
+
+    Args:
+        name: its name.
+        template: its name before the matrix was expanded.
+        stage: the stage that makes it.
+        settings: the settings of that stage.
+        variables: the matrix values in its name.
+    """
+
+    name: str
+    template: str
+    stage: str
+    settings: StageSettings
+    variables: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Everything a config asks for.
+
+    Args:
+        document: the config it was built from.
+        nodes: models by name, each after those it is made from.
+        datasets: datasets by name.
+        facts: what is known of each model.
+    """
+
+    document: Document
+    nodes: Mapping[str, Node]
+    datasets: Mapping[str, Dataset]
+    facts: Mapping[str, Facts] = field(repr=False)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where the artifacts lie."""
+        return Layout(self.document.results)
+
+    def evaluated_on(self, name: str) -> tuple[str, ...]:
+        """Return the datasets that a node is scored on: those it asks for, by default its own."""
+        settings = self.nodes[name].settings
+        if settings.evaluate is not None:
+            return settings.evaluate
+        own = getattr(settings, "dataset", None)
+        return (own,) if own else ()
+
+    @cached_property
+    def evaluations(self) -> tuple[tuple[str, str], ...]:
+        """The (model, dataset) pairs that are scored: what nodes ask for and what `select` compares."""
+        pairs = [(name, dataset) for name in self.nodes for dataset in self.evaluated_on(name)]
+        for node in self.nodes.values():
+            if isinstance(node.settings, SelectSettings):
+                pairs += [(name, node.settings.dataset) for name in node.settings.among]
+        return tuple(dict.fromkeys(pairs))
+
+    def is_cached(self, settings: DistillSettings) -> bool:
+        """Tell whether a teacher's signals are computed once and stored."""
+        if not any(term.needs_teacher and term.weight for term in settings.losses):
+            return False
+        if settings.cache == "auto":
+            return self.datasets[settings.dataset].task != "language_modeling"
+        return settings.cache == "on"
+
+    def layer_pairs(self, settings: DistillSettings) -> list[tuple[HiddenTermSettings, Pairs | None]]:
+        """Return each hidden-state term with its (teacher, student) pairs; None while a depth is unknown."""
+        teacher = self.facts[settings.teacher].shape.depth
+        student = self.facts[settings.student].shape.depth
+        terms = [term for term in settings.losses if isinstance(term, HiddenTermSettings)]
+        if teacher is None or student is None:
+            return [(term, None) for term in terms]
+        return [(term, match_layers(term.layers, teacher, student)) for term in terms]
+
+    def preprocess_settings(self, dataset: str) -> PreprocessSettings:
+        """Return the settings of the stage that encodes a dataset."""
+        entry = self.datasets[dataset]
+        return PreprocessSettings(
+            sources=tuple(source.model_dump(mode="json", exclude_defaults=True) for source in entry.sources),
+            task=entry.task,
+            max_length=entry.max_length,
+            rows=entry.settings.rows if isinstance(entry.settings, CombineSettings) else None,
+            labels=entry.settings.labels,
+            seed=self.document.seed,
+        )
+
+    def cache_settings(self, settings: DistillSettings) -> CacheTeacherSettings:
+        """Return the settings of the stage that caches a teacher's signals for a node."""
+        terms = [term for term in settings.losses if term.weight and term.needs_teacher]
+        depth = self.facts[settings.student].shape.depth or 0
+        states: set[int] = set()
+        maps = []
+        for term, pairs in self.layer_pairs(settings):
+            if term.weight and pairs is None:
+                maps.append(LayerMapSettings(layers=term.layers, student_depth=depth))
+            elif term.weight and pairs is not None:
+                states.update(teacher for teacher, _ in pairs)
+        return CacheTeacherSettings(
+            logits=any(term.signal == "logits" for term in terms),
+            hidden_states=tuple(sorted(states)),
+            maps=tuple(maps),
+            precision=settings.cache_precision if states or maps else "float32",
+            bf16=getattr(settings.training, "bf16", None),
+        )
+
+    @cached_property
+    def caches(self) -> dict[tuple[str, str, str], CacheTeacherSettings]:
+        """The caches that distill nodes read: (teacher, dataset, key) to the settings that make them."""
+        found: dict[tuple[str, str, str], CacheTeacherSettings] = {}
+        for node in self.nodes.values():
+            if isinstance(node.settings, DistillSettings) and self.is_cached(node.settings):
+                cache = self.cache_settings(node.settings)
+                found[node.settings.teacher, node.settings.dataset, cache_key(cache)] = cache
+        return found
+
+    @property
+    def evaluate_settings(self) -> EvaluateSettings:
+        """The settings that all evaluations share, so that compared models see the same masks."""
+        return EvaluateSettings(seed=self.document.seed)
+
+
+def cache_key(settings: CacheTeacherSettings) -> str:
+    """Return the digest of the signals asked for, the same for every node that asks for the same."""
+    return digest(settings.model_dump(mode="json"))
+
+
+def digest(content: Any) -> str:
+    """Return a short digest of something that JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,121 @@
+"""The grammar of layers: which blocks a student is made of, and which hidden states are matched.
+
+Blocks count from 0. Of hidden states, 0 is the embedding output and n the output of the n-th block. Halves
+round to even, as Python's `round` does.
+"""
+
+import re
+from collections.abc import Sequence
+
+from kdpipe.errors import KdpipeError
+
+Pairs = tuple[tuple[int, int], ...]
+
+# Matches of TextBrewer's examples (examples/matches/matches.py): name -> (depth of teacher, of student, map).
+TEXTBREWER = {
+    "L3": (12, 3, "spaced"),
+    "L4": (12, 4, "spaced"),
+    "L6": (12, 6, "spaced"),
+    "small": (12, 12, "every:2"),
+}
+# Layer schemes of "Marginal Utility Diminishes" (arXiv 2106.05691).
+MARGINAL_UTILITY = {"t_top8": "top:8", "t_top10": "top:10", "t_top12": "top:12"}
+# Blocks that DistilBERT's extraction script keeps, by the number asked for.
+DISTILBERT = {**{n: (0, 2, 4, 7, 9, 11)[:n] for n in range(1, 7)}, 9: (0, 2, 3, 4, 7, 8, 9, 10, 11)}
+
+BLOCK_CHOICES = "a list of blocks from 0, `first:n`, `spaced:n` or `distilbert:n`"
+LAYER_MAPS = (
+    "a list of [teacher, student] pairs, `spaced`, `every:k`, `top:X`, `last`, or a preset: "
+    + ", ".join([*TEXTBREWER, *MARGINAL_UTILITY])
+)
+
+
+def choose_blocks(choice: str | Sequence[int], depth: int) -> tuple[int, ...]:
+    """Return the blocks, from 0, that a student is made of.
+
+    Args:
+        choice: a list of blocks, or `first:n`, `spaced:n` (block round(i(L-1)/(n-1))), `distilbert:n`.
+        depth: number of blocks of the model copied from.
+
+    Raises:
+        KdpipeError: the choice is not of the grammar or reaches beyond the model.
+    """
+    blocks = tuple(choice) if not isinstance(choice, str) else _named_blocks(choice, depth)
+    outside = [block for block in blocks if not 0 <= block < depth]
+    if outside or not blocks:
+        raise KdpipeError(f"blocks 0 to {depth - 1} exist, found {list(blocks)}")
+    return blocks
+
+
+def _named_blocks(choice: str, depth: int) -> tuple[int, ...]:
+    name, count = _split(choice)
+    if name == "first" and count:
+        return tuple(range(count))
+    if name == "spaced" and count:
+        if count > depth:
+            raise KdpipeError(f"the model has {depth} blocks, found {choice!r}")
+        return tuple(round(i * (depth - 1) / max(count - 1, 1)) for i in range(count))
+    if name == "distilbert" and count in DISTILBERT:
+        return DISTILBERT[count]
+    if name == "distilbert":
+        raise KdpipeError(f"`distilbert:n` is defined for n in 1 to 6 and 9, found {choice!r}")
+    raise KdpipeError(f"expected {BLOCK_CHOICES}, found {choice!r}")
+
+
+def match_layers(layers: str | Sequence[Sequence[int]], teacher_depth: int, student_depth: int) -> Pairs:
+    """Return the (teacher, student) pairs of hidden states that a loss term compares.
+
+    Args:
+        layers: a list of pairs or the name of a map.
+        teacher_depth: number of blocks of the teacher.
+        student_depth: number of blocks of the student.
+
+    Raises:
+        KdpipeError: the map is not of the grammar or names states that do not exist.
+    """
+    if isinstance(layers, str):
+        pairs = _named_pairs(layers, teacher_depth, student_depth)
+    else:
+        pairs = tuple((teacher, student) for teacher, student in layers)
+    for teacher, student in pairs:
+        if not (0 <= teacher <= teacher_depth and 0 <= student <= student_depth):
+            raise KdpipeError(
+                f"teacher states 0 to {teacher_depth} and student states 0 to {student_depth} exist, "
+                f"found the pair [{teacher}, {student}]"
+            )
+    if not pairs:
+        raise KdpipeError(f"no states are matched by {layers!r}")
+    return pairs
+
+
+def _named_pairs(layers: str, teacher_depth: int, student_depth: int) -> Pairs:
+    if layers in TEXTBREWER:
+        *depths, layers_of_preset = TEXTBREWER[layers]
+        if depths != [teacher_depth, student_depth]:
+            raise KdpipeError(
+                f"preset {layers!r} is for {depths[0]} teacher and {depths[1]} student blocks, "
+                f"found {teacher_depth} and {student_depth}"
+            )
+        return _named_pairs(layers_of_preset, teacher_depth, student_depth)
+    name, number = _split(MARGINAL_UTILITY.get(layers, layers))
+    if name == "last":
+        return ((teacher_depth, student_depth),)
+    if name == "top" and number:
+        return _spread(number, student_depth)
+    spaced = _spread(teacher_depth, student_depth)
+    if name == "spaced":
+        return spaced
+    if name == "every" and number:
+        return tuple(pair for pair in spaced if pair[1] % number == 0)
+    raise KdpipeError(f"expected {LAYER_MAPS}, found {layers!r}")
+
+
+def _spread(top: int, student_depth: int) -> Pairs:
+    return tuple((round(i * top / student_depth), i) for i in range(student_depth + 1))
+
+
+def _split(text: str) -> tuple[str, int]:
+    match = re.fullmatch(r"([a-z_]+)(?::([1-9]\d*))?", text)
+    if not match:
+        return "", 0
+    return match[1], int(match[2] or 0)

@@ -1,0 +1,45 @@
+"""Where artifacts lie below a config's `results` folder (DESIGN section 2)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of artifacts.
+
+    Args:
+        results: the folder that holds them all.
+    """
+
+    results: Path
+
+    def model(self, name: str) -> Path:
+        """Folder of a model."""
+        return self.results / "models" / name
+
+    def data(self, dataset: str, tokenizer: str) -> Path:
+        """Folder of a dataset encoded with the tokenizer of a node."""
+        return self.results / "data" / dataset / tokenizer
+
+    def counts(self, dataset: str, tokenizer: str) -> Path:
+        """Folder of a dataset's token counts."""
+        return self.results / "counts" / dataset / tokenizer
+
+    def knowledge(self, teacher: str, dataset: str, key: str) -> Path:
+        """Folder of a teacher's cached signals."""
+        return self.results / "knowledge" / teacher / dataset / key
+
+    def evaluation(self, model: str, dataset: str) -> Path:
+        """Folder of a model's scores on a dataset."""
+        return self.results / "evaluations" / model / dataset
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report."""
+        return self.results / "report"
+
+    @property
+    def state(self) -> Path:
+        """Folder of resumable and half-written state; never an input."""
+        return self.results / ".state"

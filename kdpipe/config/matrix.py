@@ -1,0 +1,140 @@
+"""The matrix: its variables, the choices of their values, and the placeholders that take them."""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kdpipe.errors import KdpipeError, suggest
+
+PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)(?:\.([A-Za-z_]\w*))?\}")
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of a variable.
+
+    Args:
+        name: what `{variable}` stands for.
+        fields: what `{variable.field}` stands for, where the value is a record.
+    """
+
+    name: Any
+    fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+Choice = Mapping[str, Value]
+
+
+class UnknownVariableError(KdpipeError):
+    """A placeholder that names no variable of its node, or no field of the variable."""
+
+
+class Matrix:
+    """The union of the products of the blocks' variables.
+
+    Args:
+        blocks: `matrix` of a config: one block or several, each variable to its values.
+
+    Raises:
+        KdpipeError: a block is not a mapping of variables to lists or records.
+    """
+
+    def __init__(self, blocks: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> None:
+        blocks = [blocks] if isinstance(blocks, Mapping) else list(blocks or [])
+        self.choices = [choice for block in blocks for choice in _product(block)]
+        self.variables = tuple(dict.fromkeys(name for choice in self.choices for name in choice))
+
+    def choices_of(self, variables: Sequence[str], within: Choice | None = None) -> list[Choice]:
+        """Return the distinct choices of some variables, among those that agree with `within`."""
+        distinct: dict[tuple[Any, ...], Choice] = {}
+        for choice in self.choices or [{}]:
+            agrees = all(choice.get(name) == value for name, value in (within or {}).items())
+            if agrees and all(name in choice for name in variables):
+                part = {name: choice[name] for name in variables}
+                key = tuple((name, str(value.name)) for name, value in part.items())
+                if distinct.setdefault(key, part) is not part:
+                    _check_same_record(distinct[key], part)
+        return list(distinct.values())
+
+    def variables_in(self, text: str) -> list[str]:
+        """Return the variables whose placeholders occur in a text, each once."""
+        names = (match[1] for match in PLACEHOLDER.finditer(text))
+        return [name for name in dict.fromkeys(names) if name in self.variables]
+
+    def fill(self, value: Any, choice: Choice) -> Any:
+        """Replace placeholders in a string; one that is the whole string gives its value with its type.
+
+        Braces around anything but a variable are left alone.
+
+        Raises:
+            UnknownVariableError: the variable is not among the choice's, or has no such field.
+        """
+        if not isinstance(value, str) or "{" not in value:
+            return value
+        whole = PLACEHOLDER.fullmatch(value)
+        if whole and whole[1] in self.variables:
+            return _lookup(whole, choice)
+        return PLACEHOLDER.sub(
+            lambda match: str(_lookup(match, choice)) if match[1] in self.variables else match[0],
+            value,
+        )
+
+    def fill_all(self, text: str, choice: Choice) -> list[str]:
+        """Replace placeholders in a text, running over all values of variables that the choice lacks."""
+        free = [name for name in self.variables_in(text) if name not in choice]
+        if not free:
+            return [str(self.fill(text, choice))]
+        return [str(self.fill(text, {**choice, **part})) for part in self.choices_of(free, within=choice)]
+
+
+def undeclared(value: Any, variables: Sequence[str]) -> str | None:
+    """Return a hint on the first placeholder in a text that names no variable, if there is one."""
+    for match in PLACEHOLDER.finditer(value if isinstance(value, str) else ""):
+        if match[1] not in variables:
+            return f"the matrix has no variable {match[1]!r}; {suggest(match[1], variables)}"
+    return None
+
+
+def _lookup(match: re.Match[str], choice: Choice) -> Any:
+    variable, name = match[1], match[2]
+    if variable not in choice:
+        raise UnknownVariableError(
+            f"{match[0]} is not in the node's name, so it has no single value here; "
+            f"put {{{variable}}} in the name, or use it only in lists of models or datasets"
+        )
+    if name is None:
+        return choice[variable].name
+    if name not in choice[variable].fields:
+        known = choice[variable].fields
+        raise UnknownVariableError(
+            f"{variable} {choice[variable].name!r} has no field {name!r}; {suggest(name, known)}"
+        )
+    return choice[variable].fields[name]
+
+
+def _product(block: Mapping[str, Any]) -> Iterator[Choice]:
+    if not isinstance(block, Mapping):
+        raise KdpipeError(f"expected variables with their values, found {block!r}")
+    values = [_values(name, given) for name, given in block.items()]
+    for combination in itertools.product(*values):
+        yield dict(zip(block, combination, strict=True))
+
+
+def _values(variable: str, given: Any) -> list[Value]:
+    if isinstance(given, Mapping) and all(isinstance(record, Mapping) for record in given.values()):
+        return [Value(name, record) for name, record in given.items()]
+    if isinstance(given, list) and given and not any(isinstance(item, list | dict) for item in given):
+        return [Value(item) for item in given]
+    raise KdpipeError(
+        f"variable {variable!r}: expected a list of scalars, or names with records of fields; found {given!r}"
+    )
+
+
+def _check_same_record(first: Choice, second: Choice) -> None:
+    for name, value in first.items():
+        if value.fields != second[name].fields:
+            raise KdpipeError(
+                f"variable {name!r}: {value.name!r} has different fields in two blocks of the matrix"
+            )

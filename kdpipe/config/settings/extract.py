@@ -1,0 +1,24 @@
+"""`extract`: a student from some of a model's blocks."""
+
+from typing import Literal
+
+from kdpipe.config.settings.base import ModelName, StageSettings
+
+BlockChoice = str | list[int]
+
+
+class ExtractSettings(StageSettings):
+    """A student whose blocks are copies of some of a model's.
+
+    Args:
+        model: the model to copy from.
+        layers: block indices from 0, or `first:n`, `spaced:n`, `distilbert:n` (`kdpipe.config.layers`).
+        architecture: `same`, or the family of the student.
+        vocab_transform: for DistilBERT, whether the head's dense transform is copied too; `false` starts
+            it at random, as the published script does unless told otherwise.
+    """
+
+    model: ModelName
+    layers: BlockChoice
+    architecture: Literal["same", "distilbert"] = "same"
+    vocab_transform: bool = True

@@ -1,0 +1,80 @@
+"""Settings of the stages that run because models need them: encoding, counting, caching, evaluating."""
+
+from typing import Literal
+
+from kdpipe.config.settings.base import Settings
+from kdpipe.config.settings.dataset import Rows
+
+
+class PreprocessSettings(Settings):
+    """How a dataset is encoded.
+
+    Args:
+        sources: the settings of the datasets it is read from; several are joined.
+        task: what its examples are for.
+        max_length: tokens of an encoded example.
+        rows: size of a fixed sample of the joined training split, or of each split named.
+        labels: `none` drops the labels of the training split.
+        seed: seed of samples and of the order in which several sources are joined.
+    """
+
+    sources: tuple[dict[str, object], ...]
+    task: str
+    max_length: int
+    rows: Rows | None = None
+    labels: Literal["none"] | None = None
+    seed: int = 42
+
+
+class CountTokensSettings(Settings):
+    """How tokens are counted.
+
+    Args:
+        split: the split that is counted.
+    """
+
+    split: str = "train"
+
+
+class LayerMapSettings(Settings):
+    """A layer map that the teacher's depth resolves.
+
+    Args:
+        layers: the map as a loss term gives it.
+        student_depth: number of blocks of the student.
+    """
+
+    layers: str | list[tuple[int, int]]
+    student_depth: int
+
+
+class CacheTeacherSettings(Settings):
+    """Which of a teacher's signals are stored.
+
+    Args:
+        logits: whether its logits are stored.
+        hidden_states: the states that are stored; 0 is the embedding output.
+        maps: layer maps whose teacher states are stored, where the teacher's depth was not yet known.
+        precision: how hidden states are stored.
+        bf16: whether the teacher runs in bfloat16; null where the processor decides.
+        split: the split that is run.
+    """
+
+    logits: bool
+    hidden_states: tuple[int, ...] = ()
+    maps: tuple[LayerMapSettings, ...] = ()
+    precision: Literal["float16", "float32"] = "float16"
+    bf16: bool | None = None
+    split: str = "train"
+
+
+class EvaluateSettings(Settings):
+    """How a model is scored.
+
+    Args:
+        seed: seed of the masking, where the task masks tokens.
+        probability: share of the tokens that are masked.
+    """
+
+    seed: int = 42
+    probability: float = 0.15

@@ -1,0 +1,39 @@
+"""`report`: what the report compares, and against what."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from kdpipe.config.settings.base import Settings
+
+
+class PlotSettings(Settings):
+    """A plot of the results table.
+
+    Args:
+        x: column of the horizontal axis, such as `parameters` or a matrix variable.
+        y: metric of the vertical axis.
+        by: column that groups points into lines.
+    """
+
+    x: str
+    y: str
+    by: str | None = None
+
+
+class ReportSettings(Settings):
+    """The report of a config.
+
+    Args:
+        title: its heading.
+        baseline: node, or pattern of nodes, that the others are compared with.
+        over: matrix variables whose values are averaged.
+        published: CSV of published values with the columns model, dataset, metric, value.
+        plots: further plots.
+    """
+
+    title: str = "kdpipe"
+    baseline: str | None = None
+    over: tuple[str, ...] = ("seed",)
+    published: Path | None = None
+    plots: tuple[PlotSettings, ...] = Field(default=())

@@ -1,0 +1,184 @@
+"""Settings models made from constructors, read from their source so that nothing heavy is imported.
+
+The options of a loss or a source are the parameters of its constructor; the fields of `training` are those of
+`transformers.TrainingArguments`; the fields of an architecture are those of its transformers config class.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+from pydantic import BaseModel, create_model
+
+Model = TypeVar("Model", bound=BaseModel)
+REQUIRED: Any = ...
+TYPES: Mapping[str, Any] = {
+    "Any": Any,
+    "Path": Path,
+    "bool": bool,
+    "dict": dict,
+    "float": float,
+    "int": int,
+    "list": list,
+    "str": str,
+    "tuple": tuple,
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a constructor.
+
+    Args:
+        type: what its annotation says, for pydantic.
+        default: its default, `...` where it has none.
+    """
+
+    type: Any
+    default: Any
+
+
+def source_file(module: str) -> Path:
+    """Return the file of a module without importing it or the packages above it."""
+    top, *rest = module.split(".")
+    spec = find_spec(top)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(module)
+    return Path(spec.submodule_search_locations[0], *rest).with_suffix(".py")
+
+
+@cache
+def syntax_tree(module: str) -> ast.Module:
+    """Return the syntax tree of a module."""
+    return ast.parse(source_file(module).read_text(encoding="utf-8"))
+
+
+def find_class(target: str) -> ast.ClassDef:
+    """Return the definition of the class that `module:Class` names."""
+    module, _, name = target.partition(":")
+    for node in syntax_tree(module).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return node
+    raise LookupError(target)
+
+
+@cache
+def constants(target: str) -> dict[str, Any]:
+    """Return the literal class attributes of a class, such as `signal` of a loss."""
+    found = {}
+    for node in find_class(target).body:
+        name, value = _assignment(node)
+        if name and value is not None:
+            try:
+                found[name] = ast.literal_eval(value)
+            except ValueError:
+                continue
+    return found
+
+
+@cache
+def constructor_options(target: str) -> dict[str, Option]:
+    """Return the options of a class: the parameters of its constructor, `self` apart."""
+    for node in find_class(target).body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            return dict(_parameters(node.args))
+    return {}
+
+
+@cache
+def field_options(target: str) -> dict[str, Option]:
+    """Return the fields of a dataclass-like class, such as a config class of transformers."""
+    module = target.partition(":")[0]
+    return {
+        node.target.id: Option(read_type(node.annotation, enums(module)), None)
+        for node in find_class(target).body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+
+
+def read_type(annotation: ast.expr | None, known: Mapping[str, Any] = TYPES) -> Any:
+    """Return the type that an annotation's syntax tree spells; a name that is not known is Any."""
+    match annotation:
+        case ast.Constant(value=None):
+            return None
+        case ast.Constant(value=str(text)):
+            return read_type(ast.parse(text, mode="eval").body, known)
+        case ast.Name(id=name):
+            return known.get(name, Any)
+        case ast.BinOp(op=ast.BitOr(), left=left, right=right):
+            return _union(read_type(left, known), read_type(right, known))
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
+            return Literal[ast.literal_eval(inner)]
+        case ast.Subscript(value=ast.Name(id=("list" | "tuple" | "dict") as name), slice=inner):
+            items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            return TYPES[name][tuple(read_type(item, known) for item in items)]
+        case ast.Constant(value=value) if value is Ellipsis:
+            return ...
+    return Any
+
+
+@cache
+def enums(module: str) -> dict[str, Any]:
+    """Return plain types, and the enumerations that a module defines or imports from `trainer_utils`."""
+    found = dict(TYPES)
+    package = module.rpartition(".")[0]
+    beside = [
+        f"{package}.{node.module}"
+        for node in syntax_tree(module).body
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module == "trainer_utils"
+    ]
+    for name in [*beside, module]:
+        for node in syntax_tree(name).body:
+            if isinstance(node, ast.ClassDef) and "Enum" in ast.unparse(
+                node.bases[0] if node.bases else node
+            ):
+                values = tuple(v.value for _, v in map(_assignment, node.body) if isinstance(v, ast.Constant))
+                found[node.name] = Literal[values] if values else str
+    return found
+
+
+def options_model(name: str, base: type[Model], options: Mapping[str, Option]) -> type[Model]:
+    """Make a settings model whose fields are options, so that pydantic checks their names and types."""
+    fields: dict[str, Any] = {key: (option.type, option.default) for key, option in options.items()}
+    return create_model(name, __base__=base, **fields)
+
+
+def _assignment(node: ast.stmt) -> tuple[str | None, ast.expr | None]:
+    match node:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            return name, value
+        case ast.AnnAssign(target=ast.Name(id=name), value=value):
+            return name, value
+    return None, None
+
+
+def _parameters(arguments: ast.arguments) -> Iterator[tuple[str, Option]]:
+    positional = arguments.args[1:]
+    first_default = len(positional) - len(arguments.defaults)
+    defaults = [None] * max(first_default, 0) + list(arguments.defaults)
+    pairs = [
+        *zip(positional, defaults, strict=False),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    for argument, default in pairs:
+        literal = REQUIRED if default is None else _literal(default)
+        yield argument.arg, Option(read_type(argument.annotation), literal)
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+def _union(left: Any, right: Any) -> Any:
+    # `IntervalStrategy | str` means one of the enumeration's values.
+    for one, other in ((left, right), (right, left)):
+        if one is str and getattr(other, "__origin__", None) is Literal:
+            return other
+    return Union[left, right]  # noqa: UP007 (the operands are values)

@@ -1,0 +1,200 @@
+"""Batches of an encoded split: padded to a few lengths, with the positions of real and of labelled tokens."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from kdpipe.data.encoded import EncodedSplit, ragged
+from kdpipe.data.masking import IGNORE_INDEX, mask_tokens
+from kdpipe.draws import MASKING, ORDER, draw_seed
+
+# Batches are padded to multiples of this many tokens, so that few shapes occur and kernels are reused.
+PAD_MULTIPLE = 8
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How tokens are masked for language modelling (`kdpipe.data.masking`).
+
+    Args:
+        weights: relative probability of each token id [V] to become a target, 0 for special tokens.
+        mask_id: id of the mask token.
+        probability: share of the tokens that become targets.
+        shares: shares of the targets that are masked, kept, and replaced at random.
+        seed: seed of the draws.
+    """
+
+    weights: NDArray[np.float64]
+    mask_id: int
+    probability: float
+    shares: tuple[float, float, float]
+    seed: int
+
+
+class Knowledge(Protocol):
+    """A teacher's cached signals."""
+
+    def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Return the signals of some examples, hidden states packed to their real tokens."""
+        ...
+
+
+class Collator:
+    """Makes a batch of examples, given by their indices.
+
+    The batch holds `input_ids`, `attention_mask` [B, L], `token_type_ids` for pairs, `token_rows` [N], the
+    positions of real tokens in the flattened batch, and `labels`: one per example [B], or when masking one
+    per target [M] with `label_rows` [M] and `label_places` [M], the targets' positions in the flattened
+    batch and among its real tokens.
+
+    Args:
+        split: the examples.
+        pad_id: id of the padding token.
+        masking: how tokens are masked, for language modelling.
+        knowledge: a teacher's cached signals, which become part of the batch.
+    """
+
+    def __init__(
+        self,
+        split: EncodedSplit,
+        pad_id: int,
+        masking: Masking | None = None,
+        knowledge: Knowledge | None = None,
+    ) -> None:
+        self.split = split
+        self.pad_id = pad_id
+        self.masking = masking
+        self.knowledge = knowledge
+        self.epoch = 0
+
+    def __call__(self, examples: Sequence[int]) -> dict[str, Tensor]:
+        """Return the batch of some examples."""
+        indices = np.asarray(examples, dtype=np.int64)
+        lengths = self.split.lengths[indices]
+        width = -(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE
+        real = np.arange(width) < lengths[:, None]
+        flat = ragged(self.split.offsets[indices], lengths)
+        input_ids = np.full(real.shape, self.pad_id, dtype=np.int64)
+        input_ids[real] = self.split.input_ids[flat]
+        batch = {"attention_mask": real.astype(np.int64), "token_rows": np.flatnonzero(real)}
+        if self.split.token_type_ids is not None:
+            batch["token_type_ids"] = np.zeros(real.shape, dtype=np.int64)
+            batch["token_type_ids"][real] = self.split.token_type_ids[flat]
+        if self.masking is not None:
+            batch |= self._masked(input_ids, lengths, batch["token_rows"], indices)
+        elif self.split.labels is not None:
+            batch["labels"] = self.split.labels[indices]
+        tensors = {name: torch.from_numpy(array) for name, array in {"input_ids": input_ids, **batch}.items()}
+        return {**tensors, **(self.knowledge.batch(indices) if self.knowledge else {})}
+
+    def _masked(
+        self,
+        input_ids: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        token_rows: NDArray[np.int64],
+        indices: NDArray[np.int64],
+    ) -> dict[str, NDArray[np.int64]]:
+        assert self.masking is not None
+        # The draw depends on the epoch and the batch alone, so that a resumed run draws the same.
+        rng = np.random.default_rng(draw_seed(self.masking.seed, MASKING, self.epoch, *indices.tolist()))
+        mask, keep, random = self.masking.shares
+        masked, labels = mask_tokens(
+            input_ids,
+            lengths,
+            self.masking.weights,
+            rng,
+            probability=self.masking.probability,
+            mask_share=mask,
+            keep_share=keep,
+            random_share=random,
+            mask_id=self.masking.mask_id,
+            vocab_size=len(self.masking.weights),
+        )
+        label_rows = np.flatnonzero(labels != IGNORE_INDEX)
+        return {
+            "input_ids": masked,
+            "labels": labels.reshape(-1)[label_rows],
+            "label_rows": label_rows,
+            "label_places": np.searchsorted(token_rows, label_rows),
+        }
+
+
+class Indices(Dataset[int]):
+    """A dataset whose examples are their own indices; the collator does the reading."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return self.size
+
+    def __getitem__(self, index: int) -> int:
+        """Return the index itself."""
+        return index
+
+
+class LengthGroupedSampler(Sampler[int]):
+    """Examples in random order such that every run of `batch_size` has nearly one length.
+
+    Examples fill bins of `PAD_MULTIPLE` lengths in random order; full batches come from one bin, what is left
+    over is joined in order of length, and the batches are shuffled, the one that is short coming last.
+
+    Args:
+        lengths: tokens of each example.
+        batch_size: examples of a batch.
+        seed: seed of the order.
+        collator: told the epoch, for draws that differ between epochs.
+
+    Reference:
+        GroupedBatchSampler of the DistilBERT research code in transformers; its bins are 4 wide, and its
+        batches are not shuffled, so that epochs end sorted by length.
+    """
+
+    def __init__(self, lengths: NDArray[np.int64], batch_size: int, seed: int, collator: Collator) -> None:
+        self.bins = -(-lengths // PAD_MULTIPLE)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.collator = collator
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order is drawn next."""
+        self.collator.epoch = epoch
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.bins)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the examples of an epoch."""
+        rng = np.random.default_rng(draw_seed(self.seed, ORDER, self.collator.epoch))
+        for batch in self.batches(rng):
+            yield from batch.tolist()
+
+    def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        """Return the batches of an epoch."""
+        order = rng.permutation(len(self.bins))
+        order = order[np.argsort(self.bins[order], kind="stable")]
+        bounds = np.flatnonzero(np.diff(self.bins[order])) + 1
+        full: list[NDArray[np.int64]] = []
+        rest: list[NDArray[np.int64]] = []
+        for members in np.split(order, bounds):
+            cut = len(members) - len(members) % self.batch_size
+            full += np.split(members[:cut], range(self.batch_size, cut, self.batch_size)) if cut else []
+            rest.append(members[cut:])
+        left = np.concatenate(rest)
+        full += np.split(left, range(self.batch_size, len(left), self.batch_size)) if len(left) else []
+        short = [full.pop()] if full and len(full[-1]) < self.batch_size else []
+        return [full[i] for i in rng.permutation(len(full))] + short
+
+
+def batches_by_length(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """Return batches of examples in order of length, for evaluation."""
+    order = np.argsort(lengths, kind="stable")
+    return np.split(order, range(batch_size, len(order), batch_size))

@@ -1,0 +1,122 @@
+"""Fitting tokenized text to language modelling: long ones split, short and unknown ones dropped."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class CleaningRules:
+    """What a sequence must be like to be trained on.
+
+    Args:
+        max_length: longest sequence, special tokens included; longer ones are split.
+        first_id: id of the special token that every sequence begins with, such as `[CLS]`.
+        last_id: id of the special token that every sequence ends with, such as `[SEP]`.
+        unknown_id: id of the token for what is not in the vocabulary; None if there is no such.
+        min_length: shortest sequence that is kept, special tokens included.
+        max_unknown: share of unknown tokens from which a sequence is dropped.
+    """
+
+    max_length: int
+    first_id: int
+    last_id: int
+    unknown_id: int | None
+    min_length: int = 12
+    max_unknown: float = 0.5
+
+
+class Cleaned(NamedTuple):
+    """Sequences that passed, and what became of the others.
+
+    Args:
+        ids: token ids of all sequences, one after the other.
+        lengths: tokens of each sequence.
+        origins: for each, the position of the sequence it is, or is a piece of.
+        pieces: for each, which piece of its origin it is, from 0.
+        counts: sequences `split`, and sequences (pieces count) `dropped_short`, `dropped_unknown`.
+    """
+
+    ids: Ids
+    lengths: Ids
+    origins: NDArray[np.int64]
+    pieces: NDArray[np.int64]
+    counts: Counter[str]
+
+
+def clean(ids: Ids, lengths: Ids, rules: CleaningRules) -> Cleaned:
+    """Split long sequences, then drop short ones, then those of mostly unknown tokens.
+
+    Args:
+        ids: token ids of all sequences, one after the other; each begins with `first_id` and ends
+            with `last_id`.
+        lengths: tokens of each sequence [B], at least 1.
+        rules: what to keep.
+
+    Reference:
+        github.com/frankaging/Causal-Distill, `distillation/lm_seqs_dataset.py`, after Hugging
+        Face's distillation research project.
+    """
+    long = int(np.count_nonzero(lengths > rules.max_length))
+    ids, lengths, origins, pieces = _split_all(ids, lengths, rules)
+    short = lengths < rules.min_length
+    unknown = ~short & (_unknown_share(ids, lengths, rules.unknown_id) >= rules.max_unknown)
+    keep = ~(short | unknown)
+    counts = Counter(
+        split=long,
+        dropped_short=int(np.count_nonzero(short)),
+        dropped_unknown=int(np.count_nonzero(unknown)),
+    )
+    ids = ids[np.repeat(keep, lengths)]
+    return Cleaned(ids, lengths[keep], origins[keep], pieces[keep], counts)
+
+
+def split_long(sequence: Ids, rules: CleaningRules) -> list[Ids]:
+    """Cut a sequence, special tokens included, into pieces that have the special tokens again.
+
+    The cuts are every `max_length - 2` ids, so the first piece, which lacks only its last token, is
+    one shorter than those in the middle.
+
+    Args:
+        sequence: token ids [T], beginning with `first_id` and ending with `last_id`.
+        rules: the length and the special tokens.
+    """
+    width = rules.max_length - 2
+    cuts = [sequence[start : start + width] for start in range(0, len(sequence), width)]
+    return [_framed(cut, rules) for cut in cuts]
+
+
+def _framed(cut: Ids, rules: CleaningRules) -> Ids:
+    before = [] if cut[0] == rules.first_id else [rules.first_id]
+    after = [] if cut[-1] == rules.last_id else [rules.last_id]
+    return np.concatenate((before, cut, after), dtype=cut.dtype, casting="unsafe")
+
+
+def _split_all(
+    ids: Ids, lengths: Ids, rules: CleaningRules
+) -> tuple[Ids, Ids, NDArray[np.int64], NDArray[np.int64]]:
+    positions = np.arange(len(lengths))
+    if not len(lengths) or lengths.max() <= rules.max_length:
+        return ids, lengths, positions, np.zeros_like(positions)
+    sequences = np.split(ids, np.cumsum(lengths)[:-1])
+    parts = [
+        split_long(sequence, rules) if len(sequence) > rules.max_length else [sequence]
+        for sequence in sequences
+    ]
+    origins = np.repeat(positions, [len(part) for part in parts])
+    pieces = np.concatenate([np.arange(len(part)) for part in parts])
+    flat = [piece for part in parts for piece in part]
+    return np.concatenate(flat), np.array([len(p) for p in flat], lengths.dtype), origins, pieces
+
+
+def _unknown_share(ids: Ids, lengths: Ids, unknown_id: int | None) -> NDArray[np.float64]:
+    if unknown_id is None or not len(lengths):
+        return np.zeros(len(lengths))
+    starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
+    unknown = np.add.reduceat(ids == unknown_id, starts, dtype=np.int64)
+    return np.asarray(unknown / lengths, dtype=np.float64)

@@ -1,0 +1,100 @@
+"""Read an encoded dataset: its description, and its splits as flat arrays with offsets."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from kdpipe.errors import DataError
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return what `dataset.json` says of an encoded dataset."""
+    content: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    return content
+
+
+def labelled_splits(folder: Path) -> list[str]:
+    """Return the held-out splits of a dataset that can be scored: text, or examples with labels."""
+    description = read_description(folder)
+    return [
+        split
+        for split, facts in description["splits"].items()
+        if split != "train" and ("labels" in facts["columns"] or description["task"] == "language_modeling")
+    ]
+
+
+class EncodedSplit:
+    """One split of an encoded dataset, held as flat arrays.
+
+    Args:
+        folder: the dataset's folder.
+        split: the split's name.
+
+    Raises:
+        DataError: the dataset has no such split.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        path = folder / f"{split}.parquet"
+        if not path.exists():
+            have = ", ".join(read_description(folder)["splits"])
+            raise DataError(f"{folder} has no split {split!r}; it has {have}")
+        self.split = split
+        self.path = path
+        columns = [name for name in pq.read_schema(path).names if name != "id"]
+        self.table = pq.read_table(path, columns=columns, memory_map=True).combine_chunks()
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return int(self.table.num_rows)
+
+    @cached_property
+    def input_ids(self) -> NDArray[np.int32]:
+        """Token ids of all examples, one after the other."""
+        return _flat(self.table["input_ids"])
+
+    @cached_property
+    def token_type_ids(self) -> NDArray[np.int8] | None:
+        """Segment ids of all tokens, where examples are pairs."""
+        return _flat(self.table["token_type_ids"]) if "token_type_ids" in self.table.column_names else None
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each example."""
+        lengths: NDArray[np.int64] = pc.list_value_length(self.table["input_ids"]).to_numpy().astype(np.int64)
+        return lengths
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each example starts in the flat arrays."""
+        return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
+
+    @cached_property
+    def labels(self) -> NDArray[Any] | None:
+        """Label of each example, where they have one."""
+        return self.table["labels"].to_numpy() if "labels" in self.table.column_names else None
+
+    @property
+    def ids(self) -> pa.ChunkedArray:
+        """Id of each example."""
+        return pq.read_table(self.path, columns=["id"])["id"]
+
+
+def ragged(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the flat positions of runs that start at `starts`: [s0, s0+1, …, s1, s1+1, …]."""
+    ends = np.cumsum(lengths)
+    positions: NDArray[np.int64] = np.arange(ends[-1] if len(ends) else 0)
+    positions += np.repeat(starts - (ends - lengths), lengths)
+    return positions
+
+
+def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
+    values: NDArray[Any] = column.combine_chunks().flatten().to_numpy()
+    return values

@@ -1,0 +1,27 @@
+"""Open the sources that a dataset's settings name."""
+
+from kdpipe import catalog
+from kdpipe.config.settings.dataset import SourceSettings, read_dataset
+from kdpipe.config.settings.jobs import PreprocessSettings
+from kdpipe.config.signatures import constructor_options
+from kdpipe.data.source import Source
+from kdpipe.data.views import Combined, Sample, Unlabelled
+
+
+def open_dataset(settings: PreprocessSettings) -> Source:
+    """Return what a dataset is read from, sampled, joined and unlabelled as its settings say."""
+    sources = [_open(read_dataset(dict(source)), settings) for source in settings.sources]
+    source = Combined(sources, settings.seed) if len(sources) > 1 else sources[0]
+    if settings.rows is not None:
+        source = Sample(source, settings.rows, settings.seed)
+    return Unlabelled(source) if settings.labels == "none" else source
+
+
+def _open(settings: object, dataset: PreprocessSettings) -> Source:
+    assert isinstance(settings, SourceSettings)
+    target = catalog.SOURCES[settings.source]
+    taken = constructor_options(target)
+    places = {"path": settings.path, "files": settings.files}
+    options = {name: value for name, value in places.items() if name in taken} | settings.options
+    source: Source = catalog.resolve("sources", settings.source)(task=dataset.task, **options)
+    return Sample(source, settings.rows, dataset.seed) if settings.rows is not None else source

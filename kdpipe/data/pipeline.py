@@ -1,0 +1,106 @@
+"""Encoding a stream of examples in several processes, in order and in little memory."""
+
+import multiprocessing
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType, TracebackType
+from typing import Self
+
+from kdpipe.data.encoding import Encoded, Encoder
+from kdpipe.data.source import Example
+
+CHUNK_EXAMPLES = 1024
+CHUNK_CHARACTERS = 1 << 19
+LOOKAHEAD = 2
+
+_encoder: Callable[[], Encoder]
+
+
+class Pipeline:
+    """Encodes chunks of examples; the outcome is the same for any number of processes.
+
+    At most `LOOKAHEAD` chunks per process wait at a time, so memory does not grow with the corpus.
+
+    Args:
+        make_encoder: makes the encoder, once in each process.
+        processes: 1 encodes in this process; more start that many workers beside it.
+    """
+
+    def __init__(self, make_encoder: Callable[[], Encoder], processes: int) -> None:
+        self._waiting = LOOKAHEAD * processes
+        self._encoder = make_encoder() if processes == 1 else None
+        self._pool = None if processes == 1 else _pool(make_encoder, processes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def encode(self, examples: Iterable[Example]) -> Iterator[Encoded]:
+        """Yield the rows of the examples, chunk after chunk in the order of the examples."""
+        if self._encoder:
+            return map(self._encoder, chunks(examples))
+        return self._encode_ahead(chunks(examples))
+
+    def _encode_ahead(self, batches: Iterator[list[Example]]) -> Iterator[Encoded]:
+        assert self._pool is not None
+        waiting: deque[Future[Encoded]] = deque()
+        for batch in batches:
+            with _without_main():
+                waiting.append(self._pool.submit(_encode, batch))
+            if len(waiting) > self._waiting:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
+    """Group examples, up to a number of them or of characters, whichever comes first."""
+    chunk: list[Example] = []
+    characters = 0
+    for example in examples:
+        chunk.append(example)
+        characters += len(example.text) + len(example.text_pair or "")
+        if len(chunk) == CHUNK_EXAMPLES or characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _pool(make_encoder: Callable[[], Encoder], processes: int) -> ProcessPoolExecutor:
+    # Spawned, as a fork would copy the caller's threads in whatever state they are.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(processes, context, _start, (make_encoder,))
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the main module: a process that is spawned imports it, and a stage's imports torch."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _start(make_encoder: Callable[[], Encoder]) -> None:
+    global _encoder
+    # Made at the first chunk: what an initializer raises does not reach the caller.
+    _encoder = cache(make_encoder)
+
+
+def _encode(examples: list[Example]) -> Encoded:
+    return _encoder()(examples)

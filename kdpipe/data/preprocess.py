@@ -1,0 +1,157 @@
+"""Writing a source as a dataset: a Parquet file of token ids per split, and `dataset.json`."""
+
+import json
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from kdpipe.data.encoding import Encoded, encoder_for
+from kdpipe.data.pipeline import Pipeline
+from kdpipe.data.source import Example, Source
+from kdpipe.errors import DataError
+
+ROW_GROUP_TOKENS = 1 << 20
+
+
+def write_dataset(
+    folder: Path,
+    source: Source,
+    tokenizer_file: Path,
+    *,
+    task: str,
+    max_length: int,
+    processes: int = 1,
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, Any]:
+    """Tokenize every split of a source into `{split}.parquet`, and describe them in `dataset.json`.
+
+    Args:
+        folder: where the files go; it exists.
+        source: what to tokenize; `kdpipe.data.views` samples, combines and unlabels sources.
+        tokenizer_file: a `tokenizer.json`.
+        task: `classification` or `language_modeling`.
+        max_length: longest row in tokens, special ones included.
+        processes: how many tokenize; the files are the same for any number.
+        progress: told the number of further examples done, as `tqdm.update` is.
+
+    Returns:
+        What `dataset.json` holds: task, labels, max_length, and of each split its columns,
+        examples, rows, tokens, and what was split, dropped or truncated.
+
+    Raises:
+        DataError: the source is malformed, a split has no row, or an id occurs twice.
+    """
+    make_encoder = encoder_for(task, tokenizer_file, max_length, source.labels)
+    splits = {}
+    with Pipeline(make_encoder, processes) as pipeline:
+        for split in source.splits():
+            encoded = pipeline.encode(_alike(source.read(split)))
+            splits[split] = _write_split(folder / f"{split}.parquet", encoded, progress)
+    description = {
+        "task": task,
+        "labels": source.labels and list(source.labels),
+        "max_length": max_length,
+        "splits": splits,
+    }
+    (folder / "dataset.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    return description
+
+
+def _alike(examples: Iterable[Example]) -> Iterator[Example]:
+    """Pass examples on, as long as all have a label or none, and all are pairs or none."""
+    first = None
+    for example in examples:
+        first = first or example
+        if (example.label is None) != (first.label is None):
+            raise DataError(
+                f"expected labels on all examples of a split or on none, found {first.id} and"
+                f" {example.id} to differ; `labels: none` takes them off all"
+            )
+        if (example.text_pair is None) != (first.text_pair is None):
+            raise DataError(
+                f"expected pairs of texts throughout a split or nowhere, found {first.id} and"
+                f" {example.id} to differ"
+            )
+        yield example
+
+
+def _write_split(
+    file: Path, encoded: Iterable[Encoded], progress: Callable[[int], object] | None
+) -> dict[str, Any]:
+    counts: Counter[str] = Counter()
+    with _SplitWriter(file) as writer:
+        for batch, batch_counts in encoded:
+            writer.write(batch)
+            counts.update(batch_counts)
+            if progress:
+                progress(batch_counts["examples"])
+    if not counts["rows"]:
+        raise DataError(
+            f"{file.stem}: expected at least one row, found an empty split:"
+            f" {counts['examples']} examples, {counts['dropped_short']} dropped as too short,"
+            f" {counts['dropped_unknown']} as mostly unknown tokens"
+        )
+    _check_unique(file, np.frombuffer(writer.hashes, dtype=np.int64))
+    return {"columns": writer.columns, **counts}
+
+
+class _SplitWriter:
+    """Writes batches as row groups of about equal size, and keeps 8 bytes of each row's id."""
+
+    def __init__(self, file: Path) -> None:
+        self.hashes = array("q")
+        self.columns: list[str] = []
+        self._file = file
+        self._writer: pq.ParquetWriter | None = None
+        self._group: list[pa.RecordBatch] = []
+        self._tokens = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write_group()
+        if self._writer:
+            self._writer.close()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows; they are on disk when their group is full."""
+        self.hashes.extend(map(hash, batch.column("id").to_pylist()))
+        self._group.append(batch)
+        self._tokens += len(batch.column("input_ids").values)
+        if self._tokens >= ROW_GROUP_TOKENS:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        if not self._group:
+            return
+        table = pa.Table.from_batches(self._group)
+        if self._writer is None:
+            self.columns = table.column_names
+            self._writer = pq.ParquetWriter(self._file, table.schema, compression="zstd")
+        self._writer.write_table(table)
+        self._group, self._tokens = [], 0
+
+
+def _check_unique(file: Path, hashes: NDArray[np.int64]) -> None:
+    ordered = np.sort(hashes)
+    suspects = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
+    if not suspects:
+        return
+    with pq.ParquetFile(file) as parquet:
+        batches = parquet.iter_batches(columns=["id"])
+        ids = Counter(
+            name for batch in batches for name in batch.column(0).to_pylist() if hash(name) in suspects
+        )
+    name, times = ids.most_common(1)[0]
+    if times > 1:
+        raise DataError(
+            f"{file.stem}: expected every example to have its own id, found {name!r} {times} times"
+        )

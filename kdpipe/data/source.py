@@ -1,0 +1,63 @@
+"""What a dataset is read from: examples, and the interface of the sources that yield them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+TRAIN = "train"
+VALIDATION = "validation"
+TEST = "test"
+STANDARD_SPLITS = (TRAIN, VALIDATION, TEST)
+
+Label = str | float
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One example of a dataset, before tokenization.
+
+    Args:
+        id: unique within its split, and the same at every reading.
+        text: the text, or the first text of a pair.
+        text_pair: the second text of a pair.
+        label: the name of a class, a number for regression, None where the split has no labels.
+    """
+
+    id: str
+    text: str
+    text_pair: str | None = None
+    label: Label | None = None
+
+
+class Source(Protocol):
+    """A dataset in its original form.
+
+    A source is a class whose constructor takes `task` and its options as keywords with plain
+    annotations, and whose `tasks` is a literal tuple: configs are checked against both without
+    importing it. The constructor touches no file. A source that reads local files also takes
+    `path` (a file or folder in its usual layout) and `files` (split name to file); see
+    `kdpipe.data.files.SplitFiles`.
+    """
+
+    tasks: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The names of the classes in their order; None for text and regression."""
+        ...
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits there are: train, validation, test, then others.
+
+        Raises:
+            DataError: the data is not where it should be.
+        """
+        ...
+
+    def read(self, split: str) -> Iterator[Example]:
+        """Yield the examples of a split lazily, in an order that never changes.
+
+        Raises:
+            DataError: there is no such split, or what it holds is malformed.
+        """
+        ...

@@ -1,0 +1,67 @@
+"""The error tree: what a user can do wrong, said in one paragraph each.
+
+KdpipeError              a mistake the user can mend; ends a command with exit status 2
+├── ConfigError          mistakes in a config, all of them at once
+├── DataError            a data file that does not hold what was promised
+├── ModelError           a model that does not fit what is asked of it
+└── TrainingError        a training run that cannot go on
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+EXIT_STATUS = 2
+
+
+class KdpipeError(Exception):
+    """A user's mistake: what was expected, what was found, where, and what to do."""
+
+
+class DataError(KdpipeError):
+    """A data file that is missing, malformed or empty."""
+
+
+class ModelError(KdpipeError):
+    """A model folder that is missing, altered or of the wrong kind."""
+
+
+class TrainingError(KdpipeError):
+    """A training run that cannot go on, such as one whose loss is not finite."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a config.
+
+    Args:
+        where: key path, such as `models.student.distill.losses[0].loss`.
+        what: what was expected and found, and what to do about it.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+class ConfigError(KdpipeError):
+    """Every mistake found in a config.
+
+    Args:
+        problems: the mistakes; one that occurs in several nodes of a matrix is told once.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(dict.fromkeys(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'X'?` for the nearest known name, else the names there are."""
+    names = sorted(map(str, known))
+    nearest = get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if nearest:
+        return f"did you mean {nearest[0]!r}?"
+    return f"there is {', '.join(names[:20])}" if names else "there is none"

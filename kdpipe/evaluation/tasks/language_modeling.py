@@ -1,0 +1,61 @@
+"""Masked language modelling: perplexity of the tokens that were masked."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch.nn import functional
+
+from kdpipe.data.batches import Collator, batches_by_length
+from kdpipe.evaluation.task import Evaluation, batch_on
+from kdpipe.models.loading import Head
+from kdpipe.models.precision import autocast
+from kdpipe.models.signals import Request, run_model
+
+BATCH_SIZE = 64
+
+
+class LanguageModeling:
+    """Masked perplexity: exp of the mean cross-entropy over masked tokens.
+
+    The masks follow from the seed and the text alone, so models with one tokenizer see the same; the mean
+    is over tokens, not over batches.
+
+    Reference:
+        Devlin et al. 2018, BERT (arXiv 1810.04805), section 3.1.
+    """
+
+    kind = "categorical"
+    positions = "masked"
+    selection_metric = "perplexity"
+    greater_is_better = False
+
+    @staticmethod
+    def head(labels: Sequence[str] | None) -> Head:
+        """Return the head that predicts tokens."""
+        return Head("language_modeling", "AutoModelForMaskedLM", "ForMaskedLM")
+
+    @staticmethod
+    @torch.inference_mode()
+    def evaluate(model: Any, collator: Collator, labels: Sequence[str] | None, bf16: bool) -> Evaluation:
+        """Score a model on masked tokens; predictions hold each example's cross-entropy and targets."""
+        model.eval()
+        size = len(collator.split)
+        entropy, targets = np.zeros(size), np.zeros(size, dtype=np.int64)
+        for indices in batches_by_length(collator.split.lengths, BATCH_SIZE):
+            batch = batch_on(collator, indices.tolist(), model.device)
+            with autocast(bf16):
+                logits = run_model(model, batch, Request(rows="label_rows")).logits
+            assert logits is not None
+            losses = functional.cross_entropy(logits.float(), batch["labels"], reduction="none").cpu().numpy()
+            examples = indices[batch["label_rows"].cpu().numpy() // batch["input_ids"].shape[1]]
+            np.add.at(entropy, examples, losses)
+            np.add.at(targets, examples, 1)
+        mean = entropy.sum() / max(targets.sum(), 1)
+        predictions = pa.table({"id": collator.split.ids, "cross_entropy": entropy, "targets": targets})
+        return Evaluation(
+            {"perplexity": math.exp(mean), "cross_entropy": mean}, int(targets.sum()), predictions
+        )

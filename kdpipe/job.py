@@ -1,0 +1,190 @@
+"""Run a stage from the command line: its arguments, its log, its threads, its exit status.
+
+Every module of `kdpipe.stages` has a function `run(settings, job, *, …)` whose keyword parameters are the
+folders that it reads; its command line is made from that signature:
+
+    python -m kdpipe.stages.finetune --settings '{…}' --model DIR --data DIR --output DIR
+"""
+
+import argparse
+import inspect
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO, get_type_hints
+
+from pydantic import BaseModel, ValidationError
+from tqdm import tqdm
+
+from kdpipe.artifacts.artifact import Draft, publish
+from kdpipe.artifacts.sums import SUMS, verify
+from kdpipe.config.document import problems_of
+from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
+
+LOG = logging.getLogger("kdpipe")
+
+
+@dataclass
+class Job:
+    """What a stage is given besides its settings and inputs.
+
+    Args:
+        output: folder of the artifact it makes.
+        state: folder for half-written and resumable state, on the same file system.
+        threads: processor threads it may use.
+        console: where progress bars go.
+        inputs: digests of the artifacts it reads, by their role.
+        settings: its settings, for the manifest.
+        started: when it started, by the monotonic clock.
+    """
+
+    output: Path
+    state: Path
+    threads: int = 1
+    console: TextIO = field(default_factory=lambda: sys.stderr)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    def artifact(self) -> AbstractContextManager[Draft]:
+        """Return the context in which the stage writes its artifact."""
+        return publish(self.output, self.state, self.settings, self.inputs, self.started)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder for checkpoints of a training."""
+        return self.state / "checkpoints" / self.output.name
+
+    def progress(self, total: int | None, what: str, unit: str = "step") -> "tqdm[Any]":
+        """Return a progress bar, silent where the console is no terminal."""
+        return tqdm(
+            total=total,
+            desc=what,
+            unit=unit,
+            file=self.console,
+            disable=not self.console.isatty(),
+            leave=False,
+        )
+
+
+def main(run: Callable[..., None]) -> None:
+    """Run a stage with the arguments of the command line and exit.
+
+    Exit status 0 means the artifact is there, 2 a mistake that the user can mend, 1 anything else.
+    """
+    stage = Path(inspect.getfile(run)).stem
+    arguments = _parser(run, stage).parse_args()
+    with _logging(arguments.log) as console:
+        try:
+            _run(run, arguments, console)
+            status = 0
+        except KdpipeError as error:
+            status, message = EXIT_STATUS, str(error)
+        except Exception as error:
+            traceback.print_exc()
+            status, message = 1, f"{type(error).__name__}: {error}"
+        if status:
+            for stream in {sys.stderr, console}:
+                print(f"{stage} {arguments.output.name}: {message}", file=stream, flush=True)
+    sys.exit(status)
+
+
+def _run(run: Callable[..., None], arguments: argparse.Namespace, console: TextIO) -> None:
+    os.environ["RAYON_NUM_THREADS"] = str(arguments.threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(arguments.threads)
+    settings = {name: _settings(model, getattr(arguments, name)) for name, model in _settings_of(run).items()}
+    paths = {name: getattr(arguments, name) for name in _paths_of(run)}
+    job = Job(
+        output=arguments.output,
+        state=arguments.state or arguments.output.parent / ".state",
+        threads=arguments.threads,
+        console=console,
+        inputs=_digests(paths),
+        settings={name: value.model_dump(mode="json") for name, value in settings.items()},
+    )
+    run(**settings, job=job, **paths)
+
+
+def _digests(paths: Mapping[str, Any]) -> dict[str, str]:
+    """Check the artifacts that a stage reads; return their digests by role and, of several, by name."""
+    artifacts = {}
+    for role, value in paths.items():
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path) and not path.exists():
+                raise KdpipeError(f"--{role}: there is no {path}")
+            if isinstance(path, Path) and path.is_dir():
+                artifacts[f"{role}/{path.name}" if isinstance(value, list) else role] = verify(path)
+    return artifacts
+
+
+def _settings(model: type[BaseModel], text: str) -> BaseModel:
+    try:
+        return model.model_validate(json.loads(text))
+    except ValidationError as error:
+        raise ConfigError(problems_of(error)) from None
+    except json.JSONDecodeError as error:
+        raise KdpipeError(f"--settings: expected JSON, found {text[:80]!r} ({error})") from None
+
+
+def _settings_of(run: Callable[..., None]) -> dict[str, type[BaseModel]]:
+    hints = get_type_hints(run)
+    return {
+        name: hint for name, hint in hints.items() if inspect.isclass(hint) and issubclass(hint, BaseModel)
+    }
+
+
+def _paths_of(run: Callable[..., None]) -> dict[str, inspect.Parameter]:
+    skipped = {"job", *_settings_of(run)}
+    return {name: p for name, p in inspect.signature(run).parameters.items() if name not in skipped}
+
+
+def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(f"python -m kdpipe.stages.{stage}", description=inspect.getdoc(run))
+    for name, model in _settings_of(run).items():
+        parser.add_argument(f"--{name}", required=True, metavar="JSON", help=f"{model.__name__} as JSON")
+    for name, parameter in _paths_of(run).items():
+        several = "list" in str(parameter.annotation)
+        required = parameter.default is inspect.Parameter.empty
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=parameter.annotation if parameter.annotation is float else _folder,
+            nargs="+" if several else None,
+            required=required,
+            default=None if required else parameter.default,
+        )
+    parser.add_argument("--output", type=Path, required=True, help="folder of the artifact")
+    parser.add_argument(
+        "--state", type=Path, help="folder for half-written state (default: beside the output)"
+    )
+    parser.add_argument("--log", type=Path, help="file that takes all messages (default: standard error)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    return parser
+
+
+def _folder(text: str) -> Path:
+    """An artifact may be given by its folder or by its SHA256SUMS."""
+    path = Path(text)
+    return path.parent if path.name == SUMS else path
+
+
+@contextmanager
+def _logging(path: Path | None) -> Iterator[TextIO]:
+    """Send everything printed to the log, and yield the terminal for progress and the last word."""
+    console = sys.stderr
+    if path is not None:
+        console = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as log:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+                os.dup2(log.fileno(), stream.fileno())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    yield console

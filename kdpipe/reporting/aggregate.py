@@ -1,0 +1,99 @@
+"""The results averaged over runs: mean and spread, beside a baseline and published values."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from kdpipe import catalog
+from kdpipe.config.graph import Graph
+from kdpipe.config.matrix import Matrix
+from kdpipe.config.settings.select import SelectSettings
+from kdpipe.config.signatures import constants
+from kdpipe.reporting.baseline import baseline_values
+from kdpipe.reporting.grouping import group_names
+from kdpipe.reporting.published import published_values
+from kdpipe.reporting.results import in_braces, variable_columns
+
+SELECTION_SPLIT = "validation"
+
+
+def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
+    """Average results over the variables of `report.over`.
+
+    The rows are one per model, dataset, split and metric, where models and datasets are groups
+    (`kdpipe.reporting.grouping`). The columns are `model`, `template`, `stage`, `dataset`, `split`, `metric`;
+    `mean`, `spread` (sample standard deviation) and `runs`; `n`, `parameters`, `depth`, `width` and
+    `seconds` as means; `difference` to the baseline with `difference_spread`; `published`; `selection`
+    (whether models are chosen by the split); `primary` (whether models for the dataset's task are chosen by
+    the metric); and, its name in braces, each variable that is not averaged over.
+
+    Args:
+        results: the table of `collect_results`.
+        graph: the graph that the results are of.
+
+    Raises:
+        DataError: the CSV of published values has a mistake.
+    """
+    report = graph.document.report
+    rows = _with_groups(results, graph)
+    scores: list[Any] = rows.to_dict("records")
+    rows["difference"] = rows["value"] - np.array(baseline_values(scores, graph), float)
+    published = published_values(scores, report.published) if report.published else None
+    rows["published"] = np.array(published, float)
+    variables = [name for name in ("seed", *variable_columns(graph)) if name not in report.over]
+    kept = {in_braces(name): (in_braces(name), "first") for name in variables}
+    groups = rows.groupby(["dataset_group", "model_group", "split", "metric"], sort=False)
+    return (
+        groups.agg(
+            template=("template", "first"),
+            stage=("stage", "first"),
+            mean=("value", "mean"),
+            spread=("value", "std"),
+            runs=("value", "size"),
+            **{name: (name, "mean") for name in ("n", "parameters", "depth", "width", "seconds")},
+            difference=("difference", "mean"),
+            difference_spread=("difference", "std"),
+            published=("published", "first"),
+            selection=("selection", "any"),
+            primary=("primary", "any"),
+            **kept,
+        )
+        .reset_index()
+        .rename(columns={"dataset_group": "dataset", "model_group": "model"})
+    )
+
+
+def selection_splits(graph: Graph) -> set[tuple[str, str]]:
+    """Return the (dataset, split) pairs that models are chosen by.
+
+    Besides those that `select` compares on, the validation split of every dataset is one: checkpoints and
+    settings are chosen by it.
+    """
+    chosen = {
+        (node.settings.dataset, node.settings.split)
+        for node in graph.nodes.values()
+        if isinstance(node.settings, SelectSettings)
+    }
+    return chosen | {(dataset, SELECTION_SPLIT) for dataset in graph.datasets}
+
+
+def _with_groups(results: pa.Table, graph: Graph) -> pd.DataFrame:
+    matrix, over = Matrix(graph.document.matrix), graph.document.report.over
+    models = group_names(graph.document.models, matrix, over)
+    datasets = group_names(graph.document.datasets, matrix, over)
+    rows: pd.DataFrame = results.to_pandas(integer_object_nulls=True)
+    variables = {column: in_braces(name) for name, column in variable_columns(graph).items()}
+    rows = rows.rename(columns={"seed": in_braces("seed"), **variables})
+    for column in ("depth", "width"):
+        rows[column] = rows[column].astype(float)
+    rows["model_group"] = rows["model"].map(models)
+    rows["dataset_group"] = rows["dataset"].map(datasets)
+    rows["dataset_template"] = [graph.datasets[name].template for name in rows["dataset"]]
+    chosen = selection_splits(graph)
+    rows["selection"] = [pair in chosen for pair in zip(rows["dataset"], rows["split"], strict=True)]
+    tasks = {name: catalog.TASKS[dataset.task] for name, dataset in graph.datasets.items()}
+    metrics = {name: constants(task)["selection_metric"] for name, task in tasks.items()}
+    rows["primary"] = rows["dataset"].map(metrics) == rows["metric"]
+    return rows

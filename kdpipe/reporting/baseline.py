@@ -1,0 +1,53 @@
+"""What the scores of a baseline are, beside which every other score is put."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from statistics import fmean
+from typing import Any
+
+from kdpipe.config.graph import Graph
+
+Score = Mapping[str, Any]
+
+
+def baseline_values(scores: Sequence[Score], graph: Graph) -> list[float | None]:
+    """Return the baseline's value for each score: same dataset, split, metric and common variables.
+
+    A baseline that is a template matches the variables that both nodes have in their names, so that
+    seed 1 is compared with seed 1; where several of its nodes match, their mean counts. A baseline that is
+    one node is compared with all others.
+
+    Args:
+        scores: rows of the results.
+        graph: the graph, whose report names the baseline.
+    """
+    baseline = graph.document.report.baseline
+    reference = [score for score in scores if baseline in (score["model"], score["template"])]
+    variables = _variables_of(reference, graph, baseline)
+
+    @cache
+    def means(shared: tuple[str, ...]) -> dict[tuple[Any, ...], float]:
+        found = defaultdict(list)
+        for score in reference:
+            found[_key(score, graph, shared)].append(score["value"])
+        return {key: fmean(values) for key, values in found.items()}
+
+    def value(score: Score) -> float | None:
+        own = graph.nodes[score["model"]].variables
+        shared = tuple(name for name in variables if name in own)
+        return means(shared).get(_key(score, graph, shared))
+
+    return [value(score) for score in scores]
+
+
+def _variables_of(reference: Sequence[Score], graph: Graph, baseline: str | None) -> tuple[str, ...]:
+    if not reference or reference[0]["template"] != baseline:
+        return ()
+    return tuple(graph.nodes[reference[0]["model"]].variables)
+
+
+def _key(score: Score, graph: Graph, shared: tuple[str, ...]) -> tuple[Any, ...]:
+    own = graph.nodes[score["model"]].variables
+    place = (score["dataset"], score["split"], score["metric"])
+    return (*place, *(str(own[name]) for name in shared))

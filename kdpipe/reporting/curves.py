@@ -1,0 +1,111 @@
+"""Loss curves by term: a figure per template of trained models, a panel per term, a thin line per run."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from kdpipe.config.graph import Graph
+from kdpipe.config.matrix import Matrix
+from kdpipe.reporting.figures import COLOURS, add_legend, grid_of_axes, to_svg, use_log_scale
+from kdpipe.reporting.grouping import group_names
+from kdpipe.reporting.plots import Plot
+
+NOT_LOSSES = ("learning_rate", "grad_norm", "train_loss")
+MOST_RUNS = 24
+MOST_POINTS = 150
+COLUMNS = 4
+PANEL_SIZE = (2.78, 1.95)
+# A term that falls by more than this is drawn on a logarithmic scale.
+LOGARITHMIC_FROM = 30
+
+Runs = dict[str, pd.DataFrame]
+
+
+def loss_curves(graph: Graph) -> list[Plot]:
+    """Draw how the loss, its terms and the evaluations during training went, template by template."""
+    groups = group_names(graph.document.models, Matrix(graph.document.matrix), graph.document.report.over)
+    plots: list[Plot] = []
+    for template in graph.document.models:
+        names = [name for name in groups if name in graph.nodes and graph.nodes[name].template == template]
+        if names and hasattr(graph.nodes[names[0]].settings, "training"):
+            shown = _spread_out(names, MOST_RUNS)
+            runs = {name: _read_history(graph.layout.model(name)) for name in shown}
+            few = f" ({len(shown)} of {len(names)} runs)" if len(shown) < len(names) else ""
+            plots += _figure(template, few, runs, groups)
+    return plots
+
+
+def _figure(template: str, few: str, runs: Runs, groups: dict[str, str]) -> Iterator[Plot]:
+    terms = _terms(runs)
+    if not terms:
+        return
+    colours = _colours([groups[name] for name in runs])
+    with grid_of_axes(len(terms), COLUMNS, PANEL_SIZE) as (figure, axes):
+        for axis, (term, title) in zip(axes, terms.items(), strict=True):
+            _panel(axis, [(history, colours[groups[name]]) for name, history in runs.items()], term)
+            axis.set_title(title)
+        axes[0].set_xlabel("step")
+        if len(set(colours.values())) > 1:
+            add_legend(figure, {name: {"color": colour} for name, colour in colours.items()})
+        yield Plot(f"{template}{few}", to_svg(figure, salt=f"curves of {template}"))
+
+
+def _panel(axis: Axes, runs: Sequence[tuple[pd.DataFrame, str]], term: str) -> None:
+    values = []
+    for history, colour in runs:
+        part = history[history["name"] == term]
+        steps, points = (_thinned(part[column].to_numpy(float)) for column in ("step", "value"))
+        marker = "." if len(points) < 10 else ""
+        axis.plot(steps, points, color=colour, linewidth=1.0, alpha=0.85, marker=marker)
+        values.append(points)
+    drawn = np.concatenate(values)
+    if drawn.size and drawn.min() > 0 and drawn.max() / drawn.min() > LOGARITHMIC_FROM:
+        use_log_scale(axis, "y")
+    axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _read_history(model: Path) -> pd.DataFrame:
+    history: pd.DataFrame = pq.read_table(model / "history.parquet").to_pandas()
+    return history[~history["name"].isin(NOT_LOSSES)]
+
+
+def _terms(runs: Runs) -> dict[str, str]:
+    """Return the names to draw, each with its title; the loss is left out where it is its only term."""
+    names = list(dict.fromkeys(name for history in runs.values() for name in history["name"]))
+    losses = [name for name in names if not name.startswith("eval_")]
+    titles = {"loss": "loss (weighted sum)"}
+    if len(losses) == 2 and all(_same(history, *losses) for history in runs.values()):
+        names.remove("loss")
+        titles[losses[1]] = f"{losses[1]} (the loss)"
+    return {name: titles.get(name, name.replace("eval_", "validation ")) for name in names}
+
+
+def _same(history: pd.DataFrame, first: str, second: str) -> bool:
+    one, other = (history.loc[history["name"] == name, "value"].to_numpy() for name in (first, second))
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-3))
+
+
+def _colours(groups: Sequence[str]) -> dict[str, str]:
+    distinct = list(dict.fromkeys(groups))
+    if len(distinct) > len(COLOURS):
+        return dict.fromkeys(distinct, COLOURS[0])
+    return dict(zip(distinct, COLOURS, strict=False))
+
+
+def _spread_out(names: Sequence[str], most: int) -> list[str]:
+    places = np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int)
+    return [names[place] for place in places]
+
+
+def _thinned(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the means of runs of neighbours where there are more values than can be told apart."""
+    if len(values) <= MOST_POINTS:
+        return values
+    return np.array([part.mean() for part in np.array_split(values, MOST_POINTS)])

@@ -1,0 +1,204 @@
+"""The graph of a config drawn at the level of its templates: what is made from what."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from kdpipe.config.graph import Graph
+from kdpipe.config.settings.dataset import CombineSettings
+from kdpipe.reporting.layering import Arrangement, Edge, Point, arrange
+from kdpipe.reporting.layering import Node as Part
+
+# Kinds of edges by the settings that name their sources; all others name a model to start from.
+KINDS = {"teacher": "teacher", "among": "candidate", "dataset": "data", "combine": "data"}
+START = "start"
+CHARACTER = 7.3
+LINE = 16.0
+PADDING = 12.0
+LONGEST_LINE = 22
+
+
+@dataclass(frozen=True)
+class Box:
+    """A dataset or a model template.
+
+    Args:
+        kind: `model` or `dataset`.
+        lines: its name, broken into lines.
+        note: the stage that makes it, or the task it is for, and how many there are.
+        x: left edge.
+        y: upper edge.
+        width: width.
+        height: height.
+    """
+
+    kind: str
+    lines: tuple[str, ...]
+    note: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A piece of one or several edges.
+
+    Args:
+        kind: `start`, `teacher`, `candidate` or `data`.
+        path: SVG path data.
+    """
+
+    kind: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Tip:
+    """The end of an edge.
+
+    Args:
+        kind: that of the edge.
+        x: where it ends.
+        y: where it ends.
+        heading: 1 to the right, -1 to the left.
+    """
+
+    kind: str
+    x: float
+    y: float
+    heading: int
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """A drawing.
+
+    Args:
+        boxes: its nodes.
+        lines: its edges, pieces that several share once.
+        tips: the ends of its edges.
+        width: width.
+        height: height.
+    """
+
+    boxes: tuple[Box, ...]
+    lines: tuple[Line, ...]
+    tips: tuple[Tip, ...]
+    width: float
+    height: float
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of edges that occur."""
+        found = {tip.kind for tip in self.tips}
+        return [kind for kind in (START, *dict.fromkeys(KINDS.values())) if kind in found]
+
+
+def draw_graph(graph: Graph) -> Diagram:
+    """Lay the templates of a graph out, and route the arrows between them."""
+    kinds = dict(_edges(graph))
+    notes = _notes(graph, kinds)
+    sizes = {part: _size(part, note) for part, note in notes.items()}
+    # A chain of templates may lead back to where it began; such an edge runs against the layers.
+    order = {part: index for index, part in enumerate(sizes)}
+    ways = {edge: edge if order[edge[0]] < order[edge[1]] else edge[::-1] for edge in kinds}
+    plan = arrange(sizes, {way: kinds[edge] for edge, way in ways.items()})
+    routes = _with_ports(plan, sizes)
+    lines = [Line(kinds[edge], path) for edge, way in ways.items() for path in _pieces(routes[way])]
+    tips = [_tip(kinds[edge], routes[way], way == edge) for edge, way in ways.items()]
+    boxes = [_box(part, note, plan.centres[part], sizes[part]) for part, note in notes.items()]
+    return Diagram(tuple(boxes), tuple(dict.fromkeys(lines)), tuple(tips), plan.width, plan.height)
+
+
+def _edges(graph: Graph) -> Iterator[tuple[tuple[Part, Part], str]]:
+    """Yield each ((source, target), kind); what a model is scored on is told by the results."""
+    for dataset in graph.datasets.values():
+        if isinstance(dataset.settings, CombineSettings):
+            for name in dataset.settings.combine:
+                yield _edge("dataset", graph.datasets[name].template, "dataset", dataset.template), "data"
+    for node in graph.nodes.values():
+        for field, kind, name in node.settings.references():
+            source = graph.nodes[name].template if kind == "model" else graph.datasets[name].template
+            if field != "evaluate" and (kind, source) != ("model", node.template):
+                yield _edge(kind, source, "model", node.template), KINDS.get(field, START)
+
+
+def _edge(source_kind: str, source: str, target_kind: str, target: str) -> tuple[Part, Part]:
+    return (source_kind, source), (target_kind, target)
+
+
+def _notes(graph: Graph, edges: Collection[tuple[Part, Part]]) -> dict[Part, str]:
+    """Return what stands below each name, datasets before models, each after those it is made from."""
+    used = {source for source, _ in edges}
+    datasets = sorted(
+        graph.datasets.values(), key=lambda dataset: isinstance(dataset.settings, CombineSettings)
+    )
+    counts = Counter(("dataset", dataset.template) for dataset in datasets)
+    counts.update(("model", node.template) for node in graph.nodes.values())
+    notes: dict[Part, str] = {}
+    for dataset in datasets:
+        if ("dataset", dataset.template) in used:
+            notes["dataset", dataset.template] = dataset.task.replace("_", " ")
+    for node in graph.nodes.values():
+        notes["model", node.template] = node.stage
+    times = "\N{MULTIPLICATION SIGN}"
+    return {
+        part: f"{note} {times} {counts[part]}" if counts[part] > 1 else note for part, note in notes.items()
+    }
+
+
+def _lines(name: str) -> list[str]:
+    """Break a name after hyphens, dots and underscores into lines of bearable length."""
+    lines = [""]
+    for piece in re.findall(r"[^-._]*[-._]?", name):
+        if lines[-1] and len(lines[-1] + piece) > LONGEST_LINE:
+            lines.append("")
+        lines[-1] += piece
+    return lines
+
+
+def _size(part: Part, note: str) -> tuple[float, float]:
+    lines = _lines(part[1])
+    longest = max(len(text) for text in (*lines, note))
+    return longest * CHARACTER + 2 * PADDING, (len(lines) + 1) * LINE + PADDING
+
+
+def _box(part: Part, note: str, centre: Point, size: tuple[float, float]) -> Box:
+    (x, y), (width, height) = centre, size
+    return Box(part[0], tuple(_lines(part[1])), note, x - width / 2, y - height / 2, width, height)
+
+
+def _with_ports(plan: Arrangement, sizes: Mapping[Part, tuple[float, float]]) -> dict[Edge, list[Point]]:
+    """Spread the ends of the routes over the sides of their boxes, in the order of where they come from.
+
+    Routes that run together at first, since they share their lanes, leave their box together.
+    """
+    routes = {edge: list(route) for edge, route in plan.routes.items()}
+    for end, ends, beyond in ((0, (0, 1), 2), (-1, (-1, -2), -3)):
+        for part, (_, height) in sizes.items():
+            here = {edge: route[beyond] for edge, route in plan.routes.items() if edge[end] == part}
+            places = sorted(set(here.values()), key=lambda point: point[1])
+            for edge, place in here.items():
+                share = (places.index(place) + 1) / (len(places) + 1)
+                for index in ends:
+                    x, y = routes[edge][index]
+                    routes[edge][index] = (x, y + height * (share - 0.5))
+    return routes
+
+
+def _pieces(route: Sequence[Point]) -> Iterator[str]:
+    """Draw a straight line across each column, and a curve from one to the next."""
+    for index, ((x, y), (next_x, next_y)) in enumerate(pairwise(route)):
+        middle = (x + next_x) / 2
+        curve = f"C{middle:.1f} {y:.1f} {middle:.1f} {next_y:.1f} {next_x:.1f} {next_y:.1f}"
+        if index % 2 or next_x - x > 0.1:
+            yield f"M{x:.1f} {y:.1f}" + (curve if index % 2 else f"H{next_x:.1f}")
+
+
+def _tip(kind: str, route: Sequence[Point], forward: bool) -> Tip:
+    x, y = route[-1 if forward else 0]
+    return Tip(kind, x, y, 1 if forward else -1)

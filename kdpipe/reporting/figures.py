@@ -1,0 +1,129 @@
+"""Matplotlib figures as SVG for the report: the same bytes each time, in the page's own colours."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any, Literal
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+# Distinguishable from each other, on white and on near-black.
+COLOURS = ("#3b7dd8", "#e0731d", "#2a9d6f", "#c9455f", "#8a63d2", "#1899ad", "#a0703c", "#7d8590")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+# Colours that the page's style sheet replaces, so that figures follow a light or dark page.
+INK, MUTED, GRID = "#010101", "#020202", "#030303"
+PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)"}
+
+METADATA = ("Creator", "Date", "Format", "Type")
+
+STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": GRID,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 9,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "figure.facecolor": "none",
+    "font.family": "DejaVu Sans",
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.4,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": GRID,
+    "xtick.labelcolor": MUTED,
+    "xtick.labelsize": 8,
+    "ytick.color": GRID,
+    "ytick.labelcolor": MUTED,
+    "ytick.labelsize": 8,
+}
+
+
+@contextmanager
+def grid_of_axes(count: int, columns: int, size: tuple[float, float]) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Yield a figure in the report's style and its axes, row by row.
+
+    Args:
+        count: number of axes.
+        columns: most axes in a row.
+        size: width and height of one in inches.
+    """
+    rows = -(-count // columns)
+    columns = -(-count // rows)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).flat
+        for unused in axes[count:]:
+            unused.remove()
+        yield figure, list(axes[:count])
+
+
+def add_legend(figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add a legend below the axes, and the height that it takes.
+
+    Args:
+        figure: the figure.
+        looks: colour, and marker where there is one, of each series by its name.
+    """
+    if len(looks) < 2:
+        return
+    width, height = figure.get_size_inches()
+    columns = max(1, int(width / (0.45 + 0.09 * max(map(len, looks)))))
+    handles = [
+        Line2D([], [], **{"linestyle": "" if "marker" in look else "-", **look}) for look in looks.values()
+    ]
+    figure.set_size_inches(width, height + 0.1 + 0.2 * -(-len(looks) // columns))
+    figure.legend(handles, list(looks), loc="outside lower left", ncols=columns)
+
+
+def look_of(index: int) -> dict[str, Any]:
+    """Return colour and marker of the n-th series; pairs of both repeat only after 64."""
+    colour = COLOURS[index % len(COLOURS)]
+    marker = MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
+    # Hollow, so that points that coincide both show.
+    return {"color": colour, "marker": marker, "markerfacecolor": "none", "markeredgewidth": 1.5}
+
+
+def use_log_scale(axis: Axes, direction: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with ticks at 1, 2 and 5."""
+    scaled = axis.xaxis if direction == "x" else axis.yaxis
+    axis.set(**{f"{direction}scale": "log"})
+    scaled.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    scaled.set_minor_locator(NullLocator())
+    scaled.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+def to_svg(figure: Figure, salt: str) -> str:
+    """Return a figure as an SVG element.
+
+    Args:
+        figure: the figure; it must be drawn in the context that made it.
+        salt: makes its ids differ from those of the other figures of the page.
+    """
+    stream = StringIO()
+    with mpl.rc_context({"svg.hashsalt": salt}):
+        # `Figure.savefig` would draw everything twice, to lay it out first.
+        FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(METADATA))  # type: ignore[no-untyped-call]
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    # Ids of groups are never referred to, and would stand twice in a page of several figures.
+    svg = re.sub(r'<g id="[^"]*"', "<g", re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg))
+    for colour, variable in PAGE_COLOURS.items():
+        svg = svg.replace(colour, variable)
+    return re.sub(r"\s*\n\s*", "\n", svg)

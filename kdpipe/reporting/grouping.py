@@ -1,0 +1,32 @@
+"""Groups of nodes and datasets that differ only in the variables that the report averages over."""
+
+from collections.abc import Iterable, Sequence
+
+from kdpipe.config.matrix import Choice, Matrix, Value
+
+
+def group_names(templates: Iterable[str], matrix: Matrix, over: Sequence[str]) -> dict[str, str]:
+    """Return the group of each name: the name with the variables in `over` left open.
+
+    With `over: [seed]`, the node `student-mrpc-1` of the template `student-{task}-{seed}` belongs to the
+    group `student-mrpc-{seed}`. Names come in the order of the config.
+
+    Args:
+        templates: names before the matrix was expanded.
+        matrix: the matrix.
+        over: the variables that are averaged over.
+    """
+    return {
+        str(matrix.fill(template, choice)): str(matrix.fill(template, _left_open(choice, over)))
+        for template in templates
+        for choice in matrix.choices_of(matrix.variables_in(template))
+    }
+
+
+def _left_open(choice: Choice, over: Sequence[str]) -> Choice:
+    return {
+        name: Value(f"{{{name}}}", {key: f"{{{name}.{key}}}" for key in value.fields})
+        if name in over
+        else value
+        for name, value in choice.items()
+    }

@@ -1,0 +1,194 @@
+"""Lay a directed graph out in layers from left to right.
+
+Nodes stand in the layer after the last that they are made from; edges that skip layers keep a lane free in
+each, one for all edges of a kind from a node; layers are ordered so that few edges cross, then moved so that
+edges run level.
+
+Reference:
+    Sugiyama, Tagawa and Toda 1981, Methods for visual understanding of hierarchical system structures.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from statistics import fmean
+from typing import Any
+
+COLUMN_GAP = 64.0
+ROW_GAP = 9.0
+NODE_MARGIN = 10.0
+LANE_HEIGHT = 1.0
+SWEEPS = 12
+
+# A kind and a name: a dataset and a model may share their name.
+Node = tuple[str, str]
+Edge = tuple[Node, Node]
+# A node, or the lane in which the edges of a kind from a node run through a layer.
+Item = tuple[Any, ...]
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Where nodes and edges go.
+
+    Args:
+        centres: x and y of the centre of each node.
+        routes: for each edge the points it runs through, two per layer: where it enters and leaves its
+            column; first and last those where it leaves and enters its nodes.
+        width: width of the whole.
+        height: height of the whole.
+    """
+
+    centres: Mapping[Node, Point]
+    routes: Mapping[Edge, Sequence[Point]]
+    width: float
+    height: float
+
+
+def arrange(sizes: Mapping[Node, tuple[float, float]], edges: Mapping[Edge, str]) -> Arrangement:
+    """Lay a graph out.
+
+    Args:
+        sizes: width and height of each node, every node after those that it is made from.
+        edges: kind of each (source, target), which runs from an earlier to a later node.
+    """
+    layer_of = _assign_layers(list(sizes), list(edges))
+    chains = {edge: _chain(edge, kind, layer_of) for edge, kind in edges.items()}
+    links = list(dict.fromkeys(link for chain in chains.values() for link in pairwise(chain)))
+    layers = _fill_layers(layer_of, chains)
+    heights = {
+        item: sizes[item][1] + NODE_MARGIN if item in sizes else LANE_HEIGHT
+        for layer in layers
+        for item in layer
+    }
+    _reduce_crossings(layers, links)
+    middles = _level(layers, links, heights)
+    columns = _columns(layers, sizes)
+    centres = {node: (fmean(columns[at]), middles[node]) for node, at in layer_of.items()}
+    routes = {}
+    for edge, chain in chains.items():
+        crossed = columns[layer_of[edge[0]] : layer_of[edge[1]] + 1]
+        points = [(x, middles[item]) for item, column in zip(chain, crossed, strict=True) for x in column]
+        start, end = (
+            centres[node][0] + side * sizes[node][0] / 2 for node, side in zip(edge, (1, -1), strict=True)
+        )
+        routes[edge] = [(start, points[0][1]), *points[1:-1], (end, points[-1][1])]
+    height = max(middles[item] + heights[item] / 2 for item in heights)
+    return Arrangement(centres, routes, columns[-1][1], height)
+
+
+def _assign_layers(nodes: Sequence[Node], edges: Sequence[Edge]) -> dict[Node, int]:
+    layer_of: dict[Node, int] = {}
+    before, after = _neighbours(edges)
+    for node in nodes:
+        layer_of[node] = max((layer_of[source] + 1 for source in before.get(node, ())), default=0)
+    for node in nodes:
+        if node in after and node not in before:
+            # What is made from nothing stands beside its first use.
+            layer_of[node] = min(layer_of[target] for target in after[node]) - 1
+    return layer_of
+
+
+def _chain(edge: Edge, kind: str, layer_of: Mapping[Node, int]) -> list[Item]:
+    source, target = edge
+    return [source, *((source, kind, at) for at in range(layer_of[source] + 1, layer_of[target])), target]
+
+
+def _fill_layers(layer_of: Mapping[Node, int], chains: Mapping[Edge, Sequence[Item]]) -> list[list[Item]]:
+    layers: list[dict[Item, None]] = [{} for _ in range(max(layer_of.values()) + 1)]
+    for node, at in layer_of.items():
+        layers[at][node] = None
+    for (source, _), chain in chains.items():
+        for at, lane in enumerate(chain[1:-1], layer_of[source] + 1):
+            layers[at][lane] = None
+    return [list(layer) for layer in layers]
+
+
+def _neighbours(links: Sequence[tuple[Item, Item]]) -> tuple[dict[Item, list[Item]], dict[Item, list[Item]]]:
+    before: dict[Item, list[Item]] = {}
+    after: dict[Item, list[Item]] = {}
+    for source, target in links:
+        before.setdefault(target, []).append(source)
+        after.setdefault(source, []).append(target)
+    return before, after
+
+
+def _reduce_crossings(layers: list[list[Item]], links: Sequence[tuple[Item, Item]]) -> None:
+    """Sort each layer by the mean place of its neighbours, forth and back; keeps the best order met."""
+    before, after = _neighbours(links)
+    best, fewest = [list(layer) for layer in layers], _crossings(layers, links)
+    for sweep in range(SWEEPS):
+        neighbours = before if sweep % 2 == 0 else after
+        for layer in layers if sweep % 2 == 0 else reversed(layers):
+            place = _places(layers)
+            means = {item: fmean(place[x] for x in neighbours.get(item, [item])) for item in layer}
+            layer.sort(key=means.__getitem__)
+        crossings = _crossings(layers, links)
+        if crossings < fewest:
+            best, fewest = [list(layer) for layer in layers], crossings
+    layers[:] = best
+
+
+def _places(layers: Sequence[Sequence[Item]]) -> dict[Item, float]:
+    return {item: (index + 0.5) / len(layer) for layer in layers for index, item in enumerate(layer)}
+
+
+def _crossings(layers: Sequence[Sequence[Item]], links: Sequence[tuple[Item, Item]]) -> int:
+    place = _places(layers)
+    after = _neighbours(links)[1]
+    return sum(
+        (place[one] - place[other]) * (place[here] - place[there]) < 0
+        for layer in layers
+        for one, other in combinations([item for item in layer if item in after], 2)
+        for here in after[one]
+        for there in after[other]
+    )
+
+
+def _level(
+    layers: Sequence[Sequence[Item]], links: Sequence[tuple[Item, Item]], heights: Mapping[Item, float]
+) -> dict[Item, float]:
+    """Return the y of each item: near the mean of its neighbours, in the order of its layer."""
+    before, after = _neighbours(links)
+    middles: dict[Item, float] = {}
+    for layer in layers:
+        middles |= _spaced([0.0] * len(layer), layer, heights)
+    for sweep in range(SWEEPS):
+        neighbours = before if sweep % 2 == 0 else after
+        for layer in layers if sweep % 2 == 0 else reversed(layers):
+            wanted = [fmean(middles[x] for x in neighbours.get(item, [item])) for item in layer]
+            middles |= _spaced(wanted, layer, heights)
+    top = min(middles[item] - heights[item] / 2 for item in middles)
+    return {item: middle - top for item, middle in middles.items()}
+
+
+def _spaced(
+    wanted: Sequence[float], layer: Sequence[Item], heights: Mapping[Item, float]
+) -> dict[Item, float]:
+    """Return the places nearest to those wanted, in least squares, that leave the gaps between items.
+
+    Less the room that the items before them need, places need only not decrease: neighbours that would are
+    pooled at their mean.
+    """
+    room = [0.0]
+    for above, below in pairwise(layer):
+        room.append(room[-1] + (heights[above] + heights[below]) / 2 + ROW_GAP)
+    pools: list[list[float]] = []
+    for place, taken in zip(wanted, room, strict=False):
+        pools.append([place - taken])
+        while len(pools) > 1 and fmean(pools[-2]) > fmean(pools[-1]):
+            pools[-2:] = [pools[-2] + pools[-1]]
+    level = [fmean(pool) for pool in pools for _ in pool]
+    return {item: place + taken for item, place, taken in zip(layer, level, room, strict=False)}
+
+
+def _columns(
+    layers: Sequence[Sequence[Item]], sizes: Mapping[Node, tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """Return the left and right edge of each layer."""
+    columns: list[tuple[float, float]] = []
+    for layer in layers:
+        left = columns[-1][1] + COLUMN_GAP if columns else 0.0
+        columns.append((left, left + max(sizes[item][0] for item in layer if item in sizes)))
+    return columns

@@ -1,0 +1,94 @@
+"""The report as one HTML page that needs nothing besides itself."""
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from kdpipe.config.document import Document, merge
+from kdpipe.config.graph import Graph
+from kdpipe.reporting.costs import read_ledger
+from kdpipe.reporting.curves import loss_curves
+from kdpipe.reporting.diagram import draw_graph
+from kdpipe.reporting.plots import further_plots, parameters_plot
+from kdpipe.reporting.tables import Column, lay_out
+
+TEMPLATE = "report.html.j2"
+
+
+def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
+    """Return the report of a graph.
+
+    Args:
+        graph: the graph, all of whose models and evaluations are done.
+        aggregated: its results (`kdpipe.reporting.aggregate`).
+
+    Raises:
+        ConfigError: `report.plots` names a column or metric that the results do not have.
+    """
+    report = graph.document.report
+    return (
+        _environment()
+        .get_template(TEMPLATE)
+        .render(
+            report=report,
+            graph=graph,
+            diagram=draw_graph(graph),
+            tables=lay_out(aggregated, report.baseline),
+            plots=[*parameters_plot(aggregated), *further_plots(aggregated, report.plots)],
+            curves=loss_curves(graph),
+            ledger=read_ledger(graph),
+            settings={section: settings_text(graph.document, section) for section in ("models", "datasets")},
+        )
+    )
+
+
+def settings_text(document: Document, section: str) -> dict[str, str]:
+    """Return the settings of each model or dataset template, defaults filled in, as YAML.
+
+    Args:
+        document: the config.
+        section: `models` or `datasets`.
+    """
+    entries = getattr(document, section)
+    if section == "models":
+        entries = {
+            template: {
+                stage: merge(document.defaults.get(stage, {}), given) for stage, given in entry.items()
+            }
+            for template, entry in entries.items()
+        }
+    return {template: _yaml(entry) for template, entry in entries.items()}
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the two units that matter, such as `3 min 05 s`."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("kdpipe.reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"duration": duration, "columns_of": _columns_of}
+    return environment
+
+
+def _columns_of(column: Column) -> int:
+    """Return the number of cells of a column: the mean, its spread, and the published value."""
+    return 2 + column.published
+
+
+def _yaml(content: object) -> str:
+    text: str = yaml.safe_dump(
+        content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+    )
+    return text

@@ -1,0 +1,155 @@
+"""Plots of the aggregated results: scores against parameters, and what `report.plots` asks for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from kdpipe.config.settings.report import PlotSettings
+from kdpipe.errors import ConfigError, Problem, suggest
+from kdpipe.reporting.figures import add_legend, grid_of_axes, look_of, to_svg, use_log_scale
+
+AXES = ("parameters", "depth", "width", "seconds", "model", "template", "stage", "dataset", "split")
+PANEL_SIZES = {1: (6.4, 3.4), 2: (5.3, 3.2), 3: (3.7, 2.8)}
+LOGARITHMIC_FROM = 20
+# Characters of all tick labels from which they are set aslant.
+CROWDED_FROM = 40
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with its heading.
+
+    Args:
+        title: what it shows.
+        svg: the figure, an SVG element.
+    """
+
+    title: str
+    svg: str
+
+
+def parameters_plot(aggregated: pd.DataFrame) -> Iterator[Plot]:
+    """Plot the metric of each task that models are chosen by against their parameters, if there is any.
+
+    Args:
+        aggregated: what `aggregate` returns.
+    """
+    scores = _one_split(aggregated[aggregated["primary"]])
+    if scores.empty:
+        return
+    metrics = ", ".join(dict.fromkeys(scores["metric"])).replace("_", " ")
+    scores = scores.assign(x=scores["parameters"], series=scores["template"])
+    yield _plot(scores, PlotSettings(x="parameters", y=metrics))
+
+
+def further_plots(aggregated: pd.DataFrame, wanted: Sequence[PlotSettings]) -> list[Plot]:
+    """Draw the plots that a report asks for.
+
+    Args:
+        aggregated: what `aggregate` returns.
+        wanted: the plots; a variable that is named as one of `AXES` stands in braces.
+
+    Raises:
+        ConfigError: a plot names a column or a metric that the results do not have.
+    """
+    variables = [name for name in map(str, aggregated) if name.startswith("{")]
+    columns = {name.strip("{}"): name for name in variables} | {name: name for name in (*AXES, *variables)}
+    problems = [
+        Problem(f"report.plots[{index}].{key}", what)
+        for index, plot in enumerate(wanted)
+        for key, what in _mistakes(aggregated, plot, columns)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return [_plot(_rows_of(aggregated, plot, columns), plot) for plot in wanted]
+
+
+def _mistakes(
+    aggregated: pd.DataFrame, plot: PlotSettings, columns: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    named = {"x": plot.x, "by": plot.by or "template"}
+    unknown = {key: name for key, name in named.items() if name not in columns}
+    for key, name in unknown.items():
+        yield key, f"there is no column {name!r}; {suggest(name, columns)}"
+    metrics = aggregated["metric"].unique()
+    if plot.y not in metrics:
+        yield "y", f"there is no metric {plot.y!r}; {suggest(plot.y, metrics)}"
+    elif not unknown and _rows_of(aggregated, plot, columns).empty:
+        yield "x", f"no model that has the metric {plot.y!r} has {' and '.join(named.values())}"
+
+
+def _rows_of(aggregated: pd.DataFrame, plot: PlotSettings, columns: Mapping[str, str]) -> pd.DataFrame:
+    rows = aggregated.assign(x=aggregated[columns[plot.x]], series=aggregated[columns[plot.by or "template"]])
+    rows = rows[(rows["metric"] == plot.y) & rows["x"].notna() & rows["series"].notna()]
+    return rows if "split" in (plot.x, plot.by) else _one_split(rows)
+
+
+def _one_split(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep the first split of each dataset that no model is chosen by, or the first of all."""
+    ordered = rows.sort_values("selection", kind="stable")
+    splits = ordered.groupby("dataset", sort=False)["split"].transform("first")
+    return rows[rows["split"] == splits.reindex(rows.index)]
+
+
+def _plot(rows: pd.DataFrame, plot: PlotSettings) -> Plot:
+    by = f" by {plot.by}" if plot.by else ""
+    title = f"{plot.y} against {plot.x}{by}"
+    rows = rows.assign(series=rows["series"].map(_text))
+    looks = {name: look_of(index) for index, name in enumerate(rows["series"].unique())}
+    panels = _panels(rows, plot)
+    columns = min(len(panels), 3)
+    with grid_of_axes(len(panels), columns, PANEL_SIZES[columns]) as (figure, axes):
+        for axis, (name, part) in zip(axes, panels.items(), strict=True):
+            _draw(axis, part, plot, looks)
+            axis.set_title(name)
+            axis.set_xlabel(plot.x)
+            axis.set_ylabel(part["metric"].iloc[0].replace("_", " "))
+        add_legend(figure, looks)
+        return Plot(title[0].upper() + title[1:], to_svg(figure, salt=title))
+
+
+def _panels(rows: pd.DataFrame, plot: PlotSettings) -> dict[str, pd.DataFrame]:
+    if "dataset" in (plot.x, plot.by):
+        return {"": rows}
+    panels = {str(name): part for name, part in rows.groupby("dataset", sort=False)}
+    if "split" in (plot.x, plot.by):
+        return panels
+    return {f"{name}, {part['split'].iloc[0]}": part for name, part in panels.items()}
+
+
+def _draw(axis: Axes, rows: pd.DataFrame, plot: PlotSettings, looks: Mapping[str, Mapping[str, Any]]) -> None:
+    numeric = pd.api.types.is_numeric_dtype(rows["x"].infer_objects())
+    ticks = [] if numeric else [_text(value) for value in rows["x"].unique()]
+    for name, part in rows.groupby("series", sort=False):
+        places = part["x"].astype(float) if numeric else part["x"].map(_text).map(ticks.index)
+        part = part.assign(place=places).sort_values("place", kind="stable")
+        if plot.by is not None:
+            line = part.groupby("place")["mean"].mean()
+            axis.plot(line.index, line, color=looks[str(name)]["color"], alpha=0.7)
+        axis.errorbar(
+            part["place"], part["mean"], part["spread"], linestyle="", capsize=2, **looks[str(name)]
+        )
+    if numeric:
+        _scale(axis, rows["x"].astype(float))
+    else:
+        crowded = sum(map(len, ticks)) > CROWDED_FROM
+        axis.set_xticks(
+            range(len(ticks)), ticks, rotation=30 if crowded else 0, ha="right" if crowded else "center"
+        )
+        axis.margins(x=0.2)
+
+
+def _scale(axis: Axes, values: "pd.Series[float]") -> None:
+    if values.min() > 0 and values.max() / values.min() > LOGARITHMIC_FROM:
+        use_log_scale(axis, "x")
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,119 @@
+"""The results table: one row per model, dataset, split and metric."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.sums import read_sums
+from kdpipe.artifacts.tables import read_rows
+from kdpipe.config.graph import Graph, Node
+from kdpipe.config.matrix import Matrix
+from kdpipe.reporting.grouping import group_names
+from kdpipe.reporting.size import read_size
+
+RESULTS = pa.schema(
+    [
+        ("model", pa.string()),
+        ("template", pa.string()),
+        ("stage", pa.string()),
+        ("dataset", pa.string()),
+        ("split", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("n", pa.int64()),
+        ("parameters", pa.int64()),
+        ("depth", pa.int64()),
+        ("width", pa.int64()),
+        ("seed", pa.int64()),
+        ("seconds", pa.float64()),
+    ]
+)
+
+
+def collect_results(graph: Graph) -> pa.Table:
+    """Read the scores of every evaluation of a graph, with what is known of the models.
+
+    The columns are those of `RESULTS` and one per matrix variable, null where a node has none.
+
+    Raises:
+        KdpipeError: a model or an evaluation is missing.
+    """
+    variables = variable_columns(graph)
+    models = {name: _describe(graph, graph.nodes[name]) for name in _names(graph, "models")}
+    rows = [
+        {**models[model], "dataset": dataset, **score}
+        for model, dataset in _evaluations(graph)
+        for score in read_rows(_finished(graph.layout.evaluation(model, dataset)) / "metrics.parquet")
+    ]
+    table = pa.Table.from_pylist(rows, schema=RESULTS)
+    for variable, column in variables.items():
+        values = [graph.nodes[row["model"]].variables.get(variable) for row in rows]
+        table = table.append_column(column, _array(values))
+    return table
+
+
+def variable_columns(graph: Graph) -> dict[str, str]:
+    """Return the column of each matrix variable: its name, in braces where that names another column.
+
+    The column `seed` holds the seed of every node, whether or not the matrix has that variable.
+    """
+    variables = Matrix(graph.document.matrix).variables
+    return {name: in_braces(name) if name in RESULTS.names else name for name in variables if name != "seed"}
+
+
+def in_braces(variable: str) -> str:
+    """Return the name of a variable as a config writes it, which no other column has."""
+    return f"{{{variable}}}"
+
+
+def write_results(results: pa.Table, folder: Path) -> None:
+    """Write the results as `results.parquet` and `results.csv`."""
+    pq.write_table(results, folder / "results.parquet")
+    # Without `integer_object_nulls` a column of integers with gaps would become one of decimals.
+    results.to_pandas(integer_object_nulls=True).to_csv(
+        folder / "results.csv", index=False, lineterminator="\n"
+    )
+
+
+def _describe(graph: Graph, node: Node) -> dict[str, Any]:
+    folder = _finished(graph.layout.model(node.name))
+    size = read_size(folder)
+    return {
+        "model": node.name,
+        "template": node.template,
+        "stage": node.stage,
+        "parameters": size.parameters,
+        "depth": size.depth,
+        "width": size.width,
+        "seed": node.settings.seed,
+        "seconds": read_manifest(folder)["seconds"],
+    }
+
+
+def _evaluations(graph: Graph) -> list[tuple[str, str]]:
+    models, datasets = (
+        {name: index for index, name in enumerate(_names(graph, section))}
+        for section in ("models", "datasets")
+    )
+    return sorted(graph.evaluations, key=lambda pair: (datasets[pair[1]], models[pair[0]]))
+
+
+def _names(graph: Graph, section: str) -> list[str]:
+    """Return the names of all models or datasets in the order of the config."""
+    return list(group_names(getattr(graph.document, section), Matrix(graph.document.matrix), ()))
+
+
+def _finished(folder: Path) -> Path:
+    read_sums(folder)
+    return folder
+
+
+def _array(values: Sequence[Any]) -> pa.Array:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds in ({bool}, {int}, {float}, {int, float}):
+        return pa.array(values, pa.float64() if float in kinds else None)
+    return pa.array([None if value is None else str(value) for value in values], pa.string())

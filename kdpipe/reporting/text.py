@@ -1,0 +1,52 @@
+"""The results as plain text, for logs."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from kdpipe.reporting.tables import Cell, Table, lay_out
+
+BEST = "*"
+
+
+def format_table(aggregated: pd.DataFrame) -> str:
+    """Return aggregated results as text: a table per dataset, the best of each column marked `*`.
+
+    Args:
+        aggregated: what `aggregate` returns.
+    """
+    tables = [line for table in lay_out(aggregated) for line in (*_lines(table), "")]
+    return "\n".join(tables).rstrip() or "no model was evaluated"
+
+
+def _lines(table: Table) -> Iterator[str]:
+    head = [
+        (table.dataset, "parameters", "runs", *(split.name for split in table.splits for _ in split.columns)),
+        ("", "", "", *(column.metric for column in table.columns)),
+    ]
+    spreads = [max(len(row.cells[at].spread) for row in table.rows) for at in range(len(table.columns))]
+    body = [
+        (row.model, f"{row.parameters:,}", str(row.runs), *map(_text, row.cells, spreads))
+        for row in table.rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*head, *body, strict=True)]
+    for line in head:
+        yield _join(line, widths)
+    yield "-" * len(_join(head[0], widths))
+    for line in body:
+        yield _join(line, widths)
+
+
+def _text(cell: Cell, width: int) -> str:
+    """Return a cell with room for a spread of a given width, so that means stand below each other."""
+    spread = f" ± {cell.spread:{width}}" if cell.spread else " " * (width and width + 3)
+    return f"{cell.mean}{BEST if cell.best else ' '}{spread}"
+
+
+def _join(line: tuple[str, ...], widths: list[int]) -> str:
+    first, *others = line
+    cells = [
+        first.ljust(widths[0]),
+        *(text.rjust(width) for text, width in zip(others, widths[1:], strict=True)),
+    ]
+    return "  ".join(cells).rstrip()

@@ -1,0 +1,55 @@
+"""Run a frozen teacher once over a dataset and store the signals that students learn from."""
+
+from pathlib import Path
+
+from transformers import AutoConfig
+
+from kdpipe.config.layers import match_layers
+from kdpipe.config.settings.jobs import CacheTeacherSettings
+from kdpipe.data.batches import Collator
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.evaluation.scoring import task_of
+from kdpipe.job import Job, main
+from kdpipe.knowledge.cache import SIGNALS, check_size, write_knowledge
+from kdpipe.knowledge.teacher import Teacher
+from kdpipe.models.family import config_shape
+from kdpipe.models.loading import load_frozen, load_tokenizer
+from kdpipe.models.precision import autocast, default_device, norms_in_fp32, use_bf16
+from kdpipe.models.signals import Request
+
+
+def run(
+    settings: CacheTeacherSettings, job: Job, *, teacher: Path, data: Path, limit_gb: float = 50.0
+) -> None:
+    """Store logits and hidden states of every example of a split, if they take at most `limit_gb` GB."""
+    task, labels = task_of(data)
+    depth, width = config_shape(AutoConfig.from_pretrained(teacher))
+    states = _states(settings, depth)
+    split = EncodedSplit(data, settings.split)
+    check_size(int(split.lengths.sum()), width, len(states), settings.precision, limit_gb)
+    bf16, device = use_bf16(settings.bf16), default_device()
+    model = load_frozen(teacher, task.head(labels) if settings.logits else None, device)
+    if bf16:
+        norms_in_fp32(model)
+    run_teacher = Teacher(model, Request(settings.logits, states))
+    collator = Collator(split, load_tokenizer(teacher).pad_token_id)
+    with (
+        job.artifact() as draft,
+        job.progress(len(split), "cache", "example") as bar,
+        autocast(bf16),
+    ):
+        write_knowledge(draft.folder / SIGNALS, run_teacher, collator, settings.precision, device, bar.update)
+        draft.record(examples=len(split), tokens=int(split.lengths.sum()), hidden_states=list(states))
+
+
+def _states(settings: CacheTeacherSettings, depth: int) -> tuple[int, ...]:
+    mapped = {
+        teacher
+        for entry in settings.maps
+        for teacher, _ in match_layers(entry.layers, depth, entry.student_depth)
+    }
+    return tuple(sorted({*settings.hidden_states, *mapped}))
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,22 @@
+"""Count how often each token occurs in the training split of a dataset."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer
+
+from kdpipe.config.settings.jobs import CountTokensSettings
+from kdpipe.data.counts import count_tokens
+from kdpipe.job import Job, main
+
+
+def run(settings: CountTokensSettings, job: Job, *, data: Path, tokenizer: Path) -> None:
+    """Write the count of every id of the vocabulary."""
+    vocab_size = Tokenizer.from_file(str(tokenizer / "tokenizer.json")).get_vocab_size()
+    counts = count_tokens(data / f"{settings.split}.parquet", vocab_size)
+    with job.artifact() as draft:
+        pq.write_table(counts, draft.folder / "counts.parquet")
+
+
+if __name__ == "__main__":
+    main(run)

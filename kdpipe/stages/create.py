@@ -1,0 +1,21 @@
+"""Make a model with random weights."""
+
+from pathlib import Path
+
+from kdpipe.config.settings.create import CreateSettings
+from kdpipe.job import Job, main
+from kdpipe.models.creation import create_body
+from kdpipe.models.loading import load_tokenizer, save_model
+
+
+def run(settings: CreateSettings, job: Job, *, tokenizer: Path) -> None:
+    """Draw the weights of a model without a head, for the vocabulary of a node's tokenizer."""
+    loaded = load_tokenizer(tokenizer)
+    architecture = settings.architecture
+    model = create_body(architecture.family, architecture.options, len(loaded), settings.seed)
+    with job.artifact() as draft:
+        save_model(model, loaded, draft.folder)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,95 @@
+"""Train a student against a teacher, run beside it or cached."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+
+from kdpipe.config.settings.distill import DistillSettings
+from kdpipe.data.batches import Collator, Masking
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.evaluation.scoring import task_of, validation_scorer
+from kdpipe.evaluation.task import Task
+from kdpipe.job import Job, main
+from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
+from kdpipe.knowledge.teacher import Teacher
+from kdpipe.models.family import config_shape
+from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
+from kdpipe.models.precision import default_device
+from kdpipe.training.masking import read_counts, training_masking
+from kdpipe.training.objective import Objective
+from kdpipe.training.run import freeze, save_outcome, train
+from kdpipe.training.terms import build_terms
+
+
+def run(
+    settings: DistillSettings,
+    job: Job,
+    *,
+    teacher: Path,
+    student: Path,
+    data: Path,
+    knowledge: Path | None = None,
+    counts: Path | None = None,
+) -> None:
+    """Train a student on the weighted sum of the loss terms.
+
+    With `knowledge` the teacher's signals are read from there, and of the teacher only its config is.
+    """
+    task, labels = task_of(data)
+    tokenizer = load_tokenizer(student)
+    learner = load_with_head(student, task.head(labels), settings.seed)
+    freeze(learner, settings.freeze)
+    objective = _objective(settings, task, teacher, student)
+    split = EncodedSplit(data, "train")
+    cached = CachedKnowledge(knowledge / SIGNALS, split.lengths) if knowledge else None
+    collator = Collator(split, tokenizer.pad_token_id, _masking(settings, task, tokenizer, counts), cached)
+    with job.artifact() as draft, job.progress(None, "distill") as bar:
+        outcome = train(
+            learner,
+            objective,
+            collator,
+            settings.training.model_dump(exclude_unset=True),
+            seed=settings.seed,
+            folder=job.checkpoints,
+            teacher=None if cached else _online(objective, task, labels, teacher),
+            evaluate=validation_scorer(
+                tokenizer, data, seed=settings.seed, probability=settings.masking.probability
+            ),
+            bar=bar,
+        )
+        save_outcome(draft, learner, tokenizer, outcome)
+        draft.record(pairs={term.name: list(term.pairs) for term in objective.terms if term.pairs})
+
+
+def _objective(settings: DistillSettings, task: type[Task], teacher: Path, student: Path) -> Objective:
+    (teacher_depth, teacher_width), (student_depth, student_width) = (
+        config_shape(AutoConfig.from_pretrained(folder)) for folder in (teacher, student)
+    )
+    terms = build_terms(settings.losses, task, (teacher_depth, student_depth))
+    return Objective(terms, task.kind, (teacher_width, student_width), settings.seed)
+
+
+def _online(
+    objective: Objective, task: type[Task], labels: tuple[str, ...] | None, folder: Path
+) -> Teacher | None:
+    request = objective.teacher_request()
+    if not (request.logits or request.hidden_states):
+        return None
+    return Teacher(
+        load_frozen(folder, task.head(labels) if request.logits else None, default_device()), request
+    )
+
+
+def _masking(
+    settings: DistillSettings, task: type[Task], tokenizer: Any, counts: Path | None
+) -> Masking | None:
+    if task.positions != "masked":
+        return None
+    return training_masking(
+        settings.masking, tokenizer, read_counts(counts) if counts else None, settings.seed
+    )
+
+
+if __name__ == "__main__":
+    main(run)

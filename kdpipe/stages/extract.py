@@ -1,0 +1,31 @@
+"""Make a student of some of a model's blocks."""
+
+import logging
+from pathlib import Path
+
+from kdpipe.config.layers import choose_blocks
+from kdpipe.config.settings.extract import ExtractSettings
+from kdpipe.job import Job, main
+from kdpipe.models.extraction import extract_blocks, extract_distilbert
+from kdpipe.models.family import depth_of
+from kdpipe.models.loading import load_model, load_tokenizer, save_model
+
+LOG = logging.getLogger(__name__)
+
+
+def run(settings: ExtractSettings, job: Job, *, model: Path) -> None:
+    """Copy blocks, embeddings and head."""
+    source = load_model(model)
+    blocks = choose_blocks(settings.layers, depth_of(source))
+    LOG.info("blocks %s of %d are copied", list(blocks), depth_of(source))
+    if settings.architecture == "distilbert":
+        student = extract_distilbert(source, blocks, settings.vocab_transform, settings.seed)
+    else:
+        student = extract_blocks(source, blocks)
+    with job.artifact() as draft:
+        save_model(student, load_tokenizer(model), draft.folder)
+        draft.record(blocks=list(blocks))
+
+
+if __name__ == "__main__":
+    main(run)

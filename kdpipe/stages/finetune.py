@@ -1,0 +1,44 @@
+"""Train a model on a task with its labels."""
+
+from pathlib import Path
+
+from kdpipe.config.settings.finetune import FinetuneSettings
+from kdpipe.data.batches import Collator
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.evaluation.scoring import task_of, validation_scorer
+from kdpipe.job import Job, main
+from kdpipe.models.loading import load_tokenizer, load_with_head
+from kdpipe.training.masking import read_counts, training_masking
+from kdpipe.training.objective import Objective
+from kdpipe.training.run import freeze, save_outcome, train
+from kdpipe.training.terms import hard_term
+
+
+def run(settings: FinetuneSettings, job: Job, *, model: Path, data: Path, counts: Path | None = None) -> None:
+    """Train a model from its own weights, with its own head where that fits the dataset."""
+    task, labels = task_of(data)
+    tokenizer = load_tokenizer(model)
+    student = load_with_head(model, task.head(labels), settings.seed)
+    freeze(student, settings.freeze)
+    masking = None
+    if task.positions == "masked":
+        occurrences = read_counts(counts) if counts else None
+        masking = training_masking(settings.masking, tokenizer, occurrences, settings.seed)
+    with job.artifact() as draft, job.progress(None, "finetune") as bar:
+        outcome = train(
+            student,
+            Objective([hard_term(task)], task.kind),
+            Collator(EncodedSplit(data, "train"), tokenizer.pad_token_id, masking),
+            settings.training.model_dump(exclude_unset=True),
+            seed=settings.seed,
+            folder=job.checkpoints,
+            evaluate=validation_scorer(
+                tokenizer, data, seed=settings.seed, probability=settings.masking.probability
+            ),
+            bar=bar,
+        )
+        save_outcome(draft, student, tokenizer, outcome)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,57 @@
+"""Bring a model into the results: from a directory, an installed package or the Hub."""
+
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+from kdpipe.artifacts.sums import file_digest
+from kdpipe.config.facts import local_folder
+from kdpipe.config.settings.load import LoadSettings
+from kdpipe.errors import ModelError
+from kdpipe.job import Job, main
+from kdpipe.models.loading import load_model, load_tokenizer, save_model
+
+WEIGHTS = "model.safetensors"
+FILES = [
+    "config.json",
+    WEIGHTS,
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "spiece.model",
+]
+
+
+def run(settings: LoadSettings, job: Job) -> None:
+    """Copy a model with its head and tokenizer."""
+    folder = local_folder(settings.path) or _fetch(settings)
+    _check_weights(folder, settings.sha256)
+    with job.artifact() as draft:
+        save_model(load_model(folder), load_tokenizer(folder), draft.folder)
+
+
+def _fetch(settings: LoadSettings) -> Path:
+    try:
+        return Path(snapshot_download(settings.path, revision=settings.revision, allow_patterns=FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(
+            f"{settings.path!r} could not be fetched from the Hub: {reason}; check name, revision and "
+            "network, or give the path of a local folder"
+        ) from None
+
+
+def _check_weights(folder: Path, sha256: str | None) -> None:
+    weights = folder / WEIGHTS
+    if not weights.exists():
+        raise ModelError(f"{folder} has no {WEIGHTS}; only safetensors weights are read, never pickled ones")
+    if sha256 and file_digest(weights) != sha256:
+        raise ModelError(
+            f"{weights}: expected sha256 {sha256}, found {file_digest(weights)}; check path and revision"
+        )
+
+
+if __name__ == "__main__":
+    main(run)

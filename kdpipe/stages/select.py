@@ -1,0 +1,58 @@
+"""Copy the best of several models."""
+
+import logging
+import shutil
+from pathlib import Path
+
+from kdpipe import catalog
+from kdpipe.artifacts.sums import read_sums
+from kdpipe.artifacts.tables import read_rows
+from kdpipe.config.settings.select import SelectSettings
+from kdpipe.config.signatures import constants
+from kdpipe.data.encoded import read_description
+from kdpipe.errors import KdpipeError, suggest
+from kdpipe.job import Job, main
+
+LOG = logging.getLogger(__name__)
+
+
+def run(
+    settings: SelectSettings, job: Job, *, models: list[Path], evaluations: list[Path], data: Path
+) -> None:
+    """Copy the model whose metric is best; of equals, the first."""
+    task = catalog.TASKS[read_description(data)["task"]]
+    metric = settings.metric or constants(task)["selection_metric"]
+    values = {
+        path: _value(evaluation, metric, settings.split)
+        for path, evaluation in zip(models, evaluations, strict=True)
+    }
+    choose = min if metric in catalog.LOWER_IS_BETTER else max
+    best = choose(values, key=lambda path: values[path])
+    for path, value in values.items():
+        LOG.info("%s: %s %.4f%s", path.name, metric, value, " (chosen)" if path == best else "")
+    with job.artifact() as draft:
+        for name in read_sums(best):
+            shutil.copy(best / name, draft.folder / name)
+        draft.record(
+            chosen=best.name,
+            metric=metric,
+            values={path.name: value for path, value in values.items()},
+        )
+
+
+def _value(evaluation: Path, metric: str, split: str) -> float:
+    found = {
+        row["metric"]: row["value"]
+        for row in read_rows(evaluation / "metrics.parquet")
+        if row["split"] == split
+    }
+    if metric not in found:
+        raise KdpipeError(
+            f"{evaluation} has no metric {metric!r} on split {split!r}; {suggest(metric, found)}"
+        )
+    value: float = found[metric]
+    return value
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,52 @@
+"""The arguments of training: what the user gave, and what kdpipe decides."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from kdpipe.draws import DROPOUT, draw_seed
+from kdpipe.models.precision import use_bf16
+
+LOGS_PER_RUN = 50
+OWN_DEFAULTS = {
+    "save_strategy": "no",
+    "report_to": "none",
+    "logging_first_step": True,
+    "dataloader_pin_memory": False,
+}
+
+
+def training_arguments(given: dict[str, Any], folder: Path, seed: int, steps: int) -> TrainingArguments:
+    """Return the arguments of a run.
+
+    Args:
+        given: fields of `TrainingArguments` that the user set.
+        folder: where checkpoints go.
+        seed: seed of the run.
+        steps: optimizer steps of the run, which decide how often it logs.
+    """
+    given = {name: value for name, value in given.items() if name != "early_stopping_patience"}
+    return TrainingArguments(
+        **{
+            **OWN_DEFAULTS,
+            "logging_steps": max(1, steps // LOGS_PER_RUN),
+            "bf16": use_bf16(False if given.get("fp16") else given.get("bf16")),
+            **given,
+            "output_dir": str(folder),
+            "seed": draw_seed(seed, DROPOUT),
+            "disable_tqdm": True,
+            "logging_nan_inf_filter": False,
+            "remove_unused_columns": False,
+            "use_cpu": given.get("use_cpu", False) or not torch.cuda.is_available(),
+        }
+    )
+
+
+def count_steps(given: dict[str, Any], examples: int) -> int:
+    """Return the optimizer steps of a run over some number of examples, on one process."""
+    if given.get("max_steps", -1) > 0:
+        return int(given["max_steps"])
+    batch = given.get("per_device_train_batch_size", 8) * given.get("gradient_accumulation_steps", 1)
+    return int(-(-examples // batch) * given.get("num_train_epochs", 3))

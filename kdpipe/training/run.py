@@ -1,0 +1,167 @@
+"""Train a model on an encoded dataset, with or without a teacher."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from tqdm import tqdm
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
+
+from kdpipe.artifacts.artifact import Draft
+from kdpipe.artifacts.tables import HISTORY, write_table
+from kdpipe.data.batches import Collator
+from kdpipe.errors import ModelError
+from kdpipe.knowledge.teacher import Teacher
+from kdpipe.models.loading import save_model
+from kdpipe.models.precision import default_device, norms_in_fp32
+from kdpipe.training.arguments import count_steps, training_arguments
+from kdpipe.training.objective import Objective
+from kdpipe.training.trainer import Learner, LearningTrainer
+
+LOG = logging.getLogger(__name__)
+NOT_HISTORY = (
+    "step",
+    "epoch",
+    "total_flos",
+    "train_runtime",
+    "train_samples_per_second",
+    "train_steps_per_second",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training leaves besides the model.
+
+    Args:
+        history: rows of step, epoch, name and value: the loss, its terms, and evaluations.
+        seen: examples, tokens and targets that were trained on.
+    """
+
+    history: list[dict[str, Any]]
+    seen: Mapping[str, int]
+
+
+def train(
+    student: Any,
+    objective: Objective,
+    collator: Collator,
+    training: dict[str, Any],
+    *,
+    seed: int,
+    folder: Path,
+    teacher: Teacher | None = None,
+    evaluate: Callable[[Any], Mapping[str, float]] | None = None,
+    bar: "tqdm[Any] | None" = None,
+) -> Outcome:
+    """Train a model in place.
+
+    Args:
+        student: the model.
+        objective: the loss.
+        collator: makes batches of the training split.
+        training: fields of `TrainingArguments`, and `early_stopping_patience`.
+        seed: seed of order and dropout.
+        folder: where checkpoints go.
+        teacher: gives signals online; None if the batches hold them or no term needs them.
+        evaluate: scores the student, where the arguments ask for evaluation during training.
+        bar: advanced by every step.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    arguments = training_arguments(training, folder, seed, count_steps(training, len(collator.split)))
+    if arguments.bf16 and default_device().type == "cpu":
+        for model in (student, teacher.model if teacher else None):
+            if model is not None:
+                norms_in_fp32(model)
+    patience = training.get("early_stopping_patience")
+    trainer = LearningTrainer(
+        Learner(student, objective),
+        arguments,
+        collator,
+        seed,
+        teacher=teacher,
+        evaluate=evaluate,
+        callbacks=[EarlyStoppingCallback(patience)] if patience else [],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if bar is not None:
+        trainer.add_callback(ProgressBar(bar))
+    trainer.train()
+    return Outcome(_history(trainer.state.log_history), _seen(trainer.seen))
+
+
+def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -> None:
+    """Write a trained model, its history, and what it saw."""
+    save_model(student, tokenizer, draft.folder)
+    write_table(draft.folder / "history.parquet", outcome.history, HISTORY)
+    draft.record(**outcome.seen)
+
+
+class ProgressBar(TrainerCallback):
+    """Shows the steps of a training.
+
+    Args:
+        bar: the bar, whose total is set when training begins.
+    """
+
+    def __init__(self, bar: "tqdm[Any]") -> None:
+        self.bar = bar
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the number of steps."""
+        self.bar.reset(total=state.max_steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Advance by a step."""
+        self.bar.update(1)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Show the loss, and tell it to the log."""
+        LOG.info(
+            "step %d: %s",
+            state.global_step,
+            ", ".join(f"{k} {v:.6g}" for k, v in (logs or {}).items()),
+        )
+        if logs and "loss" in logs:
+            self.bar.set_postfix(loss=f"{logs['loss']:.4g}")
+
+
+def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
+    """Exclude parameters from training.
+
+    Args:
+        model: the model.
+        patterns: globs of names of parameters.
+
+    Raises:
+        ModelError: a pattern matches no parameter.
+    """
+    for pattern in patterns:
+        matched = [parameter for name, parameter in model.named_parameters() if fnmatchcase(name, pattern)]
+        if not matched:
+            names = ", ".join(name for name, _ in list(model.named_parameters())[:5])
+            raise ModelError(f"freeze: {pattern!r} matches no parameter; they are named {names}, …")
+        for parameter in matched:
+            parameter.requires_grad_(False)
+        LOG.info("frozen by %s: %d parameters", pattern, sum(parameter.numel() for parameter in matched))
+
+
+def _history(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"step": entry["step"], "epoch": entry["epoch"], "name": name, "value": float(value)}
+        for entry in logs
+        for name, value in entry.items()
+        if name not in NOT_HISTORY
+    ]
+
+
+def _seen(counts: Counter[str]) -> dict[str, int]:
+    names = {"examples": "examples_seen", "all": "tokens_seen", "masked": "targets_seen"}
+    return {names[key]: count for key, count in counts.items()}

@@ -1,0 +1,44 @@
+"""Loss terms as an objective takes them, from loss terms as a config gives them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import cast
+
+from kdpipe import catalog
+from kdpipe.config.layers import match_layers
+from kdpipe.config.settings.losses import HiddenTermSettings, TermSettings
+from kdpipe.evaluation.task import Task
+from kdpipe.training.objective import Positions, Projection, Term
+
+
+def build_terms(settings: Sequence[TermSettings], task: type[Task], depths: tuple[int, int]) -> list[Term]:
+    """Return the terms of a distillation.
+
+    Args:
+        settings: the terms of the config.
+        task: the dataset's task.
+        depths: numbers of blocks of teacher and student.
+    """
+    names = Counter[str]()
+    terms = []
+    for term in settings:
+        names[term.loss] += 1
+        name = term.loss if names[term.loss] == 1 else f"{term.loss}_{names[term.loss]}"
+        terms.append(_term(name, term, task, depths))
+    return terms
+
+
+def hard_term(task: type[Task]) -> Term:
+    """Return the term of training with labels alone."""
+    return Term("hard", catalog.resolve("losses", "hard")(), positions=cast(Positions, task.positions))
+
+
+def _term(name: str, settings: TermSettings, task: type[Task], depths: tuple[int, int]) -> Term:
+    loss = catalog.resolve("losses", settings.loss)(**settings.options)
+    if not isinstance(settings, HiddenTermSettings):
+        positions = (settings.positions or task.positions) if task.positions == "masked" else task.positions
+        return Term(name, loss, settings.weight, cast(Positions, positions))
+    given = settings.projection
+    projection = Projection(given.kind, given.shared, given.learning_rate) if given else None
+    pairs = match_layers(settings.layers, *depths)
+    return Term(name, loss, settings.weight, settings.positions or "all", pairs, projection)

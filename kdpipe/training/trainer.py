@@ -1,0 +1,181 @@
+"""The training loop: `transformers.Trainer` with our batches, our loss and our evaluation."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_model as save_safetensors
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainingArguments
+
+from kdpipe.data.batches import Collator, Indices, LengthGroupedSampler
+from kdpipe.errors import TrainingError
+from kdpipe.knowledge.cache import LOGITS_KEY, STATE_KEY
+from kdpipe.knowledge.teacher import Teacher
+from kdpipe.models.signals import Signals, run_model
+from kdpipe.training.objective import Objective, count_rows
+
+
+class Learner(nn.Module):
+    """A model with the objective it is trained on; the unit that is optimised and saved.
+
+    Args:
+        student: the model.
+        objective: its loss terms and their projections.
+    """
+
+    def __init__(self, student: Any, objective: Objective) -> None:
+        super().__init__()
+        self.student = student
+        self.objective = objective
+        self.request = objective.student_request()
+
+    def forward(self, batch: Mapping[str, Tensor], teacher: Signals) -> dict[str, Tensor]:
+        """Run the model and return the sum over rows of each loss term."""
+        sums: dict[str, Tensor] = self.objective(run_model(self.student, batch, self.request), teacher, batch)
+        return sums
+
+
+class LearningTrainer(Trainer):
+    """Trains a learner, with or without a teacher.
+
+    Each loss term is summed over its rows and divided by their number in the whole accumulated batch, so
+    that accumulation changes nothing; each is logged by its name as its mean since the last log.
+
+    Args:
+        learner: the model with its objective.
+        arguments: the arguments of training.
+        collator: makes batches of the training split.
+        seed: seed of the order of examples.
+        teacher: gives signals online; None if the batches hold them or no term needs them.
+        evaluate: scores the student, metric to value.
+        options: passed to `Trainer`.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        arguments: TrainingArguments,
+        collator: Collator,
+        seed: int,
+        teacher: Teacher | None = None,
+        evaluate: Callable[[Any], Mapping[str, float]] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            learner,
+            arguments,
+            data_collator=collator,
+            train_dataset=Indices(len(collator.split)),
+            eval_dataset=Indices(0),
+            **options,
+        )
+        self.loss_is_scaled_for_ga = True
+        self.learner = learner
+        self.collator = collator
+        self.order_seed = seed
+        self.teacher = teacher
+        self.score = evaluate
+        self.seen: Counter[str] = Counter()
+        self._sums: dict[str, Tensor] = {}
+        self._logged_step = 0
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return the weighted sum of the loss terms, each divided by its number of rows."""
+        sums = model(inputs, self._teacher_signals(inputs))
+        means = {
+            term.name: sums[term.name] / max(num_items_in_batch[term.positions], 1)
+            for term in self.learner.objective.terms
+        }
+        for name, mean in means.items():
+            self._sums[name] = self._sums.get(name, 0) + mean.detach()
+        return sum(term.weight * means[term.name] for term in self.learner.objective.terms)
+
+    def _teacher_signals(self, batch: dict[str, Tensor]) -> Signals:
+        if self.teacher is not None:
+            with self.autocast_smart_context_manager(), self.accelerator.autocast():
+                return self.teacher(batch)
+        states = {
+            int(name.removeprefix(STATE_KEY)): value
+            for name, value in batch.items()
+            if name.startswith(STATE_KEY)
+        }
+        return Signals(batch.get(LOGITS_KEY), states)
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Any:
+        counts: Counter[str] = Counter()
+        for batch in batch_samples:
+            counts.update(count_rows(batch))
+        self.seen.update(counts)
+        return counts
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        batch_size = self.args.train_batch_size * self.args.world_size
+        return LengthGroupedSampler(self.collator.split.lengths, batch_size, self.order_seed, self.collator)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Make the optimizer; projections with a learning rate of their own get a group of their own."""
+        optimizer = super().create_optimizer(model)
+        for term in self.learner.objective.terms:
+            if term.projection is not None and term.projection.learning_rate is not None:
+                own = list(self.learner.objective.projections[term.name].parameters())
+                _move_to_own_group(optimizer, own, term.projection.learning_rate)
+        return optimizer
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log the Trainer's values and the mean of each loss term since the last log.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        steps = self.state.global_step - self._logged_step
+        if "loss" in logs and steps:
+            logs |= {name: float(total) / steps for name, total in self._sums.items()}
+            self._sums, self._logged_step = {}, self.state.global_step
+        if not math.isfinite(logs.get("loss", 0.0)):
+            terms = ", ".join(
+                f"{term.name} {logs.get(term.name, math.nan):g}" for term in self.learner.objective.terms
+            )
+            raise TrainingError(
+                f"the loss is {logs['loss']} at step {self.state.global_step} ({terms}); "
+                "expected a finite number: lower the learning rate or set max_grad_norm"
+            )
+        super().log(logs, start_time)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Score the student on the validation split."""
+        assert self.score is not None
+        metrics = {
+            f"{metric_key_prefix}_{name}": value for name, value in self.score(self.learner.student).items()
+        }
+        self.learner.train()
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_safetensors(self.learner, str(folder / "model.safetensors"))
+
+
+def _move_to_own_group(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], rate: float) -> None:
+    own = {id(parameter) for parameter in parameters}
+    decay = 0.0
+    for group in optimizer.param_groups:
+        if any(id(parameter) in own for parameter in group["params"]):
+            decay = max(decay, group["weight_decay"])
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) not in own]
+    optimizer.add_param_group({"params": parameters, "lr": rate, "weight_decay": decay})

@@ -1,0 +1,128 @@
+# What the rules share: the graph of the config, and the paths, inputs and settings that follow from it.
+import json
+import sys
+from pathlib import Path
+
+from kdpipe.config.build import build_graph
+from kdpipe.config.document import merge, read_config
+from kdpipe.config.graph import cache_key, digest
+from kdpipe.errors import EXIT_STATUS, ConfigError
+
+try:
+    # A `configfile:` directive would merge config.yaml below every --configfile.
+    if not workflow.overwrite_configfiles:
+        config = merge(read_config([Path(workflow.basedir, "config.yaml")]), config)
+    GRAPH = build_graph(config)
+except ConfigError as error:
+    print(f"The config has mistakes:\n{error}", file=sys.stderr)
+    sys.exit(EXIT_STATUS)
+
+LAYOUT = GRAPH.layout
+SNAPSHOT = LAYOUT.state / f"config-{digest(config)}.json"
+THREADS = GRAPH.document.threads
+LOGS = f"{LAYOUT.results}/logs"
+MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+# What every stage is told besides its settings and inputs.
+JOB = "--state {LAYOUT.state} --log {log} --threads {params.threads}"
+
+# The interpreter of the environment that runs Snakemake, activated or not.
+shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+
+
+onstart:
+    # The report reads the config from a file: a large one would not fit on a command line.
+    SNAPSHOT.parent.mkdir(parents=True, exist_ok=True)
+    SNAPSHOT.write_text(json.dumps(config))
+
+
+wildcard_constraints:
+    model="[^/]+",
+    dataset="[^/]+",
+    tokenizer="[^/]+",
+    teacher="[^/]+",
+    key="[^/]+",
+
+
+def done(folder):
+    """The file that says an artifact is whole; the only one that other jobs depend on."""
+    return str(folder / "SHA256SUMS")
+
+
+def files(folder, *names):
+    """The files of an artifact that a rule declares."""
+    return [f"{folder}/{name}" for name in [*names, "manifest.json", "SHA256SUMS"]]
+
+
+def folder(wildcards, output):
+    """The folder that a job writes."""
+    return str(Path(output[0]).parent)
+
+
+def made_by(stage):
+    """A pattern that matches the models of one stage, so that each has one rule."""
+    names = [name.replace(".", "\\.") for name, node in GRAPH.nodes.items() if node.stage == stage]
+    return "|".join(names) or "(?!)"
+
+
+def node(wildcards):
+    """The settings of the node that a job makes."""
+    return GRAPH.nodes[wildcards.model].settings
+
+
+def settings(wildcards):
+    """The settings that a node's stage is given; what it is evaluated on changes nothing in the model."""
+    return node(wildcards).model_dump_json(exclude={"evaluate"})
+
+
+def model(setting):
+    """An input function: the model that a setting names."""
+    return lambda wildcards: done(LAYOUT.model(getattr(node(wildcards), setting)))
+
+
+def encoded(dataset, name):
+    """A dataset as the tokenizer of a node encodes it."""
+    return done(LAYOUT.data(dataset, GRAPH.facts[name].tokenizer))
+
+
+def own_data(wildcards):
+    """The dataset of a node, as its own tokenizer encodes it."""
+    return encoded(node(wildcards).dataset, wildcards.model)
+
+
+def own_counts(wildcards):
+    """The token counts that a node's masking prefers rare tokens by, if it masks."""
+    dataset = node(wildcards).dataset
+    if GRAPH.datasets[dataset].task != "language_modeling" or not node(wildcards).masking.smoothing:
+        return []
+    return done(LAYOUT.counts(dataset, GRAPH.facts[wildcards.model].tokenizer))
+
+
+def own_knowledge(wildcards):
+    """The teacher's signals that a node reads, if they are cached."""
+    if not GRAPH.is_cached(node(wildcards)):
+        return []
+    key = cache_key(GRAPH.cache_settings(node(wildcards)))
+    return done(LAYOUT.knowledge(node(wildcards).teacher, node(wildcards).dataset, key))
+
+
+def source_files(wildcards):
+    """The local files that a dataset is read from, as far as they exist."""
+    found = []
+    for source in GRAPH.datasets[wildcards.dataset].sources:
+        for path in [source.path, *source.files.values()]:
+            if path is not None:
+                found += (
+                    sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
+                )
+    return [str(path) for path in found if path.is_file()]
+
+
+def published_values():
+    """The file of published values that the report compares with, if there is one."""
+    path = GRAPH.document.report.published
+    return [str(path)] if path is not None and path.exists() else []
+
+
+def arguments(wildcards, input):
+    """The options that name the artifacts a stage reads."""
+    return " ".join(f"--{name.replace('_', '-')} {paths}" for name, paths in input.items() if paths)

@@ -1,0 +1,38 @@
+# Datasets: encoded with a tokenizer, and counted.
+
+
+rule preprocess:
+    input:
+        source_files,
+        tokenizer=lambda wildcards: done(LAYOUT.model(wildcards.tokenizer)),
+    output:
+        files(LAYOUT.data("{dataset}", "{tokenizer}"), "dataset.json"),
+    log:
+        f"{LOGS}/preprocess/{{dataset}}/{{tokenizer}}.log",
+    threads: THREADS
+    params:
+        settings=lambda wildcards: GRAPH.preprocess_settings(wildcards.dataset).model_dump_json(),
+        output=folder,
+        inputs=arguments,
+        threads=THREADS,
+    shell:
+        "python -m kdpipe.stages.preprocess --settings {params.settings:q} {params.inputs} --output {params.output} "
+        + JOB
+
+
+rule count_tokens:
+    input:
+        data=lambda wildcards: done(LAYOUT.data(wildcards.dataset, wildcards.tokenizer)),
+        tokenizer=lambda wildcards: done(LAYOUT.model(wildcards.tokenizer)),
+    output:
+        files(LAYOUT.counts("{dataset}", "{tokenizer}"), "counts.parquet"),
+    log:
+        f"{LOGS}/count_tokens/{{dataset}}/{{tokenizer}}.log",
+    params:
+        settings="{}",
+        output=folder,
+        inputs=arguments,
+        threads=1,
+    shell:
+        "python -m kdpipe.stages.count_tokens --settings {params.settings:q} {params.inputs} --output {params.output} "
+        + JOB

@@ -1,0 +1,37 @@
+# What comes out: scores, and the report.
+
+
+rule evaluate:
+    input:
+        model=lambda wildcards: done(LAYOUT.model(wildcards.model)),
+        data=lambda wildcards: encoded(wildcards.dataset, wildcards.model),
+    output:
+        files(LAYOUT.evaluation("{model}", "{dataset}"), "metrics.parquet", "predictions.parquet"),
+    log:
+        f"{LOGS}/evaluate/{{model}}/{{dataset}}.log",
+    threads: THREADS
+    params:
+        settings=GRAPH.evaluate_settings.model_dump_json(),
+        output=folder,
+        inputs=arguments,
+        threads=THREADS,
+    shell:
+        "python -m kdpipe.stages.evaluate --settings {params.settings:q} {params.inputs} --output {params.output} "
+        + JOB
+
+
+rule report:
+    input:
+        [done(LAYOUT.model(name)) for name in GRAPH.nodes],
+        [done(LAYOUT.evaluation(*pair)) for pair in GRAPH.evaluations],
+        published_values(),
+    output:
+        files(LAYOUT.report, "report.html", "results.parquet", "results.csv"),
+    log:
+        f"{LOGS}/report.log",
+    params:
+        config=SNAPSHOT,
+        output=folder,
+        threads=1,
+    shell:
+        "python -m kdpipe.stages.report --config {params.config} --output {params.output} " + JOB

@@ -1,0 +1,79 @@
+"""Artifacts appear whole or not at all."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from kdpipe.artifacts.artifact import publish, read_manifest
+from kdpipe.artifacts.sums import SUMS, read_sums, verify
+from kdpipe.errors import KdpipeError
+
+
+def write(output: Path, content: str, name: str = "data.txt") -> None:
+    state = output.parent / ".state"
+    with publish(output, state, {"rate": 1}, {"model": "abc"}, time.monotonic()) as draft:
+        (draft.folder / name).write_text(content)
+        draft.record(examples_seen=3)
+
+
+def test_an_artifact_has_its_files_manifest_and_sums(tmp_path: Path) -> None:
+    write(tmp_path / "a", "hello")
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [SUMS, "data.txt", "manifest.json"]
+    manifest = read_manifest(tmp_path / "a")
+    assert manifest["settings"] == {"rate": 1}
+    assert manifest["inputs"] == {"model": "abc"}
+    assert manifest["examples_seen"] == 3
+    assert "torch" in manifest["versions"]
+
+
+def test_sha256sum_reads_the_sums(tmp_path: Path) -> None:
+    write(tmp_path / "a", "hello")
+    checked = subprocess.run(["sha256sum", "-c", SUMS], cwd=tmp_path / "a", capture_output=True, text=True)
+    assert checked.stdout == "data.txt: OK\n"
+
+
+def test_the_sums_are_free_of_times(tmp_path: Path) -> None:
+    write(tmp_path / "a", "hello")
+    time.sleep(0.01)
+    write(tmp_path / "b", "hello")
+    assert (tmp_path / "a" / SUMS).read_bytes() == (tmp_path / "b" / SUMS).read_bytes()
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    write(tmp_path / "a", "old")
+
+    def fail() -> None:
+        with publish(tmp_path / "a", tmp_path / ".state", {}, {}, time.monotonic()) as draft:
+            (draft.folder / "data.txt").write_text("half")
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        fail()
+    assert (tmp_path / "a" / "data.txt").read_text() == "old"
+    verify(tmp_path / "a")
+    assert not list((tmp_path / ".state" / "drafts").iterdir())
+
+
+def test_a_new_version_leaves_no_file_of_the_old(tmp_path: Path) -> None:
+    write(tmp_path / "a", "old", name="old.txt")
+    write(tmp_path / "a", "new", name="new.txt")
+    assert list(read_sums(tmp_path / "a")) == ["new.txt"]
+    assert not (tmp_path / "a" / "old.txt").exists()
+
+
+@pytest.mark.parametrize("harm", ["alter", "truncate", "remove"])
+def test_harm_is_detected_and_named(tmp_path: Path, harm: str) -> None:
+    write(tmp_path / "a", "hello")
+    path = tmp_path / "a" / "data.txt"
+    path.unlink() if harm == "remove" else path.write_text("hullo" if harm == "alter" else "hel")
+    with pytest.raises(KdpipeError, match=r"data\.txt"):
+        verify(tmp_path / "a")
+
+
+def test_a_folder_without_sums_is_no_artifact(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(json.dumps({}))
+    with pytest.raises(KdpipeError, match="no finished artifact"):
+        verify(tmp_path)

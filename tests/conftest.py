@@ -1,0 +1,124 @@
+"""Tiny real models, tokenizers and datasets that the tests share."""
+
+import random
+from pathlib import Path
+
+import pytest
+from transformers import BertForMaskedLM, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from kdpipe.artifacts.sums import write_sums
+from kdpipe.data.preprocess import write_dataset
+from kdpipe.data.sources.glue import GlueSource
+from kdpipe.data.sources.text import TextSource
+from kdpipe.models.creation import create_language_model, train_wordpiece
+from kdpipe.models.loading import Head, load_with_head, save_model
+
+WORDS = [
+    "the",
+    "a",
+    "of",
+    "film",
+    "plot",
+    "was",
+    "is",
+    "story",
+    "actor",
+    "scene",
+    "long",
+    "short",
+    "and",
+    "but",
+]
+WORDS += ["good", "great", "warm", "bad", "dull", "cold"]
+ARCHITECTURE = {
+    "hidden_size": 16,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 64,
+}
+CLASSIFICATION = Head(
+    "classification", "AutoModelForSequenceClassification", "ForSequenceClassification", ("0", "1")
+)
+
+
+def sentences(count: int, seed: int, shortest: int = 4, longest: int = 30) -> list[str]:
+    """Return sentences of random words, the same for the same seed."""
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS, k=rng.randint(shortest, longest))) for _ in range(count)]
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return train_wordpiece(sentences(200, seed=1), vocab_size=80, max_length=64)
+
+
+@pytest.fixture(scope="session")
+def language_model(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a 4-layer BERT with a head that predicts tokens."""
+    folder = tmp_path_factory.mktemp("language_model")
+    model = create_language_model("bert", ARCHITECTURE, len(tokenizer), seed=7)
+    assert isinstance(model, BertForMaskedLM)
+    save_model(model, tokenizer, folder)
+    write_sums(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def classifier(
+    language_model: Path, tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a 4-layer BERT with a head for the labels 0 and 1."""
+    folder = tmp_path_factory.mktemp("classifier")
+    model = load_with_head(language_model, CLASSIFICATION, seed=7)
+    assert isinstance(model, BertForSequenceClassification)
+    save_model(model, tokenizer, folder)
+    write_sums(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sst2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with SST-2 in its official layout: a film is good if its sentence has more warm words."""
+    folder = tmp_path_factory.mktemp("SST-2")
+    for name, count, seed in (("train", 96, 2), ("dev", 40, 3)):
+        rows = [f"{text}\t{_label(text)}" for text in sentences(count, seed)]
+        (folder / f"{name}.tsv").write_text("\n".join(["sentence\tlabel", *rows]) + "\n", encoding="utf-8")
+    return folder
+
+
+def _label(text: str) -> int:
+    words = text.split()
+    return int(
+        sum(w in ("good", "great", "warm") for w in words) > sum(w in ("bad", "dull", "cold") for w in words)
+    )
+
+
+@pytest.fixture(scope="session")
+def task_data(sst2: Path, language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the encoded SST-2."""
+    folder = tmp_path_factory.mktemp("task_data")
+    source = GlueSource(task="classification", name="SST-2", path=sst2)
+    write_dataset(folder, source, language_model / "tokenizer.json", task="classification", max_length=32)
+    write_sums(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with text files."""
+    folder = tmp_path_factory.mktemp("text")
+    for split, count, seed in (("train", 80, 4), ("valid", 30, 5)):
+        lines = sentences(count, seed, shortest=14)
+        (folder / f"{split}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text_data(text_files: Path, language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the encoded text."""
+    folder = tmp_path_factory.mktemp("text_data")
+    source = TextSource(task="language_modeling", path=text_files)
+    write_dataset(folder, source, language_model / "tokenizer.json", task="language_modeling", max_length=32)
+    write_sums(folder)
+    return folder

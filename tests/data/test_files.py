@@ -1,0 +1,84 @@
+"""Finding the files of splits, and reading lines."""
+
+import pytest
+
+from kdpipe.data.files import SplitFiles, read_lines
+from kdpipe.errors import DataError
+
+LAYOUT = {
+    "train": ("train.txt",),
+    "validation": ("validation.txt", "valid.txt"),
+    "test": ("t.txt",),
+}
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).write_text("text\n")
+
+
+def test_usual_layout(tmp_path):
+    touch(tmp_path, "valid.txt", "train.txt")
+    files = SplitFiles(tmp_path, {}, LAYOUT)
+    assert files.names() == ("train", "validation")
+    assert files.file("validation") == tmp_path / "valid.txt"
+
+
+def test_the_first_name_stands_before_the_second(tmp_path):
+    touch(tmp_path, "valid.txt", "validation.txt")
+    assert SplitFiles(tmp_path, {}, LAYOUT).file("validation") == tmp_path / "validation.txt"
+
+
+def test_files_stand_before_the_folder_and_add_to_it(tmp_path):
+    touch(tmp_path, "train.txt", "other.txt")
+    other = tmp_path / "other.txt"
+    files = SplitFiles(tmp_path, {"zebra": other, "ant": other, "train": other}, LAYOUT)
+    assert files.names() == ("train", "ant", "zebra")
+    assert files.file("train") == other
+
+
+def test_a_single_file_is_train(tmp_path):
+    touch(tmp_path, "book.txt")
+    files = SplitFiles(tmp_path / "book.txt", {}, LAYOUT)
+    assert files.names() == ("train",)
+
+
+@pytest.mark.parametrize("path", ["missing", None])
+def test_nothing_found_says_what_was_expected(tmp_path, path):
+    files = SplitFiles(path and tmp_path / path, {}, LAYOUT)
+    with pytest.raises(DataError) as error:
+        files.names()
+    for part in ("train.txt", "validation.txt or valid.txt", "data_dir", "KDPIPE_DATA"):
+        assert part in str(error.value)
+
+
+def test_a_split_without_a_file(tmp_path):
+    touch(tmp_path, "train.txt")
+    with pytest.raises(DataError, match="expected a split 'test', found train"):
+        SplitFiles(tmp_path, {}, LAYOUT).file("test")
+
+
+def test_lines_end_at_line_feeds_only(tmp_path):
+    file = tmp_path / "text"
+    file.write_bytes("\ufeffone\r\ntwo\u2028still two\x0c\n\nlast".encode())
+    assert list(read_lines(file)) == [
+        (1, "one"),
+        (2, "two\u2028still two\x0c"),
+        (3, ""),
+        (4, "last"),
+    ]
+
+
+def test_other_encodings_are_refused_by_line(tmp_path):
+    file = tmp_path / "text"
+    file.write_bytes("plain\ncafé\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"text:2: expected UTF-8 text, found byte 0xe9 at column 4"):
+        list(read_lines(file))
+
+
+def test_missing_and_empty_files(tmp_path):
+    with pytest.raises(DataError, match="none: expected a file"):
+        list(read_lines(tmp_path / "none"))
+    (tmp_path / "empty").touch()
+    with pytest.raises(DataError, match="empty:1: expected at least one line"):
+        list(read_lines(tmp_path / "empty"))

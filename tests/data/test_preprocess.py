@@ -1,0 +1,116 @@
+"""Writing datasets."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from kdpipe.data.pipeline import CHUNK_EXAMPLES
+from kdpipe.data.preprocess import write_dataset
+from kdpipe.data.source import Example
+from kdpipe.errors import DataError
+
+YES, NO = Example("1", "a b", label="yes"), Example("2", "c", label="no")
+
+
+def write(folder, source, tokenizer_file, task="classification", **options):
+    return write_dataset(folder, source, tokenizer_file, task=task, max_length=16, **options)
+
+
+def test_files_and_description(tmp_path, memory_source, tokenizer_file):
+    source = memory_source({"train": [YES, NO], "test": [Example("1", "d")]}, ("no", "yes"))
+    description = write(tmp_path, source, tokenizer_file)
+    assert json.loads((tmp_path / "dataset.json").read_text()) == description
+    assert description == {
+        "task": "classification",
+        "labels": ["no", "yes"],
+        "max_length": 16,
+        "splits": {
+            "train": {
+                "columns": ["id", "input_ids", "labels", "length"],
+                "examples": 2,
+                "rows": 2,
+                "tokens": 7,
+                "truncated": 0,
+            },
+            "test": {
+                "columns": ["id", "input_ids", "length"],
+                "examples": 1,
+                "rows": 1,
+                "tokens": 3,
+                "truncated": 0,
+            },
+        },
+    }
+    assert pq.read_table(tmp_path / "train.parquet")["labels"].to_pylist() == [1, 0]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "dataset.json",
+        "test.parquet",
+        "train.parquet",
+    ]
+
+
+def test_same_bytes_for_any_number_of_processes(tmp_path, memory_source, tokenizer_file):
+    texts = [Example(str(i), "some words " * (i % 9)) for i in range(4 * CHUNK_EXAMPLES)]
+    source = memory_source({"train": texts, "validation": texts[:99]})
+    for processes in (1, 2):
+        (tmp_path / str(processes)).mkdir()
+        write(
+            tmp_path / str(processes),
+            source,
+            tokenizer_file,
+            "language_modeling",
+            processes=processes,
+        )
+    for name in ("train.parquet", "validation.parquet", "dataset.json"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_row_groups_are_of_a_size(tmp_path, memory_source, tokenizer_file, monkeypatch):
+    monkeypatch.setattr("kdpipe.data.preprocess.ROW_GROUP_TOKENS", 12 * CHUNK_EXAMPLES)
+    texts = [Example(str(i), "a b c d e f g h i j") for i in range(3 * CHUNK_EXAMPLES)]
+    write(tmp_path, memory_source({"train": texts}), tokenizer_file, "language_modeling")
+    parquet = pq.ParquetFile(tmp_path / "train.parquet")
+    assert [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)] == [
+        CHUNK_EXAMPLES
+    ] * 3
+    assert parquet.read()["id"].to_pylist() == [str(i) for i in range(3 * CHUNK_EXAMPLES)]
+
+
+def test_progress_is_told_of_examples(tmp_path, memory_source, tokenizer_file):
+    told: list[int] = []
+    texts = [Example(str(i), "a b c d e f g h i j k") for i in range(CHUNK_EXAMPLES + 5)]
+    source = memory_source({"train": texts})
+    write(tmp_path, source, tokenizer_file, "language_modeling", progress=told.append)
+    assert told == [CHUNK_EXAMPLES, 5]
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([], "train: expected at least one row, found an empty split: 0 examples"),
+        ([Example("1", "a")], "1 examples, 1 dropped as too short, 0 as mostly unknown"),
+    ],
+)
+def test_an_empty_split(tmp_path, memory_source, tokenizer_file, texts, message):
+    with pytest.raises(DataError, match=message):
+        write(tmp_path, memory_source({"train": texts}), tokenizer_file, "language_modeling")
+
+
+def test_an_id_that_occurs_twice(tmp_path, memory_source, tokenizer_file):
+    source = memory_source({"train": [YES, NO, Example("1", "z", label="no")]}, ("no", "yes"))
+    with pytest.raises(DataError, match="train: expected every example to have its own id, found '1'"):
+        write(tmp_path, source, tokenizer_file)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (Example("3", "a"), "expected labels on all examples .* found 1 and 3 to differ"),
+        (Example("3", "a", "b", label="no"), "expected pairs of texts throughout .* found 1 and 3"),
+    ],
+)
+def test_examples_of_two_kinds(tmp_path, memory_source, tokenizer_file, other, message):
+    source = memory_source({"train": [YES, NO, other]}, ("no", "yes"))
+    with pytest.raises(DataError, match=message):
+        write(tmp_path, source, tokenizer_file)

@@ -1,0 +1,64 @@
+"""Samples, mixtures, and sources without labels."""
+
+import pytest
+
+from kdpipe.data.source import Example
+from kdpipe.data.views import Combined, Sample, Unlabelled
+
+
+def numbered(number, label="yes"):
+    return [Example(str(i), f"text {i}", label=label) for i in range(number)]
+
+
+@pytest.fixture
+def source(memory_source):
+    return memory_source({"train": numbered(50), "test": numbered(9)}, ("yes", "no"))
+
+
+def ids(source, split="train"):
+    return [int(example.id) for example in source.read(split)]
+
+
+def test_a_sample_is_fixed_and_in_order(source):
+    drawn = ids(Sample(source, 10, seed=1))
+    assert len(set(drawn)) == 10
+    assert drawn == sorted(drawn)
+    assert drawn == ids(Sample(source, 10, seed=1))
+    assert drawn != ids(Sample(source, 10, seed=2))
+    assert drawn != list(range(10))
+
+
+def test_a_sample_is_of_train_unless_said(source):
+    assert len(ids(Sample(source, 10, seed=1), "test")) == 9
+    other = Sample(source, {"test": 4}, seed=1)
+    assert len(ids(other)) == 50
+    assert len(ids(other, "test")) == 4
+
+
+def test_a_sample_of_more_than_there_is(source):
+    assert ids(Sample(source, 1000, seed=1)) == list(range(50))
+
+
+def test_combined_train_is_a_merge_of_all(memory_source, source):
+    other = memory_source({"train": numbered(30, "no")}, ("no",))
+    combined = Combined([source, other], seed=1)
+    train = [example.id for example in combined.read("train")]
+    assert sorted(train) == sorted([f"0/{i}" for i in range(50)] + [f"1/{i}" for i in range(30)])
+    assert [name for name in train if name.startswith("0/")] == [f"0/{i}" for i in range(50)]
+    assert {name[0] for name in train[:20]} == {"0", "1"}
+    assert train == [example.id for example in Combined([source, other], seed=1).read("train")]
+
+
+def test_all_but_train_is_of_the_first(memory_source, source):
+    combined = Combined([source, memory_source({"train": numbered(3)}, ("no",))], seed=1)
+    assert combined.labels == ("yes", "no")
+    assert combined.splits() == ("train", "test")
+    assert ids(combined, "test") == list(range(9))
+
+
+def test_unlabelled_keeps_the_labels_of_what_is_held_out(source):
+    unlabelled = Unlabelled(source)
+    assert {example.label for example in unlabelled.read("train")} == {None}
+    assert {example.label for example in unlabelled.read("test")} == {"yes"}
+    assert ids(unlabelled) == list(range(50))
+    assert unlabelled.labels == ("yes", "no")

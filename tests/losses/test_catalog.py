@@ -1,0 +1,132 @@
+"""What every loss of the catalog must hold to."""
+
+from typing import get_args
+
+import pytest
+import torch
+
+from kdpipe.catalog import LOSSES, resolve
+from kdpipe.config.signatures import constants
+from kdpipe.losses.reduce import mean_over_rows, pack
+from kdpipe.losses.term import OutputKind, Signal
+
+EVERY_LOSS = pytest.mark.parametrize("name", sorted(LOSSES))
+EVERY_KIND = pytest.mark.parametrize("kind", get_args(OutputKind))
+
+
+def make_target(name, kind, teacher):
+    """Return the labels or the teacher's rows, whichever the loss reads."""
+    if resolve("losses", name).needs_teacher:
+        return teacher
+    labels = {
+        "categorical": torch.arange(len(teacher)) % teacher.shape[-1],
+        "binary": (teacher > 0).double(),
+        "regression": teacher.flatten(),
+    }
+    return labels[kind]
+
+
+def make_rows(wave, name, kind, num_rows=5):
+    width = 1 if kind == "regression" else 6
+    teacher = wave(num_rows, width, k=1.3, o=0.5)
+    return wave(num_rows, width, o=0.2), make_target(name, kind, teacher)
+
+
+@EVERY_LOSS
+def test_its_source_says_what_it_reads(name):
+    loss_class = resolve("losses", name)
+    declared = constants(LOSSES[name])
+
+    assert declared["signal"] in get_args(Signal)
+    assert declared["needs_teacher"] is loss_class.needs_teacher
+    assert declared["same_width"] is loss_class.same_width
+
+
+@EVERY_LOSS
+def test_its_docstring_names_a_reference(name):
+    docstring = resolve("losses", name).__doc__
+
+    assert "Reference:" in docstring
+    assert "arXiv" in docstring
+
+
+@EVERY_LOSS
+def test_its_name_is_that_of_its_module(name):
+    module, _, _ = LOSSES[name].partition(":")
+
+    assert module == f"kdpipe.losses.{name}"
+
+
+@EVERY_LOSS
+@EVERY_KIND
+def test_each_row_has_its_own_value(wave, name, kind):
+    loss = resolve("losses", name)()
+    student, target = make_rows(wave, name, kind)
+
+    rows = loss(student, target, kind)
+
+    assert rows.shape == (5,)
+    torch.testing.assert_close(loss(student[2:3], target[2:3], kind), rows[2:3])
+
+
+@EVERY_LOSS
+@EVERY_KIND
+def test_no_rows_cost_nothing(wave, name, kind):
+    student, target = make_rows(wave, name, kind, num_rows=0)
+    student.requires_grad_()
+
+    mean = mean_over_rows(resolve("losses", name)()(student, target, kind), 0)
+    mean.backward()
+
+    assert mean.item() == 0.0
+
+
+@EVERY_LOSS
+@EVERY_KIND
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_gives_single_precision(wave, name, kind, dtype):
+    student, target = make_rows(wave, name, kind)
+    student = student.to(dtype).requires_grad_()
+    target = target.to(dtype) if target.is_floating_point() else target
+
+    rows = resolve("losses", name)()(student, target, kind)
+    rows.sum().backward()
+
+    assert rows.dtype == torch.float32
+    assert student.grad.isfinite().all()
+
+
+@EVERY_LOSS
+@EVERY_KIND
+def test_autocast_does_not_coarsen_it(wave, name, kind):
+    student, target = make_rows(wave, name, kind)
+    student = student.float()
+    target = target.float() if target.is_floating_point() else target
+    loss = resolve("losses", name)()
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rows = loss(student, target, kind)
+
+    assert rows.equal(loss(student, target, kind))
+
+
+@EVERY_LOSS
+@pytest.mark.parametrize("padding", [0.0, 1e4, float("nan")])
+def test_padding_changes_nothing(wave, real_rows, name, padding):
+    loss = resolve("losses", name)()
+    student, teacher = wave(2, 4, 6), wave(2, 4, 6, k=1.3, o=0.5)
+    expected = loss(
+        pack(student, real_rows),
+        make_target(name, "categorical", pack(teacher, real_rows)),
+        "categorical",
+    )
+
+    for tensor in (student, teacher):
+        tensor[0, 3:] = tensor[1, 2:] = padding
+    rows = loss(
+        pack(student, real_rows),
+        make_target(name, "categorical", pack(teacher, real_rows)),
+        "categorical",
+    )
+
+    assert rows.equal(expected)

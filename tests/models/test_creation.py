@@ -1,0 +1,34 @@
+"""Weights follow the seed; the tokenizer is the one BERT would have."""
+
+import torch
+
+from kdpipe.models.creation import create_body, create_language_model
+
+OPTIONS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+def test_weights_follow_the_seed() -> None:
+    first, again, other = (create_body("bert", OPTIONS, 50, seed) for seed in (1, 1, 2))
+    name = "embeddings.word_embeddings.weight"
+    assert torch.equal(first.state_dict()[name], again.state_dict()[name])
+    assert not torch.equal(first.state_dict()[name], other.state_dict()[name])
+
+
+def test_the_vocabulary_is_the_tokenizers(tokenizer) -> None:
+    model = create_language_model("distilbert", {"dim": 16, "n_heads": 2, "n_layers": 1}, len(tokenizer), 1)
+    assert model.config.vocab_size == len(tokenizer)
+
+
+def test_pairs_are_framed_and_segmented_as_bert_does(tokenizer) -> None:
+    encoded = tokenizer("the film", "was good")
+    tokens = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
+    assert tokens[0] == "[CLS]"
+    assert tokens.count("[SEP]") == 2
+    first = tokens.index("[SEP]") + 1
+    assert encoded["token_type_ids"] == [0] * first + [1] * (len(tokens) - first)
+
+
+def test_special_tokens_have_the_first_ids(tokenizer) -> None:
+    assert tokenizer.all_special_ids == [1, 3, 0, 2, 4]
+    assert tokenizer.pad_token_id == 0
+    assert tokenizer.mask_token == "[MASK]"

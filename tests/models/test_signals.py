@@ -1,0 +1,59 @@
+"""Models give just the outputs that are asked for, and the right ones."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdpipe.models.extraction import extract_distilbert
+from kdpipe.models.loading import load_model
+from kdpipe.models.signals import Request, run_model
+
+IDS = torch.tensor([[2, 9, 17, 3], [2, 30, 3, 0]])
+BATCH = {
+    "input_ids": IDS,
+    "attention_mask": (IDS != 0).long(),
+    "token_rows": torch.tensor([0, 1, 2, 3, 4, 5, 6]),
+    "label_rows": torch.tensor([1, 5]),
+}
+
+
+@pytest.fixture(params=["bert", "distilbert"])
+def model(request: pytest.FixtureRequest, language_model: Path):
+    loaded = load_model(language_model)
+    if request.param == "distilbert":
+        loaded = extract_distilbert(loaded, [0, 1], vocab_transform=True, seed=0)
+    return loaded.eval()
+
+
+def reference(model):
+    return model(IDS, attention_mask=BATCH["attention_mask"], output_hidden_states=True)
+
+
+def test_logits_are_those_of_the_positions_asked_for(model) -> None:
+    logits = run_model(model, BATCH, Request(rows="label_rows")).logits
+    expected = reference(model).logits.flatten(0, 1)[[1, 5]]
+    assert logits is not None
+    torch.testing.assert_close(logits, expected)
+
+
+def test_states_are_those_that_transformers_returns(model) -> None:
+    depth = model.config.num_hidden_layers
+    states = run_model(model, BATCH, Request(logits=False, hidden_states=(0, depth))).hidden_states
+    expected = reference(model).hidden_states
+    assert sorted(states) == [0, depth]
+    for state, value in states.items():
+        torch.testing.assert_close(value, expected[state])
+
+
+def test_no_hook_stays(model) -> None:
+    run_model(model, BATCH, Request(hidden_states=(1,), rows="token_rows"))
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_classifier_gives_one_row_per_example(classifier: Path) -> None:
+    model = load_model(classifier).eval()
+    signals = run_model(model, BATCH, Request(hidden_states=(4,)))
+    assert signals.logits is not None
+    assert signals.logits.shape == (2, 2)
+    assert signals.hidden_states[4].shape == (2, 4, 16)

@@ -1,0 +1,161 @@
+"""A small tree of results, written as the stages write theirs."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from kdpipe.artifacts.artifact import Draft, publish
+from kdpipe.artifacts.tables import HISTORY, METRICS, write_table
+from kdpipe.config.build import build_graph
+from kdpipe.config.graph import Graph, Node
+
+MakeResults = Callable[..., Graph]
+SPLITS = {"validation": 40, "test": 20}
+# Validation scores on mrpc by seed; on sst2 they are 0.1 lower, on the test split 0.05.
+SCORES = {"teacher": [0.85], "plain": [0.70, 0.72, 0.77], "student": [0.80, 0.82, 0.90]}
+LOSSES = [{"loss": "kl"}, {"loss": "hidden_mse", "weight": 2}]
+ARCHITECTURE = {
+    "family": "bert",
+    "hidden_size": 4,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 8,
+}
+
+
+def example_config(results: Path) -> dict[str, Any]:
+    """A base, a teacher, and per task and seed a student with a teacher and one without."""
+    return {
+        "results": str(results),
+        "data_dir": str(results / "raw"),
+        "matrix": {"task": {"mrpc": {"rows": 40}, "sst2": {"rows": 50}}, "seed": [1, 2, 3]},
+        "datasets": {
+            "text": {"source": "pydoc", "task": "language_modeling"},
+            "{task}": {"source": "pydoc", "task": "classification", "rows": "{task.rows}"},
+        },
+        "defaults": {"finetune": {"training": {"num_train_epochs": 2}}},
+        "models": {
+            "base": {"pretrain": {"dataset": "text", "architecture": ARCHITECTURE, "vocab_size": 64}},
+            "teacher-{task}": {"finetune": {"model": "base", "dataset": "{task}"}},
+            "init": {"extract": {"model": "base", "layers": "first:1"}},
+            "plain-{task}-{seed}": {"finetune": {"model": "init", "dataset": "{task}", "seed": "{seed}"}},
+            "student-{task}-{seed}": {
+                "distill": {
+                    "teacher": "teacher-{task}",
+                    "student": "init",
+                    "dataset": "{task}",
+                    "seed": "{seed}",
+                    "losses": LOSSES,
+                }
+            },
+        },
+        "report": {"title": "An example"},
+    }
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    return example_config(tmp_path / "results")
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    """The example's graph, whose jobs are done."""
+    return write_tree(example_config(tmp_path_factory.mktemp("example")))
+
+
+@pytest.fixture
+def make_results() -> MakeResults:
+    """A function that builds a config's graph and writes an artifact for each of its jobs."""
+    return write_tree
+
+
+def score(model: str, split: str) -> float:
+    """Return the accuracy of a teacher or student, or the perplexity of the base model."""
+    if model == "base":
+        return 20.0 if split == "validation" else 25.0
+    kind, task, seed = (*model.split("-"), "1")[:3]
+    return SCORES[kind][int(seed) - 1] - 0.1 * (task == "sst2") - 0.05 * (split == "test")
+
+
+def write_tree(config: Mapping[str, Any]) -> Graph:
+    """Write models, evaluations, encoded datasets and caches."""
+    graph = build_graph(config)
+    layout = graph.layout
+    for node in graph.nodes.values():
+        _write_model(graph, node)
+    for model, dataset in graph.evaluations:
+        metric = "accuracy" if graph.datasets[dataset].task == "classification" else "perplexity"
+        with _artifact(graph, layout.evaluation(model, dataset), seconds=1.0) as draft:
+            rows = [
+                {"metric": metric, "value": score(model, split), "split": split, "n": n}
+                for split, n in SPLITS.items()
+            ]
+            write_table(draft.folder / "metrics.parquet", rows, METRICS)
+    for dataset in graph.datasets:
+        with _artifact(graph, layout.data(dataset, "base"), seconds=4.0):
+            pass
+    for cache in graph.caches:
+        with _artifact(graph, layout.knowledge(*cache), seconds=8.0):
+            pass
+    return graph
+
+
+@contextmanager
+def _artifact(graph: Graph, folder: Path, **facts: Any) -> Iterator[Draft]:
+    with publish(folder, graph.layout.state, {}, {}, time.monotonic()) as draft:
+        draft.record(**facts)
+        yield draft
+
+
+def _write_model(graph: Graph, node: Node) -> None:
+    trained = hasattr(node.settings, "training")
+    facts = {"examples_seen": 100, "tokens_seen": 2000} if trained else {}
+    with _artifact(graph, graph.layout.model(node.name), seconds=2.0, **facts) as draft:
+        depth = graph.facts[node.name].shape.depth
+        config = {"model_type": "bert", "hidden_size": 4, "num_hidden_layers": depth}
+        draft.write_json("config.json", config)
+        tensors: dict[str, NDArray[Any]] = {
+            "embeddings": np.zeros((5, 4)),
+            "bias": np.zeros(depth or 1, np.float32),
+        }
+        save_file(tensors, draft.folder / "model.safetensors")
+        if trained:
+            terms = ["loss", "kl", "hidden_mse"] if node.stage == "distill" else ["loss", "hard"]
+            write_table(draft.folder / "history.parquet", _history(terms, node.settings.seed), HISTORY)
+
+
+def _history(terms: list[str], seed: int) -> list[dict[str, Any]]:
+    names = [*terms, "learning_rate", "grad_norm"]
+    return [
+        {
+            "step": step,
+            "epoch": step / 20,
+            "name": name,
+            "value": (2 if name == "loss" else 1) * (1 + seed / 10) / step,
+        }
+        for step in range(1, 21)
+        for name in names
+    ]
+
+
+@pytest.fixture
+def rewrite() -> Callable[[Graph, str, dict[str, list[float]]], None]:
+    """A function that replaces a model's history: name to values at steps 1, 2, …."""
+
+    def write(graph: Graph, model: str, values: dict[str, list[float]]) -> None:
+        rows = [
+            {"step": step, "epoch": 1.0, "name": name, "value": value}
+            for name, series in values.items()
+            for step, value in enumerate(series, 1)
+        ]
+        write_table(graph.layout.model(model) / "history.parquet", rows, HISTORY)
+
+    return write

@@ -1,0 +1,93 @@
+import json
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from kdpipe.config.graph import Graph
+from kdpipe.reporting.aggregate import aggregate, selection_splits
+from kdpipe.reporting.results import collect_results
+
+
+def row_of(graph: Graph, model: str, split: str = "validation") -> Any:
+    aggregated = aggregate(collect_results(graph), graph)
+    (row,) = aggregated[(aggregated["model"] == model) & (aggregated["split"] == split)].to_dict("records")
+    return row
+
+
+def test_mean_and_sample_standard_deviation_over_seeds(example: Graph):
+    row = row_of(example, "plain-mrpc-{seed}")
+    assert row["mean"] == pytest.approx(0.73)
+    assert row["spread"] == pytest.approx(sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
+    assert (row["runs"], row["n"], row["parameters"], row["depth"]) == (3, 40, 21, 1)
+    assert (row["template"], row["dataset"], row["{task}"]) == ("plain-{task}-{seed}", "mrpc", "mrpc")
+    assert row["primary"]
+    assert "{seed}" not in row
+
+
+def test_one_run_has_no_spread(example: Graph):
+    row = row_of(example, "teacher-sst2")
+    assert (row["mean"], row["runs"]) == (pytest.approx(0.75), 1)
+    assert pd.isna(row["spread"])
+
+
+def test_the_difference_to_the_baseline_is_taken_run_by_run(config: dict[str, Any], make_results: Any):
+    config["report"]["baseline"] = "plain-{task}-{seed}"
+    row = row_of(make_results(config), "student-mrpc-{seed}", "test")
+    # By seed 0.10, 0.10 and 0.13.
+    assert row["difference"] == pytest.approx(0.11)
+    assert row["difference_spread"] == pytest.approx(sqrt((0.01**2 + 0.01**2 + 0.02**2) / 2))
+
+
+def test_any_variables_are_averaged_over(config: dict[str, Any], make_results: Any):
+    config["report"]["over"] = ["task", "seed"]
+    row = row_of(make_results(config), "plain-{task}-{seed}")
+    assert (row["runs"], row["dataset"]) == (6, "{task}")
+    assert row["mean"] == pytest.approx(0.68)
+    assert "{task}" not in row
+
+
+def test_nothing_is_averaged_over_nothing(config: dict[str, Any], make_results: Any):
+    config["report"]["over"] = []
+    row = row_of(make_results(config), "plain-mrpc-3")
+    assert (row["mean"], row["runs"], row["{seed}"]) == (pytest.approx(0.77), 1, 3)
+
+
+def test_published_values_stand_beside(config: dict[str, Any], make_results: Any, tmp_path: Path):
+    path = tmp_path / "published.csv"
+    path.write_text("model,dataset,metric,value\nplain-mrpc-{seed},{task},accuracy,0.75\n")
+    config["report"]["published"] = str(path)
+    graph = make_results(config)
+    assert row_of(graph, "plain-mrpc-{seed}")["published"] == 0.75
+    assert pd.isna(row_of(graph, "plain-sst2-{seed}")["published"])
+
+
+def test_splits_that_models_are_chosen_by_are_marked(config: dict[str, Any], make_results: Any):
+    graph = make_results(config)
+    assert row_of(graph, "teacher-mrpc")["selection"]
+    assert not row_of(graph, "teacher-mrpc", "test")["selection"]
+    config["models"]["best"] = {
+        "select": {"among": "plain-mrpc-{seed}", "dataset": "mrpc", "split": "test", "evaluate": []}
+    }
+    graph = make_results(config)
+    assert ("mrpc", "test") in selection_splits(graph)
+    assert row_of(graph, "teacher-mrpc", "test")["selection"]
+    assert not row_of(graph, "teacher-sst2", "test")["selection"]
+
+
+def test_a_graph_without_evaluations_has_an_empty_table(config: dict[str, Any], make_results: Any):
+    for entry in config["models"].values():
+        for settings in entry.values():
+            settings["evaluate"] = []
+    graph = make_results(config)
+    assert aggregate(collect_results(graph), graph).empty
+
+
+def test_a_variable_may_be_named_like_a_column(config: dict[str, Any], make_results: Any):
+    config["matrix"]["spread"] = config["matrix"].pop("seed")
+    config["report"]["over"] = []
+    renamed = json.loads(json.dumps(config).replace("{seed}", "{spread}"))
+    row = row_of(make_results(renamed), "plain-mrpc-3")
+    assert (row["{spread}"], pd.isna(row["spread"])) == (3, True)

@@ -1,0 +1,60 @@
+from typing import Any
+
+import pytest
+
+from kdpipe.config.graph import Graph
+from kdpipe.reporting.curves import MOST_RUNS, loss_curves
+from kdpipe.reporting.plots import Plot
+
+
+@pytest.fixture
+def base(config: dict[str, Any], make_results: Any, rewrite: Any) -> Any:
+    """A function that returns the figures of one model with a given history."""
+    config["models"] = {"base": config["models"]["base"]}
+
+    def figures(history: dict[str, list[float]]) -> list[Plot]:
+        graph = make_results(config)
+        rewrite(graph, "base", history)
+        return loss_curves(graph)
+
+    return figures
+
+
+def test_a_figure_per_trained_template_and_a_panel_per_term(example: Graph):
+    figures = {plot.title: plot.svg for plot in loss_curves(example)}
+    assert list(figures) == ["base", "teacher-{task}", "plain-{task}-{seed}", "student-{task}-{seed}"]
+    student = figures["student-{task}-{seed}"]
+    for title in ("loss (weighted sum)", "kl", "hidden_mse", "student-mrpc-{seed}"):
+        assert f">{title}<" in student
+    assert "learning_rate" not in student
+    assert "grad_norm" not in student
+
+
+def test_a_loss_that_is_its_only_term_is_drawn_once(base: Any):
+    (plot,) = base({"loss": [3.0, 2.0], "hard": [3.0, 2.0]})
+    assert ">hard (the loss)<" in plot.svg
+    assert "weighted" not in plot.svg
+
+
+def test_evaluations_during_training_have_a_panel(base: Any):
+    (plot,) = base({"loss": [3.0, 0.01], "eval_accuracy": [0.5, 0.6]})
+    assert ">validation accuracy<" in plot.svg
+
+
+def test_a_training_that_logged_nothing_has_no_figure(base: Any):
+    assert base({"learning_rate": [0.1]}) == []
+
+
+def test_long_histories_are_thinned(base: Any):
+    short, long = (base({"loss": [1.0, 2.0] * count})[0].svg for count in (100, 5000))
+    assert len(long) < 1.5 * len(short)
+
+
+def test_of_many_runs_some_are_drawn(config: dict[str, Any], make_results: Any):
+    config["matrix"] = {"seed": list(range(1, 41)), "task": {"mrpc": {"rows": 9}}}
+    config["models"] = {
+        "base": config["models"]["base"],
+        "plain-{seed}": {"finetune": {"model": "base", "dataset": "mrpc", "evaluate": []}},
+    }
+    titles = [plot.title for plot in loss_curves(make_results(config))]
+    assert titles == ["base", f"plain-{{seed}} ({MOST_RUNS} of 40 runs)"]

@@ -1,0 +1,126 @@
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+import yaml
+
+from kdpipe.config.graph import Graph
+from kdpipe.reporting.aggregate import aggregate
+from kdpipe.reporting.page import duration, render_page, settings_text
+from kdpipe.reporting.results import collect_results
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Checker(HTMLParser):
+    """Collects attributes, and checks that every element is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.targets: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.open += [tag] if tag not in VOID else []
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href"):
+                self.targets.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def render(graph: Graph) -> str:
+    return render_page(graph, aggregate(collect_results(graph), graph))
+
+
+def check(page: str) -> Checker:
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == []
+    return checker
+
+
+@pytest.fixture(scope="module")
+def page(example: Graph) -> str:
+    return render(example)
+
+
+def test_the_page_needs_nothing_besides_itself(page: str):
+    checker = check(page)
+    assert not checker.tags & {"script", "link", "img", "iframe", "object"}
+    assert all(target.startswith("#") for target in checker.targets)
+
+
+def test_links_within_the_page_have_one_target(page: str):
+    checker = check(page)
+    assert len(checker.ids) == len(set(checker.ids))
+    assert {target[1:] for target in checker.targets} <= set(checker.ids)
+    assert set(re.findall(r"url\(#(\w+)\)", page)) <= set(checker.ids)
+    assert "url(http" not in page
+    assert "@import" not in page
+
+
+def test_equal_inputs_give_equal_bytes(page: str, example: Graph):
+    assert render(example) == page
+
+
+def test_texts_are_escaped(config: dict[str, Any], make_results: Any):
+    config["models"] = {"base": config["models"]["base"]}
+    config["report"]["title"] = "<b>A & B</b>"
+    config["datasets"]["text"]["packages"] = ["<script>"]
+    page = render(make_results(config))
+    assert "<h1>&lt;b&gt;A &amp; B&lt;/b&gt;</h1>" in page
+    assert "&lt;script&gt;" in page
+    check(page)
+
+
+def test_the_table_says_what_the_numbers_are(config: dict[str, Any], make_results: Any):
+    config["report"]["baseline"] = "teacher-{task}"
+    del config["models"]["student-{task}-{seed}"]
+    page = render(make_results(config))
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page[page.index('id="results"') :]))
+    assert "validation selection n = 40 test held out n = 20" in text
+    assert "plain-mrpc-{seed} finetune 21 3 0.7300 \N{MINUS SIGN}0.1200 ± 0.0361 ± 0.0361" in text
+    assert "perplexity ↓" in text
+    assert '<td class="number mean best"><span>0.8500</span>' in page
+
+
+def test_models_without_evaluations_are_reported(config: dict[str, Any], make_results: Any):
+    config["models"] = {"base": config["models"]["base"]}
+    config["models"]["base"]["pretrain"]["evaluate"] = []
+    page = render(make_results(config))
+    assert "No model was evaluated." in page
+    assert 'id="curves"' in page
+    check(page)
+
+
+def test_settings_are_yaml_with_defaults_filled_in(example: Graph):
+    texts = settings_text(example.document, "models")
+    assert yaml.safe_load(texts["teacher-{task}"]) == {
+        "finetune": {"training": {"num_train_epochs": 2}, "model": "base", "dataset": "{task}"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (185.2, "3 min 05 s"),
+        (3599.7, "1 h 00 min"),
+    ],
+)
+def test_durations_have_two_units(seconds: float, text: str):
+    assert duration(seconds) == text

@@ -1,0 +1,99 @@
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from kdpipe.reporting.tables import Cell, decimals, lay_out
+
+DEFAULTS = {
+    "stage": "distill",
+    "spread": None,
+    "runs": 1,
+    "n": 408.0,
+    "parameters": 1000.0,
+    "difference": None,
+    "difference_spread": None,
+    "published": None,
+    "selection": False,
+}
+
+
+def frame(*rows: dict[str, Any]) -> pd.DataFrame:
+    table = pd.DataFrame([{**DEFAULTS, "template": row["model"], **row} for row in rows])
+    numbers = ["mean", "spread", "difference", "difference_spread", "published"]
+    table[numbers] = table[numbers].astype(float)
+    return table
+
+
+def row(model: str, mean: float, metric: str = "accuracy", **facts: Any) -> dict[str, Any]:
+    return {"dataset": "mrpc", "split": "test", "model": model, "metric": metric, "mean": mean, **facts}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.8123, 1.0], 4),
+        ([0.0123], 4),
+        ([5.123, 30000.1], 3),
+        ([12.3], 2),
+        ([621.2], 1),
+        ([54321.0], 0),
+        ([], 4),
+        ([0.0], 4),
+    ],
+)
+def test_four_digits_are_shown(values: list[float], expected: int):
+    assert decimals(values) == expected
+
+
+def test_columns_are_splits_by_metrics_and_a_missing_score_is_empty():
+    table = frame(
+        row("teacher", 0.9, split="validation", selection=True, n=100.0),
+        row("teacher", 0.8),
+        row("teacher", 0.7, "f1"),
+        row("student", 0.6, parameters=1234567.0, runs=3, spread=0.01234),
+    )
+    (found,) = lay_out(table)
+    assert [(split.name, split.n, split.selection) for split in found.splits] == [
+        ("validation", "100", True),
+        ("test", "408", False),
+    ]
+    assert [column.metric for column in found.columns] == ["accuracy", "accuracy", "f1"]
+    student = found.rows[1]
+    assert (student.model, student.parameters, student.runs) == ("student", 1234567, 3)
+    assert student.cells == (Cell(), Cell(mean="0.6000", spread="0.0123"), Cell())
+
+
+def test_the_best_is_the_largest_or_the_smallest_and_ties_share_it():
+    (found,) = lay_out(frame(row("a", 0.80001), row("b", 0.80004), row("c", 0.7)))
+    assert [line.cells[0].best for line in found.rows] == [True, True, False]
+    (found,) = lay_out(frame(row("a", 12.0, "perplexity"), row("b", 15.0, "perplexity")))
+    assert [line.cells[0].best for line in found.rows] == [True, False]
+    (found,) = lay_out(frame(row("alone", 0.8)))
+    assert not found.rows[0].cells[0].best
+
+
+def test_a_difference_is_signed_and_judged():
+    rows = [
+        row("teacher", 0.9, difference=0.0, difference_spread=0.0),
+        row("better", 0.95, difference=0.05, difference_spread=0.012),
+        row("worse", 0.8, difference=-0.1),
+        row("equal", 0.9, difference=0.00001),
+    ]
+    (found,) = lay_out(frame(*rows), "teacher")
+    cells = [line.cells[0] for line in found.rows]
+    minus = "\N{MINUS SIGN}"
+    assert [cell.difference for cell in cells] == ["baseline", "+0.0500", f"{minus}0.1000", "+0.0000"]
+    assert [cell.verdict for cell in cells] == ["", "better", "worse", ""]
+    assert [cell.difference_spread for cell in cells] == ["", "0.0120", "", ""]
+
+
+def test_less_perplexity_is_better():
+    (found,) = lay_out(frame(row("student", 12.0, "perplexity", difference=-2.0)), "teacher")
+    assert found.rows[0].cells[0].verdict == "better"
+
+
+def test_published_values_have_a_column_where_there_are_any():
+    (found,) = lay_out(frame(row("a", 0.8, published=0.85), row("b", 0.9), row("b", 0.9, "f1")))
+    assert [column.published for column in found.columns] == [True, False]
+    assert [line.cells[0].published for line in found.rows] == ["0.8500", ""]

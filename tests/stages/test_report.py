@@ -1,0 +1,92 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from kdpipe.artifacts.sums import read_sums, verify
+from kdpipe.artifacts.tables import HISTORY, METRICS, write_table
+from kdpipe.config.build import build_graph
+from kdpipe.config.document import read_config
+from kdpipe.errors import KdpipeError
+from kdpipe.job import Job
+from kdpipe.stages.report import run
+
+ARCHITECTURE = {
+    "family": "bert",
+    "hidden_size": 4,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 8,
+}
+
+HISTORY_ROWS = [{"step": 1, "epoch": 1.0, "name": "loss", "value": 2.0}]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A config whose two models and one evaluation are done."""
+    content = {
+        "results": str(tmp_path / "results"),
+        "datasets": {"text": {"source": "pydoc", "task": "language_modeling"}},
+        "models": {
+            "base": {"pretrain": {"dataset": "text", "architecture": ARCHITECTURE, "vocab_size": 64}},
+            "init": {"extract": {"model": "base", "layers": "first:1"}},
+        },
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(content))
+    graph = build_graph(read_config([path]))
+    for name in graph.nodes:
+        with Job(graph.layout.model(name), graph.layout.state).artifact() as draft:
+            draft.write_json("config.json", {"model_type": "bert", "hidden_size": 4})
+            save_file({"weight": np.zeros((3, 4), np.float32)}, draft.folder / "model.safetensors")
+            write_table(draft.folder / "history.parquet", HISTORY_ROWS, HISTORY)
+    with Job(graph.layout.evaluation("base", "text"), graph.layout.state).artifact() as draft:
+        rows = [{"metric": "perplexity", "value": 12.5, "split": "test", "n": 7}]
+        write_table(draft.folder / "metrics.parquet", rows, METRICS)
+    return path
+
+
+def test_the_artifact_is_the_page_and_two_tables(config: Path, tmp_path: Path):
+    job = Job(tmp_path / "results" / "report", tmp_path / "results" / ".state")
+    run(job, config=config)
+    assert sorted(read_sums(job.output)) == ["report.html", "results.csv", "results.parquet"]
+    verify(job.output)
+    assert "12.50" in (job.output / "report.html").read_text(encoding="utf-8")
+    assert "base,base,pretrain,text,test,perplexity,12.5,7,12," in (job.output / "results.csv").read_text()
+
+
+def test_equal_results_give_equal_artifacts(config: Path, tmp_path: Path):
+    digests = []
+    for name in ("one", "other"):
+        job = Job(tmp_path / name, tmp_path / ".state")
+        run(job, config=config)
+        digests.append(verify(job.output))
+    assert digests[0] == digests[1]
+
+
+def test_an_unfinished_result_leaves_the_old_report(config: Path, tmp_path: Path):
+    job = Job(tmp_path / "report", tmp_path / ".state")
+    run(job, config=config)
+    before = verify(job.output)
+    (tmp_path / "results" / "models" / "init" / "SHA256SUMS").unlink()
+    with pytest.raises(KdpipeError, match="init is no finished artifact"):
+        run(job, config=config)
+    assert verify(job.output) == before
+
+
+def test_the_command_line_logs_the_table(config: Path, tmp_path: Path):
+    folders = {
+        "config": config,
+        "output": tmp_path / "out",
+        "state": tmp_path / ".state",
+        "log": tmp_path / "log",
+    }
+    options = [text for name, path in folders.items() for text in (f"--{name}", str(path))]
+    subprocess.run([sys.executable, "-m", "kdpipe.stages.report", *options], check=True)
+    assert "base          12     1      12.50" in (tmp_path / "log").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"] == {}
