@@ -49,30 +49,30 @@ def sentences(count: int, seed: int, shortest: int = 4, longest: int = 30) -> li
 
 
 @pytest.fixture(scope="session")
-def tokenizer() -> PreTrainedTokenizerFast:
-    return train_wordpiece(sentences(200, seed=1), vocab_size=80, max_length=64)
+def wordpiece() -> PreTrainedTokenizerFast:
+    return train_wordpiece(lambda: sentences(200, seed=1), vocab_size=80, max_length=64)
 
 
 @pytest.fixture(scope="session")
-def language_model(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def language_model(wordpiece: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a 4-layer BERT with a head that predicts tokens."""
     folder = tmp_path_factory.mktemp("language_model")
-    model = create_language_model("bert", ARCHITECTURE, len(tokenizer), seed=7)
+    model = create_language_model("bert", ARCHITECTURE, len(wordpiece), seed=7)
     assert isinstance(model, BertForMaskedLM)
-    save_model(model, tokenizer, folder)
+    save_model(model, wordpiece, folder)
     write_sums(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def classifier(
-    language_model: Path, tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
+    language_model: Path, wordpiece: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The folder of a 4-layer BERT with a head for the labels 0 and 1."""
     folder = tmp_path_factory.mktemp("classifier")
     model = load_with_head(language_model, CLASSIFICATION, seed=7)
     assert isinstance(model, BertForSequenceClassification)
-    save_model(model, tokenizer, folder)
+    save_model(model, wordpiece, folder)
     write_sums(folder)
     return folder
 

@@ -1,6 +1,6 @@
 """Models with random weights, and tokenizers trained from text."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -41,26 +41,29 @@ def create_language_model(
     return _create(AutoModelForMaskedLM, family, options, vocab_size, seed)
 
 
-def train_wordpiece(texts: Iterable[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
+def train_wordpiece(
+    texts: Callable[[], Iterable[str]], vocab_size: int, max_length: int
+) -> PreTrainedTokenizerFast:
     """Train an uncased WordPiece tokenizer with BERT's special tokens and templates.
 
+    The same text gives the same vocabulary in the same order.
+
     Args:
-        texts: the text.
+        texts: yields the text; called twice.
         vocab_size: entries of the vocabulary, special tokens included.
         max_length: longest input in tokens that the model reads.
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # The trainer numbers characters inside words in an order that differs between runs, and breaks ties
+    # between merges by these numbers. Named among the special tokens they are numbered as given.
+    characters = sorted(_wordpieces(texts(), SPECIAL_TOKENS, vocab_size=1).keys() - {*SPECIAL_TOKENS})
+    vocabulary = _wordpieces(texts(), [*SPECIAL_TOKENS, *characters], vocab_size)
+    tokenizer = _uncased(vocabulary)
+    tokenizer.add_special_tokens(SPECIAL_TOKENS)
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=SPECIAL_TOKENS, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
     )
     names = {f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS}
     return PreTrainedTokenizerFast(
@@ -69,6 +72,21 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int, max_length: int) -> P
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         **names,
     )
+
+
+def _wordpieces(texts: Iterable[str], first: list[str], vocab_size: int) -> dict[str, int]:
+    tokenizer = _uncased({})
+    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=first, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    return vocabulary
+
+
+def _uncased(vocabulary: dict[str, int]) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
 
 
 def _create(

@@ -24,8 +24,11 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
     with job.artifact() as draft, TemporaryDirectory(dir=draft.folder.parent) as scratch:
         data = Path(scratch)
         source = open_dataset(dataset)
-        texts = (example.text for example in source.read("train"))
-        tokenizer = train_wordpiece(texts, settings.vocab_size, dataset.max_length)
+        tokenizer = train_wordpiece(
+            lambda: (example.text for example in source.read("train")),
+            settings.vocab_size,
+            dataset.max_length,
+        )
         tokenizer.save_pretrained(data)
         write_dataset(
             data,

@@ -1,5 +1,8 @@
 """Weights follow the seed; the tokenizer is the one BERT would have."""
 
+import subprocess
+import sys
+
 import torch
 
 from kdpipe.models.creation import create_body, create_language_model
@@ -14,21 +17,32 @@ def test_weights_follow_the_seed() -> None:
     assert not torch.equal(first.state_dict()[name], other.state_dict()[name])
 
 
-def test_the_vocabulary_is_the_tokenizers(tokenizer) -> None:
-    model = create_language_model("distilbert", {"dim": 16, "n_heads": 2, "n_layers": 1}, len(tokenizer), 1)
-    assert model.config.vocab_size == len(tokenizer)
+def test_the_vocabulary_is_the_tokenizers(wordpiece) -> None:
+    model = create_language_model("distilbert", {"dim": 16, "n_heads": 2, "n_layers": 1}, len(wordpiece), 1)
+    assert model.config.vocab_size == len(wordpiece)
 
 
-def test_pairs_are_framed_and_segmented_as_bert_does(tokenizer) -> None:
-    encoded = tokenizer("the film", "was good")
-    tokens = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
+def test_pairs_are_framed_and_segmented_as_bert_does(wordpiece) -> None:
+    encoded = wordpiece("the film", "was good")
+    tokens = wordpiece.convert_ids_to_tokens(encoded["input_ids"])
     assert tokens[0] == "[CLS]"
     assert tokens.count("[SEP]") == 2
     first = tokens.index("[SEP]") + 1
     assert encoded["token_type_ids"] == [0] * first + [1] * (len(tokens) - first)
 
 
-def test_special_tokens_have_the_first_ids(tokenizer) -> None:
-    assert tokenizer.all_special_ids == [1, 3, 0, 2, 4]
-    assert tokenizer.pad_token_id == 0
-    assert tokenizer.mask_token == "[MASK]"
+def test_special_tokens_have_the_first_ids(wordpiece) -> None:
+    assert wordpiece.all_special_ids == [1, 3, 0, 2, 4]
+    assert wordpiece.pad_token_id == 0
+    assert wordpiece.mask_token == "[MASK]"
+
+
+def test_the_vocabulary_is_the_same_in_every_process() -> None:
+    program = (
+        "from kdpipe.models.creation import train_wordpiece\n"
+        "texts = lambda: ['abcab bcabc cabca', 'acbac bacba cbacb'] * 3\n"
+        "print(sorted(train_wordpiece(texts, 20, 32).get_vocab().items()))\n"
+    )
+    outputs = {subprocess.check_output([sys.executable, "-c", program]) for _ in range(3)}
+    assert len(outputs) == 1
+    assert b"'##a'" in outputs.pop()
