@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from kdpipe import catalog
 from kdpipe.config.build import load_graph
@@ -28,13 +29,20 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
+        sys.stdout.flush()
     except ConfigError as error:
         count = len(error.problems)
-        print(f"{error}\n{count} mistake{'s' if count > 1 else ''} found", file=sys.stderr)
-        sys.exit(EXIT_STATUS)
+        _fail(f"{error}\n{count} mistake{'s' if count > 1 else ''} found")
     except KdpipeError as error:
-        print(error, file=sys.stderr)
-        sys.exit(EXIT_STATUS)
+        _fail(str(error))
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; Python would complain when it flushes at its end.
+        sys.stdout = None
+
+
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(EXIT_STATUS)
 
 
 def _check(options: argparse.Namespace) -> None:

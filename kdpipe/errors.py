@@ -10,6 +10,7 @@ KdpipeError              a mistake the user can mend; ends a command with exit s
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 
 EXIT_STATUS = 2
 
@@ -60,8 +61,14 @@ class ConfigError(KdpipeError):
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return `did you mean 'X'?` for the nearest known name, else the names there are."""
-    names = sorted(map(str, known))
-    nearest = get_close_matches(str(name), names, n=1, cutoff=0.6)
+    names = tuple(sorted(map(str, known)))
+    nearest = _nearest(str(name), names)
     if nearest:
-        return f"did you mean {nearest[0]!r}?"
+        return f"did you mean {nearest!r}?"
     return f"there is {', '.join(names[:20])}" if names else "there is none"
+
+
+@cache
+def _nearest(name: str, names: tuple[str, ...]) -> str | None:
+    # A mistake in a matrix asks for the same name once for every model.
+    return next(iter(get_close_matches(name, names, n=1, cutoff=0.6)), None)

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from kdpipe.artifacts.artifact import Draft, publish
 from kdpipe.artifacts.sums import SUMS, verify
-from kdpipe.config.document import problems_of
+from kdpipe.config.mistakes import problems_of
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
 
 LOG = logging.getLogger("kdpipe")

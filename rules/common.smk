@@ -9,9 +9,10 @@ from kdpipe.config.graph import cache_key, digest
 from kdpipe.errors import EXIT_STATUS, ConfigError
 
 try:
-    # A `configfile:` directive would merge config.yaml below every --configfile.
-    if not workflow.overwrite_configfiles:
-        config = merge(read_config([Path(workflow.basedir, "config.yaml")]), config)
+    # A `configfile:` directive would merge config.yaml below every --configfile, and Snakemake overlooks
+    # keys that stand twice. What `config` has besides is from --config.
+    given = workflow.overwrite_configfiles or [Path(workflow.basedir, "config.yaml")]
+    config = merge(read_config(given), config)
     GRAPH = build_graph(config)
 except ConfigError as error:
     print(f"The config has mistakes:\n{error}", file=sys.stderr)
@@ -25,8 +26,9 @@ MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_
 # What every stage is told besides its settings and inputs.
 JOB = "--state {LAYOUT.state} --log {log} --threads {params.threads}"
 
-# The interpreter of the environment that runs Snakemake, activated or not.
-shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+# The interpreter of the environment that runs Snakemake, activated or not. Threads that spin while they wait
+# slow jobs that share a machine down several times.
+shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH OMP_WAIT_POLICY=PASSIVE; ")
 
 
 onstart:

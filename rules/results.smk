@@ -30,7 +30,7 @@ rule report:
     log:
         f"{LOGS}/report.log",
     params:
-        config=SNAPSHOT,
+        config=str(SNAPSHOT),
         output=folder,
         threads=1,
     shell:

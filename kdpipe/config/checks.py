@@ -1,113 +1,133 @@
 """Checks of a graph as a whole: tasks, heads, layers, widths, vocabularies, lengths.
 
-Each check looks at one node and yields (key below the node's stage, what is wrong).
+Each check looks at one node and yields (setting of the node's stage, what is wrong). What is not known of a
+model passes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from kdpipe.config.graph import Graph, Node
-from kdpipe.config.layers import Pairs
+from kdpipe.config.document import Document
+from kdpipe.config.graph import Facts, Graph, Node
+from kdpipe.config.mistakes import Mistakes, Where
+from kdpipe.config.settings.dataset import CombineSettings
 from kdpipe.config.settings.distill import DistillSettings
-from kdpipe.config.settings.extract import ExtractSettings
+from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.config.settings.losses import HiddenTermSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.select import SelectSettings
-from kdpipe.errors import KdpipeError, Problem, suggest
+from kdpipe.errors import KdpipeError, suggest
 
-Findings = Iterator[tuple[str, str]]
+Findings = Iterator[tuple[Where, str]]
 LANGUAGE_MODELING = "language_modeling"
 
 
-def check(graph: Graph, variables: Sequence[str]) -> list[Problem]:
-    """Return the mistakes that only the whole graph shows."""
-    problems = [
-        Problem(f"models.{node.template}.{node.stage}.{key}", what)
-        for node in graph.nodes.values()
-        for find in CHECKS
-        for key, what in find(graph, node)
-    ]
-    return problems + list(_report(graph, variables))
+def check_graph(graph: Graph, mistakes: Mistakes) -> None:
+    """Find the mistakes that only the whole graph shows."""
+    for node in graph.nodes.values():
+        for find in CHECKS:
+            for setting, what in find(graph, node):
+                where = graph.document.place(node.template, node.stage, setting)
+                named = what if node.name == node.template else f"{what} (in {node.name})"
+                mistakes.add(where, named, node.name)
+        _check_lengths(graph, node, mistakes)
+
+
+def check_report(
+    document: Document, models: Iterable[str], variables: Sequence[str], mistakes: Mistakes
+) -> None:
+    """Find the mistakes in what the report compares.
+
+    Args:
+        document: the config.
+        models: names of models.
+        variables: names of matrix variables.
+        mistakes: takes what is wrong.
+    """
+    for index, variable in enumerate(document.report.over):
+        if variable not in {*variables, "seed"}:
+            what = f"the matrix has no variable {variable!r}; {suggest(variable, variables)}"
+            mistakes.add(("report", "over", index), what)
+    baseline = document.report.baseline
+    if baseline and baseline not in {*models, *document.models}:
+        what = f"there is no model {baseline!r}; {suggest(baseline, document.models)}"
+        mistakes.add(("report", "baseline"), what)
 
 
 def _task(graph: Graph, node: Node) -> Findings:
-    dataset = getattr(node.settings, "dataset", None)
-    if dataset is None:
+    if isinstance(node.settings, PretrainSettings):
+        task = graph.datasets[node.settings.dataset].task
+        if task != LANGUAGE_MODELING:
+            yield (
+                ("dataset",),
+                f"expected a language_modeling dataset, {node.settings.dataset!r} is for {task}",
+            )
+
+
+def _labels(graph: Graph, node: Node) -> Findings:
+    if not isinstance(node.settings, FinetuneSettings | DistillSettings):
         return
-    task = graph.datasets[dataset].task
-    if isinstance(node.settings, PretrainSettings) and task != LANGUAGE_MODELING:
-        yield "dataset", f"expected a language_modeling dataset, {dataset!r} is for {task}"
-    unlabelled = graph.datasets[dataset].settings.labels == "none"
-    if node.stage == "finetune" and unlabelled:
-        yield "dataset", f"{dataset!r} has `labels: none`; fine-tuning needs labels"
-    if isinstance(node.settings, DistillSettings) and unlabelled:
-        for index, term in enumerate(node.settings.losses):
-            if not term.needs_teacher:
-                yield (
-                    f"losses[{index}]",
-                    f"{term.loss} needs labels, {dataset!r} has `labels: none`",
-                )
-
-
-def _length(graph: Graph, node: Node) -> Findings:
-    dataset = getattr(node.settings, "dataset", None)
-    positions = graph.facts[node.name].shape.positions
-    if dataset and positions and graph.datasets[dataset].max_length > positions:
-        length = graph.datasets[dataset].max_length
-        yield (
-            "dataset",
-            f"{dataset!r} has max_length {length}, the model reads at most {positions} tokens",
-        )
+    dataset = graph.datasets[node.settings.dataset]
+    if dataset.task == LANGUAGE_MODELING or not dataset.settings.labels:
+        return
+    if isinstance(node.settings, FinetuneSettings):
+        yield ("dataset",), f"{dataset.name!r} has `labels: none`; fine-tuning needs labels"
+        return
+    for index, term in enumerate(node.settings.losses):
+        if term.weight and not term.needs_teacher:
+            yield ("losses", index), f"{term.loss} needs labels, {dataset.name!r} has `labels: none`"
 
 
 def _heads(graph: Graph, node: Node) -> Findings:
+    settings = node.settings
+    own = getattr(settings, "dataset", None)
     for dataset in graph.evaluated_on(node.name):
-        yield from _needs_head(graph, node.name, dataset, "evaluate")
-    if isinstance(node.settings, SelectSettings):
-        for name in node.settings.among:
-            yield from _needs_head(graph, name, node.settings.dataset, "among")
-    if isinstance(node.settings, DistillSettings) and any(
-        term.signal == "logits" and term.needs_teacher for term in node.settings.losses
+        if dataset != own:
+            yield from _needs_head(graph, node.name, dataset, "evaluate")
+    if isinstance(settings, SelectSettings):
+        for name in settings.among:
+            yield from _needs_head(graph, name, settings.dataset, "among")
+    if isinstance(settings, DistillSettings) and any(
+        term.weight and term.needs_teacher and term.signal == "logits" for term in settings.losses
     ):
-        yield from _needs_head(graph, node.settings.teacher, node.settings.dataset, "teacher")
+        yield from _needs_head(graph, settings.teacher, settings.dataset, "teacher")
 
 
-def _needs_head(graph: Graph, model: str, dataset: str, key: str) -> Findings:
+def _needs_head(graph: Graph, model: str, dataset: str, setting: str) -> Findings:
     head, task = graph.facts[model].head, graph.datasets[dataset].task
     if head is not None and head != task:
         has = f"a head for {head}" if head else "no head"
-        yield (
-            key,
-            f"{dataset!r} is for {task}, but {model!r} has {has}; name a model trained for {task}",
-        )
+        what = f"{dataset!r} is for {task}, but {model!r} has {has}; name a model trained for {task}"
+        yield (setting,), what
 
 
-def _losses(graph: Graph, node: Node) -> Findings:
-    if not isinstance(node.settings, DistillSettings):
+def _terms(graph: Graph, node: Node) -> Findings:
+    settings = node.settings
+    if not isinstance(settings, DistillSettings):
         return
-    if not any(term.weight for term in node.settings.losses):
-        yield "losses", "all weights are 0, so nothing would be learned"
-    if graph.datasets[node.settings.dataset].task != LANGUAGE_MODELING:
-        for index, term in enumerate(node.settings.losses):
+    if not any(term.weight for term in settings.losses):
+        yield ("losses",), "all weights are 0, so nothing would be learned"
+    if graph.datasets[settings.dataset].task != LANGUAGE_MODELING:
+        for index, term in enumerate(settings.losses):
             if term.positions == "masked":
-                yield f"losses[{index}].positions", "`masked` needs a language_modeling dataset"
+                yield ("losses", index, "positions"), "`masked` needs a language_modeling dataset"
 
 
 def _layers(graph: Graph, node: Node) -> Findings:
-    if not isinstance(node.settings, DistillSettings):
+    settings = node.settings
+    if not isinstance(settings, DistillSettings):
         return
-    teacher, student = (graph.facts[name].shape for name in (node.settings.teacher, node.settings.student))
-    for index, term in enumerate(node.settings.losses):
+    teacher, student = (graph.facts[name].shape.width for name in (settings.teacher, settings.student))
+    for index, term in enumerate(settings.losses):
         if not isinstance(term, HiddenTermSettings):
             continue
         try:
-            _pairs_of(graph, node.settings, term)
+            graph.pairs_of(settings, term)
         except KdpipeError as error:
-            yield f"losses[{index}].layers", str(error)
-        widths = (teacher.width, student.width)
-        if None not in widths and teacher.width != student.width and term.projection is None:
+            yield ("losses", index, "layers"), str(error)
+        if term.same_width and teacher and student and teacher != student and not term.projection:
             yield (
-                f"losses[{index}]",
-                f"the teacher's states are {teacher.width} wide, the student's {student.width}; "
+                ("losses", index),
+                f"the teacher's states are {teacher} wide, the student's {student}; "
                 "give a `projection`, such as {kind: linear}",
             )
 
@@ -117,80 +137,70 @@ def _cache(graph: Graph, node: Node) -> Findings:
     if not isinstance(settings, DistillSettings) or not graph.is_cached(settings):
         return
     if graph.datasets[settings.dataset].task == LANGUAGE_MODELING:
-        yield "cache", "text is masked anew in every epoch, so a teacher's signals on it cannot be stored"
-    depths = {graph.facts[name].shape.depth for name in (settings.teacher, settings.student)}
-    if depths == {None} and any(isinstance(term, HiddenTermSettings) for term in settings.losses):
+        yield ("cache",), "text is masked anew in every epoch, so a teacher's signals on it cannot be stored"
+    student = graph.facts[settings.student]
+    terms = [term for term in settings.losses if isinstance(term, HiddenTermSettings) and term.weight]
+    has_maps = any(isinstance(term.layers, str) for term in terms)
+    if has_maps and student.shape.depth is None and student.tokenizer:
         yield (
-            "cache",
-            "the depths of both models are unknown until fetched; give `cache: off`, or load folders",
+            ("cache",),
+            "which states to store is unknown until the student is fetched; give `cache: off`, `layers` "
+            "as a list of pairs, or a student that is loaded from a folder",
         )
 
 
-def _pairs_of(graph: Graph, settings: DistillSettings, term: HiddenTermSettings) -> Pairs | None:
-    return graph.layer_pairs(settings.model_copy(update={"losses": (term,)}))[0][1]
-
-
-def _vocabularies(graph: Graph, node: Node) -> Findings:
-    if not isinstance(node.settings, DistillSettings):
-        return
+def _tokenizers(graph: Graph, node: Node) -> Findings:
     settings = node.settings
-    teacher, student = graph.facts[settings.teacher], graph.facts[settings.student]
-    aligned = graph.datasets[settings.dataset].task == LANGUAGE_MODELING
-    sizes = (teacher.shape.vocabulary, student.shape.vocabulary)
-    if aligned and None not in sizes and sizes[0] != sizes[1]:
-        yield (
-            "student",
-            f"positions must align, but the vocabularies have {sizes[0]} (teacher) and {sizes[1]} entries",
-        )
-    if teacher.tokenizer == student.tokenizer:
+    if not isinstance(settings, DistillSettings):
         return
-    for index, term in enumerate(settings.losses):
-        if term.needs_teacher and (aligned or isinstance(term, HiddenTermSettings)):
-            yield (
-                f"losses[{index}]",
-                f"{term.loss} compares position by position, but the tokenizers differ "
-                f"({teacher.tokenizer!r} and {student.tokenizer!r})",
-            )
-    if not aligned and not graph.is_cached(settings):
+    teacher, student = graph.facts[settings.teacher], graph.facts[settings.student]
+    if teacher.tokenizer == student.tokenizer or not (teacher.tokenizer and student.tokenizer):
+        return
+    aligned = graph.datasets[settings.dataset].task == LANGUAGE_MODELING
+    terms = [term for term in settings.losses if term.weight and term.needs_teacher]
+    by_position = [term.loss for term in terms if aligned or isinstance(term, HiddenTermSettings)]
+    if by_position:
         yield (
-            "cache",
+            ("losses",),
+            f"{' and '.join(dict.fromkeys(by_position))} compare position by position, but the tokenizers "
+            f"differ: the teacher's is of {_vocabulary(teacher)}, the student's of {_vocabulary(student)}",
+        )
+    elif terms and not graph.is_cached(settings):
+        yield (
+            ("cache",),
             "teacher and student have different tokenizers, which needs a cache; remove `cache: off`",
         )
 
 
-def _extraction(graph: Graph, node: Node) -> Findings:
+def _vocabulary(facts: Facts) -> str:
+    size = facts.shape.vocabulary
+    return repr(facts.tokenizer) + (f" with {size} entries" if size else "")
+
+
+def _check_lengths(graph: Graph, node: Node, mistakes: Mistakes) -> None:
+    """Find datasets that are longer than the positions of a model that reads them."""
     settings = node.settings
-    if (
-        isinstance(settings, ExtractSettings)
-        and settings.architecture == "same"
-        and not settings.vocab_transform
-    ):
-        yield "vocab_transform", "`false` is for `architecture: distilbert` only"
-
-
-def _report(graph: Graph, variables: Sequence[str]) -> Iterator[Problem]:
-    settings = graph.document.report
-    for variable in settings.over:
-        if variable not in variables and variable != "seed":
-            yield Problem(
-                "report.over",
-                f"the matrix has no variable {variable!r}; {suggest(variable, variables)}",
-            )
-    templates = {node.template for node in graph.nodes.values()}
-    if settings.baseline and settings.baseline not in templates | graph.nodes.keys():
-        yield Problem(
-            "report.baseline",
-            f"there is no model {settings.baseline!r}; {suggest(settings.baseline, templates)}",
-        )
+    reads = [(node.name, dataset) for dataset in graph.evaluated_on(node.name)]
+    if isinstance(settings, FinetuneSettings | PretrainSettings | SelectSettings | DistillSettings):
+        reads.append((node.name, settings.dataset))
+    if isinstance(settings, DistillSettings):
+        reads.append((settings.teacher, settings.dataset))
+    for model, name in reads:
+        dataset, positions = graph.datasets[name], graph.facts[model].shape.positions
+        if positions and dataset.max_length > positions:
+            # A combination has the length of its first part unless it gives one.
+            while isinstance(dataset.settings, CombineSettings) and dataset.settings.max_length is None:
+                dataset = graph.datasets[dataset.settings.combine[0]]
+            what = f"{name!r} has {dataset.max_length}, but {model!r} reads at most {positions} tokens"
+            mistakes.add(("datasets", dataset.template, "max_length"), what, f"{model} {name}")
 
 
 CHECKS: tuple[Callable[[Graph, Node], Findings], ...] = (
     _task,
-    _length,
+    _labels,
     _heads,
-    _losses,
+    _terms,
     _layers,
     _cache,
-    _vocabularies,
-    _extraction,
+    _tokenizers,
 )

@@ -1,14 +1,15 @@
 """A graph and a stage in words, for `kdpipe check`, `graph` and `describe`."""
 
-import inspect
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
+from kdpipe.config.docs import meanings, summary_of
 from kdpipe.config.graph import Facts, Graph, Node
-from kdpipe.config.settings.base import Unavailable
+from kdpipe.config.settings.base import UNAVAILABLE
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.losses import HiddenTermSettings
 from kdpipe.config.stages import MODEL_STAGES
@@ -63,16 +64,21 @@ def mermaid(graph: Graph) -> str:
 def describe_stage(stage: str) -> str:
     """Return what a stage's settings mean, and their defaults."""
     settings = MODEL_STAGES[stage]
-    rows = [("setting", "default")]
-    for name, field in settings.model_fields.items():
-        if any(mark is Unavailable.__metadata__[0] for mark in field.metadata):
-            rows.append((name, "not available in this version"))
-            continue
-        default = field.get_default(call_default_factory=True)
-        if isinstance(default, BaseModel):
-            default = default.model_dump(exclude_none=True)
-        rows.append((name, "required" if field.is_required() else json.dumps(default)))
-    return "\n".join([inspect.getdoc(settings) or "", "", *table(rows)])
+    meaning = meanings(settings)
+    rows = [("setting", "default", "meaning")]
+    rows += [(name, _default(field), meaning.get(name, "")) for name, field in settings.model_fields.items()]
+    return "\n".join([summary_of(settings), "", *table(rows)])
+
+
+def _default(field: FieldInfo) -> str:
+    if UNAVAILABLE in field.metadata:
+        return "not available in this version"
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, BaseModel):
+        return ", ".join(f"{name} {value}" for name, value in default.model_dump(exclude_unset=True).items())
+    return "" if default is None else json.dumps(default)
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

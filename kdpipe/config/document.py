@@ -3,17 +3,20 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TextIO
 
 import yaml
 from pydantic import Field, ValidationError
-from pydantic_core import PydanticCustomError
 
-from kdpipe.config.settings.base import Settings, Unavailable
+from kdpipe.config.mistakes import Mistakes, Where, explain
+from kdpipe.config.settings.base import NotEmpty, Settings
 from kdpipe.config.settings.report import ReportSettings
 from kdpipe.errors import ConfigError, Problem
 
 DATA_VARIABLE = "KDPIPE_DATA"
+MERGE = "tag:yaml.org,2002:merge"
+# Without these there is nothing to look for further mistakes in.
+MAIN_SECTIONS = {"matrix", "datasets", "defaults", "models"}
 
 
 class Document(Settings):
@@ -38,24 +41,42 @@ class Document(Settings):
     threads: int = Field(default=2, ge=1)
     cache_limit_gb: float = Field(default=50.0, gt=0)
     matrix: dict[str, Any] | list[dict[str, Any]] | None = None
-    datasets: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    defaults: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    models: dict[str, dict[str, Any]] = Field(min_length=1)
+    datasets: dict[str, Any] = Field(default_factory=dict)
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    models: Annotated[dict[str, Any], NotEmpty]
     report: ReportSettings = ReportSettings()
-    rerun: Unavailable = None
+
+    def defaults_of(self, stage: str) -> Mapping[str, Any]:
+        """Return the settings that models of a stage inherit."""
+        given = self.defaults.get(stage)
+        return given if isinstance(given, Mapping) else {}
+
+    def place(self, template: str, stage: str, setting: Where) -> Where:
+        """Return where a setting of a model is written: in the model, or in the defaults of its stage."""
+        if not _has(self.models[template][stage], setting) and _has(self.defaults_of(stage), setting):
+            return ("defaults", stage, *setting)
+        return ("models", template, stage, *setting)
 
 
 class _Loader(yaml.CSafeLoader):
-    """Reads YAML, refusing a key that stands twice in one mapping."""
+    """Reads YAML, noting keys that are no scalars or stand twice in one mapping."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.problems: list[Problem] = []
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen = set()
     for key, _ in node.value:
-        if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-            line = key.start_mark.line + 1
-            raise ConfigError([Problem(f"{key.start_mark.name}:{line}", f"key {key.value!r} stands twice")])
-        seen.add(key.value)
+        place = f"{key.start_mark.name}:{key.start_mark.line + 1}"
+        if not isinstance(key, yaml.ScalarNode):
+            loader.problems.append(Problem(place, "expected a name as key; put one with braces in quotes"))
+        elif key.value in seen and key.tag != MERGE:
+            loader.problems.append(Problem(place, f"key {key.value!r} stands twice; remove or rename one"))
+        else:
+            seen.add(key.value)
+    node.value = [(key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
     loader.flatten_mapping(node)
     return dict(loader.construct_pairs(node, deep=True))
 
@@ -86,43 +107,53 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def parse_document(config: Mapping[str, Any]) -> Document:
-    """Validate the sections of a config.
+def parse_document(config: Mapping[str, Any], mistakes: Mistakes) -> Document:
+    """Return the sections of a config; those with mistakes are left out, so that more can be found.
 
     Raises:
-        ConfigError: keys are unknown or values of the wrong kind.
+        ConfigError: a section is wrong without which nothing more can be said.
     """
     try:
         return Document.model_validate(dict(config))
     except ValidationError as error:
-        raise ConfigError(problems_of(error)) from None
+        found = explain(error)
+    for where, what in found:
+        mistakes.add(where, what)
+    if MAIN_SECTIONS.intersection(where[0] for where, _ in found):
+        mistakes.stop()
+    return Document.model_validate(_without(config, {where[:2] for where, _ in found}))
 
 
-def problems_of(
-    error: ValidationError | PydanticCustomError, where: Sequence[str | int] = ()
-) -> list[Problem]:
-    """Return the problems that a failed validation found, each with its key path below `where`."""
-    if isinstance(error, PydanticCustomError):
-        return [Problem(key_path(where), error.message())]
-    return [Problem(key_path([*where, *detail["loc"]]), detail["msg"]) for detail in error.errors()]
-
-
-def key_path(parts: Sequence[str | int]) -> str:
-    """Return keys and indices as one path, such as `models.student.distill.losses[0].weight`."""
-    path = ""
-    for part in parts:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path
+def _without(config: Mapping[str, Any], wrong: set[Where]) -> dict[str, Any]:
+    """Return a config without some sections and settings of sections."""
+    left = {key: value for key, value in config.items() if (key,) not in wrong}
+    for section in {str(where[0]) for where in wrong if len(where) > 1}:
+        left[section] = {key: value for key, value in left[section].items() if (section, key) not in wrong}
+    return left
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open(encoding="utf-8") as stream:
-            content = yaml.load(stream, _Loader)  # a safe loader
+            loader = _Loader(stream)
+            content = loader.get_single_data()
     except OSError as error:
         raise ConfigError([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(str(path), f"is not YAML: {' '.join(str(error).split())}")]) from None
+        text = f"is not YAML: {' '.join(str(error).split())}; strings with braces need quotes"
+        raise ConfigError([Problem(str(path), text)]) from None
+    if loader.problems:
+        raise ConfigError(loader.problems)
     if not isinstance(content, dict):
         raise ConfigError([Problem(str(path), "expected a mapping of sections such as `models`")])
     return content
+
+
+def _has(value: Any, where: Where) -> bool:
+    """Tell whether keys and indices lead to something."""
+    for part in where:
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            return False
+    return True

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.config.document import Document
-from kdpipe.config.graph import Dataset, Facts, Node, Shape
-from kdpipe.config.layers import choose_blocks
+from kdpipe.config.graph import UNKNOWN, Dataset, Facts, Node, Shape
+from kdpipe.config.layers import count_blocks
+from kdpipe.config.mistakes import Mistakes
 from kdpipe.config.settings.architecture import ArchitectureBase
 from kdpipe.config.settings.create import CreateSettings
-from kdpipe.config.settings.dataset import SourceSettings, tasks_of
+from kdpipe.config.settings.dataset import SPLIT_FILES, CombineSettings, SourceSettings, tasks_of
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.extract import ExtractSettings
 from kdpipe.config.settings.finetune import FinetuneSettings
@@ -22,91 +23,116 @@ from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.select import SelectSettings
 from kdpipe.config.signatures import constants
-from kdpipe.errors import KdpipeError, Problem, suggest
+from kdpipe.errors import KdpipeError, suggest
 
 PACKAGE = "package:"
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+LATER_TASKS = ("multi_label", "question_answering", "regression", "token_classification")
 HEAD_TASKS = {
     "ForMaskedLM": "language_modeling",
     "ForSequenceClassification": "classification",
 }
 
 
+class _SettingError(KdpipeError):
+    """Something wrong with one setting of a model or dataset."""
+
+    def __init__(self, setting: str, what: str) -> None:
+        super().__init__(what)
+        self.setting = setting
+
+
 def work_out_datasets(
-    datasets: Mapping[str, Dataset], document: Document, problems: list[Problem]
+    datasets: Mapping[str, Dataset], document: Document, mistakes: Mistakes
 ) -> dict[str, Dataset]:
-    """Return the datasets with task, sources and length worked out; adds mistakes to `problems`."""
+    """Return the datasets without mistakes, with task, sources and length worked out.
+
+    Args:
+        datasets: datasets by name, each after those it is made of.
+        document: the config.
+        mistakes: takes what is wrong.
+    """
     found: dict[str, Dataset] = {}
     for name, dataset in datasets.items():
+        settings = dataset.settings
         try:
-            found[name] = _resolved(dataset, datasets, document, ())
-        except KdpipeError as error:
-            problems.append(Problem(f"datasets.{dataset.template}", str(error)))
+            if isinstance(settings, SourceSettings):
+                found[name] = _read(dataset, settings, document.data_dir)
+            elif all(part in found for part in settings.combine):
+                found[name] = _combined(dataset, settings, [found[part] for part in settings.combine])
+        except _SettingError as error:
+            mistakes.add(("datasets", dataset.template, error.setting), str(error), name)
     return found
 
 
-def _resolved(
-    dataset: Dataset, datasets: Mapping[str, Dataset], document: Document, above: tuple[str, ...]
-) -> Dataset:
-    settings = dataset.settings
-    if isinstance(settings, SourceSettings):
-        source = _below(settings, document.data_dir)
-        return replace(dataset, task=_task(settings), sources=(source,), max_length=settings.max_length)
-    if dataset.name in above:
-        raise KdpipeError(f"datasets are made from each other: {' -> '.join([*above, dataset.name])}")
-    parts = [
-        _resolved(datasets[part], datasets, document, (*above, dataset.name)) for part in settings.combine
-    ]
+def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset:
+    source = _below(settings, data_dir)
+    return replace(dataset, task=_task(settings), sources=(source,), max_length=settings.max_length)
+
+
+def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Dataset]) -> Dataset:
     tasks = {part.task for part in parts}
     if len(tasks) > 1:
-        raise KdpipeError(f"combine: all datasets must have one task, found {', '.join(sorted(tasks))}")
+        raise _SettingError("combine", f"all datasets must have one task, found {', '.join(sorted(tasks))}")
+    for part in parts:
+        if part.settings.labels:
+            raise _SettingError(
+                "combine", f"{part.name!r} has `labels: none`; give it to {dataset.name!r} instead"
+            )
+        if part.settings.rows and isinstance(part.settings, CombineSettings):
+            raise _SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
     sources = tuple(source for part in parts for source in part.sources)
     length = settings.max_length or parts[0].max_length
     return replace(dataset, task=parts[0].task, sources=sources, max_length=length)
 
 
 def _task(settings: SourceSettings) -> str:
-    tasks = tasks_of(settings.source)
-    task = settings.task or (tasks[0] if len(tasks) == 1 else None)
+    served = tasks_of(settings.source)
+    task = settings.task or (served[0] if len(served) == 1 else None)
+    if task in served:
+        return task
+    choices = f"source {settings.source!r} serves {', '.join(served)}"
     if task is None:
-        raise KdpipeError(f"task: source {settings.source!r} serves several; give one of {', '.join(tasks)}")
-    if task not in catalog.TASKS:
-        later = (
-            "not available in this version"
-            if task in LATER_TASKS
-            else f"not known; {suggest(task, catalog.TASKS)}"
-        )
-        raise KdpipeError(f"task: {task!r} is {later}")
-    if task not in tasks:
-        raise KdpipeError(f"task: source {settings.source!r} serves {', '.join(tasks)}, found {task!r}")
-    return task
-
-
-LATER_TASKS = ("multi_label", "question_answering", "regression", "token_classification")
+        raise _SettingError("task", f"is required; {choices}")
+    if task in LATER_TASKS:
+        raise _SettingError("task", f"{task!r} is not available in this version; {choices}")
+    if task in catalog.TASKS:
+        raise _SettingError("task", f"{choices}, found {task!r}")
+    raise _SettingError("task", f"{task!r} is not known; {suggest(task, served)}")
 
 
 def _below(settings: SourceSettings, data_dir: Path) -> SourceSettings:
     """Return the settings with relative paths below the data folder."""
     update: dict[str, Any] = {
-        key: data_dir / path
-        for key in ("path", "train", "validation", "test")
-        if (path := getattr(settings, key)) is not None
+        key: data_dir / path for key in ("path", *SPLIT_FILES) if (path := getattr(settings, key)) is not None
     }
-    update["splits"] = {split: data_dir / path for split, path in settings.splits.items()}
+    update["splits"] = {split: data_dir / path for split, path in (settings.splits or {}).items()}
     return settings.model_copy(update={key: value for key, value in update.items() if value})
 
 
 def work_out_facts(
-    nodes: Mapping[str, Node], datasets: Mapping[str, Dataset], problems: list[Problem]
+    nodes: Mapping[str, Node],
+    names: Iterable[str],
+    datasets: Mapping[str, Dataset],
+    document: Document,
+    mistakes: Mistakes,
 ) -> dict[str, Facts]:
-    """Return what is known of nodes, given in the order they are made in; adds mistakes to `problems`."""
-    facts: dict[str, Facts] = {}
+    """Return what is known of each model.
+
+    Args:
+        nodes: the models without mistakes, each after those it is made from.
+        names: the names of all models.
+        datasets: datasets by name.
+        document: the config.
+        mistakes: takes what is wrong.
+    """
+    facts = dict.fromkeys(names, UNKNOWN)
     for name, node in nodes.items():
         try:
             facts[name] = _facts(node, facts, datasets)
-        except KdpipeError as error:
-            problems.append(Problem(f"models.{node.template}.{node.stage}.{error.args[1]}", error.args[0]))
-            facts[name] = Facts(tokenizer=name)
+        except _SettingError as error:
+            where = document.place(node.template, node.stage, (error.setting,))
+            mistakes.add(where, str(error), name)
     return facts
 
 
@@ -131,23 +157,30 @@ def _facts(node: Node, facts: Mapping[str, Facts], datasets: Mapping[str, Datase
 
 
 def _loaded(name: str, settings: LoadSettings) -> Facts:
-    folder = local_folder(settings.path)
+    try:
+        folder = local_folder(settings.path)
+    except KdpipeError as error:
+        raise _SettingError("path", str(error)) from None
     if folder is None:
         return Facts(tokenizer=name)
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except OSError:
-        raise KdpipeError(
-            f"{folder} has no config.json that can be read; expected the folder of a model", "path"
-        ) from None
+    config = _read_json(folder / "config.json")
     family = config.get("model_type")
     if family not in catalog.FAMILIES:
-        raise KdpipeError(
-            f"{folder} holds a {family!r} model; {suggest(str(family), catalog.FAMILIES)}", "path"
-        )
-    architecture = (config.get("architectures") or [""])[0]
+        hint = suggest(str(family), catalog.FAMILIES)
+        raise _SettingError("path", f"{folder} holds a model of the family {family!r}; {hint}")
+    architecture = str((config.get("architectures") or [""])[0])
     head = next((task for suffix, task in HEAD_TASKS.items() if architecture.endswith(suffix)), "")
     return Facts(name, _config_shape(family, config), head)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict):
+        raise _SettingError("path", f"{file} cannot be read; expected the folder of a model")
+    return content
 
 
 def local_folder(path: str) -> Path | None:
@@ -160,17 +193,27 @@ def local_folder(path: str) -> Path | None:
         package, _, below = path.removeprefix(PACKAGE).partition("/")
         spec = find_spec(package) if package.isidentifier() else None
         if spec is None or not spec.submodule_search_locations:
-            raise KdpipeError(f"package {package!r} is not installed; install it with pip", "path")
+            raise KdpipeError(f"package {package!r} is not installed; install it with pip")
         return Path(spec.submodule_search_locations[0], below)
     if Path(path).is_dir():
         return Path(path)
     if not HUB_NAME.fullmatch(path):
-        raise KdpipeError(f"there is no folder {path!r}, and it is no name of a Hub repository", "path")
+        raise KdpipeError(f"there is no folder {path!r}, and it is no name of a Hub repository")
     return None
 
 
 def _architecture_shape(architecture: ArchitectureBase, vocabulary: int | None) -> Shape:
     shape = _config_shape(architecture.family, architecture.options)
+    names = constants(catalog.FAMILIES[architecture.family])["shape_fields"]
+    sizes = {fact: getattr(shape, fact) or 0 for fact in ("depth", "width", "heads", "positions")}
+    for fact, size in sizes.items():
+        if size < 1:
+            raise _SettingError("architecture", f"{names[fact]} must be at least 1, found {size}")
+    if sizes["width"] % sizes["heads"]:
+        found = f"found {sizes['width']} and {sizes['heads']}"
+        raise _SettingError(
+            "architecture", f"{names['width']} must be a multiple of {names['heads']}, {found}"
+        )
     return replace(shape, vocabulary=vocabulary)
 
 
@@ -183,28 +226,22 @@ def _config_shape(family: str, config: Mapping[str, Any]) -> Shape:
 
 
 def _extracted(settings: ExtractSettings, model: Facts) -> Facts:
-    depth = model.shape.depth
-    count = _count_blocks(settings.layers, depth)
     family = model.shape.family if settings.architecture == "same" else settings.architecture
     if settings.architecture != "same" and model.shape.family not in (None, "bert"):
-        raise KdpipeError(
-            f"distilbert students are extracted from bert models, found {model.shape.family}",
-            "architecture",
+        raise _SettingError(
+            "architecture", f"distilbert students are extracted from bert models, found {model.shape.family}"
         )
-    return replace(model, shape=replace(model.shape, depth=count, family=family))
-
-
-def _count_blocks(layers: str | list[int], depth: int | None) -> int:
     try:
-        # Without the depth the choice is counted as if the model were deep enough.
-        return len(choose_blocks(layers, depth if depth is not None else 1000))
+        depth = count_blocks(settings.layers, model.shape.depth)
     except KdpipeError as error:
-        raise KdpipeError(str(error), "layers") from None
+        raise _SettingError("layers", str(error)) from None
+    return replace(model, shape=replace(model.shape, depth=depth, family=family))
 
 
 def _selected(settings: SelectSettings, facts: Mapping[str, Facts]) -> Facts:
-    first, *others = (facts[name] for name in settings.among)
-    if any(other.tokenizer != first.tokenizer for other in others):
-        raise KdpipeError("all candidates must have the same tokenizer", "among")
-    same_shape = all(other.shape == first.shape for other in others)
+    candidates = [facts[name] for name in settings.among]
+    first = candidates[0]
+    if len({model.tokenizer for model in candidates} - {UNKNOWN.tokenizer}) > 1:
+        raise _SettingError("among", "all candidates must have the same tokenizer")
+    same_shape = all(other.shape == first.shape for other in candidates)
     return first if same_shape else replace(first, shape=Shape(family=first.shape.family))

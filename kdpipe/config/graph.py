@@ -61,6 +61,10 @@ class Facts:
     labels_of: str | None = None
 
 
+# What is known of a model whose settings are wrong.
+UNKNOWN = Facts(tokenizer="")
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A dataset of the config.
@@ -151,12 +155,19 @@ class Graph:
 
     def layer_pairs(self, settings: DistillSettings) -> list[tuple[HiddenTermSettings, Pairs | None]]:
         """Return each hidden-state term with its (teacher, student) pairs; None while a depth is unknown."""
-        teacher = self.facts[settings.teacher].shape.depth
-        student = self.facts[settings.student].shape.depth
         terms = [term for term in settings.losses if isinstance(term, HiddenTermSettings)]
-        if teacher is None or student is None:
-            return [(term, None) for term in terms]
-        return [(term, match_layers(term.layers, teacher, student)) for term in terms]
+        return [(term, self.pairs_of(settings, term)) for term in terms]
+
+    def pairs_of(self, settings: DistillSettings, term: HiddenTermSettings) -> Pairs | None:
+        """Return the (teacher, student) pairs of a term; None while a depth that it needs is unknown.
+
+        Raises:
+            KdpipeError: the map names states that do not exist.
+        """
+        teacher, student = (self.facts[name].shape.depth for name in (settings.teacher, settings.student))
+        if teacher is not None and student is not None:
+            return match_layers(term.layers, teacher, student)
+        return None if isinstance(term.layers, str) else tuple(term.layers)
 
     def preprocess_settings(self, dataset: str) -> PreprocessSettings:
         """Return the settings of the stage that encodes a dataset."""
@@ -173,18 +184,15 @@ class Graph:
     def cache_settings(self, settings: DistillSettings) -> CacheTeacherSettings:
         """Return the settings of the stage that caches a teacher's signals for a node."""
         terms = [term for term in settings.losses if term.weight and term.needs_teacher]
+        pairs = [(term, pairs) for term, pairs in self.layer_pairs(settings) if term.weight]
+        states = {teacher for _, known in pairs for teacher, _ in known or ()}
+        # Where it is unknown, a check has refused maps.
         depth = self.facts[settings.student].shape.depth or 0
-        states: set[int] = set()
-        maps = []
-        for term, pairs in self.layer_pairs(settings):
-            if term.weight and pairs is None:
-                maps.append(LayerMapSettings(layers=term.layers, student_depth=depth))
-            elif term.weight and pairs is not None:
-                states.update(teacher for teacher, _ in pairs)
+        maps = sorted({str(term.layers) for term, known in pairs if known is None})
         return CacheTeacherSettings(
             logits=any(term.signal == "logits" for term in terms),
             hidden_states=tuple(sorted(states)),
-            maps=tuple(maps),
+            maps=tuple(LayerMapSettings(layers=name, student_depth=depth) for name in maps),
             precision=settings.cache_precision if states or maps else "float32",
             bf16=getattr(settings.training, "bf16", None),
         )

@@ -23,6 +23,9 @@ MARGINAL_UTILITY = {"t_top8": "top:8", "t_top10": "top:10", "t_top12": "top:12"}
 # Blocks that DistilBERT's extraction script keeps, by the number asked for.
 DISTILBERT = {**{n: (0, 2, 4, 7, 9, 11)[:n] for n in range(1, 7)}, 9: (0, 2, 3, 4, 7, 8, 9, 10, 11)}
 
+# Stands in for a depth that is not known yet.
+ANY_DEPTH = 1000
+
 BLOCK_CHOICES = "a list of blocks from 0, `first:n`, `spaced:n` or `distilbert:n`"
 LAYER_MAPS = (
     "a list of [teacher, student] pairs, `spaced`, `every:k`, `top:X`, `last`, or a preset: "
@@ -43,22 +46,31 @@ def choose_blocks(choice: str | Sequence[int], depth: int) -> tuple[int, ...]:
     blocks = tuple(choice) if not isinstance(choice, str) else _named_blocks(choice, depth)
     outside = [block for block in blocks if not 0 <= block < depth]
     if outside or not blocks:
-        raise KdpipeError(f"blocks 0 to {depth - 1} exist, found {list(blocks)}")
+        raise KdpipeError(f"blocks 0 to {depth - 1} exist, {choice!r} takes {list(blocks)}")
     return blocks
 
 
+def count_blocks(choice: str | Sequence[int], depth: int | None) -> int:
+    """Return the number of blocks that a choice takes; the depth may be unknown.
+
+    Raises:
+        KdpipeError: the choice is not of the grammar or reaches beyond the model.
+    """
+    return len(choose_blocks(choice, ANY_DEPTH if depth is None else depth))
+
+
 def _named_blocks(choice: str, depth: int) -> tuple[int, ...]:
-    name, count = _split(choice)
-    if name == "first" and count:
-        return tuple(range(count))
-    if name == "spaced" and count:
-        if count > depth:
+    match _split(choice):
+        case "first", int(count):
+            return tuple(range(count))
+        case "spaced", int(count) if count > depth:
             raise KdpipeError(f"the model has {depth} blocks, found {choice!r}")
-        return tuple(round(i * (depth - 1) / max(count - 1, 1)) for i in range(count))
-    if name == "distilbert" and count in DISTILBERT:
-        return DISTILBERT[count]
-    if name == "distilbert":
-        raise KdpipeError(f"`distilbert:n` is defined for n in 1 to 6 and 9, found {choice!r}")
+        case "spaced", int(count):
+            return tuple(round(i * (depth - 1) / max(count - 1, 1)) for i in range(count))
+        case "distilbert", int(count) if count in DISTILBERT:
+            return DISTILBERT[count]
+        case "distilbert", int():
+            raise KdpipeError(f"`distilbert:n` is defined for n in 1 to 6 and 9, found {choice!r}")
     raise KdpipeError(f"expected {BLOCK_CHOICES}, found {choice!r}")
 
 
@@ -97,16 +109,15 @@ def _named_pairs(layers: str, teacher_depth: int, student_depth: int) -> Pairs:
                 f"found {teacher_depth} and {student_depth}"
             )
         return _named_pairs(layers_of_preset, teacher_depth, student_depth)
-    name, number = _split(MARGINAL_UTILITY.get(layers, layers))
-    if name == "last":
-        return ((teacher_depth, student_depth),)
-    if name == "top" and number:
-        return _spread(number, student_depth)
-    spaced = _spread(teacher_depth, student_depth)
-    if name == "spaced":
-        return spaced
-    if name == "every" and number:
-        return tuple(pair for pair in spaced if pair[1] % number == 0)
+    match _split(MARGINAL_UTILITY.get(layers, layers)):
+        case "last", None:
+            return ((teacher_depth, student_depth),)
+        case "spaced", None:
+            return _spread(teacher_depth, student_depth)
+        case "every", int(step):
+            return tuple(pair for pair in _spread(teacher_depth, student_depth) if pair[1] % step == 0)
+        case "top", int(top):
+            return _spread(top, student_depth)
     raise KdpipeError(f"expected {LAYER_MAPS}, found {layers!r}")
 
 
@@ -114,8 +125,8 @@ def _spread(top: int, student_depth: int) -> Pairs:
     return tuple((round(i * top / student_depth), i) for i in range(student_depth + 1))
 
 
-def _split(text: str) -> tuple[str, int]:
-    match = re.fullmatch(r"([a-z_]+)(?::([1-9]\d*))?", text)
+def _split(text: str) -> tuple[str, int | None]:
+    match = re.fullmatch(r"([a-z]+)(?::([1-9]\d*))?", text)
     if not match:
-        return "", 0
-    return match[1], int(match[2] or 0)
+        return "", None
+    return match[1], int(match[2]) if match[2] else None

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.errors import KdpipeError, suggest
 
-PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)(?:\.([A-Za-z_]\w*))?\}")
+WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+PLACEHOLDER = re.compile(rf"\{{({WORD.pattern})(?:\.({WORD.pattern}))?\}}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Value:
 Choice = Mapping[str, Value]
 
 
-class UnknownVariableError(KdpipeError):
-    """A placeholder that names no variable of its node, or no field of the variable."""
+class MatrixError(KdpipeError):
+    """A placeholder that has no single value, or names no field of its variable."""
 
 
 class Matrix:
@@ -38,22 +40,31 @@ class Matrix:
         blocks: `matrix` of a config: one block or several, each variable to its values.
 
     Raises:
-        KdpipeError: a block is not a mapping of variables to lists or records.
+        ConfigError: a name is not a word, or values are neither a list of scalars nor records.
     """
 
     def __init__(self, blocks: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> None:
-        blocks = [blocks] if isinstance(blocks, Mapping) else list(blocks or [])
-        self.choices = [choice for block in blocks for choice in _product(block)]
-        self.variables = tuple(dict.fromkeys(name for choice in self.choices for name in choice))
+        mistakes = Mistakes()
+        if isinstance(blocks, Mapping):
+            values = [_read_block(blocks, ("matrix",), mistakes)]
+        else:
+            values = [_read_block(b, ("matrix", i), mistakes) for i, b in enumerate(blocks or [])]
+        mistakes.stop()
+        self.choices: list[Choice] = [choice for block in values for choice in _product(block)]
+        self.variables = tuple(dict.fromkeys(name for block in values for name in block))
 
     def choices_of(self, variables: Sequence[str], within: Choice | None = None) -> list[Choice]:
-        """Return the distinct choices of some variables, among those that agree with `within`."""
-        distinct: dict[tuple[Any, ...], Choice] = {}
+        """Return the distinct choices of some variables, among those that agree with `within`.
+
+        Raises:
+            MatrixError: a value has different fields in two blocks, so that its choice is not distinct.
+        """
+        distinct: dict[tuple[str, ...], Choice] = {}
         for choice in self.choices or [{}]:
             agrees = all(choice.get(name) == value for name, value in (within or {}).items())
             if agrees and all(name in choice for name in variables):
                 part = {name: choice[name] for name in variables}
-                key = tuple((name, str(value.name)) for name, value in part.items())
+                key = tuple(str(value.name) for value in part.values())
                 if distinct.setdefault(key, part) is not part:
                     _check_same_record(distinct[key], part)
         return list(distinct.values())
@@ -69,7 +80,7 @@ class Matrix:
         Braces around anything but a variable are left alone.
 
         Raises:
-            UnknownVariableError: the variable is not among the choice's, or has no such field.
+            MatrixError: the variable is not among the choice's, or has no such field.
         """
         if not isinstance(value, str) or "{" not in value:
             return value
@@ -81,8 +92,27 @@ class Matrix:
             value,
         )
 
+    def expand(self, template: str) -> list[tuple[str, Choice]]:
+        """Return the names that a template stands for, each with its choice.
+
+        Raises:
+            MatrixError: there are none, as a variable is unknown or no block has all of them.
+        """
+        hint = undeclared(template, self.variables)
+        if hint:
+            raise MatrixError(hint)
+        variables = self.variables_in(template)
+        choices = self.choices_of(variables)
+        if not choices:
+            raise MatrixError(f"no block of the matrix has all of {', '.join(variables)}")
+        return [(str(self.fill(template, choice)), choice) for choice in choices]
+
     def fill_all(self, text: str, choice: Choice) -> list[str]:
-        """Replace placeholders in a text, running over all values of variables that the choice lacks."""
+        """Replace placeholders in a text, running over all values of variables that the choice lacks.
+
+        Raises:
+            MatrixError: a variable has no such field, or one that differs from block to block.
+        """
         free = [name for name in self.variables_in(text) if name not in choice]
         if not free:
             return [str(self.fill(text, choice))]
@@ -100,7 +130,7 @@ def undeclared(value: Any, variables: Sequence[str]) -> str | None:
 def _lookup(match: re.Match[str], choice: Choice) -> Any:
     variable, name = match[1], match[2]
     if variable not in choice:
-        raise UnknownVariableError(
+        raise MatrixError(
             f"{match[0]} is not in the node's name, so it has no single value here; "
             f"put {{{variable}}} in the name, or use it only in lists of models or datasets"
         )
@@ -108,33 +138,45 @@ def _lookup(match: re.Match[str], choice: Choice) -> Any:
         return choice[variable].name
     if name not in choice[variable].fields:
         known = choice[variable].fields
-        raise UnknownVariableError(
+        raise MatrixError(
             f"{variable} {choice[variable].name!r} has no field {name!r}; {suggest(name, known)}"
         )
     return choice[variable].fields[name]
 
 
-def _product(block: Mapping[str, Any]) -> Iterator[Choice]:
-    if not isinstance(block, Mapping):
-        raise KdpipeError(f"expected variables with their values, found {block!r}")
-    values = [_values(name, given) for name, given in block.items()]
-    for combination in itertools.product(*values):
+def _product(block: Mapping[str, list[Value]]) -> Iterator[Choice]:
+    for combination in itertools.product(*block.values()):
         yield dict(zip(block, combination, strict=True))
 
 
-def _values(variable: str, given: Any) -> list[Value]:
+def _read_block(block: Mapping[str, Any], where: Where, mistakes: Mistakes) -> dict[str, list[Value]]:
+    found = {variable: _values(given) for variable, given in block.items()}
+    for variable, values in found.items():
+        place = (*where, variable)
+        _check_word(variable, place, mistakes)
+        if not values:
+            what = "expected a list of scalars, or names with records of fields"
+            mistakes.add(place, f"{what}; found {block[variable]!r}")
+        for value in values:
+            for name in value.fields:
+                _check_word(name, (*place, str(value.name), name), mistakes)
+    return found
+
+
+def _check_word(word: Any, where: Where, mistakes: Mistakes) -> None:
+    if not WORD.fullmatch(str(word)):
+        mistakes.add(where, "expected a name of letters, digits and `_`, no digit first")
+
+
+def _values(given: Any) -> list[Value]:
     if isinstance(given, Mapping) and all(isinstance(record, Mapping) for record in given.values()):
         return [Value(name, record) for name, record in given.items()]
-    if isinstance(given, list) and given and not any(isinstance(item, list | dict) for item in given):
+    if isinstance(given, list) and not any(isinstance(item, list | dict | None) for item in given):
         return [Value(item) for item in given]
-    raise KdpipeError(
-        f"variable {variable!r}: expected a list of scalars, or names with records of fields; found {given!r}"
-    )
+    return []
 
 
 def _check_same_record(first: Choice, second: Choice) -> None:
     for name, value in first.items():
         if value.fields != second[name].fields:
-            raise KdpipeError(
-                f"variable {name!r}: {value.name!r} has different fields in two blocks of the matrix"
-            )
+            raise MatrixError(f"{name} {value.name!r} has different fields in two blocks of the matrix")

@@ -12,13 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, PositiveFloat, create_model
 
 Model = TypeVar("Model", bound=BaseModel)
 REQUIRED: Any = ...
 TYPES: Mapping[str, Any] = {
     "Any": Any,
     "Path": Path,
+    "PositiveFloat": PositiveFloat,
     "bool": bool,
     "dict": dict,
     "float": float,

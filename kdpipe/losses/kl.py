@@ -1,5 +1,6 @@
 """Kullback-Leibler divergence of the student's distribution from the teacher's."""
 
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from kdpipe.losses.softened import softened_divergence
@@ -26,7 +27,7 @@ class KLLoss(Loss):
     needs_teacher = True
     same_width = False
 
-    def __init__(self, temperature: float = 1.0, t_squared: bool = True) -> None:
+    def __init__(self, temperature: PositiveFloat = 1.0, t_squared: bool = True) -> None:
         self.temperature = check_temperature(temperature)
         self.scale = temperature**2 if t_squared else 1.0
 

@@ -1,5 +1,6 @@
 """Squared difference of student and teacher logits."""
 
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from kdpipe.losses.term import Loss, OutputKind, check_temperature, upcast
@@ -22,7 +23,7 @@ class LogitMSELoss(Loss):
     needs_teacher = True
     same_width = False
 
-    def __init__(self, temperature: float = 1.0) -> None:
+    def __init__(self, temperature: PositiveFloat = 1.0) -> None:
         self.temperature = check_temperature(temperature)
 
     def __call__(self, student: Tensor, target: Tensor, kind: OutputKind) -> Tensor:

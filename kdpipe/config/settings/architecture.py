@@ -4,12 +4,11 @@ from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
-from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
 from kdpipe.config.settings.base import Settings
+from kdpipe.config.settings.explanation import read_name
 from kdpipe.config.signatures import Option, constants, field_options, options_model
-from kdpipe.errors import suggest
 
 
 class ArchitectureBase(Settings):
@@ -39,10 +38,7 @@ def architecture_settings(family: str) -> type[ArchitectureBase]:
 def _validate(value: Any) -> Any:
     if isinstance(value, ArchitectureBase):
         return value
-    family = value.get("family") if isinstance(value, dict) else None
-    if family not in catalog.FAMILIES:
-        hint = suggest(str(family), catalog.FAMILIES)
-        raise PydanticCustomError("family", "needs a model `family` that is known; {hint}", {"hint": hint})
+    family = read_name(value, "family", catalog.FAMILIES)
     return architecture_settings(family).model_validate(value)
 
 

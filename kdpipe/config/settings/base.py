@@ -1,10 +1,13 @@
 """What all settings share: frozen, closed to unknown keys, marked where they name models or datasets."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from functools import cache
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -13,46 +16,56 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
-from kdpipe.errors import suggest
+from kdpipe.config.settings.explanation import alternatives, explained
+
+# YAML 1.1 takes `5e-5` for a string, as it has no dot.
+NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 class Settings(BaseModel):
     """A section of a config."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     @model_validator(mode="wrap")
     @classmethod
-    def _suggest_keys(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _explain_mistakes(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            return handler(value)
+            return handler(_read_numbers(cls, value))
         except ValidationError as error:
-            details = [_explained(cls, detail) for detail in error.errors()]
-            raise ValidationError.from_exception_data(cls.__name__, details) from None
+            raise ValidationError.from_exception_data(cls.__name__, explained(cls, error)) from None
 
 
-def _explained(model: type[BaseModel], detail: ErrorDetails) -> InitErrorDetails:
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "extra_forbidden":
-        message = f"unknown key; {suggest(str(detail['loc'][-1]), model.model_fields)}"
-    elif detail["type"] == "missing":
-        message = "is required"
-    elif detail["type"].endswith(("_parsing", "_type")) and "unknown" not in message:
-        message = f"{message[0].lower()}{message[1:]}, found {detail['input']!r}"
-    return InitErrorDetails(
-        type=PydanticCustomError("explained", "{message}", {"message": message}),
-        loc=detail["loc"],
-        input=detail["input"],
-    )
+def read_number(value: Any) -> Any:
+    """Return a number for a string that is one in exponent notation, and anything else as it is."""
+    return float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value
+
+
+def _read_numbers(model: type[BaseModel], value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    texts = _text_fields(model)
+    return {key: item if key in texts else read_number(item) for key, item in value.items()}
+
+
+@cache
+def _text_fields(model: type[BaseModel]) -> set[str]:
+    return {name for name, field in model.model_fields.items() if str in alternatives(field.annotation)}
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Marks a setting that names a model or a dataset of the config."""
+    """Marks a setting that names models or datasets of the config.
+
+    Args:
+        kind: which of the two.
+        many: whether it is a list.
+    """
 
     kind: Literal["model", "dataset"]
+    many: bool = False
 
 
 def _refuse(value: Any) -> Any:
@@ -61,15 +74,31 @@ def _refuse(value: Any) -> Any:
     raise PydanticCustomError("unavailable", "not available in this version")
 
 
+def _not_empty(value: Any) -> Any:
+    if not value:
+        raise PydanticCustomError("empty", "expected at least one")
+    return value
+
+
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
 ModelName = Annotated[str, Reference("model")]
 DatasetName = Annotated[str, Reference("dataset")]
-ModelNames = Annotated[tuple[ModelName, ...], BeforeValidator(_as_list), Field(min_length=1)]
-DatasetNames = Annotated[tuple[DatasetName, ...], BeforeValidator(_as_list)]
-Unavailable = Annotated[Any, BeforeValidator(_refuse)]
+Names = str | tuple[str, ...]
+NotEmpty = AfterValidator(_not_empty)
+ModelNames = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_as_list, json_schema_input_type=Names),
+    NotEmpty,
+    Reference("model", many=True),
+]
+DatasetNames = Annotated[
+    tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=Names), Reference("dataset", many=True)
+]
+UNAVAILABLE = BeforeValidator(_refuse)
+Unavailable = Annotated[None, UNAVAILABLE]
 
 
 class StageSettings(Settings):
@@ -85,30 +114,25 @@ class StageSettings(Settings):
 
     def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
         """Yield (field, kind, name) of each model and dataset that these settings name."""
-        for field, (kind, _) in reference_fields(type(self)).items():
+        for field, reference in reference_fields(type(self)).items():
             value = getattr(self, field)
             for name in (value,) if isinstance(value, str) else value or ():
-                yield field, kind, name
+                yield field, reference.kind, name
 
 
-def reference_fields(
-    settings: type[BaseModel],
-) -> dict[str, tuple[Literal["model", "dataset"], bool]]:
-    """Return the fields that name models or datasets: field to (kind, whether it is a list)."""
-    found = {}
-    for field, info in settings.model_fields.items():
-        reference = _find_reference((info.annotation, *info.metadata))
-        if reference is not None:
-            found[field] = (reference.kind, "tuple" in str(info.annotation))
-    return found
+@cache
+def reference_fields(settings: type[BaseModel]) -> dict[str, Reference]:
+    """Return the fields that name models or datasets, with what they name."""
+    found = {
+        name: _find_reference((field.annotation, *field.metadata))
+        for name, field in settings.model_fields.items()
+    }
+    return {name: reference for name, reference in found.items() if reference}
 
 
 def _find_reference(annotations: tuple[Any, ...]) -> Reference | None:
     for annotation in annotations:
-        if isinstance(annotation, Reference):
-            return annotation
-        if get_origin(annotation) is not None:
-            inner = _find_reference((*get_args(annotation), *getattr(annotation, "__metadata__", ())))
-            if inner is not None:
-                return inner
+        found = annotation if isinstance(annotation, Reference) else _find_reference(get_args(annotation))
+        if found:
+            return found
     return None

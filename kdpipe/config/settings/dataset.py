@@ -4,16 +4,17 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
-from kdpipe.config.settings.base import DatasetNames, Settings, Unavailable
-from kdpipe.config.signatures import constants, constructor_options, options_model
-from kdpipe.errors import suggest
+from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings, Unavailable
+from kdpipe.config.settings.explanation import mistake, read_name
+from kdpipe.config.signatures import Option, constants, constructor_options, options_model
 
 SPLIT_FILES = ("train", "validation", "test")
 COMMON = {"task", "path", "files"}
+LATER_SOURCES = ("conll", "hub", "squad", "table")
 Rows = Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]]
 
 
@@ -30,7 +31,6 @@ class DatasetBase(Settings):
     max_length: int = Field(default=128, ge=12)
     labels: Literal["none"] | None = None
     stride: Unavailable = None
-    augment: Unavailable = None
 
 
 class SourceSettings(DatasetBase):
@@ -52,13 +52,13 @@ class SourceSettings(DatasetBase):
     train: Path | None = None
     validation: Path | None = None
     test: Path | None = None
-    splits: dict[str, Path] = Field(default_factory=dict)
+    splits: dict[str, Path] | None = None
 
     @property
     def files(self) -> dict[str, Path]:
         """The files given by split."""
         named = {split: getattr(self, split) for split in SPLIT_FILES if getattr(self, split)}
-        return {**named, **self.splits}
+        return {**named, **(self.splits or {})}
 
     @property
     def options(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class CombineSettings(DatasetBase):
         combine: the datasets whose training splits are joined and shuffled.
     """
 
-    combine: Annotated[DatasetNames, Field(min_length=1)]
+    combine: Annotated[DatasetNames, NotEmpty]
     max_length: int | None = Field(default=None, ge=12)  # type: ignore[assignment]
 
 
@@ -86,35 +86,32 @@ def source_settings(source: str) -> type[SourceSettings]:
     """Return the settings model of the datasets that a source of the catalog reads."""
     options = constructor_options(catalog.SOURCES[source])
     own = {name: option for name, option in options.items() if name not in COMMON}
+    if "path" not in options:
+        own |= dict.fromkeys(("path", *SPLIT_FILES, "splits"), Option(_refused(source), None))
     return options_model(f"{source}_dataset", SourceSettings, own)
 
 
-def read_dataset(value: dict[str, Any]) -> DatasetSettings:
+def _refused(source: str) -> Any:
+    def refuse(value: Any) -> None:
+        message = "source {source} reads no files; remove this"
+        raise PydanticCustomError("no_files", message, {"source": repr(source)})
+
+    return Annotated[None, BeforeValidator(refuse)]
+
+
+def read_dataset(value: Any) -> DatasetSettings:
     """Validate one entry of `datasets`.
 
     Raises:
-        pydantic.ValidationError: the entry has unknown keys or values of the wrong kind.
-        PydanticCustomError: it is neither read from a source that is known nor made from others.
+        pydantic.ValidationError: it has unknown keys or values of the wrong kind, or is neither read from a
+            source that is known nor made from others.
     """
-    if "combine" in value:
+    if isinstance(value, dict) and "augment" in value:
+        raise mistake(("augment",), "not available in this version")
+    if isinstance(value, dict) and "combine" in value:
         return CombineSettings.model_validate(value)
-    if "augment" in value:
-        raise PydanticCustomError("unavailable", "augment is not available in this version")
-    source = value.get("source")
-    if source is None:
-        raise PydanticCustomError("source", "needs `source` or `combine`")
-    if source not in catalog.SOURCES:
-        later = "not available in this version" if source in LATER else "not known"
-        hint = suggest(source, catalog.SOURCES)
-        raise PydanticCustomError(
-            "source",
-            "source {name} is {later}; {hint}",
-            {"name": repr(source), "later": later, "hint": hint},
-        )
+    source = read_name(value, "source", catalog.SOURCES, LATER_SOURCES)
     return source_settings(source).model_validate(value)
-
-
-LATER = ("conll", "hub", "squad", "table")
 
 
 def tasks_of(source: str) -> tuple[str, ...]:

@@ -1,14 +1,23 @@
 """`distill`: a student trained against a teacher."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from kdpipe.config.settings.base import DatasetName, ModelName, StageSettings, Unavailable
 from kdpipe.config.settings.losses import LossTerms
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.training import Training, training_settings
+
+
+def _read_switch(value: object) -> object:
+    # YAML 1.1 reads a bare `on` or `off` as a boolean.
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+CacheMode = Literal["auto", "on", "off"]
+Cache = Annotated[CacheMode, BeforeValidator(_read_switch, json_schema_input_type=CacheMode | bool)]
 
 
 class DistillSettings(StageSettings):
@@ -32,19 +41,13 @@ class DistillSettings(StageSettings):
     losses: LossTerms
     masking: MaskingSettings = MaskingSettings()
     freeze: tuple[str, ...] = ()
-    cache: Literal["auto", "on", "off"] = "auto"
+    cache: Cache = "auto"
     cache_precision: Literal["float16", "float32"] = "float16"
     training: Training = Field(default_factory=lambda: training_settings()())
     knowledge: Unavailable = None
     interchange: Unavailable = None
     sampling: Unavailable = None
     ensemble: Unavailable = None
-
-    @field_validator("cache", mode="before")
-    @classmethod
-    def _read_yaml_switch(cls, value: object) -> object:
-        # YAML 1.1 reads a bare `on` or `off` as a boolean.
-        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
     @field_validator("teacher", mode="before")
     @classmethod

@@ -1,10 +1,13 @@
 """`extract`: a student from some of a model's blocks."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from kdpipe.config.settings.base import ModelName, StageSettings
 
-BlockChoice = str | list[int]
+BlockChoice = str | list[Annotated[int, Field(ge=0)]]
 
 
 class ExtractSettings(StageSettings):
@@ -22,3 +25,10 @@ class ExtractSettings(StageSettings):
     layers: BlockChoice
     architecture: Literal["same", "distilbert"] = "same"
     vocab_transform: bool = True
+
+    @model_validator(mode="after")
+    def _copy_what_there_is(self) -> Self:
+        if self.architecture == "same" and not self.vocab_transform:
+            message = "`vocab_transform: false` is for `architecture: distilbert` only"
+            raise PydanticCustomError("vocab_transform", message)
+        return self

@@ -40,11 +40,11 @@ class LayerMapSettings(Settings):
     """A layer map that the teacher's depth resolves.
 
     Args:
-        layers: the map as a loss term gives it.
+        layers: the name of the map.
         student_depth: number of blocks of the student.
     """
 
-    layers: str | list[tuple[int, int]]
+    layers: str
     student_depth: int
 
 

@@ -7,9 +7,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
-from kdpipe.config.settings.base import Settings, Unavailable
+from kdpipe.config.settings.base import NotEmpty, Settings
+from kdpipe.config.settings.explanation import read_name
 from kdpipe.config.signatures import constants, constructor_options, options_model
-from kdpipe.errors import suggest
 
 LayerMap = str | list[tuple[int, int]]
 
@@ -28,6 +28,12 @@ class ProjectionSettings(Settings):
     learning_rate: float | None = Field(default=None, gt=0)
 
 
+def _refuse_counterfactual(value: Any) -> Any:
+    if value == "counterfactual":
+        raise PydanticCustomError("unavailable", "`counterfactual` is not available in this version")
+    return value
+
+
 class TermSettings(Settings):
     """What every loss term takes.
 
@@ -42,7 +48,7 @@ class TermSettings(Settings):
     loss: str
     weight: float = Field(default=1.0, ge=0)
     positions: Literal["all", "masked"] | None = None
-    run: Literal["base"] | Unavailable = "base"
+    run: Annotated[Literal["base"], BeforeValidator(_refuse_counterfactual)] = "base"
 
     @property
     def signal(self) -> Literal["logits", "hidden_states"]:
@@ -53,6 +59,11 @@ class TermSettings(Settings):
     def needs_teacher(self) -> bool:
         """Whether the loss compares with a teacher rather than with labels."""
         return bool(constants(catalog.LOSSES[self.loss])["needs_teacher"])
+
+    @property
+    def same_width(self) -> bool:
+        """Whether the loss needs states of student and teacher to be equally wide."""
+        return bool(constants(catalog.LOSSES[self.loss])["same_width"])
 
     @property
     def options(self) -> dict[str, Any]:
@@ -83,14 +94,8 @@ def term_settings(loss: str) -> type[TermSettings]:
 def _validate(value: Any) -> Any:
     if isinstance(value, TermSettings):
         return value
-    if not isinstance(value, dict) or not isinstance(value.get("loss"), str):
-        raise PydanticCustomError("loss_name", "a loss term is a mapping with the key `loss`")
-    if value["loss"] not in catalog.LOSSES:
-        hint = suggest(value["loss"], catalog.LOSSES)
-        raise PydanticCustomError(
-            "loss_name", "loss {loss} is not known; {hint}", {"loss": value["loss"], "hint": hint}
-        )
-    return term_settings(value["loss"]).model_validate(value)
+    loss = read_name(value, "loss", catalog.LOSSES)
+    return term_settings(loss).model_validate(value)
 
 
 LossTerm = Annotated[
@@ -98,4 +103,4 @@ LossTerm = Annotated[
     BeforeValidator(_validate),
     PlainSerializer(lambda term: term.model_dump(), return_type=dict),
 ]
-LossTerms = Annotated[tuple[LossTerm, ...], Field(min_length=1)]
+LossTerms = Annotated[tuple[LossTerm, ...], NotEmpty]

@@ -3,6 +3,7 @@
 from typing import Self
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from kdpipe.config.settings.base import Settings
 
@@ -27,5 +28,6 @@ class MaskingSettings(Settings):
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> Self:
         if abs(self.mask + self.keep + self.random - 1) > 1e-9:
-            raise ValueError(f"mask + keep + random must be 1, found {self.mask + self.keep + self.random:g}")
+            found = {"sum": f"{self.mask + self.keep + self.random:g}"}
+            raise PydanticCustomError("shares", "mask + keep + random must be 1, found {sum}", found)
         return self

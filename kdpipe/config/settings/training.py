@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
-from kdpipe.config.settings.base import Settings
+from kdpipe.config.settings.base import Settings, read_number
 from kdpipe.config.signatures import Option, field_options, options_model
 
 ARGUMENTS = "transformers.training_args:TrainingArguments"
@@ -44,7 +44,7 @@ def _owned(reason: str) -> Any:
     def refuse(value: Any) -> Any:
         raise PydanticCustomError("owned", "is set by kdpipe: {reason}", {"reason": reason})
 
-    return Annotated[Any, BeforeValidator(refuse)]
+    return Annotated[None, BeforeValidator(refuse)]
 
 
 @cache
@@ -58,7 +58,15 @@ def training_settings() -> type[TrainingBase]:
 
 
 def _validate(value: Any) -> Any:
-    return value if isinstance(value, TrainingBase) else training_settings().model_validate(value or {})
+    if isinstance(value, TrainingBase):
+        return value
+    return training_settings().model_validate(_read_numbers(value or {}))
+
+
+def _read_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _read_numbers(item) for key, item in value.items()}
+    return read_number(value)
 
 
 Training = Annotated[

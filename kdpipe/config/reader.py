@@ -1,0 +1,127 @@
+"""Reads the settings of one model or dataset: fills in its placeholders, then validates."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from kdpipe.config.matrix import Choice, Matrix, MatrixError, undeclared
+from kdpipe.config.mistakes import Mistakes, Where, explain
+from kdpipe.config.settings.base import Reference, Settings, reference_fields
+
+Read = TypeVar("Read", bound=Settings)
+
+
+class EntryReader:
+    """Reads one entry of a config.
+
+    Args:
+        matrix: the matrix.
+        mistakes: takes what is wrong.
+        name: the name of the entry.
+        choice: the values of the variables in its name.
+        place: maps keys and indices in the settings to those in the config.
+    """
+
+    def __init__(
+        self,
+        matrix: Matrix,
+        mistakes: Mistakes,
+        name: str,
+        choice: Choice,
+        place: Callable[[Where], Where],
+    ) -> None:
+        self._matrix = matrix
+        self._mistakes = mistakes
+        self._name = name
+        self._choice = choice
+        self._place = place
+        self._wrong: set[Where] = set()
+
+    def read(self, raw: Any, model: type[Settings], validate: Callable[[Any], Read]) -> Read | None:
+        """Return the settings after telling what is wrong with them.
+
+        Those with mistakes are left out as far as that can be done, so that more mistakes can be found.
+
+        Args:
+            raw: the settings as the config has them.
+            model: what says which of them name models and datasets.
+            validate: makes the settings.
+        """
+        filled = self._fill_entry(raw, reference_fields(model))
+        try:
+            settings = validate(filled)
+        except ValidationError as error:
+            for where, what in explain(error):
+                if where not in self._wrong:
+                    hint = undeclared(_at(raw, where), self._matrix.variables)
+                    self._tell(where, f"{what}; {hint}" if hint else what)
+        if not self._wrong:
+            return settings
+        return self._read_rest(filled, validate)
+
+    def _read_rest(self, filled: Any, validate: Callable[[Any], Read]) -> Read | None:
+        """Return the settings without those that are wrong, if that can be done."""
+        wrong = {where[0] if where else None for where in self._wrong}
+        if None in wrong:
+            return None
+        try:
+            return validate({key: item for key, item in filled.items() if key not in wrong})
+        except ValidationError:
+            return None
+
+    def _tell(self, where: Where, what: str) -> None:
+        self._wrong.add(where)
+        self._mistakes.add(self._place(where), what, self._name)
+
+    def _fill_entry(self, raw: Any, references: Mapping[str, Reference]) -> Any:
+        """Replace placeholders; in lists of models or datasets, variables that the name lacks run free."""
+        if not isinstance(raw, Mapping):
+            return raw
+        free = {key for key, item in raw.items() if key in references and isinstance(item, list)}
+        free |= {key for key, reference in references.items() if reference.many}
+        return {
+            key: (self._fill_names if key in free else self._fill)(item, (key,)) for key, item in raw.items()
+        }
+
+    def _fill(self, value: Any, where: Where) -> Any:
+        if isinstance(value, Mapping):
+            unquoted = _unquoted(value, self._matrix.variables)
+            if not unquoted:
+                return {key: self._fill(item, (*where, key)) for key, item in value.items()}
+            self._tell(where, f'`{{{unquoted}}}` is a mapping to YAML; write "{{{unquoted}}}" in quotes')
+        if isinstance(value, list):
+            return [self._fill(item, (*where, index)) for index, item in enumerate(value)]
+        try:
+            return self._matrix.fill(value, self._choice)
+        except MatrixError as error:
+            self._tell(where, str(error))
+            return value
+
+    def _fill_names(self, value: Any, where: Where) -> Any:
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            return self._fill(value, where)
+        filled: list[str] = []
+        for name in names:
+            try:
+                filled += self._matrix.fill_all(name, self._choice)
+            except MatrixError as error:
+                self._tell(where, str(error))
+        return list(dict.fromkeys(filled))
+
+
+def _unquoted(value: Mapping[Any, Any], variables: Sequence[str]) -> str | None:
+    """Return the placeholder that was not quoted, which YAML reads as {placeholder: null}."""
+    ((name, item),) = value.items() if len(value) == 1 else [("", "")]
+    return str(name) if item is None and str(name).split(".")[0] in variables else None
+
+
+def _at(value: Any, where: Where) -> Any:
+    """Return what keys and indices lead to, or None."""
+    for part in where:
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            return None
+    return value

@@ -1,0 +1,101 @@
+"""A small config without mistakes, and ways to change it and to see what a check says of it."""
+
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from kdpipe.config.build import build_graph
+from kdpipe.config.graph import Graph
+from kdpipe.errors import ConfigError
+
+Config = dict[str, Any]
+CONFIG: Config = {
+    "datasets": {
+        "text": {"source": "pydoc", "task": "language_modeling"},
+        "task": {"source": "glue", "name": "MRPC", "path": "glue/MRPC"},
+    },
+    "models": {
+        "base": {
+            "pretrain": {
+                "dataset": "text",
+                "vocab_size": 500,
+                "architecture": {
+                    "family": "bert",
+                    "hidden_size": 24,
+                    "num_hidden_layers": 4,
+                    "num_attention_heads": 2,
+                },
+            }
+        },
+        "teacher": {"finetune": {"model": "base", "dataset": "task"}},
+        "small": {"extract": {"model": "base", "layers": "first:2"}},
+        "student": {
+            "distill": {
+                "teacher": "teacher",
+                "student": "small",
+                "dataset": "task",
+                "losses": [{"loss": "kl"}, {"loss": "hidden_mse", "layers": "spaced"}],
+            }
+        },
+    },
+}
+
+
+@pytest.fixture
+def config() -> Config:
+    """A config with a model of each kind that is made for another one."""
+    return deepcopy(CONFIG)
+
+
+@pytest.fixture
+def changed(config: Config) -> Callable[..., Config]:
+    """A function that changes settings of the config, each named by its key path."""
+
+    def change(settings: Config) -> Config:
+        for path, value in settings.items():
+            *above, last = keys_of(path)
+            place: Any = config
+            for key in above:
+                place = place.setdefault(key, {}) if isinstance(place, dict) else place[key]
+            place[last] = value
+        return config
+
+    return change
+
+
+@pytest.fixture
+def graph_of(changed: Callable[..., Config]) -> Callable[..., Graph]:
+    """A function that builds the graph of the config after some changes."""
+    return lambda settings=None: build_graph(changed(settings or {}))
+
+
+@pytest.fixture
+def mistakes_of(changed: Callable[..., Config]) -> Callable[..., list[str]]:
+    """A function that returns the mistakes in the config after some changes."""
+
+    def mistakes(settings: Config) -> list[str]:
+        return told(changed(settings))
+
+    return mistakes
+
+
+@pytest.fixture(name="told")
+def told_fixture() -> Callable[[Config], list[str]]:
+    """A function that returns the mistakes in a config."""
+    return told
+
+
+def told(config: Config) -> list[str]:
+    try:
+        build_graph(config)
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+    return []
+
+
+def keys_of(path: str) -> list[str | int]:
+    """Return the keys and indices of a key path such as `models.student.distill.losses[0].weight`."""
+    return [int(key) if key.isdigit() else key for key in re.findall(r"[^.\[\]]+", path)]

@@ -1,0 +1,39 @@
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from kdpipe.config.mistakes import explain
+from kdpipe.config.settings.architecture import Architecture
+
+ARCHITECTURE = TypeAdapter(Architecture)
+
+INTEGER = "should be a valid integer, found 'big'"
+
+
+def mistakes_in(value):
+    with pytest.raises(ValidationError) as error:
+        ARCHITECTURE.validate_python(value)
+    return explain(error.value)
+
+
+def test_only_what_is_given_is_passed_on():
+    bert = ARCHITECTURE.validate_python({"family": "bert", "hidden_size": 128, "layer_norm_eps": "1e-6"})
+    assert bert.options == {"hidden_size": 128, "layer_norm_eps": 1e-6}
+    assert ARCHITECTURE.dump_python(bert) == {"family": "bert", "hidden_size": 128, "layer_norm_eps": 1e-6}
+
+
+@pytest.mark.parametrize(("value", "where", "what"), [
+    ({"hidden_size": 8}, ("family",), "is required; there is bert, distilbert"),
+    ({"family": "brt"}, ("family",), "'brt' is not known; did you mean 'bert'?"),
+    ("bert", (), "expected a mapping with the key `family`, found 'bert'"),
+    ({"family": "distilbert", "hiden_dim": 3}, ("hiden_dim",), "unknown key; did you mean 'hidden_dim'?"),
+    ({"family": "bert", "hidden_size": "big"}, ("hidden_size",), INTEGER),
+])  # fmt: skip
+def test_mistakes(value, where, what):
+    assert mistakes_in(value) == [(where, what)]
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_the_vocabulary_is_that_of_the_tokenizer(family):
+    ((where, what),) = mistakes_in({"family": family, "vocab_size": 100})
+    assert where == ("vocab_size",)
+    assert what.startswith("unknown key")

@@ -1,0 +1,81 @@
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from kdpipe import catalog
+from kdpipe.config.mistakes import explain
+from kdpipe.config.settings.losses import HiddenTermSettings, LossTerms
+from kdpipe.errors import KdpipeError
+
+TERMS = TypeAdapter(LossTerms)
+
+LATER = "`counterfactual` is not available in this version"
+LINEAR = "'linar' is not known; did you mean 'linear'?"
+
+
+def term(**settings):
+    return TERMS.validate_python([settings])[0]
+
+
+def mistakes_in(*terms):
+    with pytest.raises(ValidationError) as error:
+        TERMS.validate_python(list(terms))
+    return explain(error.value)
+
+
+def test_defaults_and_options():
+    kl = term(loss="kl", temperature="2e0", weight=5)
+    assert (kl.weight, kl.signal, kl.needs_teacher) == (5, "logits", True)
+    assert kl.options == {"temperature": 2.0, "t_squared": True}
+    hidden = term(loss="hidden_mse", projection={"kind": "relu"})
+    assert isinstance(hidden, HiddenTermSettings)
+    assert (hidden.layers, hidden.projection.kind, hidden.same_width) == ("last", "relu", True)
+    assert not term(loss="hard").needs_teacher
+
+
+@pytest.mark.parametrize("loss", ["kl", "soft_cross_entropy", "logit_mse"])
+@pytest.mark.parametrize("temperature", [0, -1, float("inf"), float("nan")])
+def test_a_temperature_that_the_loss_refuses_is_refused_before(loss, temperature):
+    ((where, _),) = mistakes_in({"loss": loss, "temperature": temperature})
+    assert where == (0, "temperature")
+    with pytest.raises(KdpipeError):
+        catalog.resolve("losses", loss)(temperature=temperature)
+
+
+@pytest.mark.parametrize(("settings", "where", "what"), [
+    ({"loss": "kll"}, (0, "loss"), "'kll' is not known; did you mean 'kl'?"),
+    ({"weight": 1}, (0, "loss"), f"is required; there is {', '.join(sorted(catalog.LOSSES))}"),
+    ("kl", (0,), "expected a mapping with the key `loss`, found 'kl'"),
+    ({"loss": "kl", "temprature": 2}, (0, "temprature"), "unknown key; did you mean 'temperature'?"),
+    ({"loss": "hard", "wieght": 2}, (0, "wieght"), "unknown key; did you mean 'weight'?"),
+    ({"loss": "kl", "weight": -1}, (0, "weight"), "should be greater than or equal to 0, found -1"),
+    ({"loss": "kl", "positions": "mask"}, (0, "positions"), "'mask' is not known; did you mean 'masked'?"),
+    ({"loss": "kl", "run": "counterfactual"}, (0, "run"), LATER),
+    ({"loss": "kl", "run": "bse"}, (0, "run"), "'bse' is not known; did you mean 'base'?"),
+    ({"loss": "cosine", "projection": {"kind": "linar"}}, (0, "projection", "kind"), LINEAR),
+    ({"loss": "cosine", "layers": [[1]]}, (0, "layers", 0, 1), "is required"),
+])  # fmt: skip
+def test_mistakes(settings, where, what):
+    assert mistakes_in(settings) == [(where, what)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"loss": "hard", "temperature": 2}, {"loss": "kl", "layers": "last"}, {"loss": "kl", "projection": {}}],
+)
+def test_a_loss_takes_its_own_options_only(settings):
+    ((where, what),) = mistakes_in(settings)
+    assert where == (0, [*settings][1])
+    assert what.startswith("unknown key; ")
+
+
+def test_every_term_is_looked_at_and_there_is_one():
+    assert [where for where, _ in mistakes_in({"loss": "a"}, {"loss": "kl"}, {"loss": "b"})] == [
+        (0, "loss"),
+        (2, "loss"),
+    ]
+    assert mistakes_in() == [((), "expected at least one")]
+
+
+def test_settings_survive_json():
+    terms = TERMS.validate_python([{"loss": "kl", "temperature": 3}, {"loss": "cosine", "layers": [[1, 2]]}])
+    assert TERMS.validate_json(TERMS.dump_json(terms)) == terms

@@ -1,0 +1,90 @@
+import re
+
+import pytest
+
+from kdpipe.config.describe import describe_graph, describe_stage, mermaid, summary, table
+from kdpipe.config.stages import MODEL_STAGES
+
+
+def test_a_table_has_aligned_columns():
+    assert table([("a", "bb", "c"), ("dddd", "e", "")]) == ["a     bb  c", "dddd  e"]
+
+
+def test_the_summary_has_shapes_pairs_and_numbers(graph_of):
+    lines = summary(graph_of({"models.hub": {"load": {"path": "a/b"}}})).splitlines()
+    assert lines[0].split() == ["model", "stage", "family", "depth", "width", "heads", "vocabulary", "head"]
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1:6]}
+    assert rows["base"] == ["pretrain", "bert", "4", "24", "2", "500", "language_modeling"]
+    assert rows["student"] == ["distill", "bert", "2", "24", "2", "500", "classification"]
+    assert rows["hub"] == ["load", "?", "?", "?", "?", "?", "?"]
+    assert "student: hidden_mse spaced: (teacher, student) (0, 0) (2, 1) (4, 2)" in lines
+    assert lines[-1] == (
+        "5 models (1 pretrain, 1 load, 1 finetune, 1 extract, 1 distill), 2 datasets, 1 teacher caches, "
+        "3 evaluations; no mistakes"
+    )
+
+
+def test_a_model_without_head_has_none(graph_of):
+    create = {"architecture": {"family": "bert"}, "tokenizer": "base"}
+    assert re.search(
+        r"^a +create .* none$", summary(graph_of({"models.a": {"create": create}})), re.MULTILINE
+    )
+
+
+def test_pairs_that_are_not_known_yet(graph_of):
+    text = summary(graph_of({
+        "models.hub": {"load": {"path": "a/b"}},
+        "models.student.distill.teacher": "hub", "models.student.distill.student": "cut",
+        "models.cut": {"extract": {"model": "hub", "layers": "first:3"}},
+    }))  # fmt: skip
+    assert "student: hidden_mse spaced: (teacher, student) known once the models are fetched" in text
+
+
+def test_of_a_matrix_the_first_models_are_shown(graph_of):
+    text = summary(graph_of({
+        "matrix": {"seed": list(range(9))},
+        "models.t-{seed}": {"finetune": {"model": "base", "dataset": "task"}},
+    }))  # fmt: skip
+    assert [line.split()[0] for line in text.splitlines() if line.startswith("t-")] == ["t-0", "t-1", "t-2"]
+    assert "13 models" in text
+
+
+def test_a_graph_as_text(graph_of):
+    more = {"source": "glue", "name": "SST-2"}
+    graph = graph_of({"datasets.both": {"combine": ["task", "more"]}, "datasets.more": more})
+    lines = describe_graph(graph).splitlines()
+    assert "text  (language_modeling, pydoc)" in lines
+    assert "both  (classification, glue + glue)" in lines
+    assert "base  pretrain(dataset text)  -> scored on text" in lines
+    assert "small  extract(model base)" in lines
+    assert "student  distill(teacher teacher, student small, dataset task)  -> scored on task" in lines
+
+
+def test_a_graph_as_mermaid(graph_of):
+    lines = mermaid(graph_of()).splitlines()
+    assert lines[0] == "flowchart LR"
+    nodes = {
+        name: key
+        for line in lines
+        if (match := re.match(r'  (\w+)\[\(?"([^"<]+)', line))
+        for key, name in [match.groups()]
+    }
+    assert nodes.keys() == {"text", "task", "base", "teacher", "small", "student"}
+    assert f"  {nodes['teacher']} -->|teacher| {nodes['student']}" in lines
+    assert f"  {nodes['task']} -->|dataset| {nodes['student']}" in lines
+    assert len([line for line in lines if "-->" in line]) == 7
+
+
+@pytest.mark.parametrize("stage", MODEL_STAGES)
+def test_a_stage_is_described(stage):
+    text = describe_stage(stage)
+    assert re.search(r"^setting +default +meaning$", text, re.MULTILINE)
+    for name in MODEL_STAGES[stage].model_fields:
+        assert re.search(rf"^{name} ", text, re.MULTILINE)
+
+
+def test_what_a_stage_requires_and_what_is_not_available():
+    text = describe_stage("distill")
+    assert re.search(r"^teacher +required +the model whose outputs the student learns\.$", text, re.MULTILINE)
+    assert re.search(r"^interchange +not available in this version$", text, re.MULTILINE)
+    assert re.search(r'^cache +"auto" +whether', text, re.MULTILINE)

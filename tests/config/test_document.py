@@ -1,0 +1,165 @@
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from snakemake.utils import update_config
+
+from kdpipe.config.document import Document, merge, parse_document, read_config
+from kdpipe.config.mistakes import Mistakes
+from kdpipe.errors import ConfigError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(text, name="config.yaml"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_file
+
+
+def mistakes_in(path):
+    with pytest.raises(ConfigError) as error:
+        read_config([path])
+    return [str(problem) for problem in error.value.problems]
+
+
+@pytest.mark.parametrize(("base", "overlay"), [
+    ({}, {}),
+    ({"a": 1}, {"b": 2}),
+    ({"a": 1, "b": 2}, {"b": 3}),
+    ({"a": {"b": 1, "c": 2}}, {"a": {"c": 3, "d": {"e": 4}}}),
+    ({"a": {"b": [1, 2, 3]}}, {"a": {"b": [4]}}),
+    ({"a": {"b": {"c": 1}}}, {"a": 3}),
+    ({"a": 3}, {"a": {"b": {"c": 1}}}),
+    ({"a": {"b": 1}}, {"a": {}}),
+    ({"a": {"b": 1}}, {"a": None}),
+    ({"a": None}, {"a": {"b": 1}}),
+    ({"a": [1]}, {"a": {"b": 1}}),
+])  # fmt: skip
+def test_files_merge_as_snakemake_merges_them(base, overlay):
+    expected = deepcopy(base)
+    update_config(expected, overlay)
+    before = deepcopy((base, overlay))
+    assert merge(base, overlay) == expected
+    assert (base, overlay) == before
+
+
+def test_several_files_merge_from_left_to_right(write):
+    first = write("results: a\nreport: {title: one, over: [x, y]}", "first.yaml")
+    second = write("results: b\nreport: {over: [z]}", "second.yaml")
+    third = write(json.dumps({"results": "c"}), "third.json")
+    assert read_config([first, second, third]) == {"results": "c", "report": {"title": "one", "over": ["z"]}}
+
+
+def test_anchors_and_merge_keys_are_read(write):
+    path = write("a: &x {b: 1, c: 2}\nd: {<<: *x, c: 3}\n")
+    assert read_config([path])["d"] == {"b": 1, "c": 3}
+
+
+def test_keys_that_stand_twice_are_refused_all_at_once(write):
+    path = write("seed: 1\nmodels:\n  a: {load: {path: x}}\n  b: {}\n  a: {load: {path: y}}\nseed: 2\n")
+    found = mistakes_in(path)
+    assert sorted(found) == [
+        f"{path}:5: key 'a' stands twice; remove or rename one",
+        f"{path}:6: key 'seed' stands twice; remove or rename one",
+    ]
+
+
+def test_the_same_key_in_different_mappings_is_none_that_stands_twice(write):
+    assert read_config([write("a: {x: 1}\nb: {x: 1}")]) == {"a": {"x": 1}, "b": {"x": 1}}
+
+
+def test_an_unquoted_placeholder_as_key_gets_a_hint(write):
+    path = write("datasets:\n  {task}: {source: glue}\n")
+    assert mistakes_in(path) == [f"{path}:2: expected a name as key; put one with braces in quotes"]
+
+
+@pytest.mark.parametrize("text", ["a: {b: c-{task}}", "a: {task}-x", "a: [", "a: b: c", "\t- a"])
+def test_what_is_not_yaml_is_refused_with_its_line(write, text):
+    path = write(f"seed: 1\n{text}\n")
+    (mistake,) = mistakes_in(path)
+    assert mistake.startswith(f"{path}: is not YAML: ")
+    assert "line 2" in mistake or "line 3" in mistake
+    assert mistake.endswith("strings with braces need quotes")
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b", "text"])
+def test_a_config_is_a_mapping(write, text):
+    path = write(text)
+    assert mistakes_in(path) == [f"{path}: expected a mapping of sections such as `models`"]
+
+
+def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path):
+    path = tmp_path / "none.yaml"
+    assert mistakes_in(path) == [f"{path}: cannot be read: No such file or directory"]
+    path.write_bytes(b"seed: \xff\xfe")
+    (mistake,) = mistakes_in(path)
+    assert "is not YAML" in mistake
+
+
+def test_defaults(monkeypatch):
+    monkeypatch.delenv("KDPIPE_DATA", raising=False)
+    document = parse_document({"models": {"a": {}}}, Mistakes())
+    assert (document.results, document.data_dir, document.seed) == (Path("results"), Path("data"), 42)
+    assert document.report.over == ("seed",)
+
+
+def test_the_environment_says_where_data_lies_unless_the_config_does(monkeypatch):
+    monkeypatch.setenv("KDPIPE_DATA", "/somewhere")
+    assert parse_document({"models": {"a": {}}}, Mistakes()).data_dir == Path("/somewhere")
+    assert parse_document({"models": {"a": {}}, "data_dir": "here"}, Mistakes()).data_dir == Path("here")
+
+
+def test_wrong_sections_are_left_out_after_they_are_told():
+    mistakes = Mistakes()
+    config = {
+        "models": {"a": {}},
+        "reslts": "x",
+        "seed": -1,
+        "threads": "two",
+        "report": {"title": "T", "baselin": "a", "plots": [{"x": "a"}]},
+    }
+    document = parse_document(config, mistakes)
+    assert sorted(map(str, mistakes.problems)) == [
+        "report.baselin: unknown key; did you mean 'baseline'?",
+        "report.plots[0].y: is required",
+        "reslts: unknown key; did you mean 'results'?",
+        "seed: should be greater than or equal to 0, found -1",
+        "threads: should be a valid integer, found 'two'",
+    ]
+    assert (document.seed, document.threads, document.report.title) == (42, 2, "T")
+
+
+@pytest.mark.parametrize(("config", "mistake"), [
+    ({}, "models: is required"),
+    ({"models": {}}, "models: expected at least one"),
+    ({"models": 3}, "models: should be a valid mapping, found 3"),
+    ({"models": {"a": {}}, "datasets": []}, "datasets: should be a valid mapping, found []"),
+    ({"models": {"a": {}}, "matrix": 3}, "matrix: should be a valid mapping or a valid list, found 3"),
+    ({"models": {1: {}}}, "models.1: names are strings; put this one in quotes"),
+])  # fmt: skip
+def test_nothing_more_is_said_of_a_config_without_its_main_sections(config, mistake):
+    with pytest.raises(ConfigError) as error:
+        parse_document(config, Mistakes())
+    assert str(error.value) == mistake
+
+
+def test_a_setting_is_placed_where_it_is_written():
+    document = Document(
+        models={"a": {"finetune": {"training": {"x": 1}, "evaluate": ["b"]}}},
+        defaults={"finetune": {"training": {"x": 2, "y": [3]}}},
+    )
+    assert document.place("a", "finetune", ("training", "x")) == ("models", "a", "finetune", "training", "x")
+    assert document.place("a", "finetune", ("training", "y", 0)) == (
+        "defaults",
+        "finetune",
+        "training",
+        "y",
+        0,
+    )
+    assert document.place("a", "finetune", ("training", "z")) == ("models", "a", "finetune", "training", "z")
+    assert document.place("a", "finetune", ("evaluate", 0)) == ("models", "a", "finetune", "evaluate", 0)
+    assert document.place("a", "finetune", ()) == ("models", "a", "finetune")

