@@ -1,0 +1,91 @@
+"""Batches: what is padding, what is a target, and in which order examples come."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kdpipe.data.batches import PAD_MULTIPLE, Collator, LengthGroupedSampler, Masking, batches_by_length
+from kdpipe.data.encoded import EncodedSplit, ragged
+
+SPECIAL = [0, 1, 2, 3, 4]
+
+
+def masking(seed: int = 1) -> Masking:
+    weights = np.ones(80)
+    weights[SPECIAL] = 0
+    return Masking(weights, 4, 0.15, (0.8, 0.1, 0.1), seed)
+
+
+def test_a_batch_holds_its_examples(task_data: Path) -> None:
+    split = EncodedSplit(task_data, "train")
+    batch = Collator(split, pad_id=0)([5, 2, 70])
+    assert batch["input_ids"].shape[1] % PAD_MULTIPLE == 0
+    for row, example in enumerate((5, 2, 70)):
+        ids = split.table["input_ids"][example].as_py()
+        assert batch["input_ids"][row, : len(ids)].tolist() == ids
+        assert batch["attention_mask"][row].sum() == len(ids)
+        assert not batch["input_ids"][row, len(ids) :].any()
+    assert batch["labels"].tolist() == [split.table["labels"][i].as_py() for i in (5, 2, 70)]
+    flat = batch["attention_mask"].flatten()
+    assert batch["token_rows"].tolist() == flat.nonzero().flatten().tolist()
+
+
+def test_targets_are_the_original_tokens_at_masked_positions(text_data: Path) -> None:
+    split = EncodedSplit(text_data, "train")
+    plain, masked = Collator(split, 0)(range(8)), Collator(split, 0, masking())(range(8))
+    original = plain["input_ids"].flatten()[masked["label_rows"]]
+    assert masked["labels"].equal(original)
+    assert len(masked["labels"]) == int(np.ceil(0.15 * int(plain["attention_mask"].sum())))
+    assert not set(masked["labels"].tolist()) & set(SPECIAL)
+    assert masked["token_rows"][masked["label_places"]].equal(masked["label_rows"])
+
+
+def test_masks_follow_seed_epoch_and_batch(text_data: Path) -> None:
+    collator = Collator(EncodedSplit(text_data, "train"), 0, masking())
+    first = collator(range(8))["label_rows"]
+    assert first.equal(collator(range(8))["label_rows"])
+    collator.epoch = 1
+    assert not first.equal(collator(range(8))["label_rows"])
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(1000, 32), (96, 32), (7, 32), (33, 8)])
+def test_every_example_comes_once_in_batches_of_like_length(count: int, batch_size: int) -> None:
+    lengths = np.random.default_rng(0).integers(5, 60, count)
+    sampler = LengthGroupedSampler(lengths, batch_size, 3, collator=Epochs())
+    order = list(sampler)
+    assert sorted(order) == list(range(count))
+    batches = sampler.batches(np.random.default_rng(1))
+    assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    assert len(batches) == -(-count // batch_size)
+    bins = -(-lengths // PAD_MULTIPLE)
+    single = sum(len(set(bins[batch])) == 1 for batch in batches)
+    # Only leftovers of the bins are mixed, less than a batch of each.
+    assert single >= len(batches) - len(set(bins)) - 1
+
+
+def test_order_differs_between_epochs_and_seeds() -> None:
+    lengths = np.full(64, 10)
+    epochs = Epochs()
+    sampler, other = (LengthGroupedSampler(lengths, 8, seed, epochs) for seed in (1, 2))
+    first = list(sampler)
+    assert first == list(sampler)
+    assert first != list(other)
+    sampler.set_epoch(1)
+    assert first != list(sampler)
+
+
+def test_evaluation_batches_go_by_length() -> None:
+    lengths = np.array([5, 3, 9, 1])
+    assert [batch.tolist() for batch in batches_by_length(lengths, 3)] == [[3, 1, 0], [2]]
+
+
+def test_ragged_positions_join_runs() -> None:
+    assert ragged(np.array([7, 0, 3]), np.array([2, 1, 3])).tolist() == [7, 8, 0, 3, 4, 5]
+
+
+class Epochs(Collator):
+    """A collator of nothing, for the epoch that it keeps."""
+
+    def __init__(self) -> None:
+        self.epoch = 0

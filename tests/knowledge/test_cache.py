@@ -1,0 +1,87 @@
+"""A cache holds what the teacher says, example by example, whatever the batches."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kdpipe.data.batches import Collator
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.errors import KdpipeError
+from kdpipe.evaluation.tasks.classification import Classification
+from kdpipe.knowledge import cache
+from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge, check_size, write_knowledge
+from kdpipe.knowledge.teacher import Teacher
+from kdpipe.losses.reduce import pack
+from kdpipe.models.loading import load_frozen
+from kdpipe.models.signals import Request
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def teacher(classifier: Path) -> Teacher:
+    return Teacher(load_frozen(classifier, Classification.head(("0", "1")), CPU), Request(True, (0, 4)))
+
+
+@pytest.fixture
+def collator(task_data: Path) -> Collator:
+    return Collator(EncodedSplit(task_data, "train"), pad_id=0)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-6), ("float16", 1e-3)])
+def test_stored_signals_are_the_teachers(
+    teacher: Teacher, collator: Collator, tmp_path: Path, precision: str, tolerance: float
+) -> None:
+    write_knowledge(tmp_path / SIGNALS, teacher, collator, precision, CPU)
+    knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split.lengths)
+    indices = np.array([3, 90, 17])
+    batch = collator(indices.tolist())
+    online, stored = teacher(batch), knowledge.batch(indices)
+    torch.testing.assert_close(stored["teacher_logits"], online.logits, atol=1e-5, rtol=0)
+    for state in (0, 4):
+        expected = pack(online.hidden_states[state], batch["token_rows"])
+        found = stored[f"teacher_state_{state}"]
+        assert found.dtype == getattr(torch, precision)
+        torch.testing.assert_close(found.float(), expected, atol=tolerance, rtol=tolerance)
+
+
+def test_record_batches_change_nothing(
+    teacher: Teacher, collator: Collator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_knowledge(tmp_path / "whole", teacher, collator, "float32", CPU)
+    monkeypatch.setattr(cache, "ROWS", 10)
+    write_knowledge(tmp_path / "parts", teacher, collator, "float32", CPU)
+    parts = CachedKnowledge(tmp_path / "parts", collator.split.lengths)
+    monkeypatch.undo()
+    whole = CachedKnowledge(tmp_path / "whole", collator.split.lengths)
+    indices = np.array([0, 9, 10, 95])
+    monkeypatch.setattr(cache, "ROWS", 10)
+    found = parts.batch(indices)
+    monkeypatch.undo()
+    for name, expected in whole.batch(indices).items():
+        torch.testing.assert_close(found[name], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_signals_on_other_tokens_are_refused(teacher: Teacher, collator: Collator, tmp_path: Path) -> None:
+    write_knowledge(tmp_path / SIGNALS, teacher, collator, "float32", CPU)
+    with pytest.raises(KdpipeError, match="other tokens than the student reads"):
+        CachedKnowledge(tmp_path / SIGNALS, collator.split.lengths + 1)
+    with pytest.raises(KdpipeError, match="other tokens"):
+        CachedKnowledge(tmp_path / SIGNALS, collator.split.lengths[:-1])
+
+
+def test_logits_alone_serve_a_student_with_another_tokenizer(
+    classifier: Path, collator: Collator, tmp_path: Path
+) -> None:
+    model = load_frozen(classifier, Classification.head(("0", "1")), CPU)
+    write_knowledge(tmp_path / SIGNALS, Teacher(model, Request()), collator, "float32", CPU)
+    knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split.lengths + 1)
+    assert list(knowledge.batch(np.array([0, 1]))) == ["teacher_logits"]
+
+
+def test_a_cache_over_its_limit_is_refused() -> None:
+    check_size(tokens=1000, width=100, states=4, precision="float16", limit_gb=0.0008)
+    with pytest.raises(KdpipeError, match="cache: off"):
+        check_size(tokens=1001, width=100, states=4, precision="float16", limit_gb=0.0008)

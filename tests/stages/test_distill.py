@@ -1,0 +1,123 @@
+"""Distillation, online and cached, on a task and on text."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.sums import write_sums
+from kdpipe.artifacts.tables import read_rows
+from kdpipe.config.settings.distill import DistillSettings
+from kdpipe.config.settings.extract import ExtractSettings
+from kdpipe.config.settings.jobs import CacheTeacherSettings, CountTokensSettings
+from kdpipe.errors import KdpipeError, ModelError
+from kdpipe.job import Job
+from kdpipe.models.loading import load_model
+from kdpipe.stages import cache_teacher, count_tokens, distill, extract
+from tests.stages.conftest import job_for
+
+TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 16, "learning_rate": 1e-3, "bf16": False}
+TASK_LOSSES = [{"loss": "kl", "temperature": 2}, {"loss": "hidden_mse", "layers": "spaced", "weight": 3}]
+
+
+def settings(losses: list[dict[str, Any]], **more: Any) -> DistillSettings:
+    given = {"teacher": "t", "student": "s", "dataset": "d", "losses": losses, "training": TRAINING, **more}
+    return DistillSettings.model_validate(given)
+
+
+def losses_of(folder: Path) -> dict[str, list[float]]:
+    rows = read_rows(folder / "history.parquet")
+    return {
+        name: [row["value"] for row in rows if row["name"] == name] for name in ("loss", "kl", "hidden_mse")
+    }
+
+
+@pytest.fixture
+def student(classifier: Path, tmp_path: Path) -> Path:
+    """Two blocks of the classifier, without dropout, as runs are compared."""
+    extract.run(
+        ExtractSettings(model="t", layers="spaced:2"), job_for(tmp_path / "student"), model=classifier
+    )
+    config = tmp_path / "student" / "config.json"
+    config.write_text(config.read_text().replace('_dropout_prob": 0.1', '_dropout_prob": 0.0'))
+    write_sums(tmp_path / "student")
+    return tmp_path / "student"
+
+
+def test_cached_and_online_give_the_same_losses(
+    classifier: Path, student: Path, task_data: Path, tmp_path: Path
+) -> None:
+    wanted = CacheTeacherSettings(logits=True, hidden_states=(0, 2, 4), precision="float32", bf16=False)
+    cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
+    places = {"teacher": classifier, "student": student, "data": task_data}
+    distill.run(settings(TASK_LOSSES), job_for(tmp_path / "online"), **places)
+    distill.run(settings(TASK_LOSSES), job_for(tmp_path / "cached"), **places, knowledge=tmp_path / "cache")
+    online, cached = losses_of(tmp_path / "online"), losses_of(tmp_path / "cached")
+    assert len(online["loss"]) == 6
+    for name, values in online.items():
+        assert cached[name] == pytest.approx(values, abs=1e-6)
+    assert read_manifest(tmp_path / "cached")["pairs"] == {"hidden_mse": [[0, 0], [2, 1], [4, 2]]}
+
+
+def test_with_a_cache_the_teachers_weights_are_not_read(
+    classifier: Path, student: Path, task_data: Path, tmp_path: Path
+) -> None:
+    wanted = CacheTeacherSettings(logits=True, bf16=False)
+    cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "config.json").write_bytes((classifier / "config.json").read_bytes())
+    job = job_for(tmp_path / "made")
+    losses = [{"loss": "soft_cross_entropy"}]
+    distill.run(
+        settings(losses), job, teacher=bare, student=student, data=task_data, knowledge=tmp_path / "cache"
+    )
+    assert (tmp_path / "made" / "model.safetensors").exists()
+
+
+def test_maps_are_resolved_with_the_teachers_depth(classifier: Path, task_data: Path, tmp_path: Path) -> None:
+    maps = [{"layers": "spaced", "student_depth": 2}]
+    wanted = CacheTeacherSettings.model_validate({"logits": False, "maps": maps})
+    cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
+    assert read_manifest(tmp_path / "cache")["hidden_states"] == [0, 2, 4]
+
+
+def test_a_cache_over_the_limit_is_refused(classifier: Path, task_data: Path, tmp_path: Path) -> None:
+    wanted = CacheTeacherSettings(logits=True, hidden_states=(0,))
+    with pytest.raises(KdpipeError, match="cache: off"):
+        cache_teacher.run(wanted, job_for(tmp_path / "c"), teacher=classifier, data=task_data, limit_gb=1e-6)
+
+
+def test_text_is_distilled_with_rare_tokens_preferred(
+    language_model: Path, text_data: Path, tmp_path: Path
+) -> None:
+    extract.run(
+        ExtractSettings(model="t", layers="spaced:2", architecture="distilbert"),
+        job_for(tmp_path / "student"),
+        model=language_model,
+    )
+    count_tokens.run(
+        CountTokensSettings(), job_for(tmp_path / "counts"), data=text_data, tokenizer=language_model
+    )
+    losses = [{"loss": "kl", "temperature": 2, "positions": "all"}, {"loss": "hard"}, {"loss": "cosine"}]
+    distill.run(
+        settings(losses, freeze=["*position_embeddings*"]),
+        job_for(tmp_path / "made"),
+        teacher=language_model,
+        student=tmp_path / "student",
+        data=text_data,
+        counts=tmp_path / "counts",
+    )
+    before, after = load_model(tmp_path / "student"), load_model(tmp_path / "made")
+    table = "distilbert.embeddings.position_embeddings.weight"
+    assert before.state_dict()[table].equal(after.state_dict()[table])
+    assert not before.state_dict()["vocab_projector.bias"].equal(after.state_dict()["vocab_projector.bias"])
+
+
+def test_a_teacher_without_the_head_is_refused(
+    language_model: Path, student: Path, task_data: Path, job: Job
+) -> None:
+    with pytest.raises(ModelError, match="has no head for classification"):
+        distill.run(settings(TASK_LOSSES), job, teacher=language_model, student=student, data=task_data)
+    assert not job.output.exists()

@@ -1,0 +1,38 @@
+"""Fine-tuning leaves a task model, its history and what it saw."""
+
+from pathlib import Path
+
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.tables import read_rows
+from kdpipe.config.settings.finetune import FinetuneSettings
+from kdpipe.job import Job
+from kdpipe.models.loading import load_model
+from kdpipe.stages.finetune import run
+
+TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 16, "learning_rate": 1e-3}
+
+
+def test_a_classifier_is_made_of_a_language_model(language_model: Path, task_data: Path, job: Job) -> None:
+    settings = FinetuneSettings.model_validate({"model": "base", "dataset": "task", "training": TRAINING})
+    run(settings, job, model=language_model, data=task_data)
+    model = load_model(job.output)
+    assert type(model).__name__ == "BertForSequenceClassification"
+    assert model.config.id2label == {0: "0", 1: "1"}
+    names = {row["name"] for row in read_rows(job.output / "history.parquet")}
+    assert {"loss", "hard", "learning_rate"} <= names
+    assert read_manifest(job.output)["examples_seen"] == 96
+
+
+def test_text_is_masked_and_evaluated_during_training(
+    language_model: Path, text_data: Path, job: Job
+) -> None:
+    training = {**TRAINING, "eval_strategy": "epoch"}
+    given = {"model": "base", "dataset": "text", "training": training, "masking": {"smoothing": 0}}
+    run(FinetuneSettings.model_validate(given), job, model=language_model, data=text_data)
+    rows = read_rows(job.output / "history.parquet")
+    assert [row["name"] for row in rows if row["name"].startswith("eval")] == [
+        "eval_perplexity",
+        "eval_cross_entropy",
+    ]
+    manifest = read_manifest(job.output)
+    assert 0.14 < manifest["targets_seen"] / manifest["tokens_seen"] < 0.18

@@ -1,0 +1,65 @@
+"""Loading: from folders and packages, with the weights that were asked for."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdpipe.artifacts.sums import file_digest, verify
+from kdpipe.config.settings.load import LoadSettings
+from kdpipe.errors import KdpipeError, ModelError
+from kdpipe.job import Job
+from kdpipe.models.loading import load_model
+from kdpipe.stages.load import run
+
+
+def test_a_folder_is_copied_with_its_head(classifier: Path, job: Job) -> None:
+    run(LoadSettings(path=str(classifier)), job)
+    verify(job.output)
+    ours, theirs = load_model(classifier), load_model(job.output)
+    assert type(ours) is type(theirs)
+    assert torch.equal(ours.classifier.weight, theirs.classifier.weight)
+    assert (job.output / "tokenizer.json").exists()
+
+
+def test_a_package_is_found_without_importing_it(
+    classifier: Path, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "path" / "some_model_package"
+    shutil.copytree(classifier, package / "model")
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(str(package.parent))
+    run(LoadSettings(path="package:some_model_package/model"), job)
+    verify(job.output)
+
+
+def test_the_right_digest_is_accepted(classifier: Path, job: Job) -> None:
+    run(LoadSettings(path=str(classifier), sha256=file_digest(classifier / "model.safetensors")), job)
+    verify(job.output)
+
+
+def test_a_wrong_digest_is_refused_and_nothing_is_written(classifier: Path, job: Job) -> None:
+    with pytest.raises(ModelError, match="expected sha256 00"):
+        run(LoadSettings(path=str(classifier), sha256="0" * 64), job)
+    assert not job.output.exists()
+
+
+def test_pickled_weights_are_refused(classifier: Path, job: Job, tmp_path: Path) -> None:
+    folder = shutil.copytree(classifier, tmp_path / "pickled")
+    torch.save({}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="never pickled"):
+        run(LoadSettings(path=str(folder)), job)
+
+
+@pytest.mark.parametrize("path", ["package:no_such_package/model", "/no/such/folder"])
+def test_what_does_not_exist_is_named(path: str, job: Job) -> None:
+    with pytest.raises(KdpipeError, match=r"no_such_package|no/such/folder"):
+        run(LoadSettings(path=path), job)
+
+
+def test_without_a_network_the_hub_is_named(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="'no-such/model' could not be fetched from the Hub"):
+        run(LoadSettings(path="no-such/model"), job)

@@ -1,0 +1,35 @@
+"""Encoding a dataset as its settings say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdpipe.config.settings.jobs import PreprocessSettings
+from kdpipe.data.encoded import read_description
+from kdpipe.errors import DataError
+from kdpipe.job import Job
+from kdpipe.stages.preprocess import run
+
+
+def settings(path: Path, copies: int = 1, **more: Any) -> PreprocessSettings:
+    source = {"source": "glue", "name": "SST-2", "path": str(path)}
+    given = {"sources": [source] * copies, "task": "classification", "max_length": 32, **more}
+    return PreprocessSettings.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"), [({}, 96), ({"rows": 10}, 10), ({"copies": 2}, 192), ({"labels": "none"}, 96)]
+)
+def test_rows_copies_and_labels(sst2: Path, language_model: Path, job: Job, options, rows: int) -> None:
+    run(settings(sst2, **options), job, tokenizer=language_model)
+    splits = read_description(job.output)["splits"]
+    assert splits["train"]["rows"] == rows
+    assert splits["validation"]["rows"] == 40
+    assert ("labels" in splits["train"]["columns"]) == ("labels" not in options)
+
+
+def test_missing_files_are_named(tmp_path: Path, language_model: Path, job: Job) -> None:
+    with pytest.raises(DataError, match=r"train\.tsv"):
+        run(settings(tmp_path), job, tokenizer=language_model)
+    assert not job.output.exists()

@@ -1,0 +1,50 @@
+"""The best of several models is copied."""
+
+from pathlib import Path
+
+import pytest
+
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.sums import read_sums, write_sums
+from kdpipe.artifacts.tables import METRICS, write_table
+from kdpipe.config.settings.select import SelectSettings
+from kdpipe.errors import KdpipeError
+from kdpipe.job import Job
+from kdpipe.stages.select import run
+
+
+def candidate(folder: Path, name: str, accuracy: float) -> tuple[Path, Path]:
+    model, evaluation = folder / "models" / name, folder / "evaluations" / name
+    for path in (model, evaluation):
+        path.mkdir(parents=True)
+    (model / "config.json").write_text(name)
+    rows = [
+        {"metric": "accuracy", "value": accuracy, "split": "validation", "n": 10},
+        {"metric": "cross_entropy", "value": accuracy, "split": "validation", "n": 10},
+        {"metric": "accuracy", "value": 1 - accuracy, "split": "test", "n": 10},
+    ]
+    write_table(evaluation / "metrics.parquet", rows, METRICS)
+    write_sums(model)
+    return model, evaluation
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [({}, "b"), ({"split": "test"}, "a"), ({"metric": "cross_entropy"}, "a")],
+)
+def test_the_best_is_copied(task_data: Path, tmp_path: Path, job: Job, options, chosen: str) -> None:
+    scores = {"a": 0.5, "b": 0.75, "c": 0.75}
+    models, evaluations = zip(
+        *(candidate(tmp_path, name, value) for name, value in scores.items()), strict=True
+    )
+    settings = SelectSettings(among=tuple(scores), dataset="task", **options)
+    run(settings, job, models=list(models), evaluations=list(evaluations), data=task_data)
+    assert read_sums(job.output) == read_sums(tmp_path / "models" / chosen)
+    assert read_manifest(job.output)["chosen"] == chosen
+
+
+def test_a_metric_that_was_not_measured_is_named(task_data: Path, tmp_path: Path, job: Job) -> None:
+    model, evaluation = candidate(tmp_path, "a", 0.5)
+    settings = SelectSettings(among=("a",), dataset="task", metric="acuracy")
+    with pytest.raises(KdpipeError, match="did you mean 'accuracy'"):
+        run(settings, job, models=[model], evaluations=[evaluation], data=task_data)

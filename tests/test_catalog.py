@@ -1,0 +1,23 @@
+import pytest
+
+from kdpipe import catalog
+from kdpipe.config.stages import LATER_STAGES, MODEL_STAGES
+from kdpipe.errors import KdpipeError
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in catalog.KINDS.items() for name in names]
+)
+def test_every_name_leads_to_its_code(kind, name):
+    found = catalog.resolve(kind, name)
+    assert callable(found.run if kind == "stages" else found)
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    with pytest.raises(KdpipeError, match="losses: 'kll' is not known; did you mean 'kl'"):
+        catalog.resolve("losses", "kll")
+
+
+def test_every_stage_that_makes_a_model_is_there():
+    assert MODEL_STAGES.keys() <= catalog.STAGES.keys()
+    assert not catalog.STAGES.keys() & set(LATER_STAGES)

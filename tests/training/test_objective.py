@@ -1,0 +1,123 @@
+"""The loss is the weighted sum of its terms over real rows, however a batch is padded or cut."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from kdpipe.config.settings.masking import MaskingSettings
+from kdpipe.data.batches import Collator
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.errors import ModelError
+from kdpipe.losses.cosine import CosineLoss
+from kdpipe.losses.hard import HardLoss
+from kdpipe.losses.hidden_mse import HiddenMSELoss
+from kdpipe.losses.kl import KLLoss
+from kdpipe.models.loading import load_model
+from kdpipe.models.signals import Request, Signals, run_model
+from kdpipe.training.masking import training_masking
+from kdpipe.training.objective import Objective, Projection, Term, count_rows
+
+ROWS = torch.tensor([0, 1, 2, 4, 5])
+BATCH = {"input_ids": torch.zeros(2, 4, dtype=torch.long), "token_rows": ROWS, "labels": torch.tensor([1, 0])}
+
+
+def signals(width: int, seed: int, states: int = 3) -> Signals:
+    generator = torch.Generator().manual_seed(seed)
+    hidden = {index: torch.randn(2, 4, width, generator=generator) for index in range(states)}
+    return Signals(torch.randn(2, 2, generator=generator), hidden)
+
+
+def test_terms_equal_their_definitions_computed_by_hand() -> None:
+    student, teacher = signals(6, 1), signals(6, 2)
+    terms = [Term("hard", HardLoss()), Term("hidden", HiddenMSELoss(), 2.0, "all", [(0, 0), (2, 1)])]
+    sums = Objective(terms, "categorical")(student, teacher, BATCH)
+    assert student.logits is not None
+    torch.testing.assert_close(
+        sums["hard"], functional.cross_entropy(student.logits, BATCH["labels"], reduction="sum")
+    )
+    by_hand = [
+        ((student.hidden_states[s] - teacher.hidden_states[t]).flatten(0, 1)[ROWS] ** 2).mean(-1).sum()
+        for t, s in [(0, 0), (2, 1)]
+    ]
+    torch.testing.assert_close(sums["hidden"], (by_hand[0] + by_hand[1]) / 2)
+
+
+def test_padding_has_no_influence() -> None:
+    student, teacher = signals(6, 1), signals(6, 2)
+    term = Objective([Term("cos", CosineLoss(), 1.0, "all", [(1, 1)])], "categorical")
+    before = term(student, teacher, BATCH)["cos"]
+    student.hidden_states[1][0, 3] = 1e6
+    teacher.hidden_states[1][1, 2:] = -1e6
+    assert torch.equal(term(student, teacher, BATCH)["cos"], before)
+
+
+def test_a_term_of_weight_zero_is_not_computed_and_asks_for_nothing() -> None:
+    objective = Objective(
+        [Term("hard", HardLoss()), Term("h", HiddenMSELoss(), 0.0, "all", [(9, 9)])], "categorical"
+    )
+    assert objective.student_request() == Request(True, (), None)
+    assert objective.teacher_request() == Request(False, (), None)
+    assert list(objective(signals(6, 1), Signals(), BATCH)) == ["hard"]
+
+
+def test_only_states_that_are_read_are_asked_for() -> None:
+    objective = Objective([Term("h", HiddenMSELoss(), 1.0, "all", [(0, 0), (6, 2)])], "categorical")
+    assert objective.teacher_request() == Request(False, (0, 6), None)
+    assert objective.student_request() == Request(False, (0, 2), None)
+
+
+@pytest.mark.parametrize(("shared", "count"), [(False, 2), (True, 1)])
+def test_projections_map_the_student_to_the_teachers_width(shared: bool, count: int) -> None:
+    term = Term("h", HiddenMSELoss(), 1.0, "all", [(0, 0), (2, 1)], Projection("tanh", shared))
+    objective = Objective([term], "categorical", widths=(8, 6), seed=3)
+    assert len(objective.projections["h"]) == count
+    sums = objective(signals(6, 1), signals(8, 2), BATCH)
+    sums["h"].backward()
+    assert all(parameter.grad is not None for parameter in objective.parameters())
+    again = Objective([term], "categorical", widths=(8, 6), seed=3)
+    assert all(torch.equal(a, b) for a, b in zip(objective.parameters(), again.parameters(), strict=True))
+
+
+def test_different_widths_without_a_projection_are_refused() -> None:
+    objective = Objective([Term("h", HiddenMSELoss(), 1.0, "all", [(0, 0)])], "categorical")
+    with pytest.raises(ModelError, match="need a `projection`"):
+        objective(signals(6, 1), signals(8, 2), BATCH)
+
+
+def test_equal_models_have_no_divergence(language_model: Path, text_data: Path) -> None:
+    model = load_model(language_model).eval()
+    tokenizer_size, specials = 80, [0, 1, 2, 3, 4]
+
+    class Tokenizer:
+        all_special_ids = specials
+        mask_token_id = 4
+
+        def __len__(self) -> int:
+            return tokenizer_size
+
+    masking = training_masking(MaskingSettings(smoothing=0), Tokenizer(), None, seed=1)
+    batch = Collator(EncodedSplit(text_data, "train"), 0, masking)(range(8))
+    terms = [
+        Term("kl", KLLoss(2.0), positions="all"),
+        Term("kl_masked", KLLoss(2.0), positions="masked"),
+        Term("cosine", CosineLoss(), 1.0, "all", [(4, 4)]),
+        Term("hard", HardLoss(), positions="masked"),
+    ]
+    objective = Objective(terms, "categorical")
+    with torch.no_grad():
+        outputs = run_model(model, batch, objective.student_request())
+        sums = objective(outputs, outputs, batch)
+        logits = run_model(model, batch, Request(rows="label_rows")).logits
+    for name in ("kl", "kl_masked", "cosine"):
+        assert abs(float(sums[name])) < 1e-3
+    assert logits is not None
+    torch.testing.assert_close(
+        sums["hard"], functional.cross_entropy(logits, batch["labels"], reduction="sum")
+    )
+    assert count_rows(batch) == {
+        "examples": 8,
+        "all": int(batch["attention_mask"].sum()),
+        "masked": len(batch["labels"]),
+    }

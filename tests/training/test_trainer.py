@@ -1,0 +1,188 @@
+"""Training: what accumulation, seeds, caches, projections and broken losses do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdpipe.draws import draw_seed
+from kdpipe.errors import ModelError, TrainingError
+from kdpipe.evaluation.tasks.classification import Classification
+from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge, write_knowledge
+from kdpipe.knowledge.teacher import Teacher
+from kdpipe.models.loading import load_frozen
+from kdpipe.training.objective import Objective, Projection
+from kdpipe.training.run import freeze, train
+from kdpipe.training.terms import hard_term
+from tests.training.conftest import FAST, LABELS, collator, distillation_terms, student_of
+
+CPU = torch.device("cpu")
+
+
+def run(
+    student: Any,
+    objective: Objective,
+    batches: Any,
+    tmp_path: Path,
+    teacher: Teacher | None = None,
+    **options: Any,
+):
+    return train(student, objective, batches, {**FAST, **options}, seed=5, folder=tmp_path, teacher=teacher)
+
+
+def hard() -> Objective:
+    return Objective([hard_term(Classification)], "categorical")
+
+
+def weights(model: Any) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def curve(outcome: Any, name: str) -> list[float]:
+    return [row["value"] for row in outcome.history if row["name"] == name]
+
+
+def test_training_learns(classifier: Path, task_data: Path, tmp_path: Path) -> None:
+    outcome = run(
+        student_of(classifier), hard(), collator(task_data), tmp_path, num_train_epochs=20, learning_rate=5e-3
+    )
+    losses = curve(outcome, "loss")
+    assert losses[-1] < 0.7 * losses[0]
+    assert outcome.seen["examples_seen"] == 96 * 20
+
+
+def test_the_same_seed_gives_the_same_bits(classifier: Path, task_data: Path, tmp_path: Path) -> None:
+    first, second = student_of(classifier), student_of(classifier)
+    for student in (first, second):
+        run(student, hard(), collator(task_data), tmp_path)
+    assert torch.equal(weights(first), weights(second))
+
+
+@pytest.mark.parametrize(("batch", "accumulation"), [(48, 2), (24, 4)])
+def test_accumulation_changes_nothing(
+    classifier: Path, task_data: Path, tmp_path: Path, objective: Objective, batch: int, accumulation: int
+) -> None:
+    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teacher_request())
+    whole, parts = student_of(classifier), student_of(classifier)
+    options: dict[str, Any] = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}
+    run(whole, objective, collator(task_data), tmp_path, teacher, **options, per_device_train_batch_size=96)
+    sizes = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
+    run(parts, objective, collator(task_data), tmp_path, teacher, **options, **sizes)
+    torch.testing.assert_close(weights(parts), weights(whole), atol=1e-6, rtol=0)
+
+
+def test_cached_and_online_training_have_the_same_losses(
+    classifier: Path, task_data: Path, tmp_path: Path, objective: Objective
+) -> None:
+    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teacher_request())
+    batches = collator(task_data)
+    write_knowledge(tmp_path / SIGNALS, teacher, batches, "float32", CPU)
+    knowledge = CachedKnowledge(tmp_path / SIGNALS, batches.split.lengths)
+    online = run(student_of(classifier, seed=2), objective, batches, tmp_path, teacher)
+    cached = run(
+        student_of(classifier, seed=2), objective, collator(task_data, knowledge=knowledge), tmp_path
+    )
+    for name in ("loss", "soft_cross_entropy", "hidden_mse"):
+        assert curve(cached, name) == pytest.approx(curve(online, name), abs=1e-6)
+
+
+def test_a_teacher_is_not_changed_by_training(
+    classifier: Path, task_data: Path, tmp_path: Path, objective: Objective
+) -> None:
+    model = load_frozen(classifier, Classification.head(LABELS), CPU)
+    before = weights(model)
+    run(
+        student_of(classifier),
+        objective,
+        collator(task_data),
+        tmp_path,
+        Teacher(model, objective.teacher_request()),
+    )
+    assert torch.equal(weights(model), before)
+    assert not model.training
+
+
+def test_a_projection_learns_at_its_own_rate(classifier: Path, task_data: Path, tmp_path: Path) -> None:
+    still = Projection(learning_rate=1e-12)
+    objective = Objective(distillation_terms([(4, 2)], still), "categorical", widths=(16, 16), seed=1)
+    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teacher_request())
+    student = student_of(classifier)
+    before, projection = weights(student), weights(objective)
+    run(student, objective, collator(task_data), tmp_path, teacher)
+    assert not torch.equal(weights(student), before)
+    torch.testing.assert_close(weights(objective), projection, atol=1e-9, rtol=0)
+
+
+def test_frozen_parameters_stay(classifier: Path, task_data: Path, tmp_path: Path) -> None:
+    student = student_of(classifier)
+    freeze(student, ["*embeddings*"])
+    table = student.bert.embeddings.position_embeddings.weight.clone()
+    block = student.bert.encoder.layer[0].output.dense.weight.clone()
+    run(student, hard(), collator(task_data), tmp_path)
+    assert torch.equal(student.bert.embeddings.position_embeddings.weight, table)
+    assert not torch.equal(student.bert.encoder.layer[0].output.dense.weight, block)
+
+
+def test_a_pattern_that_freezes_nothing_is_refused(classifier: Path) -> None:
+    with pytest.raises(ModelError, match="positoin"):
+        freeze(student_of(classifier), ["*positoin*"])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(classifier: Path, task_data: Path, tmp_path: Path) -> None:
+    student = student_of(classifier)
+    with torch.no_grad():
+        student.classifier.bias.fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 1 \(hard nan\)"):
+        run(student, hard(), collator(task_data), tmp_path)
+
+
+def test_evaluation_during_training_chooses_the_best(
+    classifier: Path, task_data: Path, tmp_path: Path
+) -> None:
+    scores = iter([0.9, 0.5, 0.4, 0.3])
+    seen: list[torch.Tensor] = []
+
+    def evaluate(model: Any) -> dict[str, float]:
+        seen.append(weights(model))
+        return {"accuracy": next(scores)}
+
+    student = student_of(classifier)
+    options = {
+        **FAST,
+        "num_train_epochs": 4,
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "accuracy",
+        "early_stopping_patience": 2,
+    }
+    outcome = train(student, hard(), collator(task_data), options, seed=5, folder=tmp_path, evaluate=evaluate)
+    assert curve(outcome, "eval_accuracy") == [0.9, 0.5, 0.4]
+    assert torch.equal(weights(student), seen[0])
+
+
+def test_no_norm_is_decayed(classifier: Path, task_data: Path, tmp_path: Path) -> None:
+    from kdpipe.training.arguments import training_arguments
+    from kdpipe.training.trainer import Learner, LearningTrainer
+
+    learner = Learner(student_of(classifier), hard())
+    trainer = LearningTrainer(
+        learner, training_arguments({**FAST, "weight_decay": 0.1}, tmp_path, 1, 12), collator(task_data), 1
+    )
+    groups = trainer.create_optimizer().param_groups
+    decayed = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
+    norms = [p for name, p in learner.named_parameters() if "LayerNorm" in name or name.endswith("bias")]
+    assert norms
+    assert not decayed & {id(parameter) for parameter in norms}
+
+
+def test_draws_depend_on_seed_and_purpose() -> None:
+    draws = {
+        draw_seed(1, "order", 0),
+        draw_seed(1, "order", 1),
+        draw_seed(2, "order", 0),
+        draw_seed(1, "masking", 0),
+    }
+    assert len(draws) == 4
+    assert draw_seed(1, "order", 0) == 2526664946

@@ -1,0 +1,161 @@
+"""The workflow as a user sees it: what runs, what does not run again, what a mistake costs."""
+
+import copy
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdpipe.artifacts.sums import SUMS, verify
+from kdpipe.errors import EXIT_STATUS
+from tests.workflow.conftest import snakemake, write_config
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, with its history."""
+    return shutil.copytree(finished, tmp_path / "run", copy_function=shutil.copy2)
+
+
+def jobs(output: str) -> list[str]:
+    """Return the rules that a dry run lists, each as often as it would run, the target apart."""
+    table = re.search(r"Job stats:\n.*?\n-+  -+\n(.*?)\ntotal", output, re.DOTALL)
+    rows = [line.split() for line in table[1].splitlines()] if table else []
+    return sorted(rule for rule, count in rows for _ in range(int(count)) if rule != "all")
+
+
+def listed(folder: Path, config: dict[str, Any]) -> list[str]:
+    done = snakemake(folder, "--configfile", write_config(folder / "config.yaml", config), "-n")
+    assert done.returncode == 0, done.stdout
+    return jobs(done.stdout)
+
+
+def digests(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob(SUMS)}
+
+
+def test_the_run_ends_with_a_report(finished: Path) -> None:
+    assert (finished / "results/report/report.html").stat().st_size > 10_000
+    for sums in finished.rglob(SUMS):
+        verify(sums.parent)
+    assert not list((finished / "results/.state/drafts").iterdir())
+
+
+def test_run_again_there_is_nothing_to_be_done(folder: Path) -> None:
+    done = snakemake(folder, "--configfile", "config.yaml")
+    assert "Nothing to be done" in done.stdout
+
+
+def test_a_temperature_reruns_its_node_and_what_descends(folder: Path, config: dict[str, Any]) -> None:
+    changed = copy.deepcopy(config)
+    changed["models"]["student"]["distill"]["losses"][0]["temperature"] = 4
+    assert listed(folder, changed) == ["distill", "evaluate", "report"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda c: c.update(report={"title": "other"}), ["report"]),
+        (lambda c: c["models"]["teacher"]["finetune"].update(evaluate=[]), ["report"]),
+        (
+            lambda c: c["models"].update(more={"extract": {"model": "base", "layers": [1]}}),
+            ["extract", "report"],
+        ),
+        (
+            lambda c: c["models"]["student"]["distill"]["losses"][1].update(layers="last"),
+            ["cache_teacher", "distill", "evaluate", "report"],
+        ),
+        (
+            lambda c: c["models"]["teacher"]["finetune"].update(seed=9),
+            ["cache_teacher", "distill", "evaluate", "evaluate", "finetune", "report"],
+        ),
+    ],
+)
+def test_a_change_reruns_what_it_reaches(folder: Path, config: dict[str, Any], change, expected) -> None:
+    changed = copy.deepcopy(config)
+    change(changed)
+    assert listed(folder, changed) == expected
+
+
+def test_a_config_file_is_used_alone(folder: Path, config: dict[str, Any]) -> None:
+    only = {**config, "models": {"base": config["models"]["base"]}, "results": "other"}
+    assert listed(folder, only) == ["pretrain", "report"]
+
+
+def test_overlays_are_merged(folder: Path, config: dict[str, Any]) -> None:
+    overlay = write_config(folder / "overlay.yaml", {"models": {"student": {"distill": {"seed": 3}}}})
+    done = snakemake(folder, "--configfile", "config.yaml", overlay, "-n")
+    assert jobs(done.stdout) == ["distill", "evaluate", "report"]
+
+
+def test_the_default_config_is_read_only_without_a_config_file(tmp_path: Path) -> None:
+    done = snakemake(tmp_path, "-n")
+    assert done.returncode == 0, done.stdout
+    counted = jobs(done.stdout)
+    assert len(counted) <= 16
+    assert {"pretrain", "finetune", "extract", "distill", "cache_teacher", "count_tokens"} <= set(counted)
+
+
+def test_a_failed_node_costs_nothing_else_and_is_listed_again(folder: Path, config: dict[str, Any]) -> None:
+    before = digests(folder / "results")
+    broken = copy.deepcopy(config)
+    broken["models"]["student"]["distill"]["training"] = {"learning_rate": 1e30, "max_grad_norm": 0}
+    path = write_config(folder / "config.yaml", broken)
+    done = snakemake(folder, "--configfile", path)
+    assert done.returncode == 1
+    assert re.search(r"^distill student: the loss is (nan|inf)", done.stdout, re.MULTILINE)
+    after = digests(folder / "results")
+    assert before.items() - after.items() == {
+        (name, before[name]) for name in before if name.startswith("models/student/")
+    }
+    assert jobs(snakemake(folder, "--configfile", path, "-n").stdout) == ["distill", "evaluate", "report"]
+
+
+def test_a_rebuild_to_the_same_bytes_stops_there(folder: Path, config: dict[str, Any]) -> None:
+    before = digests(folder / "results")
+    shutil.rmtree(folder / "results/models/small")
+    done = snakemake(folder, "--configfile", "config.yaml", "--", "results/models/small/SHA256SUMS")
+    assert done.returncode == 0, done.stdout
+    assert digests(folder / "results") == before
+    assert listed(folder, config) == []
+
+
+@pytest.mark.parametrize("cores", [1])
+def test_the_bytes_do_not_depend_on_the_cores(
+    finished: Path, config: dict[str, Any], tmp_path: Path, cores: int
+) -> None:
+    path = write_config(tmp_path / "config.yaml", config)
+    done = snakemake(tmp_path, "--configfile", path, cores=cores)
+    assert done.returncode == 0, done.stdout
+    models = digests(finished / "results/models")
+    assert models
+    assert digests(tmp_path / "results/models") == models
+
+
+def test_mistakes_in_a_config_are_told_without_a_traceback(tmp_path: Path, config: dict[str, Any]) -> None:
+    wrong = copy.deepcopy(config)
+    wrong["models"]["student"]["distill"]["teacher"] = "teecher"
+    done = snakemake(tmp_path, "--configfile", write_config(tmp_path / "config.yaml", wrong), "-n")
+    assert done.returncode == EXIT_STATUS
+    assert (
+        "models.student.distill.teacher: there is no model 'teecher'; did you mean 'teacher'?" in done.stdout
+    )
+    assert "Traceback" not in done.stdout
+
+
+def test_a_mistake_in_the_data_is_the_last_word_of_its_job(
+    tmp_path: Path, config: dict[str, Any], sst2: Path
+) -> None:
+    data = shutil.copytree(sst2, tmp_path / "SST-2")
+    with (data / "train.tsv").open("a", encoding="utf-8") as file:
+        file.write("no label here\n")
+    wrong = copy.deepcopy(config)
+    wrong["datasets"]["task"]["path"] = str(data)
+    done = snakemake(tmp_path, "--configfile", write_config(tmp_path / "config.yaml", wrong), "--keep-going")
+    assert done.returncode == 1
+    assert re.search(r"^preprocess base: .*train\.tsv:98: ", done.stdout, re.MULTILINE)
+    assert (tmp_path / "results/models/small" / SUMS).exists()
