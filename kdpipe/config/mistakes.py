@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from kdpipe.errors import ConfigError, Problem
+from kdpipe.errors import ConfigError, KdpipeError, Problem
 
 Where = tuple[str | int, ...]
 
@@ -38,6 +38,19 @@ class Mistakes:
         """Raise ConfigError if there are any."""
         if self.problems:
             raise ConfigError(self.problems)
+
+
+class SettingError(KdpipeError):
+    """Something wrong with one setting of a model or dataset.
+
+    Args:
+        setting: its name.
+        what: what is wrong.
+    """
+
+    def __init__(self, setting: str, what: str) -> None:
+        super().__init__(what)
+        self.setting = setting
 
 
 def key_path(where: Sequence[str | int]) -> str:

@@ -87,9 +87,10 @@ class EntryReader:
     def _fill(self, value: Any, where: Where) -> Any:
         if isinstance(value, Mapping):
             unquoted = _unquoted(value, self._matrix.variables)
-            if not unquoted:
-                return {key: self._fill(item, (*where, key)) for key, item in value.items()}
-            self._tell(where, f'`{{{unquoted}}}` is a mapping to YAML; write "{{{unquoted}}}" in quotes')
+            if unquoted:
+                self._tell(where, f'`{{{unquoted}}}` is a mapping to YAML; write "{{{unquoted}}}" in quotes')
+                return value
+            return {key: self._fill(item, (*where, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self._fill(item, (*where, index)) for index, item in enumerate(value)]
         try:

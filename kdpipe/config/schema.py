@@ -4,7 +4,6 @@ It is laxer than a check: any setting may be a placeholder of the matrix, or a n
 which YAML takes for a string; and what a file lacks another one may give.
 """
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,10 +12,10 @@ from pydantic import BaseModel
 from kdpipe import catalog
 from kdpipe.config.docs import meanings, summary_of
 from kdpipe.config.document import Document
-from kdpipe.config.settings.architecture import architecture_settings
+from kdpipe.config.settings.architecture import ArchitectureBase, architecture_settings
 from kdpipe.config.settings.dataset import CombineSettings, source_settings
-from kdpipe.config.settings.losses import term_settings
-from kdpipe.config.settings.training import training_settings
+from kdpipe.config.settings.losses import TermSettings, term_settings
+from kdpipe.config.settings.training import TrainingBase, training_settings
 from kdpipe.config.stages import MODEL_STAGES
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
@@ -26,17 +25,17 @@ Json = dict[str, Any]
 
 def config_schema() -> Json:
     """Return the schema of a config file."""
-    definitions: Json = {}
+    definitions: Json = {"text": TEXT}
     schema = _schema_of(Document, definitions)
-    stages = {stage: _stage(settings, definitions) for stage, settings in MODEL_STAGES.items()}
+    stages = {stage: _schema_of(settings, definitions) for stage, settings in MODEL_STAGES.items()}
     definitions |= {
-        "text": TEXT,
         "stages": {"type": "object", "additionalProperties": False, "properties": stages},
-        "training": _schema_of(training_settings(), definitions),
-        "architecture": _any_of("family", catalog.FAMILIES, architecture_settings, definitions),
-        "loss_term": _any_of("loss", catalog.LOSSES, term_settings, definitions),
         "source": _any_of("source", catalog.SOURCES, source_settings, definitions),
         "combination": _schema_of(CombineSettings, definitions),
+        # What the settings of stages refer to by their bases, of which all the rest is generated.
+        TrainingBase.__name__: _schema_of(training_settings(), definitions),
+        ArchitectureBase.__name__: _any_of("family", catalog.FAMILIES, architecture_settings, definitions),
+        TermSettings.__name__: _any_of("loss", catalog.LOSSES, term_settings, definitions),
     }
     node = {**_reference("stages"), "minProperties": 1, "maxProperties": 1}
     dataset = {"anyOf": [_reference("source"), _reference("combination")]}
@@ -45,21 +44,7 @@ def config_schema() -> Json:
         "defaults": _reference("stages"),
         "models": {"type": "object", "additionalProperties": node},
     }
-    text = json.dumps([schema, definitions])
-    used = {name: part for name, part in definitions.items() if f'"{_reference(name)["$ref"]}"' in text}
-    return {"$schema": SCHEMA, **schema, "title": "kdpipe config", "$defs": used}
-
-
-def _stage(settings: type[BaseModel], definitions: Json) -> Json:
-    schema = _schema_of(settings, definitions)
-    terms = {"type": "array", "items": _reference("loss_term"), "minItems": 1}
-    generated = {"training": _reference("training"), "losses": terms}
-    if "losses" not in schema["properties"] and "layers" not in schema["properties"]:
-        generated["architecture"] = _reference("architecture")
-    schema["properties"] |= {
-        name: _or_text(part) for name, part in generated.items() if name in schema["properties"]
-    }
-    return schema
+    return {"$schema": SCHEMA, **schema, "title": "kdpipe config", "$defs": definitions}
 
 
 def _any_of(
@@ -104,8 +89,5 @@ def _loosen(schema: Any) -> Any:
 
 
 def _or_text(schema: Json) -> Json:
-    return (
-        schema
-        if schema.get("type") == "string" and "enum" not in schema
-        else {"anyOf": [schema, _reference("text")]}
-    )
+    is_text = schema.get("type") == "string" and "enum" not in schema
+    return schema if is_text else {"anyOf": [schema, _reference("text")]}

@@ -75,7 +75,6 @@ def test_what_a_config_may_say_is_accepted(accepts, changed, changes):
     {"models.student.distill.interchange": {}},
     {"models.student.distill.losses[0].loss": "kll"},
     {"models.student.distill.losses[0].layers": "last"},
-    {"models.student.distill.losses": []},
     {"datasets.task.max_lenght": 8},
     {"datasets.text.path": "x"},
     {"datasets.a": {"source": "conll"}},
@@ -90,4 +89,14 @@ def test_settings_are_explained():
     definitions = config_schema()["$defs"]
     distill = definitions["stages"]["properties"]["distill"]
     assert distill["description"] == "Knowledge distillation."
-    assert distill["properties"]["teacher"]["description"] == "the model whose outputs the student learns."
+    properties = distill["properties"]
+    assert properties["teacher"]["description"] == "the model whose outputs the student learns."
+    assert properties["losses"]["description"] == "the loss terms; the loss is their weighted sum."
+
+
+def test_no_definition_is_missing_or_left_over():
+    schema = config_schema()
+    text = json.dumps(schema)
+    referred = {reference for reference in schema["$defs"] if f'"#/$defs/{reference}"' in text}
+    assert referred == schema["$defs"].keys()
+    assert text.count('"$ref"') == sum(text.count(f'"#/$defs/{name}"') for name in referred)
