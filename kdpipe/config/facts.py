@@ -49,36 +49,40 @@ def work_out_facts(
         mistakes: takes what is wrong.
     """
     facts = dict.fromkeys(names, UNKNOWN)
+    tokenizers: dict[bytes, str] = {}
     for name, node in nodes.items():
         try:
-            facts[name] = _facts(node, facts, datasets)
+            facts[name] = _facts(node, facts, datasets, tokenizers)
         except SettingError as error:
             where = document.place(node.template, node.stage, (error.setting,))
             mistakes.add(where, str(error), name)
     return facts
 
 
-def _facts(node: Node, facts: Mapping[str, Facts], datasets: Mapping[str, Dataset]) -> Facts:
+def _facts(
+    node: Node, facts: Mapping[str, Facts], datasets: Mapping[str, Dataset], tokenizers: dict[bytes, str]
+) -> Facts:
     match node.settings:
         case LoadSettings() as settings:
-            return _loaded(node.name, settings)
+            return _loaded(node.name, settings, tokenizers)
         case CreateSettings() as settings:
             tokenizer = facts[settings.tokenizer]
             shape = _architecture_shape(settings.architecture, tokenizer.shape.vocabulary)
             return Facts(tokenizer.tokenizer, shape, head="")
         case PretrainSettings() as settings:
             shape = _architecture_shape(settings.architecture, settings.vocab_size)
-            return Facts(node.name, shape, "language_modeling", settings.dataset)
+            return Facts(node.name, shape, "language_modeling")
         case ExtractSettings() as settings:
             return _extracted(settings, facts[settings.model])
         case SelectSettings() as settings:
             return _selected(settings, facts)
         case FinetuneSettings(model=start, dataset=dataset) | DistillSettings(student=start, dataset=dataset):
-            return replace(facts[start], labels_of=dataset, head=datasets[dataset].task)
+            return replace(facts[start], head=datasets[dataset].task)
     raise TypeError(f"no facts are known of stage {node.stage}")
 
 
-def _loaded(name: str, settings: LoadSettings) -> Facts:
+def _loaded(name: str, settings: LoadSettings, tokenizers: dict[bytes, str]) -> Facts:
+    """Read a model's files, if they are here; equal tokenizers go by the name of the first node with them."""
     try:
         folder = local_folder(settings.path)
     except KdpipeError as error:
@@ -92,7 +96,9 @@ def _loaded(name: str, settings: LoadSettings) -> Facts:
         raise SettingError("path", f"{folder} holds a model of the family {family!r}; {hint}")
     architecture = str((config.get("architectures") or [""])[0])
     head = next((task for suffix, task in HEAD_TASKS.items() if architecture.endswith(suffix)), "")
-    return Facts(name, _config_shape(family, config), head)
+    file = folder / "tokenizer.json"
+    tokenizer = tokenizers.setdefault(file.read_bytes(), name) if file.exists() else name
+    return Facts(tokenizer, _config_shape(family, config), head)
 
 
 def _read_json(file: Path) -> dict[str, Any]:

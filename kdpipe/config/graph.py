@@ -52,13 +52,11 @@ class Facts:
         tokenizer: the node that its tokenizer comes from.
         shape: its shape.
         head: the task of its head; "" for none, None where only its files will tell.
-        labels_of: the dataset whose labels its head has, where one made it.
     """
 
     tokenizer: str
     shape: Shape = Shape()
     head: str | None = None
-    labels_of: str | None = None
 
 
 # What is known of a model whose settings are wrong.

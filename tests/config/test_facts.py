@@ -37,7 +37,7 @@ def loaded(graph_of, folder):
 
 def test_a_pretrained_model(graph_of):
     shape = Shape("bert", depth=4, width=24, heads=2, vocabulary=500, positions=512)
-    assert graph_of().facts["base"] == Facts("base", shape, "language_modeling", "text")
+    assert graph_of().facts["base"] == Facts("base", shape, "language_modeling")
 
 
 def test_an_untrained_model_has_the_vocabulary_of_its_tokenizer_and_no_head(graph_of):
@@ -53,7 +53,7 @@ def test_an_extracted_model_keeps_all_but_the_depth(graph_of):
         "models.other": {"extract": {"model": "base", "layers": "spaced:2", "architecture": "distilbert"}},
     })  # fmt: skip
     shape = Shape("bert", depth=3, width=24, heads=2, vocabulary=500, positions=512)
-    assert graph.facts["same"] == Facts("base", shape, "classification", "task")
+    assert graph.facts["same"] == Facts("base", shape, "classification")
     other = graph.facts["other"]
     assert (other.shape.family, other.shape.depth, other.shape.width, other.head) == (
         "distilbert",
@@ -65,8 +65,8 @@ def test_an_extracted_model_keeps_all_but_the_depth(graph_of):
 
 def test_training_gives_the_head_of_the_dataset(graph_of):
     graph = graph_of()
-    assert graph.facts["teacher"] == Facts("base", graph.facts["base"].shape, "classification", "task")
-    assert graph.facts["student"] == Facts("base", graph.facts["small"].shape, "classification", "task")
+    assert graph.facts["teacher"] == Facts("base", graph.facts["base"].shape, "classification")
+    assert graph.facts["student"] == Facts("base", graph.facts["small"].shape, "classification")
 
 
 def test_a_chosen_model_is_known_as_far_as_the_candidates_agree(graph_of):
@@ -74,7 +74,7 @@ def test_a_chosen_model_is_known_as_far_as_the_candidates_agree(graph_of):
         "models.a": {"select": {"among": ["teacher", "student"], "dataset": "task"}},
         "models.b": {"select": {"among": ["teacher"], "dataset": "task"}},
     })  # fmt: skip
-    assert graph.facts["a"] == Facts("base", Shape("bert"), "classification", "task")
+    assert graph.facts["a"] == Facts("base", Shape("bert"), "classification")
     assert graph.facts["b"] == graph.facts["teacher"]
 
 
@@ -121,8 +121,8 @@ def test_a_model_of_the_hub_is_unknown_and_so_is_what_is_made_from_it(graph_of):
     })  # fmt: skip
     assert graph.facts["hub"] == Facts("hub")
     assert graph.facts["cut"] == Facts("hub", Shape(depth=3))
-    assert graph.facts["tuned"] == Facts("hub", Shape(), "classification", "task")
-    assert graph.facts["student"] == Facts("hub", Shape(depth=3), "classification", "task")
+    assert graph.facts["tuned"] == Facts("hub", Shape(), "classification")
+    assert graph.facts["student"] == Facts("hub", Shape(depth=3), "classification")
 
 
 @pytest.mark.parametrize(("path", "what"), [
@@ -198,3 +198,13 @@ def test_candidates_have_one_tokenizer(mistakes_of, folder):
         "models.a": {"select": {"among": ["teacher", "m"], "dataset": "task"}},
         "datasets.task.max_length": 100,
     }) == ["models.a.select.among: all candidates must have the same tokenizer"]  # fmt: skip
+
+
+def test_equal_tokenizers_go_by_one_name(graph_of, tmp_path):
+    for name, vocabulary in (("a", "one"), ("b", "one"), ("c", "another")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(BERT))
+        (tmp_path / name / "tokenizer.json").write_text(vocabulary)
+    loads = {f"models.{name}": {"load": {"path": str(tmp_path / name)}} for name in "abc"}
+    facts = graph_of(loads).facts
+    assert [facts[name].tokenizer for name in "abc"] == ["a", "a", "c"]
