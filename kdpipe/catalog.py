@@ -35,7 +35,7 @@ FAMILIES = {
     "distilbert": "kdpipe.models.families.distilbert:DistilBert",
 }
 
-LOWER_IS_BETTER = ("perplexity", "cross_entropy")
+LOWER_IS_BETTER = ("cross_entropy", "loss", "perplexity")
 
 STAGES = {
     "load": "kdpipe.stages.load",

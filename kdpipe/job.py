@@ -55,7 +55,8 @@ class Job:
 
     def artifact(self) -> AbstractContextManager[Draft]:
         """Return the context in which the stage writes its artifact."""
-        return publish(self.output, self.state, self.settings, self.inputs, self.started)
+        made_by = {**self.settings, "threads": self.threads}
+        return publish(self.output, self.state, made_by, self.inputs, self.started)
 
     @property
     def checkpoints(self) -> Path:

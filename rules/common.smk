@@ -1,5 +1,6 @@
 # What the rules share: the graph of the config, and the paths, inputs and settings that follow from it.
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -24,11 +25,12 @@ THREADS = GRAPH.document.threads
 LOGS = f"{LAYOUT.results}/logs"
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 # What every stage is told besides its settings and inputs.
-JOB = "--state {LAYOUT.state} --log {log} --threads {params.threads}"
+JOB = "--state {LAYOUT.state:q} --log {log:q} --threads {params.threads}"
 
 # The interpreter of the environment that runs Snakemake, activated or not. Threads that spin while they wait
-# slow jobs that share a machine down several times.
-shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH OMP_WAIT_POLICY=PASSIVE; ")
+# slow jobs that share a machine down several times. Only `load` may use the network.
+BIN = shlex.quote(str(Path(sys.executable).parent))
+shell.prefix(f"export PATH={BIN}:$PATH OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1; ")
 
 
 onstart:
@@ -127,4 +129,5 @@ def published_values():
 
 def arguments(wildcards, input):
     """The options that name the artifacts a stage reads."""
-    return " ".join(f"--{name.replace('_', '-')} {paths}" for name, paths in input.items() if paths)
+    named = {name: [paths] if isinstance(paths, str) else paths for name, paths in input.items() if paths}
+    return " ".join(f"--{name.replace('_', '-')} {shlex.join(paths)}" for name, paths in named.items())

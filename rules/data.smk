@@ -16,7 +16,7 @@ rule preprocess:
         inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.preprocess --settings {params.settings:q} {params.inputs} --output {params.output} "
+        "python -m kdpipe.stages.preprocess --settings {params.settings:q} {params.inputs} --output {params.output:q} "
         + JOB
 
 
@@ -34,5 +34,5 @@ rule count_tokens:
         inputs=arguments,
         threads=1,
     shell:
-        "python -m kdpipe.stages.count_tokens --settings {params.settings:q} {params.inputs} --output {params.output} "
+        "python -m kdpipe.stages.count_tokens --settings {params.settings:q} {params.inputs} --output {params.output:q} "
         + JOB

@@ -13,7 +13,7 @@ rule load:
         output=folder,
         threads=1,
     shell:
-        "python -m kdpipe.stages.load --settings {params.settings:q} --output {params.output} "
+        "unset HF_HUB_OFFLINE; python -m kdpipe.stages.load --settings {params.settings:q} --output {params.output:q} "
         + JOB
 
 
@@ -32,7 +32,7 @@ rule create:
         inputs=arguments,
         threads=1,
     shell:
-        "python -m kdpipe.stages.create --settings {params.settings:q} {params.inputs} --output {params.output} "
+        "python -m kdpipe.stages.create --settings {params.settings:q} {params.inputs} --output {params.output:q} "
         + JOB
 
 
@@ -51,7 +51,7 @@ rule extract:
         inputs=arguments,
         threads=1,
     shell:
-        "python -m kdpipe.stages.extract --settings {params.settings:q} {params.inputs} --output {params.output} "
+        "python -m kdpipe.stages.extract --settings {params.settings:q} {params.inputs} --output {params.output:q} "
         + JOB
 
 
@@ -75,5 +75,5 @@ rule select:
         inputs=arguments,
         threads=1,
     shell:
-        "python -m kdpipe.stages.select --settings {params.settings:q} {params.inputs} --output {params.output} "
+        "python -m kdpipe.stages.select --settings {params.settings:q} {params.inputs} --output {params.output:q} "
         + JOB

@@ -16,7 +16,7 @@ rule evaluate:
         inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.evaluate --settings {params.settings:q} {params.inputs} --output {params.output} "
+        "python -m kdpipe.stages.evaluate --settings {params.settings:q} {params.inputs} --output {params.output:q} "
         + JOB
 
 
@@ -34,4 +34,4 @@ rule report:
         output=folder,
         threads=1,
     shell:
-        "python -m kdpipe.stages.report --config {params.config} --output {params.output} " + JOB
+        "python -m kdpipe.stages.report --config {params.config:q} --output {params.output:q} " + JOB

@@ -20,7 +20,7 @@ rule pretrain:
         threads=THREADS,
     shell:
         "python -m kdpipe.stages.pretrain --settings {params.settings:q} --dataset {params.dataset:q} "
-        "--output {params.output} " + JOB
+        "--output {params.output:q} " + JOB
 
 
 rule finetune:
@@ -41,7 +41,7 @@ rule finetune:
         inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.finetune --settings {params.settings:q} {params.inputs} --output {params.output} "
+        "python -m kdpipe.stages.finetune --settings {params.settings:q} {params.inputs} --output {params.output:q} "
         + JOB
 
 
@@ -61,7 +61,7 @@ rule cache_teacher:
         threads=THREADS,
     shell:
         "python -m kdpipe.stages.cache_teacher --settings {params.settings:q} {params.inputs} "
-        "--output {params.output} --limit-gb {GRAPH.document.cache_limit_gb} " + JOB
+        "--output {params.output:q} --limit-gb {GRAPH.document.cache_limit_gb} " + JOB
 
 
 rule distill:
@@ -84,5 +84,5 @@ rule distill:
         inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.distill --settings {params.settings:q} {params.inputs} --output {params.output} "
+        "python -m kdpipe.stages.distill --settings {params.settings:q} {params.inputs} --output {params.output:q} "
         + JOB

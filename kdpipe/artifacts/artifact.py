@@ -13,7 +13,7 @@ from pathlib import Path
 from subprocess import DEVNULL, CalledProcessError, check_output
 from typing import Any
 
-from kdpipe.artifacts.sums import MANIFEST, SUMS, read_sums, write_sums
+from kdpipe.artifacts.sums import MANIFEST, SUMS, write_sums
 
 PACKAGES = (
     "kdpipe",
@@ -92,11 +92,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _move(draft: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
-    if (output / SUMS).exists():
-        outdated = read_sums(output)
-        (output / SUMS).unlink()
-        for name in outdated:
-            (output / name).unlink(missing_ok=True)
+    (output / SUMS).unlink(missing_ok=True)
+    for path in output.iterdir():
+        if path.is_file() and not (draft / path.name).exists():
+            path.unlink()
     for path in sorted(draft.iterdir()):
         if path.name != SUMS:
             path.replace(output / path.name)

@@ -156,6 +156,9 @@ def _tokenizers(graph: Graph, node: Node) -> Findings:
     teacher, student = graph.facts[settings.teacher], graph.facts[settings.student]
     if teacher.tokenizer == student.tokenizer or not (teacher.tokenizer and student.tokenizer):
         return
+    if None in (teacher.shape.vocabulary, student.shape.vocabulary):
+        # Tokenizers that are not fetched yet may be equal; the stage compares them.
+        return
     aligned = graph.datasets[settings.dataset].task == LANGUAGE_MODELING
     terms = [term for term in settings.losses if term.weight and term.needs_teacher]
     by_position = [term.loss for term in terms if aligned or isinstance(term, HiddenTermSettings)]

@@ -43,9 +43,9 @@ class EncodedSplit:
 
     def __init__(self, folder: Path, split: str) -> None:
         path = folder / f"{split}.parquet"
-        if not path.exists():
-            have = ", ".join(read_description(folder)["splits"])
-            raise DataError(f"{folder} has no split {split!r}; it has {have}")
+        splits = read_description(folder)["splits"]
+        if split not in splits:
+            raise DataError(f"{folder} has no split {split!r}; it has {', '.join(splits)}")
         self.split = split
         self.path = path
         columns = [name for name in pq.read_schema(path).names if name != "id"]

@@ -8,8 +8,9 @@ import numpy as np
 
 from kdpipe import catalog
 from kdpipe.data.batches import Collator, Masking
-from kdpipe.data.encoded import EncodedSplit, read_description
+from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
 from kdpipe.data.masking import token_weights
+from kdpipe.data.source import VALIDATION
 from kdpipe.evaluation.task import Evaluation, Task
 
 # As in training: masked, kept, replaced at random.
@@ -32,7 +33,6 @@ def score(
     *,
     seed: int,
     probability: float,
-    bf16: bool = False,
 ) -> Evaluation:
     """Score a model on a split of a dataset.
 
@@ -43,7 +43,6 @@ def score(
         split: the split.
         seed: seed of the masks, where the task masks tokens.
         probability: share of the tokens that are masked.
-        bf16: whether matrices are multiplied in bfloat16.
     """
     task, labels = task_of(data)
     masking = None
@@ -53,15 +52,17 @@ def score(
         )
         masking = Masking(weights, tokenizer.mask_token_id, probability, SHARES, seed)
     collator = Collator(EncodedSplit(data, split), tokenizer.pad_token_id, masking)
-    return task.evaluate(model, collator, labels, bf16)
+    return task.evaluate(model, collator, labels)
 
 
 def validation_scorer(
     tokenizer: Any, data: Path, *, seed: int, probability: float
-) -> Callable[[Any], Mapping[str, float]]:
-    """Return a function that scores a model on the validation split, for evaluation during training."""
+) -> Callable[[Any], Mapping[str, float]] | None:
+    """Return a function that scores a model on the validation split during training; None without one."""
+    if VALIDATION not in labelled_splits(data):
+        return None
 
     def scorer(model: Any) -> Mapping[str, float]:
-        return score(model, tokenizer, data, "validation", seed=seed, probability=probability).metrics
+        return score(model, tokenizer, data, VALIDATION, seed=seed, probability=probability).metrics
 
     return scorer

@@ -35,20 +35,18 @@ class Task(Protocol):
         kind: what its logits mean.
         positions: which rows its logits have: one per example, or one per masked token.
         selection_metric: the metric that models are chosen by.
-        greater_is_better: whether more of it is better.
     """
 
     kind: OutputKind
     positions: str
     selection_metric: str
-    greater_is_better: bool
 
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
         """Return the head that models for this task have."""
 
     @staticmethod
-    def evaluate(model: Any, collator: Collator, labels: Sequence[str] | None, bf16: bool) -> Evaluation:
+    def evaluate(model: Any, collator: Collator, labels: Sequence[str] | None) -> Evaluation:
         """Score a model, whose labels are the dataset's in its order, on the split of a collator."""
 
 

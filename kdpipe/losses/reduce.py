@@ -1,6 +1,5 @@
-"""From a padded batch to its real rows, and from the loss of each row to one number."""
+"""From a padded batch to its real rows."""
 
-import torch
 from torch import Tensor
 
 
@@ -17,13 +16,3 @@ def pack(tensor: Tensor, rows: Tensor) -> Tensor:
         [N, H], or [N] for labels.
     """
     return tensor.flatten(0, 1).index_select(0, rows)
-
-
-def mean_over_rows(values: Tensor, count: int | Tensor) -> Tensor:
-    """Return the mean loss as a scalar; 0 where there is no row.
-
-    Args:
-        values: the loss of each row, [N].
-        count: the true number of rows, which exceeds N where a batch is accumulated in pieces.
-    """
-    return values.sum() / torch.as_tensor(count).clamp(min=1)

@@ -138,7 +138,7 @@ def _label_order(config: Any, head: Head) -> list[int] | None:
         return None
     if head.labels is None:
         return []
-    own = list(config.id2label.values())
+    own = [config.id2label[index] for index in range(len(config.id2label))]
     if sorted(own) != sorted(head.labels):
         return None
     return [own.index(label) for label in head.labels]

@@ -8,6 +8,7 @@ from transformers import AutoConfig
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.data.batches import Collator, Masking
 from kdpipe.data.encoded import EncodedSplit
+from kdpipe.errors import ModelError
 from kdpipe.evaluation.scoring import task_of, validation_scorer
 from kdpipe.evaluation.task import Task
 from kdpipe.job import Job, main
@@ -41,6 +42,7 @@ def run(
     learner = load_with_head(student, task.head(labels), settings.seed)
     freeze(learner, settings.freeze)
     objective = _objective(settings, task, teacher, student)
+    _check_tokens(objective, task, teacher, tokenizer, online=knowledge is None)
     split = EncodedSplit(data, "train")
     cached = CachedKnowledge(knowledge / SIGNALS, split.lengths) if knowledge else None
     collator = Collator(split, tokenizer.pad_token_id, _masking(settings, task, tokenizer, counts), cached)
@@ -68,6 +70,22 @@ def _objective(settings: DistillSettings, task: type[Task], teacher: Path, stude
     )
     terms = build_terms(settings.losses, task, (teacher_depth, student_depth))
     return Objective(terms, task.kind, (teacher_width, student_width), settings.seed)
+
+
+def _check_tokens(
+    objective: Objective, task: type[Task], teacher: Path, tokenizer: Any, online: bool
+) -> None:
+    """Refuse a teacher that reads other tokens than the student where both must see the same."""
+    request = objective.teacher_request()
+    reads = request.logits or request.hidden_states
+    by_position = request.hidden_states or task.positions == "masked"
+    if not reads or not (online or by_position):
+        return
+    if load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
+        raise ModelError(
+            f"{teacher} and the student have different tokenizers, but both must see the same tokens; "
+            "compare logits of a cached teacher on a task, or take a student with the teacher's tokenizer"
+        )
 
 
 def _online(

@@ -2,20 +2,24 @@
 
 from pathlib import Path
 
+import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 
 from kdpipe.artifacts.sums import file_digest
 from kdpipe.config.facts import local_folder
 from kdpipe.config.settings.load import LoadSettings
+from kdpipe.draws import WEIGHTS, draw_seed
 from kdpipe.errors import ModelError
 from kdpipe.job import Job, main
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 
-WEIGHTS = "model.safetensors"
+WEIGHTS_FILE = "model.safetensors"
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
 FILES = [
     "config.json",
-    WEIGHTS,
+    WEIGHTS_FILE,
     "tokenizer*",
     "vocab*",
     "merges.txt",
@@ -28,8 +32,15 @@ def run(settings: LoadSettings, job: Job) -> None:
     """Copy a model with its head and tokenizer."""
     folder = local_folder(settings.path) or _fetch(settings)
     _check_weights(folder, settings.sha256)
-    with job.artifact() as draft:
-        save_model(load_model(folder), load_tokenizer(folder), draft.folder)
+    _check_tokenizer(folder)
+    with job.artifact() as draft, torch.random.fork_rng():
+        # What the weights lack, such as a pooler, is drawn from the seed.
+        torch.manual_seed(draw_seed(settings.seed, WEIGHTS))
+        try:
+            save_model(load_model(folder), load_tokenizer(folder), draft.folder)
+        except (OSError, ValueError, SafetensorError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelError(f"{folder} cannot be loaded as a model: {reason}") from None
 
 
 def _fetch(settings: LoadSettings) -> Path:
@@ -43,10 +54,17 @@ def _fetch(settings: LoadSettings) -> Path:
         ) from None
 
 
+def _check_tokenizer(folder: Path) -> None:
+    if not any((folder / name).exists() for name in TOKENIZERS):
+        raise ModelError(f"{folder} has no tokenizer; expected one of {', '.join(TOKENIZERS)}")
+
+
 def _check_weights(folder: Path, sha256: str | None) -> None:
-    weights = folder / WEIGHTS
+    weights = folder / WEIGHTS_FILE
     if not weights.exists():
-        raise ModelError(f"{folder} has no {WEIGHTS}; only safetensors weights are read, never pickled ones")
+        raise ModelError(
+            f"{folder} has no {WEIGHTS_FILE}; weights are read from that file alone, never pickled"
+        )
     if sha256 and file_digest(weights) != sha256:
         raise ModelError(
             f"{weights}: expected sha256 {sha256}, found {file_digest(weights)}; check path and revision"

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from kdpipe import catalog
 from kdpipe.draws import DROPOUT, draw_seed
 from kdpipe.models.precision import use_bf16
 
@@ -28,9 +29,11 @@ def training_arguments(given: dict[str, Any], folder: Path, seed: int, steps: in
         steps: optimizer steps of the run, which decide how often it logs.
     """
     given = {name: value for name, value in given.items() if name != "early_stopping_patience"}
-    return TrainingArguments(
+    metric = str(given.get("metric_for_best_model")).removeprefix("eval_")
+    arguments = TrainingArguments(
         **{
             **OWN_DEFAULTS,
+            "greater_is_better": metric not in catalog.LOWER_IS_BETTER,
             "logging_steps": max(1, steps // LOGS_PER_RUN),
             "bf16": use_bf16(False if given.get("fp16") else given.get("bf16")),
             **given,
@@ -42,6 +45,10 @@ def training_arguments(given: dict[str, Any], folder: Path, seed: int, steps: in
             "use_cpu": given.get("use_cpu", False) or not torch.cuda.is_available(),
         }
     )
+    if arguments.n_gpu > 1:
+        # The Trainer would cut a batch by rows, whose positions in the whole batch its tensors name.
+        arguments._n_gpu = 1
+    return arguments
 
 
 def count_steps(given: dict[str, Any], examples: int) -> int:

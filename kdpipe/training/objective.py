@@ -76,9 +76,10 @@ class Objective(nn.Module):
         self.terms = [term for term in terms if term.weight]
         self.kind = kind
         self.projections = nn.ModuleDict()
-        for term in self.terms:
+        for index, term in enumerate(self.terms):
             if term.projection is not None and widths is not None:
-                self.projections[term.name] = _projections(term, widths, seed)
+                own_seed = draw_seed(seed, PROJECTION, index)
+                self.projections[term.name] = _projections(term, widths, own_seed)
 
     def student_request(self) -> Request:
         """Return the student's outputs that the terms read."""
@@ -149,7 +150,7 @@ def _projections(term: Term, widths: tuple[int, int], seed: int) -> nn.ModuleLis
     assert term.projection is not None
     teacher_width, student_width = widths
     activation = ACTIVATIONS[term.projection.kind]
-    generator = torch.Generator().manual_seed(draw_seed(seed, PROJECTION))
+    generator = torch.Generator().manual_seed(seed)
     maps = nn.ModuleList()
     for _ in range(1 if term.projection.shared else len(term.pairs)):
         linear = nn.Linear(student_width, teacher_width)

@@ -1,6 +1,8 @@
 """Train a model on an encoded dataset, with or without a teacher."""
 
 import logging
+import math
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from kdpipe.artifacts.artifact import Draft
 from kdpipe.artifacts.tables import HISTORY, write_table
 from kdpipe.data.batches import Collator
-from kdpipe.errors import ModelError
+from kdpipe.errors import ModelError, TrainingError
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.loading import save_model
 from kdpipe.models.precision import default_device, norms_in_fp32
@@ -90,10 +92,15 @@ def train(
         evaluate=evaluate,
         callbacks=[EarlyStoppingCallback(patience)] if patience else [],
     )
+    if arguments.eval_strategy != "no" and evaluate is None:
+        raise TrainingError("eval_strategy asks for evaluation, but the dataset has no validation split")
     trainer.remove_callback(PrinterCallback)
     if bar is not None:
         trainer.add_callback(ProgressBar(bar))
-    trainer.train()
+    shutil.rmtree(folder, ignore_errors=True)
+    result = trainer.train()
+    shutil.rmtree(folder, ignore_errors=True)
+    _check_finite(student, result)
     return Outcome(_history(trainer.state.log_history), _seen(trainer.seen))
 
 
@@ -151,6 +158,18 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
         for parameter in matched:
             parameter.requires_grad_(False)
         LOG.info("frozen by %s: %d parameters", pattern, sum(parameter.numel() for parameter in matched))
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ModelError(f"freeze: {', '.join(patterns)} leaves no parameter to train")
+
+
+def _check_finite(student: nn.Module, result: Any) -> None:
+    """Look at what no log showed: the steps after the last one, and the last update."""
+    finite = all(bool(parameter.isfinite().all()) for parameter in student.parameters())
+    if not finite or not math.isfinite(result.training_loss):
+        raise TrainingError(
+            f"after step {result.global_step} the weights or the loss are not finite; "
+            "lower the learning rate or set max_grad_norm"
+        )
 
 
 def _history(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
-import pytest
 import torch
 
-from kdpipe.losses.reduce import mean_over_rows, pack
+from kdpipe.losses.reduce import pack
 
 
 def test_pack_takes_the_real_rows_in_order(real_rows):
@@ -20,17 +19,3 @@ def test_pack_sends_no_gradient_to_padding(wave, real_rows):
     pack(hidden_states, real_rows).sum().backward()
 
     assert hidden_states.grad[..., 0].tolist() == [[1, 1, 1, 0], [1, 1, 0, 0]]
-
-
-@pytest.mark.parametrize("count", [4, torch.tensor(4)])
-def test_the_mean_divides_by_the_count_it_is_given(count):
-    assert mean_over_rows(torch.tensor([1.0, 3.0]), count).item() == 1.0
-
-
-def test_the_mean_of_no_rows_is_zero():
-    values = torch.empty(0, requires_grad=True)
-
-    mean = mean_over_rows(values, 0)
-    mean.backward()
-
-    assert mean.item() == 0.0

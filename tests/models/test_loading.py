@@ -1,6 +1,7 @@
 """Heads are kept where they fit, matched by label name, and drawn anew from the seed where they do not."""
 
 import dataclasses
+import json
 import logging
 from pathlib import Path
 
@@ -66,3 +67,13 @@ def test_a_frozen_model_is_in_evaluation_mode_and_has_no_gradients(classifier: P
     model = load_frozen(classifier, HEAD, CPU)
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_labels_go_by_their_index_not_by_their_place_in_the_file(classifier: Path, tmp_path: Path) -> None:
+    save_model(load_model(classifier), load_tokenizer(classifier), tmp_path)
+    config = tmp_path / "config.json"
+    text = json.loads(config.read_text())
+    text["id2label"], text["label2id"] = {"1": "1", "0": "0"}, {"1": 1, "0": 0}
+    config.write_text(json.dumps(text))
+    ours, theirs = load_model(classifier).eval()(IDS).logits, load_frozen(tmp_path, HEAD, CPU)(IDS).logits
+    torch.testing.assert_close(ours, theirs)

@@ -1,5 +1,6 @@
 """Distillation, online and cached, on a task and on text."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from kdpipe.config.settings.extract import ExtractSettings
 from kdpipe.config.settings.jobs import CacheTeacherSettings, CountTokensSettings
 from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.job import Job
+from kdpipe.models.creation import train_wordpiece
 from kdpipe.models.loading import load_model
 from kdpipe.stages import cache_teacher, count_tokens, distill, extract
 from tests.stages.conftest import job_for
@@ -121,3 +123,13 @@ def test_a_teacher_without_the_head_is_refused(
     with pytest.raises(ModelError, match="has no head for classification"):
         distill.run(settings(TASK_LOSSES), job, teacher=language_model, student=student, data=task_data)
     assert not job.output.exists()
+
+
+def test_a_teacher_that_reads_other_tokens_is_refused(
+    classifier: Path, student: Path, task_data: Path, tmp_path: Path, job: Job
+) -> None:
+    other = train_wordpiece(lambda: ["quite other words stand here"], vocab_size=60, max_length=64)
+    teacher = shutil.copytree(classifier, tmp_path / "teacher")
+    other.save_pretrained(teacher)
+    with pytest.raises(ModelError, match="different tokenizers"):
+        distill.run(settings(TASK_LOSSES), job, teacher=teacher, student=student, data=task_data)

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdpipe.artifacts.sums import file_digest, verify
+from kdpipe.artifacts.sums import file_digest, read_sums, verify
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.job import Job
 from kdpipe.models.loading import load_model
 from kdpipe.stages.load import run
+from tests.stages.conftest import job_for
 
 
 def test_a_folder_is_copied_with_its_head(classifier: Path, job: Job) -> None:
@@ -43,6 +44,32 @@ def test_a_wrong_digest_is_refused_and_nothing_is_written(classifier: Path, job:
     with pytest.raises(ModelError, match="expected sha256 00"):
         run(LoadSettings(path=str(classifier), sha256="0" * 64), job)
     assert not job.output.exists()
+
+
+def test_what_the_weights_lack_is_drawn_from_the_seed(language_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(language_model, tmp_path / "body")
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace("BertForMaskedLM", "BertModel"))
+    sums = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(LoadSettings(path=str(folder), seed=seed), job_for(tmp_path / name))
+        sums.append(read_sums(tmp_path / name)["model.safetensors"])
+    assert sums[0] == sums[1] != sums[2]
+
+
+def test_a_folder_without_a_tokenizer_is_refused(classifier: Path, job: Job, tmp_path: Path) -> None:
+    folder = shutil.copytree(classifier, tmp_path / "mute")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match="has no tokenizer"):
+        run(LoadSettings(path=str(folder)), job)
+
+
+def test_truncated_weights_are_named(classifier: Path, job: Job, tmp_path: Path) -> None:
+    folder = shutil.copytree(classifier, tmp_path / "short")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="cannot be loaded as a model"):
+        run(LoadSettings(path=str(folder)), job)
 
 
 def test_pickled_weights_are_refused(classifier: Path, job: Job, tmp_path: Path) -> None:

@@ -137,6 +137,36 @@ def test_a_loss_that_is_not_finite_stops_the_run(classifier: Path, task_data: Pa
         run(student, hard(), collator(task_data), tmp_path)
 
 
+def test_weights_that_no_log_shows_to_be_broken_stop_the_run(
+    classifier: Path, task_data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="after step 1 the weights or the loss are not finite"):
+        run(student_of(classifier), hard(), collator(task_data), tmp_path, max_steps=1, learning_rate=1e39)
+
+
+def test_less_of_a_perplexity_is_better(classifier: Path, task_data: Path, tmp_path: Path) -> None:
+    scores = iter([1.0, 2.0])
+    seen: list[torch.Tensor] = []
+
+    def evaluate(model: Any) -> dict[str, float]:
+        seen.append(weights(model))
+        return {"perplexity": next(scores)}
+
+    student = student_of(classifier)
+    best = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+    options = {**FAST, **best, "num_train_epochs": 2, "metric_for_best_model": "perplexity"}
+    train(student, hard(), collator(task_data), options, seed=5, folder=tmp_path / "state", evaluate=evaluate)
+    assert torch.equal(weights(student), seen[0])
+    assert not (tmp_path / "state").exists()
+
+
+def test_evaluation_without_a_validation_split_is_refused_at_once(
+    classifier: Path, task_data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="no validation split"):
+        run(student_of(classifier), hard(), collator(task_data), tmp_path, eval_strategy="epoch")
+
+
 def test_evaluation_during_training_chooses_the_best(
     classifier: Path, task_data: Path, tmp_path: Path
 ) -> None:

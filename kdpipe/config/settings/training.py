@@ -1,12 +1,13 @@
 """`training`: the fields of `transformers.TrainingArguments`, except those that kdpipe owns."""
 
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, get_args
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from kdpipe.config.settings.base import Settings, read_number
+from kdpipe.config.settings.base import Settings, Unavailable, read_number
+from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.signatures import Option, field_options, options_model
 
 ARGUMENTS = "transformers.training_args:TrainingArguments"
@@ -27,6 +28,13 @@ OWNED = {
     "disable_tqdm": "progress bars follow the terminal",
     "local_rank": "the launcher sets it",
 }
+LATER = ("activation_checkpointing", "gradient_checkpointing", "neftune_noise_alpha")
+POSITIVE = (
+    "num_train_epochs",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "per_device_eval_batch_size",
+)
 
 
 class TrainingBase(Settings):
@@ -39,6 +47,29 @@ class TrainingBase(Settings):
 
     early_stopping_patience: int | None = Field(default=None, ge=1)
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        given = self.model_dump(exclude_unset=True)
+        for name, value in given.items():
+            if name in POSITIVE and value <= 0:
+                raise mistake((name,), f"expected a number above 0, found {value}")
+        if given.get("bf16") and given.get("fp16"):
+            raise mistake(("fp16",), "expected one of bf16 and fp16")
+        if self.early_stopping_patience and not given.get("load_best_model_at_end"):
+            raise mistake(("early_stopping_patience",), "needs `load_best_model_at_end: true`")
+        if given.get("load_best_model_at_end"):
+            self._check_best(given)
+        return self
+
+    @staticmethod
+    def _check_best(given: dict[str, Any]) -> None:
+        evaluation, saving = given.get("eval_strategy"), given.get("save_strategy")
+        if evaluation not in ("steps", "epoch") or saving not in (evaluation, "best"):
+            wanted = "`eval_strategy` and `save_strategy`, both `epoch` or both `steps`"
+            raise mistake(("load_best_model_at_end",), f"needs {wanted}")
+        if not given.get("metric_for_best_model"):
+            raise mistake(("load_best_model_at_end",), "needs `metric_for_best_model`, such as accuracy")
+
 
 def _owned(reason: str) -> Any:
     def refuse(value: Any) -> Any:
@@ -47,12 +78,22 @@ def _owned(reason: str) -> Any:
     return Annotated[None, BeforeValidator(refuse)]
 
 
+def _type_of(name: str, kind: Any) -> Any:
+    if name in OWNED:
+        return _owned(OWNED[name])
+    if name in LATER:
+        return Unavailable
+    if "no" not in get_args(kind):
+        return kind
+    # YAML 1.1 makes false of a bare `no`.
+    return Annotated[kind, BeforeValidator(lambda value: "no" if value is False else value)]
+
+
 @cache
 def training_settings() -> type[TrainingBase]:
     """Return the settings model with the fields of the installed `TrainingArguments`."""
     options = {
-        name: Option(_owned(OWNED[name]) if name in OWNED else option.type, None)
-        for name, option in field_options(ARGUMENTS).items()
+        name: Option(_type_of(name, option.type), None) for name, option in field_options(ARGUMENTS).items()
     }
     return options_model("TrainingSettings", TrainingBase, options)
 

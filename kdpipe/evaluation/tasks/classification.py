@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from kdpipe.data.batches import Collator, batches_by_length
 from kdpipe.evaluation.task import Evaluation, batch_on
 from kdpipe.models.loading import Head
-from kdpipe.models.precision import autocast
 from kdpipe.models.signals import Request, run_model
 
 BATCH_SIZE = 64
@@ -27,7 +26,6 @@ class Classification:
     kind = "categorical"
     positions = "examples"
     selection_metric = "accuracy"
-    greater_is_better = True
 
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
@@ -40,12 +38,12 @@ class Classification:
         )
 
     @staticmethod
-    def evaluate(model: Any, collator: Collator, labels: Sequence[str] | None, bf16: bool) -> Evaluation:
+    def evaluate(model: Any, collator: Collator, labels: Sequence[str] | None) -> Evaluation:
         """Score a model by its most likely labels."""
         names = list(labels or ())
         gold = collator.split.labels
         assert gold is not None
-        logits = _logits(model, collator, len(names), bf16)
+        logits = _logits(model, collator, len(names))
         predicted = logits.argmax(-1)
         metrics = classification_metrics(predicted, gold, len(names))
         predictions = pa.table(
@@ -84,13 +82,12 @@ def classification_metrics(
 
 
 @torch.inference_mode()
-def _logits(model: Any, collator: Collator, classes: int, bf16: bool) -> NDArray[np.float32]:
+def _logits(model: Any, collator: Collator, classes: int) -> NDArray[np.float32]:
     model.eval()
     logits = np.empty((len(collator.split), classes), dtype=np.float32)
     for indices in batches_by_length(collator.split.lengths, BATCH_SIZE):
         batch = batch_on(collator, indices.tolist(), model.device)
-        with autocast(bf16):
-            rows = run_model(model, batch, Request()).logits
+        rows = run_model(model, batch, Request()).logits
         assert rows is not None
         logits[indices] = rows.float().cpu().numpy()
     return logits

@@ -12,7 +12,6 @@ from torch.nn import functional
 from kdpipe.data.batches import Collator, batches_by_length
 from kdpipe.evaluation.task import Evaluation, batch_on
 from kdpipe.models.loading import Head
-from kdpipe.models.precision import autocast
 from kdpipe.models.signals import Request, run_model
 
 BATCH_SIZE = 64
@@ -31,7 +30,6 @@ class LanguageModeling:
     kind = "categorical"
     positions = "masked"
     selection_metric = "perplexity"
-    greater_is_better = False
 
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
@@ -40,15 +38,14 @@ class LanguageModeling:
 
     @staticmethod
     @torch.inference_mode()
-    def evaluate(model: Any, collator: Collator, labels: Sequence[str] | None, bf16: bool) -> Evaluation:
+    def evaluate(model: Any, collator: Collator, labels: Sequence[str] | None) -> Evaluation:
         """Score a model on masked tokens; predictions hold each example's cross-entropy and targets."""
         model.eval()
         size = len(collator.split)
         entropy, targets = np.zeros(size), np.zeros(size, dtype=np.int64)
         for indices in batches_by_length(collator.split.lengths, BATCH_SIZE):
             batch = batch_on(collator, indices.tolist(), model.device)
-            with autocast(bf16):
-                logits = run_model(model, batch, Request(rows="label_rows")).logits
+            logits = run_model(model, batch, Request(rows="label_rows")).logits
             assert logits is not None
             losses = functional.cross_entropy(logits.float(), batch["labels"], reduction="none").cpu().numpy()
             examples = indices[batch["label_rows"].cpu().numpy() // batch["input_ids"].shape[1]]

@@ -14,12 +14,8 @@ def mistakes_in(**settings):
 
 
 def test_only_what_is_given_is_passed_on():
-    training = TRAINING.validate_python({"num_train_epochs": 3, "bf16": True, "early_stopping_patience": 2})
-    assert TRAINING.dump_python(training) == {
-        "num_train_epochs": 3,
-        "bf16": True,
-        "early_stopping_patience": 2,
-    }
+    training = TRAINING.validate_python({"num_train_epochs": 3, "bf16": True, "save_strategy": False})
+    assert TRAINING.dump_python(training) == {"num_train_epochs": 3, "bf16": True, "save_strategy": "no"}
     assert TRAINING.dump_python(TRAINING.validate_python(None)) == {}
 
 
@@ -56,3 +52,28 @@ def test_mistakes(settings, what):
 def test_settings_survive_json():
     training = TRAINING.validate_python({"learning_rate": "5e-5", "lr_scheduler_type": "cosine"})
     assert TRAINING.validate_json(TRAINING.dump_json(training)) == training
+
+
+BEST = {"load_best_model_at_end": True, "eval_strategy": "epoch", "save_strategy": "epoch"}
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"num_train_epochs": 0}, "expected a number above 0"),
+        ({"per_device_train_batch_size": -1}, "expected a number above 0"),
+        ({"bf16": True, "fp16": True}, "one of bf16 and fp16"),
+        ({"early_stopping_patience": 2}, "needs `load_best_model_at_end: true`"),
+        ({"load_best_model_at_end": True}, "needs `eval_strategy` and `save_strategy`"),
+        ({**BEST, "save_strategy": "steps"}, "needs `eval_strategy` and `save_strategy`"),
+        (BEST, "needs `metric_for_best_model`"),
+        ({"gradient_checkpointing": True}, "not available in this version"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(given, what):
+    with pytest.raises(ValidationError, match=what):
+        TRAINING.validate_python(given)
+
+
+def test_the_best_may_be_kept():
+    TRAINING.validate_python({**BEST, "metric_for_best_model": "accuracy", "early_stopping_patience": 2})
