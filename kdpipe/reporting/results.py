@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.artifacts.sums import read_sums
+from kdpipe.artifacts.sums import read_sums, verify
 from kdpipe.artifacts.tables import read_rows
 from kdpipe.config.graph import Graph, Node
 from kdpipe.config.matrix import Matrix
@@ -40,14 +40,14 @@ def collect_results(graph: Graph) -> pa.Table:
     The columns are those of `RESULTS` and one per matrix variable, null where a node has none.
 
     Raises:
-        KdpipeError: a model or an evaluation is missing.
+        KdpipeError: a model or an evaluation is missing, or an evaluation was altered.
     """
     variables = variable_columns(graph)
     models = {name: _describe(graph, graph.nodes[name]) for name in _names(graph, "models")}
     rows = [
         {**models[model], "dataset": dataset, **score}
         for model, dataset in _evaluations(graph)
-        for score in read_rows(_finished(graph.layout.evaluation(model, dataset)) / "metrics.parquet")
+        for score in _scores(graph.layout.evaluation(model, dataset))
     ]
     table = pa.Table.from_pylist(rows, schema=RESULTS)
     for variable, column in variables.items():
@@ -107,7 +107,13 @@ def _names(graph: Graph, section: str) -> list[str]:
     return list(group_names(getattr(graph.document, section), Matrix(graph.document.matrix), ()))
 
 
+def _scores(folder: Path) -> list[dict[str, Any]]:
+    verify(folder)
+    return read_rows(folder / "metrics.parquet")
+
+
 def _finished(folder: Path) -> Path:
+    # Of a model only its header is read; to digest the weights of all would take longer than the report.
     read_sums(folder)
     return folder
 
