@@ -129,5 +129,9 @@ def published_values():
 
 def arguments(wildcards, input):
     """The options that name the artifacts a stage reads."""
-    named = {name: [paths] if isinstance(paths, str) else paths for name, paths in input.items() if paths}
-    return " ".join(f"--{name.replace('_', '-')} {shlex.join(paths)}" for name, paths in named.items())
+    named = {
+        name: [paths] if isinstance(paths, str) else paths for name, paths in input.items() if paths
+    }
+    return " ".join(
+        f"--{name.replace('_', '-')} {shlex.join(paths)}" for name, paths in named.items()
+    )

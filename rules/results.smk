@@ -34,4 +34,5 @@ rule report:
         output=folder,
         threads=1,
     shell:
-        "python -m kdpipe.stages.report --config {params.config:q} --output {params.output:q} " + JOB
+        "python -m kdpipe.stages.report --config {params.config:q} --output {params.output:q} "
+        + JOB
