@@ -6,6 +6,7 @@ model passes.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from kdpipe import catalog
 from kdpipe.config.document import Document
 from kdpipe.config.graph import Facts, Graph, Node
 from kdpipe.config.mistakes import Mistakes, Where
@@ -14,7 +15,9 @@ from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.config.settings.losses import HiddenTermSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
+from kdpipe.config.settings.report import AXES
 from kdpipe.config.settings.select import SelectSettings
+from kdpipe.config.signatures import constants
 from kdpipe.errors import KdpipeError, suggest
 
 Findings = Iterator[tuple[Where, str]]
@@ -51,6 +54,22 @@ def check_report(
     if baseline and baseline not in {*models, *document.models}:
         what = f"there is no model {baseline!r}; {suggest(baseline, document.models)}"
         mistakes.add(("report", "baseline"), what)
+    published = document.report.published
+    if published and not published.is_file():
+        mistakes.add(("report", "published"), f"there is no file {published}")
+    _check_plots(document, variables, mistakes)
+
+
+def _check_plots(document: Document, variables: Sequence[str], mistakes: Mistakes) -> None:
+    left = {*variables, "seed"}.difference(document.report.over)
+    columns = {*AXES, *left, *(f"{{{variable}}}" for variable in left)}
+    metrics = {metric for task in catalog.TASKS.values() for metric in constants(task)["metrics"]}
+    for index, plot in enumerate(document.report.plots):
+        for key, name, known in (("x", plot.x, columns), ("y", plot.y, metrics), ("by", plot.by, columns)):
+            if name is not None and name not in known:
+                kind = "metric" if key == "y" else "column"
+                what = f"there is no {kind} {name!r}; {suggest(name, sorted(known))}"
+                mistakes.add(("report", "plots", index, key), what)
 
 
 def _task(graph: Graph, node: Node) -> Findings:
@@ -98,6 +117,18 @@ def _needs_head(graph: Graph, model: str, dataset: str, setting: str) -> Finding
         has = f"a head for {head}" if head else "no head"
         what = f"{dataset!r} is for {task}, but {model!r} has {has}; name a model trained for {task}"
         yield (setting,), what
+
+
+def _selection(graph: Graph, node: Node) -> Findings:
+    settings = node.settings
+    if not isinstance(settings, SelectSettings):
+        return
+    task = graph.datasets[settings.dataset].task
+    metrics = constants(catalog.TASKS[task])["metrics"]
+    if settings.metric is not None and settings.metric not in metrics:
+        yield ("metric",), f"{task} has no metric {settings.metric!r}; {suggest(settings.metric, metrics)}"
+    if settings.split == "train":
+        yield ("split",), "models are scored on held-out splits; give `validation` or `test`"
 
 
 def _terms(graph: Graph, node: Node) -> Findings:
@@ -202,6 +233,7 @@ CHECKS: tuple[Callable[[Graph, Node], Findings], ...] = (
     _task,
     _labels,
     _heads,
+    _selection,
     _terms,
     _layers,
     _cache,

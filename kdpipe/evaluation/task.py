@@ -35,11 +35,13 @@ class Task(Protocol):
         kind: what its logits mean.
         positions: which rows its logits have: one per example, or one per masked token.
         selection_metric: the metric that models are chosen by.
+        metrics: all its metrics.
     """
 
     kind: OutputKind
     positions: str
     selection_metric: str
+    metrics: tuple[str, ...]
 
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:

@@ -8,11 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from kdpipe.config.settings.report import PlotSettings
-from kdpipe.errors import ConfigError, Problem, suggest
+from kdpipe.config.settings.report import AXES, PlotSettings
+from kdpipe.errors import ConfigError, Problem
 from kdpipe.reporting.figures import add_legend, grid_of_axes, look_of, to_svg, use_log_scale
 
-AXES = ("parameters", "depth", "width", "seconds", "model", "template", "stage", "dataset", "split")
 PANEL_SIZES = {1: (6.4, 3.4), 2: (5.3, 3.2), 3: (3.7, 2.8)}
 LOGARITHMIC_FROM = 20
 # Characters of all tick labels from which they are set aslant.
@@ -54,32 +53,20 @@ def further_plots(aggregated: pd.DataFrame, wanted: Sequence[PlotSettings]) -> l
         wanted: the plots; a variable that is named as one of `AXES` stands in braces.
 
     Raises:
-        ConfigError: a plot names a column or a metric that the results do not have.
+        ConfigError: no model has what a plot shows.
     """
     variables = [name for name in map(str, aggregated) if name.startswith("{")]
     columns = {name.strip("{}"): name for name in variables} | {name: name for name in (*AXES, *variables)}
-    problems = [
-        Problem(f"report.plots[{index}].{key}", what)
-        for index, plot in enumerate(wanted)
-        for key, what in _mistakes(aggregated, plot, columns)
-    ]
-    if problems:
-        raise ConfigError(problems)
-    return [_plot(_rows_of(aggregated, plot, columns), plot) for plot in wanted]
+    rows = [_rows_of(aggregated, plot, columns) for plot in wanted]
+    empty = [index for index, shown in enumerate(rows) if shown.empty]
+    if empty:
+        raise ConfigError([_nothing_to_show(index, wanted[index]) for index in empty])
+    return [_plot(shown, plot) for shown, plot in zip(rows, wanted, strict=True)]
 
 
-def _mistakes(
-    aggregated: pd.DataFrame, plot: PlotSettings, columns: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    named = {"x": plot.x, "by": plot.by or "template"}
-    unknown = {key: name for key, name in named.items() if name not in columns}
-    for key, name in unknown.items():
-        yield key, f"there is no column {name!r}; {suggest(name, columns)}"
-    metrics = aggregated["metric"].unique()
-    if plot.y not in metrics:
-        yield "y", f"there is no metric {plot.y!r}; {suggest(plot.y, metrics)}"
-    elif not unknown and _rows_of(aggregated, plot, columns).empty:
-        yield "x", f"no model that has the metric {plot.y!r} has {' and '.join(named.values())}"
+def _nothing_to_show(index: int, plot: PlotSettings) -> Problem:
+    what = f"no model that has the metric {plot.y!r} has {plot.x} and {plot.by or 'template'}"
+    return Problem(f"report.plots[{index}].x", what)
 
 
 def _rows_of(aggregated: pd.DataFrame, plot: PlotSettings, columns: Mapping[str, str]) -> pd.DataFrame:

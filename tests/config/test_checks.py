@@ -76,6 +76,18 @@ def test_weights_that_are_all_zero(mistakes_of):
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "mistake"),
+    [
+        ({"metric": "f2"}, "metric: classification has no metric 'f2'; there is accuracy, f1"),
+        ({"split": "train"}, "split: models are scored on held-out splits; give `validation` or `test`"),
+    ],
+)
+def test_a_choice_is_made_by_a_score_that_exists(mistakes_of, given, mistake):
+    best = {"models.best": {"select": {"among": ["student"], "dataset": "task", **given}}}
+    assert mistakes_of(best) == [f"models.best.select.{mistake}"]
+
+
 def test_masked_positions_are_of_text(mistakes_of):
     assert mistakes_of({f"{STUDENT}.losses[1].positions": "masked"}) == [
         "models.student.distill.losses[1].positions: `masked` needs a language_modeling dataset"
@@ -237,6 +249,24 @@ def test_a_mistake_of_a_matrix_is_told_once_with_its_first_model(mistakes_of):
 @pytest.mark.parametrize(("report", "mistake"), [
     ({"baseline": "techer"}, "report.baseline: there is no model 'techer'; did you mean 'teacher'?"),
     ({"over": ["seed", "tsk"]}, "report.over[1]: the matrix has no variable 'tsk'; did you mean 'task'?"),
+    ({"published": "no.csv"}, "report.published: there is no file no.csv"),
+    (
+        {"plots": [{"x": "task", "y": "f1"}, {"x": "parametres", "y": "f1"}]},
+        "report.plots[1].x: there is no column 'parametres'; did you mean 'parameters'?",
+    ),
+    (
+        {"plots": [{"x": "depth", "y": "acuracy", "by": "{task}"}]},
+        "report.plots[0].y: there is no metric 'acuracy'; did you mean 'accuracy'?",
+    ),
+    (
+        {"over": [], "plots": [{"x": "seed", "y": "f1"}, {"x": "depth", "y": "f1", "by": "tsk"}]},
+        "report.plots[1].by: there is no column 'tsk'; did you mean 'task'?",
+    ),
+    (
+        {"over": ["seed"], "plots": [{"x": "seed", "y": "f1"}]},
+        "report.plots[0].x: there is no column 'seed'; there is dataset, depth, model, parameters, seconds, "
+        "split, stage, task, template, width, {task}",
+    ),
 ])  # fmt: skip
 def test_what_the_report_compares(mistakes_of, report, mistake):
     assert mistakes_of({"matrix": {"task": ["a"]}, "report": report}) == [mistake]

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from kdpipe.config.settings.base import Settings
 
+# The columns of the results that a plot may name, besides matrix variables.
+AXES = ("parameters", "depth", "width", "seconds", "model", "template", "stage", "dataset", "split")
+
 
 class PlotSettings(Settings):
     """A plot of the results table.

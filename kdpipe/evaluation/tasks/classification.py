@@ -26,6 +26,7 @@ class Classification:
     kind = "categorical"
     positions = "examples"
     selection_metric = "accuracy"
+    metrics = ("accuracy", "f1")
 
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:

@@ -30,6 +30,7 @@ class LanguageModeling:
     kind = "categorical"
     positions = "masked"
     selection_metric = "perplexity"
+    metrics = ("perplexity", "cross_entropy")
 
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
