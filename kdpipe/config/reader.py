@@ -1,5 +1,6 @@
 """Reads the settings of one model or dataset: fills in its placeholders, then validates."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -103,6 +104,9 @@ class EntryReader:
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             return self._fill(value, where)
+        for name, times in Counter(names).items():
+            if times > 1:
+                self._tell(where, f"{name!r} stands {times} times; name it once")
         filled: list[str] = []
         for name in names:
             try:

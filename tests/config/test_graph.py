@@ -27,7 +27,7 @@ def keys(graph, *names):
 
 
 @pytest.mark.parametrize(("evaluate", "scored"), [
-    (None, ("task",)), ([], ()), ("more", ("more",)), (["task", "more", "task"], ("task", "more")),
+    (None, ("task",)), ([], ()), ("more", ("more",)), (["task", "more"], ("task", "more")),
 ])  # fmt: skip
 def test_what_a_model_is_scored_on(graph_of, evaluate, scored):
     graph = graph_of({

@@ -42,6 +42,12 @@ def test_values_keep_their_types(build):
     }
 
 
+def test_a_name_stands_once_in_a_list(mistakes_of):
+    assert mistakes_of({"datasets.joined": {"combine": ["task", "task"]}}) == [
+        "datasets.joined.combine: 'task' stands 2 times; name it once"
+    ]
+
+
 def test_a_value_may_be_a_mapping_or_a_list(graph_of):
     graph = graph_of({
         "matrix": MATRIX,
