@@ -11,7 +11,7 @@ from kdpipe.data.batches import Collator, Masking
 from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
 from kdpipe.data.masking import token_weights
 from kdpipe.data.source import VALIDATION
-from kdpipe.evaluation.task import Evaluation, Task
+from kdpipe.evaluation.task import Advance, Evaluation, Task
 
 # As in training: masked, kept, replaced at random.
 SHARES = (0.8, 0.1, 0.1)
@@ -33,6 +33,7 @@ def score(
     *,
     seed: int,
     probability: float,
+    advance: Advance = lambda count: None,
 ) -> Evaluation:
     """Score a model on a split of a dataset.
 
@@ -43,6 +44,7 @@ def score(
         split: the split.
         seed: seed of the masks, where the task masks tokens.
         probability: share of the tokens that are masked.
+        advance: told how many examples more have been run.
     """
     task, labels = task_of(data)
     masking = None
@@ -52,7 +54,7 @@ def score(
         )
         masking = Masking(weights, tokenizer.mask_token_id, probability, SHARES, seed)
     collator = Collator(EncodedSplit(data, split), tokenizer.pad_token_id, masking)
-    return task.evaluate(model, collator, labels)
+    return task.evaluate(model, collator, labels, advance)
 
 
 def validation_scorer(

@@ -1,6 +1,6 @@
 """What kdpipe needs to know of a task: the head, what its logits mean, how models are scored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +28,10 @@ class Evaluation:
     predictions: pa.Table
 
 
+# Told how many examples more have been run.
+Advance = Callable[[int], object]
+
+
 class Task(Protocol):
     """A task of the catalog.
 
@@ -48,7 +52,9 @@ class Task(Protocol):
         """Return the head that models for this task have."""
 
     @staticmethod
-    def evaluate(model: Any, collator: Collator, labels: Sequence[str] | None) -> Evaluation:
+    def evaluate(
+        model: Any, collator: Collator, labels: Sequence[str] | None, advance: Advance
+    ) -> Evaluation:
         """Score a model, whose labels are the dataset's in its order, on the split of a collator."""
 
 

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 
 from kdpipe.artifacts.tables import METRICS, write_table
 from kdpipe.config.settings.jobs import EvaluateSettings
-from kdpipe.data.encoded import labelled_splits
+from kdpipe.data.encoded import EncodedSplit, labelled_splits
 from kdpipe.errors import DataError
 from kdpipe.evaluation.scoring import score, task_of
-from kdpipe.evaluation.task import Evaluation
+from kdpipe.evaluation.task import Advance, Evaluation
 from kdpipe.job import Job, main
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
@@ -24,7 +24,10 @@ def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> Non
     splits = labelled_splits(data)
     if not splits:
         raise DataError(f"{data} has no held-out split with labels; nothing can be scored")
-    evaluations = {split: _score(settings, model, data, split) for split in splits}
+    evaluations = {}
+    for split in splits:
+        with job.progress(len(EncodedSplit(data, split)), split, "example") as bar:
+            evaluations[split] = _score(settings, model, data, split, bar.update)
     with job.artifact() as draft:
         rows = [
             {"metric": metric, "value": value, "split": split, "n": evaluation.n}
@@ -40,7 +43,7 @@ def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> Non
             LOG.info("%(split)s: %(metric)s %(value).4f (n=%(n)d)", row)
 
 
-def _score(settings: EvaluateSettings, model: Path, data: Path, split: str) -> Evaluation:
+def _score(settings: EvaluateSettings, model: Path, data: Path, split: str, advance: Advance) -> Evaluation:
     task, labels = task_of(data)
     return score(
         load_frozen(model, task.head(labels), default_device()),
@@ -49,6 +52,7 @@ def _score(settings: EvaluateSettings, model: Path, data: Path, split: str) -> E
         split,
         seed=settings.seed,
         probability=settings.probability,
+        advance=advance,
     )
 
 

@@ -9,15 +9,20 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 
 from kdpipe.evaluation.scoring import score
-from kdpipe.evaluation.tasks.classification import classification_metrics
+from kdpipe.evaluation.tasks.classification import Classification, classification_metrics
+from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
 from kdpipe.models.loading import load_model, load_tokenizer
 
 
 def test_accuracy_and_predictions_follow_the_logits(classifier: Path, task_data: Path) -> None:
     model, tokenizer = load_model(classifier), load_tokenizer(classifier)
-    evaluation = score(model, tokenizer, task_data, "validation", seed=1, probability=0.15)
+    run: list[int] = []
+    evaluation = score(
+        model, tokenizer, task_data, "validation", seed=1, probability=0.15, advance=run.append
+    )
     rows = evaluation.predictions.to_pylist()
-    assert evaluation.n == len(rows) == 40
+    assert evaluation.n == len(rows) == sum(run) == 40
+    assert tuple(evaluation.metrics) == Classification.metrics
     right = sum(row["prediction"] == row["label"] for row in rows)
     assert evaluation.metrics["accuracy"] == right / 40
     for row in rows:
@@ -58,6 +63,7 @@ def test_constant_predictions_have_a_defined_f1() -> None:
 def test_perplexity_is_that_of_the_masked_tokens(language_model: Path, text_data: Path) -> None:
     model, tokenizer = load_model(language_model), load_tokenizer(language_model)
     evaluation = score(model, tokenizer, text_data, "validation", seed=1, probability=0.15)
+    assert tuple(evaluation.metrics) == LanguageModeling.metrics
     rows = evaluation.predictions.to_pylist()
     total = sum(row["cross_entropy"] for row in rows)
     assert evaluation.n == sum(row["targets"] for row in rows)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from kdpipe.data.batches import Collator, batches_by_length
-from kdpipe.evaluation.task import Evaluation, batch_on
+from kdpipe.evaluation.task import Advance, Evaluation, batch_on
 from kdpipe.models.loading import Head
 from kdpipe.models.signals import Request, run_model
 
@@ -39,12 +39,14 @@ class Classification:
         )
 
     @staticmethod
-    def evaluate(model: Any, collator: Collator, labels: Sequence[str] | None) -> Evaluation:
+    def evaluate(
+        model: Any, collator: Collator, labels: Sequence[str] | None, advance: Advance
+    ) -> Evaluation:
         """Score a model by its most likely labels."""
         names = list(labels or ())
         gold = collator.split.labels
         assert gold is not None
-        logits = _logits(model, collator, len(names))
+        logits = _logits(model, collator, len(names), advance)
         predicted = logits.argmax(-1)
         metrics = classification_metrics(predicted, gold, len(names))
         predictions = pa.table(
@@ -83,7 +85,7 @@ def classification_metrics(
 
 
 @torch.inference_mode()
-def _logits(model: Any, collator: Collator, classes: int) -> NDArray[np.float32]:
+def _logits(model: Any, collator: Collator, classes: int, advance: Advance) -> NDArray[np.float32]:
     model.eval()
     logits = np.empty((len(collator.split), classes), dtype=np.float32)
     for indices in batches_by_length(collator.split.lengths, BATCH_SIZE):
@@ -91,4 +93,5 @@ def _logits(model: Any, collator: Collator, classes: int) -> NDArray[np.float32]
         rows = run_model(model, batch, Request()).logits
         assert rows is not None
         logits[indices] = rows.float().cpu().numpy()
+        advance(len(indices))
     return logits

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from kdpipe.data.batches import Collator, batches_by_length
-from kdpipe.evaluation.task import Evaluation, batch_on
+from kdpipe.evaluation.task import Advance, Evaluation, batch_on
 from kdpipe.models.loading import Head
 from kdpipe.models.signals import Request, run_model
 
@@ -39,7 +39,9 @@ class LanguageModeling:
 
     @staticmethod
     @torch.inference_mode()
-    def evaluate(model: Any, collator: Collator, labels: Sequence[str] | None) -> Evaluation:
+    def evaluate(
+        model: Any, collator: Collator, labels: Sequence[str] | None, advance: Advance
+    ) -> Evaluation:
         """Score a model on masked tokens; predictions hold each example's cross-entropy and targets."""
         model.eval()
         size = len(collator.split)
@@ -52,6 +54,7 @@ class LanguageModeling:
             examples = indices[batch["label_rows"].cpu().numpy() // batch["input_ids"].shape[1]]
             np.add.at(entropy, examples, losses)
             np.add.at(targets, examples, 1)
+            advance(len(indices))
         mean = entropy.sum() / max(targets.sum(), 1)
         predictions = pa.table({"id": collator.split.ids, "cross_entropy": entropy, "targets": targets})
         return Evaluation(
