@@ -111,14 +111,8 @@ def own_knowledge(wildcards):
 
 def source_files(wildcards):
     """The local files that a dataset is read from, as far as they exist."""
-    found = []
-    for source in GRAPH.datasets[wildcards.dataset].sources:
-        for path in [source.path, *source.files.values()]:
-            if path is not None:
-                found += (
-                    sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
-                )
-    return [str(path) for path in found if path.is_file()]
+    sources = GRAPH.datasets[wildcards.dataset].sources
+    return [str(path) for source in sources for path in source.local_files()]
 
 
 def published_values():

@@ -1,6 +1,7 @@
 """Tiny real models, tokenizers and datasets that the tests share."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,18 @@ ARCHITECTURE = {
 CLASSIFICATION = Head(
     "classification", "AutoModelForSequenceClassification", "ForSequenceClassification", ("0", "1")
 )
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a text, by default as config.yaml, and returns its path."""
+
+    def write_file(text: str, name: str = "config.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_file
 
 
 def sentences(count: int, seed: int, shortest: int = 4, longest: int = 30) -> list[str]:

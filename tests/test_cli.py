@@ -28,16 +28,6 @@ def run(capsys):
     return command
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_file(text, name="config.yaml"):
-        path = tmp_path / name
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write_file
-
-
 def test_check_of_a_good_config(run):
     status, output, errors = run("check", DEFAULT)
     assert (status, errors) == (0, "")

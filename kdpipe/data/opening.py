@@ -1,6 +1,7 @@
 """Open the sources that a dataset's settings name."""
 
 from kdpipe import catalog
+from kdpipe.artifacts.sums import file_digest
 from kdpipe.config.settings.dataset import SourceSettings, read_dataset
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.signatures import constructor_options
@@ -15,6 +16,17 @@ def open_dataset(settings: PreprocessSettings) -> Source:
     if settings.rows is not None:
         source = Sample(source, settings.rows, settings.seed)
     return Unlabelled(source) if settings.labels == "none" else source
+
+
+def source_digests(settings: PreprocessSettings) -> dict[str, str]:
+    """Return the SHA-256 of the local files that a dataset is read from, by their paths."""
+    sources = [read_dataset(dict(source)) for source in settings.sources]
+    return {
+        str(path): file_digest(path)
+        for source in sources
+        if isinstance(source, SourceSettings)
+        for path in source.local_files()
+    }
 
 
 def _open(settings: object, dataset: PreprocessSettings) -> Source:

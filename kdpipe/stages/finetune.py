@@ -3,15 +3,12 @@
 from pathlib import Path
 
 from kdpipe.config.settings.finetune import FinetuneSettings
-from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import EncodedSplit
-from kdpipe.evaluation.scoring import task_of, validation_scorer
+from kdpipe.evaluation.scoring import task_of
 from kdpipe.job import Job, main
 from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.training.masking import read_counts, training_masking
-from kdpipe.training.objective import Objective
-from kdpipe.training.run import freeze, save_outcome, train
-from kdpipe.training.terms import hard_term
+from kdpipe.training.run import freeze, save_outcome
+from kdpipe.training.supervised import train_on_labels
 
 
 def run(settings: FinetuneSettings, job: Job, *, model: Path, data: Path, counts: Path | None = None) -> None:
@@ -25,16 +22,14 @@ def run(settings: FinetuneSettings, job: Job, *, model: Path, data: Path, counts
         occurrences = read_counts(counts) if counts else None
         masking = training_masking(settings.masking, tokenizer, occurrences, settings.seed)
     with job.artifact() as draft, job.progress(None, "finetune") as bar:
-        outcome = train(
+        outcome = train_on_labels(
             student,
-            Objective([hard_term(task)], task.kind),
-            Collator(EncodedSplit(data, "train"), tokenizer.pad_token_id, masking),
+            tokenizer,
+            data,
+            masking,
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
             folder=job.checkpoints,
-            evaluate=validation_scorer(
-                tokenizer, data, seed=settings.seed, probability=settings.masking.probability
-            ),
             bar=bar,
         )
         save_outcome(draft, student, tokenizer, outcome)

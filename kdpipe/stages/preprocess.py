@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from kdpipe.config.settings.jobs import PreprocessSettings
-from kdpipe.data.opening import open_dataset
+from kdpipe.data.opening import open_dataset, source_digests
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.job import Job, main
 
@@ -20,7 +20,7 @@ def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
             processes=job.threads,
             progress=bar.update,
         )
-        draft.record(splits=description["splits"])
+        draft.record(splits=description["splits"], source_files=source_digests(settings))
 
 
 if __name__ == "__main__":

@@ -2,43 +2,25 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
-from kdpipe.data.batches import Collator
 from kdpipe.data.counts import count_tokens
-from kdpipe.data.encoded import EncodedSplit
-from kdpipe.data.opening import open_dataset
+from kdpipe.data.opening import open_dataset, source_digests
 from kdpipe.data.preprocess import write_dataset
-from kdpipe.evaluation.scoring import task_of, validation_scorer
 from kdpipe.job import Job, main
 from kdpipe.models.creation import create_language_model, train_wordpiece
 from kdpipe.training.masking import training_masking
-from kdpipe.training.objective import Objective
-from kdpipe.training.run import save_outcome, train
-from kdpipe.training.terms import hard_term
+from kdpipe.training.run import save_outcome
+from kdpipe.training.supervised import train_on_labels
 
 
 def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> None:
     """Train tokenizer and model on the training split of a text dataset."""
     with job.artifact() as draft, TemporaryDirectory(dir=draft.folder.parent) as scratch:
         data = Path(scratch)
-        source = open_dataset(dataset)
-        tokenizer = train_wordpiece(
-            lambda: (example.text for example in source.read("train")),
-            settings.vocab_size,
-            dataset.max_length,
-        )
-        tokenizer.save_pretrained(data)
-        write_dataset(
-            data,
-            source,
-            data / "tokenizer.json",
-            task=dataset.task,
-            max_length=dataset.max_length,
-            processes=job.threads,
-        )
-        task, _ = task_of(data)
+        tokenizer = _encode(settings, dataset, data, job)
         counts = count_tokens(data / "train.parquet", len(tokenizer))["count"].to_numpy()
         masking = training_masking(settings.masking, tokenizer, counts, settings.seed)
         architecture = settings.architecture
@@ -46,19 +28,38 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
             architecture.family, architecture.options, len(tokenizer), settings.seed
         )
         with job.progress(None, "pretrain") as bar:
-            outcome = train(
+            outcome = train_on_labels(
                 model,
-                Objective([hard_term(task)], task.kind),
-                Collator(EncodedSplit(data, "train"), tokenizer.pad_token_id, masking),
+                tokenizer,
+                data,
+                masking,
                 settings.training.model_dump(exclude_unset=True),
                 seed=settings.seed,
                 folder=job.checkpoints,
-                evaluate=validation_scorer(
-                    tokenizer, data, seed=settings.seed, probability=settings.masking.probability
-                ),
                 bar=bar,
             )
         save_outcome(draft, model, tokenizer, outcome)
+        draft.record(source_files=source_digests(dataset))
+
+
+def _encode(settings: PretrainSettings, dataset: PreprocessSettings, data: Path, job: Job) -> Any:
+    """Train a tokenizer on the text, and write the text as it encodes it."""
+    source = open_dataset(dataset)
+    tokenizer = train_wordpiece(
+        lambda: (example.text for example in source.read("train")), settings.vocab_size, dataset.max_length
+    )
+    tokenizer.save_pretrained(data)
+    with job.progress(None, "preprocess", "example") as bar:
+        write_dataset(
+            data,
+            source,
+            data / "tokenizer.json",
+            task=dataset.task,
+            max_length=dataset.max_length,
+            processes=job.threads,
+            progress=bar.update,
+        )
+    return tokenizer
 
 
 if __name__ == "__main__":

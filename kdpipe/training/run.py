@@ -78,10 +78,11 @@ def train(
         TrainingError: the loss is not finite.
     """
     arguments = training_arguments(training, folder, seed, count_steps(training, len(collator.split)))
+    if arguments.eval_strategy != "no" and evaluate is None:
+        raise TrainingError("eval_strategy asks for evaluation, but the dataset has no validation split")
     if arguments.bf16 and default_device().type == "cpu":
-        for model in (student, teacher.model if teacher else None):
-            if model is not None:
-                norms_in_fp32(model)
+        for model in [student, *([teacher.model] if teacher else [])]:
+            norms_in_fp32(model)
     patience = training.get("early_stopping_patience")
     trainer = LearningTrainer(
         Learner(student, objective),
@@ -90,13 +91,12 @@ def train(
         seed,
         teacher=teacher,
         evaluate=evaluate,
-        callbacks=[EarlyStoppingCallback(patience)] if patience else [],
+        callbacks=[
+            *([EarlyStoppingCallback(patience)] if patience else []),
+            *([ProgressBar(bar)] if bar is not None else []),
+        ],
     )
-    if arguments.eval_strategy != "no" and evaluate is None:
-        raise TrainingError("eval_strategy asks for evaluation, but the dataset has no validation split")
     trainer.remove_callback(PrinterCallback)
-    if bar is not None:
-        trainer.add_callback(ProgressBar(bar))
     shutil.rmtree(folder, ignore_errors=True)
     result = trainer.train()
     shutil.rmtree(folder, ignore_errors=True)

@@ -10,16 +10,6 @@ from kdpipe.config.mistakes import Mistakes
 from kdpipe.errors import ConfigError
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_file(text, name="config.yaml"):
-        path = tmp_path / name
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write_file
-
-
 def mistakes_in(path):
     with pytest.raises(ConfigError) as error:
         read_config([path])

@@ -32,12 +32,12 @@ def test_a_package_is_found_without_importing_it(
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(str(package.parent))
     run(LoadSettings(path="package:some_model_package/model"), job)
-    verify(job.output)
+    assert verify(job.output)
 
 
 def test_the_right_digest_is_accepted(classifier: Path, job: Job) -> None:
     run(LoadSettings(path=str(classifier), sha256=file_digest(classifier / "model.safetensors")), job)
-    verify(job.output)
+    assert verify(job.output)
 
 
 def test_a_wrong_digest_is_refused_and_nothing_is_written(classifier: Path, job: Job) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.sums import file_digest
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.data.encoded import read_description
 from kdpipe.errors import DataError
@@ -27,6 +29,12 @@ def test_rows_copies_and_labels(sst2: Path, language_model: Path, job: Job, opti
     assert splits["train"]["rows"] == rows
     assert splits["validation"]["rows"] == 40
     assert ("labels" in splits["train"]["columns"]) == ("labels" not in options)
+
+
+def test_the_manifest_names_the_files_that_were_read(sst2: Path, language_model: Path, job: Job) -> None:
+    run(settings(sst2), job, tokenizer=language_model)
+    files = read_manifest(job.output)["source_files"]
+    assert files == {str(path): file_digest(path) for path in sst2.iterdir()}
 
 
 def test_missing_files_are_named(tmp_path: Path, language_model: Path, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import read_sums
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
@@ -24,4 +25,7 @@ def test_a_model_and_its_tokenizer_are_made_the_same_twice(text_files: Path, tmp
     for name in ("a", "b"):
         run(settings, dataset, job_for(tmp_path / name))
     assert read_sums(tmp_path / "a") == read_sums(tmp_path / "b")
+    assert read_manifest(tmp_path / "a")["source_files"].keys() == {
+        str(path) for path in text_files.iterdir()
+    }
     assert load_model(tmp_path / "a").config.vocab_size == len(load_tokenizer(tmp_path / "a")) <= 70

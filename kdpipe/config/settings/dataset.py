@@ -60,6 +60,12 @@ class SourceSettings(DatasetBase):
         named = {split: getattr(self, split) for split in SPLIT_FILES if getattr(self, split)}
         return {**named, **(self.splits or {})}
 
+    def local_files(self) -> list[Path]:
+        """Return the files it is read from, or that lie in its folder, as far as they exist."""
+        places = [self.path, *self.files.values()]
+        found = [sorted(path.iterdir()) if path.is_dir() else [path] for path in places if path is not None]
+        return [path for paths in found for path in paths if path.is_file()]
+
     @property
     def options(self) -> dict[str, Any]:
         """The options of the source itself, as its constructor takes them."""

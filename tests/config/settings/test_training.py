@@ -76,4 +76,7 @@ def test_what_does_not_fit_together_is_refused(given, what):
 
 
 def test_the_best_may_be_kept():
-    TRAINING.validate_python({**BEST, "metric_for_best_model": "accuracy", "early_stopping_patience": 2})
+    kept = TRAINING.validate_python(
+        {**BEST, "metric_for_best_model": "accuracy", "early_stopping_patience": 2}
+    )
+    assert kept.model_dump(exclude_unset=True)["early_stopping_patience"] == 2
