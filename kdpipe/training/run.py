@@ -19,6 +19,7 @@ from kdpipe.artifacts.tables import HISTORY, write_table
 from kdpipe.data.batches import Collator
 from kdpipe.errors import ModelError, TrainingError
 from kdpipe.knowledge.teacher import Teacher
+from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.loading import save_model
 from kdpipe.models.precision import default_device, norms_in_fp32
 from kdpipe.training.arguments import count_steps, training_arguments
@@ -80,8 +81,9 @@ def train(
     arguments = training_arguments(training, folder, seed, count_steps(training, len(collator.split)))
     if arguments.eval_strategy != "no" and evaluate is None:
         raise TrainingError("eval_strategy asks for evaluation, but the dataset has no validation split")
-    if arguments.bf16 and default_device().type == "cpu":
-        for model in [student, *([teacher.model] if teacher else [])]:
+    if default_device().type == "cpu":
+        use_fast_dropout(student)
+        for model in [student, *([teacher.model] if teacher else [])] if arguments.bf16 else []:
             norms_in_fp32(model)
     patience = training.get("early_stopping_patience")
     trainer = LearningTrainer(

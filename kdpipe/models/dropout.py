@@ -1,0 +1,87 @@
+"""Dropout on a CPU, where PyTorch's own draws a random number per element, a sixth of a training step.
+
+A draw of 64 bits decides four elements, 16 bits each, so that probabilities are multiples of 1/65536. Draws
+come from PyTorch's generator, as those of `torch.nn.Dropout` do: seeds and checkpoints keep their meaning.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+ATTENTION = "kdpipe"
+LEVELS = 2**16
+ELEMENTS_PER_DRAW = 4
+LOWEST = -(2**63)
+
+
+def drop_out(tensor: Tensor, probability: float) -> Tensor:
+    """Return a tensor with each element zeroed with a probability, the others scaled to keep the mean."""
+    level = round(probability * LEVELS)
+    if level in (0, LEVELS):
+        return tensor * (level == 0)
+    size = tensor.numel()
+    draws = torch.empty(-(-size // ELEMENTS_PER_DRAW), dtype=torch.int64).random_(LOWEST, None)
+    kept = draws.view(torch.int16)[:size] >= level - LEVELS // 2
+    return tensor * kept.view(tensor.shape).to(tensor.dtype).mul_(LEVELS / (LEVELS - level))
+
+
+class Dropout(nn.Dropout):
+    """Takes the place of `torch.nn.Dropout`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Zero elements while training."""
+        return drop_out(input, self.p) if self.training else input
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Attend as transformers' SDPA does; where attention weights are dropped, by `drop_out`.
+
+    Args:
+        module: the layer; one that is causal, or whose heads share keys, is left to SDPA.
+        query: [B, A, L, D].
+        key: [B, A, L, D].
+        value: [B, A, L, D].
+        attention_mask: True where a position may be attended to, [B, 1, L, L]; None for everywhere.
+        dropout: probability that an attention weight is dropped.
+        scaling: factor of the scores; D^-0.5 by default.
+        options: what SDPA takes besides, such as `position_bias`.
+
+    Returns:
+        The context [B, L, A, D], and no weights.
+    """
+    plain = not any(value is not None for value in options.values())
+    if not dropout or not plain or getattr(module, "is_causal", True) or key.shape[1] != query.shape[1]:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
+        )
+    scores = query * (scaling or query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    if attention_mask is not None:
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+    weights = drop_out(scores.softmax(-1), dropout)
+    return (weights @ value).transpose(1, 2), None
+
+
+AttentionInterface.register(ATTENTION, attend)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+def use_fast_dropout(model: PreTrainedModel) -> None:
+    """Let a model that runs on a CPU drop elements by `drop_out`; what is saved of it stays as it is."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is nn.Dropout:
+                setattr(module, name, Dropout(child.p))
+    model.set_attn_implementation(ATTENTION)
