@@ -1,0 +1,66 @@
+"""What both sides of `benchmarks/distill.py` share: the command line, the hyper-parameters, the outcome."""
+
+import argparse
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kdpipe.evaluation.scoring import score
+from kdpipe.models.loading import load_tokenizer
+
+BATCH_SIZE = 32
+LEARNING_RATE = 1e-4
+MAX_GRAD_NORM = 1.0
+TEMPERATURE = 2.0
+# Embeddings and three blocks of a 6-layer teacher, and the embeddings and blocks of a 3-layer student.
+PAIRS = [(0, 0), (2, 1), (4, 2), (6, 3)]
+MAX_LENGTH = 128
+SEED = 1
+
+
+@dataclass
+class Clock:
+    """When each step ended; to kdpipe it is a progress bar, to TextBrewer the end of a batch.
+
+    Args:
+        ends: seconds by the monotonic clock; the first is the beginning.
+    """
+
+    ends: list[float] = field(default_factory=list)
+
+    def update(self, _: int = 1) -> None:
+        """Note the end of a step."""
+        self.ends.append(time.perf_counter())
+
+    def reset(self, total: int) -> None:
+        """Note the beginning."""
+        del total
+        self.ends = [time.perf_counter()]
+
+    def set_postfix(self, **_: Any) -> None:
+        """Show nothing."""
+
+    def seconds(self) -> list[float]:
+        """Return the seconds of each step."""
+        return [end - start for start, end in zip(self.ends, self.ends[1:], strict=False)]
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line of a side."""
+    parser = argparse.ArgumentParser()
+    for name in ("teacher", "student", "data"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--padding", choices=["max_length", "longest"])
+    return parser.parse_args()
+
+
+def report(model: Any, options: argparse.Namespace, **numbers: Any) -> None:
+    """Score the student on the validation split, in float32, and print the outcome as JSON."""
+    model.train(False)
+    tokenizer = load_tokenizer(options.student)
+    found = score(model, tokenizer, options.data, "validation", seed=SEED, probability=0)
+    print(json.dumps({**numbers, "scores": dict(found.metrics)}))

@@ -1,0 +1,121 @@
+"""TextBrewer's side of `benchmarks/distill.py`: its general distiller, on batches padded as its users pad."""
+
+from collections.abc import Iterator
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+from textbrewer import (
+    DistillationConfig,
+    GeneralDistiller,
+    TrainingConfig,
+)
+from torch.utils.data import DataLoader
+
+from benchmarks.distillation import setting
+from kdpipe.evaluation.scoring import task_of
+from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
+
+Batch = dict[str, torch.Tensor]
+
+
+class Recorder:
+    """Stands where TextBrewer writes to TensorBoard, and keeps the total loss of each step."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        """Keep the total loss."""
+        del step
+        if name == "scalar/total_loss":
+            self.losses.append(value)
+
+
+class Timed:
+    """Batches, with the time at which each was done with."""
+
+    def __init__(self, batches: DataLoader[Any], clock: setting.Clock) -> None:
+        self.batches = batches
+        self.clock = clock
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches of an epoch; a step ends when the next batch is asked for."""
+        for batch in self.batches:
+            if not self.clock.ends:
+                self.clock.reset(0)
+            yield batch
+            self.clock.update()
+
+
+def main() -> None:
+    """Train, print the outcome."""
+    options = setting.parse_arguments()
+    task, labels = task_of(options.data)
+    head = task.head(labels)
+    student = load_with_head(options.student, head, setting.SEED)
+    teacher = load_frozen(options.teacher, head, torch.device("cpu"))
+    clock, recorder = setting.Clock(), Recorder()
+    torch.manual_seed(setting.SEED)
+    with TemporaryDirectory() as folder:
+        distiller = make_distiller(teacher, student, folder, options)
+        distiller.tb_writer = recorder
+        optimizer = torch.optim.AdamW(student.parameters(), lr=setting.LEARNING_RATE, weight_decay=0.0)
+        batches = Timed(make_batches(options), clock)
+        with distiller, torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bf16):
+            distiller.train(
+                optimizer,
+                batches,
+                num_steps=options.steps,
+                max_grad_norm=setting.MAX_GRAD_NORM,
+                output_hidden_states=True,
+            )
+    setting.report(student, options, cache_s=0.0, step_s=clock.seconds(), losses=recorder.losses)
+
+
+def make_distiller(teacher: Any, student: Any, folder: str, options: Any) -> Any:
+    """Return the distiller with the losses of the setting."""
+    matches = [
+        {"layer_T": t, "layer_S": s, "feature": "hidden", "loss": "hidden_mse", "weight": 1}
+        for t, s in setting.PAIRS
+    ]
+    # TextBrewer's cross-entropy lacks the square of the temperature.
+    config = DistillationConfig(
+        temperature=setting.TEMPERATURE,
+        kd_loss_weight=setting.TEMPERATURE**2,
+        intermediate_matches=matches,
+    )
+    run = TrainingConfig(device="cpu", output_dir=folder, ckpt_steps=options.steps)
+    return GeneralDistiller(run, config, teacher, student, adapt, adapt)
+
+
+def adapt(batch: Batch, outputs: Any) -> dict[str, Any]:
+    """Name the signals as TextBrewer does."""
+    return {
+        "logits": outputs.logits,
+        "hidden": outputs.hidden_states,
+        "inputs_mask": batch["attention_mask"],
+    }
+
+
+def make_batches(options: Any) -> DataLoader[Any]:
+    """Return the shuffled batches of the training split."""
+    columns = ["input_ids", "token_type_ids"]
+    examples = pq.read_table(options.data / "train.parquet", columns=columns).to_pylist()
+    tokenizer = load_tokenizer(options.student)
+
+    def collate(members: list[dict[str, list[int]]]) -> Batch:
+        padded = tokenizer.pad(
+            members, padding=options.padding, max_length=setting.MAX_LENGTH, return_tensors="pt"
+        )
+        return dict(padded)
+
+    return DataLoader(examples, setting.BATCH_SIZE, shuffle=True, collate_fn=collate)
+
+
+if __name__ == "__main__":
+    main()
