@@ -2,14 +2,27 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 TRAIN = "train"
 VALIDATION = "validation"
 TEST = "test"
 STANDARD_SPLITS = (TRAIN, VALIDATION, TEST)
 
-Label = str | float
+
+class Answer(NamedTuple):
+    """An answer to a question, as a piece of the text it was asked of.
+
+    Args:
+        start: where the text has it, in characters.
+        text: the answer.
+    """
+
+    start: int
+    text: str
+
+
+Label = str | float | tuple[str, ...] | tuple[Answer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +31,19 @@ class Example:
 
     Args:
         id: unique within its split, and the same at every reading.
-        text: the text, or the first text of a pair.
-        text_pair: the second text of a pair.
-        label: the name of a class, a number for regression, None where the split has no labels.
+        text: the text, the first text of a pair, or a question.
+        text_pair: the second text of a pair, or the text that the question is asked of.
+        label: the name of a class; a number (regression); the names of classes (multi-label) or of each
+            word's tag (token classification); the answers, none for a question without one (question
+            answering); None where the split has no labels.
+        words: the words that have tags, for token classification.
     """
 
     id: str
     text: str
     text_pair: str | None = None
     label: Label | None = None
+    words: tuple[str, ...] = ()
 
 
 class Source(Protocol):
