@@ -20,6 +20,7 @@ LOSSES = {
 }
 
 SOURCES = {
+    "conll": "kdpipe.data.sources.conll:ConllSource",
     "glue": "kdpipe.data.sources.glue:GlueSource",
     "pydoc": "kdpipe.data.sources.pydoc:PydocSource",
     "text": "kdpipe.data.sources.text:TextSource",
@@ -28,6 +29,9 @@ SOURCES = {
 TASKS = {
     "classification": "kdpipe.evaluation.tasks.classification:Classification",
     "language_modeling": "kdpipe.evaluation.tasks.language_modeling:LanguageModeling",
+    "multi_label": "kdpipe.evaluation.tasks.multi_label:MultiLabel",
+    "regression": "kdpipe.evaluation.tasks.regression:Regression",
+    "token_classification": "kdpipe.evaluation.tasks.token_classification:TokenClassification",
 }
 
 FAMILIES = {
@@ -74,5 +78,10 @@ def resolve(kind: str, name: str) -> Any:
     entries = KINDS[kind]
     if name not in entries:
         raise KdpipeError(f"{kind}: {name!r} is not known; {suggest(name, entries)}")
-    module, _, attribute = entries[name].partition(":")
+    return load(entries[name])
+
+
+def load(target: str) -> Any:
+    """Import what "module:Object" or "module" names."""
+    module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute) if attribute else import_module(module)

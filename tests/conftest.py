@@ -9,6 +9,7 @@ from transformers import BertForMaskedLM, BertForSequenceClassification, PreTrai
 
 from kdpipe.artifacts.sums import write_sums
 from kdpipe.data.preprocess import write_dataset
+from kdpipe.data.sources.conll import ConllSource
 from kdpipe.data.sources.glue import GlueSource
 from kdpipe.data.sources.text import TextSource
 from kdpipe.models.creation import create_language_model, train_wordpiece
@@ -113,6 +114,32 @@ def task_data(sst2: Path, language_model: Path, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("task_data")
     source = GlueSource(task="classification", name="SST-2", path=sst2)
     write_dataset(folder, source, language_model / "tokenizer.json", task="classification", max_length=32)
+    write_sums(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ner_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the columns of CoNLL: warm and cold words are entities of two types."""
+    folder = tmp_path_factory.mktemp("conll")
+    types = {"good": "WARM", "great": "WARM", "warm": "WARM", "bad": "COLD", "dull": "COLD", "cold": "COLD"}
+    for name, count, seed in (("train", 64, 6), ("valid", 30, 7)):
+        tagged = [
+            "".join(f"{word} B-{types[word]}\n" if word in types else f"{word} O\n" for word in text.split())
+            for text in sentences(count, seed)
+        ]
+        (folder / f"{name}.txt").write_text("\n".join(tagged), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ner_data(ner_files: Path, language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the encoded words; some sentences are cut."""
+    folder = tmp_path_factory.mktemp("ner_data")
+    source = ConllSource(task="token_classification", path=ner_files)
+    write_dataset(
+        folder, source, language_model / "tokenizer.json", task="token_classification", max_length=48
+    )
     write_sums(folder)
     return folder
 

@@ -42,7 +42,7 @@ def distil(options: Any, cache: Path, clock: setting.Clock, folder: Path) -> tup
     task, labels = task_of(options.data)
     split = EncodedSplit(options.data, "train")
     pad_id = load_tokenizer(options.student).pad_token_id
-    collator = Collator(split, pad_id, knowledge=CachedKnowledge(cache / SIGNALS, split.lengths))
+    collator = Collator(split, pad_id, knowledge=CachedKnowledge(cache / SIGNALS, split))
     soft = SoftCrossEntropyLoss(temperature=setting.TEMPERATURE)
     hidden = Term("hidden_mse", HiddenMSELoss(), len(setting.PAIRS), "all", setting.PAIRS)
     model = load_with_head(options.student, task.head(labels), setting.SEED)

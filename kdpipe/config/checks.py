@@ -63,7 +63,7 @@ def check_report(
 def _check_plots(document: Document, variables: Sequence[str], mistakes: Mistakes) -> None:
     left = {*variables, "seed"}.difference(document.report.over)
     columns = {*AXES, *left, *(f"{{{variable}}}" for variable in left)}
-    metrics = {metric for task in catalog.TASKS.values() for metric in constants(task)["metrics"]}
+    metrics = {metric for task in catalog.TASKS.values() for metric in constants(task)["all_metrics"]}
     for index, plot in enumerate(document.report.plots):
         for key, name, known in (("x", plot.x, columns), ("y", plot.y, metrics), ("by", plot.by, columns)):
             if name is not None and name not in known:
@@ -123,10 +123,10 @@ def _selection(graph: Graph, node: Node) -> Findings:
     settings = node.settings
     if not isinstance(settings, SelectSettings):
         return
-    task = graph.datasets[settings.dataset].task
-    metrics = constants(catalog.TASKS[task])["metrics"]
+    metrics = graph.datasets[settings.dataset].metrics
     if settings.metric is not None and settings.metric not in metrics:
-        yield ("metric",), f"{task} has no metric {settings.metric!r}; {suggest(settings.metric, metrics)}"
+        what = f"{settings.dataset!r} has no metric {settings.metric!r}"
+        yield ("metric",), f"{what}; {suggest(settings.metric, metrics)}"
     if settings.split == "train":
         yield ("split",), "models are scored on held-out splits; give `validation` or `test`"
 
@@ -137,10 +137,15 @@ def _terms(graph: Graph, node: Node) -> Findings:
         return
     if not any(term.weight for term in settings.losses):
         yield ("losses",), "all weights are 0, so nothing would be learned"
-    if graph.datasets[settings.dataset].task != LANGUAGE_MODELING:
+    task = graph.datasets[settings.dataset].task
+    if constants(catalog.TASKS[task])["positions"] != "labelled":
         for index, term in enumerate(settings.losses):
             if term.positions == "masked":
-                yield ("losses", index, "positions"), "`masked` needs a language_modeling dataset"
+                yield ("losses", index, "positions"), f"`masked` needs tokens with labels, {task} has none"
+    elif task != LANGUAGE_MODELING:
+        for index, term in enumerate(settings.losses):
+            if term.positions == "all" and term.signal == "logits":
+                yield ("losses", index, "positions"), f"logits of {task} are compared where there are labels"
 
 
 def _layers(graph: Graph, node: Node) -> Findings:

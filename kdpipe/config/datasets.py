@@ -9,10 +9,17 @@ from kdpipe import catalog
 from kdpipe.config.document import Document
 from kdpipe.config.graph import Dataset
 from kdpipe.config.mistakes import Mistakes, SettingError
-from kdpipe.config.settings.dataset import SPLIT_FILES, CombineSettings, SourceSettings, tasks_of
+from kdpipe.config.settings.dataset import (
+    SPLIT_FILES,
+    CombineSettings,
+    SourceSettings,
+    named_facts,
+    tasks_of,
+)
+from kdpipe.config.signatures import constants
 from kdpipe.errors import suggest
 
-LATER_TASKS = ("multi_label", "question_answering", "regression", "token_classification")
+LATER_TASKS = ("question_answering",)
 
 
 def work_out_datasets(
@@ -39,8 +46,14 @@ def work_out_datasets(
 
 
 def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset:
-    source = _below(settings, data_dir)
-    return replace(dataset, task=_task(settings), sources=(source,), max_length=settings.max_length)
+    task = _task(settings)
+    return replace(
+        dataset,
+        task=task,
+        metrics=named_facts(settings).get("metrics") or constants(catalog.TASKS[task])["metrics"],
+        sources=(_below(settings, data_dir),),
+        max_length=settings.max_length,
+    )
 
 
 def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Dataset]) -> Dataset:
@@ -56,11 +69,12 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
             raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
     sources = tuple(source for part in parts for source in part.sources)
     length = settings.max_length or parts[0].max_length
-    return replace(dataset, task=parts[0].task, sources=sources, max_length=length)
+    first = parts[0]
+    return replace(dataset, task=first.task, metrics=first.metrics, sources=sources, max_length=length)
 
 
 def _task(settings: SourceSettings) -> str:
-    served = tasks_of(settings.source)
+    served = tasks_of(settings)
     task = settings.task or (served[0] if len(served) == 1 else None)
     if task in served:
         return task

@@ -73,6 +73,7 @@ class Dataset:
         settings: its settings.
         variables: the matrix values in its name.
         task: what its examples are for.
+        metrics: the metrics of models for it; they are chosen by the first.
         sources: the sources it is read from.
         max_length: tokens of an encoded example.
     """
@@ -82,6 +83,7 @@ class Dataset:
     settings: DatasetSettings
     variables: Mapping[str, Any]
     task: str = ""
+    metrics: tuple[str, ...] = ()
     sources: tuple[SourceSettings, ...] = ()
     max_length: int = 128
 
@@ -173,6 +175,7 @@ class Graph:
         return PreprocessSettings(
             sources=tuple(source.model_dump(mode="json", exclude_defaults=True) for source in entry.sources),
             task=entry.task,
+            metrics=entry.metrics,
             max_length=entry.max_length,
             rows=entry.settings.rows if isinstance(entry.settings, CombineSettings) else None,
             labels=entry.settings.labels,

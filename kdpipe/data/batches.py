@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -49,9 +49,9 @@ class Collator:
     """Makes a batch of examples, given by their indices.
 
     The batch holds `input_ids`, `attention_mask` [B, L], `token_type_ids` for pairs, `token_rows` [N], the
-    positions of real tokens in the flattened batch, and `labels`: one per example [B], or when masking one
-    per target [M] with `label_rows` [M] and `label_places` [M], the targets' positions in the flattened
-    batch and among its real tokens.
+    positions of real tokens in the flattened batch, and `labels`: one per example [B], or one per token that
+    has one, because it was masked or is the first piece of a word with a tag [M]. The latter come with
+    `label_rows` [M] and `label_places` [M], their positions in the flattened batch and among its real tokens.
 
     Args:
         split: the examples.
@@ -88,10 +88,22 @@ class Collator:
             batch["token_type_ids"][real] = self.split.token_type_ids[flat]
         if self.masking is not None:
             batch |= self._masked(input_ids, lengths, batch["token_rows"], indices)
+        elif self.split.words is not None:
+            batch |= self._tagged(width, batch["token_rows"], indices)
         elif self.split.labels is not None:
             batch["labels"] = self.split.labels[indices]
         tensors = {name: torch.from_numpy(array) for name, array in {"input_ids": input_ids, **batch}.items()}
         return {**tensors, **(self.knowledge.batch(indices) if self.knowledge else {})}
+
+    def _tagged(
+        self, width: int, token_rows: NDArray[np.int64], indices: NDArray[np.int64]
+    ) -> dict[str, NDArray[Any]]:
+        split = self.split
+        assert split.words is not None
+        rows, places = split.words_of(indices)
+        label_rows = rows * width + split.words[places]
+        found = {"label_rows": label_rows, "label_places": np.searchsorted(token_rows, label_rows)}
+        return found if split.labels is None else {**found, "labels": split.labels[places].astype(np.int64)}
 
     def _masked(
         self,

@@ -78,8 +78,47 @@ class EncodedSplit:
 
     @cached_property
     def labels(self) -> NDArray[Any] | None:
-        """Label of each example, where they have one."""
-        return self.table["labels"].to_numpy() if "labels" in self.table.column_names else None
+        """Label of each example [N], of several on or off [N, C], or of each word [W]; None without."""
+        if "labels" not in self.table.column_names:
+            return None
+        column = self.table["labels"]
+        if pa.types.is_fixed_size_list(column.type):
+            return _flat(column).reshape(len(column), -1)
+        return _flat(column) if pa.types.is_list(column.type) else column.to_numpy()
+
+    @cached_property
+    def words(self) -> NDArray[np.int32] | None:
+        """Where each word's first piece stands in its row, -1 if it was cut off [W]; None without words."""
+        return _flat(self.table["words"]) if "words" in self.table.column_names else None
+
+    @cached_property
+    def word_lengths(self) -> NDArray[np.int64]:
+        """Words of each example."""
+        lengths: NDArray[np.int64] = pc.list_value_length(self.table["words"]).to_numpy().astype(np.int64)
+        return lengths
+
+    @cached_property
+    def logit_counts(self) -> NDArray[np.int64]:
+        """Rows of logits that each example has: one, or one for each word that was not cut off."""
+        if self.words is None:
+            return np.ones(len(self), dtype=np.int64)
+        kept = np.concatenate([[0], np.cumsum(self.words >= 0)])
+        ends = np.cumsum(self.word_lengths)
+        counts: NDArray[np.int64] = kept[ends] - kept[ends - self.word_lengths]
+        return counts
+
+    @cached_property
+    def word_offsets(self) -> NDArray[np.int64]:
+        """Where each example's words start among all."""
+        return np.concatenate([[0], np.cumsum(self.word_lengths)[:-1]])
+
+    def words_of(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the words of some examples that were not cut off: (which of these, place among all)."""
+        assert self.words is not None
+        lengths = self.word_lengths[indices]
+        places = ragged(self.word_offsets[indices], lengths)
+        kept = self.words[places] >= 0
+        return np.repeat(np.arange(len(indices)), lengths)[kept], places[kept]
 
     @property
     def ids(self) -> pa.ChunkedArray:
@@ -93,6 +132,11 @@ def ragged(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.
     positions: NDArray[np.int64] = np.arange(ends[-1] if len(ends) else 0)
     positions += np.repeat(starts - (ends - lengths), lengths)
     return positions
+
+
+def split_runs(values: NDArray[Any], lengths: NDArray[np.int64]) -> list[list[Any]]:
+    """Return flat values as one list for each run."""
+    return [run.tolist() for run in np.split(values, np.cumsum(lengths)[:-1])]
 
 
 def _flat(column: pa.ChunkedArray) -> NDArray[Any]:

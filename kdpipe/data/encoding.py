@@ -3,8 +3,9 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from inspect import signature
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from kdpipe import catalog
+from kdpipe.config.signatures import constants
 from kdpipe.data.cleaning import CleaningRules, Ids, clean
 from kdpipe.data.source import Example
 from kdpipe.errors import DataError, suggest
@@ -59,28 +62,26 @@ class LanguageModelEncoder:
     def __call__(self, examples: Sequence[Example]) -> Encoded:
         """Encode and clean; a later piece of a split example is named `id#piece`."""
         encodings = self._tokenizer.encode_batch_fast([example.text for example in examples])
-        ids, lengths, origins, pieces, counts = clean(*_flat(encodings), self._rules)
+        ids, lengths, origins, pieces, counts = clean(*flat_ids(encodings), self._rules)
         names = [
             f"{examples[origin].id}#{piece}" if piece else examples[origin].id
             for origin, piece in zip(origins.tolist(), pieces.tolist(), strict=True)
         ]
         counts.update(examples=len(examples), rows=len(names), tokens=len(ids))
-        return Encoded(_batch(names, ids, lengths), counts)
+        return Encoded(to_batch(names, ids, lengths), counts)
 
 
-class ClassificationEncoder:
-    """Texts or pairs, cut to a length, with the positions of their labels.
+class TextEncoder:
+    """Texts or pairs, cut to a length, with their labels.
 
     Args:
         tokenizer_file: a `tokenizer.json`.
         max_length: longest row, special tokens included; of a pair the longer text is cut first.
-        labels: the names of the classes in their order.
     """
 
-    def __init__(self, tokenizer_file: Path, max_length: int, labels: Sequence[str]) -> None:
+    def __init__(self, tokenizer_file: Path, max_length: int) -> None:
         self._tokenizer = load_tokenizer(tokenizer_file)
         self._tokenizer.enable_truncation(max_length, strategy="longest_first")
-        self._positions = {label: position for position, label in enumerate(labels)}
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:
         """Encode examples that all are pairs or none, and all have a label or none.
@@ -91,48 +92,78 @@ class ClassificationEncoder:
         pairs = examples[0].text_pair is not None
         texts = [(e.text, e.text_pair) if pairs else e.text for e in examples]
         encodings = self._tokenizer.encode_batch_fast(texts)
-        ids, lengths = _flat(encodings)
+        ids, lengths = flat_ids(encodings)
         extra = {}
         if pairs:
             types = chain.from_iterable(encoding.type_ids for encoding in encodings)
-            extra["token_type_ids"] = _lists(np.fromiter(types, np.int8, len(ids)), lengths)
+            extra["token_type_ids"] = lists(np.fromiter(types, np.int8, len(ids)), lengths)
         if examples[0].label is not None:
-            extra["labels"] = pa.array([self._position(example) for example in examples], pa.int64())
+            extra["labels"] = self.label_column(examples)
         counts = Counter(
             examples=len(examples),
             rows=len(examples),
             tokens=len(ids),
             truncated=sum(1 for encoding in encodings if encoding.overflowing),
         )
-        return Encoded(_batch([example.id for example in examples], ids, lengths, extra), counts)
+        return Encoded(to_batch([example.id for example in examples], ids, lengths, extra), counts)
 
-    def _position(self, example: Example) -> int:
-        label = str(example.label)
-        if label not in self._positions:
-            raise DataError(
-                f"example {example.id}: expected one of the dataset's labels, found {label!r};"
-                f" {suggest(label, self._positions)}"
-            )
-        return self._positions[label]
+    def label_column(self, examples: Sequence[Example]) -> pa.Array:
+        """Return the labels of examples that have one."""
+        raise NotImplementedError
+
+
+class RegressionEncoder(TextEncoder):
+    """Texts or pairs with numbers."""
+
+    def label_column(self, examples: Sequence[Example]) -> pa.Array:
+        """Return the numbers, float32 [N]."""
+        return pa.array([example.label for example in examples], pa.float32())
+
+
+class ClassificationEncoder(TextEncoder):
+    """Texts or pairs with the positions of their labels.
+
+    Args:
+        tokenizer_file: a `tokenizer.json`.
+        max_length: longest row, special tokens included; of a pair the longer text is cut first.
+        labels: the names of the classes in their order.
+
+    Raises:
+        DataError: there are no labels.
+    """
+
+    def __init__(self, tokenizer_file: Path, max_length: int, labels: Sequence[str] | None) -> None:
+        super().__init__(tokenizer_file, max_length)
+        if labels is None:
+            raise DataError("expected a source with labels for classification, found one without")
+        self.positions = {label: position for position, label in enumerate(labels)}
+
+    def label_column(self, examples: Sequence[Example]) -> pa.Array:
+        """Return the positions, int64 [N]."""
+        return pa.array([label_position(str(e.label), e.id, self.positions) for e in examples], pa.int64())
+
+
+class MultiLabelEncoder(ClassificationEncoder):
+    """Texts or pairs, with 1 for each label that applies and 0 for the others."""
+
+    def label_column(self, examples: Sequence[Example]) -> pa.Array:
+        """Return which labels apply, float32 [N, C]."""
+        on = np.zeros((len(examples), len(self.positions)), dtype=np.float32)
+        for row, example in enumerate(examples):
+            assert isinstance(example.label, tuple)
+            for label in example.label:
+                on[row, label_position(str(label), example.id, self.positions)] = 1
+        return pa.FixedSizeListArray.from_arrays(pa.array(on.reshape(-1)), len(self.positions))
 
 
 def encoder_for(
     task: str, tokenizer_file: Path, max_length: int, labels: Sequence[str] | None
 ) -> Callable[[], Encoder]:
-    """Return what makes a task's encoder; it can be sent to another process, the encoder cannot.
-
-    Raises:
-        DataError: the task cannot be encoded, or is classification without labels.
-    """
-    if task == "language_modeling":
-        return partial(LanguageModelEncoder, tokenizer_file, max_length)
-    if task != "classification":
-        raise DataError(
-            f"the task {task!r} is not available in this version; classification and language_modeling are"
-        )
-    if labels is None:
-        raise DataError("expected a source with labels for classification, found one without")
-    return partial(ClassificationEncoder, tokenizer_file, max_length, labels)
+    """Return what makes a task's encoder; it can be sent to another process, the encoder cannot."""
+    encoder = catalog.load(constants(catalog.TASKS[task])["encoder"])
+    options = {"labels": labels}
+    taken = {name: value for name, value in options.items() if name in signature(encoder).parameters}
+    return partial(encoder, tokenizer_file, max_length, **taken)
 
 
 def load_tokenizer(file: Path) -> Tokenizer:
@@ -162,22 +193,44 @@ def unknown_id(tokenizer: Tokenizer) -> int | None:
     return None if token is None else tokenizer.token_to_id(token)
 
 
-def _flat(encodings: Sequence[Encoding]) -> tuple[Ids, Ids]:
+def label_position(label: str, example: str, positions: Mapping[str, int]) -> int:
+    """Return the position of a label.
+
+    Args:
+        label: its name.
+        example: id of the example that has it.
+        positions: label to position.
+
+    Raises:
+        DataError: it is none of the labels.
+    """
+    if label not in positions:
+        raise DataError(
+            f"example {example}: expected one of the dataset's labels, found {label!r};"
+            f" {suggest(label, positions)}"
+        )
+    return positions[label]
+
+
+def flat_ids(encodings: Sequence[Encoding]) -> tuple[Ids, Ids]:
+    """Return the token ids of all rows one after the other, and the length of each."""
     lengths = np.fromiter(map(len, encodings), np.int32, len(encodings))
     ids = chain.from_iterable(encoding.ids for encoding in encodings)
     return np.fromiter(ids, np.int32, int(lengths.sum())), lengths
 
 
-def _lists(values: NDArray[np.integer], lengths: Ids) -> pa.ListArray:
+def lists(values: NDArray[np.integer], lengths: Ids) -> pa.ListArray:
+    """Return flat values as one list per row."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
     np.cumsum(lengths, out=offsets[1:])
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
 
 
-def _batch(
+def to_batch(
     names: list[str], ids: Ids, lengths: Ids, extra: dict[str, pa.Array] | None = None
 ) -> pa.RecordBatch:
-    columns = {"id": pa.array(names, pa.string()), "input_ids": _lists(ids, lengths)}
+    """Return rows with their ids, token ids, lengths, and what other columns a task has."""
+    columns = {"id": pa.array(names, pa.string()), "input_ids": lists(ids, lengths)}
     columns |= extra or {}
     columns["length"] = pa.array(lengths)
     return pa.RecordBatch.from_pydict(columns)

@@ -3,7 +3,7 @@
 import json
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from kdpipe import catalog
+from kdpipe.config.signatures import constants
 from kdpipe.data.encoding import Encoded, encoder_for
 from kdpipe.data.pipeline import Pipeline
 from kdpipe.data.source import Example, Source
@@ -27,6 +29,7 @@ def write_dataset(
     *,
     task: str,
     max_length: int,
+    metrics: Sequence[str] = (),
     processes: int = 1,
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, Any]:
@@ -38,11 +41,12 @@ def write_dataset(
         tokenizer_file: a `tokenizer.json`.
         task: `classification` or `language_modeling`.
         max_length: longest row in tokens, special ones included.
+        metrics: the metrics of models for the dataset, the first of which chooses; the task's by default.
         processes: how many tokenize; the files are the same for any number.
         progress: told the number of further examples done, as `tqdm.update` is.
 
     Returns:
-        What `dataset.json` holds: task, labels, max_length, and of each split its columns,
+        What `dataset.json` holds: task, labels, metrics, max_length, and of each split its columns,
         examples, rows, tokens, and what was split, dropped or truncated.
 
     Raises:
@@ -57,6 +61,7 @@ def write_dataset(
     description = {
         "task": task,
         "labels": source.labels and list(source.labels),
+        "metrics": list(metrics or constants(catalog.TASKS[task])["metrics"]),
         "max_length": max_length,
         "splits": splits,
     }

@@ -47,14 +47,15 @@ def score(
         advance: told how many examples more have been run.
     """
     task, labels = task_of(data)
+    metrics = read_description(data)["metrics"]
     masking = None
-    if task.positions == "masked":
+    if task.masked:
         weights = token_weights(
             np.ones(len(tokenizer), dtype=np.int64), tokenizer.all_special_ids, smoothing=0
         )
         masking = Masking(weights, tokenizer.mask_token_id, probability, SHARES, seed)
     collator = Collator(EncodedSplit(data, split), tokenizer.pad_token_id, masking)
-    return task.evaluate(model, collator, labels, advance)
+    return task.evaluate(model, collator, labels, metrics, advance)
 
 
 def validation_scorer(

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from kdpipe.data.batches import Collator
 from kdpipe.losses.term import OutputKind
@@ -36,16 +34,20 @@ class Task(Protocol):
     """A task of the catalog.
 
     Args:
+        encoder: what turns its examples into rows of token ids, as "module:Class".
         kind: what its logits mean.
-        positions: which rows its logits have: one per example, or one per masked token.
-        selection_metric: the metric that models are chosen by.
-        metrics: all its metrics.
+        positions: which rows its logits have: one per example, or one per labelled token.
+        masked: whether tokens are masked, and so become labels.
+        metrics: the metrics of a dataset that names none; models are chosen by the first.
+        all_metrics: the metrics that a dataset may name.
     """
 
+    encoder: str
     kind: OutputKind
     positions: str
-    selection_metric: str
+    masked: bool
     metrics: tuple[str, ...]
+    all_metrics: tuple[str, ...]
 
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
@@ -53,11 +55,18 @@ class Task(Protocol):
 
     @staticmethod
     def evaluate(
-        model: Any, collator: Collator, labels: Sequence[str] | None, advance: Advance
+        model: Any,
+        collator: Collator,
+        labels: Sequence[str] | None,
+        metrics: Sequence[str],
+        advance: Advance,
     ) -> Evaluation:
-        """Score a model, whose labels are the dataset's in its order, on the split of a collator."""
+        """Score a model on the split of a collator; without labels it only predicts.
 
-
-def batch_on(collator: Collator, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
-    """Return a batch on a device."""
-    return {name: tensor.to(device) for name, tensor in collator(indices).items()}
+        Args:
+            model: a model with the task's head, its labels in the dataset's order.
+            collator: makes batches of the split.
+            labels: the dataset's labels.
+            metrics: names of the metrics.
+            advance: told how many examples more have been run.
+        """

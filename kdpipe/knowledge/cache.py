@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kdpipe.data.batches import Collator, batches_by_length
+from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.errors import KdpipeError
 from kdpipe.losses.reduce import pack
 from kdpipe.models.signals import Signals
@@ -87,20 +88,22 @@ def _record_batch(
     precision: str,
     device: torch.device,
 ) -> pa.RecordBatch:
-    lengths = collator.split.lengths[indices]
-    ends = np.cumsum(lengths)
+    split = collator.split
+    counts = {STATE: split.lengths[indices], LOGITS: split.logit_counts[indices]}
     columns: dict[str, NDArray[Any]] = {}
-    for members in batches_by_length(lengths, BATCH_SIZE):
-        places = {
-            LOGITS: members,
-            STATE: np.concatenate([np.arange(ends[i] - lengths[i], ends[i]) for i in members]),
-        }
+    for members in batches_by_length(counts[STATE], BATCH_SIZE):
         for name, values in _signals(teacher, collator, indices[members], precision, device):
-            kind = STATE if name.startswith(STATE) else LOGITS
-            size = ends[-1] if kind == STATE else len(indices)
-            column = columns.setdefault(name, np.empty((size, values.shape[1]), values.dtype))
-            column[places[kind]] = values
-    return pa.record_batch({name: _column(name, values, lengths) for name, values in sorted(columns.items())})
+            rows = counts[_kind(name)]
+            starts = np.cumsum(rows) - rows
+            column = columns.setdefault(name, np.empty((rows.sum(), values.shape[1]), values.dtype))
+            column[ragged(starts[members], rows[members])] = values
+    return pa.record_batch(
+        {name: _column(values, counts[_kind(name)]) for name, values in sorted(columns.items())}
+    )
+
+
+def _kind(name: str) -> str:
+    return STATE if name.startswith(STATE) else LOGITS
 
 
 def _signals(
@@ -121,11 +124,9 @@ def _signals(
         )
 
 
-def _column(name: str, values: NDArray[Any], lengths: NDArray[np.int64]) -> pa.Array:
+def _column(values: NDArray[Any], counts: NDArray[np.int64]) -> pa.Array:
     rows = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
-    if not name.startswith(STATE):
-        return rows
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), rows)
 
 
@@ -134,30 +135,27 @@ class CachedKnowledge:
 
     Args:
         path: the Arrow file.
-        lengths: tokens of each example as the student sees it.
+        split: the examples as the student sees them.
     """
 
-    def __init__(self, path: Path, lengths: NDArray[np.int64]) -> None:
+    def __init__(self, path: Path, split: EncodedSplit) -> None:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
         self.batches = [
             {name: _arrays(batch.column(name)) for name in batch.schema.names}
             for batch in map(reader.get_batch, range(reader.num_record_batches))
         ]
         self.names = reader.schema.names
-        self._check_alignment(path, lengths)
-
-    def _check_alignment(self, path: Path, lengths: NDArray[np.int64]) -> None:
-        states = [name for name in self.names if name.startswith(STATE)]
-        rows = sum(len(next(iter(batch.values()))[1]) - 1 for batch in self.batches)
-        stored = [np.diff(batch[states[0]][1]) for batch in self.batches] if states else None
-        if rows != len(lengths) or (stored and not np.array_equal(np.concatenate(stored), lengths)):
-            raise KdpipeError(
-                f"{path} holds the teacher's signals on other tokens than the student reads; "
-                "matching hidden states needs equal tokenizers, else compare logits only"
-            )
+        expected = {STATE: split.lengths, LOGITS: split.logit_counts}
+        for name in self.names:
+            stored = np.concatenate([np.diff(batch[name][1]) for batch in self.batches])
+            if not np.array_equal(stored, expected[_kind(name)]):
+                raise KdpipeError(
+                    f"{path} holds the teacher's {name} on other tokens than the student reads; matching "
+                    "hidden states needs equal tokenizers, and matching words texts that neither cuts"
+                )
 
     def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Return the signals of some examples: logits [B, C], hidden states packed to real tokens [N, H]."""
+        """Return the signals of some examples: logits [B, C] or, of words, [M, C]; hidden states [N, H]."""
         found = {}
         for name in self.names:
             parts = [self._rows(name, int(index)) for index in indices]
@@ -173,11 +171,6 @@ class CachedKnowledge:
 
 def _arrays(column: pa.Array) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return a column's rows as a matrix, and where each example's rows start in it, without copying."""
-    if isinstance(column, pa.ListArray):
-        offsets = column.offsets.to_numpy().astype(np.int64)
-        rows = column.values
-    else:
-        offsets = np.arange(len(column) + 1)
-        rows = column
-    width = rows.type.list_size
-    return rows.flatten().to_numpy().reshape(-1, width), offsets
+    rows = column.values
+    matrix = rows.flatten().to_numpy().reshape(-1, rows.type.list_size)
+    return matrix, column.offsets.to_numpy().astype(np.int64)

@@ -18,8 +18,8 @@ class Request:
     Args:
         logits: whether the logits are read.
         hidden_states: the hidden states that are read; 0 is the embedding output.
-        rows: for language models, the batch entry that lists the positions whose logits are read; None
-            for models that give one row of logits per example.
+        rows: for models that give logits for tokens, the batch entry that lists the positions whose logits
+            are read; None for models that give one row of logits per example.
     """
 
     logits: bool = True
@@ -53,6 +53,8 @@ def run_model(model: Any, batch: Mapping[str, Tensor], request: Request) -> Sign
     with recording(model, request.hidden_states) as states:
         if request.logits and request.rows is None:
             logits = model(**inputs).logits
+        elif request.logits and model.get_output_embeddings() is None:
+            logits = pack(model(**inputs).logits, batch[str(request.rows)])
         else:
             final = model.base_model(**inputs).last_hidden_state
             rows = batch[request.rows] if request.rows else None

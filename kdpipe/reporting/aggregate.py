@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kdpipe import catalog
 from kdpipe.config.graph import Graph
 from kdpipe.config.matrix import Matrix
 from kdpipe.config.settings.select import SelectSettings
-from kdpipe.config.signatures import constants
 from kdpipe.reporting.baseline import baseline_values
 from kdpipe.reporting.grouping import group_names
 from kdpipe.reporting.published import published_values
@@ -93,7 +91,6 @@ def _with_groups(results: pa.Table, graph: Graph) -> pd.DataFrame:
     rows["dataset_template"] = [graph.datasets[name].template for name in rows["dataset"]]
     chosen = selection_splits(graph)
     rows["selection"] = [pair in chosen for pair in zip(rows["dataset"], rows["split"], strict=True)]
-    tasks = {name: catalog.TASKS[dataset.task] for name, dataset in graph.datasets.items()}
-    metrics = {name: constants(task)["selection_metric"] for name, task in tasks.items()}
+    metrics = {name: dataset.metrics[0] for name, dataset in graph.datasets.items()}
     rows["primary"] = rows["dataset"].map(metrics) == rows["metric"]
     return rows

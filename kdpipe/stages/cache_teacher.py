@@ -31,7 +31,8 @@ def run(
     model = load_frozen(teacher, task.head(labels) if settings.logits else None, device)
     if bf16:
         norms_in_fp32(model)
-    run_teacher = Teacher(model, Request(settings.logits, states))
+    rows = "label_rows" if task.positions == "labelled" else None
+    run_teacher = Teacher(model, Request(settings.logits, states, rows))
     collator = Collator(split, load_tokenizer(teacher).pad_token_id)
     with (
         job.artifact() as draft,

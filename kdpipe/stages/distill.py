@@ -44,7 +44,7 @@ def run(
     objective = _objective(settings, task, teacher, student)
     _check_tokens(objective, task, teacher, tokenizer, online=knowledge is None)
     split = EncodedSplit(data, "train")
-    cached = CachedKnowledge(knowledge / SIGNALS, split.lengths) if knowledge else None
+    cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
     collator = Collator(split, tokenizer.pad_token_id, _masking(settings, task, tokenizer, counts), cached)
     with job.artifact() as draft, job.progress(None, "distill") as bar:
         outcome = train(
@@ -78,7 +78,7 @@ def _check_tokens(
     """Refuse a teacher that reads other tokens than the student where both must see the same."""
     request = objective.teacher_request()
     reads = request.logits or request.hidden_states
-    by_position = request.hidden_states or task.positions == "masked"
+    by_position = request.hidden_states or task.masked
     if not reads or not (online or by_position):
         return
     if load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
@@ -102,7 +102,7 @@ def _online(
 def _masking(
     settings: DistillSettings, task: type[Task], tokenizer: Any, counts: Path | None
 ) -> Masking | None:
-    if task.positions != "masked":
+    if not task.masked:
         return None
     return training_masking(
         settings.masking, tokenizer, read_counts(counts) if counts else None, settings.seed

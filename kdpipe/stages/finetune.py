@@ -18,7 +18,7 @@ def run(settings: FinetuneSettings, job: Job, *, model: Path, data: Path, counts
     student = load_with_head(model, task.head(labels), settings.seed)
     freeze(student, settings.freeze)
     masking = None
-    if task.positions == "masked":
+    if task.masked:
         occurrences = read_counts(counts) if counts else None
         masking = training_masking(settings.masking, tokenizer, occurrences, settings.seed)
     with job.artifact() as draft, job.progress(None, "finetune") as bar:

@@ -16,6 +16,7 @@ def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
             open_dataset(settings),
             tokenizer / "tokenizer.json",
             task=settings.task,
+            metrics=settings.metrics,
             max_length=settings.max_length,
             processes=job.threads,
             progress=bar.update,

@@ -8,7 +8,6 @@ from kdpipe import catalog
 from kdpipe.artifacts.sums import read_sums
 from kdpipe.artifacts.tables import read_rows
 from kdpipe.config.settings.select import SelectSettings
-from kdpipe.config.signatures import constants
 from kdpipe.data.encoded import read_description
 from kdpipe.errors import KdpipeError, suggest
 from kdpipe.job import Job, main
@@ -20,8 +19,7 @@ def run(
     settings: SelectSettings, job: Job, *, models: list[Path], evaluations: list[Path], data: Path
 ) -> None:
     """Copy the model whose metric is best; of equals, the first."""
-    task = catalog.TASKS[read_description(data)["task"]]
-    metric = settings.metric or constants(task)["selection_metric"]
+    metric = settings.metric or read_description(data)["metrics"][0]
     values = {
         path: _value(evaluation, metric, settings.split)
         for path, evaluation in zip(models, evaluations, strict=True)

@@ -13,9 +13,9 @@ from kdpipe.losses.reduce import pack
 from kdpipe.losses.term import Loss, OutputKind
 from kdpipe.models.signals import Request, Signals
 
-Positions = Literal["examples", "all", "masked"]
+Positions = Literal["examples", "all", "labelled"]
 # What the rows of a term are counted by: the batch entry whose length is their number.
-COUNTED_BY = {"examples": "input_ids", "all": "token_rows", "masked": "label_rows"}
+COUNTED_BY = {"examples": "input_ids", "all": "token_rows", "labelled": "label_rows"}
 ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
 
 
@@ -42,7 +42,7 @@ class Term:
         name: what it is logged as.
         loss: the loss.
         weight: its factor.
-        positions: which rows count: one per example, all real tokens, or the masked ones.
+        positions: which rows count: one per example, all real tokens, or those with a label.
         pairs: for hidden states, the (teacher, student) pairs, whose mean is taken.
         projection: how student states are mapped to the teacher's width.
     """
@@ -93,7 +93,7 @@ class Objective(nn.Module):
     def _request(terms: Sequence[Term], side: int) -> Request:
         logits = {term.positions for term in terms if term.loss.signal == "logits"}
         states = {pair[side] for term in terms for pair in term.pairs}
-        rows = "token_rows" if "all" in logits else "label_rows" if "masked" in logits else None
+        rows = "token_rows" if "all" in logits else "label_rows" if "labelled" in logits else None
         return Request(bool(logits), tuple(sorted(states)), rows)
 
     def forward(self, student: Signals, teacher: Signals, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -134,7 +134,7 @@ class Objective(nn.Module):
 
 def _rows_of(logits: Tensor | None, term: Term, batch: Mapping[str, Tensor]) -> Tensor:
     assert logits is not None
-    if term.positions == "masked" and len(logits) != len(batch["label_rows"]):
+    if term.positions == "labelled" and len(logits) != len(batch["label_rows"]):
         return logits.index_select(0, batch["label_places"])
     return logits
 
@@ -143,7 +143,7 @@ def _states(signals: Signals, state: int, term: Term, batch: Mapping[str, Tensor
     rows = signals.hidden_states[state]
     if rows.dim() == 2:
         return rows
-    return pack(rows, batch["label_rows" if term.positions == "masked" else "token_rows"])
+    return pack(rows, batch["label_rows" if term.positions == "labelled" else "token_rows"])
 
 
 def _projections(term: Term, widths: tuple[int, int], seed: int) -> nn.ModuleList:

@@ -10,6 +10,9 @@ from kdpipe.config.settings.losses import HiddenTermSettings, TermSettings
 from kdpipe.evaluation.task import Task
 from kdpipe.training.objective import Positions, Projection, Term
 
+# Tokens that are masked, and first pieces of words that have tags, are those with a label.
+POSITIONS: dict[str, Positions] = {"all": "all", "masked": "labelled"}
+
 
 def build_terms(settings: Sequence[TermSettings], task: type[Task], depths: tuple[int, int]) -> list[Term]:
     """Return the terms of a distillation.
@@ -36,9 +39,10 @@ def hard_term(task: type[Task]) -> Term:
 def _term(name: str, settings: TermSettings, task: type[Task], depths: tuple[int, int]) -> Term:
     loss = catalog.resolve("losses", settings.loss)(**settings.options)
     if not isinstance(settings, HiddenTermSettings):
-        positions = (settings.positions or task.positions) if task.positions == "masked" else task.positions
-        return Term(name, loss, settings.weight, cast(Positions, positions))
+        chosen = settings.positions if task.positions == "labelled" else None
+        positions = POSITIONS[chosen] if chosen else cast(Positions, task.positions)
+        return Term(name, loss, settings.weight, positions)
     given = settings.projection
     projection = Projection(given.kind, given.shared, given.learning_rate) if given else None
     pairs = match_layers(settings.layers, *depths)
-    return Term(name, loss, settings.weight, settings.positions or "all", pairs, projection)
+    return Term(name, loss, settings.weight, POSITIONS[settings.positions or "all"], pairs, projection)

@@ -79,7 +79,7 @@ def test_weights_that_are_all_zero(mistakes_of):
 @pytest.mark.parametrize(
     ("given", "mistake"),
     [
-        ({"metric": "f2"}, "metric: classification has no metric 'f2'; there is accuracy, f1"),
+        ({"metric": "f2"}, "metric: 'task' has no metric 'f2'; there is accuracy, accuracy_and_f1, f1"),
         ({"split": "train"}, "split: models are scored on held-out splits; give `validation` or `test`"),
     ],
 )
@@ -90,7 +90,8 @@ def test_a_choice_is_made_by_a_score_that_exists(mistakes_of, given, mistake):
 
 def test_masked_positions_are_of_text(mistakes_of):
     assert mistakes_of({f"{STUDENT}.losses[1].positions": "masked"}) == [
-        "models.student.distill.losses[1].positions: `masked` needs a language_modeling dataset"
+        "models.student.distill.losses[1].positions: `masked` needs tokens with labels, "
+        "classification has none"
     ]
 
 

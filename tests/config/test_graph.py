@@ -155,7 +155,8 @@ def test_settings_of_preprocessing(graph_of, monkeypatch):
     settings = graph.preprocess_settings("task")
     assert settings.model_dump(exclude_defaults=True) == {
         "sources": ({"source": "glue", "name": "MRPC", "path": "/data/glue/MRPC", "rows": 100},),
-        "task": "classification", "max_length": 128, "seed": 5,
+        "task": "classification", "metrics": ("accuracy", "f1", "accuracy_and_f1"), "max_length": 128,
+        "seed": 5,
     }  # fmt: skip
     both = graph.preprocess_settings("all")
     assert (len(both.sources), both.rows, both.labels, both.max_length) == (2, {"train": 10}, "none", 32)

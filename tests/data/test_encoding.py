@@ -95,9 +95,18 @@ def test_unknown_id_of_all_kinds_of_models(tokenizer):
 
 
 def test_mistakes_in_what_is_asked_for(tokenizer_file, tmp_path):
-    with pytest.raises(DataError, match="'regression' is not available in this version"):
-        encoder_for("regression", tokenizer_file, 8, None)
     with pytest.raises(DataError, match="expected a source with labels"):
-        encoder_for("classification", tokenizer_file, 8, None)
+        encoder_for("classification", tokenizer_file, 8, None)()
     with pytest.raises(DataError, match=r"none\.json: expected a tokenizer\.json"):
         encoder_for("language_modeling", tmp_path / "none.json", 8, None)()
+
+
+def test_numbers_and_sets_of_labels(tokenizer_file):
+    numbers = [Example("1", "a", label=2.5), Example("2", "b", label=0.0)]
+    batch = encoder_for("regression", tokenizer_file, 8, None)()(numbers).batch
+    assert batch["labels"].to_pylist() == [2.5, 0.0]
+    sets = [Example("1", "a", label=("z", "x")), Example("2", "b", label=())]
+    encoder = encoder_for("multi_label", tokenizer_file, 8, ("x", "y", "z"))()
+    assert encoder(sets).batch["labels"].to_pylist() == [[1, 0, 1], [0, 0, 0]]
+    with pytest.raises(DataError, match="example 3: expected one of the dataset's labels, found 'w'"):
+        encoder([Example("3", "a", label=("w",))])

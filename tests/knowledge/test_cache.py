@@ -35,7 +35,7 @@ def test_stored_signals_are_the_teachers(
     teacher: Teacher, collator: Collator, tmp_path: Path, precision: str, tolerance: float
 ) -> None:
     write_knowledge(tmp_path / SIGNALS, teacher, collator, precision, CPU)
-    knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split.lengths)
+    knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split)
     indices = np.array([3, 90, 17])
     batch = collator(indices.tolist())
     online, stored = teacher(batch), knowledge.batch(indices)
@@ -53,9 +53,9 @@ def test_record_batches_change_nothing(
     write_knowledge(tmp_path / "whole", teacher, collator, "float32", CPU)
     monkeypatch.setattr(cache, "ROWS", 10)
     write_knowledge(tmp_path / "parts", teacher, collator, "float32", CPU)
-    parts = CachedKnowledge(tmp_path / "parts", collator.split.lengths)
+    parts = CachedKnowledge(tmp_path / "parts", collator.split)
     monkeypatch.undo()
-    whole = CachedKnowledge(tmp_path / "whole", collator.split.lengths)
+    whole = CachedKnowledge(tmp_path / "whole", collator.split)
     indices = np.array([0, 9, 10, 95])
     monkeypatch.setattr(cache, "ROWS", 10)
     found = parts.batch(indices)
@@ -64,20 +64,26 @@ def test_record_batches_change_nothing(
         torch.testing.assert_close(found[name], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_signals_on_other_tokens_are_refused(teacher: Teacher, collator: Collator, tmp_path: Path) -> None:
+def test_signals_on_other_tokens_are_refused(
+    teacher: Teacher, collator: Collator, task_data: Path, tmp_path: Path
+) -> None:
+    other = EncodedSplit(task_data, "train")
+    other.lengths = other.lengths + 1
     write_knowledge(tmp_path / SIGNALS, teacher, collator, "float32", CPU)
     with pytest.raises(KdpipeError, match="other tokens than the student reads"):
-        CachedKnowledge(tmp_path / SIGNALS, collator.split.lengths + 1)
+        CachedKnowledge(tmp_path / SIGNALS, other)
     with pytest.raises(KdpipeError, match="other tokens"):
-        CachedKnowledge(tmp_path / SIGNALS, collator.split.lengths[:-1])
+        CachedKnowledge(tmp_path / SIGNALS, EncodedSplit(task_data, "validation"))
 
 
 def test_logits_alone_serve_a_student_with_another_tokenizer(
-    classifier: Path, collator: Collator, tmp_path: Path
+    classifier: Path, collator: Collator, task_data: Path, tmp_path: Path
 ) -> None:
     model = load_frozen(classifier, Classification.head(("0", "1")), CPU)
     write_knowledge(tmp_path / SIGNALS, Teacher(model, Request()), collator, "float32", CPU)
-    knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split.lengths + 1)
+    other = EncodedSplit(task_data, "train")
+    other.lengths = other.lengths + 1
+    knowledge = CachedKnowledge(tmp_path / SIGNALS, other)
     assert list(knowledge.batch(np.array([0, 1]))) == ["teacher_logits"]
 
 

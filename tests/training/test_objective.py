@@ -101,9 +101,9 @@ def test_equal_models_have_no_divergence(language_model: Path, text_data: Path) 
     batch = Collator(EncodedSplit(text_data, "train"), 0, masking)(range(8))
     terms = [
         Term("kl", KLLoss(2.0), positions="all"),
-        Term("kl_masked", KLLoss(2.0), positions="masked"),
+        Term("kl_masked", KLLoss(2.0), positions="labelled"),
         Term("cosine", CosineLoss(), 1.0, "all", [(4, 4)]),
-        Term("hard", HardLoss(), positions="masked"),
+        Term("hard", HardLoss(), positions="labelled"),
     ]
     objective = Objective(terms, "categorical")
     with torch.no_grad():
@@ -119,5 +119,5 @@ def test_equal_models_have_no_divergence(language_model: Path, text_data: Path) 
     assert count_rows(batch) == {
         "examples": 8,
         "all": int(batch["attention_mask"].sum()),
-        "masked": len(batch["labels"]),
+        "labelled": len(batch["labels"]),
     }

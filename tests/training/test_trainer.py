@@ -78,7 +78,7 @@ def test_cached_and_online_training_have_the_same_losses(
     teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teacher_request())
     batches = collator(task_data)
     write_knowledge(tmp_path / SIGNALS, teacher, batches, "float32", CPU)
-    knowledge = CachedKnowledge(tmp_path / SIGNALS, batches.split.lengths)
+    knowledge = CachedKnowledge(tmp_path / SIGNALS, batches.split)
     online = run(student_of(classifier, seed=2), objective, batches, tmp_path, teacher)
     cached = run(
         student_of(classifier, seed=2), objective, collator(task_data, knowledge=knowledge), tmp_path

@@ -1,5 +1,6 @@
 """`datasets`: read from a source, or made from other datasets."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,13 +9,15 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
+from kdpipe.config.mistakes import SettingError
 from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings, Unavailable
 from kdpipe.config.settings.explanation import mistake, read_name
 from kdpipe.config.signatures import Option, constants, constructor_options, options_model
+from kdpipe.errors import suggest
 
 SPLIT_FILES = ("train", "validation", "test")
 COMMON = {"task", "path", "files"}
-LATER_SOURCES = ("conll", "hub", "squad", "table")
+LATER_SOURCES = ("hub", "squad", "table")
 Rows = Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]]
 
 
@@ -120,6 +123,29 @@ def read_dataset(value: Any) -> DatasetSettings:
     return source_settings(source).model_validate(value)
 
 
-def tasks_of(source: str) -> tuple[str, ...]:
-    """Return the tasks that a source serves, read from its class."""
-    return tuple(constants(catalog.SOURCES[source])["tasks"])
+def tasks_of(settings: SourceSettings) -> tuple[str, ...]:
+    """Return the tasks that a source serves with these settings, read from its class."""
+    named = named_facts(settings)
+    return (named["task"],) if named else tuple(constants(catalog.SOURCES[settings.source])["tasks"])
+
+
+def named_facts(settings: SourceSettings) -> Mapping[str, Any]:
+    """Return what a source's class says of the dataset that `name` names: its task and its metrics.
+
+    Raises:
+        SettingError: it names datasets, and this is none of them.
+    """
+    names: Mapping[str, Any] = constants(catalog.SOURCES[settings.source]).get("names", {})
+    if not names:
+        return {}
+    known = {plain(name): facts for name, facts in names.items()}
+    name = str(settings.options["name"])
+    if plain(name) not in known:
+        raise SettingError("name", f"{name!r} is not known; {suggest(name, names)}")
+    found: Mapping[str, Any] = known[plain(name)]
+    return found
+
+
+def plain(name: str) -> str:
+    """Return a name without case, hyphens and underscores, by which it is matched."""
+    return name.lower().replace("-", "").replace("_", "")

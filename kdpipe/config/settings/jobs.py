@@ -12,6 +12,7 @@ class PreprocessSettings(Settings):
     Args:
         sources: the settings of the datasets it is read from; several are joined.
         task: what its examples are for.
+        metrics: the metrics of models for it, by default those of the task; models are chosen by the first.
         max_length: tokens of an encoded example.
         rows: size of a fixed sample of the joined training split, or of each split named.
         labels: `none` drops the labels of the training split.
@@ -20,6 +21,7 @@ class PreprocessSettings(Settings):
 
     sources: tuple[dict[str, object], ...]
     task: str
+    metrics: tuple[str, ...] = ()
     max_length: int
     rows: Rows | None = None
     labels: Literal["none"] | None = None

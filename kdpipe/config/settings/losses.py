@@ -40,8 +40,9 @@ class TermSettings(Settings):
     Args:
         loss: its name in the catalog.
         weight: its factor in the sum; a term of weight 0 is not computed.
-        positions: which positions count: `all` real tokens or the `masked` (labelled) ones. By default
-            the labelled ones for losses on logits and all for losses on hidden states.
+        positions: which positions count: `all` real tokens, or the `masked` ones, that is those with a label
+            (where words have tags, their first pieces). By default these for losses on logits and all for
+            losses on hidden states.
         run: the forward run that is read.
     """
 

@@ -1,53 +1,97 @@
 """GLUE tasks in their official TSV layout."""
 
+import logging
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, ClassVar
 
+from kdpipe.config.settings.dataset import plain
 from kdpipe.data.files import SplitFiles, read_lines
-from kdpipe.data.source import TRAIN, VALIDATION, Example
+from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
 from kdpipe.errors import DataError
 
-_LAYOUT = {"train": ("train.tsv",), "validation": ("dev.tsv",), "test": ("test.tsv",)}
+LOG = logging.getLogger(__name__)
+STANDARD = {TRAIN: ("train.tsv",), VALIDATION: ("dev.tsv",), TEST: ("test.tsv",)}
+MATCHED = {
+    TRAIN: ("train.tsv",),
+    VALIDATION: ("dev_matched.tsv",),
+    "validation_mismatched": ("dev_mismatched.tsv",),
+    TEST: ("test_matched.tsv",),
+    "test_mismatched": ("test_mismatched.tsv",),
+}
+BINARY = ("0", "1")
+ENTAILMENT = ("entailment", "not_entailment")
+SENTENCES = ("sentence1", "sentence2")
 
 
 @dataclass(frozen=True)
-class _Task:
-    """How the files of one GLUE task are laid out: the columns by their names in the header."""
+class Layout:
+    """How the files of one GLUE task are laid out.
+
+    Args:
+        texts: the columns of the text or the pair, by their names in the header.
+        label: the column of the label.
+        labels: the labels; none for a regression.
+        columns: the columns of files that have no header.
+        files: split to file name.
+        short_rows: whether rows with too few columns are known to occur and are skipped.
+    """
 
     texts: tuple[str, ...]
-    label: str
-    labels: tuple[str, ...]
+    label: str = "label"
+    labels: tuple[str, ...] = BINARY
+    columns: tuple[str, ...] = ()
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: STANDARD)
+    short_rows: bool = False
 
 
-_TASKS = {
-    "MRPC": _Task(("#1 String", "#2 String"), "Quality", ("0", "1")),
-    "SST-2": _Task(("sentence",), "label", ("0", "1")),
+LAYOUTS = {
+    "CoLA": Layout(("sentence",), columns=("source", "label", "mark", "sentence")),
+    "SST-2": Layout(("sentence",)),
+    "MRPC": Layout(("#1 String", "#2 String"), "Quality"),
+    "STS-B": Layout(SENTENCES, "score", labels=()),
+    "QQP": Layout(("question1", "question2"), "is_duplicate", short_rows=True),
+    "MNLI": Layout(SENTENCES, "gold_label", ("contradiction", "entailment", "neutral"), files=MATCHED),
+    "QNLI": Layout(("question", "sentence"), labels=ENTAILMENT),
+    "RTE": Layout(SENTENCES, labels=ENTAILMENT),
+    "WNLI": Layout(SENTENCES),
 }
 
 
 class GlueSource:
     """One task of the GLUE benchmark.
 
-    Columns are found by the header, so that a test file with its gold labels and GLUE's own,
-    which has none, are both read. Quotation marks are text.
+    Columns are found by the header, so that a test file with its gold labels and GLUE's own, which has
+    none, are both read. Quotation marks are text. Rows of QQP that are too short, of which its training file
+    has some, are skipped and counted in the log.
 
     Args:
-        task: `classification`.
-        name: `MRPC` or `SST-2`, in any case and with or without the hyphen.
-        path: a folder with `train.tsv`, `dev.tsv` and `test.tsv`, as far as they exist.
+        task: `classification`, or `regression` for STS-B.
+        name: a GLUE task, in any case and with or without the hyphen.
+        path: a folder with the official files, as far as they exist.
         files: split name to file; stands before `path`.
-
-    Raises:
-        DataError: `name` is another task.
 
     Reference:
         Wang et al. 2018, GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language
-        Understanding.
+        Understanding (arXiv 1804.07461), table 1, for the metrics.
     """
 
-    tasks: tuple[str, ...] = ("classification",)
+    tasks: tuple[str, ...] = ("classification", "regression")
+    names: ClassVar[dict[str, dict[str, Any]]] = {
+        "CoLA": {"task": "classification", "metrics": ("matthews",)},
+        "SST-2": {"task": "classification", "metrics": ("accuracy",)},
+        "MRPC": {"task": "classification", "metrics": ("accuracy", "f1", "accuracy_and_f1")},
+        "STS-B": {"task": "regression", "metrics": ("pearson", "spearman", "pearson_and_spearman")},
+        "QQP": {"task": "classification", "metrics": ("accuracy", "f1", "accuracy_and_f1")},
+        "MNLI": {"task": "classification", "metrics": ("accuracy",)},
+        "QNLI": {"task": "classification", "metrics": ("accuracy",)},
+        "RTE": {"task": "classification", "metrics": ("accuracy",)},
+        "WNLI": {"task": "classification", "metrics": ("accuracy",)},
+    }
 
     def __init__(
         self,
@@ -58,13 +102,13 @@ class GlueSource:
         files: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
         self.task = task
-        self._layout = _layout_of(name)
-        self._files = SplitFiles(path, files, _LAYOUT)
+        self._layout = {plain(known): layout for known, layout in LAYOUTS.items()}[plain(name)]
+        self._files = SplitFiles(path, files, self._layout.files)
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The names of the classes, as the files have them."""
-        return self._layout.labels
+    def labels(self) -> tuple[str, ...] | None:
+        """The names of the classes, as the files have them; None for a regression."""
+        return self._layout.labels or None
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits that have a file."""
@@ -77,36 +121,49 @@ class GlueSource:
             DataError: a row, a label or the header is not as the layout has it.
         """
         file = self._files.file(split)
-        lines = read_lines(file)
-        _, first = next(lines)
-        header = first.split("\t")
-        texts, label = _columns(self._layout, header, f"{file}:1", split)
-        for number, line in lines:
-            cells = line.split("\t")
-            if len(cells) != len(header):
-                raise DataError(_wrong_width(f"{file}:{number}", len(header), len(cells)))
-            gold = None if label is None else cells[label]
-            if gold is not None and gold not in self.labels:
-                raise DataError(_wrong_label(f"{file}:{number}", gold, self.labels))
+        texts, label, rows = self._open(file, split)
+        short = []
+        for number, cells, width in rows:
+            if len(cells) < width and self._layout.short_rows:
+                short.append(number)
+                continue
+            if len(cells) != width:
+                raise DataError(_wrong_width(f"{file}:{number}", width, len(cells)))
+            gold = None if label is None else self._label(cells[label], f"{file}:{number}")
             pair = cells[texts[1]] if len(texts) == 2 else None
             yield Example(f"{split}:{number}", cells[texts[0]], pair, gold)
+        if short:
+            LOG.warning("%s: skipped %d rows that are too short, first line %d", file, len(short), short[0])
+
+    def _open(
+        self, file: Path, split: str
+    ) -> tuple[list[int], int | None, Iterator[tuple[int, list[str], int]]]:
+        """Return where texts and label stand, and the rows with their line numbers and expected widths."""
+        lines = read_lines(file)
+        number, first = next(lines)
+        header = first.split("\t")
+        named = not self._layout.columns or set(self._layout.texts) <= set(header)
+        columns = header if named else list(self._layout.columns)
+        texts, label = _columns(self._layout, columns, f"{file}:1", split)
+        body = ((n, line.split("\t"), len(columns)) for n, line in lines)
+        return texts, label, body if named else chain([(number, header, len(columns))], body)
+
+    def _label(self, text: str, where: str) -> str | float:
+        if self._layout.labels:
+            if text not in self._layout.labels:
+                raise DataError(_wrong_label(where, text, self._layout.labels))
+            return text
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise DataError(f"{where}: expected a number as score, found {text!r}; mend or remove the row")
+        return value
 
 
-def _layout_of(name: str) -> _Task:
-    known = {_plain(task): layout for task, layout in _TASKS.items()}
-    if _plain(name) not in known:
-        raise DataError(
-            f"the GLUE task {name!r} is not available in this version; {' and '.join(_TASKS)} are"
-        )
-    return known[_plain(name)]
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
-
-
-def _columns(layout: _Task, header: list[str], where: str, split: str) -> tuple[list[int], int | None]:
-    may_lack = {layout.label} if split not in (TRAIN, VALIDATION) else set()
+def _columns(layout: Layout, header: list[str], where: str, split: str) -> tuple[list[int], int | None]:
+    may_lack = {layout.label} if split.startswith(TEST) or split not in STANDARD else set()
     missing = {*layout.texts, layout.label} - may_lack - set(header)
     if missing:
         raise DataError(

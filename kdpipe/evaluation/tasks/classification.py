@@ -3,30 +3,28 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import torch
-from numpy.typing import NDArray
 
-from kdpipe.data.batches import Collator, batches_by_length
-from kdpipe.evaluation.task import Advance, Evaluation, batch_on
+from kdpipe.data.batches import Collator
+from kdpipe.evaluation.inference import example_logits
+from kdpipe.evaluation.metrics import Metric, accuracy, compute, f1, matthews, mean_of
+from kdpipe.evaluation.task import Advance, Evaluation
 from kdpipe.models.loading import Head
-from kdpipe.models.signals import Request, run_model
-
-BATCH_SIZE = 64
 
 
 class Classification:
     """Accuracy, and F1: of the second of two labels, as GLUE does for MRPC, else averaged over labels.
 
     Reference:
-        Wang et al. 2018, GLUE (arXiv 1804.07461), section 3.
+        Wang et al. 2018, GLUE (arXiv 1804.07461), section 3; Matthews' correlation is that of CoLA.
     """
 
+    encoder = "kdpipe.data.encoding:ClassificationEncoder"
     kind = "categorical"
     positions = "examples"
-    selection_metric = "accuracy"
+    masked = False
     metrics = ("accuracy", "f1")
+    all_metrics = ("accuracy", "f1", "accuracy_and_f1", "matthews")
 
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
@@ -40,58 +38,30 @@ class Classification:
 
     @staticmethod
     def evaluate(
-        model: Any, collator: Collator, labels: Sequence[str] | None, advance: Advance
+        model: Any,
+        collator: Collator,
+        labels: Sequence[str] | None,
+        metrics: Sequence[str],
+        advance: Advance,
     ) -> Evaluation:
         """Score a model by its most likely labels."""
         names = list(labels or ())
-        gold = collator.split.labels
-        assert gold is not None
-        logits = _logits(model, collator, len(names), advance)
+        logits = example_logits(model, collator, advance)
         predicted = logits.argmax(-1)
-        metrics = classification_metrics(predicted, gold, len(names))
-        predictions = pa.table(
-            {
-                "id": collator.split.ids,
-                "prediction": [names[i] for i in predicted],
-                "label": [names[i] for i in gold],
-                "scores": list(logits),
-            }
-        )
-        return Evaluation(metrics, len(gold), predictions)
+        columns = {"id": collator.split.ids, "prediction": [names[i] for i in predicted]}
+        gold = collator.split.labels
+        if gold is not None:
+            columns["label"] = [names[i] for i in gold]
+        scores = compute(classification_metrics(len(names)), metrics, gold, predicted)
+        return Evaluation(scores, len(predicted), pa.table({**columns, "scores": list(logits)}))
 
 
-def classification_metrics(
-    predicted: NDArray[np.integer[Any]], gold: NDArray[np.integer[Any]], classes: int
-) -> dict[str, float]:
-    """Return accuracy and F1, in 0 to 1.
-
-    Args:
-        predicted: predicted label of each example.
-        gold: its label.
-        classes: number of labels; with two, F1 is that of the second.
-    """
-    # Importing scikit-learn takes a second, which training need not wait for.
-    from sklearn.metrics import accuracy_score, f1_score
-
-    average = {"average": "binary", "pos_label": 1} if classes == 2 else {"average": "macro"}
-    f1 = f1_score(
-        gold,
-        predicted,
-        labels=None if classes == 2 else range(classes),
-        zero_division=0.0,
-        **average,
-    )
-    return {"accuracy": float(accuracy_score(gold, predicted)), "f1": float(f1)}
-
-
-@torch.inference_mode()
-def _logits(model: Any, collator: Collator, classes: int, advance: Advance) -> NDArray[np.float32]:
-    model.eval()
-    logits = np.empty((len(collator.split), classes), dtype=np.float32)
-    for indices in batches_by_length(collator.split.lengths, BATCH_SIZE):
-        batch = batch_on(collator, indices.tolist(), model.device)
-        rows = run_model(model, batch, Request()).logits
-        assert rows is not None
-        logits[indices] = rows.float().cpu().numpy()
-        advance(len(indices))
-    return logits
+def classification_metrics(classes: int) -> dict[str, Metric]:
+    """Return the metrics of a classification into some number of classes."""
+    own_f1 = f1("binary") if classes == 2 else f1("macro", range(classes))
+    return {
+        "accuracy": accuracy,
+        "f1": own_f1,
+        "accuracy_and_f1": mean_of(accuracy, own_f1),
+        "matthews": matthews,
+    }

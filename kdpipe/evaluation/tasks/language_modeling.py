@@ -1,4 +1,4 @@
-"""Masked language modelling: perplexity of the tokens that were masked."""
+"""Language modelling: perplexity of the tokens that were masked, or of each token after those before it."""
 
 import math
 from collections.abc import Sequence
@@ -10,15 +10,14 @@ import torch
 from torch.nn import functional
 
 from kdpipe.data.batches import Collator, batches_by_length
-from kdpipe.evaluation.task import Advance, Evaluation, batch_on
+from kdpipe.evaluation.inference import BATCH_SIZE, batch_on
+from kdpipe.evaluation.task import Advance, Evaluation
 from kdpipe.models.loading import Head
 from kdpipe.models.signals import Request, run_model
 
-BATCH_SIZE = 64
-
 
 class LanguageModeling:
-    """Masked perplexity: exp of the mean cross-entropy over masked tokens.
+    """Perplexity: exp of the mean cross-entropy over the tokens that are predicted.
 
     The masks follow from the seed and the text alone, so models with one tokenizer see the same; the mean
     is over tokens, not over batches.
@@ -27,10 +26,12 @@ class LanguageModeling:
         Devlin et al. 2018, BERT (arXiv 1810.04805), section 3.1.
     """
 
+    encoder = "kdpipe.data.encoding:LanguageModelEncoder"
     kind = "categorical"
-    positions = "masked"
-    selection_metric = "perplexity"
+    positions = "labelled"
+    masked = True
     metrics = ("perplexity", "cross_entropy")
+    all_metrics = ("perplexity", "cross_entropy")
 
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
@@ -40,14 +41,18 @@ class LanguageModeling:
     @staticmethod
     @torch.inference_mode()
     def evaluate(
-        model: Any, collator: Collator, labels: Sequence[str] | None, advance: Advance
+        model: Any,
+        collator: Collator,
+        labels: Sequence[str] | None,
+        metrics: Sequence[str],
+        advance: Advance,
     ) -> Evaluation:
-        """Score a model on masked tokens; predictions hold each example's cross-entropy and targets."""
+        """Score a model on its targets; predictions hold each example's cross-entropy and targets."""
         model.eval()
         size = len(collator.split)
         entropy, targets = np.zeros(size), np.zeros(size, dtype=np.int64)
         for indices in batches_by_length(collator.split.lengths, BATCH_SIZE):
-            batch = batch_on(collator, indices.tolist(), model.device)
+            batch = batch_on(collator, indices, model.device)
             logits = run_model(model, batch, Request(rows="label_rows")).logits
             assert logits is not None
             losses = functional.cross_entropy(logits.float(), batch["labels"], reduction="none").cpu().numpy()
@@ -56,7 +61,6 @@ class LanguageModeling:
             np.add.at(targets, examples, 1)
             advance(len(indices))
         mean = entropy.sum() / max(targets.sum(), 1)
+        found = {"perplexity": math.exp(mean), "cross_entropy": mean}
         predictions = pa.table({"id": collator.split.ids, "cross_entropy": entropy, "targets": targets})
-        return Evaluation(
-            {"perplexity": math.exp(mean), "cross_entropy": mean}, int(targets.sum()), predictions
-        )
+        return Evaluation({name: found[name] for name in metrics}, int(targets.sum()), predictions)

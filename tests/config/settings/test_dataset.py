@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from kdpipe.config.mistakes import explain
 from kdpipe.config.settings.dataset import read_dataset, tasks_of
 
-SOURCES = "there is glue, pydoc, text"
+SOURCES = "there is conll, glue, pydoc, text"
 
 
 def mistakes_in(value):
@@ -34,7 +34,6 @@ def test_a_source_without_files_refuses_them(key):
 
 
 @pytest.mark.parametrize(("value", "where", "what"), [
-    ({"source": "conll"}, "source", f"'conll' is not available in this version; {SOURCES}"),
     ({"source": "hub", "path": "x"}, "source", f"'hub' is not available in this version; {SOURCES}"),
     ({"source": "glu"}, "source", "'glu' is not known; did you mean 'glue'?"),
     ({"path": "x"}, "source", f"is required; {SOURCES}"),
@@ -65,5 +64,6 @@ def test_a_combination_of_one_may_be_a_name():
 
 
 def test_tasks_are_read_from_the_source():
-    assert tasks_of("pydoc") == ("language_modeling", "classification")
-    assert tasks_of("glue") == ("classification",)
+    assert tasks_of(read_dataset({"source": "pydoc"})) == ("language_modeling", "classification")
+    assert tasks_of(read_dataset({"source": "glue", "name": "rte"})) == ("classification",)
+    assert tasks_of(read_dataset({"source": "glue", "name": "STS-B"})) == ("regression",)

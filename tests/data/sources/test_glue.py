@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kdpipe.data.source import Example
+from kdpipe.data.sources.glue import LAYOUTS as LAYOUT_OF
 from kdpipe.data.sources.glue import GlueSource
 from kdpipe.errors import DataError
 
@@ -87,9 +88,90 @@ def test_a_missing_folder(tmp_path):
         source.splits()
 
 
-def test_other_tasks_are_refused():
-    with pytest.raises(DataError, match="'RTE' is not available in this version; MRPC and SST-2 are"):
-        GlueSource(task="classification", name="RTE")
+LAYOUTS = {
+    "CoLA": ("", "gj04\t1\t\tOur friends won .\n", ("Our friends won .", None, "1")),
+    "STS-B": (
+        "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n",
+        "0\tg\tf\t2012\t1\ts\ts\tA plane .\tAn air plane .\t5.000\n",
+        ("A plane .", "An air plane .", 5.0),
+    ),
+    "QQP": (
+        "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n",
+        "0\t1\t2\tWhy?\tHow?\t0\n",
+        ("Why?", "How?", "0"),
+    ),
+    "QNLI": (
+        "index\tquestion\tsentence\tlabel\n",
+        "0\tWho?\tHe .\tnot_entailment\n",
+        ("Who?", "He .", "not_entailment"),
+    ),
+    "RTE": ("index\tsentence1\tsentence2\tlabel\n", "0\ta\tb\tentailment\n", ("a", "b", "entailment")),
+    "WNLI": ("index\tsentence1\tsentence2\tlabel\n", "0\ta\tb\t1\n", ("a", "b", "1")),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout(tmp_path, name):
+    header, row, (text, pair, label) = LAYOUTS[name]
+    source = glue(name, tmp_path, train=header + row, dev=header + row)
+    line = 2 if header else 1
+    assert list(source.read("train")) == [Example(f"train:{line}", text, pair, label)]
+
+
+def test_a_file_without_a_header_has_one_for_the_test_split(tmp_path):
+    source = glue("cola", tmp_path, test="index\tsentence\n0\tBill whistled .\n")
+    assert list(source.read("test")) == [Example("test:2", "Bill whistled .")]
+
+
+def test_mnli_has_two_of_each_held_out_split(tmp_path):
+    columns = "index\tgenre\tsentence1\tsentence2"
+    for name in ("dev_matched", "dev_mismatched"):
+        (tmp_path / f"{name}.tsv").write_text(
+            f"{columns}\tlabel1\tgold_label\n0\tg\ta\tb\tneutral\tneutral\n"
+        )
+    (tmp_path / "train.tsv").write_text(
+        f"{columns}\tlabel1\tgold_label\n0\tg\ta\tb\tneutral\tcontradiction\n"
+    )
+    (tmp_path / "test_mismatched.tsv").write_text(f"{columns}\n0\tg\ta\tb\n")
+    source = GlueSource(task="classification", name="mnli", path=tmp_path)
+    assert source.splits() == ("train", "validation", "test_mismatched", "validation_mismatched")
+    labels = {split: [example.label for example in source.read(split)] for split in source.splits()}
+    assert labels == {
+        "train": ["contradiction"],
+        "validation": ["neutral"],
+        "test_mismatched": [None],
+        "validation_mismatched": ["neutral"],
+    }
+
+
+def test_short_rows_of_qqp_are_skipped_and_counted(tmp_path, caplog):
+    header, row, _ = LAYOUTS["QQP"]
+    source = glue("QQP", tmp_path, train=f"{header}{row}1\t2\t3\tWhy?\n{row}")
+    assert [example.id for example in source.read("train")] == ["train:2", "train:4"]
+    assert "train.tsv: skipped 1 rows that are too short, first line 3" in caplog.text
+
+
+@pytest.mark.parametrize("score", ["high", "nan", ""])
+def test_a_score_is_a_number(tmp_path, score):
+    header, row, _ = LAYOUTS["STS-B"]
+    source = glue("STS-B", tmp_path, train=header + row.replace("5.000", score))
+    with pytest.raises(DataError, match=r"train\.tsv:2: expected a number as score"):
+        list(source.read("train"))
+
+
+def test_every_task_has_a_layout():
+    assert LAYOUT_OF.keys() == GlueSource.names.keys()
+
+
+@real_data
+@pytest.mark.parametrize(("split", "rows"), [("train", 5749), ("validation", 1500), ("test", 1379)])
+def test_real_scores(split, rows):
+    folder = Path(os.environ["KDPIPE_DATA"]) / "glue" / "STS-B"
+    scores = [
+        float(str(e.label)) for e in GlueSource(task="regression", name="STS-B", path=folder).read(split)
+    ]
+    assert len(scores) == rows
+    assert (min(scores), max(scores)) == (0.0, 5.0)
 
 
 @real_data
@@ -101,6 +183,9 @@ def test_other_tasks_are_refused():
         ("MRPC", "test", {"1": 1147, "0": 578}),
         ("SST-2", "train", {"1": 37569, "0": 29780}),
         ("SST-2", "validation", {"1": 444, "0": 428}),
+        ("RTE", "train", {"entailment": 1249, "not_entailment": 1241}),
+        ("RTE", "validation", {"entailment": 146, "not_entailment": 131}),
+        ("QNLI", "validation", {"entailment": 2702, "not_entailment": 2761}),
     ],
 )
 def test_real_sizes(name, split, labels):

@@ -1,0 +1,64 @@
+"""Multi-label classification: each of several labels applies to a text or not."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from kdpipe.data.batches import Collator
+from kdpipe.evaluation.inference import example_logits
+from kdpipe.evaluation.metrics import accuracy, compute, f1
+from kdpipe.evaluation.task import Advance, Evaluation
+from kdpipe.models.loading import Head
+
+METRICS = {"f1_micro": f1("micro"), "f1_macro": f1("macro"), "accuracy": accuracy}
+
+
+class MultiLabel:
+    """F1 over all decisions and averaged over labels, and the share of examples with all labels right.
+
+    A label is predicted where its probability is at least one half.
+
+    Reference:
+        Schapire & Singer 2000, BoosTexter (Machine Learning 39), for the task; scikit-learn's `f1_score`.
+    """
+
+    encoder = "kdpipe.data.encoding:MultiLabelEncoder"
+    kind = "binary"
+    positions = "examples"
+    masked = False
+    metrics = ("f1_micro", "f1_macro", "accuracy")
+    all_metrics = ("f1_micro", "f1_macro", "accuracy")
+
+    @staticmethod
+    def head(labels: Sequence[str] | None) -> Head:
+        """Return the head with an output for each of the dataset's labels."""
+        return Head(
+            "multi_label",
+            "AutoModelForSequenceClassification",
+            "ForSequenceClassification",
+            tuple(labels or ()),
+        )
+
+    @staticmethod
+    def evaluate(
+        model: Any,
+        collator: Collator,
+        labels: Sequence[str] | None,
+        metrics: Sequence[str],
+        advance: Advance,
+    ) -> Evaluation:
+        """Score a model by the labels it finds more likely than not."""
+        names = list(labels or ())
+        logits = example_logits(model, collator, advance)
+        predicted = (logits >= 0).astype(int)
+        columns = {"id": collator.split.ids, "prediction": _chosen(predicted, names)}
+        gold = collator.split.labels
+        if gold is not None:
+            columns["label"] = _chosen(gold, names)
+        scores = compute(METRICS, metrics, gold, predicted)
+        return Evaluation(scores, len(predicted), pa.table({**columns, "scores": list(logits)}))
+
+
+def _chosen(rows: Any, names: Sequence[str]) -> list[list[str]]:
+    return [[name for name, on in zip(names, row, strict=True) if on] for row in rows.tolist()]

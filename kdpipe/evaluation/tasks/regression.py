@@ -1,0 +1,58 @@
+"""Regression: a number for a text or a pair of texts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from kdpipe.data.batches import Collator
+from kdpipe.evaluation.inference import example_logits
+from kdpipe.evaluation.metrics import compute, mean_of, pearson, spearman, squared_error
+from kdpipe.evaluation.task import Advance, Evaluation
+from kdpipe.models.loading import Head
+
+METRICS = {
+    "pearson": pearson,
+    "spearman": spearman,
+    "pearson_and_spearman": mean_of(pearson, spearman),
+    "squared_error": squared_error,
+}
+
+
+class Regression:
+    """Correlations of Pearson and Spearman, as GLUE has them for STS-B, and the mean squared difference.
+
+    Reference:
+        Wang et al. 2018, GLUE (arXiv 1804.07461), section 3.
+    """
+
+    encoder = "kdpipe.data.encoding:RegressionEncoder"
+    kind = "regression"
+    positions = "examples"
+    masked = False
+    metrics = ("pearson", "spearman", "squared_error")
+    all_metrics = ("pearson", "spearman", "pearson_and_spearman", "squared_error")
+
+    @staticmethod
+    def head(labels: Sequence[str] | None) -> Head:
+        """Return the head with one output."""
+        return Head("regression", "AutoModelForSequenceClassification", "ForSequenceClassification")
+
+    @staticmethod
+    def evaluate(
+        model: Any,
+        collator: Collator,
+        labels: Sequence[str] | None,
+        metrics: Sequence[str],
+        advance: Advance,
+    ) -> Evaluation:
+        """Score a model by its output."""
+        predicted = example_logits(model, collator, advance)[:, 0]
+        gold = collator.split.labels
+        columns = {"id": collator.split.ids, "prediction": predicted}
+        if gold is not None:
+            columns["label"] = gold
+        scores = compute(METRICS, metrics, gold, predicted)
+        return Evaluation(
+            scores, len(predicted), pa.table({**columns, "scores": predicted[:, None].tolist()})
+        )

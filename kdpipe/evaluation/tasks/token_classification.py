@@ -1,0 +1,109 @@
+"""Token classification: a tag for every word, scored by the entities that the tags mark."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from kdpipe.data.batches import Collator, batches_by_length
+from kdpipe.data.encoded import split_runs
+from kdpipe.evaluation.inference import BATCH_SIZE, batch_on
+from kdpipe.evaluation.task import Advance, Evaluation
+from kdpipe.models.loading import Head
+from kdpipe.models.signals import Request, run_model
+
+OUTSIDE = "O"
+
+
+class TokenClassification:
+    """Precision, recall and F1 of entities, over all and by type, and the share of words with the right tag.
+
+    An entity is right if its type and both ends are. Words that were cut off count as tagged `O`.
+
+    Reference:
+        Tjong Kim Sang & De Meulder 2003 (W03-0419), section 2.3, whose conlleval script seqeval follows.
+    """
+
+    encoder = "kdpipe.data.tagging:TaggingEncoder"
+    kind = "categorical"
+    positions = "labelled"
+    masked = False
+    metrics = ("f1", "precision", "recall", "accuracy")
+    all_metrics = ("f1", "precision", "recall", "accuracy")
+
+    @staticmethod
+    def head(labels: Sequence[str] | None) -> Head:
+        """Return the head that tags tokens."""
+        return Head(
+            "token_classification",
+            "AutoModelForTokenClassification",
+            "ForTokenClassification",
+            tuple(labels or ()),
+        )
+
+    @staticmethod
+    def evaluate(
+        model: Any,
+        collator: Collator,
+        labels: Sequence[str] | None,
+        metrics: Sequence[str],
+        advance: Advance,
+    ) -> Evaluation:
+        """Score a model by the most likely tag of each word's first piece; scores are those of that tag."""
+        names = np.array(labels)
+        split = collator.split
+        assert split.words is not None
+        tags, scores = _predict(model, collator, list(labels or ()).index(OUTSIDE), advance)
+        predicted = split_runs(names[tags], split.word_lengths)
+        columns = {"id": split.ids, "prediction": predicted}
+        found: dict[str, float] = {}
+        if split.labels is not None:
+            gold = split_runs(names[split.labels], split.word_lengths)
+            found = entity_metrics(gold, predicted)
+            columns["label"] = gold
+        own = [name for name in found if name in metrics or ":" in name]
+        table = pa.table({**columns, "scores": split_runs(scores, split.word_lengths)})
+        return Evaluation({name: found[name] for name in own}, len(tags), table)
+
+
+def entity_metrics(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Return the metrics of tags in IOB2, in 0 to 1; those of one type of entity are `f1:TYPE` and so on."""
+    # Importing seqeval imports scikit-learn, which takes a second.
+    from seqeval.metrics import accuracy_score
+    from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
+
+    types = sorted({tag[2:] for tags in (*gold, *predicted) for tag in tags} - {""})
+    found = dict.fromkeys(("precision", "recall", "f1"), 0.0)
+    if types:
+        counted = precision_recall_fscore_support(gold, predicted, average="micro", zero_division=0)
+        found = dict(zip(found, counted, strict=False))
+        by_type = precision_recall_fscore_support(gold, predicted, average=None, zero_division=0)
+        for metric, values in zip(tuple(found), by_type, strict=False):
+            found |= {f"{metric}:{name}": value for name, value in zip(types, values, strict=True)}
+    found["accuracy"] = accuracy_score(gold, predicted)
+    return {name: float(value) for name, value in found.items()}
+
+
+@torch.inference_mode()
+def _predict(
+    model: Any, collator: Collator, outside: int, advance: Advance
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the tag of every word and its logit, 0 where the word was cut off."""
+    model.eval()
+    split = collator.split
+    assert split.words is not None
+    tags = np.full(len(split.words), outside, dtype=np.int64)
+    scores = np.zeros(len(split.words), dtype=np.float32)
+    for indices in batches_by_length(split.lengths, BATCH_SIZE):
+        batch = batch_on(collator, indices, model.device)
+        logits = run_model(model, batch, Request(rows="label_rows")).logits
+        assert logits is not None
+        best = logits.float().max(-1)
+        _, places = split.words_of(indices)
+        tags[places] = best.indices.cpu().numpy()
+        scores[places] = best.values.cpu().numpy()
+        advance(len(indices))
+    return tags, scores

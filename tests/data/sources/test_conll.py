@@ -1,0 +1,103 @@
+"""Columns of words and tags; with KDPIPE_DATA set, the real CoNLL-2003 as well."""
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from kdpipe.data.source import Example
+from kdpipe.data.sources.conll import ConllSource, to_iob2
+from kdpipe.errors import DataError
+
+TEXT = """-DOCSTART- -X- O O
+
+EU NNP I-NP I-ORG
+rejects VBZ I-VP O
+
+Peter NNP I-NP I-PER
+Blackburn NNP I-NP I-PER
+Smith NNP I-NP B-PER
+"""
+real_data = pytest.mark.skipif(
+    not Path(os.environ.get("KDPIPE_DATA", "none"), "conll2003").is_dir(),
+    reason="KDPIPE_DATA has no folder conll2003",
+)
+
+
+def conll(folder, **files):
+    for split, text in files.items():
+        (folder / f"{split}.txt").write_text(text, encoding="utf-8")
+    return ConllSource(task="token_classification", path=folder)
+
+
+def test_sentences_tags_and_documents(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    source = conll(tmp_path, train=TEXT, valid="EU I-ORG\n")
+    assert source.labels == ("O", "B-ORG", "I-ORG", "B-PER", "I-PER")
+    assert list(source.read("train")) == [
+        Example("train:3", "EU rejects", None, ("B-ORG", "O"), ("EU", "rejects")),
+        Example(
+            "train:6",
+            "Peter Blackburn Smith",
+            None,
+            ("B-PER", "I-PER", "B-PER"),
+            ("Peter", "Blackburn", "Smith"),
+        ),
+    ]
+    assert [example.label for example in source.read("validation")] == [("B-ORG",)]
+    assert "2 sentences, tags in IOB1, 2 tags converted to IOB2" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("tags", "converted"),
+    [
+        ("I-A I-A O I-A", "B-A I-A O B-A"),
+        ("I-A I-B B-B I-B", "B-A B-B B-B I-B"),
+        ("B-A I-A O B-B B-B I-B", "B-A I-A O B-B B-B I-B"),
+        ("O O", "O O"),
+    ],
+)
+def test_iob1_becomes_iob2_and_iob2_stays(tags, converted):
+    assert to_iob2(tags.split()) == tuple(converted.split())
+
+
+def test_tabs_and_blank_lines_at_both_ends(tmp_path):
+    source = conll(tmp_path, test="\n\nA\tO\nB\tB-X\n\n\n")
+    assert [example.words for example in source.read("test")] == [("A", "B")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("EU O\nEU NNP I-NP O\n", r"train\.txt:2: expected 2 columns as in the first line, found 4"),
+        ("EU NNP O\n", r"train\.txt:1: expected 2 or 4 columns, found 3"),
+        (
+            "EU O\nEU S-ORG\n",
+            r"train\.txt:2: expected a tag O, B-TYPE or I-TYPE \(IOB1 or IOB2\), found 'S-ORG'",
+        ),
+        ("EU ORG\n", r"train\.txt:1: expected a tag"),
+        ("EU B-\n", r"train\.txt:1: expected a tag"),
+    ],
+)
+def test_malformed_lines(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        list(conll(tmp_path, train=text).read("train"))
+
+
+def test_a_tag_that_the_training_split_lacks(tmp_path):
+    source = conll(tmp_path, train="EU B-ORG\n", valid="a O\nEU B-ORGA\n")
+    with pytest.raises(DataError, match=r"valid\.txt:2: .* found 'B-ORGA'; did you mean 'B-ORG'"):
+        list(source.read("validation"))
+
+
+@real_data
+@pytest.mark.parametrize(
+    ("split", "sentences", "tokens"),
+    [("train", 14041, 203621), ("validation", 3250, 51362), ("test", 3453, 46435)],
+)
+def test_real_sizes(split, sentences, tokens):
+    source = ConllSource(task="token_classification", path=Path(os.environ["KDPIPE_DATA"]) / "conll2003")
+    lengths = [len(example.words) for example in source.read(split)]
+    assert (len(lengths), sum(lengths)) == (sentences, tokens)
+    assert len(source.labels) == 9

@@ -1,0 +1,63 @@
+"""Metrics equal their definitions, also where one side is constant."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+from kdpipe.evaluation.metrics import compute, pearson, spearman
+from kdpipe.evaluation.tasks import classification, multi_label, regression
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_classification_agrees_with_scikit_learn(classes: int) -> None:
+    rng = np.random.default_rng(0)
+    average = "binary" if classes == 2 else "macro"
+    metrics = classification.classification_metrics(classes)
+    for _ in range(20):
+        gold, predicted = rng.integers(0, classes, 30), rng.integers(0, classes, 30)
+        found = compute(metrics, classification.Classification.all_metrics, gold, predicted)
+        f1 = f1_score(gold, predicted, average=average, labels=None if classes == 2 else range(classes))
+        accuracy = accuracy_score(gold, predicted)
+        assert found == pytest.approx({
+            "accuracy": accuracy,
+            "f1": f1,
+            "accuracy_and_f1": (accuracy + f1) / 2,
+            "matthews": matthews_corrcoef(gold, predicted),
+        })  # fmt: skip
+
+
+def test_correlations_agree_with_scipy() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        gold, predicted = rng.integers(0, 6, 40).astype(np.float32), rng.normal(size=40).astype(np.float32)
+        assert pearson(gold, predicted) == pytest.approx(pearsonr(gold, predicted).statistic, abs=1e-6)
+        assert spearman(gold, predicted) == pytest.approx(spearmanr(gold, predicted).statistic, abs=1e-6)
+
+
+@pytest.mark.parametrize("metrics", [regression.METRICS, classification.classification_metrics(2)])
+def test_constant_predictions_have_a_score(metrics) -> None:
+    zeros, mixed = np.zeros(6, dtype=int), np.array([0, 1, 1, 0, 1, 1])
+    for gold, predicted in ((mixed, zeros), (zeros, mixed), (zeros, zeros)):
+        assert all(
+            math.isfinite(value) for value in compute(metrics, list(metrics), gold, predicted).values()
+        )
+
+
+def test_labels_that_apply_or_not() -> None:
+    rng = np.random.default_rng(0)
+    gold, predicted = rng.integers(0, 2, (30, 4)), rng.integers(0, 2, (30, 4))
+    found = compute(multi_label.METRICS, multi_label.MultiLabel.metrics, gold, predicted)
+    assert found == pytest.approx({
+        "f1_micro": f1_score(gold, predicted, average="micro"),
+        "f1_macro": f1_score(gold, predicted, average="macro"),
+        "accuracy": accuracy_score(gold, predicted),
+    })  # fmt: skip
+
+
+def test_the_named_metrics_are_those_that_are_computed() -> None:
+    assert set(classification.Classification.all_metrics) == set(classification.classification_metrics(2))
+    assert set(regression.Regression.all_metrics) == set(regression.METRICS)
+    assert set(multi_label.MultiLabel.all_metrics) == set(multi_label.METRICS)
