@@ -20,4 +20,5 @@ rule all:
     input:
         [done(LAYOUT.model(name)) for name in GRAPH.nodes],
         [done(LAYOUT.evaluation(*pair)) for pair in GRAPH.evaluations],
+        [done(LAYOUT.export(*pair)) for pair in GRAPH.exports],
         done(LAYOUT.report),

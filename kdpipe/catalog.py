@@ -53,6 +53,7 @@ STAGES = {
     "count_tokens": "kdpipe.stages.count_tokens",
     "cache_teacher": "kdpipe.stages.cache_teacher",
     "evaluate": "kdpipe.stages.evaluate",
+    "export": "kdpipe.stages.export",
     "report": "kdpipe.stages.report",
 }
 

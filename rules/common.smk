@@ -7,6 +7,7 @@ from pathlib import Path
 from kdpipe.config.build import build_graph
 from kdpipe.config.document import merge, read_config
 from kdpipe.config.graph import cache_key, digest
+from kdpipe.config.settings.base import AFTERWARDS
 from kdpipe.errors import EXIT_STATUS, ConfigError
 
 try:
@@ -75,7 +76,7 @@ def node(wildcards):
 
 def settings(wildcards):
     """The settings that a node's stage is given; what it is evaluated on changes nothing in the model."""
-    return node(wildcards).model_dump_json(exclude={"evaluate"})
+    return node(wildcards).model_dump_json(exclude=set(AFTERWARDS))
 
 
 def model(setting):

@@ -20,6 +20,25 @@ rule evaluate:
         + JOB
 
 
+rule export:
+    input:
+        model=lambda wildcards: done(LAYOUT.model(wildcards.model)),
+        data=lambda wildcards: encoded(wildcards.dataset, wildcards.model),
+    output:
+        files(LAYOUT.export("{model}", "{dataset}")),
+    log:
+        f"{LOGS}/export/{{model}}/{{dataset}}.log",
+    threads: THREADS
+    params:
+        settings=lambda wildcards: GRAPH.export_settings(wildcards.dataset).model_dump_json(),
+        output=folder,
+        inputs=arguments,
+        threads=THREADS,
+    shell:
+        "python -m kdpipe.stages.export --settings {params.settings:q} {params.inputs} --output {params.output:q} "
+        + JOB
+
+
 rule report:
     input:
         [done(LAYOUT.model(name)) for name in GRAPH.nodes],

@@ -22,6 +22,7 @@ from kdpipe.errors import KdpipeError, suggest
 
 Findings = Iterator[tuple[Where, str]]
 LANGUAGE_MODELING = "language_modeling"
+EXPORTED = ("classification", "regression")
 
 
 def check_graph(graph: Graph, mistakes: Mistakes) -> None:
@@ -102,6 +103,12 @@ def _heads(graph: Graph, node: Node) -> Findings:
     for dataset in graph.evaluated_on(node.name):
         if dataset != own:
             yield from _needs_head(graph, node.name, dataset, "evaluate")
+    for dataset in node.settings.export:
+        task = graph.datasets[dataset].task
+        if task in EXPORTED:
+            yield from _needs_head(graph, node.name, dataset, "export")
+        else:
+            yield ("export",), f"{dataset!r} is for {task}; labels are exported of {' and '.join(EXPORTED)}"
     if isinstance(settings, SelectSettings):
         for name in settings.among:
             yield from _needs_head(graph, name, settings.dataset, "among")

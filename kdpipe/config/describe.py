@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from kdpipe.config.docs import meanings, summary_of
 from kdpipe.config.graph import Facts, Graph, Node
-from kdpipe.config.settings.base import UNAVAILABLE
+from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.losses import HiddenTermSettings
 from kdpipe.config.stages import MODEL_STAGES
@@ -39,7 +39,7 @@ def describe_graph(graph: Graph) -> str:
     lines = [f"{name}  ({dataset.task}, {_source(graph, name)})" for name, dataset in graph.datasets.items()]
     for node in graph.nodes.values():
         made_from = ", ".join(
-            f"{field} {name}" for field, _, name in node.settings.references() if field != "evaluate"
+            f"{field} {name}" for field, _, name in node.settings.references() if field not in AFTERWARDS
         )
         scored = ", ".join(graph.evaluated_on(node.name))
         lines.append(
@@ -56,7 +56,7 @@ def mermaid(graph: Graph) -> str:
     for name, node in graph.nodes.items():
         lines.append(f'  {number[name]}["{name}<br/>{node.stage}"]')
         for field, kind, source in node.settings.references():
-            if field != "evaluate":
+            if field not in AFTERWARDS:
                 lines.append(f"  {(number if kind == 'model' else data)[source]} -->|{field}| {number[name]}")
     return "\n".join(lines)
 

@@ -11,11 +11,12 @@ from kdpipe.config.document import Document
 from kdpipe.config.layers import Pairs, match_layers
 from kdpipe.config.layout import Layout
 from kdpipe.config.settings.base import StageSettings
-from kdpipe.config.settings.dataset import CombineSettings, DatasetSettings, SourceSettings
+from kdpipe.config.settings.dataset import CombineSettings, DatasetSettings, SourceSettings, named_facts
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.jobs import (
     CacheTeacherSettings,
     EvaluateSettings,
+    ExportSettings,
     LayerMapSettings,
     PreprocessSettings,
 )
@@ -145,6 +146,11 @@ class Graph:
                 pairs += [(name, node.settings.dataset) for name in node.settings.among]
         return tuple(dict.fromkeys(pairs))
 
+    @property
+    def exports(self) -> tuple[tuple[str, str], ...]:
+        """The (model, dataset) pairs whose test splits are labelled for others to score."""
+        return tuple((name, dataset) for name, node in self.nodes.items() for dataset in node.settings.export)
+
     def is_cached(self, settings: DistillSettings) -> bool:
         """Tell whether a teacher's signals are computed once and stored."""
         if not any(term.needs_teacher and term.weight for term in settings.losses):
@@ -181,6 +187,10 @@ class Graph:
             labels=entry.settings.labels,
             seed=self.document.seed,
         )
+
+    def export_settings(self, dataset: str) -> ExportSettings:
+        """Return the settings of the stage that labels a dataset's test splits."""
+        return ExportSettings(files=named_facts(self.datasets[dataset].sources[0]).get("submission", {}))
 
     def cache_settings(self, settings: DistillSettings) -> CacheTeacherSettings:
         """Return the settings of the stage that caches a teacher's signals for a node."""

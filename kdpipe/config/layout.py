@@ -34,6 +34,10 @@ class Layout:
         """Folder of a model's scores on a dataset."""
         return self.results / "evaluations" / model / dataset
 
+    def export(self, model: str, dataset: str) -> Path:
+        """Folder of a model's labels of a dataset's test splits."""
+        return self.results / "exports" / model / dataset
+
     @property
     def report(self) -> Path:
         """Folder of the report."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from kdpipe.config.graph import Graph
+from kdpipe.config.settings.base import AFTERWARDS
 from kdpipe.config.settings.dataset import CombineSettings
 from kdpipe.reporting.layering import Arrangement, Edge, Point, arrange
 from kdpipe.reporting.layering import Node as Part
@@ -123,7 +124,7 @@ def _edges(graph: Graph) -> Iterator[tuple[tuple[Part, Part], str]]:
     for node in graph.nodes.values():
         for field, kind, name in node.settings.references():
             source = graph.nodes[name].template if kind == "model" else graph.datasets[name].template
-            if field != "evaluate" and (kind, source) != ("model", node.template):
+            if field not in AFTERWARDS and (kind, source) != ("model", node.template):
                 yield _edge(kind, source, "model", node.template), KINDS.get(field, START)
 
 

@@ -69,6 +69,13 @@ def test_a_model_is_scored_with_the_head_it_has(mistakes_of):
     ].startswith("models.a.select.among: 'task' is for classification, but 'small' has a head")
 
 
+def test_labels_are_exported_of_examples_only(mistakes_of):
+    assert mistakes_of({"models.teacher.finetune.export": ["task", "text"]}) == [
+        "models.teacher.finetune.export: 'text' is for language_modeling; labels are exported of "
+        "classification and regression"
+    ]
+
+
 def test_weights_that_are_all_zero(mistakes_of):
     losses = [{"loss": "kl", "weight": 0}, {"loss": "hard", "weight": 0.0}]
     assert mistakes_of({f"{STUDENT}.losses": losses}) == [

@@ -143,6 +143,17 @@ def test_maps_are_left_open_while_the_depth_of_the_teacher_is_unknown(graph_of):
     assert cache.precision == "float16"
 
 
+def test_what_is_exported_and_under_which_names(graph_of):
+    graph = graph_of({
+        "datasets.inference": {"source": "glue", "name": "MNLI", "path": "MNLI"},
+        "models.teacher.finetune.export": "inference",
+        "models.teacher.finetune.dataset": "inference",
+    })  # fmt: skip
+    assert graph.exports == (("teacher", "inference"),)
+    assert graph.export_settings("inference").files == {"test": "MNLI-m", "test_mismatched": "MNLI-mm"}
+    assert graph.export_settings("text").files == {}
+
+
 def test_settings_of_preprocessing(graph_of, monkeypatch):
     monkeypatch.setenv("KDPIPE_DATA", "/data")
     graph = graph_of({

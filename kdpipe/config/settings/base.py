@@ -101,16 +101,22 @@ UNAVAILABLE = BeforeValidator(_refuse)
 Unavailable = Annotated[None, UNAVAILABLE]
 
 
+# What is done with a model once it is there, and changes nothing in it.
+AFTERWARDS = ("evaluate", "export")
+
+
 class StageSettings(Settings):
     """What every stage that makes a model takes.
 
     Args:
         seed: seed of all draws; the config's where the node gives none.
         evaluate: datasets to score the model on; by default its own, `[]` for none.
+        export: datasets whose test splits the model labels, in the files that GLUE takes.
     """
 
     seed: int = Field(default=42, ge=0)
     evaluate: DatasetNames | None = None
+    export: DatasetNames = ()
 
     def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
         """Yield (field, kind, name) of each model and dataset that these settings name."""

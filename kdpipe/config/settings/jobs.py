@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.dataset import Rows
 
@@ -80,3 +82,13 @@ class EvaluateSettings(Settings):
 
     seed: int = 42
     probability: float = 0.15
+
+
+class ExportSettings(Settings):
+    """What the files of a test split's labels are called.
+
+    Args:
+        files: split to file name without its ending; the split's own name by default.
+    """
+
+    files: dict[str, str] = Field(default_factory=dict)

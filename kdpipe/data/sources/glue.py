@@ -82,15 +82,31 @@ class GlueSource:
 
     tasks: tuple[str, ...] = ("classification", "regression")
     names: ClassVar[dict[str, dict[str, Any]]] = {
-        "CoLA": {"task": "classification", "metrics": ("matthews",)},
-        "SST-2": {"task": "classification", "metrics": ("accuracy",)},
-        "MRPC": {"task": "classification", "metrics": ("accuracy", "f1", "accuracy_and_f1")},
-        "STS-B": {"task": "regression", "metrics": ("pearson", "spearman", "pearson_and_spearman")},
-        "QQP": {"task": "classification", "metrics": ("accuracy", "f1", "accuracy_and_f1")},
-        "MNLI": {"task": "classification", "metrics": ("accuracy",)},
-        "QNLI": {"task": "classification", "metrics": ("accuracy",)},
-        "RTE": {"task": "classification", "metrics": ("accuracy",)},
-        "WNLI": {"task": "classification", "metrics": ("accuracy",)},
+        "CoLA": {"submission": {"test": "CoLA"}, "task": "classification", "metrics": ("matthews",)},
+        "SST-2": {"submission": {"test": "SST-2"}, "task": "classification", "metrics": ("accuracy",)},
+        "MRPC": {
+            "submission": {"test": "MRPC"},
+            "task": "classification",
+            "metrics": ("accuracy", "f1", "accuracy_and_f1"),
+        },
+        "STS-B": {
+            "submission": {"test": "STS-B"},
+            "task": "regression",
+            "metrics": ("pearson", "spearman", "pearson_and_spearman"),
+        },
+        "QQP": {
+            "submission": {"test": "QQP"},
+            "task": "classification",
+            "metrics": ("accuracy", "f1", "accuracy_and_f1"),
+        },
+        "MNLI": {
+            "submission": {"test": "MNLI-m", "test_mismatched": "MNLI-mm"},
+            "task": "classification",
+            "metrics": ("accuracy",),
+        },
+        "QNLI": {"submission": {"test": "QNLI"}, "task": "classification", "metrics": ("accuracy",)},
+        "RTE": {"submission": {"test": "RTE"}, "task": "classification", "metrics": ("accuracy",)},
+        "WNLI": {"submission": {"test": "WNLI"}, "task": "classification", "metrics": ("accuracy",)},
     }
 
     def __init__(

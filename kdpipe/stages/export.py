@@ -1,0 +1,47 @@
+"""Label a dataset's test splits, in the files that GLUE's server takes."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kdpipe.config.settings.jobs import ExportSettings
+from kdpipe.data.encoded import read_description
+from kdpipe.data.source import TEST
+from kdpipe.errors import DataError
+from kdpipe.evaluation.scoring import score, task_of
+from kdpipe.job import Job, main
+from kdpipe.models.loading import load_frozen, load_tokenizer
+from kdpipe.models.precision import default_device
+
+
+def run(settings: ExportSettings, job: Job, *, model: Path, data: Path) -> None:
+    """Write one file for each test split, with or without labels of its own, in the order of its rows."""
+    splits = [split for split in read_description(data)["splits"] if split.startswith(TEST)]
+    if not splits:
+        raise DataError(f"{data} has no test split whose labels could be exported")
+    task, labels = task_of(data)
+    labeller = load_frozen(model, task.head(labels), default_device())
+    tokenizer = load_tokenizer(model)
+    with job.artifact() as draft:
+        for split in splits:
+            evaluation = score(labeller, tokenizer, data, split, seed=0, probability=0.0)
+            file = draft.folder / f"{settings.files.get(split, split)}.tsv"
+            write_labels(file, evaluation.predictions["prediction"].to_pylist())
+
+
+def write_labels(file: Path, predictions: Iterable[Any]) -> None:
+    """Write a header and one line for each prediction: its number, from 0, and the label or number.
+
+    Reference:
+        The submission format of gluebenchmark.com; numbers have three decimals as in the sample submission.
+    """
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE)
+        writer.writerow(["index", "prediction"])
+        for index, value in enumerate(predictions):
+            writer.writerow([index, f"{value:.3f}" if isinstance(value, float) else value])
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,50 @@
+"""Labels of test splits in GLUE's files."""
+
+from pathlib import Path
+
+import pytest
+
+from kdpipe.config.settings.jobs import EvaluateSettings, ExportSettings
+from kdpipe.data.preprocess import write_dataset
+from kdpipe.data.sources.glue import GlueSource
+from kdpipe.errors import DataError
+from kdpipe.job import Job
+from kdpipe.stages import evaluate
+from kdpipe.stages.export import run, write_labels
+from tests.stages.conftest import job_for
+
+
+@pytest.fixture
+def unlabelled(sst2: Path, language_model: Path, tmp_path: Path) -> Path:
+    """SST-2 with a test split that has no labels."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    test = tmp_path / "test.tsv"
+    test.write_text("index\tsentence\n0\ta good film\n1\ta bad film\n2\tthe a of\n")
+    files = {"train": sst2 / "train.tsv", "validation": sst2 / "dev.tsv", "test": test}
+    source = GlueSource(task="classification", name="SST-2", files=files)
+    write_dataset(folder, source, language_model / "tokenizer.json", task="classification", max_length=32)
+    return folder
+
+
+def test_an_unlabelled_test_split_is_labelled(classifier: Path, unlabelled: Path, job: Job) -> None:
+    run(ExportSettings(files={"test": "SST-2"}), job, model=classifier, data=unlabelled)
+    lines = (job.output / "SST-2.tsv").read_text().splitlines()
+    assert lines[0] == "index\tprediction"
+    assert [line.split("\t")[0] for line in lines[1:]] == ["0", "1", "2"]
+    assert {line.split("\t")[1] for line in lines[1:]} <= {"0", "1"}
+
+
+def test_it_is_not_scored(classifier: Path, unlabelled: Path, tmp_path: Path) -> None:
+    evaluate.run(EvaluateSettings(), job_for(tmp_path / "scores"), model=classifier, data=unlabelled)
+    assert "test" not in (tmp_path / "scores" / "metrics.parquet").read_bytes().decode("latin-1")
+
+
+def test_numbers_have_three_decimals(tmp_path: Path) -> None:
+    write_labels(tmp_path / "STS-B.tsv", [3.14159, 0.0])
+    assert (tmp_path / "STS-B.tsv").read_text() == "index\tprediction\n0\t3.142\n1\t0.000\n"
+
+
+def test_a_dataset_without_a_test_split(classifier: Path, task_data: Path, job: Job) -> None:
+    with pytest.raises(DataError, match="has no test split"):
+        run(ExportSettings(), job, model=classifier, data=task_data)
