@@ -20,9 +20,9 @@ SELECTION_SPLIT = "validation"
 def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
     """Average results over the variables of `report.over`.
 
-    The rows are one per model, dataset, split and metric, where models and datasets are groups
-    (`kdpipe.reporting.grouping`). The columns are `model`, `template`, `stage`, `dataset`, `split`, `metric`;
-    `mean`, `spread` (sample standard deviation) and `runs`; `n`, `parameters`, `depth`, `width` and
+    The rows are one per model, dataset, split and metric that the dataset has, where models and datasets are
+    groups (`kdpipe.reporting.grouping`). The columns are `model`, `template`, `stage`, `dataset`, `split`,
+    `metric`; `mean`, `spread` (sample standard deviation) and `runs`; `n`, `parameters`, `depth`, `width` and
     `seconds` as means; `difference` to the baseline with `difference_spread`; `published`; `selection`
     (whether models are chosen by the split); `primary` (whether models for the dataset's task are chosen by
     the metric); and, its name in braces, each variable that is not averaged over.
@@ -91,6 +91,8 @@ def _with_groups(results: pa.Table, graph: Graph) -> pd.DataFrame:
     rows["dataset_template"] = [graph.datasets[name].template for name in rows["dataset"]]
     chosen = selection_splits(graph)
     rows["selection"] = [pair in chosen for pair in zip(rows["dataset"], rows["split"], strict=True)]
-    metrics = {name: dataset.metrics[0] for name, dataset in graph.datasets.items()}
-    rows["primary"] = rows["dataset"].map(metrics) == rows["metric"]
-    return rows
+    metrics = [graph.datasets[name].metrics for name in rows["dataset"]]
+    rows["primary"] = [own[0] == metric for own, metric in zip(metrics, rows["metric"], strict=True)]
+    # Others, such as those of single types of entities, stand in the results only.
+    shown = [metric in own for own, metric in zip(metrics, rows["metric"], strict=True)]
+    return rows[np.array(shown, dtype=bool)]

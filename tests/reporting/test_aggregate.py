@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from kdpipe.config.graph import Graph
@@ -25,6 +26,16 @@ def test_mean_and_sample_standard_deviation_over_seeds(example: Graph):
     assert (row["template"], row["dataset"], row["{task}"]) == ("plain-{task}-{seed}", "mrpc", "mrpc")
     assert row["primary"]
     assert "{seed}" not in row
+
+
+def test_metrics_of_single_types_are_left_to_the_results(example: Graph):
+    results = collect_results(example)
+    of_a_type = results.set_column(
+        results.schema.get_field_index("metric"), "metric", pa.array(["f1:PER"] * len(results))
+    )
+    pd.testing.assert_frame_equal(
+        aggregate(pa.concat_tables([results, of_a_type]), example), aggregate(results, example)
+    )
 
 
 def test_one_run_has_no_spread(example: Graph):
