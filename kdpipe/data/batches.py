@@ -1,6 +1,6 @@
 """Batches of an encoded split: padded to a few lengths, with the positions of real and of labelled tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,6 +36,46 @@ class Masking:
     shares: tuple[float, float, float]
     seed: int
 
+    def __call__(
+        self, input_ids: NDArray[np.int64], lengths: NDArray[np.int64], epoch: int, indices: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Mask tokens by the epoch and the batch alone, so that a resumed run masks the same."""
+        rng = np.random.default_rng(draw_seed(self.seed, MASKING, epoch, *indices.tolist()))
+        mask, keep, random = self.shares
+        return mask_tokens(
+            input_ids,
+            lengths,
+            self.weights,
+            rng,
+            probability=self.probability,
+            mask_share=mask,
+            keep_share=keep,
+            random_share=random,
+            mask_id=self.mask_id,
+            vocab_size=len(self.weights),
+        )
+
+
+class NextToken:
+    """Makes of every token but the first of a text a target, to be predicted at the token before it."""
+
+    def __call__(
+        self, input_ids: NDArray[np.int64], lengths: NDArray[np.int64], epoch: int, indices: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the tokens as they are, and after each the next one."""
+        labels = np.full_like(input_ids, IGNORE_INDEX)
+        labels[:, :-1] = input_ids[:, 1:]
+        labels[np.arange(input_ids.shape[1]) >= lengths[:, None] - 1] = IGNORE_INDEX
+        return input_ids, labels
+
+
+# From padded token ids [B, L], lengths [B], epoch and the examples' indices: what the model reads, and the
+# token that each position is to predict, `IGNORE_INDEX` where there is none.
+Targets = Callable[
+    [NDArray[np.int64], NDArray[np.int64], int, NDArray[np.int64]],
+    tuple[NDArray[np.int64], NDArray[np.int64]],
+]
+
 
 class Knowledge(Protocol):
     """A teacher's cached signals."""
@@ -49,14 +89,14 @@ class Collator:
     """Makes a batch of examples, given by their indices.
 
     The batch holds `input_ids`, `attention_mask` [B, L], `token_type_ids` for pairs, `token_rows` [N], the
-    positions of real tokens in the flattened batch, and `labels`: one per example [B], or one per token that
-    has one, because it was masked or is the first piece of a word with a tag [M]. The latter come with
+    positions of real tokens in the flattened batch, and `labels`: one per example [B], or one per position
+    that has one, where a token is to be predicted or a word with a tag begins [M]. The latter come with
     `label_rows` [M] and `label_places` [M], their positions in the flattened batch and among its real tokens.
 
     Args:
         split: the examples.
         pad_id: id of the padding token.
-        masking: how tokens are masked, for language modelling.
+        targets: which tokens are to be predicted, for language modelling.
         knowledge: a teacher's cached signals, which become part of the batch.
     """
 
@@ -64,12 +104,12 @@ class Collator:
         self,
         split: EncodedSplit,
         pad_id: int,
-        masking: Masking | None = None,
+        targets: Targets | None = None,
         knowledge: Knowledge | None = None,
     ) -> None:
         self.split = split
         self.pad_id = pad_id
-        self.masking = masking
+        self.targets = targets
         self.knowledge = knowledge
         self.epoch = 0
 
@@ -86,8 +126,10 @@ class Collator:
         if self.split.token_type_ids is not None:
             batch["token_type_ids"] = np.zeros(real.shape, dtype=np.int64)
             batch["token_type_ids"][real] = self.split.token_type_ids[flat]
-        if self.masking is not None:
-            batch |= self._masked(input_ids, lengths, batch["token_rows"], indices)
+        if self.targets is not None:
+            input_ids, predicted = self.targets(input_ids, lengths, self.epoch, indices)
+            label_rows = np.flatnonzero(predicted != IGNORE_INDEX)
+            batch |= _labelled(label_rows, predicted.reshape(-1)[label_rows], batch["token_rows"])
         elif self.split.words is not None:
             batch |= self._tagged(width, batch["token_rows"], indices)
         elif self.split.labels is not None:
@@ -101,40 +143,15 @@ class Collator:
         split = self.split
         assert split.words is not None
         rows, places = split.words_of(indices)
-        label_rows = rows * width + split.words[places]
-        found = {"label_rows": label_rows, "label_places": np.searchsorted(token_rows, label_rows)}
-        return found if split.labels is None else {**found, "labels": split.labels[places].astype(np.int64)}
+        labels = None if split.labels is None else split.labels[places].astype(np.int64)
+        return _labelled(rows * width + split.words[places], labels, token_rows)
 
-    def _masked(
-        self,
-        input_ids: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        token_rows: NDArray[np.int64],
-        indices: NDArray[np.int64],
-    ) -> dict[str, NDArray[np.int64]]:
-        assert self.masking is not None
-        # The draw depends on the epoch and the batch alone, so that a resumed run draws the same.
-        rng = np.random.default_rng(draw_seed(self.masking.seed, MASKING, self.epoch, *indices.tolist()))
-        mask, keep, random = self.masking.shares
-        masked, labels = mask_tokens(
-            input_ids,
-            lengths,
-            self.masking.weights,
-            rng,
-            probability=self.masking.probability,
-            mask_share=mask,
-            keep_share=keep,
-            random_share=random,
-            mask_id=self.masking.mask_id,
-            vocab_size=len(self.masking.weights),
-        )
-        label_rows = np.flatnonzero(labels != IGNORE_INDEX)
-        return {
-            "input_ids": masked,
-            "labels": labels.reshape(-1)[label_rows],
-            "label_rows": label_rows,
-            "label_places": np.searchsorted(token_rows, label_rows),
-        }
+
+def _labelled(
+    rows: NDArray[np.int64], labels: NDArray[Any] | None, token_rows: NDArray[np.int64]
+) -> dict[str, NDArray[Any]]:
+    found = {"label_rows": rows, "label_places": np.searchsorted(token_rows, rows)}
+    return found if labels is None else {**found, "labels": labels}
 
 
 class Indices(Dataset[int]):

@@ -16,16 +16,16 @@ class CleaningRules:
 
     Args:
         max_length: longest sequence, special tokens included; longer ones are split.
-        first_id: id of the special token that every sequence begins with, such as `[CLS]`.
-        last_id: id of the special token that every sequence ends with, such as `[SEP]`.
+        first_id: id of the special token that every sequence begins with, such as `[CLS]`; None if none does.
+        last_id: id of the special token that every sequence ends with, such as `[SEP]`; None if none does.
         unknown_id: id of the token for what is not in the vocabulary; None if there is no such.
         min_length: shortest sequence that is kept, special tokens included.
         max_unknown: share of unknown tokens from which a sequence is dropped.
     """
 
     max_length: int
-    first_id: int
-    last_id: int
+    first_id: int | None
+    last_id: int | None
     unknown_id: int | None
     min_length: int = 12
     max_unknown: float = 0.5
@@ -86,12 +86,14 @@ def split_long(sequence: Ids, rules: CleaningRules) -> list[Ids]:
         sequence: token ids [T], beginning with `first_id` and ending with `last_id`.
         rules: the length and the special tokens.
     """
-    width = rules.max_length - 2
+    width = rules.max_length - (2 if rules.first_id is not None else 0)
     cuts = [sequence[start : start + width] for start in range(0, len(sequence), width)]
     return [_framed(cut, rules) for cut in cuts]
 
 
 def _framed(cut: Ids, rules: CleaningRules) -> Ids:
+    if rules.first_id is None or rules.last_id is None:
+        return cut
     before = [] if cut[0] == rules.first_id else [rules.first_id]
     after = [] if cut[-1] == rules.last_id else [rules.last_id]
     return np.concatenate((before, cut, after), dtype=cut.dtype, casting="unsafe")

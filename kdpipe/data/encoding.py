@@ -38,25 +38,25 @@ Encoder = Callable[[Sequence[Example]], Encoded]
 
 
 class LanguageModelEncoder:
-    """Text for masked language modelling: whole, unless `kdpipe.data.cleaning` splits or drops it.
+    """Text for language modelling: whole, unless `kdpipe.data.cleaning` splits or drops it.
 
     Args:
         tokenizer_file: a `tokenizer.json`.
         max_length: longest row, special tokens included.
 
     Raises:
-        DataError: the tokenizer does not put one special token before a text and one after it.
+        DataError: the tokenizer puts special tokens around a text otherwise than one before and one after.
     """
 
     def __init__(self, tokenizer_file: Path, max_length: int) -> None:
         self._tokenizer = load_tokenizer(tokenizer_file)
         frame = self._tokenizer.encode("").ids
-        if len(frame) != 2:
+        if len(frame) not in (0, 2):
             raise DataError(
                 f"{tokenizer_file}: expected a tokenizer that puts one special token before a text"
-                f" and one after it, as masked language modelling needs; found {len(frame)} in all"
+                f" and one after it, or none at all; found {len(frame)}"
             )
-        first_id, last_id = frame
+        first_id, last_id = frame or (None, None)
         self._rules = CleaningRules(max_length, first_id, last_id, unknown_id(self._tokenizer))
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from kdpipe import catalog
-from kdpipe.data.batches import Collator, Masking
+from kdpipe.data.batches import Collator, Masking, NextToken, Targets
 from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
 from kdpipe.data.masking import token_weights
 from kdpipe.data.source import VALIDATION
 from kdpipe.evaluation.task import Advance, Evaluation, Task
+from kdpipe.models.family import family_of
+from kdpipe.models.loading import pad_id
 
 # As in training: masked, kept, replaced at random.
 SHARES = (0.8, 0.1, 0.1)
@@ -48,13 +50,15 @@ def score(
     """
     task, labels = task_of(data)
     metrics = read_description(data)["metrics"]
-    masking = None
-    if task.masked:
+    targets: Targets | None = None
+    if task.masked and family_of(model).causal:
+        targets = NextToken()
+    elif task.masked:
         weights = token_weights(
             np.ones(len(tokenizer), dtype=np.int64), tokenizer.all_special_ids, smoothing=0
         )
-        masking = Masking(weights, tokenizer.mask_token_id, probability, SHARES, seed)
-    collator = Collator(EncodedSplit(data, split), tokenizer.pad_token_id, masking)
+        targets = Masking(weights, tokenizer.mask_token_id, probability, SHARES, seed)
+    collator = Collator(EncodedSplit(data, split), pad_id(tokenizer), targets)
     return task.evaluate(model, collator, labels, metrics, advance)
 
 

@@ -14,11 +14,13 @@ class Family(Protocol):
         config_class: its transformers config class, as "module:Class".
         shape_fields: the config's names for depth, width, heads, vocabulary and positions.
         inputs: what its body takes of a batch.
+        causal: whether a position sees only itself and those before it.
     """
 
     config_class: ClassVar[str]
     shape_fields: ClassVar[dict[str, str]]
     inputs: ClassVar[tuple[str, ...]]
+    causal: ClassVar[bool]
 
     @staticmethod
     def embeddings(body: Any) -> nn.Module:

@@ -114,6 +114,11 @@ def load_tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
+def pad_id(tokenizer: Any) -> int:
+    """Return the id that pads; padding is masked, so that any does where a tokenizer has none."""
+    return int(tokenizer.pad_token_id or 0)
+
+
 def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
     """Write config, weights and tokenizer of a model."""
     model.save_pretrained(folder)

@@ -6,7 +6,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from kdpipe.config.settings.distill import DistillSettings
-from kdpipe.data.batches import Collator, Masking
+from kdpipe.data.batches import Collator, Targets
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.scoring import task_of, validation_scorer
@@ -15,9 +15,9 @@ from kdpipe.job import Job, main
 from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
-from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
+from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head, pad_id
 from kdpipe.models.precision import default_device
-from kdpipe.training.masking import read_counts, training_masking
+from kdpipe.training.masking import read_counts, training_targets
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import freeze, save_outcome, train
 from kdpipe.training.terms import build_terms
@@ -45,7 +45,8 @@ def run(
     _check_tokens(objective, task, teacher, tokenizer, online=knowledge is None)
     split = EncodedSplit(data, "train")
     cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
-    collator = Collator(split, tokenizer.pad_token_id, _masking(settings, task, tokenizer, counts), cached)
+    targets = _targets(settings, learner, task, tokenizer, counts)
+    collator = Collator(split, pad_id(tokenizer), targets, cached)
     with job.artifact() as draft, job.progress(None, "distill") as bar:
         outcome = train(
             learner,
@@ -99,14 +100,13 @@ def _online(
     )
 
 
-def _masking(
-    settings: DistillSettings, task: type[Task], tokenizer: Any, counts: Path | None
-) -> Masking | None:
+def _targets(
+    settings: DistillSettings, student: Any, task: type[Task], tokenizer: Any, counts: Path | None
+) -> Targets | None:
     if not task.masked:
         return None
-    return training_masking(
-        settings.masking, tokenizer, read_counts(counts) if counts else None, settings.seed
-    )
+    occurrences = read_counts(counts) if counts else None
+    return training_targets(student, settings.masking, tokenizer, occurrences, settings.seed)
 
 
 if __name__ == "__main__":

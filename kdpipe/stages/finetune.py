@@ -6,7 +6,7 @@ from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.job import Job, main
 from kdpipe.models.loading import load_tokenizer, load_with_head
-from kdpipe.training.masking import read_counts, training_masking
+from kdpipe.training.masking import read_counts, training_targets
 from kdpipe.training.run import freeze, save_outcome
 from kdpipe.training.supervised import train_on_labels
 
@@ -17,18 +17,19 @@ def run(settings: FinetuneSettings, job: Job, *, model: Path, data: Path, counts
     tokenizer = load_tokenizer(model)
     student = load_with_head(model, task.head(labels), settings.seed)
     freeze(student, settings.freeze)
-    masking = None
+    targets = None
     if task.masked:
         occurrences = read_counts(counts) if counts else None
-        masking = training_masking(settings.masking, tokenizer, occurrences, settings.seed)
+        targets = training_targets(student, settings.masking, tokenizer, occurrences, settings.seed)
     with job.artifact() as draft, job.progress(None, "finetune") as bar:
         outcome = train_on_labels(
             student,
             tokenizer,
             data,
-            masking,
+            targets,
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
+            probability=settings.masking.probability,
             folder=job.checkpoints,
             bar=bar,
         )

@@ -11,7 +11,7 @@ from kdpipe.data.opening import open_dataset, source_digests
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.job import Job, main
 from kdpipe.models.creation import create_language_model, train_wordpiece
-from kdpipe.training.masking import training_masking
+from kdpipe.training.masking import training_targets
 from kdpipe.training.run import save_outcome
 from kdpipe.training.supervised import train_on_labels
 
@@ -22,19 +22,20 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
         data = Path(scratch)
         tokenizer = _encode(settings, dataset, data, job)
         counts = count_tokens(data / "train.parquet", len(tokenizer))["count"].to_numpy()
-        masking = training_masking(settings.masking, tokenizer, counts, settings.seed)
         architecture = settings.architecture
         model = create_language_model(
             architecture.family, architecture.options, len(tokenizer), settings.seed
         )
+        targets = training_targets(model, settings.masking, tokenizer, counts, settings.seed)
         with job.progress(None, "pretrain") as bar:
             outcome = train_on_labels(
                 model,
                 tokenizer,
                 data,
-                masking,
+                targets,
                 settings.training.model_dump(exclude_unset=True),
                 seed=settings.seed,
+                probability=settings.masking.probability,
                 folder=job.checkpoints,
                 bar=bar,
             )

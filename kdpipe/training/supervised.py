@@ -5,9 +5,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from kdpipe.data.batches import Collator, Masking
+from kdpipe.data.batches import Collator, Targets
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import task_of, validation_scorer
+from kdpipe.models.loading import pad_id
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import Outcome, train
 from kdpipe.training.terms import hard_term
@@ -17,10 +18,11 @@ def train_on_labels(
     model: Any,
     tokenizer: Any,
     data: Path,
-    masking: Masking | None,
+    targets: Targets | None,
     training: dict[str, Any],
     *,
     seed: int,
+    probability: float,
     folder: Path,
     bar: "tqdm[Any] | None" = None,
 ) -> Outcome:
@@ -30,9 +32,10 @@ def train_on_labels(
         model: a model with the head for the dataset's task.
         tokenizer: its tokenizer.
         data: the encoded dataset.
-        masking: how tokens are masked, where the task masks them.
+        targets: which tokens are to be predicted, for language modelling.
         training: fields of `TrainingArguments`, and `early_stopping_patience`.
         seed: seed of order and dropout.
+        probability: share of the tokens that are masked when the model is scored during training.
         folder: where checkpoints go.
         bar: advanced by every step.
     """
@@ -40,12 +43,10 @@ def train_on_labels(
     return train(
         model,
         Objective([hard_term(task)], task.kind),
-        Collator(EncodedSplit(data, "train"), tokenizer.pad_token_id, masking),
+        Collator(EncodedSplit(data, "train"), pad_id(tokenizer), targets),
         training,
         seed=seed,
         folder=folder,
-        evaluate=validation_scorer(
-            tokenizer, data, seed=seed, probability=masking.probability if masking else 0.0
-        ),
+        evaluate=validation_scorer(tokenizer, data, seed=seed, probability=probability),
         bar=bar,
     )

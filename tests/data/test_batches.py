@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdpipe.data.batches import PAD_MULTIPLE, Collator, LengthGroupedSampler, Masking, batches_by_length
+from kdpipe.data.batches import (
+    PAD_MULTIPLE,
+    Collator,
+    LengthGroupedSampler,
+    Masking,
+    NextToken,
+    batches_by_length,
+)
 from kdpipe.data.encoded import EncodedSplit, ragged
 
 SPECIAL = [0, 1, 2, 3, 4]
@@ -39,6 +46,15 @@ def test_targets_are_the_original_tokens_at_masked_positions(text_data: Path) ->
     assert len(masked["labels"]) == int(np.ceil(0.15 * int(plain["attention_mask"].sum())))
     assert not set(masked["labels"].tolist()) & set(SPECIAL)
     assert masked["token_rows"][masked["label_places"]].equal(masked["label_rows"])
+
+
+def test_every_token_but_the_first_is_a_target_of_the_one_before(text_data: Path) -> None:
+    split = EncodedSplit(text_data, "train")
+    batch = Collator(split, pad_id=0, targets=NextToken())([4, 0, 9])
+    rows = [split.table["input_ids"][index].as_py() for index in (4, 0, 9)]
+    assert batch["labels"].tolist() == [token for row in rows for token in row[1:]]
+    read = batch["input_ids"].flatten()[batch["label_rows"]]
+    assert read.tolist() == [token for row in rows for token in row[:-1]]
 
 
 def test_masks_follow_seed_epoch_and_batch(text_data: Path) -> None:

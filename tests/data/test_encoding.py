@@ -1,10 +1,9 @@
 """Encoders of the tasks."""
 
-import json
-
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import BPE, Unigram
+from tokenizers.processors import TemplateProcessing
 
 from kdpipe.data.encoding import (
     ClassificationEncoder,
@@ -79,12 +78,24 @@ def test_what_a_tokenizer_file_says_of_cutting_and_padding_is_not_heeded(tokeniz
     assert len(load_tokenizer(tmp_path / "tokenizer.json").encode("a b c d e f").ids) == 8
 
 
-def test_language_modelling_needs_special_tokens_around_a_text(tokenizer, tmp_path):
-    settings = {**json.loads(tokenizer.to_str()), "post_processor": None}
-    file = tmp_path / "tokenizer.json"
-    file.write_text(json.dumps(settings))
-    with pytest.raises(DataError, match=r"tokenizer\.json: .* found 0 in all"):
+def with_template(tokenizer, file, template):
+    altered = Tokenizer.from_str(tokenizer.to_str())
+    altered.post_processor = TemplateProcessing(single=template, special_tokens=[("[CLS]", 2)])
+    altered.save(str(file))
+    return file
+
+
+def test_language_modelling_needs_special_tokens_on_both_sides_or_none(tokenizer, tmp_path):
+    file = with_template(tokenizer, tmp_path / "tokenizer.json", "[CLS] $A")
+    with pytest.raises(DataError, match=r"tokenizer\.json: .* or none at all; found 1"):
         LanguageModelEncoder(file, 16)
+
+
+def test_text_without_special_tokens_is_split_anywhere(tokenizer, tmp_path):
+    file = with_template(tokenizer, tmp_path / "tokenizer.json", "$A")
+    encoded = LanguageModelEncoder(file, 16)([Example("1", " ".join("abcd" * 10))])
+    assert encoded.batch["length"].to_pylist() == [16, 16]
+    assert encoded.counts["dropped_short"] == 1
 
 
 def test_unknown_id_of_all_kinds_of_models(tokenizer):

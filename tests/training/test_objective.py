@@ -16,7 +16,7 @@ from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.kl import KLLoss
 from kdpipe.models.loading import load_model
 from kdpipe.models.signals import Request, Signals, run_model
-from kdpipe.training.masking import training_masking
+from kdpipe.training.masking import training_targets
 from kdpipe.training.objective import Objective, Projection, Term, count_rows
 
 ROWS = torch.tensor([0, 1, 2, 4, 5])
@@ -97,7 +97,7 @@ def test_equal_models_have_no_divergence(language_model: Path, text_data: Path) 
         def __len__(self) -> int:
             return tokenizer_size
 
-    masking = training_masking(MaskingSettings(smoothing=0), Tokenizer(), None, seed=1)
+    masking = training_targets(model, MaskingSettings(smoothing=0), Tokenizer(), None, seed=1)
     batch = Collator(EncodedSplit(text_data, "train"), 0, masking)(range(8))
     terms = [
         Term("kl", KLLoss(2.0), positions="all"),

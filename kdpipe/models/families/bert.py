@@ -16,6 +16,7 @@ class Bert:
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
     }
+    causal = False
     inputs = ("input_ids", "attention_mask", "token_type_ids")
 
     @staticmethod

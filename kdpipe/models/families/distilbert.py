@@ -16,6 +16,7 @@ class DistilBert:
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
     }
+    causal = False
     inputs = ("input_ids", "attention_mask")
 
     @staticmethod
