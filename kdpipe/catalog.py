@@ -30,9 +30,13 @@ TASKS = {
     "language_modeling": "kdpipe.evaluation.tasks.language_modeling:LanguageModeling",
 }
 
+# By the `model_type` of their configs.
 FAMILIES = {
     "bert": "kdpipe.models.families.bert:Bert",
     "distilbert": "kdpipe.models.families.distilbert:DistilBert",
+    "electra": "kdpipe.models.families.electra:Electra",
+    "gpt2": "kdpipe.models.families.gpt2:GPT2",
+    "roberta": "kdpipe.models.families.roberta:Roberta",
 }
 
 LOWER_IS_BETTER = ("cross_entropy", "loss", "perplexity")

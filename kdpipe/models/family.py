@@ -10,31 +10,45 @@ from kdpipe import catalog
 class Family(Protocol):
     """A model family of the catalog.
 
-    Args:
-        config_class: its transformers config class, as "module:Class".
-        shape_fields: the config's names for depth, width, heads, vocabulary and positions.
-        inputs: what its body takes of a batch.
+    The class attributes are literals, as a config is checked against the source of the class.
+
+    Attributes:
+        config_class: its config class, as "module:Class".
+        shape_fields: the config's names for depth, width, heads, vocabulary and positions, as far as its
+            models have these.
+        inputs: what its body takes of a batch, whose rows are padded on the right.
+        heads: its classes that have a head, by how the transformers class that builds them ends, such as
+            `ForSequenceClassification` of `AutoModelForSequenceClassification`.
+        causal: whether a position sees only itself and those before it.
+        heads_share_width: whether the width of a hidden state is divided among the heads.
+        reserved_positions: rows of its table of positions that no token uses.
     """
 
     config_class: ClassVar[str]
     shape_fields: ClassVar[dict[str, str]]
-    inputs: ClassVar[tuple[str, ...]]
+    inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
+    heads: ClassVar[dict[str, str]]
+    causal: ClassVar[bool] = False
+    heads_share_width: ClassVar[bool] = True
+    reserved_positions: ClassVar[int] = 0
 
     @staticmethod
-    def embeddings(body: Any) -> nn.Module:
-        """Return the module whose output is hidden state 0."""
+    def adapt(config: Any) -> Any:
+        """Return the config with which a checkpoint is read that has the given one."""
+        return config
 
     @staticmethod
     def blocks(body: Any) -> nn.ModuleList:
-        """Return the blocks; the output of the n-th is hidden state n."""
+        """Return the blocks; the first input of the n-th, from 0, is hidden state n."""
+
+    @classmethod
+    def last(cls, body: Any) -> nn.Module:
+        """Return the module whose output is the last hidden state."""
+        return cls.blocks(body)[-1]
 
     @staticmethod
     def lm_logits(model: Any, hidden: Tensor) -> Tensor:
         """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
-
-    @staticmethod
-    def classifier(model: Any) -> nn.Linear:
-        """Return the last layer of the classification head."""
 
 
 def family_of(model: Any) -> type[Family]:
@@ -43,7 +57,12 @@ def family_of(model: Any) -> type[Family]:
     Raises:
         KdpipeError: kdpipe does not know the family.
     """
-    family: type[Family] = catalog.resolve("families", model.config.model_type)
+    return family_of_config(model.config)
+
+
+def family_of_config(config: Any) -> type[Family]:
+    """Return the family of the models that a transformers config describes; raises as `family_of` does."""
+    family: type[Family] = catalog.resolve("families", config.model_type)
     return family
 
 
@@ -54,5 +73,5 @@ def depth_of(model: Any) -> int:
 
 def config_shape(config: Any) -> tuple[int, int]:
     """Return depth and width of the model that a transformers config describes."""
-    fields = catalog.resolve("families", config.model_type).shape_fields
+    fields = family_of_config(config).shape_fields
     return int(getattr(config, fields["depth"])), int(getattr(config, fields["width"]))

@@ -47,8 +47,8 @@ def test_states_are_those_that_transformers_returns(model) -> None:
 
 
 def test_no_hook_stays(model) -> None:
-    run_model(model, BATCH, Request(hidden_states=(1,), rows="token_rows"))
-    assert not any(module._forward_hooks for module in model.modules())
+    run_model(model, BATCH, Request(hidden_states=(1, model.config.num_hidden_layers), rows="token_rows"))
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def test_a_classifier_gives_one_row_per_example(classifier: Path) -> None:

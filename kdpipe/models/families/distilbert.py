@@ -4,8 +4,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from kdpipe.models.family import Family
 
-class DistilBert:
+
+class DistilBert(Family):
     """DistilBERT (Sanh et al. 2019, arXiv 1910.01108) as transformers builds it."""
 
     config_class = "transformers.models.distilbert.configuration_distilbert:DistilBertConfig"
@@ -16,16 +18,16 @@ class DistilBert:
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
     }
-    inputs = ("input_ids", "attention_mask")
-
-    @staticmethod
-    def embeddings(body: Any) -> nn.Module:
-        """Return the module whose output is hidden state 0."""
-        return body.embeddings  # type: ignore[no-any-return]
+    heads: ClassVar[dict[str, str]] = {
+        "ForMaskedLM": "DistilBertForMaskedLM",
+        "ForSequenceClassification": "DistilBertForSequenceClassification",
+        "ForTokenClassification": "DistilBertForTokenClassification",
+        "ForQuestionAnswering": "DistilBertForQuestionAnswering",
+    }
 
     @staticmethod
     def blocks(body: Any) -> nn.ModuleList:
-        """Return the blocks; the output of the n-th is hidden state n."""
+        """Return the blocks; the first input of the n-th, from 0, is hidden state n."""
         return body.transformer.layer  # type: ignore[no-any-return]
 
     @staticmethod
@@ -33,8 +35,3 @@ class DistilBert:
         """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
         transformed = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
         return model.vocab_projector(transformed)  # type: ignore[no-any-return]
-
-    @staticmethod
-    def classifier(model: Any) -> nn.Linear:
-        """Return the last layer of the classification head."""
-        return model.classifier  # type: ignore[no-any-return]
