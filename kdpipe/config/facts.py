@@ -11,6 +11,7 @@ from typing import Any
 from kdpipe import catalog
 from kdpipe.config.document import Document
 from kdpipe.config.families import (
+    count_outputs,
     family_facts,
     head_task,
     kinds_for,
@@ -101,9 +102,24 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[bytes, str]) -> 
         hint = suggest(str(family), catalog.FAMILIES)
         raise SettingError("path", f"{folder} holds a model of the family {family!r}; {hint}")
     head = head_task(family, config)
+    _check_labels(settings, config, head)
     file = folder / "tokenizer.json"
     tokenizer = tokenizers.setdefault(file.read_bytes(), name) if file.exists() else name
     return Facts(tokenizer, shape_of(family, config), head)
+
+
+def _check_labels(settings: LoadSettings, config: Mapping[str, Any], head: str) -> None:
+    if settings.labels is None:
+        return
+    if head not in ("classification", "multi_label", "token_classification", "regression"):
+        has = f"a head for {head}" if head else "no head"
+        raise SettingError("labels", f"names the outputs of a classifier, but the model has {has}")
+    count = count_outputs(config)
+    if len(settings.labels) != count:
+        raise SettingError(
+            "labels",
+            f"expected {count} names, one for each output of the model, found {len(settings.labels)}",
+        )
 
 
 def _require_head(setting: str, family: str | None, task: str, kinds: Collection[str]) -> None:

@@ -13,10 +13,11 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from kdpipe.config.families import PROBLEMS, require_head
 from kdpipe.errors import ModelError
-from kdpipe.models.family import family_of_config
+from kdpipe.models.family import family_of, family_of_config
 from kdpipe.models.initialization import draw_weights
 
 LOG = logging.getLogger(__name__)
+LABELLED = ("ForSequenceClassification", "ForTokenClassification")
 # Outputs of the heads without labels: one number; where an answer starts and ends.
 OUTPUTS = {"regression": 1, "question_answering": 2}
 
@@ -104,6 +105,38 @@ def load_frozen(folder: Path, head: Head | None, device: torch.device) -> PreTra
     _reorder(model, order)
     nn.Module.to(model, device)
     return model
+
+
+def name_labels(model: PreTrainedModel, labels: Sequence[str]) -> None:
+    """Name the outputs of a model's head, in their order.
+
+    Raises:
+        ModelError: it has no head with labels, or another number of them.
+    """
+    kind = head_kind(model.config, type(model).__name__)
+    if kind not in LABELLED or len(labels) != model.config.num_labels:
+        has = f"{model.config.num_labels} outputs" if kind in LABELLED else "no outputs that labels name"
+        raise ModelError(
+            f"labels: found {len(labels)} ({', '.join(labels)}), but the {type(model).__name__} has {has}; "
+            "give one name for each, in their order"
+        )
+    _set_labels(model.config, labels)
+
+
+def agree_on_padding(model: PreTrainedModel, tokenizer: Any) -> None:
+    """Let a tokenizer without a padding token pad with its end token, and tell the model which one it is.
+
+    A model without knowledge of the padding, such as GPT-2, cannot find the last token of a text.
+
+    Raises:
+        ModelError: the tokenizer has neither.
+    """
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise ModelError("the tokenizer has no padding token and no end token to pad with; give it one")
+        tokenizer.pad_token = tokenizer.eos_token
+    if family_of(model).causal or model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
 
 
 def load_tokenizer(folder: Path) -> Any:

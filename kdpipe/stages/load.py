@@ -11,7 +11,7 @@ from kdpipe.config.facts import local_folder
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.errors import ModelError
 from kdpipe.job import Job, main
-from kdpipe.models.loading import load_model, load_tokenizer, save_model
+from kdpipe.models.loading import agree_on_padding, load_model, load_tokenizer, name_labels, save_model
 
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
@@ -37,6 +37,9 @@ def run(settings: LoadSettings, job: Job) -> None:
         except (OSError, ValueError, SafetensorError) as error:
             reason = " ".join(str(error).split())
             raise ModelError(f"{folder} cannot be loaded as a model: {reason}") from None
+        agree_on_padding(model, tokenizer)
+        if settings.labels is not None:
+            name_labels(model, settings.labels)
         save_model(model, tokenizer, draft.folder)
 
 

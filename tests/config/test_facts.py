@@ -101,6 +101,24 @@ def test_heads_for_texts_are_told_apart_by_their_outputs(loaded, fields, head):
     assert loaded(architectures=["BertForSequenceClassification"], **fields).head == head
 
 
+def test_labels_name_the_outputs_of_a_head(graph_of, mistakes_of, folder):
+    path = folder(architectures=["BertForSequenceClassification"])
+    load = {"path": path, "labels": ["no", "yes"]}
+    assert graph_of({"models.m": {"load": load}}).facts["m"].head == "classification"
+    assert mistakes_of({"models.m": {"load": {**load, "labels": ["no", "yes", "maybe"]}}}) == [
+        "models.m.load.labels: expected 2 names, one for each output of the model, found 3"
+    ]
+    folder(architectures=["BertModel"])
+    assert mistakes_of({"models.m": {"load": load}}) == [
+        "models.m.load.labels: names the outputs of a classifier, but the model has no head"
+    ]
+
+
+def test_a_folder_of_another_family_has_its_own_names(loaded):
+    shape = loaded(model_type="distilbert", dim=16, n_layers=2, n_heads=8).shape
+    assert shape == Shape("distilbert", depth=2, width=16, heads=8, vocabulary=900, positions=128)
+
+
 @pytest.mark.parametrize(("fields", "shape"), [
     ({"model_type": "roberta"}, Shape("roberta", 6, 48, 4, 900, positions=126)),
     ({"model_type": "gpt2", "n_layer": 2, "n_embd": 16, "n_head": 8}, Shape("gpt2", 2, 16, 8, 900, 1024)),

@@ -11,10 +11,12 @@ import torch
 from kdpipe.errors import ModelError
 from kdpipe.models.loading import (
     Head,
+    agree_on_padding,
     load_frozen,
     load_model,
     load_tokenizer,
     load_with_head,
+    name_labels,
     save_model,
 )
 from tests.models.conftest import HEADS, KINDS, SHAPES, batch_of, logits_of, pairs, tiny
@@ -190,6 +192,29 @@ def test_a_head_that_does_not_say_what_it_is_for_serves_where_its_outputs_do(
         model.config.problem_type = None
         save_model(model, load_tokenizer(bodies["bert"]), tmp_path)
         assert torch.equal(load_frozen(tmp_path, head, CPU).classifier.weight, model.classifier.weight)
+
+
+def test_labels_are_named_in_the_order_of_the_outputs(with_head) -> None:
+    model = with_head("bert", HEADS[0])
+    name_labels(model, ("x", "y", "z"))
+    assert model.config.id2label == {0: "x", 1: "y", 2: "z"}
+    assert model.config.label2id == {"x": 0, "y": 1, "z": 2}
+    with pytest.raises(
+        ModelError, match=r"found 2 \(x, y\), but the BertForSequenceClassification has 3 outputs"
+    ):
+        name_labels(model, ("x", "y"))
+    with pytest.raises(ModelError, match="the BertForMaskedLM has no outputs that labels name"):
+        name_labels(with_head("bert", HEADS[5]), ("x", "y"))
+
+
+def test_a_tokenizer_without_a_padding_token_pads_with_its_end(bodies: dict[str, Path]) -> None:
+    tokenizer, model = load_tokenizer(bodies["gpt2"]), tiny("gpt2", pad_token_id=None)
+    tokenizer.pad_token, tokenizer.eos_token = None, None
+    with pytest.raises(ModelError, match="no padding token and no end token"):
+        agree_on_padding(model, tokenizer)
+    tokenizer.eos_token = "[SEP]"
+    agree_on_padding(model, tokenizer)
+    assert model.config.pad_token_id == tokenizer.pad_token_id == tokenizer.convert_tokens_to_ids("[SEP]")
 
 
 @pytest.mark.parametrize("name", SHAPES)
