@@ -179,10 +179,11 @@ def _architecture_shape(architecture: ArchitectureBase, vocabulary: int | None) 
 
 def _extracted(settings: ExtractSettings, model: Facts) -> Facts:
     family = model.shape.family if settings.architecture == "same" else settings.architecture
-    if settings.architecture != "same" and model.shape.family not in (None, "bert"):
-        raise SettingError(
-            "architecture", f"distilbert students are extracted from bert models, found {model.shape.family}"
-        )
+    if settings.architecture != "same":
+        sources = family_facts(settings.architecture)["copied_from"]
+        if model.shape.family not in (None, *sources):
+            what = f"{settings.architecture} students are extracted from {' or '.join(sources)} models"
+            raise SettingError("architecture", f"{what}, found {model.shape.family}")
     try:
         depth = count_blocks(settings.layers, model.shape.depth)
     except KdpipeError as error:

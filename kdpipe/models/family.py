@@ -1,10 +1,26 @@
 """What kdpipe needs to know of a model family: the names and places of its parts."""
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypedDict
 
 from torch import Tensor, nn
 
 from kdpipe import catalog
+
+
+class NameMap(TypedDict):
+    """Where the parts of another family's models stand in a student, student's name first.
+
+    Args:
+        config: fields of the config; depth apart.
+        body: modules of the body outside its blocks.
+        block: modules of a block.
+        heads: for each kind of head, modules of the whole model; "" for a body alone.
+    """
+
+    config: dict[str, str]
+    body: dict[str, str]
+    block: dict[str, str]
+    heads: dict[str, dict[str, str]]
 
 
 class Family(Protocol):
@@ -22,6 +38,7 @@ class Family(Protocol):
         causal: whether a position sees only itself and those before it.
         heads_share_width: whether the width of a hidden state is divided among the heads.
         reserved_positions: rows of its table of positions that no token uses.
+        copied_from: the families whose blocks a student of this family can be made of.
     """
 
     config_class: ClassVar[str]
@@ -31,6 +48,7 @@ class Family(Protocol):
     causal: ClassVar[bool] = False
     heads_share_width: ClassVar[bool] = True
     reserved_positions: ClassVar[int] = 0
+    copied_from: ClassVar[dict[str, NameMap]] = {}
 
     @staticmethod
     def adapt(config: Any) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdpipe.models.extraction import extract_distilbert
+from kdpipe.models.extraction import extract_as
 from kdpipe.models.loading import load_model
 from kdpipe.models.signals import Request, run_model
 
@@ -22,7 +22,7 @@ BATCH = {
 def model(request: pytest.FixtureRequest, language_model: Path):
     loaded = load_model(language_model)
     if request.param == "distilbert":
-        loaded = extract_distilbert(loaded, [0, 1], vocab_transform=True, seed=0)
+        loaded = extract_as("distilbert", loaded, [0, 1], seed=0)
     return loaded.eval()
 
 

@@ -1,14 +1,21 @@
-"""DistilBERT: where its parts lie."""
+"""DistilBERT: where its parts lie, and where those of a BERT go that it is made of."""
 
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from kdpipe.models.family import Family
+from kdpipe.models.family import Family, NameMap
 
 
 class DistilBert(Family):
-    """DistilBERT (Sanh et al. 2019, arXiv 1910.01108) as transformers builds it."""
+    """DistilBERT (Sanh et al. 2019, arXiv 1910.01108) as transformers builds it.
+
+    Of a BERT's parts, token-type embeddings and the pooler have no place in it; the second layer of its
+    classification head is given the pooler's weights, though a ReLU follows it where BERT has a tanh.
+
+    Reference:
+        `extract_distilbert.py` of the DistilBERT research code in transformers.
+    """
 
     config_class = "transformers.models.distilbert.configuration_distilbert:DistilBertConfig"
     shape_fields: ClassVar[dict[str, str]] = {
@@ -23,6 +30,51 @@ class DistilBert(Family):
         "ForSequenceClassification": "DistilBertForSequenceClassification",
         "ForTokenClassification": "DistilBertForTokenClassification",
         "ForQuestionAnswering": "DistilBertForQuestionAnswering",
+    }
+    copied_from: ClassVar[dict[str, NameMap]] = {
+        "bert": {
+            "config": {
+                "vocab_size": "vocab_size",
+                "max_position_embeddings": "max_position_embeddings",
+                "n_heads": "num_attention_heads",
+                "dim": "hidden_size",
+                "hidden_dim": "intermediate_size",
+                "dropout": "hidden_dropout_prob",
+                "attention_dropout": "attention_probs_dropout_prob",
+                "activation": "hidden_act",
+                "initializer_range": "initializer_range",
+                "pad_token_id": "pad_token_id",
+            },
+            "body": {
+                "embeddings.word_embeddings": "embeddings.word_embeddings",
+                "embeddings.position_embeddings": "embeddings.position_embeddings",
+                "embeddings.LayerNorm": "embeddings.LayerNorm",
+            },
+            "block": {
+                "attention.q_lin": "attention.self.query",
+                "attention.k_lin": "attention.self.key",
+                "attention.v_lin": "attention.self.value",
+                "attention.out_lin": "attention.output.dense",
+                "sa_layer_norm": "attention.output.LayerNorm",
+                "ffn.lin1": "intermediate.dense",
+                "ffn.lin2": "output.dense",
+                "output_layer_norm": "output.LayerNorm",
+            },
+            "heads": {
+                "": {},
+                "ForMaskedLM": {
+                    "vocab_transform": "cls.predictions.transform.dense",
+                    "vocab_layer_norm": "cls.predictions.transform.LayerNorm",
+                    "vocab_projector": "cls.predictions.decoder",
+                },
+                "ForSequenceClassification": {
+                    "pre_classifier": "bert.pooler.dense",
+                    "classifier": "classifier",
+                },
+                "ForTokenClassification": {"classifier": "classifier"},
+                "ForQuestionAnswering": {"qa_outputs": "qa_outputs"},
+            },
+        }
     }
 
     @staticmethod
