@@ -122,6 +122,8 @@ def test_a_folder_of_another_family_has_its_own_names(loaded):
 @pytest.mark.parametrize(("fields", "shape"), [
     ({"model_type": "roberta"}, Shape("roberta", 6, 48, 4, 900, positions=126)),
     ({"model_type": "gpt2", "n_layer": 2, "n_embd": 16, "n_head": 8}, Shape("gpt2", 2, 16, 8, 900, 1024)),
+    ({"model_type": "t5", "num_layers": 2, "d_model": 16}, Shape("t5", 2, 16, 8, 900, positions=None)),
+    ({"model_type": "enct5"}, Shape("enct5", 6, 512, 8, 900, positions=None)),
 ])  # fmt: skip
 def test_tokens_that_a_family_reads(loaded, fields, shape):
     assert loaded(**fields).shape == shape
@@ -208,6 +210,12 @@ def test_the_message_of_a_folder_is_plain():
 def test_shapes_that_cannot_be(mistakes_of, architecture, what):
     settings = {f"models.base.pretrain.architecture.{key}": value for key, value in architecture.items()}
     assert mistakes_of(settings) == [f"models.base.pretrain.architecture: {what}"]
+
+
+def test_the_heads_of_t5_have_a_width_of_their_own(graph_of):
+    architecture = {"family": "t5", "d_model": 24, "num_heads": 5}
+    graph = graph_of({"models.m": {"create": {"architecture": architecture, "tokenizer": "base"}}})
+    assert graph.facts["m"].shape == Shape("t5", 6, 24, 5, 500, positions=None)
 
 
 def test_a_family_without_the_head_of_a_task_is_refused_by_name(mistakes_of):

@@ -19,10 +19,12 @@ BERT = {
     "intermediate_size": 24,
     "max_position_embeddings": 40,
 }
+T5 = {"d_model": 16, "num_layers": 3, "num_heads": 2, "d_kv": 4, "d_ff": 24, "n_positions": 40}
 SHAPES: dict[str, dict[str, Any]] = {
     "bert": BERT,
     "distilbert": {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 24, "max_position_embeddings": 40},
     "electra": {**BERT, "embedding_size": 8},
+    "enct5": T5,
     "gpt2": {"n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 40},
     "roberta": {**BERT, "max_position_embeddings": 42},
 }

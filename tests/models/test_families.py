@@ -1,5 +1,9 @@
 """Models of every family do what kdpipe asks of a family."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import transformers
@@ -8,7 +12,7 @@ from kdpipe import catalog
 from kdpipe.models.family import depth_of, family_of
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.models.signals import Request, run_model
-from tests.models.conftest import KINDS, SHAPES, batch_of, logits_of, pairs, tiny
+from tests.models.conftest import HEADS, KINDS, SHAPES, batch_of, logits_of, pairs, tiny
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -108,3 +112,28 @@ def test_what_comes_later_shows_where_a_family_is_not_causal(name):
         run_model(model, rows, Request(False, (3,))).hidden_states[3][0, :5] for rows in (batch, changed)
     )
     assert torch.equal(first, second) == family_of(model).causal
+
+
+def test_a_model_gives_gradients_to_all_its_weights(with_head):
+    for name, head in (("enct5", HEADS[0]), ("enct5", HEADS[3])):
+        model = with_head(name, head).train()
+        run_model(model, batch_of(40, 30), Request()).logits.square().mean().backward()
+        assert [key for key, value in model.named_parameters() if value.grad is None] == [], name
+
+
+def test_registered_classes_load_through_the_auto_classes_in_a_fresh_process(
+    with_head, bodies: dict[str, Path], tmp_path: Path
+) -> None:
+    folders = [str(tmp_path / name) for name in ("enct5",)]
+    for name in ("enct5",):
+        save_model(with_head(name, HEADS[0]), load_tokenizer(bodies[name]), tmp_path / name)
+    program = (
+        "import sys, kdpipe.models\n"
+        "from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer\n"
+        "for folder in sys.argv[1:]:\n"
+        "    for auto in (AutoModel, AutoModelForSequenceClassification, AutoTokenizer):\n"
+        "        print(type(auto.from_pretrained(folder)).__name__)\n"
+    )
+    outputs = subprocess.check_output([sys.executable, "-c", program, *folders], text=True).split()
+    assert outputs[:2] == ["EncT5Model", "EncT5ForSequenceClassification"]
+    assert outputs[2] == type(load_tokenizer(bodies["bert"])).__name__

@@ -21,11 +21,11 @@ def test_the_shape_is_the_settings_and_the_vocabulary_the_tokenizers(language_mo
     assert model.config.vocab_size == len(load_tokenizer(job.output)) == len(load_tokenizer(language_model))
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", [*SHAPES, "t5"])
 def test_models_of_every_family_are_made_for_a_nodes_tokenizer(
     name: str, language_model: Path, job: Job
 ) -> None:
-    architecture = {"family": name, **SHAPES[name]}
+    architecture = {"family": name, **(SHAPES.get(name) or SHAPES["enct5"])}
     run(
         CreateSettings.model_validate({"architecture": architecture, "tokenizer": "base"}),
         job,

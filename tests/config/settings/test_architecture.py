@@ -38,3 +38,10 @@ def test_the_vocabulary_is_that_of_the_tokenizer(family):
     ((where, what),) = mistakes_in({"family": family, "vocab_size": 100})
     assert where == ("vocab_size",)
     assert what.startswith("unknown key")
+
+
+def test_an_encoder_of_t5_takes_the_fields_of_t5_and_its_own():
+    t5 = ARCHITECTURE.validate_python({"family": "t5", "d_model": 64, "n_positions": 100})
+    assert t5.options == {"d_model": 64, "n_positions": 100}
+    ((where, _),) = mistakes_in({"family": "t5", "num_labels": 3})
+    assert where == ("num_labels",)
