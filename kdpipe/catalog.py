@@ -33,6 +33,7 @@ TASKS = {
 # By the `model_type` of their configs; a checkpoint of T5 is made an EncT5.
 FAMILIES = {
     "bert": "kdpipe.models.families.bert:Bert",
+    "bigru": "kdpipe.models.families.bigru:BiGRU",
     "distilbert": "kdpipe.models.families.distilbert:DistilBert",
     "electra": "kdpipe.models.families.electra:Electra",
     "enct5": "kdpipe.models.families.t5:T5",

@@ -124,6 +124,7 @@ def test_a_folder_of_another_family_has_its_own_names(loaded):
     ({"model_type": "gpt2", "n_layer": 2, "n_embd": 16, "n_head": 8}, Shape("gpt2", 2, 16, 8, 900, 1024)),
     ({"model_type": "t5", "num_layers": 2, "d_model": 16}, Shape("t5", 2, 16, 8, 900, positions=None)),
     ({"model_type": "enct5"}, Shape("enct5", 6, 512, 8, 900, positions=None)),
+    ({"model_type": "bigru"}, Shape("bigru", 6, 48, heads=0, vocabulary=900)),
 ])  # fmt: skip
 def test_tokens_that_a_family_reads(loaded, fields, shape):
     assert loaded(**fields).shape == shape
@@ -219,11 +220,18 @@ def test_the_heads_of_t5_have_a_width_of_their_own(graph_of):
 
 
 def test_a_family_without_the_head_of_a_task_is_refused_by_name(mistakes_of):
-    architecture = {"family": "gpt2"}
-    assert mistakes_of({"models.b": {"pretrain": {"dataset": "text", "architecture": architecture}}}) == [
+    architecture = {"family": "bigru", "hidden_size": 16}
+    assert mistakes_of({
+        "datasets.text.max_length": 64,
+        "models.m": {"create": {"architecture": architecture, "tokenizer": "base"}},
+        "models.a": {"finetune": {"model": "m", "dataset": "text"}},
+        "models.b": {"pretrain": {"dataset": "text", "architecture": {"family": "gpt2"}}},
+    }) == [
         "models.b.pretrain.architecture: gpt2 has no head for masked language modelling; families that have: "
-        "bert, distilbert, electra, roberta"
-    ]
+        "bert, distilbert, electra, roberta",
+        "models.a.finetune.dataset: bigru has no head for language_modeling; families that have: "
+        "bert, distilbert, electra, gpt2, roberta",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("layers", "what"), [

@@ -22,6 +22,7 @@ BERT = {
 T5 = {"d_model": 16, "num_layers": 3, "num_heads": 2, "d_kv": 4, "d_ff": 24, "n_positions": 40}
 SHAPES: dict[str, dict[str, Any]] = {
     "bert": BERT,
+    "bigru": {"hidden_size": 16, "num_hidden_layers": 3},
     "distilbert": {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 24, "max_position_embeddings": 40},
     "electra": {**BERT, "embedding_size": 8},
     "enct5": T5,

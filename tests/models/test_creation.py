@@ -27,7 +27,7 @@ def test_every_family_is_drawn_from_the_seed(name) -> None:
     assert any(not torch.equal(value, other[key]) for key, value in first.items())
 
 
-@pytest.mark.parametrize("name", ["enct5", "gpt2", "t5"])
+@pytest.mark.parametrize("name", ["bigru", "enct5", "gpt2", "t5"])
 def test_a_family_that_predicts_no_masked_tokens_is_refused_by_name(name) -> None:
     families = "bert, distilbert, electra, roberta"
     with pytest.raises(ModelError, match=f"{name} has no head for masked language modelling; .*: {families}"):

@@ -114,7 +114,7 @@ def test_classifiers_of_tokens_keep_their_heads(head: Head, part: str, with_head
     assert student.config.num_labels == model.config.num_labels
 
 
-@pytest.mark.parametrize("name", ["distilbert", "roberta", "electra", "gpt2", "enct5"])
+@pytest.mark.parametrize("name", ["distilbert", "roberta", "electra", "gpt2", "enct5", "bigru"])
 def test_only_bert_becomes_distilbert(name: str) -> None:
     with pytest.raises(ModelError, match="distilbert students are not made of a"):
         extract_as("distilbert", tiny(name), [0], seed=0)

@@ -31,7 +31,7 @@ def test_the_fields_of_a_shape_are_those_of_the_config(name):
             model(torch.full((1, longest + 1), 5))
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", [name for name in SHAPES if name != "bigru"])
 def test_hidden_states_are_those_that_transformers_returns(name):
     model, batch = tiny(name), batch_of(7, 4)
     states = run_model(model, batch, Request(logits=False, hidden_states=(0, 1, 2, 3))).hidden_states
@@ -115,7 +115,7 @@ def test_what_comes_later_shows_where_a_family_is_not_causal(name):
 
 
 def test_a_model_gives_gradients_to_all_its_weights(with_head):
-    for name, head in (("enct5", HEADS[0]), ("enct5", HEADS[3])):
+    for name, head in (("enct5", HEADS[0]), ("bigru", HEADS[0]), ("enct5", HEADS[3]), ("bigru", HEADS[3])):
         model = with_head(name, head).train()
         run_model(model, batch_of(40, 30), Request()).logits.square().mean().backward()
         assert [key for key, value in model.named_parameters() if value.grad is None] == [], name
@@ -124,8 +124,8 @@ def test_a_model_gives_gradients_to_all_its_weights(with_head):
 def test_registered_classes_load_through_the_auto_classes_in_a_fresh_process(
     with_head, bodies: dict[str, Path], tmp_path: Path
 ) -> None:
-    folders = [str(tmp_path / name) for name in ("enct5",)]
-    for name in ("enct5",):
+    folders = [str(tmp_path / name) for name in ("enct5", "bigru")]
+    for name in ("enct5", "bigru"):
         save_model(with_head(name, HEADS[0]), load_tokenizer(bodies[name]), tmp_path / name)
     program = (
         "import sys, kdpipe.models\n"
@@ -135,5 +135,6 @@ def test_registered_classes_load_through_the_auto_classes_in_a_fresh_process(
         "        print(type(auto.from_pretrained(folder)).__name__)\n"
     )
     outputs = subprocess.check_output([sys.executable, "-c", program, *folders], text=True).split()
-    assert outputs[:2] == ["EncT5Model", "EncT5ForSequenceClassification"]
-    assert outputs[2] == type(load_tokenizer(bodies["bert"])).__name__
+    classes = ["EncT5Model", "EncT5ForSequenceClassification", "BiGRUModel", "BiGRUForSequenceClassification"]
+    assert [*outputs[0:2], *outputs[3:5]] == classes
+    assert {outputs[2], outputs[5]} == {type(load_tokenizer(bodies["bert"])).__name__}

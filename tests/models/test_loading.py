@@ -159,6 +159,7 @@ def test_labels_are_put_in_the_datasets_order(
 @pytest.mark.parametrize(("name", "suffix", "families"), [
     ("gpt2", "ForMaskedLM", "bert, distilbert, electra, roberta"),
     ("bert", "ForCausalLM", "gpt2"),
+    ("bigru", "ForQuestionAnswering", "bert, distilbert, electra, gpt2, roberta"),
 ])  # fmt: skip
 def test_a_family_without_the_head_is_refused_by_name(
     name: str, suffix: str, families: str, bodies: dict[str, Path]
