@@ -34,9 +34,16 @@ TASKS = {
     "token_classification": "kdpipe.evaluation.tasks.token_classification:TokenClassification",
 }
 
+# By the `model_type` of their configs; a checkpoint of T5 is made an EncT5.
 FAMILIES = {
     "bert": "kdpipe.models.families.bert:Bert",
+    "bigru": "kdpipe.models.families.bigru:BiGRU",
     "distilbert": "kdpipe.models.families.distilbert:DistilBert",
+    "electra": "kdpipe.models.families.electra:Electra",
+    "enct5": "kdpipe.models.families.t5:T5",
+    "gpt2": "kdpipe.models.families.gpt2:GPT2",
+    "roberta": "kdpipe.models.families.roberta:Roberta",
+    "t5": "kdpipe.models.families.t5:T5",
 }
 
 LOWER_IS_BETTER = ("cross_entropy", "loss", "perplexity")

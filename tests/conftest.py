@@ -39,9 +39,7 @@ ARCHITECTURE = {
     "intermediate_size": 32,
     "max_position_embeddings": 64,
 }
-CLASSIFICATION = Head(
-    "classification", "AutoModelForSequenceClassification", "ForSequenceClassification", ("0", "1")
-)
+CLASSIFICATION = Head("classification", ("0", "1"))
 
 
 @pytest.fixture

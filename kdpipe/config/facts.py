@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +10,14 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.config.document import Document
+from kdpipe.config.families import (
+    count_outputs,
+    family_facts,
+    head_task,
+    kinds_for,
+    require_head,
+    shape_of,
+)
 from kdpipe.config.graph import UNKNOWN, Dataset, Facts, Node, Shape
 from kdpipe.config.layers import count_blocks
 from kdpipe.config.mistakes import Mistakes, SettingError
@@ -21,15 +29,11 @@ from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.select import SelectSettings
-from kdpipe.config.signatures import constants
 from kdpipe.errors import KdpipeError, suggest
 
 PACKAGE = "package:"
+MASKED = "masked language modelling"
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-HEAD_TASKS = {
-    "ForMaskedLM": "language_modeling",
-    "ForSequenceClassification": "classification",
-}
 
 
 def work_out_facts(
@@ -70,6 +74,7 @@ def _facts(
             shape = _architecture_shape(settings.architecture, tokenizer.shape.vocabulary)
             return Facts(tokenizer.tokenizer, shape, head="")
         case PretrainSettings() as settings:
+            _require_head("architecture", settings.architecture.family, MASKED, ("ForMaskedLM",))
             shape = _architecture_shape(settings.architecture, settings.vocab_size)
             return Facts(node.name, shape, "language_modeling")
         case ExtractSettings() as settings:
@@ -77,7 +82,9 @@ def _facts(
         case SelectSettings() as settings:
             return _selected(settings, facts)
         case FinetuneSettings(model=start, dataset=dataset) | DistillSettings(student=start, dataset=dataset):
-            return replace(facts[start], head=datasets[dataset].task)
+            task = datasets[dataset].task
+            _require_head("dataset", facts[start].shape.family, task, kinds_for(task))
+            return replace(facts[start], head=task)
     raise TypeError(f"no facts are known of stage {node.stage}")
 
 
@@ -94,11 +101,33 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[bytes, str]) -> 
     if family not in catalog.FAMILIES:
         hint = suggest(str(family), catalog.FAMILIES)
         raise SettingError("path", f"{folder} holds a model of the family {family!r}; {hint}")
-    architecture = str((config.get("architectures") or [""])[0])
-    head = next((task for suffix, task in HEAD_TASKS.items() if architecture.endswith(suffix)), "")
+    head = head_task(family, config)
+    _check_labels(settings, config, head)
     file = folder / "tokenizer.json"
     tokenizer = tokenizers.setdefault(file.read_bytes(), name) if file.exists() else name
-    return Facts(tokenizer, _config_shape(family, config), head)
+    return Facts(tokenizer, shape_of(family, config), head)
+
+
+def _check_labels(settings: LoadSettings, config: Mapping[str, Any], head: str) -> None:
+    if settings.labels is None:
+        return
+    if head not in ("classification", "multi_label", "token_classification", "regression"):
+        has = f"a head for {head}" if head else "no head"
+        raise SettingError("labels", f"names the outputs of a classifier, but the model has {has}")
+    count = count_outputs(config)
+    if len(settings.labels) != count:
+        raise SettingError(
+            "labels",
+            f"expected {count} names, one for each output of the model, found {len(settings.labels)}",
+        )
+
+
+def _require_head(setting: str, family: str | None, task: str, kinds: Collection[str]) -> None:
+    try:
+        if family:
+            require_head(family, task, kinds)
+    except KdpipeError as error:
+        raise SettingError(setting, str(error)) from None
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -131,13 +160,16 @@ def local_folder(path: str) -> Path | None:
 
 
 def _architecture_shape(architecture: ArchitectureBase, vocabulary: int | None) -> Shape:
-    shape = _config_shape(architecture.family, architecture.options)
-    names = constants(catalog.FAMILIES[architecture.family])["shape_fields"]
-    sizes = {fact: getattr(shape, fact) or 0 for fact in ("depth", "width", "heads", "positions")}
+    shape = shape_of(architecture.family, architecture.options)
+    facts = family_facts(architecture.family)
+    names = facts["shape_fields"]
+    sizes = {fact: getattr(shape, fact) or 0 for fact in names if fact != "vocabulary"}
     for fact, size in sizes.items():
         if size < 1:
-            raise SettingError("architecture", f"{names[fact]} must be at least 1, found {size}")
-    if sizes["width"] % sizes["heads"]:
+            least = 1 + (facts["reserved_positions"] if fact == "positions" else 0)
+            found = size + least - 1
+            raise SettingError("architecture", f"{names[fact]} must be at least {least}, found {found}")
+    if facts["heads_share_width"] and "heads" in sizes and sizes["width"] % sizes["heads"]:
         found = f"found {sizes['width']} and {sizes['heads']}"
         raise SettingError(
             "architecture", f"{names['width']} must be a multiple of {names['heads']}, {found}"
@@ -145,20 +177,13 @@ def _architecture_shape(architecture: ArchitectureBase, vocabulary: int | None) 
     return replace(shape, vocabulary=vocabulary)
 
 
-def _config_shape(family: str, config: Mapping[str, Any]) -> Shape:
-    """Read a shape from the fields of a transformers config, by the names that the family gives them."""
-    facts = constants(catalog.FAMILIES[family])
-    defaults = constants(facts["config_class"])
-    values = {key: config.get(name, defaults.get(name)) for key, name in facts["shape_fields"].items()}
-    return Shape(family=family, **values)
-
-
 def _extracted(settings: ExtractSettings, model: Facts) -> Facts:
     family = model.shape.family if settings.architecture == "same" else settings.architecture
-    if settings.architecture != "same" and model.shape.family not in (None, "bert"):
-        raise SettingError(
-            "architecture", f"distilbert students are extracted from bert models, found {model.shape.family}"
-        )
+    if settings.architecture != "same":
+        sources = family_facts(settings.architecture)["copied_from"]
+        if model.shape.family not in (None, *sources):
+            what = f"{settings.architecture} students are extracted from {' or '.join(sources)} models"
+            raise SettingError("architecture", f"{what}, found {model.shape.family}")
     try:
         depth = count_blocks(settings.layers, model.shape.depth)
     except KdpipeError as error:

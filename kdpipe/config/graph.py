@@ -32,9 +32,9 @@ class Shape:
         family: model family.
         depth: number of blocks.
         width: size of a hidden state.
-        heads: attention heads of a block.
+        heads: attention heads of a block; 0 where there is no attention.
         vocabulary: number of token ids.
-        positions: longest input in tokens.
+        positions: longest input in tokens; None too where any length is read.
     """
 
     family: str | None = None

@@ -6,6 +6,7 @@ The options of a loss or a source are the parameters of its constructor; the fie
 
 import ast
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -67,17 +68,34 @@ def find_class(target: str) -> ast.ClassDef:
     raise LookupError(target)
 
 
+def lineage(target: str) -> Iterator[tuple[str, ast.ClassDef]]:
+    """Yield module and definition of a class, then of those of its bases that are imported by full name.
+
+    A base that a library imports by a relative name is its own affair, such as `PreTrainedConfig`.
+    """
+    module = target.partition(":")[0]
+    definition = find_class(target)
+    yield module, definition
+    imported = {
+        alias.name: f"{node.module}:{alias.name}"
+        for node in syntax_tree(module).body
+        if isinstance(node, ast.ImportFrom) and node.level == 0
+        for alias in node.names
+    }
+    for base in definition.bases:
+        if isinstance(base, ast.Name) and imported.get(base.id, "").startswith(("kdpipe.", "transformers.")):
+            yield from lineage(imported[base.id])
+
+
 @cache
 def constants(target: str) -> dict[str, Any]:
     """Return the literal class attributes of a class, such as `signal` of a loss."""
     found = {}
-    for node in find_class(target).body:
-        name, value = _assignment(node)
-        if name and value is not None:
-            try:
-                found[name] = ast.literal_eval(value)
-            except ValueError:
-                continue
+    for _, definition in reversed(list(lineage(target))):
+        for name, value in map(_assignment, definition.body):
+            if name and value is not None:
+                with suppress(ValueError):
+                    found[name] = ast.literal_eval(value)
     return found
 
 
@@ -93,10 +111,10 @@ def constructor_options(target: str) -> dict[str, Option]:
 @cache
 def field_options(target: str) -> dict[str, Option]:
     """Return the fields of a dataclass-like class, such as a config class of transformers."""
-    module = target.partition(":")[0]
     return {
         node.target.id: Option(read_type(node.annotation, enums(module)), None)
-        for node in find_class(target).body
+        for module, definition in reversed(list(lineage(target)))
+        for node in definition.body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
 

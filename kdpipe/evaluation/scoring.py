@@ -13,7 +13,6 @@ from kdpipe.data.masking import token_weights
 from kdpipe.data.source import VALIDATION
 from kdpipe.evaluation.task import Advance, Evaluation, Task
 from kdpipe.models.family import family_of
-from kdpipe.models.loading import pad_id
 
 # As in training: masked, kept, replaced at random.
 SHARES = (0.8, 0.1, 0.1)
@@ -58,7 +57,7 @@ def score(
             np.ones(len(tokenizer), dtype=np.int64), tokenizer.all_special_ids, smoothing=0
         )
         targets = Masking(weights, tokenizer.mask_token_id, probability, SHARES, seed)
-    collator = Collator(EncodedSplit(data, split), pad_id(tokenizer), targets)
+    collator = Collator(EncodedSplit(data, split), tokenizer.pad_token_id, targets)
     return task.evaluate(model, collator, labels, metrics, advance)
 
 

@@ -17,7 +17,9 @@ from tokenizers import (
 from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from kdpipe import catalog
+from kdpipe.config.families import require_head
 from kdpipe.draws import WEIGHTS, draw_seed
+from kdpipe.errors import ModelError
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -37,8 +39,18 @@ def create_body(family: str, options: Mapping[str, Any], vocab_size: int, seed: 
 def create_language_model(
     family: str, options: Mapping[str, Any], vocab_size: int, seed: int
 ) -> PreTrainedModel:
-    """Return a model with a head that predicts tokens; arguments as of `create_body`."""
+    """Return a model with a head that predicts masked tokens; arguments as of `create_body`.
+
+    Raises:
+        ModelError: models of the family have no such head.
+    """
+    require_head(family, "masked language modelling", ("ForMaskedLM",))
     return _create(AutoModelForMaskedLM, family, options, vocab_size, seed)
+
+
+def special_tokens(tokenizer: Any) -> dict[str, int | None]:
+    """Return the fields of a config that name the tokens which a model may go by."""
+    return {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
 
 
 def train_wordpiece(
@@ -92,8 +104,14 @@ def _uncased(vocabulary: dict[str, int]) -> Tokenizer:
 def _create(
     auto_class: Any, family: str, options: Mapping[str, Any], vocab_size: int, seed: int
 ) -> PreTrainedModel:
-    module, _, name = catalog.resolve("families", family).config_class.partition(":")
+    facts = catalog.resolve("families", family)
+    module, _, name = facts.config_class.partition(":")
     config = getattr(import_module(module), name)(**options, vocab_size=vocab_size)
+    if facts.reserved_positions and (config.pad_token_id or 0) >= facts.reserved_positions:
+        raise ModelError(
+            f"{family} counts positions from the id of the padding token, which must be less than "
+            f"{facts.reserved_positions}, found {config.pad_token_id}; take a tokenizer that has it so"
+        )
     with torch.random.fork_rng():
         torch.manual_seed(draw_seed(seed, WEIGHTS))
         model: PreTrainedModel = auto_class.from_config(config)

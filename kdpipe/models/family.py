@@ -1,42 +1,72 @@
 """What kdpipe needs to know of a model family: the names and places of its parts."""
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypedDict
 
 from torch import Tensor, nn
 
 from kdpipe import catalog
 
 
+class NameMap(TypedDict):
+    """Where the parts of another family's models stand in a student, student's name first.
+
+    Args:
+        config: fields of the config; depth apart.
+        body: modules of the body outside its blocks.
+        block: modules of a block.
+        heads: for each kind of head, modules of the whole model; "" for a body alone.
+    """
+
+    config: dict[str, str]
+    body: dict[str, str]
+    block: dict[str, str]
+    heads: dict[str, dict[str, str]]
+
+
 class Family(Protocol):
     """A model family of the catalog.
 
-    Args:
-        config_class: its transformers config class, as "module:Class".
-        shape_fields: the config's names for depth, width, heads, vocabulary and positions.
-        inputs: what its body takes of a batch.
+    The class attributes are literals, as a config is checked against the source of the class.
+
+    Attributes:
+        config_class: its config class, as "module:Class".
+        shape_fields: the config's names for depth, width, heads, vocabulary and positions, as far as its
+            models have these.
+        inputs: what its body takes of a batch, whose rows are padded on the right.
+        heads: its classes that have a head, by how the transformers class that builds them ends, such as
+            `ForSequenceClassification` of `AutoModelForSequenceClassification`.
         causal: whether a position sees only itself and those before it.
+        heads_share_width: whether the width of a hidden state is divided among the heads.
+        reserved_positions: rows of its table of positions that no token uses.
+        copied_from: the families whose blocks a student of this family can be made of.
     """
 
     config_class: ClassVar[str]
     shape_fields: ClassVar[dict[str, str]]
-    inputs: ClassVar[tuple[str, ...]]
-    causal: ClassVar[bool]
+    inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
+    heads: ClassVar[dict[str, str]]
+    causal: ClassVar[bool] = False
+    heads_share_width: ClassVar[bool] = True
+    reserved_positions: ClassVar[int] = 0
+    copied_from: ClassVar[dict[str, NameMap]] = {}
 
     @staticmethod
-    def embeddings(body: Any) -> nn.Module:
-        """Return the module whose output is hidden state 0."""
+    def adapt(config: Any) -> Any:
+        """Return the config with which a checkpoint is read that has the given one."""
+        return config
 
     @staticmethod
     def blocks(body: Any) -> nn.ModuleList:
-        """Return the blocks; the output of the n-th is hidden state n."""
+        """Return the blocks; the first input of the n-th, from 0, is hidden state n."""
+
+    @classmethod
+    def last(cls, body: Any) -> nn.Module:
+        """Return the module whose output is the last hidden state."""
+        return cls.blocks(body)[-1]
 
     @staticmethod
     def lm_logits(model: Any, hidden: Tensor) -> Tensor:
         """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
-
-    @staticmethod
-    def classifier(model: Any) -> nn.Linear:
-        """Return the last layer of the classification head."""
 
 
 def family_of(model: Any) -> type[Family]:
@@ -45,7 +75,12 @@ def family_of(model: Any) -> type[Family]:
     Raises:
         KdpipeError: kdpipe does not know the family.
     """
-    family: type[Family] = catalog.resolve("families", model.config.model_type)
+    return family_of_config(model.config)
+
+
+def family_of_config(config: Any) -> type[Family]:
+    """Return the family of the models that a transformers config describes; raises as `family_of` does."""
+    family: type[Family] = catalog.resolve("families", config.model_type)
     return family
 
 
@@ -56,5 +91,5 @@ def depth_of(model: Any) -> int:
 
 def config_shape(config: Any) -> tuple[int, int]:
     """Return depth and width of the model that a transformers config describes."""
-    fields = catalog.resolve("families", config.model_type).shape_fields
+    fields = family_of_config(config).shape_fields
     return int(getattr(config, fields["depth"])), int(getattr(config, fields["width"]))

@@ -1,19 +1,25 @@
 """Read and write model folders, and give a model the head that a dataset needs."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
-from kdpipe.draws import HEAD, draw_seed
+from kdpipe.config.families import PROBLEMS, kinds_for, require_head
 from kdpipe.errors import ModelError
-from kdpipe.models.family import family_of
+from kdpipe.models.family import family_of, family_of_config
+from kdpipe.models.initialization import draw_weights
 
 LOG = logging.getLogger(__name__)
+LABELLED = ("ForSequenceClassification", "ForTokenClassification")
+# Outputs of the heads without labels: one number; where an answer starts and ends.
+OUTPUTS = {"regression": 1, "question_answering": 2}
 
 
 @dataclass(frozen=True)
@@ -22,24 +28,24 @@ class Head:
 
     Args:
         task: the dataset's task.
-        auto_class: the transformers class that builds models with it, such as
-            `AutoModelForSequenceClassification`.
-        suffix: how the names of such models end, such as `ForSequenceClassification`.
-        labels: the dataset's labels in its order; None where the outputs are tokens.
+        labels: the dataset's labels in its order; None where the outputs are tokens, positions or one number.
     """
 
     task: str
-    auto_class: str
-    suffix: str
     labels: tuple[str, ...] | None = None
 
 
-def load_model(folder: Path) -> PreTrainedModel:
-    """Load a model with the head that it was saved with."""
-    config = AutoConfig.from_pretrained(folder)
-    name = (config.architectures or [""])[0]
-    model_class = getattr(transformers, name, AutoModel)
-    return _from_pretrained(model_class, folder)
+def load_model(folder: Path, seed: int = 0) -> PreTrainedModel:
+    """Load a model with the head that it was saved with.
+
+    Args:
+        folder: the model's folder.
+        seed: seed of what its weights lack, such as a pooler.
+    """
+    config = _read_config(folder)
+    kind = head_kind(config, _saved_as(config))
+    name = f"AutoModel{kind}" if kind else _saved_as(config)
+    return _from_pretrained(getattr(transformers, name, AutoModel), folder, config, seed)
 
 
 def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
@@ -49,14 +55,12 @@ def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
         folder: the model's folder.
         head: the head that the dataset needs.
         seed: seed of a new head.
+
+    Raises:
+        ModelError: models of its family have no such head.
     """
-    config = AutoConfig.from_pretrained(folder)
-    options: dict[str, Any] = {}
-    if head.labels is not None:
-        options = {
-            "id2label": dict(enumerate(head.labels)),
-            "label2id": {label: index for index, label in enumerate(head.labels)},
-        }
+    config = _read_config(folder)
+    kind = require_head(config.model_type, head.task, kinds_for(head.task))
     order = _label_order(config, head)
     if order is None:
         LOG.info(
@@ -65,20 +69,10 @@ def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
             head.task,
             seed,
         )
-    with torch.random.fork_rng():
-        torch.manual_seed(draw_seed(seed, HEAD))
-        model = _from_pretrained(
-            getattr(transformers, head.auto_class),
-            folder,
-            ignore_mismatched_sizes=order is None,
-            **options,
-        )
-        if order is None and head.labels is not None:
-            classifier = family_of(model).classifier(model)
-            torch.nn.init.normal_(classifier.weight, std=model.config.initializer_range)
-            torch.nn.init.zeros_(classifier.bias)
-    if order:
-        _reorder(model, order)
+    _set_outputs(config, head)
+    model_class = getattr(transformers, f"AutoModel{kind}")
+    model = _from_pretrained(model_class, folder, config, seed, new_head=order is None)
+    _reorder(model, order)
     return model
 
 
@@ -93,30 +87,56 @@ def load_frozen(folder: Path, head: Head | None, device: torch.device) -> PreTra
     Raises:
         ModelError: it has no such head.
     """
-    model = load_model(folder)
-    model.train(False).requires_grad_(False)
-    order = _label_order(model.config, head) if head else []
+    config = _read_config(folder)
+    order = _label_order(config, head) if head else None
     if head and order is None:
         wanted = f" with the labels {', '.join(head.labels)}" if head.labels else ""
-        found = ", ".join(map(str, (model.config.id2label or {}).values()))
         raise ModelError(
-            f"{folder} has no head for {head.task}{wanted}: it is a {type(model).__name__} "
-            f"with the labels {found}; train it on the dataset, or name a model that was"
+            f"{folder} has no head for {head.task}{wanted}: it is a {_described(config)}; "
+            "train it on the dataset, or name a model that was"
         )
-    if order:
-        _reorder(model, order)
-    torch.nn.Module.to(model, device)
+    model = load_model(folder)
+    model.train(False).requires_grad_(False)
+    _reorder(model, order)
+    nn.Module.to(model, device)
     return model
+
+
+def name_labels(model: PreTrainedModel, labels: Sequence[str]) -> None:
+    """Name the outputs of a model's head, in their order.
+
+    Raises:
+        ModelError: it has no head with labels, or another number of them.
+    """
+    kind = head_kind(model.config, type(model).__name__)
+    if kind not in LABELLED or len(labels) != model.config.num_labels:
+        has = f"{model.config.num_labels} outputs" if kind in LABELLED else "no outputs that labels name"
+        raise ModelError(
+            f"labels: found {len(labels)} ({', '.join(labels)}), but the {type(model).__name__} has {has}; "
+            "give one name for each, in their order"
+        )
+    _set_labels(model.config, labels)
+
+
+def agree_on_padding(model: PreTrainedModel, tokenizer: Any) -> None:
+    """Let a tokenizer without a padding token pad with its end token, and tell the model which one it is.
+
+    A model without knowledge of the padding, such as GPT-2, cannot find the last token of a text.
+
+    Raises:
+        ModelError: the tokenizer has neither.
+    """
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise ModelError("the tokenizer has no padding token and no end token to pad with; give it one")
+        tokenizer.pad_token = tokenizer.eos_token
+    if family_of(model).causal or model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
 
 
 def load_tokenizer(folder: Path) -> Any:
     """Load the fast tokenizer of a model folder."""
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-
-
-def pad_id(tokenizer: Any) -> int:
-    """Return the id that pads; padding is masked, so that any does where a tokenizer has none."""
-    return int(tokenizer.pad_token_id or 0)
 
 
 def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
@@ -125,32 +145,98 @@ def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _from_pretrained(model_class: Any, folder: Path, **options: Any) -> PreTrainedModel:
-    model: PreTrainedModel = model_class.from_pretrained(
-        folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-        local_files_only=True,
-        **options,
+def head_kind(config: Any, class_name: str) -> str:
+    """Return which head of its family a model has, such as `ForMaskedLM`; "" for none of them.
+
+    Args:
+        config: the model's config.
+        class_name: name of the model's class.
+    """
+    heads = family_of_config(config).heads
+    return next((kind for kind, model_class in heads.items() if model_class == class_name), "")
+
+
+def _described(config: Any) -> str:
+    name = _saved_as(config) or "model without a head"
+    return (
+        f"{name} with the labels {', '.join(config.id2label.values())}" if "Classification" in name else name
     )
-    return model
+
+
+def _saved_as(config: Any) -> str:
+    return str((config.architectures or [""])[0])
+
+
+def _read_config(folder: Path) -> Any:
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    return family_of_config(config).adapt(config)
+
+
+def _from_pretrained(
+    model_class: Any, folder: Path, config: Any, seed: int, new_head: bool = False
+) -> PreTrainedModel:
+    with torch.random.fork_rng():
+        model, found = model_class.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            ignore_mismatched_sizes=new_head,
+            output_loading_info=True,
+        )
+        missing = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+        draw_weights(model, missing | _head_parameters(model) if new_head else missing, seed)
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _head_parameters(model: PreTrainedModel) -> set[str]:
+    body = {id(parameter) for parameter in model.base_model.parameters()}
+    return {name for name, parameter in model.named_parameters() if id(parameter) not in body}
 
 
 def _label_order(config: Any, head: Head) -> list[int] | None:
-    """Return which of the model's labels each of the dataset's is, None if the head does not fit."""
-    if not (config.architectures or [""])[0].endswith(head.suffix):
+    """Return which of the model's outputs is each of the dataset's, None if the head does not fit."""
+    problem = PROBLEMS.get(head.task)
+    kind = head_kind(config, _saved_as(config))
+    if kind not in kinds_for(head.task) or (problem and problem not in _problems(config)):
         return None
-    if head.labels is None:
-        return []
-    own = [config.id2label[index] for index in range(len(config.id2label))]
-    if sorted(own) != sorted(head.labels):
-        return None
-    return [own.index(label) for label in head.labels]
+    own = [config.id2label[index] for index in range(config.num_labels)]
+    if head.labels is None or problem == "regression":
+        return list(range(len(own)))
+    return [own.index(label) for label in head.labels] if sorted(own) == sorted(head.labels) else None
 
 
-def _reorder(model: PreTrainedModel, order: list[int]) -> None:
-    classifier = family_of(model).classifier(model)
+def _problems(config: Any) -> tuple[str, ...]:
+    """Return what a head for whole texts may be for: what its config says, else what its outputs allow."""
+    if config.problem_type:
+        return (config.problem_type,)
+    if config.num_labels == 1:
+        return (PROBLEMS["regression"],)
+    return PROBLEMS["classification"], PROBLEMS["multi_label"]
+
+
+def _set_outputs(config: Any, head: Head) -> None:
+    """Let a config describe the outputs of a head."""
+    config.problem_type = PROBLEMS.get(head.task)
+    if head.labels is not None:
+        _set_labels(config, head.labels)
+    elif head.task in OUTPUTS:
+        config.num_labels = OUTPUTS[head.task]
+
+
+def _set_labels(config: Any, labels: Sequence[str]) -> None:
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: index for index, label in enumerate(labels)}
+
+
+def _reorder(model: PreTrainedModel, order: list[int] | None) -> None:
+    """Put the outputs of a head into another order; its last layer is the last linear one of the model."""
+    if order is None or order == sorted(order):
+        return
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
     with torch.no_grad():
-        classifier.weight.copy_(classifier.weight[order])
-        classifier.bias.copy_(classifier.bias[order])
+        for parameter in last.parameters():
+            parameter.copy_(parameter[order])

@@ -28,7 +28,7 @@ def autocast(bf16: bool) -> AbstractContextManager[Any]:
 
 
 def norms_in_fp32(model: nn.Module) -> None:
-    """Make layer norms compute and return float32 under autocast, as they do on CUDA by themselves."""
+    """Make layer norms compute and return float32 under autocast, as they do on CUDA, and T5's anywhere."""
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):
             module.register_forward_pre_hook(_upcast_input)

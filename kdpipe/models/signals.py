@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from kdpipe.losses.reduce import pack
 from kdpipe.models.family import family_of
@@ -18,8 +21,8 @@ class Request:
     Args:
         logits: whether the logits are read.
         hidden_states: the hidden states that are read; 0 is the embedding output.
-        rows: for models that give logits for tokens, the batch entry that lists the positions whose logits
-            are read; None for models that give one row of logits per example.
+        rows: for models that give logits per position, the batch entry that lists the positions whose
+            logits are read; None for all of them, or where there is one row of logits per example.
     """
 
     logits: bool = True
@@ -32,7 +35,7 @@ class Signals:
     """The outputs of a model.
 
     Args:
-        logits: one row per example, or per position asked for, [N, C].
+        logits: one row per example or per position asked for [N, C], or per position [B, L, C].
         hidden_states: states by index, [B, L, H]; or already packed to the batch's real tokens, [N, H].
     """
 
@@ -48,36 +51,50 @@ def run_model(model: Any, batch: Mapping[str, Tensor], request: Request) -> Sign
         batch: `input_ids` [B, L] and the rest of what the family takes, and the rows that the request names.
         request: the outputs that are read.
     """
-    family = family_of(model)
-    inputs = {name: batch[name] for name in family.inputs if name in batch}
+    inputs = {name: batch[name] for name in family_of(model).inputs if name in batch}
+    rows = batch[request.rows] if request.rows else None
     with recording(model, request.hidden_states) as states:
-        if request.logits and request.rows is None:
-            logits = model(**inputs).logits
-        elif request.logits and model.get_output_embeddings() is None:
-            logits = pack(model(**inputs).logits, batch[str(request.rows)])
-        else:
-            final = model.base_model(**inputs).last_hidden_state
-            rows = batch[request.rows] if request.rows else None
-            logits = (
-                family.lm_logits(model, pack(final, rows)) if request.logits and rows is not None else None
-            )
-    return Signals(logits, states)
+        if not request.logits:
+            model.base_model(**inputs)
+            return Signals(None, states)
+        return Signals(_logits(model, inputs, rows), states)
+
+
+def _logits(model: Any, inputs: Mapping[str, Tensor], rows: Tensor | None) -> Tensor:
+    """Return the logits of some positions or of all; over the vocabulary only these are computed."""
+    if rows is not None and model.get_output_embeddings() is not None:
+        final = model.base_model(**inputs).last_hidden_state
+        return family_of(model).lm_logits(model, pack(final, rows))
+    output = model(**inputs)
+    # The two logits of a position in question answering: the answer starts here, it ends here.
+    spans = "start_logits" in output
+    logits = torch.stack((output.start_logits, output.end_logits), dim=-1) if spans else output.logits
+    return logits if rows is None else pack(logits, rows)
 
 
 @contextmanager
 def recording(model: Any, wanted: tuple[int, ...]) -> Iterator[dict[int, Tensor]]:
-    """Record hidden states while the model runs, those asked for and no others."""
+    """Record hidden states while the model runs, those asked for and no others.
+
+    State n is what block n reads, from 0, and the last one what the body returns, after its final norm if it
+    has one: the states that transformers calls `hidden_states`.
+    """
     family, body = family_of(model), model.base_model
-    modules = [family.embeddings(body), *family.blocks(body)]
+    blocks = family.blocks(body)
     states: dict[int, Tensor] = {}
 
-    def keep(index: int) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            states[index] = output[0] if isinstance(output, tuple) else output
+    def record(index: int) -> RemovableHandle:
+        if index == len(blocks):
+            return family.last(body).register_forward_hook(keep_output)
+        return blocks[index].register_forward_pre_hook(partial(keep_input, index))
 
-        return hook
+    def keep_input(index: int, module: nn.Module, inputs: Any) -> None:
+        states[index] = inputs[0]
 
-    handles = [modules[index].register_forward_hook(keep(index)) for index in wanted]
+    def keep_output(module: nn.Module, inputs: Any, output: Any) -> None:
+        states[len(blocks)] = output[0] if isinstance(output, tuple) else output
+
+    handles = [record(index) for index in wanted]
     try:
         yield states
     finally:

@@ -13,7 +13,7 @@ from kdpipe.job import Job, main
 from kdpipe.knowledge.cache import SIGNALS, check_size, write_knowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
-from kdpipe.models.loading import load_frozen, load_tokenizer, pad_id
+from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import autocast, default_device, norms_in_fp32, use_bf16
 from kdpipe.models.signals import Request
 
@@ -33,7 +33,7 @@ def run(
         norms_in_fp32(model)
     rows = "label_rows" if task.positions == "labelled" else None
     run_teacher = Teacher(model, Request(settings.logits, states, rows))
-    collator = Collator(split, pad_id(load_tokenizer(teacher)))
+    collator = Collator(split, load_tokenizer(teacher).pad_token_id)
     with (
         job.artifact() as draft,
         job.progress(len(split), "cache", "example") as bar,

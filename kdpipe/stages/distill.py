@@ -15,7 +15,7 @@ from kdpipe.job import Job, main
 from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
-from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head, pad_id
+from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
 from kdpipe.models.precision import default_device
 from kdpipe.training.masking import read_counts, training_targets
 from kdpipe.training.objective import Objective
@@ -46,7 +46,7 @@ def run(
     split = EncodedSplit(data, "train")
     cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
     targets = _targets(settings, learner, task, tokenizer, counts)
-    collator = Collator(split, pad_id(tokenizer), targets, cached)
+    collator = Collator(split, tokenizer.pad_token_id, targets, cached)
     with job.artifact() as draft, job.progress(None, "distill") as bar:
         outcome = train(
             learner,

@@ -6,11 +6,13 @@ from pathlib import Path
 from kdpipe.config.layers import choose_blocks
 from kdpipe.config.settings.extract import ExtractSettings
 from kdpipe.job import Job, main
-from kdpipe.models.extraction import extract_blocks, extract_distilbert
+from kdpipe.models.extraction import extract_as, extract_blocks
 from kdpipe.models.family import depth_of
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 
 LOG = logging.getLogger(__name__)
+# What DistilBERT does with a state before it is compared with the vocabulary.
+VOCAB_TRANSFORM = ("vocab_transform", "vocab_layer_norm")
 
 
 def run(settings: ExtractSettings, job: Job, *, model: Path) -> None:
@@ -18,10 +20,11 @@ def run(settings: ExtractSettings, job: Job, *, model: Path) -> None:
     source = load_model(model)
     blocks = choose_blocks(settings.layers, depth_of(source))
     LOG.info("blocks %s of %d are copied", list(blocks), depth_of(source))
-    if settings.architecture == "distilbert":
-        student = extract_distilbert(source, blocks, settings.vocab_transform, settings.seed)
-    else:
+    if settings.architecture == "same":
         student = extract_blocks(source, blocks)
+    else:
+        without = () if settings.vocab_transform else VOCAB_TRANSFORM
+        student = extract_as(settings.architecture, source, blocks, settings.seed, without)
     with job.artifact() as draft:
         save_model(student, load_tokenizer(model), draft.folder)
         draft.record(blocks=list(blocks))

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
@@ -10,10 +9,9 @@ from safetensors import SafetensorError
 from kdpipe.artifacts.sums import file_digest
 from kdpipe.config.facts import local_folder
 from kdpipe.config.settings.load import LoadSettings
-from kdpipe.draws import WEIGHTS, draw_seed
 from kdpipe.errors import ModelError
 from kdpipe.job import Job, main
-from kdpipe.models.loading import load_model, load_tokenizer, save_model
+from kdpipe.models.loading import agree_on_padding, load_model, load_tokenizer, name_labels, save_model
 
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
@@ -33,14 +31,16 @@ def run(settings: LoadSettings, job: Job) -> None:
     folder = local_folder(settings.path) or _fetch(settings)
     _check_weights(folder, settings.sha256)
     _check_tokenizer(folder)
-    with job.artifact() as draft, torch.random.fork_rng():
-        # What the weights lack, such as a pooler, is drawn from the seed.
-        torch.manual_seed(draw_seed(settings.seed, WEIGHTS))
+    with job.artifact() as draft:
         try:
-            save_model(load_model(folder), load_tokenizer(folder), draft.folder)
+            model, tokenizer = load_model(folder, settings.seed), load_tokenizer(folder)
         except (OSError, ValueError, SafetensorError) as error:
             reason = " ".join(str(error).split())
             raise ModelError(f"{folder} cannot be loaded as a model: {reason}") from None
+        agree_on_padding(model, tokenizer)
+        if settings.labels is not None:
+            name_labels(model, settings.labels)
+        save_model(model, tokenizer, draft.folder)
 
 
 def _fetch(settings: LoadSettings) -> Path:

@@ -8,7 +8,6 @@ from tqdm import tqdm
 from kdpipe.data.batches import Collator, Targets
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import task_of, validation_scorer
-from kdpipe.models.loading import pad_id
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import Outcome, train
 from kdpipe.training.terms import hard_term
@@ -43,7 +42,7 @@ def train_on_labels(
     return train(
         model,
         Objective([hard_term(task)], task.kind),
-        Collator(EncodedSplit(data, "train"), pad_id(tokenizer), targets),
+        Collator(EncodedSplit(data, "train"), tokenizer.pad_token_id, targets),
         training,
         seed=seed,
         folder=folder,

@@ -81,6 +81,9 @@ def test_a_chosen_model_is_known_as_far_as_the_candidates_agree(graph_of):
 @pytest.mark.parametrize(("architecture", "head"), [
     ("BertForMaskedLM", "language_modeling"),
     ("BertForSequenceClassification", "classification"),
+    ("BertForTokenClassification", "token_classification"),
+    ("BertForQuestionAnswering", "question_answering"),
+    ("BertForPreTraining", ""),
     ("BertModel", ""),
     (None, ""),
 ])  # fmt: skip
@@ -88,9 +91,43 @@ def test_a_model_from_a_folder(loaded, architecture, head):
     assert loaded(architectures=architecture and [architecture]) == Facts("m", SHAPE, head)
 
 
+@pytest.mark.parametrize(("fields", "head"), [
+    ({"problem_type": "regression", "id2label": {"0": "LABEL_0"}}, "regression"),
+    ({"id2label": {"0": "LABEL_0"}}, "regression"),
+    ({"problem_type": "multi_label_classification"}, "multi_label"),
+    ({"problem_type": "single_label_classification"}, "classification"),
+])  # fmt: skip
+def test_heads_for_texts_are_told_apart_by_their_outputs(loaded, fields, head):
+    assert loaded(architectures=["BertForSequenceClassification"], **fields).head == head
+
+
+def test_labels_name_the_outputs_of_a_head(graph_of, mistakes_of, folder):
+    path = folder(architectures=["BertForSequenceClassification"])
+    load = {"path": path, "labels": ["no", "yes"]}
+    assert graph_of({"models.m": {"load": load}}).facts["m"].head == "classification"
+    assert mistakes_of({"models.m": {"load": {**load, "labels": ["no", "yes", "maybe"]}}}) == [
+        "models.m.load.labels: expected 2 names, one for each output of the model, found 3"
+    ]
+    folder(architectures=["BertModel"])
+    assert mistakes_of({"models.m": {"load": load}}) == [
+        "models.m.load.labels: names the outputs of a classifier, but the model has no head"
+    ]
+
+
 def test_a_folder_of_another_family_has_its_own_names(loaded):
     shape = loaded(model_type="distilbert", dim=16, n_layers=2, n_heads=8).shape
     assert shape == Shape("distilbert", depth=2, width=16, heads=8, vocabulary=900, positions=128)
+
+
+@pytest.mark.parametrize(("fields", "shape"), [
+    ({"model_type": "roberta"}, Shape("roberta", 6, 48, 4, 900, positions=126)),
+    ({"model_type": "gpt2", "n_layer": 2, "n_embd": 16, "n_head": 8}, Shape("gpt2", 2, 16, 8, 900, 1024)),
+    ({"model_type": "t5", "num_layers": 2, "d_model": 16}, Shape("t5", 2, 16, 8, 900, positions=None)),
+    ({"model_type": "enct5"}, Shape("enct5", 6, 512, 8, 900, positions=None)),
+    ({"model_type": "bigru"}, Shape("bigru", 6, 48, heads=0, vocabulary=900)),
+])  # fmt: skip
+def test_tokens_that_a_family_reads(loaded, fields, shape):
+    assert loaded(**fields).shape == shape
 
 
 def test_what_a_folder_does_not_say_is_as_transformers_has_it(tmp_path, graph_of):
@@ -150,9 +187,9 @@ def test_a_config_that_is_none(mistakes_of, tmp_path, text):
 
 
 def test_a_family_that_is_not_known(mistakes_of, folder):
-    path = folder(model_type="gpt2")
+    path = folder(model_type="deberta")
     assert mistakes_of({"models.m": {"load": {"path": path}}}) == [
-        f"models.m.load.path: {path} holds a model of the family 'gpt2'; there is bert, distilbert"
+        f"models.m.load.path: {path} holds a model of the family 'deberta'; did you mean 'bert'?"
     ]
 
 
@@ -166,10 +203,35 @@ def test_the_message_of_a_folder_is_plain():
     ({"hidden_size": 25}, "hidden_size must be a multiple of num_attention_heads, found 25 and 2"),
     ({"num_hidden_layers": 0}, "num_hidden_layers must be at least 1, found 0"),
     ({"num_attention_heads": 0}, "num_attention_heads must be at least 1, found 0"),
+    (
+        {"family": "roberta", "max_position_embeddings": 2},
+        "max_position_embeddings must be at least 3, found 2",
+    ),
 ])  # fmt: skip
 def test_shapes_that_cannot_be(mistakes_of, architecture, what):
     settings = {f"models.base.pretrain.architecture.{key}": value for key, value in architecture.items()}
     assert mistakes_of(settings) == [f"models.base.pretrain.architecture: {what}"]
+
+
+def test_the_heads_of_t5_have_a_width_of_their_own(graph_of):
+    architecture = {"family": "t5", "d_model": 24, "num_heads": 5}
+    graph = graph_of({"models.m": {"create": {"architecture": architecture, "tokenizer": "base"}}})
+    assert graph.facts["m"].shape == Shape("t5", 6, 24, 5, 500, positions=None)
+
+
+def test_a_family_without_the_head_of_a_task_is_refused_by_name(mistakes_of):
+    architecture = {"family": "bigru", "hidden_size": 16}
+    assert mistakes_of({
+        "datasets.text.max_length": 64,
+        "models.m": {"create": {"architecture": architecture, "tokenizer": "base"}},
+        "models.a": {"finetune": {"model": "m", "dataset": "text"}},
+        "models.b": {"pretrain": {"dataset": "text", "architecture": {"family": "gpt2"}}},
+    }) == [
+        "models.b.pretrain.architecture: gpt2 has no head for masked language modelling; families that have: "
+        "bert, distilbert, electra, roberta",
+        "models.a.finetune.dataset: bigru has no head for language_modeling; families that have: "
+        "bert, distilbert, electra, gpt2, roberta",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("layers", "what"), [

@@ -154,3 +154,18 @@ def test_the_fields_of_an_architecture_are_those_of_the_installed_class(family):
     config = config_class()
     for name in constants(catalog.FAMILIES[family])["shape_fields"].values():
         assert defaults[name] == getattr(config, name)
+
+
+def test_a_class_has_what_its_bases_have_that_are_imported_by_full_name():
+    roberta = constants("kdpipe.models.families.roberta:Roberta")
+    bert = constants("kdpipe.models.families.bert:Bert")
+    assert roberta["shape_fields"] == bert["shape_fields"]
+    assert (roberta["reserved_positions"], bert["reserved_positions"]) == (2, 0)
+    assert roberta["inputs"] != bert["inputs"]
+
+
+def test_the_fields_of_a_config_class_are_its_own_and_those_of_its_base():
+    fields = field_options("kdpipe.models.enct5:EncT5Config")
+    assert {"d_model", "vocab_size", "n_positions"} <= fields.keys()
+    # Those that every config of transformers has are no choice of an architecture.
+    assert "id2label" not in fields

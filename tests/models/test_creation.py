@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
-from kdpipe.models.creation import create_body, create_language_model
+from kdpipe.errors import ModelError
+from kdpipe.models.creation import create_body, create_language_model, special_tokens
+from tests.models.conftest import SHAPES
 
 OPTIONS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 
@@ -15,6 +18,32 @@ def test_weights_follow_the_seed() -> None:
     name = "embeddings.word_embeddings.weight"
     assert torch.equal(first.state_dict()[name], again.state_dict()[name])
     assert not torch.equal(first.state_dict()[name], other.state_dict()[name])
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_family_is_drawn_from_the_seed(name) -> None:
+    first, again, other = (create_body(name, SHAPES[name], 50, seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+    assert any(not torch.equal(value, other[key]) for key, value in first.items())
+
+
+@pytest.mark.parametrize("name", ["bigru", "enct5", "gpt2", "t5"])
+def test_a_family_that_predicts_no_masked_tokens_is_refused_by_name(name) -> None:
+    families = "bert, distilbert, electra, roberta"
+    with pytest.raises(ModelError, match=f"{name} has no head for masked language modelling; .*: {families}"):
+        create_language_model(name, {}, 50, 1)
+
+
+def test_roberta_needs_a_padding_token_that_comes_first() -> None:
+    create_body("roberta", {**SHAPES["roberta"], "pad_token_id": 0}, 50, 1)
+    with pytest.raises(ModelError, match="must be less than 2, found 2"):
+        create_body("roberta", {**SHAPES["roberta"], "pad_token_id": 2}, 50, 1)
+
+
+def test_a_model_goes_by_the_special_tokens_of_its_tokenizer(wordpiece) -> None:
+    assert special_tokens(wordpiece) == {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
+    model = create_body("roberta", {**special_tokens(wordpiece), **SHAPES["roberta"]}, len(wordpiece), 1)
+    assert model.embeddings.padding_idx == wordpiece.pad_token_id
 
 
 def test_the_vocabulary_is_the_tokenizers(wordpiece) -> None:

@@ -10,6 +10,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from kdpipe.models.dropout import attend, drop_out, use_fast_dropout
 from kdpipe.models.loading import load_model
+from tests.models.conftest import HEADS, SHAPES, batch_of, logits_of
 
 NOTHING = 1e-9
 
@@ -110,3 +111,25 @@ def test_a_model_stays_what_it_was(classifier: Path, tmp_path: Path) -> None:
         assert torch.equal(model(**batch).logits, plain(**batch).logits)
         model.train()
         assert not torch.equal(model(**batch).logits, model(**batch).logits)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("lengths", [(9, 5), (9, 9)], ids=["padded", "full"])
+def test_every_family_drops_while_training_and_only_then(
+    name: str, lengths: tuple[int, int], with_head: Any
+) -> None:
+    model, batch = with_head(name, HEADS[0]), batch_of(*lengths)
+    expected = logits_of(model, batch)
+    use_fast_dropout(model)
+    torch.testing.assert_close(logits_of(model, batch), expected)
+    model.train()
+    first, second = (logits_of(model, batch) for _ in range(2))
+    assert not torch.allclose(first, second)
+    for module in model.modules():
+        assert type(module) is not torch.nn.Dropout
+        if hasattr(module, "p"):
+            module.p = 0.0
+        # T5 has the probability for attention weights in a field of its layers.
+        if isinstance(getattr(module, "dropout", None), float):
+            module.dropout = 0.0
+    torch.testing.assert_close(logits_of(model, batch), expected)

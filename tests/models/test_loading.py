@@ -9,9 +9,19 @@ import pytest
 import torch
 
 from kdpipe.errors import ModelError
-from kdpipe.models.loading import Head, load_frozen, load_model, load_tokenizer, load_with_head, save_model
+from kdpipe.models.loading import (
+    Head,
+    agree_on_padding,
+    load_frozen,
+    load_model,
+    load_tokenizer,
+    load_with_head,
+    name_labels,
+    save_model,
+)
+from tests.models.conftest import HEADS, KINDS, SHAPES, batch_of, kind_of, logits_of, pairs, tiny
 
-HEAD = Head("classification", "AutoModelForSequenceClassification", "ForSequenceClassification", ("0", "1"))
+HEAD = Head("classification", ("0", "1"))
 CPU = torch.device("cpu")
 IDS = torch.tensor([[2, 9, 17, 3]])
 
@@ -77,3 +87,150 @@ def test_labels_go_by_their_index_not_by_their_place_in_the_file(classifier: Pat
     config.write_text(json.dumps(text))
     ours, theirs = load_model(classifier).eval()(IDS).logits, load_frozen(tmp_path, HEAD, CPU)(IDS).logits
     torch.testing.assert_close(ours, theirs)
+
+
+LABELLED = pairs("classification", "token_classification")
+
+
+@pytest.mark.parametrize(("name", "head"), pairs())
+def test_a_head_has_the_outputs_of_its_task(name: str, head: Head, with_head) -> None:
+    model, batch = with_head(name, head), batch_of(5, 8)
+    outputs = {"regression": 1, "question_answering": 2, "language_modeling": model.config.vocab_size}
+    logits = logits_of(model, batch)
+    assert logits.shape[-1] == outputs.get(head.task, 3)
+    assert logits.shape[:-1] == ((2,) if kind_of(name, head) == "ForSequenceClassification" else (2, 8))
+    if head.labels:
+        assert tuple(model.config.id2label.values()) == head.labels
+
+
+@pytest.mark.parametrize(("name", "head"), KINDS)
+def test_a_new_head_has_the_same_bits_whatever_was_loaded(
+    name: str, head: Head, with_head, bodies: dict[str, Path], tmp_path: Path
+) -> None:
+    model = with_head(name, head)
+    body = {id(parameter) for parameter in model.base_model.parameters()}
+    drawn = [key for key, value in model.named_parameters() if id(value) not in body]
+    assert drawn or model.get_output_embeddings() is not None
+    # Of another task, and for other labels, with as many outputs.
+    for other in HEADS[:1] + HEADS[3:4]:
+        labels = ("x", "y", "z") if other.task == head.task else other.labels
+        before = load_with_head(bodies[name], dataclasses.replace(other, labels=labels), seed=5)
+        save_model(before, load_tokenizer(bodies[name]), tmp_path)
+        weights = load_with_head(tmp_path, head, seed=1).state_dict()
+        for key in drawn:
+            assert torch.equal(weights[key], model.state_dict()[key]), key
+    other_seed = with_head(name, head, seed=2).state_dict()
+    assert not drawn or any(not torch.equal(other_seed[key], model.state_dict()[key]) for key in drawn)
+
+
+def test_a_new_head_is_the_same_on_students_of_different_depth(tmp_path: Path, bodies) -> None:
+    heads = []
+    for depth in (1, 2):
+        save_model(tiny("bert", num_hidden_layers=depth), load_tokenizer(bodies["bert"]), tmp_path)
+        heads.append(load_with_head(tmp_path, HEADS[0], seed=1).classifier.weight)
+    assert torch.equal(*heads)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_pooler_that_is_missing_is_drawn_beside_a_head_that_is_what_it_would_be_anyway(
+    seed: int, language_model: Path, classifier: Path, tmp_path: Path
+) -> None:
+    head = dataclasses.replace(HEAD, labels=("no", "yes"))
+    first, again = (load_with_head(language_model, head, seed) for _ in range(2))
+    with_pooler = load_with_head(classifier, head, seed)
+    assert torch.equal(first.bert.pooler.dense.weight, again.bert.pooler.dense.weight)
+    assert not torch.equal(first.bert.pooler.dense.weight, with_pooler.bert.pooler.dense.weight)
+    assert torch.equal(first.classifier.weight, with_pooler.classifier.weight)
+
+
+@pytest.mark.parametrize(("name", "head"), LABELLED)
+def test_labels_are_put_in_the_datasets_order(
+    name: str, head: Head, with_head, bodies: dict[str, Path], tmp_path: Path
+) -> None:
+    model = with_head(name, head)
+    save_model(model, load_tokenizer(bodies[name]), tmp_path)
+    turned = dataclasses.replace(head, labels=("a", "b", "c"))
+    batch = batch_of(5, 8)
+    expected = logits_of(model, batch)[..., [2, 0, 1]]
+    for again in (load_with_head(tmp_path, turned, 1).eval(), load_frozen(tmp_path, turned, CPU)):
+        torch.testing.assert_close(logits_of(again, batch), expected)
+
+
+@pytest.mark.parametrize(("name", "task", "families"), [
+    ("bigru", "language_modeling", "bert, distilbert, electra, gpt2, roberta"),
+    ("bigru", "question_answering", "bert, distilbert, electra, gpt2, roberta"),
+])  # fmt: skip
+def test_a_family_without_the_head_is_refused_by_name(
+    name: str, task: str, families: str, bodies: dict[str, Path]
+) -> None:
+    head = next(head for head in HEADS if head.task == task)
+    with pytest.raises(
+        ModelError, match=f"^{name} has no head for {head.task}; families that have: {families}$"
+    ):
+        load_with_head(bodies[name], head, seed=1)
+
+
+def test_one_head_for_texts_is_not_taken_for_another(with_head, bodies, tmp_path: Path) -> None:
+    categories, several, number = HEADS[:3]
+    for have, want in (
+        (categories, several),
+        (several, categories),
+        (number, categories),
+        (categories, number),
+    ):
+        save_model(with_head("bert", have), load_tokenizer(bodies["bert"]), tmp_path)
+        load_frozen(tmp_path, have, CPU)
+        with pytest.raises(ModelError, match=f"has no head for {want.task}"):
+            load_frozen(tmp_path, want, CPU)
+
+
+def test_a_head_that_does_not_say_what_it_is_for_serves_where_its_outputs_do(
+    with_head, bodies, tmp_path: Path
+) -> None:
+    for head in HEADS[:3]:
+        model = with_head("bert", head)
+        model.config.problem_type = None
+        save_model(model, load_tokenizer(bodies["bert"]), tmp_path)
+        assert torch.equal(load_frozen(tmp_path, head, CPU).classifier.weight, model.classifier.weight)
+
+
+def test_labels_are_named_in_the_order_of_the_outputs(with_head) -> None:
+    model = with_head("bert", HEADS[0])
+    name_labels(model, ("x", "y", "z"))
+    assert model.config.id2label == {0: "x", 1: "y", 2: "z"}
+    assert model.config.label2id == {"x": 0, "y": 1, "z": 2}
+    with pytest.raises(
+        ModelError, match=r"found 2 \(x, y\), but the BertForSequenceClassification has 3 outputs"
+    ):
+        name_labels(model, ("x", "y"))
+    with pytest.raises(ModelError, match="the BertForMaskedLM has no outputs that labels name"):
+        name_labels(with_head("bert", HEADS[5]), ("x", "y"))
+
+
+def test_a_tokenizer_without_a_padding_token_pads_with_its_end(bodies: dict[str, Path]) -> None:
+    tokenizer, model = load_tokenizer(bodies["gpt2"]), tiny("gpt2", pad_token_id=None)
+    tokenizer.pad_token, tokenizer.eos_token = None, None
+    with pytest.raises(ModelError, match="no padding token and no end token"):
+        agree_on_padding(model, tokenizer)
+    tokenizer.eos_token = "[SEP]"
+    agree_on_padding(model, tokenizer)
+    assert model.config.pad_token_id == tokenizer.pad_token_id == tokenizer.convert_tokens_to_ids("[SEP]")
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_what_a_checkpoint_lacks_is_drawn_from_the_seed(
+    name: str, bodies: dict[str, Path], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    save_model(load_model(bodies[name]), load_tokenizer(bodies[name]), tmp_path)
+    file = tmp_path / "model.safetensors"
+    weights = load_file(file)
+    lacking = next(key for key in reversed(weights) if weights[key].std() > 0 and weights[key].dim() == 2)
+    save_file({key: value for key, value in weights.items() if key != lacking}, file, {"format": "pt"})
+    torch.manual_seed(9)
+    first, again, other = (load_model(tmp_path, seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(first[lacking], again[lacking])
+    assert not torch.equal(first[lacking], other[lacking])
+    assert first[lacking].std() < 10 * weights[lacking].std()
+    assert all(torch.equal(first[key], weights[key]) for key in weights if key != lacking)

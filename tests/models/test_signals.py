@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdpipe.models.extraction import extract_distilbert
+from kdpipe.models.extraction import extract_as
 from kdpipe.models.loading import load_model
 from kdpipe.models.signals import Request, run_model
 
@@ -22,7 +22,7 @@ BATCH = {
 def model(request: pytest.FixtureRequest, language_model: Path):
     loaded = load_model(language_model)
     if request.param == "distilbert":
-        loaded = extract_distilbert(loaded, [0, 1], vocab_transform=True, seed=0)
+        loaded = extract_as("distilbert", loaded, [0, 1], seed=0)
     return loaded.eval()
 
 
@@ -47,8 +47,8 @@ def test_states_are_those_that_transformers_returns(model) -> None:
 
 
 def test_no_hook_stays(model) -> None:
-    run_model(model, BATCH, Request(hidden_states=(1,), rows="token_rows"))
-    assert not any(module._forward_hooks for module in model.modules())
+    run_model(model, BATCH, Request(hidden_states=(1, model.config.num_hidden_layers), rows="token_rows"))
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def test_a_classifier_gives_one_row_per_example(classifier: Path) -> None:

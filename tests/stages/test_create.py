@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from kdpipe.config.settings.create import CreateSettings
 from kdpipe.job import Job
+from kdpipe.models.family import depth_of
 from kdpipe.models.loading import load_model, load_tokenizer
 from kdpipe.stages.create import run
+from tests.models.conftest import SHAPES
 
 
 def test_the_shape_is_the_settings_and_the_vocabulary_the_tokenizers(language_model: Path, job: Job) -> None:
@@ -15,3 +19,19 @@ def test_the_shape_is_the_settings_and_the_vocabulary_the_tokenizers(language_mo
     model = load_model(job.output)
     assert (model.config.dim, model.config.n_layers) == (8, 1)
     assert model.config.vocab_size == len(load_tokenizer(job.output)) == len(load_tokenizer(language_model))
+
+
+@pytest.mark.parametrize("name", [*SHAPES, "t5"])
+def test_models_of_every_family_are_made_for_a_nodes_tokenizer(
+    name: str, language_model: Path, job: Job
+) -> None:
+    architecture = {"family": name, **(SHAPES.get(name) or SHAPES["enct5"])}
+    run(
+        CreateSettings.model_validate({"architecture": architecture, "tokenizer": "base"}),
+        job,
+        tokenizer=language_model,
+    )
+    model, tokenizer = load_model(job.output), load_tokenizer(job.output)
+    assert model.get_input_embeddings().num_embeddings == len(tokenizer)
+    assert model.config.pad_token_id == tokenizer.pad_token_id
+    assert depth_of(model) == 3

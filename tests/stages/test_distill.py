@@ -9,6 +9,7 @@ import pytest
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import write_sums
 from kdpipe.artifacts.tables import read_rows
+from kdpipe.config.settings.create import CreateSettings
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.extract import ExtractSettings
 from kdpipe.config.settings.jobs import CacheTeacherSettings, CountTokensSettings
@@ -16,7 +17,7 @@ from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.job import Job
 from kdpipe.models.creation import train_wordpiece
 from kdpipe.models.loading import load_model
-from kdpipe.stages import cache_teacher, count_tokens, distill, extract
+from kdpipe.stages import cache_teacher, count_tokens, create, distill, extract
 from tests.stages.conftest import job_for
 
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 16, "learning_rate": 1e-3, "bf16": False}
@@ -133,3 +134,28 @@ def test_a_teacher_that_reads_other_tokens_is_refused(
     other.save_pretrained(teacher)
     with pytest.raises(ModelError, match="different tokenizers"):
         distill.run(settings(TASK_LOSSES), job, teacher=teacher, student=student, data=task_data)
+
+
+@pytest.mark.parametrize(
+    "losses", [TASK_LOSSES, [{"loss": "hidden_mse", "layers": [[4, 1]]}]], ids=["logits", "states alone"]
+)
+def test_a_student_that_is_no_transformer_learns_from_one(
+    losses: list[dict[str, Any]], classifier: Path, task_data: Path, tmp_path: Path
+) -> None:
+    architecture = {"family": "bigru", "hidden_size": 16}
+    create.run(
+        CreateSettings.model_validate({"architecture": architecture, "tokenizer": "t"}),
+        job_for(tmp_path / "student"),
+        tokenizer=classifier,
+    )
+    training = {**TRAINING, "num_train_epochs": 10, "learning_rate": 1e-2}
+    distill.run(
+        settings(losses, training=training),
+        job_for(tmp_path / "made"),
+        teacher=classifier,
+        student=tmp_path / "student",
+        data=task_data,
+    )
+    assert type(load_model(tmp_path / "made")).__name__ == "BiGRUForSequenceClassification"
+    loss = losses_of(tmp_path / "made")["loss"]
+    assert sum(loss[-6:]) < 0.8 * sum(loss[:6])

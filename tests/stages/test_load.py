@@ -1,5 +1,6 @@
 """Loading: from folders and packages, with the weights that were asked for."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from kdpipe.artifacts.sums import file_digest, read_sums, verify
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.job import Job
-from kdpipe.models.loading import load_model
+from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.stages.load import run
+from tests.models.conftest import tiny
 from tests.stages.conftest import job_for
 
 
@@ -55,6 +57,32 @@ def test_what_the_weights_lack_is_drawn_from_the_seed(language_model: Path, tmp_
         run(LoadSettings(path=str(folder), seed=seed), job_for(tmp_path / name))
         sums.append(read_sums(tmp_path / name)["model.safetensors"])
     assert sums[0] == sums[1] != sums[2]
+
+
+def test_labels_are_written_with_the_model(classifier: Path, job: Job) -> None:
+    run(LoadSettings(path=str(classifier), labels=("bad", "good")), job)
+    config = json.loads((job.output / "config.json").read_text())
+    assert config["id2label"] == {"0": "bad", "1": "good"}
+    assert config["label2id"] == {"bad": 0, "good": 1}
+    assert torch.equal(load_model(job.output).classifier.weight, load_model(classifier).classifier.weight)
+
+
+def test_as_many_labels_as_outputs_are_needed(classifier: Path, job: Job) -> None:
+    with pytest.raises(ModelError, match="labels: found 1"):
+        run(LoadSettings(path=str(classifier), labels=("good",)), job)
+    assert not job.output.exists()
+
+
+def test_a_causal_model_and_its_tokenizer_agree_on_padding(
+    language_model: Path, job: Job, tmp_path: Path
+) -> None:
+    folder, tokenizer = tmp_path / "gpt2", load_tokenizer(language_model)
+    tokenizer.eos_token, tokenizer.pad_token = "[SEP]", None
+    save_model(tiny("gpt2", len(tokenizer), pad_token_id=None), tokenizer, folder)
+    assert load_tokenizer(folder).pad_token is None
+    run(LoadSettings(path=str(folder)), job)
+    padding = tokenizer.convert_tokens_to_ids("[SEP]")
+    assert load_tokenizer(job.output).pad_token_id == load_model(job.output).config.pad_token_id == padding
 
 
 def test_a_folder_without_a_tokenizer_is_refused(classifier: Path, job: Job, tmp_path: Path) -> None:

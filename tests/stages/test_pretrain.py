@@ -1,14 +1,20 @@
 """A model and its tokenizer from nothing but text."""
 
+import math
 from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import read_sums
+from kdpipe.catalog import resolve
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.models.loading import load_model, load_tokenizer
 from kdpipe.stages.pretrain import run
 from tests.conftest import ARCHITECTURE
+from tests.models.conftest import SHAPES
 from tests.stages.conftest import job_for
 
 
@@ -29,3 +35,20 @@ def test_a_model_and_its_tokenizer_are_made_the_same_twice(text_files: Path, tmp
         str(path) for path in text_files.iterdir()
     }
     assert load_model(tmp_path / "a").config.vocab_size == len(load_tokenizer(tmp_path / "a")) <= 70
+
+
+@pytest.mark.parametrize("family", ["distilbert", "electra", "roberta"])
+def test_every_family_with_a_masked_head_is_trained(family: str, text_files: Path, tmp_path: Path) -> None:
+    source = {"source": "text", "path": str(text_files)}
+    dataset = PreprocessSettings(sources=(source,), task="language_modeling", max_length=32)
+    given = {
+        "dataset": "text",
+        "architecture": {"family": family, **SHAPES[family]},
+        "vocab_size": 70,
+        "training": {"max_steps": 30, "per_device_train_batch_size": 8, "learning_rate": 1e-2},
+    }
+    run(PretrainSettings.model_validate(given), dataset, job_for(tmp_path / "made"))
+    history = pq.read_table(tmp_path / "made" / "history.parquet").to_pandas()
+    model = load_model(tmp_path / "made")
+    assert type(model).__name__ == resolve("families", family).heads["ForMaskedLM"]
+    assert history[history["name"] == "loss"]["value"].iloc[-1] < math.log(model.config.vocab_size)

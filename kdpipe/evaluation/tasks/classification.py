@@ -29,12 +29,7 @@ class Classification:
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
         """Return the head that classifies into the dataset's labels."""
-        return Head(
-            "classification",
-            "AutoModelForSequenceClassification",
-            "ForSequenceClassification",
-            tuple(labels or ()),
-        )
+        return Head("classification", tuple(labels or ()))
 
     @staticmethod
     def evaluate(

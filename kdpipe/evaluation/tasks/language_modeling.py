@@ -36,7 +36,7 @@ class LanguageModeling:
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
         """Return the head that predicts tokens."""
-        return Head("language_modeling", "AutoModelForMaskedLM", "ForMaskedLM")
+        return Head("language_modeling")
 
     @staticmethod
     @torch.inference_mode()

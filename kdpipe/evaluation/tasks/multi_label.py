@@ -33,12 +33,7 @@ class MultiLabel:
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
         """Return the head with an output for each of the dataset's labels."""
-        return Head(
-            "multi_label",
-            "AutoModelForSequenceClassification",
-            "ForSequenceClassification",
-            tuple(labels or ()),
-        )
+        return Head("multi_label", tuple(labels or ()))
 
     @staticmethod
     def evaluate(

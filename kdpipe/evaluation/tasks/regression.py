@@ -36,7 +36,7 @@ class Regression:
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
         """Return the head with one output."""
-        return Head("regression", "AutoModelForSequenceClassification", "ForSequenceClassification")
+        return Head("regression")
 
     @staticmethod
     def evaluate(

@@ -37,12 +37,7 @@ class TokenClassification:
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
         """Return the head that tags tokens."""
-        return Head(
-            "token_classification",
-            "AutoModelForTokenClassification",
-            "ForTokenClassification",
-            tuple(labels or ()),
-        )
+        return Head("token_classification", tuple(labels or ()))
 
     @staticmethod
     def evaluate(

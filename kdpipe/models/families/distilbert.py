@@ -1,12 +1,21 @@
-"""DistilBERT: where its parts lie."""
+"""DistilBERT: where its parts lie, and where those of a BERT go that it is made of."""
 
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from kdpipe.models.family import Family, NameMap
 
-class DistilBert:
-    """DistilBERT (Sanh et al. 2019, arXiv 1910.01108) as transformers builds it."""
+
+class DistilBert(Family):
+    """DistilBERT (Sanh et al. 2019, arXiv 1910.01108) as transformers builds it.
+
+    Of a BERT's parts, token-type embeddings and the pooler have no place in it; the second layer of its
+    classification head is given the pooler's weights, though a ReLU follows it where BERT has a tanh.
+
+    Reference:
+        `extract_distilbert.py` of the DistilBERT research code in transformers.
+    """
 
     config_class = "transformers.models.distilbert.configuration_distilbert:DistilBertConfig"
     shape_fields: ClassVar[dict[str, str]] = {
@@ -16,17 +25,61 @@ class DistilBert:
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
     }
-    causal = False
-    inputs = ("input_ids", "attention_mask")
-
-    @staticmethod
-    def embeddings(body: Any) -> nn.Module:
-        """Return the module whose output is hidden state 0."""
-        return body.embeddings  # type: ignore[no-any-return]
+    heads: ClassVar[dict[str, str]] = {
+        "ForMaskedLM": "DistilBertForMaskedLM",
+        "ForSequenceClassification": "DistilBertForSequenceClassification",
+        "ForTokenClassification": "DistilBertForTokenClassification",
+        "ForQuestionAnswering": "DistilBertForQuestionAnswering",
+    }
+    copied_from: ClassVar[dict[str, NameMap]] = {
+        "bert": {
+            "config": {
+                "vocab_size": "vocab_size",
+                "max_position_embeddings": "max_position_embeddings",
+                "n_heads": "num_attention_heads",
+                "dim": "hidden_size",
+                "hidden_dim": "intermediate_size",
+                "dropout": "hidden_dropout_prob",
+                "attention_dropout": "attention_probs_dropout_prob",
+                "activation": "hidden_act",
+                "initializer_range": "initializer_range",
+                "pad_token_id": "pad_token_id",
+            },
+            "body": {
+                "embeddings.word_embeddings": "embeddings.word_embeddings",
+                "embeddings.position_embeddings": "embeddings.position_embeddings",
+                "embeddings.LayerNorm": "embeddings.LayerNorm",
+            },
+            "block": {
+                "attention.q_lin": "attention.self.query",
+                "attention.k_lin": "attention.self.key",
+                "attention.v_lin": "attention.self.value",
+                "attention.out_lin": "attention.output.dense",
+                "sa_layer_norm": "attention.output.LayerNorm",
+                "ffn.lin1": "intermediate.dense",
+                "ffn.lin2": "output.dense",
+                "output_layer_norm": "output.LayerNorm",
+            },
+            "heads": {
+                "": {},
+                "ForMaskedLM": {
+                    "vocab_transform": "cls.predictions.transform.dense",
+                    "vocab_layer_norm": "cls.predictions.transform.LayerNorm",
+                    "vocab_projector": "cls.predictions.decoder",
+                },
+                "ForSequenceClassification": {
+                    "pre_classifier": "bert.pooler.dense",
+                    "classifier": "classifier",
+                },
+                "ForTokenClassification": {"classifier": "classifier"},
+                "ForQuestionAnswering": {"qa_outputs": "qa_outputs"},
+            },
+        }
+    }
 
     @staticmethod
     def blocks(body: Any) -> nn.ModuleList:
-        """Return the blocks; the output of the n-th is hidden state n."""
+        """Return the blocks; the first input of the n-th, from 0, is hidden state n."""
         return body.transformer.layer  # type: ignore[no-any-return]
 
     @staticmethod
@@ -34,8 +87,3 @@ class DistilBert:
         """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
         transformed = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
         return model.vocab_projector(transformed)  # type: ignore[no-any-return]
-
-    @staticmethod
-    def classifier(model: Any) -> nn.Linear:
-        """Return the last layer of the classification head."""
-        return model.classifier  # type: ignore[no-any-return]

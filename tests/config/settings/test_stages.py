@@ -69,6 +69,14 @@ def test_a_digest_has_64_digits():
     ((where, what),) = mistakes_in(LoadSettings, path="a", sha256="abc")
     assert where == ("sha256",)
     assert what == "should match pattern '^[0-9a-f]{64}$', found 'abc'"
-    assert mistakes_in(LoadSettings, path="a", labels=["x"]) == [
-        (("labels",), "not available in this version")
+
+
+def test_labels_have_names_of_their_own():
+    assert LoadSettings(path="a", labels=["no", "yes"]).labels == ("no", "yes")
+    assert mistakes_in(LoadSettings, path="a", labels=["x", "y", "x"]) == [
+        (("labels",), "'x' is named twice")
     ]
+    ((where, what),) = mistakes_in(LoadSettings, path="a", labels=["x", 1])
+    assert (where, what) == (("labels", 1), "should be a valid string, found 1")
+    ((where, _),) = mistakes_in(LoadSettings, path="a", labels=[])
+    assert where == ("labels",)

@@ -1,0 +1,83 @@
+"""What a config says of the models of a family, read by the names that the source of its class gives."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from kdpipe import catalog
+from kdpipe.config.graph import Shape
+from kdpipe.config.signatures import constants
+from kdpipe.errors import ModelError
+
+# The tasks of each kind of head, named as the transformers classes that have it end.
+TASKS = {
+    "ForMaskedLM": ("language_modeling",),
+    "ForCausalLM": ("language_modeling",),
+    "ForSequenceClassification": ("classification", "regression", "multi_label"),
+    "ForTokenClassification": ("token_classification",),
+    "ForQuestionAnswering": ("question_answering",),
+}
+# What transformers calls the tasks that share the head for whole texts.
+PROBLEMS = {
+    "classification": "single_label_classification",
+    "regression": "regression",
+    "multi_label": "multi_label_classification",
+}
+
+
+def family_facts(family: str) -> dict[str, Any]:
+    """Return the class attributes of a family of the catalog."""
+    return constants(catalog.FAMILIES[family])
+
+
+def shape_of(family: str, config: Mapping[str, Any]) -> Shape:
+    """Return the shape of the model that the fields of a transformers config describe.
+
+    Args:
+        family: its family in the catalog.
+        config: the fields that differ from the family's defaults, or more.
+    """
+    facts = family_facts(family)
+    defaults = constants(facts["config_class"])
+    values = {fact: config.get(name, defaults.get(name)) for fact, name in facts["shape_fields"].items()}
+    if values.get("positions"):
+        values["positions"] -= facts["reserved_positions"]
+    return Shape(family=family, **{"heads": 0, **values})
+
+
+def head_task(family: str, config: Mapping[str, Any]) -> str:
+    """Return the task of the head that a saved model has, "" for none that its family names."""
+    architecture = (config.get("architectures") or [""])[0]
+    kinds = {model_class: kind for kind, model_class in family_facts(family)["heads"].items()}
+    tasks = TASKS[kinds[architecture]] if architecture in kinds else ("",)
+    if len(tasks) == 1:
+        return tasks[0]
+    named = {problem: task for task, problem in PROBLEMS.items()}.get(config.get("problem_type") or "")
+    return named or ("regression" if count_outputs(config) == 1 else "classification")
+
+
+def count_outputs(config: Mapping[str, Any]) -> int:
+    """Return the number of outputs of a head with labels; a config leaves two that have no names out."""
+    return len(config.get("id2label") or range(2))
+
+
+def kinds_for(task: str) -> list[str]:
+    """Return the kinds of head that serve a task."""
+    return [kind for kind, tasks in TASKS.items() if task in tasks]
+
+
+def require_head(family: str, task: str, kinds: Collection[str]) -> str:
+    """Return the kind of head that models of a family have for a task.
+
+    Args:
+        family: its name in the catalog.
+        task: what the head is for.
+        kinds: the kinds of head of which it must have one, and of which the first is taken.
+
+    Raises:
+        ModelError: it has none.
+    """
+    own = [kind for kind in kinds if kind in family_facts(family)["heads"]]
+    if own:
+        return own[0]
+    having = [name for name in sorted(catalog.FAMILIES) if family_facts(name)["heads"].keys() & set(kinds)]
+    raise ModelError(f"{family} has no head for {task}; families that have: {', '.join(having)}")

@@ -1,0 +1,27 @@
+"""ELECTRA: a BERT whose embeddings may be narrower than its blocks."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from kdpipe.models.families.bert import Bert
+
+
+class Electra(Bert):
+    """ELECTRA (Clark et al. 2020, arXiv 2003.10555) as transformers builds it.
+
+    Hidden state 0 is what its first block reads: the embeddings after their projection to the blocks' width.
+    """
+
+    config_class = "transformers.models.electra.configuration_electra:ElectraConfig"
+    heads: ClassVar[dict[str, str]] = {
+        "ForMaskedLM": "ElectraForMaskedLM",
+        "ForSequenceClassification": "ElectraForSequenceClassification",
+        "ForTokenClassification": "ElectraForTokenClassification",
+        "ForQuestionAnswering": "ElectraForQuestionAnswering",
+    }
+
+    @staticmethod
+    def lm_logits(model: Any, hidden: Tensor) -> Tensor:
+        """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
+        return model.generator_lm_head(model.generator_predictions(hidden))  # type: ignore[no-any-return]

@@ -1,0 +1,42 @@
+"""GPT-2: a causal model that ends in a norm, whose tokenizer has no padding token."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from kdpipe.models.family import Family
+
+
+class GPT2(Family):
+    """GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners")."""
+
+    config_class = "transformers.models.gpt2.configuration_gpt2:GPT2Config"
+    shape_fields: ClassVar[dict[str, str]] = {
+        "depth": "n_layer",
+        "width": "n_embd",
+        "heads": "n_head",
+        "vocabulary": "vocab_size",
+        "positions": "n_positions",
+    }
+    heads: ClassVar[dict[str, str]] = {
+        "ForCausalLM": "GPT2LMHeadModel",
+        "ForSequenceClassification": "GPT2ForSequenceClassification",
+        "ForTokenClassification": "GPT2ForTokenClassification",
+        "ForQuestionAnswering": "GPT2ForQuestionAnswering",
+    }
+    causal = True
+
+    @staticmethod
+    def blocks(body: Any) -> nn.ModuleList:
+        """Return the blocks; the first input of the n-th, from 0, is hidden state n."""
+        return body.h  # type: ignore[no-any-return]
+
+    @classmethod
+    def last(cls, body: Any) -> nn.Module:
+        """Return the module whose output is the last hidden state."""
+        return body.ln_f  # type: ignore[no-any-return]
+
+    @staticmethod
+    def lm_logits(model: Any, hidden: Tensor) -> Tensor:
+        """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
+        return model.lm_head(hidden)  # type: ignore[no-any-return]

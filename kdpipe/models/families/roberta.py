@@ -1,0 +1,27 @@
+"""RoBERTa: a BERT whose positions are counted from the id of its padding token, and without token types."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from kdpipe.models.families.bert import Bert
+
+
+class Roberta(Bert):
+    """RoBERTa (Liu et al. 2019, arXiv 1907.11692) as transformers builds it."""
+
+    config_class = "transformers.models.roberta.configuration_roberta:RobertaConfig"
+    inputs = ("input_ids", "attention_mask")
+    heads: ClassVar[dict[str, str]] = {
+        "ForMaskedLM": "RobertaForMaskedLM",
+        "ForSequenceClassification": "RobertaForSequenceClassification",
+        "ForTokenClassification": "RobertaForTokenClassification",
+        "ForQuestionAnswering": "RobertaForQuestionAnswering",
+    }
+    # Padding, whose id is 1, takes position 1; the first token has position 2.
+    reserved_positions = 2
+
+    @staticmethod
+    def lm_logits(model: Any, hidden: Tensor) -> Tensor:
+        """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
+        return model.lm_head(hidden)  # type: ignore[no-any-return]
