@@ -1,6 +1,7 @@
 """`datasets`: read from a source, or made from other datasets."""
 
 from functools import cache
+from glob import glob
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,8 +40,9 @@ class SourceSettings(DatasetBase):
     Args:
         source: its name in the catalog.
         task: what its examples are for; needed where the source serves several tasks.
-        path: a file or folder in the usual layout of the source.
-        train: file of the training split, in place of `path`.
+        path: a folder in the usual layout of the source; or a file, or a pattern such as `texts/*.txt`, which
+            is the training split.
+        train: file or pattern of the training split, in place of `path`.
         validation: file of the validation split.
         test: file of the test split.
         splits: files of further splits by name.
@@ -63,7 +65,9 @@ class SourceSettings(DatasetBase):
     def local_files(self) -> list[Path]:
         """Return the files it is read from, or that lie in its folder, as far as they exist."""
         places = [self.path, *self.files.values()]
-        found = [sorted(path.iterdir()) if path.is_dir() else [path] for path in places if path is not None]
+        found = [
+            sorted(path.iterdir()) if path.is_dir() else matching(path) for path in places if path is not None
+        ]
         return [path for paths in found for path in paths if path.is_file()]
 
     @property
@@ -118,6 +122,14 @@ def read_dataset(value: Any) -> DatasetSettings:
         return CombineSettings.model_validate(value)
     source = read_name(value, "source", catalog.SOURCES, LATER_SOURCES)
     return source_settings(source).model_validate(value)
+
+
+def matching(path: Path) -> list[Path]:
+    """Return the files that a path names, itself or as a pattern such as `texts/*.txt`, in sorted order."""
+    if path.exists():
+        return [path]
+    found = map(Path, glob(str(path), recursive=True))  # noqa: PTH207 (the pattern may be absolute)
+    return sorted(file for file in found if file.is_file())
 
 
 def tasks_of(source: str) -> tuple[str, ...]:

@@ -3,10 +3,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from kdpipe import catalog
 from kdpipe.config.mistakes import explain
 from kdpipe.config.settings.dataset import read_dataset, tasks_of
 
-SOURCES = "there is glue, pydoc, text"
+SOURCES = f"there is {', '.join(sorted(catalog.SOURCES))}"
 
 
 def mistakes_in(value):
@@ -25,6 +26,15 @@ def test_files_by_split():
     settings = read_dataset({"source": "text", "train": "a", "test": "b", "splits": {"hard": "c"}})
     assert settings.files == {"train": Path("a"), "test": Path("b"), "hard": Path("c")}
     assert read_dataset({"source": "text", "path": "a"}).files == {}
+
+
+def test_local_files_are_those_of_folders_and_patterns(tmp_path):
+    for name in ("b.txt", "a.txt", "x.md"):
+        (tmp_path / name).touch()
+    folder = read_dataset({"source": "text", "path": str(tmp_path)})
+    assert [path.name for path in folder.local_files()] == ["a.txt", "b.txt", "x.md"]
+    files = read_dataset({"source": "text", "train": f"{tmp_path}/*.txt", "test": f"{tmp_path}/none.txt"})
+    assert [path.name for path in files.local_files()] == ["a.txt", "b.txt"]
 
 
 @pytest.mark.parametrize("key", ["path", "train", "validation", "test", "splits"])
