@@ -22,6 +22,7 @@ LOSSES = {
 SOURCES = {
     "glue": "kdpipe.data.sources.glue:GlueSource",
     "pydoc": "kdpipe.data.sources.pydoc:PydocSource",
+    "table": "kdpipe.data.sources.table:TableSource",
     "text": "kdpipe.data.sources.text:TextSource",
 }
 

@@ -13,6 +13,13 @@ from kdpipe.config.settings.dataset import SPLIT_FILES, CombineSettings, SourceS
 from kdpipe.errors import suggest
 
 LATER_TASKS = ("multi_label", "question_answering", "regression", "token_classification")
+# The tasks that read an option of the sources of tables.
+READ_FOR = {
+    "text_pair": ("classification", "regression", "multi_label"),
+    "label": ("classification", "regression", "multi_label"),
+    "classes": ("classification", "multi_label"),
+    "separator": ("multi_label",),
+}
 
 
 def work_out_datasets(
@@ -39,8 +46,11 @@ def work_out_datasets(
 
 
 def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset:
+    task = _task(settings)
+    if "label" in settings.options:
+        _check_columns(settings, task)
     source = _below(settings, data_dir)
-    return replace(dataset, task=_task(settings), sources=(source,), max_length=settings.max_length)
+    return replace(dataset, task=task, sources=(source,), max_length=settings.max_length)
 
 
 def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Dataset]) -> Dataset:
@@ -62,7 +72,7 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
 def _task(settings: SourceSettings) -> str:
     served = tasks_of(settings.source)
     task = settings.task or (served[0] if len(served) == 1 else None)
-    if task in served:
+    if task in served and task in catalog.TASKS:
         return task
     choices = f"source {settings.source!r} serves {', '.join(served)}"
     if task is None:
@@ -72,6 +82,25 @@ def _task(settings: SourceSettings) -> str:
     if task in catalog.TASKS:
         raise SettingError("task", f"{choices}, found {task!r}")
     raise SettingError("task", f"{task!r} is not known; {suggest(task, served)}")
+
+
+def _check_columns(settings: SourceSettings, task: str) -> None:
+    """Raise SettingError if what is said of a table's columns does not fit its task."""
+    given = {name: value for name, value in settings.options.items() if value is not None}
+    for name, tasks in READ_FOR.items():
+        if name in given and task not in tasks:
+            raise SettingError(name, f"is read for {', '.join(tasks)}; remove it")
+    label, classes = given.get("label"), given.get("classes", ())
+    if label is None and task in READ_FOR["label"] and not settings.labels:
+        raise SettingError("label", f"is required for {task}: the name of the column")
+    if isinstance(label, list) and task != "multi_label":
+        raise SettingError(
+            "label", f"a list of columns is read for multi_label; {task} needs the name of one"
+        )
+    if isinstance(label, list) and classes:
+        raise SettingError("classes", "the classes are the columns that `label` lists; remove this")
+    if len(set(map(str, classes))) < len(classes):
+        raise SettingError("classes", "names a class twice")
 
 
 def _below(settings: SourceSettings, data_dir: Path) -> SourceSettings:

@@ -33,7 +33,7 @@ def _open(settings: object, dataset: PreprocessSettings) -> Source:
     assert isinstance(settings, SourceSettings)
     target = catalog.SOURCES[settings.source]
     taken = constructor_options(target)
-    places = {"path": settings.path, "files": settings.files}
-    options = {name: value for name, value in places.items() if name in taken} | settings.options
+    common = {"path": settings.path, "files": settings.files, "labels": dataset.labels}
+    options = {name: value for name, value in common.items() if name in taken} | settings.options
     source: Source = catalog.resolve("sources", settings.source)(task=dataset.task, **options)
     return Sample(source, settings.rows, dataset.seed) if settings.rows is not None else source

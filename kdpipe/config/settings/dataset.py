@@ -14,8 +14,8 @@ from kdpipe.config.settings.explanation import mistake, read_name
 from kdpipe.config.signatures import Option, constants, constructor_options, options_model
 
 SPLIT_FILES = ("train", "validation", "test")
-COMMON = {"task", "path", "files"}
-LATER_SOURCES = ("conll", "hub", "squad", "table")
+COMMON = {"task", "path", "files", "labels"}
+LATER_SOURCES = ("conll", "hub", "squad")
 Rows = Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]]
 
 

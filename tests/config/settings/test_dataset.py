@@ -37,6 +37,13 @@ def test_local_files_are_those_of_folders_and_patterns(tmp_path):
     assert [path.name for path in files.local_files()] == ["a.txt", "b.txt"]
 
 
+def test_a_label_may_be_one_column_or_several():
+    table = {"source": "table", "text": "t"}
+    assert read_dataset({**table, "label": "l"}).options["label"] == "l"
+    assert read_dataset({**table, "label": ["a", "b"]}).options["label"] == ["a", "b"]
+    assert read_dataset({**table, "classes": ["a", 1]}).options["classes"] == ["a", 1]
+
+
 @pytest.mark.parametrize("key", ["path", "train", "validation", "test", "splits"])
 def test_a_source_without_files_refuses_them(key):
     value = {"source": "pydoc", key: {"x": "y"} if key == "splits" else "x"}
@@ -52,6 +59,7 @@ def test_a_source_without_files_refuses_them(key):
     ({"source": "text", "stride": 3}, "stride", "not available in this version"),
     ({"source": "text", "pth": "x"}, "pth", "unknown key; did you mean 'path'?"),
     ({"source": "glue"}, "name", "is required"),
+    ({"source": "table", "label": "l"}, "text", "is required"),
     ({"source": "text", "max_length": 3}, "max_length", "should be greater than or equal to 12, found 3"),
     ({"source": "text", "labels": "some"}, "labels", "'some' is not known; there is none"),
     ({"source": "text", "rows": 0}, "rows", "should be greater than or equal to 1, found 0"),
