@@ -78,8 +78,14 @@ class EncodedSplit:
 
     @cached_property
     def labels(self) -> NDArray[Any] | None:
-        """Label of each example, where they have one."""
-        return self.table["labels"].to_numpy() if "labels" in self.table.column_names else None
+        """Label of each example, where they have one; of several classes a row of 0 and 1 [C]."""
+        if "labels" not in self.table.column_names:
+            return None
+        column = self.table["labels"]
+        if pa.types.is_fixed_size_list(column.type):
+            return _flat(column).reshape(len(self), -1)
+        labels: NDArray[Any] = column.to_numpy()
+        return labels
 
     @property
     def ids(self) -> pa.ChunkedArray:

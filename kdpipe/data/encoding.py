@@ -68,16 +68,16 @@ class LanguageModelEncoder:
         return Encoded(_batch(names, ids, lengths), counts)
 
 
-class ClassificationEncoder:
-    """Texts or pairs, cut to a length, with the positions of their labels.
+class _TextEncoder:
+    """Texts or pairs, cut to a length, with their labels.
 
     Args:
         tokenizer_file: a `tokenizer.json`.
         max_length: longest row, special tokens included; of a pair the longer text is cut first.
-        labels: the names of the classes in their order.
+        labels: the names of the classes in their order, none for regression.
     """
 
-    def __init__(self, tokenizer_file: Path, max_length: int, labels: Sequence[str]) -> None:
+    def __init__(self, tokenizer_file: Path, max_length: int, labels: Sequence[str] = ()) -> None:
         self._tokenizer = load_tokenizer(tokenizer_file)
         self._tokenizer.enable_truncation(max_length, strategy="longest_first")
         self._positions = {label: position for position, label in enumerate(labels)}
@@ -97,7 +97,7 @@ class ClassificationEncoder:
             types = chain.from_iterable(encoding.type_ids for encoding in encodings)
             extra["token_type_ids"] = _lists(np.fromiter(types, np.int8, len(ids)), lengths)
         if examples[0].label is not None:
-            extra["labels"] = pa.array([self._position(example) for example in examples], pa.int64())
+            extra["labels"] = self._labels(examples)
         counts = Counter(
             examples=len(examples),
             rows=len(examples),
@@ -106,8 +106,10 @@ class ClassificationEncoder:
         )
         return Encoded(_batch([example.id for example in examples], ids, lengths, extra), counts)
 
-    def _position(self, example: Example) -> int:
-        label = str(example.label)
+    def _labels(self, examples: Sequence[Example]) -> pa.Array:
+        raise NotImplementedError
+
+    def _position(self, example: Example, label: str) -> int:
         if label not in self._positions:
             raise DataError(
                 f"example {example.id}: expected one of the dataset's labels, found {label!r};"
@@ -116,23 +118,52 @@ class ClassificationEncoder:
         return self._positions[label]
 
 
+class ClassificationEncoder(_TextEncoder):
+    """Texts or pairs with the position of their class among the classes (int64)."""
+
+    def _labels(self, examples: Sequence[Example]) -> pa.Array:
+        return pa.array([self._position(example, str(example.label)) for example in examples], pa.int64())
+
+
+class RegressionEncoder(_TextEncoder):
+    """Texts or pairs with their number (float32)."""
+
+    def _labels(self, examples: Sequence[Example]) -> pa.Array:
+        return pa.array([example.label for example in examples], pa.float32())
+
+
+class MultiLabelEncoder(_TextEncoder):
+    """Texts or pairs with a 1 or 0 (int8) for each of the classes, in their order."""
+
+    def _labels(self, examples: Sequence[Example]) -> pa.Array:
+        rows = np.zeros((len(examples), len(self._positions)), dtype=np.int8)
+        for row, example in zip(rows, examples, strict=True):
+            assert isinstance(example.label, tuple)
+            row[[self._position(example, str(label)) for label in example.label]] = 1
+        return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), len(self._positions))
+
+
+# The encoders of tasks by whether their labels are classes.
+UNCLASSED = {"language_modeling": LanguageModelEncoder, "regression": RegressionEncoder}
+CLASSED = {"classification": ClassificationEncoder, "multi_label": MultiLabelEncoder}
+
+
 def encoder_for(
     task: str, tokenizer_file: Path, max_length: int, labels: Sequence[str] | None
 ) -> Callable[[], Encoder]:
     """Return what makes a task's encoder; it can be sent to another process, the encoder cannot.
 
     Raises:
-        DataError: the task cannot be encoded, or is classification without labels.
+        DataError: the task cannot be encoded, or needs classes and there are none.
     """
-    if task == "language_modeling":
-        return partial(LanguageModelEncoder, tokenizer_file, max_length)
-    if task != "classification":
-        raise DataError(
-            f"the task {task!r} is not available in this version; classification and language_modeling are"
-        )
+    if task in UNCLASSED:
+        return partial(UNCLASSED[task], tokenizer_file, max_length)
+    if task not in CLASSED:
+        available = " and ".join(sorted({*UNCLASSED, *CLASSED}))
+        raise DataError(f"the task {task!r} is not available in this version; {available} are")
     if labels is None:
-        raise DataError("expected a source with labels for classification, found one without")
-    return partial(ClassificationEncoder, tokenizer_file, max_length, labels)
+        raise DataError(f"expected a source with labels for {task}, found one without")
+    return partial(CLASSED[task], tokenizer_file, max_length, labels)
 
 
 def load_tokenizer(file: Path) -> Tokenizer:

@@ -36,7 +36,7 @@ def write_dataset(
         folder: where the files go; it exists.
         source: what to tokenize; `kdpipe.data.views` samples, combines and unlabels sources.
         tokenizer_file: a `tokenizer.json`.
-        task: `classification` or `language_modeling`.
+        task: what the examples are for, one that `kdpipe.data.encoding` has an encoder of.
         max_length: longest row in tokens, special ones included.
         processes: how many tokenize; the files are the same for any number.
         progress: told the number of further examples done, as `tqdm.update` is.
