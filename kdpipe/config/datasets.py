@@ -50,7 +50,7 @@ def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset
     if "label" in settings.options:
         _check_columns(settings, task)
     source = _below(settings, data_dir)
-    return replace(dataset, task=task, sources=(source,), max_length=settings.max_length)
+    return replace(dataset, task=task, sources=(source,), proportions=(1.0,), max_length=settings.max_length)
 
 
 def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Dataset]) -> Dataset:
@@ -64,9 +64,16 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
             )
         if part.settings.rows and isinstance(part.settings, CombineSettings):
             raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
-    sources = tuple(source for part in parts for source in part.sources)
-    length = settings.max_length or parts[0].max_length
-    return replace(dataset, task=parts[0].task, sources=sources, max_length=length)
+    shares = settings.proportions or (1.0,) * len(parts)
+    return replace(
+        dataset,
+        task=parts[0].task,
+        sources=tuple(source for part in parts for source in part.sources),
+        proportions=tuple(
+            share * own for share, part in zip(shares, parts, strict=True) for own in part.proportions
+        ),
+        max_length=settings.max_length or parts[0].max_length,
+    )
 
 
 def _task(settings: SourceSettings) -> str:

@@ -74,6 +74,7 @@ class Dataset:
         variables: the matrix values in its name.
         task: what its examples are for.
         sources: the sources it is read from.
+        proportions: the share of each source's training rows that is taken.
         max_length: tokens of an encoded example.
     """
 
@@ -83,6 +84,7 @@ class Dataset:
     variables: Mapping[str, Any]
     task: str = ""
     sources: tuple[SourceSettings, ...] = ()
+    proportions: tuple[float, ...] = ()
     max_length: int = 128
 
 
@@ -172,6 +174,7 @@ class Graph:
         entry = self.datasets[dataset]
         return PreprocessSettings(
             sources=tuple(source.model_dump(mode="json", exclude_defaults=True) for source in entry.sources),
+            proportions=entry.proportions if set(entry.proportions) != {1.0} else None,
             task=entry.task,
             max_length=entry.max_length,
             rows=entry.settings.rows if isinstance(entry.settings, CombineSettings) else None,

@@ -8,11 +8,16 @@ from kdpipe.config.signatures import constructor_options
 from kdpipe.data.source import Source
 from kdpipe.data.views import Combined, Sample, Unlabelled
 
+# The settings of a source that tell it from others.
+NAMING = ("source", "name", "path", "train")
+
 
 def open_dataset(settings: PreprocessSettings) -> Source:
     """Return what a dataset is read from, sampled, joined and unlabelled as its settings say."""
     sources = [_open(read_dataset(dict(source)), settings) for source in settings.sources]
-    source = Combined(sources, settings.seed) if len(sources) > 1 else sources[0]
+    source = sources[0]
+    if len(sources) > 1 or settings.proportions:
+        source = Combined(sources, settings.seed, settings.proportions, _names(settings))
     if settings.rows is not None:
         source = Sample(source, settings.rows, settings.seed)
     return Unlabelled(source) if settings.labels == "none" else source
@@ -27,6 +32,11 @@ def source_digests(settings: PreprocessSettings) -> dict[str, str]:
         if isinstance(source, SourceSettings)
         for path in source.local_files()
     }
+
+
+def _names(settings: PreprocessSettings) -> list[str]:
+    """Return what the sources are called in messages: by the name of the source and by where it reads."""
+    return [" ".join(str(source[key]) for key in NAMING if key in source) for source in settings.sources]
 
 
 def _open(settings: object, dataset: PreprocessSettings) -> Source:

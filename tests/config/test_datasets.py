@@ -66,6 +66,17 @@ def test_a_combination_takes_task_and_length_from_its_first(graph_of):
     assert (graph.datasets["all"].max_length, len(graph.datasets["all"].sources)) == (64, 3)
 
 
+def test_proportions_of_combinations_multiply(graph_of):
+    graph = graph_of({
+        "datasets.part": {"combine": ["task", "task2"], "proportions": [1, 0.5]},
+        "datasets.task2": {"source": "glue", "name": "MRPC"},
+        "datasets.all": {"combine": ["part", "task"], "proportions": [3, 2]},
+        "datasets.plain": {"combine": ["task", "task2"]},
+    })  # fmt: skip
+    assert graph.preprocess_settings("all").proportions == (3, 1.5, 2)
+    assert graph.preprocess_settings("plain").proportions is None
+
+
 def test_only_datasets_of_one_task_are_combined(mistakes_of):
     assert mistakes_of({"datasets.d": {"combine": ["text", "task"]}}) == [
         "datasets.d.combine: all datasets must have one task, found classification, language_modeling"

@@ -3,9 +3,9 @@
 from functools import cache
 from glob import glob
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
@@ -82,10 +82,21 @@ class CombineSettings(DatasetBase):
 
     Args:
         combine: the datasets whose training splits are joined and shuffled.
+        proportions: for each, the share of its training rows that is taken; above 1 rows are repeated.
     """
 
     combine: Annotated[DatasetNames, NotEmpty]
+    proportions: tuple[PositiveFloat, ...] | None = None
     max_length: int | None = Field(default=None, ge=12)  # type: ignore[assignment]
+
+    @model_validator(mode="after")
+    def _one_proportion_each(self) -> Self:
+        if self.proportions and len(self.proportions) != len(self.combine):
+            parts = f"the {len(self.combine)} parts {', '.join(self.combine)}"
+            raise mistake(
+                ("proportions",), f"expected one for each of {parts}, found {len(self.proportions)}"
+            )
+        return self
 
 
 DatasetSettings = SourceSettings | CombineSettings

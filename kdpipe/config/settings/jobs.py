@@ -11,6 +11,7 @@ class PreprocessSettings(Settings):
 
     Args:
         sources: the settings of the datasets it is read from; several are joined.
+        proportions: of several, the share of each one's training rows that is taken; by default all.
         task: what its examples are for.
         max_length: tokens of an encoded example.
         rows: size of a fixed sample of the joined training split, or of each split named.
@@ -19,6 +20,7 @@ class PreprocessSettings(Settings):
     """
 
     sources: tuple[dict[str, object], ...]
+    proportions: tuple[float, ...] | None = None
     task: str
     max_length: int
     rows: Rows | None = None

@@ -82,6 +82,16 @@ def test_a_combination_of_one_may_be_a_name():
     assert read_dataset({"combine": "a"}).combine == ("a",)
 
 
+@pytest.mark.parametrize(("proportions", "where", "what"), [
+    ([1], ("proportions",), "expected one for each of the 2 parts a, b, found 1"),
+    ([1, 0], ("proportions", 1), "should be greater than 0, found 0"),
+    ([1, "x"], ("proportions", 1), "should be a valid number, found 'x'"),
+])  # fmt: skip
+def test_proportions_are_one_positive_number_each(proportions, where, what):
+    assert read_dataset({"combine": ["a", "b"], "proportions": [1, 0.5]}).proportions == (1, 0.5)
+    assert mistakes_in({"combine": ["a", "b"], "proportions": proportions}) == [(where, what)]
+
+
 def test_tasks_are_read_from_the_source():
     assert tasks_of("pydoc") == ("language_modeling", "classification")
     assert tasks_of("glue") == ("classification",)
