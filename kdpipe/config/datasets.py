@@ -8,8 +8,15 @@ from typing import Any
 from kdpipe import catalog
 from kdpipe.config.document import Document
 from kdpipe.config.graph import Dataset
+from kdpipe.config.hub import kept
 from kdpipe.config.mistakes import Mistakes, SettingError
-from kdpipe.config.settings.dataset import SPLIT_FILES, CombineSettings, SourceSettings, tasks_of
+from kdpipe.config.settings.dataset import (
+    SPLIT_FILES,
+    CombineSettings,
+    HubSettings,
+    SourceSettings,
+    tasks_of,
+)
 from kdpipe.errors import suggest
 
 LATER_TASKS = ("multi_label", "question_answering", "regression", "token_classification")
@@ -112,6 +119,8 @@ def _check_columns(settings: SourceSettings, task: str) -> None:
 
 def _below(settings: SourceSettings, data_dir: Path) -> SourceSettings:
     """Return the settings with relative paths below the data folder."""
+    if isinstance(settings, HubSettings):
+        return kept(settings, data_dir)
     update: dict[str, Any] = {
         key: data_dir / path for key in ("path", *SPLIT_FILES) if (path := getattr(settings, key)) is not None
     }

@@ -8,14 +8,16 @@ from functools import cached_property
 from typing import Any
 
 from kdpipe.config.document import Document
+from kdpipe.config.hub import fetch_settings, hub_folder, kept
 from kdpipe.config.layers import Pairs, match_layers
 from kdpipe.config.layout import Layout
 from kdpipe.config.settings.base import StageSettings
-from kdpipe.config.settings.dataset import CombineSettings, DatasetSettings, SourceSettings
+from kdpipe.config.settings.dataset import CombineSettings, DatasetSettings, HubSettings, SourceSettings
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.jobs import (
     CacheTeacherSettings,
     EvaluateSettings,
+    FetchSettings,
     LayerMapSettings,
     PreprocessSettings,
 )
@@ -197,6 +199,16 @@ class Graph:
             precision=settings.cache_precision if states or maps else "float32",
             bf16=getattr(settings.training, "bf16", None),
         )
+
+    @cached_property
+    def fetches(self) -> dict[str, FetchSettings]:
+        """The folders of datasets of the Hub below `data_dir/hub`, with the settings that fetch them."""
+        data_dir, found = self.document.data_dir, {}
+        for dataset in self.datasets.values():
+            if isinstance(dataset.settings, HubSettings):
+                folder = kept(dataset.settings, data_dir).fetched.relative_to(hub_folder(data_dir))
+                found[str(folder)] = fetch_settings(dataset.settings, data_dir)
+        return found
 
     @cached_property
     def caches(self) -> dict[tuple[str, str, str], CacheTeacherSettings]:

@@ -15,7 +15,7 @@ from kdpipe.config.signatures import Option, constants, constructor_options, opt
 
 SPLIT_FILES = ("train", "validation", "test")
 COMMON = {"task", "path", "files", "labels"}
-LATER_SOURCES = ("conll", "hub", "squad")
+LATER_SOURCES = ("conll", "squad")
 Rows = Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]]
 
 
@@ -77,6 +77,29 @@ class SourceSettings(DatasetBase):
         return {name: getattr(self, name) for name in sorted(names)}
 
 
+class HubSettings(SourceSettings):
+    """A dataset of the Hub, which is fetched before it is read.
+
+    Args:
+        path: the repository, such as `nyu-mll/glue`, or a local folder that is laid out as one.
+        name: configuration of the dataset.
+        revision: commit, branch or tag of the repository.
+    """
+
+    path: Path
+    name: str = Field(default="default", pattern=r"^\w[\w.+-]*$")
+    revision: str = Field(default="main", pattern=r"^\w[\w.+-]*(/\w[\w.+-]*)*$")
+
+    @property
+    def fetched(self) -> Path:
+        """The folder that it is read from, where `path` is the folder of all that was fetched of it."""
+        return self.path / self.name / self.revision
+
+    def local_files(self) -> list[Path]:
+        """Return the file that says that it has been fetched, be it there or not."""
+        return [self.fetched / "SHA256SUMS"]
+
+
 class CombineSettings(DatasetBase):
     """A dataset made of several; task, labels and held-out splits are those of the first.
 
@@ -106,10 +129,12 @@ DatasetSettings = SourceSettings | CombineSettings
 def source_settings(source: str) -> type[SourceSettings]:
     """Return the settings model of the datasets that a source of the catalog reads."""
     options = constructor_options(catalog.SOURCES[source])
-    own = {name: option for name, option in options.items() if name not in COMMON}
-    if "path" not in options:
-        own |= dict.fromkeys(("path", *SPLIT_FILES, "splits"), Option(_refused(source), None))
-    return options_model(f"{source}_dataset", SourceSettings, own)
+    base = HubSettings if source == "hub" else SourceSettings
+    own = {name: option for name, option in options.items() if name not in {*COMMON, *base.model_fields}}
+    for place, keys in (("path", ("path",)), ("files", (*SPLIT_FILES, "splits"))):
+        if place not in options:
+            own |= dict.fromkeys(keys, Option(_refused(source), None))
+    return options_model(f"{source}_dataset", base, own)
 
 
 def _refused(source: str) -> Any:

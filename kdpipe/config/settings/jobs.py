@@ -28,6 +28,22 @@ class PreprocessSettings(Settings):
     seed: int = 42
 
 
+class FetchSettings(Settings):
+    """Which dataset of the Hub is stored.
+
+    Args:
+        path: name of the repository, or a folder that is laid out as one.
+        local: whether it is a folder.
+        name: configuration of the dataset.
+        revision: commit, branch or tag of the repository.
+    """
+
+    path: str
+    local: bool = False
+    name: str = "default"
+    revision: str = "main"
+
+
 class CountTokensSettings(Settings):
     """How tokens are counted.
 

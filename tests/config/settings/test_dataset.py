@@ -52,7 +52,7 @@ def test_a_source_without_files_refuses_them(key):
 
 @pytest.mark.parametrize(("value", "where", "what"), [
     ({"source": "conll"}, "source", f"'conll' is not available in this version; {SOURCES}"),
-    ({"source": "hub", "path": "x"}, "source", f"'hub' is not available in this version; {SOURCES}"),
+    ({"source": "squad"}, "source", f"'squad' is not available in this version; {SOURCES}"),
     ({"source": "glu"}, "source", "'glu' is not known; did you mean 'glue'?"),
     ({"path": "x"}, "source", f"is required; {SOURCES}"),
     ({"augment": {"method": "x"}}, "augment", "not available in this version"),
