@@ -11,6 +11,7 @@ include: "rules/results.smk"
 
 localrules:
     all,
+    fetch,
     load,
 
 

@@ -22,7 +22,9 @@ LOSSES = {
 SOURCES = {
     "conll": "kdpipe.data.sources.conll:ConllSource",
     "glue": "kdpipe.data.sources.glue:GlueSource",
+    "hub": "kdpipe.data.sources.hub:HubSource",
     "pydoc": "kdpipe.data.sources.pydoc:PydocSource",
+    "table": "kdpipe.data.sources.table:TableSource",
     "text": "kdpipe.data.sources.text:TextSource",
 }
 
@@ -56,6 +58,7 @@ STAGES = {
     "finetune": "kdpipe.stages.finetune",
     "distill": "kdpipe.stages.distill",
     "select": "kdpipe.stages.select",
+    "fetch": "kdpipe.stages.fetch",
     "preprocess": "kdpipe.stages.preprocess",
     "count_tokens": "kdpipe.stages.count_tokens",
     "cache_teacher": "kdpipe.stages.cache_teacher",

@@ -1,5 +1,6 @@
 # What the rules share: the graph of the config, and the paths, inputs and settings that follow from it.
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from kdpipe.config.build import build_graph
 from kdpipe.config.document import merge, read_config
 from kdpipe.config.graph import cache_key, digest
+from kdpipe.config.hub import hub_folder
 from kdpipe.config.settings.base import AFTERWARDS
 from kdpipe.errors import EXIT_STATUS, ConfigError
 
@@ -21,6 +23,7 @@ except ConfigError as error:
     sys.exit(EXIT_STATUS)
 
 LAYOUT = GRAPH.layout
+HUB = hub_folder(GRAPH.document.data_dir)
 SNAPSHOT = LAYOUT.state / f"config-{digest(config)}.json"
 THREADS = GRAPH.document.threads
 LOGS = f"{LAYOUT.results}/logs"
@@ -29,7 +32,7 @@ MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_
 JOB = "--state {LAYOUT.state:q} --log {log:q} --threads {params.threads}"
 
 # The interpreter of the environment that runs Snakemake, activated or not. Threads that spin while they wait
-# slow jobs that share a machine down several times. Only `load` may use the network.
+# slow jobs that share a machine down several times. Only `load` and `fetch` may use the network.
 BIN = shlex.quote(str(Path(sys.executable).parent))
 shell.prefix(f"export PATH={BIN}:$PATH OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1; ")
 
@@ -63,10 +66,14 @@ def folder(wildcards, output):
     return str(Path(output[0]).parent)
 
 
+def one_of(names):
+    """A pattern that matches some names and nothing else."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def made_by(stage):
     """A pattern that matches the models of one stage, so that each has one rule."""
-    names = [name.replace(".", "\\.") for name, node in GRAPH.nodes.items() if node.stage == stage]
-    return "|".join(names) or "(?!)"
+    return one_of(name for name, node in GRAPH.nodes.items() if node.stage == stage)
 
 
 def node(wildcards):
@@ -110,8 +117,15 @@ def own_knowledge(wildcards):
     return done(LAYOUT.knowledge(node(wildcards).teacher, node(wildcards).dataset, key))
 
 
+def repository_files(wildcards):
+    """The files of a repository of a dataset that is a local folder."""
+    settings = GRAPH.fetches[wildcards.repository]
+    found = Path(settings.path).rglob("*") if settings.local else []
+    return sorted(str(path) for path in found if path.suffix in (".md", ".parquet"))
+
+
 def source_files(wildcards):
-    """The local files that a dataset is read from, as far as they exist."""
+    """The local files that a dataset is read from, as far as they exist; of fetched ones their digests."""
     sources = GRAPH.datasets[wildcards.dataset].sources
     return [str(path) for source in sources for path in source.local_files()]
 

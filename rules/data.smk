@@ -1,4 +1,22 @@
-# Datasets: encoded with a tokenizer, and counted.
+# Datasets: fetched from the Hub, encoded with a tokenizer, and counted.
+
+
+rule fetch:
+    input:
+        repository_files,
+    output:
+        files(HUB / "{repository}"),
+    log:
+        f"{LOGS}/fetch/{{repository}}.log",
+    wildcard_constraints:
+        repository=one_of(GRAPH.fetches),
+    params:
+        settings=lambda wildcards: GRAPH.fetches[wildcards.repository].model_dump_json(),
+        output=folder,
+        state=HUB / ".state",
+    shell:
+        "unset HF_HUB_OFFLINE; python -m kdpipe.stages.fetch --settings {params.settings:q} --output {params.output:q} "
+        "--state {params.state:q} --log {log:q} --threads 1"
 
 
 rule preprocess:

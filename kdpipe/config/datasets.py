@@ -8,10 +8,12 @@ from typing import Any
 from kdpipe import catalog
 from kdpipe.config.document import Document
 from kdpipe.config.graph import Dataset
+from kdpipe.config.hub import kept
 from kdpipe.config.mistakes import Mistakes, SettingError
 from kdpipe.config.settings.dataset import (
     SPLIT_FILES,
     CombineSettings,
+    HubSettings,
     SourceSettings,
     named_facts,
     tasks_of,
@@ -20,6 +22,13 @@ from kdpipe.config.signatures import constants
 from kdpipe.errors import suggest
 
 LATER_TASKS = ("question_answering",)
+# The tasks that read an option of the sources of tables.
+READ_FOR = {
+    "text_pair": ("classification", "regression", "multi_label"),
+    "label": ("classification", "regression", "multi_label"),
+    "classes": ("classification", "multi_label"),
+    "separator": ("multi_label",),
+}
 
 
 def work_out_datasets(
@@ -47,11 +56,14 @@ def work_out_datasets(
 
 def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset:
     task = _task(settings)
+    if "label" in settings.options:
+        _check_columns(settings, task)
     return replace(
         dataset,
         task=task,
         metrics=named_facts(settings).get("metrics") or constants(catalog.TASKS[task])["metrics"],
         sources=(_below(settings, data_dir),),
+        proportions=(1.0,),
         max_length=settings.max_length,
     )
 
@@ -67,16 +79,23 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
             )
         if part.settings.rows and isinstance(part.settings, CombineSettings):
             raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
-    sources = tuple(source for part in parts for source in part.sources)
-    length = settings.max_length or parts[0].max_length
-    first = parts[0]
-    return replace(dataset, task=first.task, metrics=first.metrics, sources=sources, max_length=length)
+    shares = settings.proportions or (1.0,) * len(parts)
+    return replace(
+        dataset,
+        task=parts[0].task,
+        metrics=parts[0].metrics,
+        sources=tuple(source for part in parts for source in part.sources),
+        proportions=tuple(
+            share * own for share, part in zip(shares, parts, strict=True) for own in part.proportions
+        ),
+        max_length=settings.max_length or parts[0].max_length,
+    )
 
 
 def _task(settings: SourceSettings) -> str:
     served = tasks_of(settings)
     task = settings.task or (served[0] if len(served) == 1 else None)
-    if task in served:
+    if task in served and task in catalog.TASKS:
         return task
     choices = f"source {settings.source!r} serves {', '.join(served)}"
     if task is None:
@@ -88,8 +107,29 @@ def _task(settings: SourceSettings) -> str:
     raise SettingError("task", f"{task!r} is not known; {suggest(task, served)}")
 
 
+def _check_columns(settings: SourceSettings, task: str) -> None:
+    """Raise SettingError if what is said of a table's columns does not fit its task."""
+    given = {name: value for name, value in settings.options.items() if value is not None}
+    for name, tasks in READ_FOR.items():
+        if name in given and task not in tasks:
+            raise SettingError(name, f"is read for {', '.join(tasks)}; remove it")
+    label, classes = given.get("label"), given.get("classes", ())
+    if label is None and task in READ_FOR["label"] and not settings.labels:
+        raise SettingError("label", f"is required for {task}: the name of the column")
+    if isinstance(label, list) and task != "multi_label":
+        raise SettingError(
+            "label", f"a list of columns is read for multi_label; {task} needs the name of one"
+        )
+    if isinstance(label, list) and classes:
+        raise SettingError("classes", "the classes are the columns that `label` lists; remove this")
+    if len(set(map(str, classes))) < len(classes):
+        raise SettingError("classes", "names a class twice")
+
+
 def _below(settings: SourceSettings, data_dir: Path) -> SourceSettings:
     """Return the settings with relative paths below the data folder."""
+    if isinstance(settings, HubSettings):
+        return kept(settings, data_dir)
     update: dict[str, Any] = {
         key: data_dir / path for key in ("path", *SPLIT_FILES) if (path := getattr(settings, key)) is not None
     }

@@ -8,15 +8,23 @@ from functools import cached_property
 from typing import Any
 
 from kdpipe.config.document import Document
+from kdpipe.config.hub import fetch_settings, hub_folder, kept
 from kdpipe.config.layers import Pairs, match_layers
 from kdpipe.config.layout import Layout
 from kdpipe.config.settings.base import StageSettings
-from kdpipe.config.settings.dataset import CombineSettings, DatasetSettings, SourceSettings, named_facts
+from kdpipe.config.settings.dataset import (
+    CombineSettings,
+    DatasetSettings,
+    HubSettings,
+    SourceSettings,
+    named_facts,
+)
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.jobs import (
     CacheTeacherSettings,
     EvaluateSettings,
     ExportSettings,
+    FetchSettings,
     LayerMapSettings,
     PreprocessSettings,
 )
@@ -76,6 +84,7 @@ class Dataset:
         task: what its examples are for.
         metrics: the metrics of models for it; they are chosen by the first.
         sources: the sources it is read from.
+        proportions: the share of each source's training rows that is taken.
         max_length: tokens of an encoded example.
     """
 
@@ -86,6 +95,7 @@ class Dataset:
     task: str = ""
     metrics: tuple[str, ...] = ()
     sources: tuple[SourceSettings, ...] = ()
+    proportions: tuple[float, ...] = ()
     max_length: int = 128
 
 
@@ -180,6 +190,7 @@ class Graph:
         entry = self.datasets[dataset]
         return PreprocessSettings(
             sources=tuple(source.model_dump(mode="json", exclude_defaults=True) for source in entry.sources),
+            proportions=entry.proportions if set(entry.proportions) != {1.0} else None,
             task=entry.task,
             metrics=entry.metrics,
             max_length=entry.max_length,
@@ -207,6 +218,16 @@ class Graph:
             precision=settings.cache_precision if states or maps else "float32",
             bf16=getattr(settings.training, "bf16", None),
         )
+
+    @cached_property
+    def fetches(self) -> dict[str, FetchSettings]:
+        """The folders of datasets of the Hub below `data_dir/hub`, with the settings that fetch them."""
+        data_dir, found = self.document.data_dir, {}
+        for dataset in self.datasets.values():
+            if isinstance(dataset.settings, HubSettings):
+                folder = kept(dataset.settings, data_dir).fetched.relative_to(hub_folder(data_dir))
+                found[str(folder)] = fetch_settings(dataset.settings, data_dir)
+        return found
 
     @cached_property
     def caches(self) -> dict[tuple[str, str, str], CacheTeacherSettings]:

@@ -147,8 +147,8 @@ class MultiLabelEncoder(ClassificationEncoder):
     """Texts or pairs, with 1 for each label that applies and 0 for the others."""
 
     def label_column(self, examples: Sequence[Example]) -> pa.Array:
-        """Return which labels apply, float32 [N, C]."""
-        on = np.zeros((len(examples), len(self.positions)), dtype=np.float32)
+        """Return which labels apply, int8 [N, C]."""
+        on = np.zeros((len(examples), len(self.positions)), dtype=np.int8)
         for row, example in enumerate(examples):
             assert isinstance(example.label, tuple)
             for label in example.label:

@@ -1,9 +1,14 @@
-"""Local data files: which file holds which split, and reading them line by line."""
+"""Local data files: which files hold which split, and reading them line by line."""
 
-from collections.abc import Iterator, Mapping
+import gzip
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 
+from kdpipe.config.settings.dataset import matching
 from kdpipe.data.source import STANDARD_SPLITS, TRAIN
 from kdpipe.errors import DataError
 
@@ -13,14 +18,16 @@ class SplitFiles:
     """The files of a dataset by split.
 
     Args:
-        path: folder that holds the files of `layout`, or a single file, which is train.
-        files: split name to file; stands before what `path` has for the same split.
+        path: folder that holds the files of `layout`; or a file, or a pattern of files, which are train.
+        files: split name to file or pattern; stands before what `path` has for the same split.
         layout: split name to the file names it goes by, the first that exists is taken.
+        suffixes: what those names may end in, the first with which one exists is taken.
     """
 
     path: Path | None
     files: Mapping[str, Path]
     layout: Mapping[str, tuple[str, ...]]
+    suffixes: tuple[str, ...] = ("",)
 
     def names(self) -> tuple[str, ...]:
         """Return the splits that have a file: train, validation, test, then others by name.
@@ -31,8 +38,7 @@ class SplitFiles:
         found = self._found()
         if not found:
             raise DataError(self._nothing_found())
-        others = sorted(set(found) - set(STANDARD_SPLITS))
-        return tuple(split for split in (*STANDARD_SPLITS, *others) if split in found)
+        return in_order(found)
 
     def file(self, split: str) -> Path:
         """Return the file of a split.
@@ -44,19 +50,38 @@ class SplitFiles:
             raise DataError(f"expected a split {split!r}, found {', '.join(self.names())}")
         return self._found()[split]
 
+    def parts(self, split: str) -> list[tuple[str, Path]]:
+        """Return the files of a split in sorted order, each with what the ids of its examples begin with.
+
+        Raises:
+            DataError: the split has no file.
+        """
+        pattern = self.file(split)
+        files = matching(pattern)
+        if not files:
+            raise DataError(_not_found(pattern))
+        return named_parts(split, files)
+
     def _found(self) -> dict[str, Path]:
         return {**self._usual(), **self.files}
 
     def _usual(self) -> dict[str, Path]:
         if self.path is None:
             return {}
-        if self.path.is_file():
-            return {TRAIN: self.path}
-        candidates = [(split, self.path / name) for split, names in self.layout.items() for name in names]
+        if not self.path.is_dir():
+            return {TRAIN: self.path} if matching(self.path) else {}
+        candidates = [
+            (split, self.path / f"{name}{suffix}")
+            for split, names in self.layout.items()
+            for name in names
+            for suffix in self.suffixes
+        ]
         return {split: file for split, file in reversed(candidates) if file.is_file()}
 
     def _nothing_found(self) -> str:
         expected = ", ".join(" or ".join(names) for names in self.layout.values())
+        if any(self.suffixes):
+            expected += f", each ending in {' or '.join(self.suffixes)}"
         found = "no `path` and no files" if self.path is None else f"none of them in {self.path}"
         return (
             f"expected data files {expected}; found {found}. Give the folder as `path`, or each"
@@ -65,31 +90,63 @@ class SplitFiles:
         )
 
 
+def in_order(splits: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the names of splits: train, validation, test, then others by name."""
+    others = sorted(set(splits) - set(STANDARD_SPLITS))
+    return tuple(split for split in (*STANDARD_SPLITS, *others) if split in splits)
+
+
+def named_parts(split: str, files: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Return files of a split, each with the start of its ids: the split and, of several files, the name."""
+    if len(files) == 1:
+        return [(split, files[0])]
+    folder = os.path.commonpath([file.parent for file in files])
+    return [(f"{split}:{file.relative_to(folder).as_posix()}", file) for file in files]
+
+
 def read_lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a UTF-8 file without their ends, numbered from 1.
+    """Yield the lines of a UTF-8 file without their ends, numbered from 1; a `.gz` is unpacked.
 
     Only a line feed ends a line: the other separators that Unicode knows occur inside texts.
 
     Raises:
         DataError: the file is missing, empty or not UTF-8.
     """
+    for number, line in read_raw_lines(file):
+        yield number, line.rstrip("\r\n")
+
+
+def read_raw_lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines as `read_lines` does, with their ends."""
     if not file.is_file():
-        raise DataError(
-            f"{file}: expected a file, found none; check the path: a relative one starts at"
-            " `data_dir`, which the environment's KDPIPE_DATA can set"
-        )
+        raise DataError(_not_found(file))
     number = 0
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            yield number, _decode(line, file, number)
+    try:
+        with _open(file) as lines:
+            for number, line in enumerate(lines, start=1):
+                yield number, _decode(line, file, number)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(
+            f"{file}:{number + 1}: expected a whole gzip file, found: {error}; fetch or pack it again"
+        ) from None
     if number == 0:
         raise DataError(f"{file}:1: expected at least one line, found an empty file")
 
 
+def _open(file: Path) -> BufferedIOBase:
+    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
+
+
+def _not_found(file: Path) -> str:
+    return (
+        f"{file}: expected a file, found none; check the path: a relative one starts at"
+        " `data_dir`, which the environment's KDPIPE_DATA can set"
+    )
+
+
 def _decode(line: bytes, file: Path, number: int) -> str:
-    encoding = "utf-8-sig" if number == 1 else "utf-8"
     try:
-        return line.rstrip(b"\r\n").decode(encoding)
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{file}:{number}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}"

@@ -8,11 +8,16 @@ from kdpipe.config.signatures import constructor_options
 from kdpipe.data.source import Source
 from kdpipe.data.views import Combined, Sample, Unlabelled
 
+# The settings of a source that tell it from others.
+NAMING = ("source", "name", "path", "train")
+
 
 def open_dataset(settings: PreprocessSettings) -> Source:
     """Return what a dataset is read from, sampled, joined and unlabelled as its settings say."""
     sources = [_open(read_dataset(dict(source)), settings) for source in settings.sources]
-    source = Combined(sources, settings.seed) if len(sources) > 1 else sources[0]
+    source = sources[0]
+    if len(sources) > 1 or settings.proportions:
+        source = Combined(sources, settings.seed, settings.proportions, _names(settings))
     if settings.rows is not None:
         source = Sample(source, settings.rows, settings.seed)
     return Unlabelled(source) if settings.labels == "none" else source
@@ -29,11 +34,16 @@ def source_digests(settings: PreprocessSettings) -> dict[str, str]:
     }
 
 
+def _names(settings: PreprocessSettings) -> list[str]:
+    """Return what the sources are called in messages: by the name of the source and by where it reads."""
+    return [" ".join(str(source[key]) for key in NAMING if key in source) for source in settings.sources]
+
+
 def _open(settings: object, dataset: PreprocessSettings) -> Source:
     assert isinstance(settings, SourceSettings)
     target = catalog.SOURCES[settings.source]
     taken = constructor_options(target)
-    places = {"path": settings.path, "files": settings.files}
-    options = {name: value for name, value in places.items() if name in taken} | settings.options
+    common = {"path": settings.path, "files": settings.files, "labels": dataset.labels}
+    options = {name: value for name, value in common.items() if name in taken} | settings.options
     source: Source = catalog.resolve("sources", settings.source)(task=dataset.task, **options)
     return Sample(source, settings.rows, dataset.seed) if settings.rows is not None else source

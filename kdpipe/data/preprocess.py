@@ -39,7 +39,7 @@ def write_dataset(
         folder: where the files go; it exists.
         source: what to tokenize; `kdpipe.data.views` samples, combines and unlabels sources.
         tokenizer_file: a `tokenizer.json`.
-        task: `classification` or `language_modeling`.
+        task: what the examples are for, one that `kdpipe.data.encoding` has an encoder of.
         max_length: longest row in tokens, special ones included.
         metrics: the metrics of models for the dataset, the first of which chooses; the task's by default.
         processes: how many tokenize; the files are the same for any number.

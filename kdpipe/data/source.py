@@ -53,7 +53,8 @@ class Source(Protocol):
     annotations, and whose `tasks` is a literal tuple: configs are checked against both without
     importing it. The constructor touches no file. A source that reads local files also takes
     `path` (a file or folder in its usual layout) and `files` (split name to file); see
-    `kdpipe.data.files.SplitFiles`.
+    `kdpipe.data.files.SplitFiles`. One that need not find labels takes `labels`, which is `none`
+    where those of the training split are dropped.
     """
 
     tasks: tuple[str, ...]

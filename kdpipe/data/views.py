@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import compress
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from kdpipe.data.source import TRAIN, Example, Source
 from kdpipe.draws import draw_seed
+from kdpipe.errors import DataError
 
 
 class _View:
@@ -61,31 +63,73 @@ class Combined(_View):
     """Several sources as one: their train splits mixed; all else is that of the first.
 
     The mixture is a random merge, the same for the same seed: each source keeps its order, and each
-    example's id gets the position of its source in front. The train splits are read twice, once to
-    count them, so that memory stays at a byte per example.
+    example's id gets the position of its source in front, in a repetition also its number, as in `1.2/`.
+    The train splits are read twice, once to count them, so that memory stays at a byte per example.
 
     Args:
         sources: what to combine.
-        seed: seed of the merge.
+        seed: seed of the merge and of samples.
+        proportions: the share of each train split that is taken, all by default: a random sample of it for
+            what is less than the whole, repetitions for what is more.
+        names: what the sources are called in messages.
     """
 
-    def __init__(self, sources: Sequence[Source], seed: int) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        seed: int,
+        proportions: Sequence[float] | None = None,
+        names: Sequence[str] = (),
+    ) -> None:
         super().__init__(sources[0])
         self._sources = sources
         self._seed = seed
+        self._proportions = proportions or [1.0] * len(sources)
+        self._names = names or [f"number {position}" for position in range(len(sources))]
+
+    @cached_property
+    def labels(self) -> tuple[str, ...] | None:
+        """The labels of the first source, which the others have too.
+
+        Raises:
+            DataError: another has a label more or less.
+        """
+        first = self._source.labels
+        for name, source in zip(self._names, self._sources, strict=True):
+            different = sorted(set(first or ()).symmetric_difference(source.labels or ()))
+            if different:
+                has, lacks = (0, 1) if different[0] in (first or ()) else (1, 0)
+                called = (self._names[0], name)
+                raise DataError(
+                    f"expected the same labels in all parts of a combination, found {different[0]!r} in"
+                    f" {called[has]!r} but not in {called[lacks]!r}; mend the data, or where the part merely"
+                    " lacks examples of it, give it all labels as `classes`"
+                )
+        return first
 
     def read(self, split: str) -> Iterator[Example]:
         """Yield the examples of all sources for train, else those of the first."""
         return self._mixed() if split == TRAIN else self._source.read(split)
 
     def _mixed(self) -> Iterator[Example]:
-        sizes = [_count(source.read(TRAIN)) for source in self._sources]
+        totals = [_count(source.read(TRAIN)) for source in self._sources]
+        sizes = [_share(total, share) for total, share in zip(totals, self._proportions, strict=True)]
         turns = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)
         _generator(self._seed, "combine").shuffle(turns)
-        readers = [source.read(TRAIN) for source in self._sources]
+        readers = [self._repeated(turn, totals[turn], size) for turn, size in enumerate(sizes)]
         for turn in turns:
-            example = next(readers[turn])
-            yield replace(example, id=f"{turn}/{example.id}")
+            yield next(readers[turn])
+
+    def _repeated(self, turn: int, total: int, size: int) -> Iterator[Example]:
+        """Yield some training examples of a source: all as often as they fit in, then a sample."""
+        source, repetition = self._sources[turn], 0
+        while size > 0:
+            taken = source if size >= total else Sample(source, size, self._seed)
+            repetition += 1
+            name = str(turn) if repetition == 1 else f"{turn}.{repetition}"
+            for example in taken.read(TRAIN):
+                yield replace(example, id=f"{name}/{example.id}")
+            size -= total
 
 
 class Unlabelled(_View):
@@ -97,6 +141,11 @@ class Unlabelled(_View):
         if split != TRAIN:
             return examples
         return (replace(example, label=None) for example in examples)
+
+
+def _share(total: int, share: float) -> int:
+    """Return how many of some examples a share is: to the nearest, and one at least."""
+    return max(round(share * total), min(total, 1))
 
 
 def _count(examples: Iterator[Example]) -> int:

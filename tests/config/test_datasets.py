@@ -29,6 +29,30 @@ def test_the_task_of_a_dataset(mistakes_of, dataset, what):
     assert mistake.startswith(f"datasets.d.task: {what}")
 
 
+@pytest.mark.parametrize(("options", "mistake"), [
+    ({"task": "classification"}, "label: is required for classification"),
+    ({"task": "classification", "label": ["a", "b"]}, "label: a list of columns is read for multi_label;"),
+    ({"task": "classification", "label": "l", "separator": "|"}, "separator: is read for multi_label"),
+    ({"task": "classification", "label": "l", "classes": ["1", 1]}, "classes: names a class twice"),
+    ({"task": "language_modeling", "label": "l"}, "label: is read for classification, regression"),
+    ({"task": "language_modeling", "text_pair": "p"}, "text_pair: is read for classification, regression,"),
+])  # fmt: skip
+def test_columns_that_do_not_fit_the_task(mistakes_of, options, mistake):
+    (found,) = mistakes_of({"datasets.d": {"source": "table", "text": "t", **options}})
+    assert found.startswith(f"datasets.d.{mistake}")
+
+
+def test_a_table_without_labels_names_none(graph_of):
+    table = {
+        "source": "table",
+        "text": "t",
+        "task": "classification",
+        "labels": "none",
+        "classes": ["a", "b"],
+    }
+    assert graph_of({"datasets.d": table}).datasets["d"].task == "classification"
+
+
 def test_a_combination_takes_task_and_length_from_its_first(graph_of):
     graph = graph_of({
         "datasets.long": {"source": "glue", "name": "MRPC", "max_length": 200},
@@ -38,6 +62,17 @@ def test_a_combination_takes_task_and_length_from_its_first(graph_of):
     both = graph.datasets["both"]
     assert (both.task, both.max_length, len(both.sources)) == ("classification", 200, 2)
     assert (graph.datasets["all"].max_length, len(graph.datasets["all"].sources)) == (64, 3)
+
+
+def test_proportions_of_combinations_multiply(graph_of):
+    graph = graph_of({
+        "datasets.part": {"combine": ["task", "task2"], "proportions": [1, 0.5]},
+        "datasets.task2": {"source": "glue", "name": "MRPC"},
+        "datasets.all": {"combine": ["part", "task"], "proportions": [3, 2]},
+        "datasets.plain": {"combine": ["task", "task2"]},
+    })  # fmt: skip
+    assert graph.preprocess_settings("all").proportions == (3, 1.5, 2)
+    assert graph.preprocess_settings("plain").proportions is None
 
 
 def test_only_datasets_of_one_task_are_combined(mistakes_of):

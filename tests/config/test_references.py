@@ -1,5 +1,7 @@
 import pytest
 
+from kdpipe import catalog
+
 
 def finetune(model, **settings):
     return {"finetune": {"model": model, "dataset": "task", **settings}}
@@ -31,8 +33,9 @@ def test_each_name_of_a_list_is_looked_up(mistakes_of):
 
 
 def test_what_exists_but_has_mistakes_is_no_unknown_name(mistakes_of):
-    assert mistakes_of({"models.base": {"prune": {}}, "datasets.task": {"source": "hub"}}) == [
-        "datasets.task.source: 'hub' is not available in this version; there is conll, glue, pydoc, text",
+    sources = ", ".join(sorted(catalog.SOURCES))
+    assert mistakes_of({"models.base": {"prune": {}}, "datasets.task": {"source": "squad"}}) == [
+        f"datasets.task.source: 'squad' is not available in this version; there is {sources}",
         "models.base.prune: stage 'prune' is not available in this version",
     ]
 

@@ -8,6 +8,8 @@ from tokenizers.processors import TemplateProcessing
 from kdpipe.data.encoding import (
     ClassificationEncoder,
     LanguageModelEncoder,
+    MultiLabelEncoder,
+    RegressionEncoder,
     encoder_for,
     load_tokenizer,
     unknown_id,
@@ -49,6 +51,28 @@ def test_a_label_that_is_none_of_them(tokenizer_file):
     encode = ClassificationEncoder(tokenizer_file, 8, ("negative", "positive"))
     with pytest.raises(DataError, match=r"example x: .* found 'positiv'; did you mean 'positive'\?"):
         encode([Example("x", "a", label="positiv")])
+
+
+def test_numbers(tokenizer, tokenizer_file):
+    encode = RegressionEncoder(tokenizer_file, 8)
+    batch, counts = encode(
+        [Example("x", "a b", "c d e f g h i", label=2.5), Example("y", "a", "b", label=-1.0)]
+    )
+    assert batch["labels"].to_pylist() == [2.5, -1.0]
+    assert batch["labels"].type == "float"
+    assert batch["length"].to_pylist() == [8, 5]
+    assert counts["truncated"] == 1
+    assert "labels" not in encode([Example("x", "a")]).batch.schema.names
+
+
+def test_several_classes(tokenizer_file):
+    encode = MultiLabelEncoder(tokenizer_file, 8, ("red", "round", "hot"))
+    labels = [("hot", "red"), (), ("round", "round")]
+    batch, _ = encode([Example(str(i), "a", label=label) for i, label in enumerate(labels)])
+    assert batch["labels"].to_pylist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+    assert str(batch["labels"].type) == "fixed_size_list<item: int8>[3]"
+    with pytest.raises(DataError, match=r"example x: .* found 'roun'; did you mean 'round'\?"):
+        encode([Example("x", "a", label=("hot", "roun"))])
 
 
 def test_language_modelling_splits_and_drops(tokenizer, tokenizer_file):

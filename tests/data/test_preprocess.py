@@ -5,6 +5,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from kdpipe.data.encoded import EncodedSplit, labelled_splits
 from kdpipe.data.pipeline import CHUNK_EXAMPLES
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.source import Example
@@ -49,6 +50,19 @@ def test_files_and_description(tmp_path, memory_source, tokenizer_file):
         "test.parquet",
         "train.parquet",
     ]
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "labels", "dtype"),
+    [("regression", None, [0.5, -2.0], "float32"), ("multi_label", ("a", "b"), [(), ("b", "a")], "int8")],
+)
+def test_labels_are_read_back(tmp_path, memory_source, tokenizer_file, task, classes, labels, dtype):
+    examples = [Example(str(i), "a b", label=label) for i, label in enumerate(labels)]
+    write(tmp_path, memory_source({"train": examples, "hard": examples}, classes), tokenizer_file, task)
+    found = EncodedSplit(tmp_path, "train").labels
+    assert found.tolist() == (labels if classes is None else [[0, 0], [1, 1]])
+    assert found.dtype == dtype
+    assert labelled_splits(tmp_path) == ["hard"]
 
 
 def test_same_bytes_for_any_number_of_processes(tmp_path, memory_source, tokenizer_file):

@@ -1,9 +1,12 @@
 """Samples, mixtures, and sources without labels."""
 
+from collections import Counter
+
 import pytest
 
 from kdpipe.data.source import Example
 from kdpipe.data.views import Combined, Sample, Unlabelled
+from kdpipe.errors import DataError
 
 
 def numbered(number, label="yes"):
@@ -50,10 +53,38 @@ def test_combined_train_is_a_merge_of_all(memory_source, source):
 
 
 def test_all_but_train_is_of_the_first(memory_source, source):
-    combined = Combined([source, memory_source({"train": numbered(3)}, ("no",))], seed=1)
+    combined = Combined([source, memory_source({"train": numbered(3)}, ("no", "yes"))], seed=1)
     assert combined.labels == ("yes", "no")
     assert combined.splits() == ("train", "test")
     assert ids(combined, "test") == list(range(9))
+
+
+def test_proportions_sample_and_repeat(memory_source, source):
+    other = memory_source({"train": numbered(30)}, ("yes", "no"))
+    combined = Combined([source, other], seed=1, proportions=[0.5, 2.1])
+    train = [example.id for example in combined.read("train")]
+    assert len(set(train)) == len(train)
+    names = Counter(name.partition("/")[0] for name in train)
+    assert names == {"0": 25, "1": 30, "1.2": 30, "1.3": 3}
+    assert {name for name in train if name.startswith("1.2")} == {f"1.2/{i}" for i in range(30)}
+    kept = [int(name[2:]) for name in train if name.startswith("0/")]
+    assert kept == sorted(kept) != list(range(25))
+    assert train == [example.id for example in combined.read("train")]
+
+
+def test_of_a_small_part_one_row_is_left(memory_source, source):
+    other = memory_source({"train": numbered(3)}, ("yes", "no"))
+    train = list(Combined([source, other], seed=1, proportions=[1, 0.1]).read("train"))
+    assert len(train) == 51
+
+
+def test_parts_with_other_labels(memory_source, source):
+    parts = [source, memory_source({"train": numbered(3)}, ("no", "yes", "maybe"))]
+    with pytest.raises(DataError, match="found 'maybe' in 'table b' but not in 'text a'"):
+        _ = Combined(parts, seed=1, names=["text a", "table b"]).labels
+    parts[1] = memory_source({"train": numbered(3)}, ("yes",))
+    with pytest.raises(DataError, match="found 'no' in 'number 0' but not in 'number 1'"):
+        _ = Combined(parts, seed=1).labels
 
 
 def test_unlabelled_keeps_the_labels_of_what_is_held_out(source):

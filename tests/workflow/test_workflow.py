@@ -6,9 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from kdpipe.artifacts.sums import SUMS, verify
+from kdpipe.data.encoded import read_description
 from kdpipe.errors import EXIT_STATUS
 from tests.workflow.conftest import snakemake, write_config
 
@@ -123,6 +126,30 @@ def test_a_rebuild_to_the_same_bytes_stops_there(folder: Path, config: dict[str,
     assert done.returncode == 0, done.stdout
     assert digests(folder / "results") == before
     assert listed(folder, config) == []
+
+
+def test_a_dataset_of_the_hub_is_fetched_once(folder: Path, config: dict[str, Any]) -> None:
+    repository = folder / "reviews"
+    repository.mkdir()
+    rows = [{"sentence": "a good film", "label": "warm"}, {"sentence": "a dull plot", "label": "cold"}]
+    for split in ("train", "validation"):
+        pq.write_table(pa.Table.from_pylist(rows), repository / f"{split}.parquet")
+    hub = {
+        "source": "hub",
+        "path": str(repository),
+        "task": "classification",
+        "text": "sentence",
+        "label": "label",
+    }
+    more = {**config, "data_dir": "data", "datasets": {**config["datasets"], "reviews": hub}}
+    path = write_config(folder / "config.yaml", more)
+    target = "results/data/reviews/base/SHA256SUMS"
+    done = snakemake(folder, "--configfile", path, "--", target)
+    assert done.returncode == 0, done.stdout
+    assert jobs(done.stdout) == ["fetch", "preprocess"]
+    verify(folder / f"data/hub/.local{repository}/default/main")
+    assert read_description(folder / "results/data/reviews/base")["labels"] == ["cold", "warm"]
+    assert "Nothing to be done" in snakemake(folder, "--configfile", path, "--", target).stdout
 
 
 @pytest.mark.parametrize("cores", [1])

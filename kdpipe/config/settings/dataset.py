@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from functools import cache
+from glob import glob
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
@@ -16,8 +17,8 @@ from kdpipe.config.signatures import Option, constants, constructor_options, opt
 from kdpipe.errors import suggest
 
 SPLIT_FILES = ("train", "validation", "test")
-COMMON = {"task", "path", "files"}
-LATER_SOURCES = ("hub", "squad", "table")
+COMMON = {"task", "path", "files", "labels"}
+LATER_SOURCES = ("squad",)
 Rows = Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]]
 
 
@@ -42,8 +43,9 @@ class SourceSettings(DatasetBase):
     Args:
         source: its name in the catalog.
         task: what its examples are for; needed where the source serves several tasks.
-        path: a file or folder in the usual layout of the source.
-        train: file of the training split, in place of `path`.
+        path: a folder in the usual layout of the source; or a file, or a pattern such as `texts/*.txt`, which
+            is the training split.
+        train: file or pattern of the training split, in place of `path`.
         validation: file of the validation split.
         test: file of the test split.
         splits: files of further splits by name.
@@ -66,7 +68,9 @@ class SourceSettings(DatasetBase):
     def local_files(self) -> list[Path]:
         """Return the files it is read from, or that lie in its folder, as far as they exist."""
         places = [self.path, *self.files.values()]
-        found = [sorted(path.iterdir()) if path.is_dir() else [path] for path in places if path is not None]
+        found = [
+            sorted(path.iterdir()) if path.is_dir() else matching(path) for path in places if path is not None
+        ]
         return [path for paths in found for path in paths if path.is_file()]
 
     @property
@@ -76,15 +80,49 @@ class SourceSettings(DatasetBase):
         return {name: getattr(self, name) for name in sorted(names)}
 
 
+class HubSettings(SourceSettings):
+    """A dataset of the Hub, which is fetched before it is read.
+
+    Args:
+        path: the repository, such as `nyu-mll/glue`, or a local folder that is laid out as one.
+        name: configuration of the dataset.
+        revision: commit, branch or tag of the repository.
+    """
+
+    path: Path
+    name: str = Field(default="default", pattern=r"^\w[\w.+-]*$")
+    revision: str = Field(default="main", pattern=r"^\w[\w.+-]*(/\w[\w.+-]*)*$")
+
+    @property
+    def fetched(self) -> Path:
+        """The folder that it is read from, where `path` is the folder of all that was fetched of it."""
+        return self.path / self.name / self.revision
+
+    def local_files(self) -> list[Path]:
+        """Return the file that says that it has been fetched, be it there or not."""
+        return [self.fetched / "SHA256SUMS"]
+
+
 class CombineSettings(DatasetBase):
     """A dataset made of several; task, labels and held-out splits are those of the first.
 
     Args:
         combine: the datasets whose training splits are joined and shuffled.
+        proportions: for each, the share of its training rows that is taken; above 1 rows are repeated.
     """
 
     combine: Annotated[DatasetNames, NotEmpty]
+    proportions: tuple[PositiveFloat, ...] | None = None
     max_length: int | None = Field(default=None, ge=12)  # type: ignore[assignment]
+
+    @model_validator(mode="after")
+    def _one_proportion_each(self) -> Self:
+        if self.proportions and len(self.proportions) != len(self.combine):
+            parts = f"the {len(self.combine)} parts {', '.join(self.combine)}"
+            raise mistake(
+                ("proportions",), f"expected one for each of {parts}, found {len(self.proportions)}"
+            )
+        return self
 
 
 DatasetSettings = SourceSettings | CombineSettings
@@ -94,10 +132,12 @@ DatasetSettings = SourceSettings | CombineSettings
 def source_settings(source: str) -> type[SourceSettings]:
     """Return the settings model of the datasets that a source of the catalog reads."""
     options = constructor_options(catalog.SOURCES[source])
-    own = {name: option for name, option in options.items() if name not in COMMON}
-    if "path" not in options:
-        own |= dict.fromkeys(("path", *SPLIT_FILES, "splits"), Option(_refused(source), None))
-    return options_model(f"{source}_dataset", SourceSettings, own)
+    base = HubSettings if source == "hub" else SourceSettings
+    own = {name: option for name, option in options.items() if name not in {*COMMON, *base.model_fields}}
+    for place, keys in (("path", ("path",)), ("files", (*SPLIT_FILES, "splits"))):
+        if place not in options:
+            own |= dict.fromkeys(keys, Option(_refused(source), None))
+    return options_model(f"{source}_dataset", base, own)
 
 
 def _refused(source: str) -> Any:
@@ -149,3 +189,11 @@ def named_facts(settings: SourceSettings) -> Mapping[str, Any]:
 def plain(name: str) -> str:
     """Return a name without case, hyphens and underscores, by which it is matched."""
     return name.lower().replace("-", "").replace("_", "")
+
+
+def matching(path: Path) -> list[Path]:
+    """Return the files that a path names, itself or as a pattern such as `texts/*.txt`, in sorted order."""
+    if path.exists():
+        return [path]
+    found = map(Path, glob(str(path), recursive=True))  # noqa: PTH207 (the pattern may be absolute)
+    return sorted(file for file in found if file.is_file())

@@ -13,6 +13,7 @@ class PreprocessSettings(Settings):
 
     Args:
         sources: the settings of the datasets it is read from; several are joined.
+        proportions: of several, the share of each one's training rows that is taken; by default all.
         task: what its examples are for.
         metrics: the metrics of models for it, by default those of the task; models are chosen by the first.
         max_length: tokens of an encoded example.
@@ -22,12 +23,29 @@ class PreprocessSettings(Settings):
     """
 
     sources: tuple[dict[str, object], ...]
+    proportions: tuple[float, ...] | None = None
     task: str
     metrics: tuple[str, ...] = ()
     max_length: int
     rows: Rows | None = None
     labels: Literal["none"] | None = None
     seed: int = 42
+
+
+class FetchSettings(Settings):
+    """Which dataset of the Hub is stored.
+
+    Args:
+        path: name of the repository, or a folder that is laid out as one.
+        local: whether it is a folder.
+        name: configuration of the dataset.
+        revision: commit, branch or tag of the repository.
+    """
+
+    path: str
+    local: bool = False
+    name: str = "default"
+    revision: str = "main"
 
 
 class CountTokensSettings(Settings):

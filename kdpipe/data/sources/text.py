@@ -8,21 +8,18 @@ from kdpipe.data.files import SplitFiles, read_lines
 from kdpipe.data.source import Example
 from kdpipe.errors import DataError
 
-_LAYOUT = {
-    "train": ("train.txt",),
-    "validation": ("validation.txt", "valid.txt"),
-    "test": ("test.txt",),
-}
+_LAYOUT = {"train": ("train",), "validation": ("validation", "valid"), "test": ("test",)}
+_SUFFIXES = (".txt", ".txt.gz")
 
 
 class TextSource:
-    """The lines of UTF-8 text files that are not blank.
+    """The lines of UTF-8 text files that are not blank; files that end in `.gz` are unpacked.
 
     Args:
         task: `language_modeling`.
-        path: a file, which is the train split, or a folder with `train.txt`, `validation.txt` (or
-            `valid.txt`) and `test.txt`, as far as they exist.
-        files: split name to file; stands before `path`.
+        path: a file, or a pattern such as `texts/*.txt`, which is the train split; or a folder with
+            `train.txt`, `validation.txt` (or `valid.txt`) and `test.txt`, as far as they exist.
+        files: split name to file or pattern; stands before `path`.
     """
 
     tasks: tuple[str, ...] = ("language_modeling",)
@@ -36,23 +33,25 @@ class TextSource:
         files: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
         self.task = task
-        self._files = SplitFiles(path, files, _LAYOUT)
+        self._files = SplitFiles(path, files, _LAYOUT, _SUFFIXES)
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits that have a file."""
         return self._files.names()
 
     def read(self, split: str) -> Iterator[Example]:
-        """Yield one example per line that is not blank; its id is `split:line`.
+        """Yield one example per line that is not blank.
+
+        Its id is `split:line`, with the name of the file between where a pattern matches several.
 
         Raises:
-            DataError: the file is missing, not UTF-8, or has no text.
+            DataError: a file is missing, not UTF-8, or has no text.
         """
-        file = self._files.file(split)
-        blank = True
-        for number, line in read_lines(file):
-            if text := line.strip():
-                blank = False
-                yield Example(f"{split}:{number}", text)
-        if blank:
-            raise DataError(f"{file}:1: expected lines of text, found only blank ones")
+        for prefix, file in self._files.parts(split):
+            blank = True
+            for number, line in read_lines(file):
+                if text := line.strip():
+                    blank = False
+                    yield Example(f"{prefix}:{number}", text)
+            if blank:
+                raise DataError(f"{file}:1: expected lines of text, found only blank ones")

@@ -1,0 +1,171 @@
+"""From the columns of tables to examples: what `table` and `hub` have in common."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from kdpipe.data.labels import class_name, class_names_in, is_on, number, sorted_classes
+from kdpipe.data.source import TRAIN, VALIDATION, Example, Label
+from kdpipe.data.tables import open_table, read_rows
+from kdpipe.errors import DataError
+
+SHOWN = 20
+
+
+class Parts(Protocol):
+    """The files of a dataset by split, such as `kdpipe.data.files.SplitFiles`."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the splits."""
+        ...
+
+    def parts(self, split: str) -> list[tuple[str, Path]]:
+        """Return the files of a split, each with what the ids of its examples begin with."""
+        ...
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns hold what.
+
+    Args:
+        text: column of the text.
+        text_pair: column of the second text of a pair.
+        label: column of the label; of a multi-label dataset also one column of 0 and 1 for each class.
+        classes: names of the classes in their order.
+        separator: what stands between the labels of a multi-label dataset in one text.
+        optional: whether training and validation splits may lack the label, as others may.
+    """
+
+    text: str
+    text_pair: str | None = None
+    label: str | Sequence[str] | None = None
+    classes: Sequence[str | int] | None = None
+    separator: str | None = None
+    optional: bool = False
+
+    @property
+    def texts(self) -> list[str]:
+        """The columns of texts."""
+        return [self.text] if self.text_pair is None else [self.text, self.text_pair]
+
+    @property
+    def labels(self) -> list[str]:
+        """The columns of labels."""
+        return [self.label] if isinstance(self.label, str) else list(self.label or ())
+
+
+class TableReader:
+    """Reads the splits of a dataset whose files are tables.
+
+    Args:
+        task: what the examples are for.
+        columns: which columns hold what.
+        files: the files by split.
+    """
+
+    def __init__(self, task: str, columns: Columns, files: Parts) -> None:
+        self._task = task
+        self._columns = columns
+        self._files = files
+
+    @cached_property
+    def labels(self) -> tuple[str, ...] | None:
+        """The classes: those given, or declared by the file, or found in the first split.
+
+        Found ones are sorted, by value if all are whole numbers, so that their order is not that of the rows.
+        """
+        columns = self._columns
+        if self._task in ("language_modeling", "regression"):
+            return None
+        if columns.classes:
+            return tuple(class_name(name, "classes") for name in columns.classes)
+        if columns.label is None:
+            raise _no_classes("no column is named as `label`")
+        if not isinstance(columns.label, str):
+            return tuple(columns.label)
+        parts = self._files.parts(self._files.names()[0])
+        declared = open_table(parts[0][1]).class_names(columns.label)
+        return declared or sorted_classes(name for _, file in parts for name in self._names_in(file))
+
+    def read(self, split: str) -> Iterator[Example]:
+        """Yield one example per row; its id is `split:line`, with the file between where there are several.
+
+        Raises:
+            DataError: a table is malformed, or a cell is not what the task needs.
+        """
+        columns = self._columns
+        for prefix, file in self._files.parts(split):
+            labels = self._label_columns(file, split)
+            for line, cells in read_rows(file, [*columns.texts, *labels]):
+                where = f"{file}:{line}"
+                texts = [_text(cells[name], name, where) for name in columns.texts]
+                label = self._label(cells, where, self._may_lack(split)) if labels else None
+                yield Example(f"{prefix}:{line}", texts[0], texts[1] if texts[1:] else None, label)
+
+    def _names_in(self, file: Path) -> Iterator[str]:
+        """Yield the names of the classes in a file, as often as they occur."""
+        labels, found = self._columns.labels, open_table(file).columns()
+        if self._columns.optional and labels[0] not in found:
+            raise _no_classes(f"{file} has no column {labels[0]!r}, only {', '.join(found)}")
+        for line, cells in read_rows(file, labels):
+            yield from self._names(cells, f"{file}:{line}")
+
+    def _may_lack(self, split: str) -> bool:
+        return self._columns.optional or split not in (TRAIN, VALIDATION)
+
+    def _label_columns(self, file: Path, split: str) -> list[str]:
+        if self._task == "language_modeling":
+            return []
+        columns = self._columns.labels
+        lacks_all = self._may_lack(split) and not set(columns).intersection(open_table(file).columns())
+        return [] if lacks_all else columns
+
+    def _label(self, cells: Mapping[str, Any], where: str, may_lack: bool) -> Label | None:
+        """Return the label of a row, None if it has none and may lack it."""
+        first = cells[self._columns.labels[0]]
+        # An empty text lists no label where it may list several.
+        if may_lack and (first is None or (first == "" and self._task != "multi_label")):
+            return None
+        if self._task == "regression":
+            return number(first, where)
+        names = self._names(cells, where)
+        for name in names:
+            if name not in self._known:
+                raise DataError(_unknown(name, self.labels or (), where))
+        return names if self._task == "multi_label" else names[0]
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.labels or ())
+
+    def _names(self, cells: Mapping[str, Any], where: str) -> tuple[str, ...]:
+        """Return the names of the classes that a row has."""
+        columns = self._columns
+        if not isinstance(columns.label, str):
+            return tuple(name for name in columns.labels if is_on(cells[name], f"{where}: column {name!r}"))
+        if self._task == "multi_label":
+            return class_names_in(cells[columns.label], columns.separator, where)
+        return (class_name(cells[columns.label], where),)
+
+
+def _text(value: Any, column: str, where: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(
+            f"{where}: expected a text in column {column!r}, found {value!r}; mend or remove the row"
+        )
+    return value
+
+
+def _unknown(name: str, labels: tuple[str, ...], where: str) -> str:
+    shown = ", ".join(labels[:SHOWN]) + (", …" if labels[SHOWN:] else "")
+    return (
+        f"{where}: expected a label out of {shown}, found {name!r}; mend or remove the row, or give all"
+        " labels as `classes`: without them they are those of the training split"
+    )
+
+
+def _no_classes(reason: str) -> DataError:
+    return DataError(f"expected the names of the classes, but {reason}; give them as `classes`")

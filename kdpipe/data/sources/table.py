@@ -1,0 +1,71 @@
+"""Tables whose columns a config names: TSV, CSV, JSONL, Parquet."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from kdpipe.data.columns import Columns, TableReader
+from kdpipe.data.files import SplitFiles
+from kdpipe.data.source import Example
+from kdpipe.data.tables import SUFFIXES
+
+_LAYOUT = {"train": ("train",), "validation": ("validation", "dev"), "test": ("test",)}
+
+
+class TableSource:
+    """The rows of TSV, CSV, JSONL and Parquet files, told by their endings; `.gz` may follow the first three.
+
+    A split other than train and validation may lack the column of labels.
+
+    Args:
+        task: `classification`, `regression` (labels are numbers), `multi_label` (a row has any number of
+            labels) or `language_modeling` (the text alone is read).
+        text: column of the text.
+        text_pair: column of the second text of a pair.
+        label: column of the label. For `multi_label` a list of names, in JSONL and Parquet; or names in one
+            text, with `separator` between them; or here a list of columns of 0 and 1, one for each class.
+        classes: names of the classes, in their order. Without them: what a Parquet file declares, or what the
+            training split has, sorted, by value if all are whole numbers.
+        separator: what stands between the names of labels in one text.
+        path: a folder with `train`, `validation` or `dev`, and `test` in any of the formats, as far as they
+            exist; or a file, or a pattern of files, which are the train split.
+        files: split name to file or pattern; stands before `path`.
+        labels: `none` where the train and validation splits too may lack labels.
+    """
+
+    tasks: tuple[str, ...] = ("classification", "regression", "multi_label", "language_modeling")
+
+    def __init__(
+        self,
+        *,
+        task: str,
+        text: str,
+        text_pair: str | None = None,
+        label: str | list[str] | None = None,
+        classes: list[str | int] | None = None,
+        separator: str | None = None,
+        path: Path | None = None,
+        files: Mapping[str, Path] = MappingProxyType({}),
+        labels: Literal["none"] | None = None,
+    ) -> None:
+        columns = Columns(text, text_pair, label, classes, separator, optional=labels == "none")
+        self._files = SplitFiles(path, files, _LAYOUT, SUFFIXES)
+        self._reader = TableReader(task, columns, self._files)
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The names of the classes; None for text and regression."""
+        return self._reader.labels
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits that have a file."""
+        return self._files.names()
+
+    def read(self, split: str) -> Iterator[Example]:
+        """Yield one example per row; its id is `split:line`, in Parquet `split:row`.
+
+        Raises:
+            DataError: a file is malformed, lacks a column, or has a cell that is not what the task needs.
+        """
+        return self._reader.read(split)

@@ -1,0 +1,193 @@
+"""The rows of TSV, CSV, JSONL and Parquet files, one at a time, each with where it stands."""
+
+import csv
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from kdpipe.data.files import read_lines, read_raw_lines
+from kdpipe.data.parquet import ParquetTable
+from kdpipe.errors import DataError, suggest
+
+# Characters of a CSV cell; more is taken for a quotation that does not end.
+LONGEST_CELL = 1 << 24
+
+
+class Row(NamedTuple):
+    """A row of a table.
+
+    Args:
+        line: the line that it begins on, from 1; in Parquet, which row it is.
+        cells: column name to value: a text in TSV and CSV, else what the file has.
+    """
+
+    line: int
+    cells: Mapping[str, Any]
+
+
+class Table(Protocol):
+    """A file of rows."""
+
+    def columns(self) -> Collection[str]:
+        """Return the names of the columns; of JSONL those of its first row."""
+        ...
+
+    def class_names(self, column: str) -> tuple[str, ...] | None:
+        """Return the names of a column's classes in their order, if the file declares them."""
+        ...
+
+    def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Yield the line and the cells of each row."""
+        ...
+
+
+def open_table(file: Path) -> Table:
+    """Return a table by the ending of its file's name; `.gz` may follow all but `.parquet`.
+
+    TSV: tabs separate cells, and quotation marks are text. CSV: as RFC 4180 has it, so that a cell in
+    quotation marks may hold commas and line ends. JSONL: an object a line.
+
+    Raises:
+        DataError: the ending is none of them.
+    """
+    ending = file.suffix
+    if ending == ".gz":
+        ending = "".join(file.suffixes[-2:])
+    if ending not in SUFFIXES:
+        raise DataError(f"{file}: expected a name that ends in {', '.join(SUFFIXES)}; rename or convert it")
+    return FORMATS[ending.removesuffix(".gz")](file)
+
+
+def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Yield the rows of a table.
+
+    Args:
+        file: the file.
+        columns: the columns that are needed; a row may have others too.
+
+    Raises:
+        DataError: the file is missing, malformed or empty, or lacks a column.
+    """
+    table = open_table(file)
+    check_columns(f"{file}:1", columns, table.columns())
+    for line, cells in table.cells(columns):
+        yield Row(line, cells)
+
+
+def check_columns(where: str, needed: Sequence[str], found: Collection[str]) -> None:
+    """Raise DataError if a column is not among those found."""
+    for name in needed:
+        if name not in found:
+            raise DataError(
+                f"{where}: expected a column {name!r}, found {', '.join(found)}; {suggest(name, found)}"
+            )
+
+
+class DelimitedTable:
+    """A table whose first line names the columns.
+
+    Args:
+        file: the file.
+        records: reads the cells of each of its rows, the header first.
+    """
+
+    def __init__(self, file: Path, records: Callable[[Path], Iterator[tuple[int, list[str]]]]) -> None:
+        self._file = file
+        self._records = records
+
+    def columns(self) -> Collection[str]:
+        """Return the cells of the header."""
+        return next(self._records(self._file))[1]
+
+    def class_names(self, column: str) -> tuple[str, ...] | None:
+        """Return None: such files declare no classes."""
+        return None
+
+    def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Yield the rows below the header, which all are as wide as that."""
+        records = self._records(self._file)
+        _, header = next(records)
+        for line, cells in records:
+            if len(cells) != len(header):
+                raise DataError(
+                    f"{self._file}:{line}: expected {len(header)} columns as in the header, found"
+                    f" {len(cells)}; mend or remove the row"
+                )
+            yield line, dict(zip(header, cells, strict=True))
+
+
+class JsonlTable:
+    """A table of JSON objects, one a line.
+
+    Args:
+        file: the file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def columns(self) -> Collection[str]:
+        """Return the keys of the first row."""
+        return next(self.cells(()))[1].keys()
+
+    def class_names(self, column: str) -> tuple[str, ...] | None:
+        """Return None: such files declare no classes."""
+        return None
+
+    def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Yield the objects, which all have the columns as keys."""
+        for number, line in read_lines(self._file):
+            where = f"{self._file}:{number}"
+            try:
+                row = json.loads(line)
+                if "\\ud" in line.lower():
+                    # Half of a surrogate pair is no text, though JSON may spell it.
+                    json.dumps(row, ensure_ascii=False).encode()
+            except ValueError as error:
+                raise DataError(
+                    f"{where}: expected a JSON object, found broken JSON: {error}; mend or remove the line"
+                ) from None
+            if not isinstance(row, dict):
+                raise DataError(
+                    f'{where}: expected a JSON object, such as {{"text": …}}, found {line[:40]!r}'
+                )
+            check_columns(where, columns, row)
+            yield number, row
+
+
+def _tsv(file: Path) -> Table:
+    return DelimitedTable(file, _tsv_records)
+
+
+def _csv(file: Path) -> Table:
+    return DelimitedTable(file, _csv_records)
+
+
+def _tsv_records(file: Path) -> Iterator[tuple[int, list[str]]]:
+    return ((number, line.split("\t")) for number, line in read_lines(file))
+
+
+def _csv_records(file: Path) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(LONGEST_CELL)
+    reader = csv.reader((line for _, line in read_raw_lines(file)), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            yield line, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(
+                f"{file}:{line}: expected comma-separated values as in RFC 4180, found: {error}; put a cell"
+                " that holds commas, quotation marks or line ends in quotation marks, and double those in it"
+            ) from None
+
+
+FORMATS: Mapping[str, Callable[[Path], Table]] = {
+    ".tsv": _tsv,
+    ".csv": _csv,
+    ".jsonl": JsonlTable,
+    ".parquet": ParquetTable,
+}
+SUFFIXES = (*FORMATS, ".tsv.gz", ".csv.gz", ".jsonl.gz")

@@ -1,0 +1,75 @@
+"""Store a dataset of the Hub, at a pinned revision, as Parquet below the data folder."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kdpipe.config.settings.jobs import FetchSettings
+from kdpipe.data.fetched import part_name
+from kdpipe.data.hub import Splits, find_splits
+from kdpipe.data.repository import Repository, folder_repository, hub_repository, read_card
+from kdpipe.errors import DataError
+from kdpipe.job import Job, main
+
+LOG = logging.getLogger(__name__)
+# The branch of what the Hub has converted to Parquet by itself, which follows `main`.
+CONVERTED = "refs/convert/parquet"
+
+
+def run(settings: FetchSettings, job: Job) -> None:
+    """Copy the Parquet files of one configuration, named by their splits."""
+    with job.artifact() as draft:
+        repository, splits = _find(settings)
+        folder = repository.bring([name for names in splits.values() for name in names])
+        rows = {}
+        for split, names in splits.items():
+            parts = {draft.folder / part_name(split, number): name for number, name in enumerate(names)}
+            rows[split] = sum(_copy(folder / name, part) for part, name in parts.items())
+            columns = ", ".join(f"{field.name} ({field.type})" for field in pq.read_schema(min(parts)))
+            LOG.info("%s: %d rows of %s", split, rows[split], columns)
+        draft.record(commit=repository.commit, splits=splits, rows=rows)
+
+
+def _find(settings: FetchSettings) -> tuple[Repository, Splits]:
+    """Return the repository, at a revision with Parquet files, and which of its files hold which split."""
+    if settings.local:
+        repository = folder_repository(Path(settings.path))
+    else:
+        repository = hub_repository(settings.path, settings.revision)
+    splits = _splits(repository, settings.name)
+    if not splits and not settings.local and settings.revision == "main":
+        LOG.info("%s has no Parquet files; looking for those that the Hub has made of it", settings.path)
+        repository = hub_repository(settings.path, CONVERTED)
+        splits = _splits(repository, settings.name)
+    if not splits:
+        hint = "" if settings.local else f"; `revision: {CONVERTED}` has what the Hub has converted of `main`"
+        raise DataError(
+            f"the dataset {repository.name}: expected Parquet files of the configuration"
+            f" {settings.name!r}, found none{hint}"
+        )
+    return repository, splits
+
+
+def _splits(repository: Repository, config: str) -> Splits:
+    card = read_card(repository)
+    try:
+        return find_splits(repository.names, card, config)
+    except DataError as error:
+        raise DataError(f"the dataset {repository.name}: {error}") from None
+
+
+def _copy(source: Path, target: Path) -> int:
+    """Copy a Parquet file and return the number of its rows."""
+    shutil.copyfile(source, target)
+    try:
+        rows: int = pq.read_metadata(target).num_rows
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{source}: expected a Parquet file, found something else: {error}") from None
+    return rows
+
+
+if __name__ == "__main__":
+    main(run)

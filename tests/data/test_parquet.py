@@ -1,0 +1,66 @@
+"""Parquet files, with classes that their metadata declares."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kdpipe.data.parquet import BATCH_ROWS, ParquetTable
+from kdpipe.errors import DataError
+
+CLASSES = {"names": ["positive", "negative"], "_type": "ClassLabel"}
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A function that writes columns, with what the metadata declares of them, and returns the table."""
+
+    def write(features=None, **columns):
+        metadata = {"huggingface": json.dumps({"info": {"features": features}})} if features else None
+        pq.write_table(pa.table(columns).replace_schema_metadata(metadata), tmp_path / "t.parquet")
+        return ParquetTable(tmp_path / "t.parquet")
+
+    return write
+
+
+def test_rows_are_numbered_through_all_batches(table):
+    rows = BATCH_ROWS + 2
+    found = list(table(n=list(range(rows)), other=["x"] * rows).cells(["n"]))
+    assert found == [(n + 1, {"n": n}) for n in range(rows)]
+
+
+@pytest.mark.parametrize(("feature", "label", "named"), [
+    (CLASSES, [1, 0, -1, None], ["negative", "positive", None, None]),
+    ({"feature": CLASSES, "_type": "List"}, [[1, 0], []], [["negative", "positive"], []]),
+    ([CLASSES], [[1], [0]], [["negative"], ["positive"]]),
+])  # fmt: skip
+def test_declared_classes_are_read_by_name(table, feature, label, named):
+    declaring = table(
+        {"label": feature, "n": {"dtype": "int64", "_type": "Value"}}, label=label, n=range(len(label))
+    )
+    assert declaring.class_names("label") == ("positive", "negative")
+    assert declaring.class_names("n") is None
+    assert [cells["label"] for _, cells in declaring.cells(["label", "n"])] == named
+
+
+def test_without_declared_classes_values_are_as_they_are(table):
+    plain = table(label=[1, 0])
+    assert plain.class_names("label") is None
+    assert [cells["label"] for _, cells in plain.cells(["label"])] == [1, 0]
+
+
+def test_a_class_beyond_those_declared(table):
+    with pytest.raises(
+        DataError, match=r"t\.parquet:2: expected the number of one of 2 declared classes, found 2"
+    ):
+        list(table({"label": CLASSES}, label=[0, 2]).cells(["label"]))
+
+
+@pytest.mark.parametrize("content", [b"", b"text"])
+def test_what_is_no_parquet(tmp_path, content):
+    (tmp_path / "t.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"t\.parquet: expected a Parquet file, found something else"):
+        ParquetTable(tmp_path / "t.parquet").columns()
+    with pytest.raises(DataError, match=r"none\.parquet: expected a file, found none"):
+        ParquetTable(tmp_path / "none.parquet").columns()

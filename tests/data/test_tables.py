@@ -1,0 +1,95 @@
+"""Rows of tables in all formats."""
+
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kdpipe.data.tables import SUFFIXES, Row, open_table, read_rows
+from kdpipe.errors import DataError
+
+ROWS = [("good film", "yes"), ("bad, “dull”", "no"), ("a\u2028b\x85c", "yes")]
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A function that writes a text or bytes to a file of a name and returns its path."""
+
+    def write(name, content):
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        return tmp_path / name
+
+    return write
+
+
+def content_of(ending):
+    match ending.removesuffix(".gz"):
+        case ".tsv":
+            text = "text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in ROWS)
+        case ".csv":
+            text = "text,label\n" + "".join(f'"{text}",{label}\n' for text, label in ROWS)
+        case ".jsonl":
+            rows = [{"text": text, "label": label} for text, label in ROWS]
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        case _:
+            sink = pa.BufferOutputStream()
+            texts, labels = zip(*ROWS, strict=True)
+            pq.write_table(pa.table({"text": texts, "label": labels}), sink)
+            return sink.getvalue().to_pybytes()
+    return gzip.compress(text.encode()) if ending.endswith(".gz") else text
+
+
+@pytest.mark.parametrize("ending", SUFFIXES)
+def test_every_format_holds_the_same(file, ending):
+    path = file(f"some.table{ending}", content_of(ending))
+    assert list(open_table(path).columns()) == ["text", "label"]
+    first = 2 if ending[:4] in (".tsv", ".csv") else 1
+    expected = [Row(line, {"text": text, "label": label}) for line, (text, label) in enumerate(ROWS, first)]
+    assert list(read_rows(path, ["label", "text"])) == expected
+
+
+def test_quotation_marks_are_text_in_tsv(file):
+    path = file("t.tsv", '\ufefftext\tlabel\r\n"a, ""b\tx"\r\n')
+    assert list(read_rows(path, ["text"])) == [Row(2, {"text": '"a, ""b', "label": 'x"'})]
+
+
+def test_quotation_marks_quote_in_csv(file):
+    path = file("t.csv", '\ufefftext,label\r\n"a ""b"", c\r\nd",x\r\n"e\ne",x\nf 5" g,x\r\n')
+    assert [(row.line, row.cells["text"]) for row in read_rows(path, ["text"])] == [
+        (2, 'a "b", c\r\nd'), (4, "e\ne"), (6, 'f 5" g'),
+    ]  # fmt: skip
+
+
+def test_rows_are_read_lazily(file):
+    rows = read_rows(file("t.csv", b"text,label\na,y\n\xff,y\n"), ["text"])
+    assert next(rows).line == 2
+    with pytest.raises(DataError, match=r"t\.csv:3: expected UTF-8 text, found byte 0xff"):
+        next(rows)
+
+
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("t.tsv", "text\tlabel\na\ty\nb\n", r"t\.tsv:3: expected 2 columns as in the header, found 1; mend"),
+    ("t.csv", "text,label\na,y,z\n", r"t\.csv:2: expected 2 columns as in the header, found 3"),
+    ("t.csv", "text,label\na,y\n\n", r"t\.csv:3: expected 2 columns as in the header, found 0"),
+    ("t.csv", 'text,label\n"a\nb",y\n"c,y\n', r"t\.csv:4: expected comma-.*: unexpected end of data"),
+    ("t.csv", 'text,label\n"a"b,y\n', r"t\.csv:2: expected comma-separated values as in RFC 4180"),
+    ("t.csv", "text,label\na\rb,y\n", r"t\.csv:2: expected comma-separated values as in RFC 4180"),
+    ("t.tsv", "txt\tlabel\na\ty\n", r"t\.tsv:1: expected a column 'text', found txt, label; did you mean"),
+    ("t.jsonl", '{"text": "a"}\n{"txt": "b"}\n', r"t\.jsonl:2: expected a column 'text', found txt; did you"),
+    ("t.jsonl", '{"text": "a"}\n{"text": \n', r"t\.jsonl:2: expected a JSON object, found broken JSON"),
+    ("t.jsonl", '{"text": "\\uD83D\\ude00"}\n{"text": "\\ud83d"}\n', r"jsonl:2: .*: surrogates not al"),
+    ("t.jsonl", '{"text": "a"}\n\n', r"t\.jsonl:2: expected a JSON object, found broken JSON"),
+    ("t.jsonl", '{"text": "a"}\n["b"]\n', r"t\.jsonl:2: expected a JSON object, such as .*, found '\[\"b"),
+    ("t.tsv", "", r"t\.tsv:1: expected at least one line, found an empty file"),
+    ("t.csv", "", r"t\.csv:1: expected at least one line, found an empty file"),
+    ("t.jsonl", "", r"t\.jsonl:1: expected at least one line, found an empty file"),
+    ("t.tsv", "text\ncafé\n".encode("latin-1"), r"t\.tsv:2: expected UTF-8 text, found byte 0xe9 at col"),
+    ("t.xls", "text", r"t\.xls: expected a name that ends in \.tsv, \.csv, \.jsonl, \.parquet, \.tsv\.gz"),
+    ("t.parquet.gz", "text", r"t\.parquet\.gz: expected a name that ends in"),
+])  # fmt: skip
+def test_malformed_files(file, name, content, message):
+    path = file(name, content)
+    with pytest.raises(DataError, match=message):
+        list(read_rows(path, ["text"]))

@@ -1,0 +1,52 @@
+"""A Hub on this machine: just enough of its protocol for its library to fetch datasets."""
+
+import json
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+
+class Hub(ThreadingHTTPServer):
+    """Serves folders as the revisions of datasets: repository and revision to commit and folder."""
+
+    revisions: Mapping[tuple[str, str], tuple[str, Path]]
+
+    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        for (name, revision), (commit, folder) in self.revisions.items():
+            files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+            api = f"/api/datasets/{name}"
+            if path in (f"{api}/revision/{revision}", f"{api}/revision/{commit}"):
+                siblings = [{"rfilename": file} for file in files]
+                return 200, {}, json.dumps({"id": name, "sha": commit, "siblings": siblings}).encode()
+            if path == f"{api}/tree/{commit}":
+                tree = [
+                    {"type": "file", "path": file, "size": p.stat().st_size, "oid": file}
+                    for file, p in files.items()
+                ]
+                return 200, {}, json.dumps(tree).encode()
+            prefix = f"/datasets/{name}/resolve/{commit}/"
+            if path.startswith(prefix) and path.removeprefix(prefix) in files:
+                file = path.removeprefix(prefix)
+                return 200, {"X-Repo-Commit": commit, "ETag": f'"{file}"'}, files[file].read_bytes()
+        error = {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}
+        return 404, error, b"{}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Hub
+
+    def do_GET(self) -> None:
+        status, headers, body = self.server.answer(unquote(self.path.partition("?")[0]))
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep silent."""
