@@ -86,6 +86,15 @@ def read_lines(file: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{file}:1: expected at least one line, found an empty file")
 
 
+def read_text(file: Path) -> str:
+    """Return the text of a UTF-8 file that is no table of lines, such as JSON.
+
+    Raises:
+        DataError: the file is missing, empty or not UTF-8.
+    """
+    return "\n".join(line for _, line in read_lines(file))
+
+
 def _decode(line: bytes, file: Path, number: int) -> str:
     encoding = "utf-8-sig" if number == 1 else "utf-8"
     try:
