@@ -9,9 +9,16 @@ from kdpipe import catalog
 from kdpipe.config.document import Document
 from kdpipe.config.graph import Dataset
 from kdpipe.config.mistakes import Mistakes, SettingError
-from kdpipe.config.settings.dataset import SPLIT_FILES, CombineSettings, SourceSettings, tasks_of
+from kdpipe.config.settings.dataset import (
+    SPLIT_FILES,
+    CombineSettings,
+    DatasetSettings,
+    SourceSettings,
+    tasks_of,
+)
 from kdpipe.errors import suggest
 
+QUESTION_ANSWERING = "question_answering"
 LATER_TASKS = ("multi_label", "question_answering", "regression", "token_classification")
 
 
@@ -39,8 +46,10 @@ def work_out_datasets(
 
 
 def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset:
-    source = _below(settings, data_dir)
-    return replace(dataset, task=_task(settings), sources=(source,), max_length=settings.max_length)
+    task, length, stride = _task(settings), settings.max_length, settings.stride
+    _check_stride(settings, task, length, stride)
+    sources = (_below(settings, data_dir),)
+    return replace(dataset, task=task, sources=sources, max_length=length, stride=stride)
 
 
 def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Dataset]) -> Dataset:
@@ -56,7 +65,17 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
             raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
     sources = tuple(source for part in parts for source in part.sources)
     length = settings.max_length or parts[0].max_length
-    return replace(dataset, task=parts[0].task, sources=sources, max_length=length)
+    stride = parts[0].stride if settings.stride is None else settings.stride
+    _check_stride(settings, parts[0].task, length, stride)
+    return replace(dataset, task=parts[0].task, sources=sources, max_length=length, stride=stride)
+
+
+def _check_stride(settings: DatasetSettings, task: str, max_length: int, stride: int) -> None:
+    if task == QUESTION_ANSWERING and stride >= max_length:
+        what = f"must be smaller than `max_length`, found {stride} and {max_length}; 128 and 384 are usual"
+        raise SettingError("stride", what)
+    if task != QUESTION_ANSWERING and "stride" in settings.model_fields_set:
+        raise SettingError("stride", f"only {QUESTION_ANSWERING} cuts long texts into windows; remove this")
 
 
 def _task(settings: SourceSettings) -> str:

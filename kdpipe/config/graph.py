@@ -75,6 +75,7 @@ class Dataset:
         task: what its examples are for.
         sources: the sources it is read from.
         max_length: tokens of an encoded example.
+        stride: tokens of a long context that one window shares with the next.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Dataset:
     task: str = ""
     sources: tuple[SourceSettings, ...] = ()
     max_length: int = 128
+    stride: int = 128
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ class Graph:
             sources=tuple(source.model_dump(mode="json", exclude_defaults=True) for source in entry.sources),
             task=entry.task,
             max_length=entry.max_length,
+            stride=entry.stride,
             rows=entry.settings.rows if isinstance(entry.settings, CombineSettings) else None,
             labels=entry.settings.labels,
             seed=self.document.seed,

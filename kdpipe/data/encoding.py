@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from kdpipe.data.cleaning import CleaningRules, Ids, clean
-from kdpipe.data.source import Example
+from kdpipe.data.source import Answer, Example
+from kdpipe.data.windows import (
+    Tokens,
+    context_tokens,
+    cut_windows,
+    longest_question,
+    question_tokens,
+    read_frame,
+)
 from kdpipe.errors import DataError, suggest
 
 
@@ -23,7 +31,8 @@ class Encoded(NamedTuple):
     """The rows of some examples, and how many there were of what.
 
     Args:
-        batch: `id`, `input_ids`, `token_type_ids` of pairs, `labels` where there are any, `length`.
+        batch: `id`, `input_ids`, `token_type_ids` of pairs, `labels` where there are any, `length`; of
+            windows also `example`, `starts` and `ends`.
         counts: `examples`, `rows`, `tokens`, and what the encoder cut or dropped.
     """
 
@@ -60,10 +69,7 @@ class LanguageModelEncoder:
         """Encode and clean; a later piece of a split example is named `id#piece`."""
         encodings = self._tokenizer.encode_batch_fast([example.text for example in examples])
         ids, lengths, origins, pieces, counts = clean(*_flat(encodings), self._rules)
-        names = [
-            f"{examples[origin].id}#{piece}" if piece else examples[origin].id
-            for origin, piece in zip(origins.tolist(), pieces.tolist(), strict=True)
-        ]
+        names = _names(examples, origins, pieces)
         counts.update(examples=len(examples), rows=len(names), tokens=len(ids))
         return Encoded(_batch(names, ids, lengths), counts)
 
@@ -116,8 +122,54 @@ class ClassificationEncoder:
         return self._positions[label]
 
 
+class QuestionEncoder:
+    """Questions on contexts, in windows (`kdpipe.data.windows`), with the place of the first answer.
+
+    Args:
+        tokenizer_file: a `tokenizer.json`.
+        max_length: tokens of a window, special ones included.
+        stride: tokens of the context that a window shares with the next.
+
+    Raises:
+        DataError: the tokenizer cannot join question and context, or the length leaves no room for them.
+    """
+
+    def __init__(self, tokenizer_file: Path, max_length: int, stride: int) -> None:
+        self._tokenizer = load_tokenizer(tokenizer_file)
+        self._frame = read_frame(self._tokenizer)
+        self._sizes = {"max_length": max_length, "stride": stride}
+        longest_question(self._frame, **self._sizes)
+
+    def __call__(self, examples: Sequence[Example]) -> Encoded:
+        """Encode questions that all have answers that are known or none; a later window is `id#window`.
+
+        The column `example` has the position of the question among the examples.
+        """
+        encodings = self._tokenizer.encode_batch_fast([e.text for e in examples], add_special_tokens=False)
+        questions = [question_tokens(encoding, self._frame) for encoding in encodings]
+        answers = [_first_answer(example) for example in examples]
+        found = cut_windows(self._frame, questions, self._contexts(examples), answers, **self._sizes)
+        ids, *others = found.tokens
+        segments, starts, ends = (_lists(values, found.lengths) for values in others)
+        names = _names(examples, found.origins, found.pieces)
+        extra = {"token_type_ids": segments.cast(pa.list_(pa.int8()))}
+        if examples[0].label is not None:
+            extra["labels"] = _lists(found.spans.ravel(), np.full(len(names), 2, dtype=np.int32))
+            found.counts["windows_without_answer"] = int(np.count_nonzero(found.spans[:, 1] == 0))
+        extra |= {"example": pa.array(found.origins), "starts": starts, "ends": ends}
+        found.counts.update(examples=len(examples), rows=len(names), tokens=int(found.lengths.sum()))
+        return Encoded(_batch(names, ids, found.lengths, extra), found.counts)
+
+    def _contexts(self, examples: Sequence[Example]) -> list[Tokens]:
+        """Return the tokens of each context; one that several questions are asked of is encoded once."""
+        texts = dict.fromkeys(example.text_pair or "" for example in examples)
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        tokens = {text: context_tokens(e, self._frame) for text, e in zip(texts, encodings, strict=True)}
+        return [tokens[example.text_pair or ""] for example in examples]
+
+
 def encoder_for(
-    task: str, tokenizer_file: Path, max_length: int, labels: Sequence[str] | None
+    task: str, tokenizer_file: Path, max_length: int, labels: Sequence[str] | None, stride: int = 128
 ) -> Callable[[], Encoder]:
     """Return what makes a task's encoder; it can be sent to another process, the encoder cannot.
 
@@ -126,9 +178,12 @@ def encoder_for(
     """
     if task == "language_modeling":
         return partial(LanguageModelEncoder, tokenizer_file, max_length)
+    if task == "question_answering":
+        return partial(QuestionEncoder, tokenizer_file, max_length, stride)
     if task != "classification":
         raise DataError(
-            f"the task {task!r} is not available in this version; classification and language_modeling are"
+            f"the task {task!r} is not available in this version; classification, language_modeling and"
+            " question_answering are"
         )
     if labels is None:
         raise DataError("expected a source with labels for classification, found one without")
@@ -160,6 +215,21 @@ def unknown_id(tokenizer: Tokenizer) -> int | None:
         return None if model["unk_id"] is None else int(model["unk_id"])
     token = model.get("unk_token")
     return None if token is None else tokenizer.token_to_id(token)
+
+
+def _first_answer(example: Example) -> Answer | None:
+    first = example.label[0] if isinstance(example.label, tuple) and example.label else None
+    return first if isinstance(first, Answer) else None
+
+
+def _names(
+    examples: Sequence[Example], origins: NDArray[np.integer], pieces: NDArray[np.integer]
+) -> list[str]:
+    """Return the id of each row: its example's, and for later pieces of the example `id#piece`."""
+    return [
+        f"{examples[origin].id}#{piece}" if piece else examples[origin].id
+        for origin, piece in zip(origins.tolist(), pieces.tolist(), strict=True)
+    ]
 
 
 def _flat(encodings: Sequence[Encoding]) -> tuple[Ids, Ids]:

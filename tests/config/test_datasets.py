@@ -58,3 +58,10 @@ def test_what_a_part_would_lose_is_refused(mistakes_of):
         "datasets.c.combine: 'a' has `labels: none`; give it to 'c' instead",
         "datasets.d.combine: 'b' is combined itself, so it cannot have `rows` here",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dataset", [{"source": "text"}, {"combine": ["task"]}])
+def test_a_stride_is_for_windows_only(mistakes_of, dataset):
+    assert mistakes_of({"datasets.d": {**dataset, "stride": 64}}) == [
+        "datasets.d.stride: only question_answering cuts long texts into windows; remove this"
+    ]

@@ -31,6 +31,14 @@ def test_rows_copies_and_labels(sst2: Path, language_model: Path, job: Job, opti
     assert ("labels" in splits["train"]["columns"]) == ("labels" not in options)
 
 
+def test_what_was_found_is_told_in_the_log(
+    sst2: Path, language_model: Path, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    run(settings(sst2), job, tokenizer=language_model)
+    assert "train: 96 examples, 96 rows, " in caplog.text
+
+
 def test_the_manifest_names_the_files_that_were_read(sst2: Path, language_model: Path, job: Job) -> None:
     run(settings(sst2), job, tokenizer=language_model)
     files = read_manifest(job.output)["source_files"]

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
-from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings, Unavailable
+from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings
 from kdpipe.config.settings.explanation import mistake, read_name
 from kdpipe.config.signatures import Option, constants, constructor_options, options_model
 
@@ -24,13 +24,14 @@ class DatasetBase(Settings):
     Args:
         rows: size of a fixed sample of the training split, or of each split named.
         max_length: tokens of an encoded example, special tokens included.
+        stride: tokens of a long context that one window shares with the next, for question answering.
         labels: `none` drops the labels of the training split.
     """
 
     rows: Rows | None = None
     max_length: int = Field(default=128, ge=12)
+    stride: int = Field(default=128, ge=0)
     labels: Literal["none"] | None = None
-    stride: Unavailable = None
 
 
 class SourceSettings(DatasetBase):
@@ -82,6 +83,7 @@ class CombineSettings(DatasetBase):
 
     combine: Annotated[DatasetNames, NotEmpty]
     max_length: int | None = Field(default=None, ge=12)  # type: ignore[assignment]
+    stride: int | None = Field(default=None, ge=0)  # type: ignore[assignment]
 
 
 DatasetSettings = SourceSettings | CombineSettings

@@ -13,6 +13,7 @@ class PreprocessSettings(Settings):
         sources: the settings of the datasets it is read from; several are joined.
         task: what its examples are for.
         max_length: tokens of an encoded example.
+        stride: tokens of a long context that one window shares with the next.
         rows: size of a fixed sample of the joined training split, or of each split named.
         labels: `none` drops the labels of the training split.
         seed: seed of samples and of the order in which several sources are joined.
@@ -21,6 +22,7 @@ class PreprocessSettings(Settings):
     sources: tuple[dict[str, object], ...]
     task: str
     max_length: int
+    stride: int = 128
     rows: Rows | None = None
     labels: Literal["none"] | None = None
     seed: int = 42
