@@ -22,12 +22,14 @@ LOSSES = {
 SOURCES = {
     "glue": "kdpipe.data.sources.glue:GlueSource",
     "pydoc": "kdpipe.data.sources.pydoc:PydocSource",
+    "squad": "kdpipe.data.sources.squad:SquadSource",
     "text": "kdpipe.data.sources.text:TextSource",
 }
 
 TASKS = {
     "classification": "kdpipe.evaluation.tasks.classification:Classification",
     "language_modeling": "kdpipe.evaluation.tasks.language_modeling:LanguageModeling",
+    "question_answering": "kdpipe.evaluation.tasks.question_answering:QuestionAnswering",
 }
 
 FAMILIES = {

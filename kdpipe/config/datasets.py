@@ -19,7 +19,7 @@ from kdpipe.config.settings.dataset import (
 from kdpipe.errors import suggest
 
 QUESTION_ANSWERING = "question_answering"
-LATER_TASKS = ("multi_label", "question_answering", "regression", "token_classification")
+LATER_TASKS = ("multi_label", "regression", "token_classification")
 
 
 def work_out_datasets(

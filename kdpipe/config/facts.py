@@ -28,6 +28,7 @@ PACKAGE = "package:"
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 HEAD_TASKS = {
     "ForMaskedLM": "language_modeling",
+    "ForQuestionAnswering": "question_answering",
     "ForSequenceClassification": "classification",
 }
 

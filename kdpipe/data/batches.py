@@ -49,9 +49,10 @@ class Collator:
     """Makes a batch of examples, given by their indices.
 
     The batch holds `input_ids`, `attention_mask` [B, L], `token_type_ids` for pairs, `token_rows` [N], the
-    positions of real tokens in the flattened batch, and `labels`: one per example [B], or when masking one
-    per target [M] with `label_rows` [M] and `label_places` [M], the targets' positions in the flattened
-    batch and among its real tokens.
+    positions of real tokens in the flattened batch, and `labels`: one per example [B]; or of windows the
+    places of the answers' first and last tokens in turns [2B]; or when masking one per target [M] with
+    `label_rows` [M] and `label_places` [M], the targets' positions in the flattened batch and among its real
+    tokens.
 
     Args:
         split: the examples.
@@ -77,7 +78,7 @@ class Collator:
         """Return the batch of some examples."""
         indices = np.asarray(examples, dtype=np.int64)
         lengths = self.split.lengths[indices]
-        width = -(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE
+        width = padded_width(lengths)
         real = np.arange(width) < lengths[:, None]
         flat = ragged(self.split.offsets[indices], lengths)
         input_ids = np.full(real.shape, self.pad_id, dtype=np.int64)
@@ -88,6 +89,8 @@ class Collator:
             batch["token_type_ids"][real] = self.split.token_type_ids[flat]
         if self.masking is not None:
             batch |= self._masked(input_ids, lengths, batch["token_rows"], indices)
+        elif self.split.spans is not None:
+            batch["labels"] = self.split.spans[indices].reshape(-1)
         elif self.split.labels is not None:
             batch["labels"] = self.split.labels[indices]
         tensors = {name: torch.from_numpy(array) for name, array in {"input_ids": input_ids, **batch}.items()}
@@ -192,6 +195,11 @@ class LengthGroupedSampler(Sampler[int]):
         full += np.split(left, range(self.batch_size, len(left), self.batch_size)) if len(left) else []
         short = [full.pop()] if full and len(full[-1]) < self.batch_size else []
         return [full[i] for i in rng.permutation(len(full))] + short
+
+
+def padded_width(lengths: NDArray[np.int64]) -> int:
+    """Return the tokens that the examples of a batch are padded to."""
+    return -(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE
 
 
 def batches_by_length(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from kdpipe.errors import DataError
 
+# Columns that only scoring reads.
+SCORED = ("id", "example", "starts", "ends")
+
 
 def read_description(folder: Path) -> dict[str, Any]:
     """Return what `dataset.json` says of an encoded dataset."""
@@ -48,7 +51,8 @@ class EncodedSplit:
             raise DataError(f"{folder} has no split {split!r}; it has {', '.join(splits)}")
         self.split = split
         self.path = path
-        columns = [name for name in pq.read_schema(path).names if name != "id"]
+        self.columns = pq.read_schema(path).names
+        columns = [name for name in self.columns if name not in SCORED]
         self.table = pq.read_table(path, columns=columns, memory_map=True).combine_chunks()
 
     def __len__(self) -> int:
@@ -80,6 +84,13 @@ class EncodedSplit:
     def labels(self) -> NDArray[Any] | None:
         """Label of each example, where they have one."""
         return self.table["labels"].to_numpy() if "labels" in self.table.column_names else None
+
+    @cached_property
+    def spans(self) -> NDArray[np.int64] | None:
+        """First and last token of each answer [B, 2], where examples are windows with answers."""
+        if not {"starts", "labels"} <= set(self.columns):
+            return None
+        return _flat(self.table["labels"]).astype(np.int64).reshape(-1, 2)
 
     @property
     def ids(self) -> pa.ChunkedArray:

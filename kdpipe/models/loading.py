@@ -25,13 +25,15 @@ class Head:
         auto_class: the transformers class that builds models with it, such as
             `AutoModelForSequenceClassification`.
         suffix: how the names of such models end, such as `ForSequenceClassification`.
-        labels: the dataset's labels in its order; None where the outputs are tokens.
+        labels: the dataset's labels in its order; None where the outputs have other meanings.
+        outputs: number of outputs, where neither labels nor the vocabulary say it.
     """
 
     task: str
     auto_class: str
     suffix: str
     labels: tuple[str, ...] | None = None
+    outputs: int | None = None
 
 
 def load_model(folder: Path) -> PreTrainedModel:
@@ -51,7 +53,7 @@ def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
         seed: seed of a new head.
     """
     config = AutoConfig.from_pretrained(folder)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"num_labels": head.outputs} if head.outputs else {}
     if head.labels is not None:
         options = {
             "id2label": dict(enumerate(head.labels)),

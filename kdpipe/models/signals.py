@@ -5,10 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from kdpipe.losses.reduce import pack
 from kdpipe.models.family import family_of
+
+# What `Request.rows` says of models for question answering.
+SPANS = "spans"
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,9 @@ class Request:
     Args:
         logits: whether the logits are read.
         hidden_states: the hidden states that are read; 0 is the embedding output.
-        rows: for language models, the batch entry that lists the positions whose logits are read; None
-            for models that give one row of logits per example.
+        rows: for language models, the batch entry that lists the positions whose logits are read; `spans` for
+            the start and end logits of question answering, [2B, L] in turns, -inf at padding; None for models
+            that give one row of logits per example.
     """
 
     logits: bool = True
@@ -53,6 +58,8 @@ def run_model(model: Any, batch: Mapping[str, Tensor], request: Request) -> Sign
     with recording(model, request.hidden_states) as states:
         if request.logits and request.rows is None:
             logits = model(**inputs).logits
+        elif request.logits and request.rows == SPANS:
+            logits = _span_logits(model(**inputs), batch["attention_mask"])
         else:
             final = model.base_model(**inputs).last_hidden_state
             rows = batch[request.rows] if request.rows else None
@@ -60,6 +67,11 @@ def run_model(model: Any, batch: Mapping[str, Tensor], request: Request) -> Sign
                 family.lm_logits(model, pack(final, rows)) if request.logits and rows is not None else None
             )
     return Signals(logits, states)
+
+
+def _span_logits(output: Any, attention_mask: Tensor) -> Tensor:
+    logits = torch.stack((output.start_logits, output.end_logits), dim=1)
+    return logits.masked_fill(attention_mask[:, None] == 0, -torch.inf).flatten(0, 1)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def test_paths_of_datasets_start_from_the_data_folder(graph_of, monkeypatch):
     ({"source": "pydoc", "task": "clasification"}, "'clasification' is not known; did you mean"),
     ({"source": "text", "task": "classification"}, "source 'text' serves language_modeling, found"),
     ({"source": "pydoc", "task": "token_classification"}, f"'token_classification' {LATER}"),
-    ({"source": "pydoc", "task": "question_answering"}, f"'question_answering' {LATER}"),
+    ({"source": "pydoc", "task": "question_answering"}, f"{PYDOC}, found 'question_answering'"),
     ({"source": "pydoc", "task": "regression"}, f"'regression' {LATER}"),
     ({"source": "pydoc", "task": "multi_label"}, f"'multi_label' {LATER}"),
 ])  # fmt: skip
@@ -65,3 +65,26 @@ def test_a_stride_is_for_windows_only(mistakes_of, dataset):
     assert mistakes_of({"datasets.d": {**dataset, "stride": 64}}) == [
         "datasets.d.stride: only question_answering cuts long texts into windows; remove this"
     ]
+
+
+def test_questions_have_windows(graph_of):
+    graph = graph_of({
+        "datasets.a": {"source": "squad", "path": "squad", "max_length": 384},
+        "datasets.b": {"source": "squad", "path": "squad", "max_length": 128, "stride": 32},
+        "datasets.c": {"combine": ["b", "a"]},
+        "datasets.d": {"combine": ["b", "a"], "max_length": 256, "stride": 0},
+    })  # fmt: skip
+    assert {graph.datasets[name].task for name in "abcd"} == {"question_answering"}
+    settings = [graph.preprocess_settings(name) for name in "abcd"]
+    assert [(s.max_length, s.stride) for s in settings] == [(384, 128), (128, 32), (128, 32), (256, 0)]
+
+
+def test_a_stride_is_smaller_than_a_window(mistakes_of):
+    assert mistakes_of({
+        "datasets.a": {"source": "squad", "path": "squad"},
+        "datasets.b": {"source": "squad", "path": "squad", "max_length": 384},
+        "datasets.c": {"combine": ["b"], "max_length": 100},
+    }) == [
+        "datasets.a.stride: must be smaller than `max_length`, found 128 and 128; 128 and 384 are usual",
+        "datasets.c.stride: must be smaller than `max_length`, found 128 and 100; 128 and 384 are usual",
+    ]  # fmt: skip

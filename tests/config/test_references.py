@@ -32,7 +32,7 @@ def test_each_name_of_a_list_is_looked_up(mistakes_of):
 
 def test_what_exists_but_has_mistakes_is_no_unknown_name(mistakes_of):
     assert mistakes_of({"models.base": {"prune": {}}, "datasets.task": {"source": "conll"}}) == [
-        "datasets.task.source: 'conll' is not available in this version; there is glue, pydoc, text",
+        "datasets.task.source: 'conll' is not available in this version; there is glue, pydoc, squad, text",
         "models.base.prune: stage 'prune' is not available in this version",
     ]
 

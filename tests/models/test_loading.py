@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from kdpipe.errors import ModelError
+from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
 from kdpipe.models.loading import Head, load_frozen, load_model, load_tokenizer, load_with_head, save_model
 
 HEAD = Head("classification", "AutoModelForSequenceClassification", "ForSequenceClassification", ("0", "1"))
@@ -77,3 +79,15 @@ def test_labels_go_by_their_index_not_by_their_place_in_the_file(classifier: Pat
     config.write_text(json.dumps(text))
     ours, theirs = load_model(classifier).eval()(IDS).logits, load_frozen(tmp_path, HEAD, CPU)(IDS).logits
     torch.testing.assert_close(ours, theirs)
+
+
+def test_a_reader_has_two_outputs_whatever_the_labels_before(
+    language_model: Path, wordpiece: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    three = dataclasses.replace(HEAD, labels=("a", "b", "c"))
+    save_model(load_with_head(language_model, three, seed=1), wordpiece, tmp_path)
+    head = QuestionAnswering.head(None)
+    model = load_with_head(tmp_path, head, seed=1)
+    assert model.qa_outputs.out_features == model.config.num_labels == 2
+    assert load_with_head(tmp_path, head, seed=1).qa_outputs.weight.equal(model.qa_outputs.weight)
+    assert not load_with_head(tmp_path, head, seed=2).qa_outputs.weight.equal(model.qa_outputs.weight)

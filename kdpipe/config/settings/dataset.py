@@ -14,7 +14,7 @@ from kdpipe.config.signatures import Option, constants, constructor_options, opt
 
 SPLIT_FILES = ("train", "validation", "test")
 COMMON = {"task", "path", "files"}
-LATER_SOURCES = ("conll", "hub", "squad", "table")
+LATER_SOURCES = ("conll", "hub", "table")
 Rows = Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]]
 
 

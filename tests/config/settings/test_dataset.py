@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from kdpipe.config.mistakes import explain
 from kdpipe.config.settings.dataset import read_dataset, tasks_of
 
-SOURCES = "there is glue, pydoc, text"
+SOURCES = "there is glue, pydoc, squad, text"
 
 
 def mistakes_in(value):
