@@ -1,9 +1,10 @@
 """A teacher's signals on a dataset, computed once: one row per example, in the order of the dataset.
 
-Hidden states are stored for real tokens only, so a batch reads them packed and without padding.
+Hidden states are stored for real tokens only, so a batch reads them packed and without padding; the start
+and end logits of question answering are stored so too, and padded again.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kdpipe.data.batches import Collator, batches_by_length
+from kdpipe.data.batches import Collator, batches_by_length, padded_width
 from kdpipe.errors import KdpipeError
+from kdpipe.knowledge.teacher import Teacher
 from kdpipe.losses.reduce import pack
-from kdpipe.models.signals import Signals
+from kdpipe.models.signals import SPANS
 
 SIGNALS = "signals.arrow"
 # Rows of a record batch. Examples are run in order of length within one, and written in their own order.
 ROWS = 1024
 BATCH_SIZE = 32
 LOGITS = "logits"
+SPAN_LOGITS = "span_logits"
 STATE = "hidden_state_"
+# Columns that hold a row for each token.
+PACKED = (SPAN_LOGITS, STATE)
 # What the signals are called in a batch.
 LOGITS_KEY = "teacher_logits"
 STATE_KEY = "teacher_state_"
@@ -52,7 +57,7 @@ def check_size(tokens: int, width: int, states: int, precision: str, limit_gb: f
 
 def write_knowledge(
     path: Path,
-    teacher: Callable[[Mapping[str, Tensor]], Signals],
+    teacher: Teacher,
     collator: Collator,
     precision: str,
     device: torch.device,
@@ -81,7 +86,7 @@ def write_knowledge(
 
 
 def _record_batch(
-    teacher: Callable[[Mapping[str, Tensor]], Signals],
+    teacher: Teacher,
     collator: Collator,
     indices: NDArray[np.int64],
     precision: str,
@@ -91,20 +96,17 @@ def _record_batch(
     ends = np.cumsum(lengths)
     columns: dict[str, NDArray[Any]] = {}
     for members in batches_by_length(lengths, BATCH_SIZE):
-        places = {
-            LOGITS: members,
-            STATE: np.concatenate([np.arange(ends[i] - lengths[i], ends[i]) for i in members]),
-        }
+        tokens = np.concatenate([np.arange(ends[i] - lengths[i], ends[i]) for i in members])
         for name, values in _signals(teacher, collator, indices[members], precision, device):
-            kind = STATE if name.startswith(STATE) else LOGITS
-            size = ends[-1] if kind == STATE else len(indices)
+            packed = name.startswith(PACKED)
+            size = ends[-1] if packed else len(indices)
             column = columns.setdefault(name, np.empty((size, values.shape[1]), values.dtype))
-            column[places[kind]] = values
+            column[tokens if packed else members] = values
     return pa.record_batch({name: _column(name, values, lengths) for name, values in sorted(columns.items())})
 
 
 def _signals(
-    teacher: Callable[[Mapping[str, Tensor]], Signals],
+    teacher: Teacher,
     collator: Collator,
     indices: NDArray[np.int64],
     precision: str,
@@ -112,7 +114,10 @@ def _signals(
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     batch = {name: tensor.to(device) for name, tensor in collator(indices.tolist()).items()}
     signals = teacher(batch)
-    if signals.logits is not None:
+    if signals.logits is not None and teacher.request.rows == SPANS:
+        turns = signals.logits.float().reshape(-1, 2, signals.logits.shape[-1])
+        yield SPAN_LOGITS, pack(turns.transpose(1, 2), batch["token_rows"]).cpu().numpy()
+    elif signals.logits is not None:
         yield LOGITS, signals.logits.float().cpu().numpy()
     for state, hidden in signals.hidden_states.items():
         yield (
@@ -123,7 +128,7 @@ def _signals(
 
 def _column(name: str, values: NDArray[Any], lengths: NDArray[np.int64]) -> pa.Array:
     rows = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
-    if not name.startswith(STATE):
+    if not name.startswith(PACKED):
         return rows
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), rows)
@@ -147,28 +152,41 @@ class CachedKnowledge:
         self._check_alignment(path, lengths)
 
     def _check_alignment(self, path: Path, lengths: NDArray[np.int64]) -> None:
-        states = [name for name in self.names if name.startswith(STATE)]
+        states = [name for name in self.names if name.startswith(PACKED)]
         rows = sum(len(next(iter(batch.values()))[1]) - 1 for batch in self.batches)
         stored = [np.diff(batch[states[0]][1]) for batch in self.batches] if states else None
         if rows != len(lengths) or (stored and not np.array_equal(np.concatenate(stored), lengths)):
             raise KdpipeError(
                 f"{path} holds the teacher's signals on other tokens than the student reads; "
-                "matching hidden states needs equal tokenizers, else compare logits only"
+                "what is compared token by token, as hidden states are, needs equal tokenizers"
             )
 
     def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Return the signals of some examples: logits [B, C], hidden states packed to real tokens [N, H]."""
+        """Return the signals of some examples: hidden states packed to real tokens [N, H], and logits [B, C].
+
+        Those of question answering are [2B, L] as `run_model` has them.
+        """
         found = {}
         for name in self.names:
             parts = [self._rows(name, int(index)) for index in indices]
-            key = LOGITS_KEY if name == LOGITS else f"{STATE_KEY}{name.removeprefix(STATE)}"
-            found[key] = torch.from_numpy(np.concatenate(parts))
+            key = f"{STATE_KEY}{name.removeprefix(STATE)}" if name.startswith(STATE) else LOGITS_KEY
+            rows = _padded_spans(parts) if name == SPAN_LOGITS else np.concatenate(parts)
+            found[key] = torch.from_numpy(rows)
         return found
 
     def _rows(self, name: str, index: int) -> NDArray[Any]:
         values, offsets = self.batches[index // ROWS][name]
         place = index % ROWS
         return values[offsets[place] : offsets[place + 1]]
+
+
+def _padded_spans(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return start and end logits [2B, L], -inf at padding, from those of each window's tokens [N, 2]."""
+    lengths = np.array([len(part) for part in parts])
+    logits = np.full((len(parts), 2, padded_width(lengths)), -np.inf, dtype=np.float32)
+    for row, part in zip(logits, parts, strict=True):
+        row[:, : len(part)] = part.T
+    return logits.reshape(2 * len(parts), -1)
 
 
 def _arrays(column: pa.Array) -> tuple[NDArray[Any], NDArray[np.int64]]:

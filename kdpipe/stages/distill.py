@@ -78,7 +78,7 @@ def _check_tokens(
     """Refuse a teacher that reads other tokens than the student where both must see the same."""
     request = objective.teacher_request()
     reads = request.logits or request.hidden_states
-    by_position = request.hidden_states or task.positions == "masked"
+    by_position = request.hidden_states or task.positions in ("masked", "spans")
     if not reads or not (online or by_position):
         return
     if load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
