@@ -24,6 +24,7 @@ SOURCES = {
     "glue": "kdpipe.data.sources.glue:GlueSource",
     "hub": "kdpipe.data.sources.hub:HubSource",
     "pydoc": "kdpipe.data.sources.pydoc:PydocSource",
+    "squad": "kdpipe.data.sources.squad:SquadSource",
     "table": "kdpipe.data.sources.table:TableSource",
     "text": "kdpipe.data.sources.text:TextSource",
 }
@@ -32,6 +33,7 @@ TASKS = {
     "classification": "kdpipe.evaluation.tasks.classification:Classification",
     "language_modeling": "kdpipe.evaluation.tasks.language_modeling:LanguageModeling",
     "multi_label": "kdpipe.evaluation.tasks.multi_label:MultiLabel",
+    "question_answering": "kdpipe.evaluation.tasks.question_answering:QuestionAnswering",
     "regression": "kdpipe.evaluation.tasks.regression:Regression",
     "token_classification": "kdpipe.evaluation.tasks.token_classification:TokenClassification",
 }

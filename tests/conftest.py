@@ -1,5 +1,6 @@
 """Tiny real models, tokenizers and datasets that the tests share."""
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from kdpipe.artifacts.sums import write_sums
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.conll import ConllSource
 from kdpipe.data.sources.glue import GlueSource
+from kdpipe.data.sources.squad import SquadSource
 from kdpipe.data.sources.text import TextSource
 from kdpipe.models.creation import create_language_model, train_wordpiece
 from kdpipe.models.loading import Head, load_with_head, save_model
@@ -40,6 +42,7 @@ ARCHITECTURE = {
     "max_position_embeddings": 64,
 }
 CLASSIFICATION = Head("classification", ("0", "1"))
+QUESTION_ANSWERING = Head("question_answering")
 
 
 @pytest.fixture
@@ -138,6 +141,47 @@ def ner_data(ner_files: Path, language_model: Path, tmp_path_factory: pytest.Tem
     write_dataset(
         folder, source, language_model / "tokenizer.json", task="token_classification", max_length=48
     )
+    write_sums(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reader(
+    language_model: Path, wordpiece: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a 4-layer BERT with a head for question answering."""
+    folder = tmp_path_factory.mktemp("reader")
+    save_model(load_with_head(language_model, QUESTION_ANSWERING, seed=7), wordpiece, folder)
+    write_sums(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def squad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with files like SQuAD v2.0: which words follow a word; every fourth question has no answer."""
+    folder = tmp_path_factory.mktemp("squad")
+    for name, count, seed in (("train", 64, 8), ("dev", 32, 9)):
+        paragraphs = [_paragraph(text, i) for i, text in enumerate(sentences(count, seed, 6, 48))]
+        content = {"version": "v2.0", "data": [{"title": "films", "paragraphs": paragraphs}]}
+        (folder / f"{name}-v2.0.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def _paragraph(text: str, number: int) -> dict[str, object]:
+    asked, *answer = text.split()[2:5]
+    start = len(" ".join(text.split()[:3])) + 1
+    answers = [] if number % 4 == 3 else [{"text": " ".join(answer), "answer_start": start}]
+    question = {"id": f"q{number}", "question": f" what is {asked}", "answers": answers}
+    return {"context": text, "qas": [{**question, "is_impossible": not answers}]}
+
+
+@pytest.fixture(scope="session")
+def question_data(squad: Path, language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the encoded questions; a third of the contexts take several windows."""
+    folder = tmp_path_factory.mktemp("question_data")
+    source = SquadSource(task="question_answering", path=squad)
+    tokenizer = language_model / "tokenizer.json"
+    write_dataset(folder, source, tokenizer, task="question_answering", max_length=40, stride=8)
     write_sums(folder)
     return folder
 

@@ -13,6 +13,7 @@ from kdpipe.config.mistakes import Mistakes, SettingError
 from kdpipe.config.settings.dataset import (
     SPLIT_FILES,
     CombineSettings,
+    DatasetSettings,
     HubSettings,
     SourceSettings,
     named_facts,
@@ -21,7 +22,7 @@ from kdpipe.config.settings.dataset import (
 from kdpipe.config.signatures import constants
 from kdpipe.errors import suggest
 
-LATER_TASKS = ("question_answering",)
+QUESTION_ANSWERING = "question_answering"
 # The tasks that read an option of the sources of tables.
 READ_FOR = {
     "text_pair": ("classification", "regression", "multi_label"),
@@ -55,7 +56,8 @@ def work_out_datasets(
 
 
 def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset:
-    task = _task(settings)
+    task, length, stride = _task(settings), settings.max_length, settings.stride
+    _check_stride(settings, task, length, stride)
     if "label" in settings.options:
         _check_columns(settings, task)
     return replace(
@@ -64,7 +66,8 @@ def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset
         metrics=named_facts(settings).get("metrics") or constants(catalog.TASKS[task])["metrics"],
         sources=(_below(settings, data_dir),),
         proportions=(1.0,),
-        max_length=settings.max_length,
+        max_length=length,
+        stride=stride,
     )
 
 
@@ -80,6 +83,9 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
         if part.settings.rows and isinstance(part.settings, CombineSettings):
             raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
     shares = settings.proportions or (1.0,) * len(parts)
+    length = settings.max_length or parts[0].max_length
+    stride = parts[0].stride if settings.stride is None else settings.stride
+    _check_stride(settings, parts[0].task, length, stride)
     return replace(
         dataset,
         task=parts[0].task,
@@ -88,8 +94,17 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
         proportions=tuple(
             share * own for share, part in zip(shares, parts, strict=True) for own in part.proportions
         ),
-        max_length=settings.max_length or parts[0].max_length,
+        max_length=length,
+        stride=stride,
     )
+
+
+def _check_stride(settings: DatasetSettings, task: str, max_length: int, stride: int) -> None:
+    if task == QUESTION_ANSWERING and stride >= max_length:
+        what = f"must be smaller than `max_length`, found {stride} and {max_length}; 128 and 384 are usual"
+        raise SettingError("stride", what)
+    if task != QUESTION_ANSWERING and "stride" in settings.model_fields_set:
+        raise SettingError("stride", f"only {QUESTION_ANSWERING} cuts long texts into windows; remove this")
 
 
 def _task(settings: SourceSettings) -> str:
@@ -100,8 +115,6 @@ def _task(settings: SourceSettings) -> str:
     choices = f"source {settings.source!r} serves {', '.join(served)}"
     if task is None:
         raise SettingError("task", f"is required; {choices}")
-    if task in LATER_TASKS:
-        raise SettingError("task", f"{task!r} is not available in this version; {choices}")
     if task in catalog.TASKS:
         raise SettingError("task", f"{choices}, found {task!r}")
     raise SettingError("task", f"{task!r} is not known; {suggest(task, served)}")

@@ -86,6 +86,7 @@ class Dataset:
         sources: the sources it is read from.
         proportions: the share of each source's training rows that is taken.
         max_length: tokens of an encoded example.
+        stride: tokens of a long context that one window shares with the next.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Dataset:
     sources: tuple[SourceSettings, ...] = ()
     proportions: tuple[float, ...] = ()
     max_length: int = 128
+    stride: int = 128
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,7 @@ class Graph:
             task=entry.task,
             metrics=entry.metrics,
             max_length=entry.max_length,
+            stride=entry.stride,
             rows=entry.settings.rows if isinstance(entry.settings, CombineSettings) else None,
             labels=entry.settings.labels,
             seed=self.document.seed,

@@ -89,9 +89,10 @@ class Collator:
     """Makes a batch of examples, given by their indices.
 
     The batch holds `input_ids`, `attention_mask` [B, L], `token_type_ids` for pairs, `token_rows` [N], the
-    positions of real tokens in the flattened batch, and `labels`: one per example [B], or one per position
-    that has one, where a token is to be predicted or a word with a tag begins [M]. The latter come with
-    `label_rows` [M] and `label_places` [M], their positions in the flattened batch and among its real tokens.
+    positions of real tokens in the flattened batch, and `labels`: one per example [B]; of windows the places
+    of the answers' first and last tokens in turns [2B]; or one per position that has one, where a token is to
+    be predicted or a word with a tag begins [M]. The last come with `label_rows` [M] and `label_places` [M],
+    their positions in the flattened batch and among its real tokens.
 
     Args:
         split: the examples.
@@ -117,7 +118,7 @@ class Collator:
         """Return the batch of some examples."""
         indices = np.asarray(examples, dtype=np.int64)
         lengths = self.split.lengths[indices]
-        width = -(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE
+        width = padded_width(lengths)
         real = np.arange(width) < lengths[:, None]
         flat = ragged(self.split.offsets[indices], lengths)
         input_ids = np.full(real.shape, self.pad_id, dtype=np.int64)
@@ -133,7 +134,8 @@ class Collator:
         elif self.split.words is not None:
             batch |= self._tagged(width, batch["token_rows"], indices)
         elif self.split.labels is not None:
-            batch["labels"] = self.split.labels[indices]
+            labels = self.split.labels[indices]
+            batch["labels"] = labels.astype(np.int64).reshape(-1) if self.split.windowed else labels
         tensors = {name: torch.from_numpy(array) for name, array in {"input_ids": input_ids, **batch}.items()}
         return {**tensors, **(self.knowledge.batch(indices) if self.knowledge else {})}
 
@@ -221,6 +223,11 @@ class LengthGroupedSampler(Sampler[int]):
         full += np.split(left, range(self.batch_size, len(left), self.batch_size)) if len(left) else []
         short = [full.pop()] if full and len(full[-1]) < self.batch_size else []
         return [full[i] for i in rng.permutation(len(full))] + short
+
+
+def padded_width(lengths: NDArray[np.int64]) -> int:
+    """Return the tokens that the examples of a batch are padded to."""
+    return -(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE
 
 
 def batches_by_length(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:

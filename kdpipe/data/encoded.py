@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from kdpipe.errors import DataError
 
+# Columns that only scoring reads.
+SCORED = ("id", "example", "starts", "ends")
+
 
 def read_description(folder: Path) -> dict[str, Any]:
     """Return what `dataset.json` says of an encoded dataset."""
@@ -48,7 +51,8 @@ class EncodedSplit:
             raise DataError(f"{folder} has no split {split!r}; it has {', '.join(splits)}")
         self.split = split
         self.path = path
-        columns = [name for name in pq.read_schema(path).names if name != "id"]
+        self.columns = pq.read_schema(path).names
+        columns = [name for name in self.columns if name not in SCORED]
         self.table = pq.read_table(path, columns=columns, memory_map=True).combine_chunks()
 
     def __len__(self) -> int:
@@ -65,6 +69,11 @@ class EncodedSplit:
         """Segment ids of all tokens, where examples are pairs."""
         return _flat(self.table["token_type_ids"]) if "token_type_ids" in self.table.column_names else None
 
+    @property
+    def windowed(self) -> bool:
+        """Whether examples are windows of contexts, in which answers are looked for."""
+        return "starts" in self.columns
+
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each example."""
@@ -78,7 +87,10 @@ class EncodedSplit:
 
     @cached_property
     def labels(self) -> NDArray[Any] | None:
-        """Label of each example [N], of several on or off [N, C], or of each word [W]; None without."""
+        """Label of each example [N], of several on or off [N, C], of each word [W]; None without.
+
+        Those of windows are the places of the answer's first and last token [N, 2].
+        """
         if "labels" not in self.table.column_names:
             return None
         column = self.table["labels"]
@@ -99,7 +111,9 @@ class EncodedSplit:
 
     @cached_property
     def logit_counts(self) -> NDArray[np.int64]:
-        """Rows of logits that each example has: one, or one for each word that was not cut off."""
+        """Rows of logits of each example: one, of windows one a token, of words those not cut off."""
+        if self.windowed:
+            return self.lengths
         if self.words is None:
             return np.ones(len(self), dtype=np.int64)
         kept = np.concatenate([[0], np.cumsum(self.words >= 0)])

@@ -26,7 +26,8 @@ class Encoded(NamedTuple):
     """The rows of some examples, and how many there were of what.
 
     Args:
-        batch: `id`, `input_ids`, `token_type_ids` of pairs, `labels` where there are any, `length`.
+        batch: `id`, `input_ids`, `token_type_ids` of pairs, `labels` where there are any, `length`; of
+            windows also `example`, `starts` and `ends`.
         counts: `examples`, `rows`, `tokens`, and what the encoder cut or dropped.
     """
 
@@ -63,10 +64,7 @@ class LanguageModelEncoder:
         """Encode and clean; a later piece of a split example is named `id#piece`."""
         encodings = self._tokenizer.encode_batch_fast([example.text for example in examples])
         ids, lengths, origins, pieces, counts = clean(*flat_ids(encodings), self._rules)
-        names = [
-            f"{examples[origin].id}#{piece}" if piece else examples[origin].id
-            for origin, piece in zip(origins.tolist(), pieces.tolist(), strict=True)
-        ]
+        names = row_names(examples, origins, pieces)
         counts.update(examples=len(examples), rows=len(names), tokens=len(ids))
         return Encoded(to_batch(names, ids, lengths), counts)
 
@@ -157,11 +155,11 @@ class MultiLabelEncoder(ClassificationEncoder):
 
 
 def encoder_for(
-    task: str, tokenizer_file: Path, max_length: int, labels: Sequence[str] | None
+    task: str, tokenizer_file: Path, max_length: int, labels: Sequence[str] | None, stride: int = 128
 ) -> Callable[[], Encoder]:
     """Return what makes a task's encoder; it can be sent to another process, the encoder cannot."""
     encoder = catalog.load(constants(catalog.TASKS[task])["encoder"])
-    options = {"labels": labels}
+    options = {"labels": labels, "stride": stride}
     taken = {name: value for name, value in options.items() if name in signature(encoder).parameters}
     return partial(encoder, tokenizer_file, max_length, **taken)
 
@@ -210,6 +208,16 @@ def label_position(label: str, example: str, positions: Mapping[str, int]) -> in
             f" {suggest(label, positions)}"
         )
     return positions[label]
+
+
+def row_names(
+    examples: Sequence[Example], origins: NDArray[np.integer], pieces: NDArray[np.integer]
+) -> list[str]:
+    """Return the id of each row: its example's, and for later pieces of the example `id#piece`."""
+    return [
+        f"{examples[origin].id}#{piece}" if piece else examples[origin].id
+        for origin, piece in zip(origins.tolist(), pieces.tolist(), strict=True)
+    ]
 
 
 def flat_ids(encodings: Sequence[Encoding]) -> tuple[Ids, Ids]:

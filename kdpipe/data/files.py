@@ -133,6 +133,15 @@ def read_raw_lines(file: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{file}:1: expected at least one line, found an empty file")
 
 
+def read_text(file: Path) -> str:
+    """Return the text of a UTF-8 file that is no table of lines, such as JSON.
+
+    Raises:
+        DataError: the file is missing, empty or not UTF-8.
+    """
+    return "\n".join(line for _, line in read_lines(file))
+
+
 def _open(file: Path) -> BufferedIOBase:
     return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
 

@@ -9,17 +9,21 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kdpipe import catalog
 from kdpipe.config.signatures import constants
 from kdpipe.data.encoding import Encoded, encoder_for
+from kdpipe.data.examples import examples_file, keep_examples
 from kdpipe.data.pipeline import Pipeline
 from kdpipe.data.source import Example, Source
 from kdpipe.errors import DataError
 
 ROW_GROUP_TOKENS = 1 << 20
+# Tasks of which the examples are kept besides their rows, as answers are scored as texts.
+KEPT = ("question_answering",)
 
 
 def write_dataset(
@@ -30,10 +34,13 @@ def write_dataset(
     task: str,
     max_length: int,
     metrics: Sequence[str] = (),
+    stride: int = 128,
     processes: int = 1,
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, Any]:
     """Tokenize every split of a source into `{split}.parquet`, and describe them in `dataset.json`.
+
+    Of questions, contexts and answers go into `{split}.examples.parquet`, a row each.
 
     Args:
         folder: where the files go; it exists.
@@ -41,22 +48,26 @@ def write_dataset(
         tokenizer_file: a `tokenizer.json`.
         task: what the examples are for, one that `kdpipe.data.encoding` has an encoder of.
         max_length: longest row in tokens, special ones included.
+        stride: tokens that the windows of a long context share, for question answering.
         metrics: the metrics of models for the dataset, the first of which chooses; the task's by default.
         processes: how many tokenize; the files are the same for any number.
         progress: told the number of further examples done, as `tqdm.update` is.
 
     Returns:
         What `dataset.json` holds: task, labels, metrics, max_length, and of each split its columns,
-        examples, rows, tokens, and what was split, dropped or truncated.
+        examples, rows, tokens, and what was split, dropped, cut or truncated.
 
     Raises:
         DataError: the source is malformed, a split has no row, or an id occurs twice.
     """
-    make_encoder = encoder_for(task, tokenizer_file, max_length, source.labels)
+    make_encoder = encoder_for(task, tokenizer_file, max_length, source.labels, stride)
     splits = {}
     with Pipeline(make_encoder, processes) as pipeline:
         for split in source.splits():
-            encoded = pipeline.encode(_alike(source.read(split)))
+            examples = _alike(source.read(split))
+            if task in KEPT:
+                examples = keep_examples(examples_file(folder, split), examples)
+            encoded = pipeline.encode(examples)
             splits[split] = _write_split(folder / f"{split}.parquet", encoded, progress)
     description = {
         "task": task,
@@ -93,7 +104,7 @@ def _write_split(
     counts: Counter[str] = Counter()
     with _SplitWriter(file) as writer:
         for batch, batch_counts in encoded:
-            writer.write(batch)
+            writer.write(_numbered(batch, counts["examples"]))
             counts.update(batch_counts)
             if progress:
                 progress(batch_counts["examples"])
@@ -105,6 +116,14 @@ def _write_split(
         )
     _check_unique(file, np.frombuffer(writer.hashes, dtype=np.int64))
     return {"columns": writer.columns, **counts}
+
+
+def _numbered(batch: pa.RecordBatch, before: int) -> pa.RecordBatch:
+    """Count the examples that rows belong to from the first of the split, `before` of which came earlier."""
+    if "example" not in batch.schema.names:
+        return batch
+    place = batch.schema.get_field_index("example")
+    return batch.set_column(place, "example", pc.add(batch["example"], pa.scalar(before, pa.int32())))
 
 
 class _SplitWriter:

@@ -1,9 +1,10 @@
 """A teacher's signals on a dataset, computed once: one row per example, in the order of the dataset.
 
-Hidden states are stored for real tokens only, so a batch reads them packed and without padding.
+Hidden states are stored for real tokens only, so a batch reads them packed and without padding; the start
+and end logits of question answering are stored so too, and padded again.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kdpipe.data.batches import Collator, batches_by_length
+from kdpipe.data.batches import Collator, batches_by_length, padded_width
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.errors import KdpipeError
 from kdpipe.losses.reduce import pack
@@ -145,28 +146,43 @@ class CachedKnowledge:
             for batch in map(reader.get_batch, range(reader.num_record_batches))
         ]
         self.names = reader.schema.names
+        self.windowed = split.windowed
         expected = {STATE: split.lengths, LOGITS: split.logit_counts}
         for name in self.names:
             stored = np.concatenate([np.diff(batch[name][1]) for batch in self.batches])
             if not np.array_equal(stored, expected[_kind(name)]):
                 raise KdpipeError(
-                    f"{path} holds the teacher's {name} on other tokens than the student reads; matching "
-                    "hidden states needs equal tokenizers, and matching words texts that neither cuts"
+                    f"{path} holds the teacher's {name} on other tokens than the student reads; "
+                    "matching hidden states or places of answers needs equal tokenizers, and matching words "
+                    "texts that neither cuts"
                 )
 
     def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Return the signals of some examples: logits [B, C] or, of words, [M, C]; hidden states [N, H]."""
+        """Return the signals of some examples: hidden states [N, H], and logits as `run_model` has them.
+
+        These are [B, C] of examples, [M, C] of words, and [2B, L] of windows, starts and ends in turns.
+        """
         found = {}
         for name in self.names:
             parts = [self._rows(name, int(index)) for index in indices]
             key = LOGITS_KEY if name == LOGITS else f"{STATE_KEY}{name.removeprefix(STATE)}"
-            found[key] = torch.from_numpy(np.concatenate(parts))
+            spans = self.windowed and name == LOGITS
+            found[key] = torch.from_numpy(_padded_spans(parts) if spans else np.concatenate(parts))
         return found
 
     def _rows(self, name: str, index: int) -> NDArray[Any]:
         values, offsets = self.batches[index // ROWS][name]
         place = index % ROWS
         return values[offsets[place] : offsets[place + 1]]
+
+
+def _padded_spans(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return start and end logits [2B, L], -inf at padding, from those of each window's tokens [N, 2]."""
+    lengths = np.array([len(part) for part in parts])
+    logits = np.full((len(parts), 2, padded_width(lengths)), -np.inf, dtype=np.float32)
+    for row, part in zip(logits, parts, strict=True):
+        row[:, : len(part)] = part.T
+    return logits.reshape(2 * len(parts), -1)
 
 
 def _arrays(column: pa.Array) -> tuple[NDArray[Any], NDArray[np.int64]]:

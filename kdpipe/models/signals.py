@@ -13,6 +13,9 @@ from torch.utils.hooks import RemovableHandle
 from kdpipe.losses.reduce import pack
 from kdpipe.models.family import family_of
 
+# What `Request.rows` says of models for question answering.
+SPANS = "spans"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -22,7 +25,8 @@ class Request:
         logits: whether the logits are read.
         hidden_states: the hidden states that are read; 0 is the embedding output.
         rows: for models that give logits per position, the batch entry that lists the positions whose
-            logits are read; None for all of them, or where there is one row of logits per example.
+            logits are read; `spans` for those of question answering as rows [2B, L], start and end of each
+            example in turns, -inf at padding; None for all, or where there is one row of logits per example.
     """
 
     logits: bool = True
@@ -52,12 +56,13 @@ def run_model(model: Any, batch: Mapping[str, Tensor], request: Request) -> Sign
         request: the outputs that are read.
     """
     inputs = {name: batch[name] for name in family_of(model).inputs if name in batch}
-    rows = batch[request.rows] if request.rows else None
     with recording(model, request.hidden_states) as states:
         if not request.logits:
             model.base_model(**inputs)
             return Signals(None, states)
-        return Signals(_logits(model, inputs, rows), states)
+        if request.rows == SPANS:
+            return Signals(_span_logits(_logits(model, inputs, None), batch["attention_mask"]), states)
+        return Signals(_logits(model, inputs, batch[request.rows] if request.rows else None), states)
 
 
 def _logits(model: Any, inputs: Mapping[str, Tensor], rows: Tensor | None) -> Tensor:
@@ -70,6 +75,12 @@ def _logits(model: Any, inputs: Mapping[str, Tensor], rows: Tensor | None) -> Te
     spans = "start_logits" in output
     logits = torch.stack((output.start_logits, output.end_logits), dim=-1) if spans else output.logits
     return logits if rows is None else pack(logits, rows)
+
+
+def _span_logits(logits: Tensor, attention_mask: Tensor) -> Tensor:
+    """Return the rows of starts and ends [2B, L] from the two logits of each position [B, L, 2]."""
+    turns = logits.transpose(1, 2)
+    return turns.masked_fill(attention_mask[:, None] == 0, -torch.inf).flatten(0, 1)
 
 
 @contextmanager

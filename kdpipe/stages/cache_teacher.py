@@ -15,7 +15,7 @@ from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import autocast, default_device, norms_in_fp32, use_bf16
-from kdpipe.models.signals import Request
+from kdpipe.models.signals import SPANS, Request
 
 
 def run(
@@ -31,7 +31,7 @@ def run(
     model = load_frozen(teacher, task.head(labels) if settings.logits else None, device)
     if bf16:
         norms_in_fp32(model)
-    rows = "label_rows" if task.positions == "labelled" else None
+    rows = {"labelled": "label_rows", SPANS: "token_rows"}.get(task.positions)
     run_teacher = Teacher(model, Request(settings.logits, states, rows))
     collator = Collator(split, load_tokenizer(teacher).pad_token_id)
     with (

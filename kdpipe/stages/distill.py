@@ -17,6 +17,7 @@ from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
 from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
 from kdpipe.models.precision import default_device
+from kdpipe.models.signals import SPANS
 from kdpipe.training.masking import read_counts, training_targets
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import freeze, save_outcome, train
@@ -79,7 +80,7 @@ def _check_tokens(
     """Refuse a teacher that reads other tokens than the student where both must see the same."""
     request = objective.teacher_request()
     reads = request.logits or request.hidden_states
-    by_position = request.hidden_states or task.masked
+    by_position = request.hidden_states or task.masked or task.positions == SPANS
     if not reads or not (online or by_position):
         return
     if load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():

@@ -1,11 +1,14 @@
 """Encode a dataset with the tokenizer of a node."""
 
+import logging
 from pathlib import Path
 
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.data.opening import open_dataset, source_digests
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.job import Job, main
+
+LOG = logging.getLogger(__name__)
 
 
 def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
@@ -18,9 +21,13 @@ def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
             task=settings.task,
             metrics=settings.metrics,
             max_length=settings.max_length,
+            stride=settings.stride,
             processes=job.threads,
             progress=bar.update,
         )
+        for split, facts in description["splits"].items():
+            found = [f"{count:,} {name}" for name, count in facts.items() if name != "columns"]
+            LOG.info("%s: %s", split, ", ".join(found))
         draft.record(splits=description["splits"], source_files=source_digests(settings))
 
 

@@ -11,9 +11,9 @@ from kdpipe.draws import PROJECTION, draw_seed
 from kdpipe.errors import ModelError
 from kdpipe.losses.reduce import pack
 from kdpipe.losses.term import Loss, OutputKind
-from kdpipe.models.signals import Request, Signals
+from kdpipe.models.signals import SPANS, Request, Signals
 
-Positions = Literal["examples", "all", "labelled"]
+Positions = Literal["examples", "all", "labelled", "spans"]
 # What the rows of a term are counted by: the batch entry whose length is their number.
 COUNTED_BY = {"examples": "input_ids", "all": "token_rows", "labelled": "label_rows"}
 ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
@@ -42,7 +42,8 @@ class Term:
         name: what it is logged as.
         loss: the loss.
         weight: its factor.
-        positions: which rows count: one per example, all real tokens, or those with a label.
+        positions: which rows count: one per example, all real tokens, those with a label, or start and end of
+            the answer in each example.
         pairs: for hidden states, the (teacher, student) pairs, whose mean is taken.
         projection: how student states are mapped to the teacher's width.
     """
@@ -94,6 +95,7 @@ class Objective(nn.Module):
         logits = {term.positions for term in terms if term.loss.signal == "logits"}
         states = {pair[side] for term in terms for pair in term.pairs}
         rows = "token_rows" if "all" in logits else "label_rows" if "labelled" in logits else None
+        rows = SPANS if SPANS in logits else rows
         return Request(bool(logits), tuple(sorted(states)), rows)
 
     def forward(self, student: Signals, teacher: Signals, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -162,4 +164,5 @@ def _projections(term: Term, widths: tuple[int, int], seed: int) -> nn.ModuleLis
 
 def count_rows(batch: Mapping[str, Any]) -> dict[str, int]:
     """Return the number of rows of a batch by the positions that a term may count."""
-    return {positions: len(batch[name]) for positions, name in COUNTED_BY.items() if name in batch}
+    counts = {positions: len(batch[name]) for positions, name in COUNTED_BY.items() if name in batch}
+    return counts | {SPANS: 2 * counts["examples"]}

@@ -185,4 +185,4 @@ def _history(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _seen(counts: Counter[str]) -> dict[str, int]:
     names = {"examples": "examples_seen", "all": "tokens_seen", "labelled": "targets_seen"}
-    return {names[key]: count for key, count in counts.items()}
+    return {names[key]: count for key, count in counts.items() if key in names}

@@ -153,6 +153,19 @@ def test_positions_align_between_equal_tokenizers_only(mistakes_of, other):
     assert mistakes_of({**changes, f"{STUDENT}.losses": [{"loss": "kl"}]}) == []
 
 
+def test_answers_are_places_that_both_must_see(mistakes_of, other):
+    changes = {
+        "models.other": other,
+        "datasets.task": {"source": "squad", "path": "squad", "max_length": 32, "stride": 8},
+        f"{STUDENT}.student": "other",
+        f"{STUDENT}.losses": [{"loss": "kl"}],
+    }
+    assert mistakes_of(changes) == [
+        "models.student.distill.losses: kl compare position by position, but the tokenizers differ: "
+        "the teacher's is of 'base' with 500 entries, the student's of 'other' with 700 entries"
+    ]  # fmt: skip
+
+
 def test_on_text_the_vocabularies_must_be_one(mistakes_of, other):
     assert mistakes_of({
         "models.other": other,

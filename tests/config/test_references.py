@@ -34,8 +34,8 @@ def test_each_name_of_a_list_is_looked_up(mistakes_of):
 
 def test_what_exists_but_has_mistakes_is_no_unknown_name(mistakes_of):
     sources = ", ".join(sorted(catalog.SOURCES))
-    assert mistakes_of({"models.base": {"prune": {}}, "datasets.task": {"source": "squad"}}) == [
-        f"datasets.task.source: 'squad' is not available in this version; there is {sources}",
+    assert mistakes_of({"models.base": {"prune": {}}, "datasets.task": {"source": "x"}}) == [
+        f"datasets.task.source: 'x' is not known; there is {sources}",
         "models.base.prune: stage 'prune' is not available in this version",
     ]
 

@@ -77,7 +77,7 @@ def test_what_a_config_may_say_is_accepted(accepts, changed, changes):
     {"models.student.distill.losses[0].layers": "last"},
     {"datasets.task.max_lenght": 8},
     {"datasets.text.path": "x"},
-    {"datasets.a": {"source": "squad"}},
+    {"datasets.a": {"source": "squid"}},
     {"defaults": {"distil": {}}},
     {"report": {"baselin": "x"}},
 ])  # fmt: skip

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import torch
 
 from kdpipe.data.batches import (
     PAD_MULTIPLE,
@@ -36,6 +38,15 @@ def test_a_batch_holds_its_examples(task_data: Path) -> None:
     assert batch["labels"].tolist() == [split.table["labels"][i].as_py() for i in (5, 2, 70)]
     flat = batch["attention_mask"].flatten()
     assert batch["token_rows"].tolist() == flat.nonzero().flatten().tolist()
+
+
+def test_labels_of_windows_are_starts_and_ends_in_turns(question_data: Path) -> None:
+    split = EncodedSplit(question_data, "train")
+    batch = Collator(split, pad_id=0)([3, 0])
+    rows = pq.read_table(question_data / "train.parquet")["labels"].to_pylist()
+    assert batch["labels"].tolist() == [*rows[3], *rows[0]]
+    assert batch["labels"].dtype == torch.int64
+    assert not set(split.table.column_names) & {"example", "starts", "ends"}
 
 
 def test_targets_are_the_original_tokens_at_masked_positions(text_data: Path) -> None:

@@ -10,12 +10,13 @@ from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import KdpipeError
 from kdpipe.evaluation.tasks.classification import Classification
+from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
 from kdpipe.knowledge import cache
 from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge, check_size, write_knowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.losses.reduce import pack
 from kdpipe.models.loading import load_frozen
-from kdpipe.models.signals import Request
+from kdpipe.models.signals import SPANS, Request
 
 CPU = torch.device("cpu")
 
@@ -85,6 +86,26 @@ def test_logits_alone_serve_a_student_with_another_tokenizer(
     other.lengths = other.lengths + 1
     knowledge = CachedKnowledge(tmp_path / SIGNALS, other)
     assert list(knowledge.batch(np.array([0, 1]))) == ["teacher_logits"]
+
+
+def test_starts_and_ends_are_stored_by_token(reader: Path, question_data: Path, tmp_path: Path) -> None:
+    model = load_frozen(reader, QuestionAnswering.head(None), CPU)
+    teacher = Teacher(model, Request(True, (4,), SPANS))
+    collator = Collator(EncodedSplit(question_data, "train"), pad_id=0)
+    by_token = Teacher(model, Request(True, (4,), "token_rows"))
+    write_knowledge(tmp_path / SIGNALS, by_token, collator, "float32", CPU)
+    knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split)
+    for indices in ([0, 5, 1, 60], [int(collator.split.lengths.argmin())]):
+        batch = collator(indices)
+        online, stored = teacher(batch), knowledge.batch(np.array(indices))
+        assert online.logits is not None
+        assert sorted(stored) == ["teacher_logits", "teacher_state_4"]
+        assert stored["teacher_logits"].shape == (2 * len(indices), batch["input_ids"].shape[1])
+        torch.testing.assert_close(stored["teacher_logits"], online.logits, atol=1e-6, rtol=0)
+    other = EncodedSplit(question_data, "train")
+    other.lengths = other.lengths + 1
+    with pytest.raises(KdpipeError, match="other tokens than the student reads"):
+        CachedKnowledge(tmp_path / SIGNALS, other)
 
 
 def test_a_cache_over_its_limit_is_refused() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from kdpipe.errors import ModelError
+from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
 from kdpipe.models.loading import (
     Head,
     agree_on_padding,
@@ -234,3 +236,15 @@ def test_what_a_checkpoint_lacks_is_drawn_from_the_seed(
     assert not torch.equal(first[lacking], other[lacking])
     assert first[lacking].std() < 10 * weights[lacking].std()
     assert all(torch.equal(first[key], weights[key]) for key in weights if key != lacking)
+
+
+def test_a_reader_has_two_outputs_whatever_the_labels_before(
+    language_model: Path, wordpiece: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    three = dataclasses.replace(HEAD, labels=("a", "b", "c"))
+    save_model(load_with_head(language_model, three, seed=1), wordpiece, tmp_path)
+    head = QuestionAnswering.head(None)
+    model = load_with_head(tmp_path, head, seed=1)
+    assert model.qa_outputs.out_features == model.config.num_labels == 2
+    assert load_with_head(tmp_path, head, seed=1).qa_outputs.weight.equal(model.qa_outputs.weight)
+    assert not load_with_head(tmp_path, head, seed=2).qa_outputs.weight.equal(model.qa_outputs.weight)

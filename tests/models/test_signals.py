@@ -7,7 +7,7 @@ import torch
 
 from kdpipe.models.extraction import extract_as
 from kdpipe.models.loading import load_model
-from kdpipe.models.signals import Request, run_model
+from kdpipe.models.signals import SPANS, Request, run_model
 
 IDS = torch.tensor([[2, 9, 17, 3], [2, 30, 3, 0]])
 BATCH = {
@@ -57,3 +57,15 @@ def test_a_classifier_gives_one_row_per_example(classifier: Path) -> None:
     assert signals.logits is not None
     assert signals.logits.shape == (2, 2)
     assert signals.hidden_states[4].shape == (2, 4, 16)
+
+
+def test_question_answering_gives_starts_and_ends_in_turns(reader: Path) -> None:
+    model = load_model(reader).eval()
+    logits = run_model(model, BATCH, Request(hidden_states=(4,), rows=SPANS)).logits
+    expected = model(IDS, attention_mask=BATCH["attention_mask"])
+    assert logits is not None
+    assert logits.shape == (4, 4)
+    torch.testing.assert_close(logits[0::2][IDS != 0], expected.start_logits[IDS != 0])
+    torch.testing.assert_close(logits[1::2][IDS != 0], expected.end_logits[IDS != 0])
+    assert logits[2:, 3].isneginf().all()
+    assert logits.isneginf().sum() == 2

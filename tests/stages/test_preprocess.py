@@ -56,6 +56,14 @@ def test_a_table_without_labels_where_they_are_dropped(
         run(PreprocessSettings.model_validate(given), job, tokenizer=language_model)
 
 
+def test_what_was_found_is_told_in_the_log(
+    sst2: Path, language_model: Path, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    run(settings(sst2), job, tokenizer=language_model)
+    assert "train: 96 examples, 96 rows, " in caplog.text
+
+
 def test_the_manifest_names_the_files_that_were_read(sst2: Path, language_model: Path, job: Job) -> None:
     run(settings(sst2), job, tokenizer=language_model)
     files = read_manifest(job.output)["source_files"]

@@ -14,6 +14,7 @@ from kdpipe.losses.cosine import CosineLoss
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.kl import KLLoss
+from kdpipe.losses.logit_mse import LogitMSELoss
 from kdpipe.models.loading import load_model
 from kdpipe.models.signals import Request, Signals, run_model
 from kdpipe.training.masking import training_targets
@@ -120,4 +121,46 @@ def test_equal_models_have_no_divergence(language_model: Path, text_data: Path) 
         "examples": 8,
         "all": int(batch["attention_mask"].sum()),
         "labelled": len(batch["labels"]),
+        "spans": 16,
     }
+
+
+def test_question_answering_is_the_mean_of_starts_and_ends() -> None:
+    """The golden value of distillation on SQuAD: two windows of four tokens, starts and ends in turns."""
+
+    def wave(k: float = 1.0, o: float = 0.0) -> torch.Tensor:
+        return torch.sin(0.7 * k * torch.arange(8, dtype=torch.float64) + o).reshape(2, 4)
+
+    student = torch.stack((wave(), wave(o=0.3)), dim=1).flatten(0, 1)
+    teacher = torch.stack((wave(k=1.3, o=0.5), wave(k=1.1, o=0.2)), dim=1).flatten(0, 1)
+    batch = {"input_ids": torch.zeros(2, 4, dtype=torch.long), "labels": torch.tensor([1, 2, 2, 3])}
+    terms = [Term("kl", KLLoss(2.0), 0.5, "spans"), Term("hard", HardLoss(), 0.5, "spans")]
+    objective = Objective(terms, "categorical")
+    assert objective.student_request() == objective.teacher_request() == Request(True, (), "spans")
+    sums = objective(Signals(student), Signals(teacher), batch)
+    means = {name: float(value) / count_rows(batch)["spans"] for name, value in sums.items()}
+    assert means["kl"] == pytest.approx(0.1849760313461352, abs=1e-9)
+    assert means["hard"] == pytest.approx(1.5599172767481502, abs=1e-9)
+    assert sum(0.5 * mean for mean in means.values()) == pytest.approx(0.8724466540471427, abs=1e-9)
+
+
+def test_padding_of_windows_costs_nothing(reader: Path, question_data: Path) -> None:
+    model = load_model(reader).eval()
+    split = EncodedSplit(question_data, "train")
+    losses = {"kl": KLLoss(2.0), "mse": LogitMSELoss(), "hard": HardLoss()}
+    objective = Objective(
+        [Term(name, loss, positions="spans") for name, loss in losses.items()], "categorical"
+    )
+
+    def sums(*examples: int) -> dict[str, torch.Tensor]:
+        batch = Collator(split, 0)(examples)
+        signals = run_model(model, batch, objective.student_request())
+        assert signals.logits is not None
+        return dict(objective(signals, Signals(2 * signals.logits.detach()), batch))
+
+    short, long = (int(index) for index in split.lengths.argsort()[[0, -1]])
+    together, one, other = sums(short, long), sums(short), sums(long)
+    for name, value in together.items():
+        torch.testing.assert_close(value, one[name] + other[name])
+    sum(together.values()).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

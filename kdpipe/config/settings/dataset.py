@@ -11,14 +11,13 @@ from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
 from kdpipe.config.mistakes import SettingError
-from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings, Unavailable
+from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings
 from kdpipe.config.settings.explanation import mistake, read_name
 from kdpipe.config.signatures import Option, constants, constructor_options, options_model
 from kdpipe.errors import suggest
 
 SPLIT_FILES = ("train", "validation", "test")
 COMMON = {"task", "path", "files", "labels"}
-LATER_SOURCES = ("squad",)
 Rows = Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]]
 
 
@@ -28,13 +27,14 @@ class DatasetBase(Settings):
     Args:
         rows: size of a fixed sample of the training split, or of each split named.
         max_length: tokens of an encoded example, special tokens included.
+        stride: tokens of a long context that one window shares with the next, for question answering.
         labels: `none` drops the labels of the training split.
     """
 
     rows: Rows | None = None
     max_length: int = Field(default=128, ge=12)
+    stride: int = Field(default=128, ge=0)
     labels: Literal["none"] | None = None
-    stride: Unavailable = None
 
 
 class SourceSettings(DatasetBase):
@@ -114,6 +114,7 @@ class CombineSettings(DatasetBase):
     combine: Annotated[DatasetNames, NotEmpty]
     proportions: tuple[PositiveFloat, ...] | None = None
     max_length: int | None = Field(default=None, ge=12)  # type: ignore[assignment]
+    stride: int | None = Field(default=None, ge=0)  # type: ignore[assignment]
 
     @model_validator(mode="after")
     def _one_proportion_each(self) -> Self:
@@ -159,7 +160,7 @@ def read_dataset(value: Any) -> DatasetSettings:
         raise mistake(("augment",), "not available in this version")
     if isinstance(value, dict) and "combine" in value:
         return CombineSettings.model_validate(value)
-    source = read_name(value, "source", catalog.SOURCES, LATER_SOURCES)
+    source = read_name(value, "source", catalog.SOURCES)
     return source_settings(source).model_validate(value)
 
 

@@ -1,7 +1,7 @@
 """What pydantic finds wrong with settings, in the words of a config."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -42,14 +42,13 @@ def explained(model: type[BaseModel], error: ValidationError) -> list[InitErrorD
     ]
 
 
-def read_name(value: Any, key: str, known: Iterable[str], later: Sequence[str] = ()) -> str:
+def read_name(value: Any, key: str, known: Iterable[str]) -> str:
     """Return the name that a mapping has under a key.
 
     Args:
         value: the mapping.
         key: the key.
         known: the names there are.
-        later: names of what is not built yet.
 
     Raises:
         pydantic.ValidationError: it is no mapping, or the name is missing or unknown.
@@ -63,8 +62,6 @@ def read_name(value: Any, key: str, known: Iterable[str], later: Sequence[str] =
     there_is = f"there is {', '.join(names)}"
     if name is None:
         raise mistake((key,), f"is required; {there_is}")
-    if name in later:
-        raise mistake((key,), f"{name!r} is not available in this version; {there_is}")
     raise mistake((key,), f"{name!r} is not known; {suggest(str(name), names)}")
 
 

@@ -17,6 +17,7 @@ class PreprocessSettings(Settings):
         task: what its examples are for.
         metrics: the metrics of models for it, by default those of the task; models are chosen by the first.
         max_length: tokens of an encoded example.
+        stride: tokens of a long context that one window shares with the next.
         rows: size of a fixed sample of the joined training split, or of each split named.
         labels: `none` drops the labels of the training split.
         seed: seed of samples and of the order in which several sources are joined.
@@ -27,6 +28,7 @@ class PreprocessSettings(Settings):
     task: str
     metrics: tuple[str, ...] = ()
     max_length: int
+    stride: int = 128
     rows: Rows | None = None
     labels: Literal["none"] | None = None
     seed: int = 42

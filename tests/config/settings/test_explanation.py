@@ -62,7 +62,7 @@ def test_all_mistakes_are_told():
 
 
 @pytest.mark.parametrize(("value", "where", "what"), [
-    ({"kind": "b"}, ("kind",), "'b' is not available in this version; there is alpha, gamma"),
+    ({"kind": "b"}, ("kind",), "'b' is not known; there is alpha, gamma"),
     ({"kind": "alhpa"}, ("kind",), "'alhpa' is not known; did you mean 'alpha'?"),
     ({"kind": ["alpha"]}, ("kind",), "['alpha'] is not known; did you mean 'alpha'?"),
     ({}, ("kind",), "is required; there is alpha, gamma"),
@@ -70,7 +70,7 @@ def test_all_mistakes_are_told():
 ])  # fmt: skip
 def test_a_name_that_is_not_known(value, where, what):
     with pytest.raises(ValidationError) as error:
-        read_name(value, "kind", ["gamma", "alpha"], later=["b"])
+        read_name(value, "kind", ["gamma", "alpha"])
     assert explain(error.value) == [(where, what)]
 
 

@@ -1,0 +1,203 @@
+"""SQuAD v1.1 and v2.0, and what has their format, such as CMRC 2018 and XQuAD."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kdpipe.config.mistakes import key_path
+from kdpipe.data.files import SplitFiles, read_text
+from kdpipe.data.source import Answer, Example
+from kdpipe.errors import DataError
+
+LOG = logging.getLogger(__name__)
+_LAYOUT = {
+    "train": ("train-v1.1.json", "train-v2.0.json"),
+    "validation": ("dev-v1.1.json", "dev-v2.0.json"),
+}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
+
+
+class _Answer(_Part):
+    text: str = Field(min_length=1)
+    answer_start: int = Field(ge=0)
+
+
+class _Question(_Part):
+    id: str
+    question: str
+    answers: list[_Answer] = []
+    is_impossible: bool | None = None
+
+
+class _Paragraph(_Part):
+    context: str
+    qas: list[_Question]
+
+
+class _Article(_Part):
+    paragraphs: list[_Paragraph]
+
+
+class _File(_Part):
+    data: list[_Article]
+    version: str = ""
+
+
+class _Asked(NamedTuple):
+    """A question with its context and its place in the file."""
+
+    place: str
+    context: str
+    question: _Question
+
+
+class SquadSource:
+    """Questions on contexts, with the answers as pieces of the contexts.
+
+    A file is of version 2 if it says so or marks questions with `is_impossible`; only there may a question
+    have no answer. In a file without a single answer or mark they are not known, as in a test set.
+
+    Args:
+        task: `question_answering`.
+        path: a file, which is the train split, or a folder with `train-v1.1.json` and `dev-v1.1.json`, or
+            `train-v2.0.json` and `dev-v2.0.json`, as far as they exist.
+        files: split name to file; stands before `path`.
+
+    Reference:
+        Rajpurkar et al. 2016, SQuAD (arXiv 1606.05250); Rajpurkar et al. 2018, Know What You Don't Know
+        (arXiv 1806.03822).
+    """
+
+    tasks: tuple[str, ...] = ("question_answering",)
+    labels: tuple[str, ...] | None = None
+
+    def __init__(
+        self,
+        *,
+        task: str,
+        path: Path | None = None,
+        files: Mapping[str, Path] = MappingProxyType({}),
+    ) -> None:
+        self.task = task
+        self._files = SplitFiles(path, files, _LAYOUT)
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits that have a file.
+
+        Raises:
+            DataError: there is none, or files of both versions lie in the folder.
+        """
+        _check_one_version(self._files)
+        return self._files.names()
+
+    def read(self, split: str) -> Iterator[Example]:
+        """Yield one example per question, by its own id; the file is read whole.
+
+        Raises:
+            DataError: the file is missing or not of the format, an answer is not where it is said to be, or
+                an id occurs twice.
+        """
+        file = self._files.file(split)
+        content = _parse(file)
+        asked = list(_questions(content))
+        marked = any(question.is_impossible is not None for _, _, question in asked)
+        version2 = marked or content.version.lstrip("v").startswith("2")
+        labelled = marked or any(question.answers for _, _, question in asked)
+        LOG.info("%s: %s", file, _summary(content, asked, version2))
+        _check_unique(file, asked)
+        for place, context, question in asked:
+            where = f"{file}: {place} (question {question.id})"
+            label = _answers(where, context, question, version2) if labelled else None
+            yield Example(question.id, question.question.lstrip(), context, label)
+
+
+def _check_one_version(files: SplitFiles) -> None:
+    folder = files.path
+    if folder is None:
+        return
+    usual = [folder / name for split, names in _LAYOUT.items() if split not in files.files for name in names]
+    found = [file.name for file in usual if file.is_file()]
+    if len({name.partition("-")[2] for name in found}) > 1:
+        raise DataError(
+            f"{folder}: expected files of one version of SQuAD, found {', '.join(found)}; name those that are"
+            " meant by their splits, as `train` and `validation`"
+        )
+
+
+def _parse(file: Path) -> _File:
+    try:
+        return _File.model_validate(json.loads(read_text(file)))
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{file}:{error.lineno}: expected JSON, found a mistake at column {error.colno} ({error.msg});"
+            " mend it or get the file again"
+        ) from None
+    except ValidationError as error:
+        raise DataError(f"{file}: {_mistake(error)}; the file must have the format of SQuAD") from None
+
+
+def _mistake(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = key_path(first["loc"]) or "its content"
+    if first["type"] == "missing":
+        return f"expected the key {place}, found none"
+    # Pydantic also names the class that it would make of a mapping.
+    expected = first["msg"].partition(" or instance of")[0]
+    return f"{place}: {expected}, found {str(first['input'])[:40]!r}"
+
+
+def _questions(content: _File) -> Iterator[_Asked]:
+    for i, article in enumerate(content.data):
+        for j, paragraph in enumerate(article.paragraphs):
+            for k, question in enumerate(paragraph.qas):
+                yield _Asked(f"data[{i}].paragraphs[{j}].qas[{k}]", paragraph.context, question)
+
+
+def _summary(content: _File, asked: list[_Asked], version2: bool) -> str:
+    paragraphs = sum(len(article.paragraphs) for article in content.data)
+    unanswered = sum(not question.answers for _, _, question in asked)
+    return (
+        f"SQuAD {'v2.0' if version2 else 'v1.1'} format, {len(content.data)} articles, {paragraphs}"
+        f" paragraphs, {len(asked)} questions, {unanswered} of them without an answer"
+    )
+
+
+def _check_unique(file: Path, asked: list[_Asked]) -> None:
+    places: dict[str, str] = {}
+    for place, _, question in asked:
+        first = places.setdefault(question.id, place)
+        if first != place:
+            raise DataError(
+                f"{file}: {place}: expected every question to have its own id, found {question.id!r} at"
+                f" {first} too; remove or rename one"
+            )
+
+
+def _answers(where: str, context: str, question: _Question, version2: bool) -> tuple[Answer, ...]:
+    count = len(question.answers)
+    if question.is_impossible is not None and question.is_impossible == (count > 0):
+        raise DataError(
+            f"{where}: expected answers or else `is_impossible`, found {count} answers and `is_impossible`"
+            f" {str(question.is_impossible).lower()}; mend or remove the question"
+        )
+    if not count and not version2:
+        raise DataError(
+            f"{where}: expected an answer, as the file is in the format of version 1.1, found none; remove"
+            " the question, or mark those without an answer with `is_impossible`"
+        )
+    for number, answer in enumerate(question.answers):
+        found = context[answer.answer_start : answer.answer_start + len(answer.text)]
+        if found != answer.text:
+            raise DataError(
+                f"{where}: expected answers[{number}], {answer.text!r}, at character {answer.answer_start} of"
+                f" the context, found {found!r}; mend `answer_start` or remove the answer"
+            )
+    return tuple(Answer(answer.answer_start, answer.text) for answer in question.answers)

@@ -1,0 +1,123 @@
+"""How right answers are: exact match and F1 as SQuAD and, for Chinese, as CMRC 2018 define them."""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+import numpy as np
+
+Score = tuple[float, float]
+PUNCTUATION = str.maketrans("", "", string.punctuation)
+ARTICLE = re.compile(r"\b(a|an|the)\b")
+# What the evaluation of CMRC 2018 counts as Chinese, and what it leaves out.
+CHINESE = re.compile("[\u4e00-\u9fa5]")
+CHINESE_PUNCTUATION = str.maketrans("", "", "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")  # noqa: RUF001
+# In answers of mixed script: a Chinese character, a word or number of another script, or a sign.
+SEGMENT = re.compile("[\u4e00-\u9fa5]|[^\\W\u4e00-\u9fa5]+(?:[.,][^\\W\u4e00-\u9fa5]+)*|[^\\w\\s]")
+# Contexts that are looked at to tell the language.
+LOOKED_AT = 100
+
+
+def answer_metrics(
+    predictions: Sequence[str], answers: Sequence[Sequence[str]], contexts: Sequence[str]
+) -> dict[str, float]:
+    """Return F1 and exact match, in 0 to 1.
+
+    Where a question has no answer, the scores are those of SQuAD v2.0, and those of questions with and
+    without an answer are told apart.
+
+    Args:
+        predictions: the answer to each question, empty for none.
+        answers: those that are right, empty for a question without one.
+        contexts: what the questions are asked of, which tells the language.
+    """
+    answerable = np.array([bool(golds) for golds in answers])
+    version2 = not answerable.all()
+    chinese = is_chinese(contexts[:LOOKED_AT])
+    scores = np.array(
+        [
+            cmrc_score(prediction, golds) if chinese else squad_score(prediction, golds, version2)
+            for prediction, golds in zip(predictions, answers, strict=True)
+        ]
+    )
+    exact, f1 = scores.T
+    metrics = {"f1": f1.mean(), "exact_match": exact.mean()}
+    if version2:
+        if answerable.any():
+            metrics |= {"has_answer_f1": f1[answerable].mean()}
+            metrics |= {"has_answer_exact_match": exact[answerable].mean()}
+        metrics |= {"no_answer_accuracy": exact[~answerable].mean()}
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def squad_score(prediction: str, answers: Sequence[str], version2: bool) -> Score:
+    """Return exact match and F1 of words, each with the answer that it is best with.
+
+    Args:
+        prediction: the answer given.
+        answers: those that are right.
+        version2: whether an answer of no words counts as none, and agreement on none as right.
+
+    Reference:
+        `evaluate-v1.1.py` and `evaluate-v2.0.py` of SQuAD (arXiv 1606.05250, 1806.03822).
+    """
+    found = normalized(prediction)
+    golds = [normalized(answer) for answer in answers]
+    if version2:
+        golds = [gold for gold in golds if gold] or [""]
+        if not found:
+            return float(found in golds), float(found in golds)
+    return float(found in golds), max(_word_f1(found.split(), gold.split()) for gold in golds)
+
+
+def cmrc_score(prediction: str, answers: Sequence[str]) -> Score:
+    """Return exact match and F1 of the longest common run of characters, each with its best answer.
+
+    Runs of another script are segmented at blanks and signs, which nearly is what the original does with
+    NLTK. To give no answer is right where there is none.
+
+    Reference:
+        Cui et al. 2019 (arXiv 1810.07366), `cmrc2018_evaluate.py`.
+    """
+    golds = answers or ("",)
+    exact = any(_without_signs(prediction) == _without_signs(gold) for gold in golds)
+    f1 = max(_run_f1(_segments(prediction), _segments(gold)) for gold in golds)
+    return float(exact), f1 if answers else float(exact)
+
+
+def is_chinese(texts: Sequence[str]) -> bool:
+    """Tell whether most characters of some texts are Chinese."""
+    found = sum(len(CHINESE.findall(text)) for text in texts)
+    return 2 * found > sum(map(len, texts))
+
+
+def normalized(text: str) -> str:
+    """Return the words of a text in lower case, without punctuation and articles."""
+    return " ".join(ARTICLE.sub(" ", text.lower().translate(PUNCTUATION)).split())
+
+
+def _word_f1(found: Sequence[str], gold: Sequence[str]) -> float:
+    common = Counter(found) & Counter(gold)
+    return _f1(common.total(), len(found), len(gold))
+
+
+def _run_f1(found: Sequence[str], gold: Sequence[str]) -> float:
+    run = SequenceMatcher(None, gold, found, autojunk=False).find_longest_match()
+    return _f1(run.size, len(found), len(gold))
+
+
+def _f1(common: int, found: int, gold: int) -> float:
+    if not common:
+        return 0.0
+    precision, recall = common / found, common / gold
+    return 2 * precision * recall / (precision + recall)
+
+
+def _without_signs(text: str) -> str:
+    return text.lower().strip().translate(CHINESE_PUNCTUATION)
+
+
+def _segments(text: str) -> list[str]:
+    return SEGMENT.findall(_without_signs(text))

@@ -1,0 +1,198 @@
+"""Question answering: the piece of a context that answers a question, or that there is none."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from kdpipe.data.batches import Collator, batches_by_length
+from kdpipe.data.encoded import EncodedSplit, ragged
+from kdpipe.data.examples import examples_file
+from kdpipe.evaluation.answers import answer_metrics
+from kdpipe.evaluation.inference import batch_on
+from kdpipe.evaluation.task import Advance, Evaluation
+from kdpipe.models.loading import Head
+from kdpipe.models.signals import SPANS, Request, run_model
+
+BATCH_SIZE = 32
+# Of each window the most likely starts and ends that are combined, and the answers that are kept.
+N_BEST = 20
+LONGEST_ANSWER = 30
+# No answer is given if the logits of the first token exceed those of the best answer by more than this.
+THRESHOLD = 0.0
+# How metrics begin that are of questions with or without an answer alone.
+APART = ("has_answer_", "no_answer_")
+CANDIDATE = pa.struct([("text", pa.string()), ("score", pa.float32())])
+
+
+class QuestionAnswering:
+    """F1 and exact match of SQuAD, or of CMRC 2018 where the text is Chinese (`kdpipe.evaluation.answers`).
+
+    Of each window the best answers are put together from its 20 most likely starts and ends, at most 30
+    tokens long; the best over the windows of a question is its answer. Where some questions of the split have
+    no answer, none is given unless the best one's score, the sum of its two logits, reaches that of the first
+    token in some window.
+
+    Reference:
+        Devlin et al. 2018, BERT (arXiv 1810.04805), sections 4.2 and 4.3; `run_qa.py` of transformers.
+    """
+
+    encoder = "kdpipe.data.windows:QuestionEncoder"
+    kind = "categorical"
+    positions = "spans"
+    masked = False
+    metrics = ("f1", "exact_match")
+    all_metrics = ("f1", "exact_match", "has_answer_f1", "has_answer_exact_match", "no_answer_accuracy")
+
+    @staticmethod
+    def head(labels: Sequence[str] | None) -> Head:
+        """Return the head that finds start and end."""
+        return Head("question_answering")
+
+    @staticmethod
+    @torch.inference_mode()
+    def evaluate(
+        model: Any,
+        collator: Collator,
+        labels: Sequence[str] | None,
+        metrics: Sequence[str],
+        advance: Advance,
+    ) -> Evaluation:
+        """Score a model by its best answers.
+
+        Of the predictions, `scores` is by how much the best answer's score is above that of giving none, and
+        `nbest` the best answers with their scores.
+        """
+        model.eval()
+        search = AnswerSearch(collator.split)
+        for indices in batches_by_length(collator.split.lengths, BATCH_SIZE):
+            batch = batch_on(collator, indices, model.device)
+            logits = run_model(model, batch, Request(rows=SPANS)).logits
+            assert logits is not None
+            search.add(indices, logits.float().cpu().numpy())
+            advance(len(indices))
+        return search.evaluation(metrics)
+
+
+class AnswerSearch:
+    """The windows of a split, and the answers found in them so far.
+
+    Args:
+        split: the windows.
+    """
+
+    def __init__(self, split: EncodedSplit) -> None:
+        columns = pq.read_table(split.path, columns=["example", "starts", "ends"]).combine_chunks()
+        self._example = columns["example"].to_numpy()
+        self._starts, self._ends = (
+            columns[name].combine_chunks().flatten().to_numpy() for name in ("starts", "ends")
+        )
+        self._split = split
+        self._none = np.empty(len(split), dtype=np.float32)
+        self._found: list[pd.DataFrame] = []
+
+    def add(self, indices: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
+        """Find the best answers in some windows.
+
+        Args:
+            indices: the windows [B].
+            logits: logits of starts and ends in turns [2B, L].
+        """
+        start, end = logits[0::2], logits[1::2]
+        self._none[indices] = start[:, 0] + end[:, 0]
+        lengths, offsets = self._split.lengths[indices], self._split.offsets[indices]
+        in_context = np.zeros(start.shape, dtype=bool)
+        in_context[np.arange(start.shape[1]) < lengths[:, None]] = self._starts[ragged(offsets, lengths)] >= 0
+        rows, first, last, scores = best_spans(start, end, in_context)
+        places = offsets[rows]
+        found = {
+            "example": self._example[indices[rows]],
+            "score": scores,
+            "start": self._starts[places + first],
+            "end": self._ends[places + last],
+        }
+        self._found.append(pd.DataFrame(found))
+
+    def evaluation(self, metrics: Sequence[str]) -> Evaluation:
+        """Return the scores of the answers that were found, once all windows were added.
+
+        Args:
+            metrics: names of those that are wanted; those of questions with and without an answer are told
+                apart besides where there are both.
+        """
+        examples = pq.read_table(examples_file(self._split.path.parent, self._split.split))
+        contexts = examples["context"].to_pylist()
+        answers = [[answer["text"] for answer in golds] for golds in examples["answers"].to_pylist()]
+        candidates = self._n_best(contexts)
+        best = candidates.drop_duplicates("example").set_index("example").reindex(range(len(contexts)))
+        margins = best["score"].fillna(-np.inf) - self._none_scores(len(contexts))
+        given = best["text"].fillna("")
+        predictions = (given if all(answers) else given.where(-margins <= THRESHOLD, "")).tolist()
+        table = pa.table(
+            {
+                "id": examples["id"],
+                "prediction": pa.array(predictions, pa.string()),
+                "label": pa.array([golds[0] if golds else None for golds in answers], pa.string()),
+                "scores": pa.array(margins, pa.float32()),
+                "nbest": _lists(candidates, len(contexts)),
+            }
+        )
+        found = answer_metrics(predictions, answers, contexts)
+        own = [name for name in found if name in metrics or name.startswith(APART)]
+        return Evaluation({name: found[name] for name in own}, len(contexts), table)
+
+    def _n_best(self, contexts: Sequence[str]) -> pd.DataFrame:
+        """Return the best answers of each question; windows that overlap may both have found one."""
+        found = pd.concat(self._found).sort_values(["example", "score"], ascending=[True, False])
+        found = found.drop_duplicates(["example", "start", "end"]).groupby("example").head(N_BEST)
+        places = zip(found["example"], found["start"], found["end"], strict=True)
+        return found.assign(text=[contexts[example][start:end].strip() for example, start, end in places])
+
+    def _none_scores(self, size: int) -> NDArray[np.float32]:
+        """Return the score of giving no answer to each question, the lowest of its windows."""
+        none = np.full(size, np.inf, dtype=np.float32)
+        np.minimum.at(none, self._example, self._none)
+        return none
+
+
+def best_spans(
+    start: NDArray[np.float32], end: NDArray[np.float32], allowed: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Return window, first token, last token and score of the best answers of each window, best first.
+
+    Args:
+        start: logits of the first token [B, L].
+        end: logits of the last token [B, L].
+        allowed: whether a token may be of an answer [B, L].
+    """
+    windows = np.arange(len(start))[:, None]
+    first, last = (_best(np.where(allowed, logits, -np.inf)) for logits in (start, end))
+    scores = start[windows, first][:, :, None] + end[windows, last][:, None, :]
+    length = last[:, None, :] - first[:, :, None] + 1
+    possible = allowed[windows, first][:, :, None] & allowed[windows, last][:, None, :]
+    scores[~(possible & (length >= 1) & (length <= LONGEST_ANSWER))] = -np.inf
+    scores = scores.reshape(len(start), -1)
+    pairs = _best(scores)
+    kept, rank = np.nonzero(scores[windows, pairs] > -np.inf)
+    pair = pairs[kept, rank]
+    one, other = np.divmod(pair, last.shape[1])
+    return kept, first[kept, one], last[kept, other], scores[kept, pair]
+
+
+def _best(values: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return the places of the largest values of each row, of equal ones the first."""
+    return np.argsort(-values, axis=1, kind="stable")[:, :N_BEST]
+
+
+def _lists(found: pd.DataFrame, size: int) -> pa.ListArray:
+    ends = np.cumsum(np.bincount(found["example"], minlength=size))
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    columns = [
+        pa.array(found[name], field.type) for name, field in zip(("text", "score"), CANDIDATE, strict=True)
+    ]
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(columns, fields=list(CANDIDATE)))
