@@ -152,13 +152,14 @@ class QuestionEncoder:
         ids, *others = found.tokens
         segments, starts, ends = (_lists(values, found.lengths) for values in others)
         names = _names(examples, found.origins, found.pieces)
+        counts = Counter(examples=len(examples), rows=len(names), tokens=len(ids))
+        counts.update(found.counts)
         extra = {"token_type_ids": segments.cast(pa.list_(pa.int8()))}
         if examples[0].label is not None:
             extra["labels"] = _lists(found.spans.ravel(), np.full(len(names), 2, dtype=np.int32))
-            found.counts["windows_without_answer"] = int(np.count_nonzero(found.spans[:, 1] == 0))
+            counts["windows_without_answer"] = int(np.count_nonzero(found.spans[:, 1] == 0))
         extra |= {"example": pa.array(found.origins), "starts": starts, "ends": ends}
-        found.counts.update(examples=len(examples), rows=len(names), tokens=int(found.lengths.sum()))
-        return Encoded(_batch(names, ids, found.lengths, extra), found.counts)
+        return Encoded(_batch(names, ids, found.lengths, extra), counts)
 
     def _contexts(self, examples: Sequence[Example]) -> list[Tokens]:
         """Return the tokens of each context; one that several questions are asked of is encoded once."""
