@@ -94,13 +94,14 @@ class QuestionEncoder:
         ids, *others = found.tokens
         segments, starts, ends = (lists(values, found.lengths) for values in others)
         names = row_names(examples, found.origins, found.pieces)
+        counts = Counter(examples=len(examples), rows=len(names), tokens=len(ids))
+        counts.update(found.counts)
         extra = {"token_type_ids": segments.cast(pa.list_(pa.int8()))}
         if examples[0].label is not None:
             extra["labels"] = pa.FixedSizeListArray.from_arrays(pa.array(found.spans.ravel()), 2)
-            found.counts["windows_without_answer"] = int(np.count_nonzero(found.spans[:, 1] == 0))
+            counts["windows_without_answer"] = int(np.count_nonzero(found.spans[:, 1] == 0))
         extra |= {"example": pa.array(found.origins), "starts": starts, "ends": ends}
-        found.counts.update(examples=len(examples), rows=len(names), tokens=int(found.lengths.sum()))
-        return Encoded(to_batch(names, ids, found.lengths, extra), found.counts)
+        return Encoded(to_batch(names, ids, found.lengths, extra), counts)
 
     def _contexts(self, examples: Sequence[Example]) -> list[Tokens]:
         """Return the tokens of each context; one that several questions are asked of is encoded once."""
