@@ -11,7 +11,7 @@ from kdpipe.data.batches import Collator, Masking, NextToken, Targets
 from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
 from kdpipe.data.masking import token_weights
 from kdpipe.data.source import VALIDATION
-from kdpipe.evaluation.task import Advance, Evaluation, Task
+from kdpipe.evaluation.task import Advance, Evaluation, Subject, Task
 from kdpipe.models.family import family_of
 
 # As in training: masked, kept, replaced at random.
@@ -58,7 +58,7 @@ def score(
         )
         targets = Masking(weights, tokenizer.mask_token_id, probability, SHARES, seed)
     collator = Collator(EncodedSplit(data, split), tokenizer.pad_token_id, targets)
-    return task.evaluate(model, collator, labels, metrics, advance)
+    return task.evaluate(Subject(model, collator, labels or (), tuple(metrics), advance))
 
 
 def validation_scorer(

@@ -4,9 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+from torch import Tensor
 
 from kdpipe.data.batches import Collator
+from kdpipe.data.encoded import EncodedSplit
 from kdpipe.losses.term import OutputKind
 from kdpipe.models.loading import Head
 
@@ -28,6 +32,35 @@ class Evaluation:
 
 # Told how many examples more have been run.
 Advance = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is scored: a model on a split.
+
+    Args:
+        model: a model with the task's head, its labels in the dataset's order.
+        collator: makes batches of the split.
+        labels: the dataset's labels.
+        metrics: names of the metrics.
+        advance: told how many examples more have been run.
+    """
+
+    model: Any
+    collator: Collator
+    labels: tuple[str, ...]
+    metrics: tuple[str, ...]
+    advance: Advance
+
+    @property
+    def split(self) -> EncodedSplit:
+        """The examples."""
+        return self.collator.split
+
+    def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Return the batch of some examples, on the model's device."""
+        batch = self.collator(indices.tolist())
+        return {name: tensor.to(self.model.device) for name, tensor in batch.items()}
 
 
 class Task(Protocol):
@@ -54,19 +87,5 @@ class Task(Protocol):
         """Return the head that models for this task have."""
 
     @staticmethod
-    def evaluate(
-        model: Any,
-        collator: Collator,
-        labels: Sequence[str] | None,
-        metrics: Sequence[str],
-        advance: Advance,
-    ) -> Evaluation:
-        """Score a model on the split of a collator; without labels it only predicts.
-
-        Args:
-            model: a model with the task's head, its labels in the dataset's order.
-            collator: makes batches of the split.
-            labels: the dataset's labels.
-            metrics: names of the metrics.
-            advance: told how many examples more have been run.
-        """
+    def evaluate(subject: Subject) -> Evaluation:
+        """Score a model on a split; without labels it only predicts."""

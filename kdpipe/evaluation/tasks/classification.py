@@ -1,14 +1,12 @@
 """Classification: one of several labels for a text or a pair of texts."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pyarrow as pa
 
-from kdpipe.data.batches import Collator
 from kdpipe.evaluation.inference import example_logits
 from kdpipe.evaluation.metrics import Metric, accuracy, compute, f1, matthews, mean_of
-from kdpipe.evaluation.task import Advance, Evaluation
+from kdpipe.evaluation.task import Evaluation, Subject
 from kdpipe.models.loading import Head
 
 
@@ -32,22 +30,16 @@ class Classification:
         return Head("classification", tuple(labels or ()))
 
     @staticmethod
-    def evaluate(
-        model: Any,
-        collator: Collator,
-        labels: Sequence[str] | None,
-        metrics: Sequence[str],
-        advance: Advance,
-    ) -> Evaluation:
+    def evaluate(subject: Subject) -> Evaluation:
         """Score a model by its most likely labels."""
-        names = list(labels or ())
-        logits = example_logits(model, collator, advance)
+        names = subject.labels
+        logits = example_logits(subject)
         predicted = logits.argmax(-1)
-        columns = {"id": collator.split.ids, "prediction": [names[i] for i in predicted]}
-        gold = collator.split.labels
+        columns = {"id": subject.split.ids, "prediction": [names[i] for i in predicted]}
+        gold = subject.split.labels
         if gold is not None:
             columns["label"] = [names[i] for i in gold]
-        scores = compute(classification_metrics(len(names)), metrics, gold, predicted)
+        scores = compute(classification_metrics(len(names)), subject.metrics, gold, predicted)
         return Evaluation(scores, len(predicted), pa.table({**columns, "scores": list(logits)}))
 
 

@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch.nn import functional
 
-from kdpipe.data.batches import Collator, batches_by_length
-from kdpipe.evaluation.inference import BATCH_SIZE, batch_on
-from kdpipe.evaluation.task import Advance, Evaluation
+from kdpipe.data.batches import batches_by_length
+from kdpipe.evaluation.inference import BATCH_SIZE
+from kdpipe.evaluation.task import Evaluation, Subject
 from kdpipe.models.loading import Head
 from kdpipe.models.signals import Request, run_model
 
@@ -40,27 +39,22 @@ class LanguageModeling:
 
     @staticmethod
     @torch.inference_mode()
-    def evaluate(
-        model: Any,
-        collator: Collator,
-        labels: Sequence[str] | None,
-        metrics: Sequence[str],
-        advance: Advance,
-    ) -> Evaluation:
+    def evaluate(subject: Subject) -> Evaluation:
         """Score a model on its targets; predictions hold each example's cross-entropy and targets."""
+        model, split = subject.model, subject.split
         model.eval()
-        size = len(collator.split)
+        size = len(split)
         entropy, targets = np.zeros(size), np.zeros(size, dtype=np.int64)
-        for indices in batches_by_length(collator.split.lengths, BATCH_SIZE):
-            batch = batch_on(collator, indices, model.device)
+        for indices in batches_by_length(split.lengths, BATCH_SIZE):
+            batch = subject.batch(indices)
             logits = run_model(model, batch, Request(rows="label_rows")).logits
             assert logits is not None
             losses = functional.cross_entropy(logits.float(), batch["labels"], reduction="none").cpu().numpy()
             examples = indices[batch["label_rows"].cpu().numpy() // batch["input_ids"].shape[1]]
             np.add.at(entropy, examples, losses)
             np.add.at(targets, examples, 1)
-            advance(len(indices))
+            subject.advance(len(indices))
         mean = entropy.sum() / max(targets.sum(), 1)
         found = {"perplexity": math.exp(mean), "cross_entropy": mean}
-        predictions = pa.table({"id": collator.split.ids, "cross_entropy": entropy, "targets": targets})
-        return Evaluation({name: found[name] for name in metrics}, int(targets.sum()), predictions)
+        predictions = pa.table({"id": split.ids, "cross_entropy": entropy, "targets": targets})
+        return Evaluation({name: found[name] for name in subject.metrics}, int(targets.sum()), predictions)

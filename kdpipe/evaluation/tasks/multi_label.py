@@ -5,10 +5,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from kdpipe.data.batches import Collator
 from kdpipe.evaluation.inference import example_logits
 from kdpipe.evaluation.metrics import accuracy, compute, f1
-from kdpipe.evaluation.task import Advance, Evaluation
+from kdpipe.evaluation.task import Evaluation, Subject
 from kdpipe.models.loading import Head
 
 METRICS = {"f1_micro": f1("micro"), "f1_macro": f1("macro"), "accuracy": accuracy}
@@ -36,22 +35,16 @@ class MultiLabel:
         return Head("multi_label", tuple(labels or ()))
 
     @staticmethod
-    def evaluate(
-        model: Any,
-        collator: Collator,
-        labels: Sequence[str] | None,
-        metrics: Sequence[str],
-        advance: Advance,
-    ) -> Evaluation:
+    def evaluate(subject: Subject) -> Evaluation:
         """Score a model by the labels it finds more likely than not."""
-        names = list(labels or ())
-        logits = example_logits(model, collator, advance)
+        names = subject.labels
+        logits = example_logits(subject)
         predicted = (logits >= 0).astype(int)
-        columns = {"id": collator.split.ids, "prediction": _chosen(predicted, names)}
-        gold = collator.split.labels
+        columns = {"id": subject.split.ids, "prediction": _chosen(predicted, names)}
+        gold = subject.split.labels
         if gold is not None:
             columns["label"] = _chosen(gold, names)
-        scores = compute(METRICS, metrics, gold, predicted)
+        scores = compute(METRICS, subject.metrics, gold, predicted)
         return Evaluation(scores, len(predicted), pa.table({**columns, "scores": list(logits)}))
 
 

@@ -1,7 +1,6 @@
 """Question answering: the piece of a context that answers a question, or that there is none."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,12 +9,11 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from kdpipe.data.batches import Collator, batches_by_length
+from kdpipe.data.batches import batches_by_length
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.data.examples import examples_file
 from kdpipe.evaluation.answers import answer_metrics
-from kdpipe.evaluation.inference import batch_on
-from kdpipe.evaluation.task import Advance, Evaluation
+from kdpipe.evaluation.task import Evaluation, Subject
 from kdpipe.models.loading import Head
 from kdpipe.models.signals import SPANS, Request, run_model
 
@@ -56,27 +54,20 @@ class QuestionAnswering:
 
     @staticmethod
     @torch.inference_mode()
-    def evaluate(
-        model: Any,
-        collator: Collator,
-        labels: Sequence[str] | None,
-        metrics: Sequence[str],
-        advance: Advance,
-    ) -> Evaluation:
+    def evaluate(subject: Subject) -> Evaluation:
         """Score a model by its best answers.
 
         Of the predictions, `scores` is by how much the best answer's score is above that of giving none, and
         `nbest` the best answers with their scores.
         """
-        model.eval()
-        search = AnswerSearch(collator.split)
-        for indices in batches_by_length(collator.split.lengths, BATCH_SIZE):
-            batch = batch_on(collator, indices, model.device)
-            logits = run_model(model, batch, Request(rows=SPANS)).logits
+        subject.model.eval()
+        search = AnswerSearch(subject.split)
+        for indices in batches_by_length(subject.split.lengths, BATCH_SIZE):
+            logits = run_model(subject.model, subject.batch(indices), Request(rows=SPANS)).logits
             assert logits is not None
             search.add(indices, logits.float().cpu().numpy())
-            advance(len(indices))
-        return search.evaluation(metrics)
+            subject.advance(len(indices))
+        return search.evaluation(subject.metrics)
 
 
 class AnswerSearch:

@@ -1,14 +1,12 @@
 """Regression: a number for a text or a pair of texts."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pyarrow as pa
 
-from kdpipe.data.batches import Collator
 from kdpipe.evaluation.inference import example_logits
 from kdpipe.evaluation.metrics import compute, mean_of, pearson, spearman, squared_error
-from kdpipe.evaluation.task import Advance, Evaluation
+from kdpipe.evaluation.task import Evaluation, Subject
 from kdpipe.models.loading import Head
 
 METRICS = {
@@ -39,20 +37,14 @@ class Regression:
         return Head("regression")
 
     @staticmethod
-    def evaluate(
-        model: Any,
-        collator: Collator,
-        labels: Sequence[str] | None,
-        metrics: Sequence[str],
-        advance: Advance,
-    ) -> Evaluation:
+    def evaluate(subject: Subject) -> Evaluation:
         """Score a model by its output."""
-        predicted = example_logits(model, collator, advance)[:, 0]
-        gold = collator.split.labels
-        columns = {"id": collator.split.ids, "prediction": predicted}
+        predicted = example_logits(subject)[:, 0]
+        gold = subject.split.labels
+        columns = {"id": subject.split.ids, "prediction": predicted}
         if gold is not None:
             columns["label"] = gold
-        scores = compute(METRICS, metrics, gold, predicted)
+        scores = compute(METRICS, subject.metrics, gold, predicted)
         return Evaluation(
             scores, len(predicted), pa.table({**columns, "scores": predicted[:, None].tolist()})
         )

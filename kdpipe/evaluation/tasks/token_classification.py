@@ -1,17 +1,16 @@
 """Token classification: a tag for every word, scored by the entities that the tags mark."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from kdpipe.data.batches import Collator, batches_by_length
+from kdpipe.data.batches import batches_by_length
 from kdpipe.data.encoded import split_runs
-from kdpipe.evaluation.inference import BATCH_SIZE, batch_on
-from kdpipe.evaluation.task import Advance, Evaluation
+from kdpipe.evaluation.inference import BATCH_SIZE
+from kdpipe.evaluation.task import Evaluation, Subject
 from kdpipe.models.loading import Head
 from kdpipe.models.signals import Request, run_model
 
@@ -40,18 +39,10 @@ class TokenClassification:
         return Head("token_classification", tuple(labels or ()))
 
     @staticmethod
-    def evaluate(
-        model: Any,
-        collator: Collator,
-        labels: Sequence[str] | None,
-        metrics: Sequence[str],
-        advance: Advance,
-    ) -> Evaluation:
+    def evaluate(subject: Subject) -> Evaluation:
         """Score a model by the most likely tag of each word's first piece; scores are those of that tag."""
-        names = np.array(labels)
-        split = collator.split
-        assert split.words is not None
-        tags, scores = _predict(model, collator, list(labels or ()).index(OUTSIDE), advance)
+        names, split = np.array(subject.labels), subject.split
+        tags, scores = _predict(subject)
         predicted = split_runs(names[tags], split.word_lengths)
         columns = {"id": split.ids, "prediction": predicted}
         found: dict[str, float] = {}
@@ -59,7 +50,7 @@ class TokenClassification:
             gold = split_runs(names[split.labels], split.word_lengths)
             found = entity_metrics(gold, predicted)
             columns["label"] = gold
-        own = [name for name in found if name in metrics or ":" in name]
+        own = [name for name in found if name in subject.metrics or ":" in name]
         table = pa.table({**columns, "scores": split_runs(scores, split.word_lengths)})
         return Evaluation({name: found[name] for name in own}, len(tags), table)
 
@@ -83,22 +74,20 @@ def entity_metrics(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[s
 
 
 @torch.inference_mode()
-def _predict(
-    model: Any, collator: Collator, outside: int, advance: Advance
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _predict(subject: Subject) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the tag of every word and its logit, 0 where the word was cut off."""
-    model.eval()
-    split = collator.split
+    subject.model.eval()
+    split = subject.split
     assert split.words is not None
-    tags = np.full(len(split.words), outside, dtype=np.int64)
+    tags = np.full(len(split.words), subject.labels.index(OUTSIDE), dtype=np.int64)
     scores = np.zeros(len(split.words), dtype=np.float32)
     for indices in batches_by_length(split.lengths, BATCH_SIZE):
-        batch = batch_on(collator, indices, model.device)
-        logits = run_model(model, batch, Request(rows="label_rows")).logits
+        batch = subject.batch(indices)
+        logits = run_model(subject.model, batch, Request(rows="label_rows")).logits
         assert logits is not None
         best = logits.float().max(-1)
         _, places = split.words_of(indices)
         tags[places] = best.indices.cpu().numpy()
         scores[places] = best.values.cpu().numpy()
-        advance(len(indices))
+        subject.advance(len(indices))
     return tags, scores
