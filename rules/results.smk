@@ -11,7 +11,7 @@ rule evaluate:
         f"{LOGS}/evaluate/{{model}}/{{dataset}}.log",
     threads: THREADS
     params:
-        settings=GRAPH.evaluate_settings.model_dump_json(),
+        settings=lambda wildcards: GRAPH.evaluate_settings(wildcards.dataset).model_dump_json(),
         output=folder,
         inputs=arguments,
         threads=THREADS,

@@ -63,12 +63,24 @@ def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset
     return replace(
         dataset,
         task=task,
-        metrics=named_facts(settings).get("metrics") or constants(catalog.TASKS[task])["metrics"],
+        metrics=_metrics(settings, task) or named_facts(settings).get("metrics") or _of(task)["metrics"],
         sources=(_below(settings, data_dir),),
         proportions=(1.0,),
         max_length=length,
         stride=stride,
     )
+
+
+def _metrics(settings: DatasetSettings, task: str) -> tuple[str, ...]:
+    known = _of(task)["all_metrics"]
+    for metric in settings.metrics or ():
+        if metric not in known:
+            raise SettingError("metrics", f"{task} has no metric {metric!r}; {suggest(metric, known)}")
+    return settings.metrics or ()
+
+
+def _of(task: str) -> dict[str, Any]:
+    return constants(catalog.TASKS[task])
 
 
 def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Dataset]) -> Dataset:
@@ -89,7 +101,7 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
     return replace(
         dataset,
         task=parts[0].task,
-        metrics=parts[0].metrics,
+        metrics=_metrics(settings, parts[0].task) or parts[0].metrics,
         sources=tuple(source for part in parts for source in part.sources),
         proportions=tuple(
             share * own for share, part in zip(shares, parts, strict=True) for own in part.proportions

@@ -191,10 +191,12 @@ class Graph:
         """Return the settings of the stage that encodes a dataset."""
         entry = self.datasets[dataset]
         return PreprocessSettings(
-            sources=tuple(source.model_dump(mode="json", exclude_defaults=True) for source in entry.sources),
+            sources=tuple(
+                source.model_dump(mode="json", exclude_defaults=True, exclude={"metrics"})
+                for source in entry.sources
+            ),
             proportions=entry.proportions if set(entry.proportions) != {1.0} else None,
             task=entry.task,
-            metrics=entry.metrics,
             max_length=entry.max_length,
             stride=entry.stride,
             rows=entry.settings.rows if isinstance(entry.settings, CombineSettings) else None,
@@ -242,10 +244,9 @@ class Graph:
                 found[node.settings.teacher, node.settings.dataset, cache_key(cache)] = cache
         return found
 
-    @property
-    def evaluate_settings(self) -> EvaluateSettings:
-        """The settings that all evaluations share, so that compared models see the same masks."""
-        return EvaluateSettings(seed=self.document.seed)
+    def evaluate_settings(self, dataset: str) -> EvaluateSettings:
+        """Return the settings that all evaluations on a dataset share, so that models see the same masks."""
+        return EvaluateSettings(seed=self.document.seed, metrics=self.datasets[dataset].metrics)
 
 
 def cache_key(settings: CacheTeacherSettings) -> str:

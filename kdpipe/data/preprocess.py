@@ -3,7 +3,7 @@
 import json
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,8 +13,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kdpipe import catalog
-from kdpipe.config.signatures import constants
 from kdpipe.data.encoding import Encoded, encoder_for
 from kdpipe.data.examples import examples_file, keep_examples
 from kdpipe.data.pipeline import Pipeline
@@ -33,7 +31,6 @@ def write_dataset(
     *,
     task: str,
     max_length: int,
-    metrics: Sequence[str] = (),
     stride: int = 128,
     processes: int = 1,
     progress: Callable[[int], object] | None = None,
@@ -49,12 +46,11 @@ def write_dataset(
         task: what the examples are for, one that `kdpipe.data.encoding` has an encoder of.
         max_length: longest row in tokens, special ones included.
         stride: tokens that the windows of a long context share, for question answering.
-        metrics: the metrics of models for the dataset, the first of which chooses; the task's by default.
         processes: how many tokenize; the files are the same for any number.
         progress: told the number of further examples done, as `tqdm.update` is.
 
     Returns:
-        What `dataset.json` holds: task, labels, metrics, max_length, and of each split its columns,
+        What `dataset.json` holds: task, labels, max_length, and of each split its columns,
         examples, rows, tokens, and what was split, dropped, cut or truncated.
 
     Raises:
@@ -72,7 +68,6 @@ def write_dataset(
     description = {
         "task": task,
         "labels": source.labels and list(source.labels),
-        "metrics": list(metrics or constants(catalog.TASKS[task])["metrics"]),
         "max_length": max_length,
         "splits": splits,
     }

@@ -1,6 +1,6 @@
 """Score a model on a split of an encoded dataset."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ def score(
     *,
     seed: int,
     probability: float,
+    metrics: Sequence[str] = (),
     advance: Advance = lambda count: None,
 ) -> Evaluation:
     """Score a model on a split of a dataset.
@@ -45,10 +46,10 @@ def score(
         split: the split.
         seed: seed of the masks, where the task masks tokens.
         probability: share of the tokens that are masked.
+        metrics: names of the metrics, by default those of the task.
         advance: told how many examples more have been run.
     """
     task, labels = task_of(data)
-    metrics = read_description(data)["metrics"]
     targets: Targets | None = None
     if task.masked and family_of(model).causal:
         targets = NextToken()
@@ -58,7 +59,7 @@ def score(
         )
         targets = Masking(weights, tokenizer.mask_token_id, probability, SHARES, seed)
     collator = Collator(EncodedSplit(data, split), tokenizer.pad_token_id, targets)
-    return task.evaluate(Subject(model, collator, labels or (), tuple(metrics), advance))
+    return task.evaluate(Subject(model, collator, labels or (), tuple(metrics) or task.metrics, advance))
 
 
 def validation_scorer(
@@ -69,6 +70,9 @@ def validation_scorer(
         return None
 
     def scorer(model: Any) -> Mapping[str, float]:
-        return score(model, tokenizer, data, VALIDATION, seed=seed, probability=probability).metrics
+        every = task_of(data)[0].all_metrics
+        return score(
+            model, tokenizer, data, VALIDATION, seed=seed, probability=probability, metrics=every
+        ).metrics
 
     return scorer

@@ -52,6 +52,7 @@ def _score(settings: EvaluateSettings, model: Path, data: Path, split: str, adva
         split,
         seed=settings.seed,
         probability=settings.probability,
+        metrics=settings.metrics,
         advance=advance,
     )
 

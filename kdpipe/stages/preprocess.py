@@ -19,7 +19,6 @@ def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
             open_dataset(settings),
             tokenizer / "tokenizer.json",
             task=settings.task,
-            metrics=settings.metrics,
             max_length=settings.max_length,
             stride=settings.stride,
             processes=job.threads,

@@ -132,3 +132,16 @@ def test_a_stride_is_smaller_than_a_window(mistakes_of):
         "datasets.a.stride: must be smaller than `max_length`, found 128 and 128; 128 and 384 are usual",
         "datasets.c.stride: must be smaller than `max_length`, found 128 and 100; 128 and 384 are usual",
     ]  # fmt: skip
+
+
+def test_metrics_are_what_the_task_has(mistakes_of, graph_of):
+    table = {"source": "table", "path": "a.tsv", "text": "a", "label": "b", "task": "classification"}
+    chosen = graph_of({
+        "datasets.t": {**table, "metrics": ["matthews"]},
+        "datasets.both": {"combine": ["t"], "metrics": ["f1"]},
+        "datasets.same": {"combine": ["t"]},
+    }).datasets  # fmt: skip
+    assert [chosen[name].metrics for name in ("t", "both", "same")] == [("matthews",), ("f1",), ("matthews",)]
+    assert mistakes_of({"datasets.t": {**table, "metrics": ["mathews"]}}) == [
+        "datasets.t.metrics: classification has no metric 'mathews'; did you mean 'matthews'?"
+    ]

@@ -25,7 +25,6 @@ def test_files_and_description(tmp_path, memory_source, tokenizer_file):
     assert description == {
         "task": "classification",
         "labels": ["no", "yes"],
-        "metrics": ["accuracy", "f1"],
         "max_length": 16,
         "splits": {
             "train": {

@@ -29,12 +29,15 @@ class DatasetBase(Settings):
         max_length: tokens of an encoded example, special tokens included.
         stride: tokens of a long context that one window shares with the next, for question answering.
         labels: `none` drops the labels of the training split.
+        metrics: the metrics of models for it, by default those of the task or of what `name` names; models
+            are chosen by the first.
     """
 
     rows: Rows | None = None
     max_length: int = Field(default=128, ge=12)
     stride: int = Field(default=128, ge=0)
     labels: Literal["none"] | None = None
+    metrics: tuple[str, ...] | None = None
 
 
 class SourceSettings(DatasetBase):

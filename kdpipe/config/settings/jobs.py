@@ -15,7 +15,6 @@ class PreprocessSettings(Settings):
         sources: the settings of the datasets it is read from; several are joined.
         proportions: of several, the share of each one's training rows that is taken; by default all.
         task: what its examples are for.
-        metrics: the metrics of models for it, by default those of the task; models are chosen by the first.
         max_length: tokens of an encoded example.
         stride: tokens of a long context that one window shares with the next.
         rows: size of a fixed sample of the joined training split, or of each split named.
@@ -26,7 +25,6 @@ class PreprocessSettings(Settings):
     sources: tuple[dict[str, object], ...]
     proportions: tuple[float, ...] | None = None
     task: str
-    metrics: tuple[str, ...] = ()
     max_length: int
     stride: int = 128
     rows: Rows | None = None
@@ -98,10 +96,12 @@ class EvaluateSettings(Settings):
     Args:
         seed: seed of the masking, where the task masks tokens.
         probability: share of the tokens that are masked.
+        metrics: names of the metrics, by default those of the task; models are chosen by the first.
     """
 
     seed: int = 42
     probability: float = 0.15
+    metrics: tuple[str, ...] = ()
 
 
 class ExportSettings(Settings):
