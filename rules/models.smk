@@ -70,7 +70,9 @@ rule select:
     wildcard_constraints:
         model=made_by("select"),
     params:
-        settings=settings,
+        settings=lambda wildcards: GRAPH.select_settings(node(wildcards)).model_dump_json(
+            exclude=set(AFTERWARDS)
+        ),
         output=folder,
         inputs=arguments,
         threads=1,

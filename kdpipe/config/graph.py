@@ -204,6 +204,11 @@ class Graph:
             seed=self.document.seed,
         )
 
+    def select_settings(self, settings: SelectSettings) -> SelectSettings:
+        """Return the settings of a choice with the metric that decides: by default the dataset's first."""
+        metric = settings.metric or self.datasets[settings.dataset].metrics[0]
+        return settings.model_copy(update={"metric": metric})
+
     def export_settings(self, dataset: str) -> ExportSettings:
         """Return the settings of the stage that labels a dataset's test splits."""
         return ExportSettings(files=named_facts(self.datasets[dataset].sources[0]).get("submission", {}))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -69,7 +70,7 @@ class LanguageModelEncoder:
         return Encoded(to_batch(names, ids, lengths), counts)
 
 
-class TextEncoder:
+class TextEncoder(ABC):
     """Texts or pairs, cut to a length, with their labels.
 
     Args:
@@ -105,9 +106,9 @@ class TextEncoder:
         )
         return Encoded(to_batch([example.id for example in examples], ids, lengths, extra), counts)
 
+    @abstractmethod
     def label_column(self, examples: Sequence[Example]) -> pa.Array:
         """Return the labels of examples that have one."""
-        raise NotImplementedError
 
 
 class RegressionEncoder(TextEncoder):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from kdpipe.artifacts.tables import METRICS, write_table
 from kdpipe.config.settings.jobs import EvaluateSettings
-from kdpipe.data.encoded import EncodedSplit, labelled_splits
+from kdpipe.data.encoded import labelled_splits, read_description
 from kdpipe.errors import DataError
 from kdpipe.evaluation.scoring import score, task_of
 from kdpipe.evaluation.task import Advance, Evaluation
@@ -26,7 +26,7 @@ def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> Non
         raise DataError(f"{data} has no held-out split with labels; nothing can be scored")
     evaluations = {}
     for split in splits:
-        with job.progress(len(EncodedSplit(data, split)), split, "example") as bar:
+        with job.progress(read_description(data)["splits"][split]["rows"], split, "example") as bar:
             evaluations[split] = _score(settings, model, data, split, bar.update)
     with job.artifact() as draft:
         rows = [

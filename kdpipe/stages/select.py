@@ -8,6 +8,8 @@ from kdpipe import catalog
 from kdpipe.artifacts.sums import read_sums
 from kdpipe.artifacts.tables import read_rows
 from kdpipe.config.settings.select import SelectSettings
+from kdpipe.config.signatures import constants
+from kdpipe.data.encoded import read_description
 from kdpipe.errors import KdpipeError, suggest
 from kdpipe.job import Job, main
 
@@ -18,7 +20,7 @@ def run(
     settings: SelectSettings, job: Job, *, models: list[Path], evaluations: list[Path], data: Path
 ) -> None:
     """Copy the model whose metric is best; of equals, the first."""
-    metric = settings.metric or read_rows(evaluations[0] / "metrics.parquet")[0]["metric"]
+    metric = settings.metric or constants(catalog.TASKS[read_description(data)["task"]])["metrics"][0]
     values = {
         path: _value(evaluation, metric, settings.split)
         for path, evaluation in zip(models, evaluations, strict=True)

@@ -154,6 +154,20 @@ def test_what_is_exported_and_under_which_names(graph_of):
     assert graph.export_settings("text").files == {}
 
 
+def test_a_choice_is_made_by_the_first_metric_of_its_dataset(graph_of):
+    chosen = {
+        metrics: graph.select_settings(graph.nodes["best"].settings).metric
+        for metrics in (("f1", "accuracy"), ("accuracy", "f1"))
+        for graph in [
+            graph_of({
+                "datasets.task.metrics": list(metrics),
+                "models.best": {"select": {"among": ["student"], "dataset": "task"}},
+            })
+        ]
+    }  # fmt: skip
+    assert chosen == {("f1", "accuracy"): "f1", ("accuracy", "f1"): "accuracy"}
+
+
 def test_settings_of_preprocessing(graph_of, monkeypatch):
     monkeypatch.setenv("KDPIPE_DATA", "/data")
     graph = graph_of({

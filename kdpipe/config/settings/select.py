@@ -9,7 +9,7 @@ class SelectSettings(StageSettings):
     Args:
         among: the candidates.
         dataset: the dataset they are compared on.
-        metric: the metric that decides; by default the task's own.
+        metric: the metric that decides; by default the first that the dataset has.
         split: the split that decides.
     """
 
