@@ -18,7 +18,7 @@ from kdpipe.config.families import (
     require_head,
     shape_of,
 )
-from kdpipe.config.graph import UNKNOWN, Dataset, Facts, Node, Shape
+from kdpipe.config.graph import UNKNOWN, Dataset, Facts, Node, Shape, digest
 from kdpipe.config.layers import count_blocks
 from kdpipe.config.mistakes import Mistakes, SettingError
 from kdpipe.config.settings.architecture import ArchitectureBase
@@ -53,7 +53,7 @@ def work_out_facts(
         mistakes: takes what is wrong.
     """
     facts = dict.fromkeys(names, UNKNOWN)
-    tokenizers: dict[bytes, str] = {}
+    tokenizers: dict[str, str] = {}
     for name, node in nodes.items():
         try:
             facts[name] = _facts(node, facts, datasets, tokenizers)
@@ -64,7 +64,7 @@ def work_out_facts(
 
 
 def _facts(
-    node: Node, facts: Mapping[str, Facts], datasets: Mapping[str, Dataset], tokenizers: dict[bytes, str]
+    node: Node, facts: Mapping[str, Facts], datasets: Mapping[str, Dataset], tokenizers: dict[str, str]
 ) -> Facts:
     match node.settings:
         case LoadSettings() as settings:
@@ -88,7 +88,7 @@ def _facts(
     raise TypeError(f"no facts are known of stage {node.stage}")
 
 
-def _loaded(name: str, settings: LoadSettings, tokenizers: dict[bytes, str]) -> Facts:
+def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Facts:
     """Read a model's files, if they are here; equal tokenizers go by the name of the first node with them."""
     try:
         folder = local_folder(settings.path)
@@ -104,8 +104,17 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[bytes, str]) -> 
     head = head_task(family, config)
     _check_labels(settings, config, head)
     file = folder / "tokenizer.json"
-    tokenizer = tokenizers.setdefault(file.read_bytes(), name) if file.exists() else name
+    tokenizer = tokenizers.setdefault(_encoding(file), name) if file.exists() else name
     return Facts(tokenizer, shape_of(family, config), head)
+
+
+def _encoding(file: Path) -> str:
+    """Return a digest of how a tokenizer's file says text is encoded, however the file was written.
+
+    Datasets have their own lengths, so its truncation and padding say nothing.
+    """
+    content = _read_json(file)
+    return digest({key: part for key, part in content.items() if key not in ("truncation", "padding")})
 
 
 def _check_labels(settings: LoadSettings, config: Mapping[str, Any], head: str) -> None:
