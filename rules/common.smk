@@ -117,6 +117,16 @@ def own_knowledge(wildcards):
     return done(LAYOUT.knowledge(node(wildcards).teacher, node(wildcards).dataset, key))
 
 
+def training_job(wildcards):
+    """The job that trains a model and, where jobs are submitted, scores it on its own dataset.
+
+    A pretrained model is scored by a job of its own: the data is encoded with its tokenizer in between.
+    """
+    own = wildcards.get("dataset") in (None, getattr(node(wildcards), "dataset", None))
+    trained = GRAPH.nodes[wildcards.model].stage in ("finetune", "distill")
+    return f"train-{wildcards.model}" if trained and own else None
+
+
 def repository_files(wildcards):
     """The files of a repository of a dataset that is a local folder."""
     settings = GRAPH.fetches[wildcards.repository]

@@ -9,6 +9,8 @@ rule evaluate:
         files(LAYOUT.evaluation("{model}", "{dataset}"), "metrics.parquet", "predictions.parquet"),
     log:
         f"{LOGS}/evaluate/{{model}}/{{dataset}}.log",
+    group:
+        training_job
     threads: THREADS
     params:
         settings=lambda wildcards: GRAPH.evaluate_settings(wildcards.dataset).model_dump_json(),

@@ -34,6 +34,8 @@ rule finetune:
         f"{LOGS}/finetune/{{model}}.log",
     wildcard_constraints:
         model=made_by("finetune"),
+    group:
+        training_job
     threads: THREADS
     params:
         settings=settings,
@@ -77,6 +79,8 @@ rule distill:
         f"{LOGS}/distill/{{model}}.log",
     wildcard_constraints:
         model=made_by("distill"),
+    group:
+        training_job
     threads: THREADS
     params:
         settings=settings,

@@ -55,3 +55,17 @@ def test_a_changed_shell_line_reruns_nothing(folder: Path) -> None:
 def test_a_failed_job_is_listed_again_where_its_output_is_a_target(folder: Path) -> None:
     assert run(folder, "--config", "fail=false;").returncode == 1
     assert "rule second" in run(folder, "-n", "--config", "fail=false;").stdout
+
+
+def test_what_a_failed_job_wrote_whole_is_kept_and_counts_as_done(folder: Path) -> None:
+    """So a model survives the failed evaluation in the job of a cluster that trained it."""
+    (folder / "b/SUMS").unlink()
+    text = (
+        (folder / "Snakefile").read_text().replace("cat {input} > {output}", "cat {input} > {output}; exit 1")
+    )
+    (folder / "Snakefile").write_text(text)
+    assert run(folder).returncode == 1
+    assert not (folder / "b/SUMS").exists()
+    assert run(folder, "--keep-incomplete").returncode == 1
+    assert (folder / "b/SUMS").exists()
+    assert "Nothing to be done" in run(folder, "--rerun-incomplete").stdout

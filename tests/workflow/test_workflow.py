@@ -119,6 +119,20 @@ def test_a_failed_node_costs_nothing_else_and_is_listed_again(folder: Path, conf
     assert jobs(snakemake(folder, "--configfile", path, "-n").stdout) == ["distill", "evaluate", "report"]
 
 
+def test_a_model_is_scored_on_its_own_dataset_in_the_job_that_trains_it(
+    folder: Path, config: dict[str, Any]
+) -> None:
+    config["defaults"]["finetune"]["seed"] = 2
+    path = write_config(folder / "config.yaml", config)
+    plan = snakemake(folder, "--configfile", path, "-n").stdout
+    for model, stage in {"teacher": "finetune", "student": "distill"}.items():
+        _, group = plan.split(f"Group job train-{model} (jobs in lexicogr. order):")
+        assert set(re.findall(r"^    rule (\w+):", group.split("\n[")[0], re.MULTILINE)) == {
+            stage,
+            "evaluate",
+        }
+
+
 def test_a_rebuild_to_the_same_bytes_stops_there(folder: Path, config: dict[str, Any]) -> None:
     before = digests(folder / "results")
     shutil.rmtree(folder / "results/models/small")
