@@ -22,6 +22,7 @@ LOSSES = {
 SOURCES = {
     "conll": "kdpipe.data.sources.conll:ConllSource",
     "glue": "kdpipe.data.sources.glue:GlueSource",
+    "glue_hub": "kdpipe.data.sources.glue_hub:GlueHubSource",
     "hub": "kdpipe.data.sources.hub:HubSource",
     "pydoc": "kdpipe.data.sources.pydoc:PydocSource",
     "squad": "kdpipe.data.sources.squad:SquadSource",

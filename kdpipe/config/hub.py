@@ -39,4 +39,4 @@ def fetch_settings(settings: HubSettings, data_dir: Path) -> FetchSettings:
     """Return the settings of the stage that fetches a dataset."""
     local = (data_dir / settings.path).is_dir()
     path = data_dir / settings.path if local else settings.path
-    return FetchSettings(path=str(path), local=local, name=settings.name, revision=settings.revision)
+    return FetchSettings(path=str(path), local=local, name=settings.configuration, revision=settings.revision)

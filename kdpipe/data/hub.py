@@ -45,6 +45,41 @@ def find_splits(names: Sequence[str], card: Mapping[str, Any], config: str) -> S
     return _usual(_by_name(_of_config(parquet, config)))
 
 
+def declared_classes(card: Mapping[str, Any], config: str) -> dict[str, Any]:
+    """Return the features of the columns that a README declares to be of classes, as `datasets` has them.
+
+    Args:
+        card: what the README says at the top.
+        config: name of the configuration; `default` also stands for the only one.
+
+    Raises:
+        DataError: what it says makes no sense.
+    """
+    infos = card.get("dataset_info", [])
+    infos = [infos] if isinstance(infos, Mapping) else infos
+    try:
+        named = {str(info.get("config_name", DEFAULT)): info.get("features", []) for info in infos}
+        chosen = next(iter(named)) if len(named) == 1 and config == DEFAULT else config
+        return {
+            column["name"]: {
+                "_type": "ClassLabel",
+                "names": _in_order(column["dtype"]["class_label"]["names"]),
+            }
+            for column in named.get(chosen, [])
+            if "class_label" in column.get("dtype", "")
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"expected `dataset_info` of the README to declare columns; it cannot be read: {error!r}"
+        ) from None
+
+
+def _in_order(names: Mapping[str | int, str] | Sequence[str]) -> list[str]:
+    if isinstance(names, Mapping):
+        return [names[number] for number in sorted(names, key=int)]
+    return list(names)
+
+
 def _declared(parquet: Sequence[str], configs: Any, config: str) -> Splits:
     try:
         entries = {str(entry["config_name"]): entry for entry in configs}

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from kdpipe.errors import DataError
 
 BATCH_ROWS = 1024
+# The key of the metadata that `datasets` writes.
+FEATURES = b"huggingface"
 
 
 class ParquetTable:
@@ -34,7 +36,7 @@ class ParquetTable:
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
         """Return the names of a column's classes in the order of their numbers, None if none are declared."""
-        content = json.loads((self._parquet.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        content = json.loads((self._parquet.schema_arrow.metadata or {}).get(FEATURES, b"{}"))
         return _names_in(content.get("info", {}).get("features", {}).get(column))
 
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:

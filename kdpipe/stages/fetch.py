@@ -1,20 +1,26 @@
 """Store a dataset of the Hub, at a pinned revision, as Parquet below the data folder."""
 
+import json
 import logging
 import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdpipe.config.settings.jobs import FetchSettings
 from kdpipe.data.fetched import part_name
-from kdpipe.data.hub import Splits, find_splits
+from kdpipe.data.hub import Splits, declared_classes, find_splits
+from kdpipe.data.parquet import FEATURES
 from kdpipe.data.repository import Repository, folder_repository, hub_repository, read_card
 from kdpipe.errors import DataError
 from kdpipe.job import Job, main
 
 LOG = logging.getLogger(__name__)
+Found = TypeVar("Found")
 # The branch of what the Hub has converted to Parquet by itself, which follows `main`.
 CONVERTED = "refs/convert/parquet"
 
@@ -23,11 +29,12 @@ def run(settings: FetchSettings, job: Job) -> None:
     """Copy the Parquet files of one configuration, named by their splits."""
     with job.artifact() as draft:
         repository, splits = _find(settings)
+        classes = _read_card(repository, declared_classes, settings.name)
         folder = repository.bring([name for names in splits.values() for name in names])
         rows = {}
         for split, names in splits.items():
             parts = {draft.folder / part_name(split, number): name for number, name in enumerate(names)}
-            rows[split] = sum(_copy(folder / name, part) for part, name in parts.items())
+            rows[split] = sum(_store(folder / name, part, classes) for part, name in parts.items())
             columns = ", ".join(f"{field.name} ({field.type})" for field in pq.read_schema(min(parts)))
             LOG.info("%s: %d rows of %s", split, rows[split], columns)
         draft.record(commit=repository.commit, splits=splits, rows=rows)
@@ -54,21 +61,39 @@ def _find(settings: FetchSettings) -> tuple[Repository, Splits]:
 
 
 def _splits(repository: Repository, config: str) -> Splits:
+    return _read_card(repository, partial(find_splits, repository.names), config)
+
+
+def _read_card(repository: Repository, read: Callable[[Mapping[str, Any], str], Found], config: str) -> Found:
     card = read_card(repository)
     try:
-        return find_splits(repository.names, card, config)
+        return read(card, config)
     except DataError as error:
         raise DataError(f"the dataset {repository.name}: {error}") from None
 
 
-def _copy(source: Path, target: Path) -> int:
-    """Copy a Parquet file and return the number of its rows."""
-    shutil.copyfile(source, target)
+def _store(source: Path, target: Path, classes: Mapping[str, Any]) -> int:
+    """Copy a Parquet file, with the classes that the README declares if it has none, and count its rows."""
     try:
-        rows: int = pq.read_metadata(target).num_rows
+        table = pq.ParquetFile(source)
     except pa.ArrowInvalid as error:
         raise DataError(f"{source}: expected a Parquet file, found something else: {error}") from None
+    with table:
+        if classes and not (table.schema_arrow.metadata or {}).get(FEATURES):
+            _declare(table, target, classes)
+        else:
+            shutil.copyfile(source, target)
+        rows: int = table.metadata.num_rows
     return rows
+
+
+def _declare(table: pq.ParquetFile, target: Path, classes: Mapping[str, Any]) -> None:
+    """Write a table with the classes of its columns in its metadata, as `datasets` does."""
+    content = json.dumps({"info": {"features": classes}})
+    schema = table.schema_arrow.with_metadata({**(table.schema_arrow.metadata or {}), FEATURES: content})
+    with pq.ParquetWriter(target, schema) as writer:
+        for batch in table.iter_batches():
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,22 @@ def test_datasets_of_one_repository_are_fetched_once(graph_of):
     assert list(graph.fetches) == ["nyu-mll/glue/default/main"]
 
 
+def test_a_task_of_glue_is_the_configuration_of_its_name(graph_of):
+    task = {"source": "glue_hub", "path": "nyu-mll/glue", "name": "STS-B", "revision": "b" * 40}
+    graph = graph_of({"datasets.a": task})
+    (kept,) = graph.fetches
+    assert graph.fetches[kept] == FetchSettings(path="nyu-mll/glue", name="stsb", revision="b" * 40)
+    assert graph.datasets["a"].task == "regression"
+    assert graph.datasets["a"].metrics == ("pearson", "spearman", "pearson_and_spearman")
+    (source,) = graph.datasets["a"].sources
+    assert [str(path) for path in source.local_files()] == [f"data/hub/{kept}/SHA256SUMS"]
+
+
+def test_a_task_that_glue_has_not(mistakes_of):
+    found = mistakes_of({"datasets.a": {"source": "glue_hub", "path": "nyu-mll/glue", "name": "MRPD"}})
+    assert found == ["datasets.a.name: 'MRPD' is not known; did you mean 'MRPC'?"]
+
+
 @pytest.mark.parametrize(("settings", "mistake"), [
     ({"path": "/no/such"}, "path: there is no folder /no/such, and it is no name of a Hub repository"),
     ({"path": "own/reviews", "revision": "v1"}, "revision: a local folder has none, and "),

@@ -83,10 +83,23 @@ def test_a_folder_is_stored_by_splits_and_read_by_names(repository: Path, job: J
     assert read(job.output) == EXPECTED
 
 
+def test_classes_that_only_the_readme_declares(repository: Path, job: Job) -> None:
+    """As datasets that were not written by `datasets` have them; labels go by name, never by position."""
+    for file in repository.rglob("*.parquet"):
+        pq.write_table(pq.read_table(file).replace_schema_metadata(None), file)
+    names = "{'1': good, '0': bad}"
+    features = f"[{{name: text, dtype: string}}, {{name: label, dtype: {{class_label: {{names: {names}}}}}}}]"
+    info = f"dataset_info:\n- {{config_name: reviews, features: {features}}}\nconfigs:"
+    (repository / "README.md").write_text(CARD.replace("configs:", info))
+    run(local(repository), job)
+    assert read(job.output) == EXPECTED
+
+
 @pytest.mark.parametrize(("name", "content", "message"), [
     ("data/test.parquet", "text", r"data/test\.parquet: expected a Parquet file, found something else"),
     ("README.md", "---\na: [\n---\n", r"reviews: expected YAML at the top of its README\.md"),
     ("README.md", "---\nconfigs: 3\n---\n", "reviews: expected `configs` of the README to name data files"),
+    ("README.md", CARD.replace("configs:", "dataset_info: 3\nconfigs:"), "reviews: expected `dataset_info`"),
     ("README.md", CARD.replace("data/", "x/"), "reviews: expected Parquet files .* 'default', found none$"),
 ])  # fmt: skip
 def test_a_mistake_is_told_and_nothing_is_written(

@@ -88,7 +88,7 @@ class HubSettings(SourceSettings):
 
     Args:
         path: the repository, such as `nyu-mll/glue`, or a local folder that is laid out as one.
-        name: configuration of the dataset.
+        name: configuration of the dataset; of GLUE the task.
         revision: commit, branch or tag of the repository.
     """
 
@@ -97,9 +97,14 @@ class HubSettings(SourceSettings):
     revision: str = Field(default="main", pattern=r"^\w[\w.+-]*(/\w[\w.+-]*)*$")
 
     @property
+    def configuration(self) -> str:
+        """The configuration of the repository: `name`, or where it is matched freely its plain form."""
+        return plain(self.name) if "names" in constants(catalog.SOURCES[self.source]) else self.name
+
+    @property
     def fetched(self) -> Path:
         """The folder that it is read from, where `path` is the folder of all that was fetched of it."""
-        return self.path / self.name / self.revision
+        return self.path / self.configuration / self.revision
 
     def local_files(self) -> list[Path]:
         """Return the file that says that it has been fetched, be it there or not."""
@@ -136,7 +141,7 @@ DatasetSettings = SourceSettings | CombineSettings
 def source_settings(source: str) -> type[SourceSettings]:
     """Return the settings model of the datasets that a source of the catalog reads."""
     options = constructor_options(catalog.SOURCES[source])
-    base = HubSettings if source == "hub" else SourceSettings
+    base = HubSettings if "revision" in options else SourceSettings
     own = {name: option for name, option in options.items() if name not in {*COMMON, *base.model_fields}}
     for place, keys in (("path", ("path",)), ("files", (*SPLIT_FILES, "splits"))):
         if place not in options:

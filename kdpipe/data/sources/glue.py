@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
 
 from kdpipe.config.settings.dataset import plain
 from kdpipe.data.files import SplitFiles, read_lines
+from kdpipe.data.glue import GlueTasks
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
 from kdpipe.errors import DataError
 
@@ -62,7 +62,7 @@ LAYOUTS = {
 }
 
 
-class GlueSource:
+class GlueSource(GlueTasks):
     """One task of the GLUE benchmark.
 
     Columns are found by the header, so that a test file with its gold labels and GLUE's own, which has
@@ -74,40 +74,7 @@ class GlueSource:
         name: a GLUE task, in any case and with or without the hyphen.
         path: a folder with the official files, as far as they exist.
         files: split name to file; stands before `path`.
-
-    Reference:
-        Wang et al. 2018, GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language
-        Understanding (arXiv 1804.07461), table 1, for the metrics.
     """
-
-    tasks: tuple[str, ...] = ("classification", "regression")
-    names: ClassVar[dict[str, dict[str, Any]]] = {
-        "CoLA": {"submission": {"test": "CoLA"}, "task": "classification", "metrics": ("matthews",)},
-        "SST-2": {"submission": {"test": "SST-2"}, "task": "classification", "metrics": ("accuracy",)},
-        "MRPC": {
-            "submission": {"test": "MRPC"},
-            "task": "classification",
-            "metrics": ("accuracy", "f1", "accuracy_and_f1"),
-        },
-        "STS-B": {
-            "submission": {"test": "STS-B"},
-            "task": "regression",
-            "metrics": ("pearson", "spearman", "pearson_and_spearman"),
-        },
-        "QQP": {
-            "submission": {"test": "QQP"},
-            "task": "classification",
-            "metrics": ("accuracy", "f1", "accuracy_and_f1"),
-        },
-        "MNLI": {
-            "submission": {"test": "MNLI-m", "test_mismatched": "MNLI-mm"},
-            "task": "classification",
-            "metrics": ("accuracy",),
-        },
-        "QNLI": {"submission": {"test": "QNLI"}, "task": "classification", "metrics": ("accuracy",)},
-        "RTE": {"submission": {"test": "RTE"}, "task": "classification", "metrics": ("accuracy",)},
-        "WNLI": {"submission": {"test": "WNLI"}, "task": "classification", "metrics": ("accuracy",)},
-    }
 
     def __init__(
         self,

@@ -1,0 +1,41 @@
+"""What is the same of GLUE tasks wherever they are read from."""
+
+from typing import Any, ClassVar
+
+
+class GlueTasks:
+    """The tasks of the GLUE benchmark: what each is, its metrics, and the names of submitted files.
+
+    Reference:
+        Wang et al. 2018, GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language
+        Understanding (arXiv 1804.07461), table 1, for the metrics.
+    """
+
+    tasks: tuple[str, ...] = ("classification", "regression")
+    names: ClassVar[dict[str, dict[str, Any]]] = {
+        "CoLA": {"submission": {"test": "CoLA"}, "task": "classification", "metrics": ("matthews",)},
+        "SST-2": {"submission": {"test": "SST-2"}, "task": "classification", "metrics": ("accuracy",)},
+        "MRPC": {
+            "submission": {"test": "MRPC"},
+            "task": "classification",
+            "metrics": ("accuracy", "f1", "accuracy_and_f1"),
+        },
+        "STS-B": {
+            "submission": {"test": "STS-B"},
+            "task": "regression",
+            "metrics": ("pearson", "spearman", "pearson_and_spearman"),
+        },
+        "QQP": {
+            "submission": {"test": "QQP"},
+            "task": "classification",
+            "metrics": ("accuracy", "f1", "accuracy_and_f1"),
+        },
+        "MNLI": {
+            "submission": {"test": "MNLI-m", "test_mismatched": "MNLI-mm"},
+            "task": "classification",
+            "metrics": ("accuracy",),
+        },
+        "QNLI": {"submission": {"test": "QNLI"}, "task": "classification", "metrics": ("accuracy",)},
+        "RTE": {"submission": {"test": "RTE"}, "task": "classification", "metrics": ("accuracy",)},
+        "WNLI": {"submission": {"test": "WNLI"}, "task": "classification", "metrics": ("accuracy",)},
+    }
