@@ -51,7 +51,7 @@ FAMILIES = {
     "t5": "kdpipe.models.families.t5:T5",
 }
 
-LOWER_IS_BETTER = ("cross_entropy", "loss", "perplexity")
+LOWER_IS_BETTER = ("cross_entropy", "loss", "perplexity", "squared_error")
 
 STAGES = {
     "load": "kdpipe.stages.load",

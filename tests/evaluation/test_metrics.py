@@ -7,8 +7,11 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
+from kdpipe import catalog
+from kdpipe.evaluation.answers import answer_metrics
 from kdpipe.evaluation.metrics import compute, pearson, spearman
 from kdpipe.evaluation.tasks import classification, multi_label, regression
+from kdpipe.evaluation.tasks.token_classification import entity_metrics
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -61,3 +64,32 @@ def test_the_named_metrics_are_those_that_are_computed() -> None:
     assert set(classification.Classification.all_metrics) == set(classification.classification_metrics(2))
     assert set(regression.Regression.all_metrics) == set(regression.METRICS)
     assert set(multi_label.MultiLabel.all_metrics) == set(multi_label.METRICS)
+
+
+def scores(task: str, *, right: bool) -> dict[str, float]:
+    """Return the scores of predictions that are all right, or mostly wrong."""
+    gold = np.array([0, 1, 1, 0, 1])
+    predicted = gold if right else np.array([1, 1, 0, 1, 0])
+    if task == "language_modeling":
+        return {"cross_entropy": 0.0, "perplexity": 1.0} if right else {"cross_entropy": 1, "perplexity": 2.7}
+    if task == "token_classification":
+        tags = [["O", "B-X"][i] for i in gold], [["O", "B-X"][i] for i in predicted]
+        return entity_metrics([tags[0]], [tags[1]])
+    if task == "question_answering":
+        return answer_metrics(["a b", ""] if right else ["c", "c"], [["a b"], []], ["a b c", "a b c"])
+    metrics = {
+        "classification": classification.classification_metrics(2),
+        "multi_label": multi_label.METRICS,
+        "regression": regression.METRICS,
+    }[task]
+    several = task == "multi_label"
+    gold, predicted = (np.eye(2, dtype=int)[values] if several else values for values in (gold, predicted))
+    return compute(metrics, list(metrics), gold, predicted)
+
+
+@pytest.mark.parametrize("task", catalog.TASKS)
+def test_it_is_known_of_every_metric_whether_lower_is_better(task: str) -> None:
+    good, bad = scores(task, right=True), scores(task, right=False)
+    for metric in catalog.resolve("tasks", task).all_metrics:
+        assert good[metric] != bad[metric]
+        assert (good[metric] < bad[metric]) == (metric in catalog.LOWER_IS_BETTER), metric
