@@ -13,6 +13,7 @@ from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.conll import ConllSource
 from kdpipe.data.sources.glue import GlueSource
 from kdpipe.data.sources.squad import SquadSource
+from kdpipe.data.sources.table import TableSource
 from kdpipe.data.sources.text import TextSource
 from kdpipe.models.creation import create_language_model, train_wordpiece
 from kdpipe.models.loading import Head, load_with_head, save_model
@@ -117,6 +118,34 @@ def task_data(sst2: Path, language_model: Path, tmp_path_factory: pytest.TempPat
     write_dataset(folder, source, language_model / "tokenizer.json", task="classification", max_length=32)
     write_sums(folder)
     return folder
+
+
+def write_table(folder: Path, task: str, tokenizer: Path, splits: dict[str, list[str]]) -> Path:
+    """Encode the rows of each split, texts and labels between tabs; several labels have blanks between."""
+    files = {}
+    for name, rows in splits.items():
+        files[name] = folder / f"{name}.tsv"
+        files[name].write_text("\n".join(["text\tlabel", *rows]) + "\n", encoding="utf-8")
+    separator = " " if task == "multi_label" else None
+    source = TableSource(task=task, text="text", label="label", separator=separator, files=files)
+    write_dataset(folder, source, tokenizer / "tokenizer.json", task=task, max_length=32)
+    write_sums(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def topic_data(language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of encoded texts, each with those of two words that it has; in one split none has any."""
+
+    def topics(text: str) -> str:
+        return " ".join(sorted({"film", "story"} & set(text.split())))
+
+    splits = {
+        name: [f"{text}\t{topics(text)}" for text in sentences(count, seed, longest=10)]
+        for name, count, seed in (("train", 96, 10), ("validation", 30, 11))
+    }
+    splits["plain"] = ["a good plot\t", "the bad scene\t"]
+    return write_table(tmp_path_factory.mktemp("topics"), "multi_label", language_model, splits)
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from kdpipe.artifacts.tables import read_rows
 from kdpipe.config.settings.jobs import EvaluateSettings
 from kdpipe.errors import DataError, ModelError
 from kdpipe.job import Job
+from kdpipe.models.loading import Head, load_tokenizer, load_with_head, save_model
 from kdpipe.stages.evaluate import run
 
 
@@ -22,6 +24,19 @@ def test_metrics_and_predictions_are_written(classifier: Path, task_data: Path, 
     right = sum(row["prediction"] == row["label"] for row in predictions)
     assert metrics["validation", "accuracy"]["value"] == right / len(predictions)
     assert metrics["validation", "accuracy"]["n"] == 40
+
+
+@pytest.mark.parametrize("bias", [-100.0, 100.0])
+def test_splits_in_which_no_label_applies(
+    bias: float, language_model: Path, topic_data: Path, tmp_path: Path, job: Job
+) -> None:
+    model = load_with_head(language_model, Head("multi_label", ("film", "story")), seed=1)
+    torch.nn.init.constant_(model.classifier.bias, bias)
+    save_model(model, load_tokenizer(language_model), tmp_path / "model")
+    run(EvaluateSettings(), job, model=tmp_path / "model", data=topic_data)
+    rows = read_rows(job.output / "predictions.parquet")
+    assert {tuple(row["prediction"]) for row in rows} == {("film", "story") if bias > 0 else ()}
+    assert {tuple(row["label"]) for row in rows if row["split"] == "plain"} == {()}
 
 
 def test_a_model_without_the_head_is_refused(language_model: Path, task_data: Path, job: Job) -> None:

@@ -48,5 +48,7 @@ class MultiLabel:
         return Evaluation(scores, len(predicted), pa.table({**columns, "scores": list(logits)}))
 
 
-def _chosen(rows: Any, names: Sequence[str]) -> list[list[str]]:
-    return [[name for name, on in zip(names, row, strict=True) if on] for row in rows.tolist()]
+def _chosen(rows: Any, names: Sequence[str]) -> pa.Array:
+    chosen = [[name for name, on in zip(names, row, strict=True) if on] for row in rows.tolist()]
+    # Where no label applies to any example, the values do not tell the type.
+    return pa.array(chosen, pa.list_(pa.string()))

@@ -15,6 +15,8 @@ from kdpipe.models.loading import Head
 from kdpipe.models.signals import Request, run_model
 
 OUTSIDE = "O"
+# Given, as a split whose sentences have no words does not tell them.
+TAGS, SCORES = pa.list_(pa.string()), pa.list_(pa.float32())
 
 
 class TokenClassification:
@@ -44,15 +46,15 @@ class TokenClassification:
         names, split = np.array(subject.labels), subject.split
         tags, scores = _predict(subject)
         predicted = split_runs(names[tags], split.word_lengths)
-        columns = {"id": split.ids, "prediction": predicted}
+        columns = {"id": split.ids, "prediction": pa.array(predicted, TAGS)}
         found: dict[str, float] = {}
         if split.labels is not None:
             gold = split_runs(names[split.labels], split.word_lengths)
             found = entity_metrics(gold, predicted)
-            columns["label"] = gold
+            columns["label"] = pa.array(gold, TAGS)
         own = [name for name in found if name in subject.metrics or ":" in name]
-        table = pa.table({**columns, "scores": split_runs(scores, split.word_lengths)})
-        return Evaluation({name: found[name] for name in own}, len(tags), table)
+        columns["scores"] = pa.array(split_runs(scores, split.word_lengths), SCORES)
+        return Evaluation({name: found[name] for name in own}, len(tags), pa.table(columns))
 
 
 def entity_metrics(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, float]:
