@@ -114,7 +114,7 @@ def find_answers(folder: Path) -> dict[str, Any]:
     start = time.perf_counter()
     search, seconds = AnswerSearch(split), time.perf_counter() - start
     for indices in batches_by_length(split.lengths, BATCH_SIZE):
-        shape = 2 * len(indices), padded_width(split.lengths[indices])
+        shape = 2 * len(indices), padded_width(split.lengths[indices], split.longest)
         logits = rng.standard_normal(shape, dtype=np.float32)
         start = time.perf_counter()
         search.add(indices, logits)

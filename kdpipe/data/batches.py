@@ -14,7 +14,8 @@ from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.data.masking import IGNORE_INDEX, mask_tokens
 from kdpipe.draws import MASKING, ORDER, draw_seed
 
-# Batches are padded to multiples of this many tokens, so that few shapes occur and kernels are reused.
+# Batches are padded to multiples of this many tokens, so that few shapes occur and kernels are reused, but to
+# no more than the longest example has, beyond which the model may have no positions.
 PAD_MULTIPLE = 8
 
 
@@ -118,7 +119,7 @@ class Collator:
         """Return the batch of some examples."""
         indices = np.asarray(examples, dtype=np.int64)
         lengths = self.split.lengths[indices]
-        width = padded_width(lengths)
+        width = padded_width(lengths, self.split.longest)
         real = np.arange(width) < lengths[:, None]
         flat = ragged(self.split.offsets[indices], lengths)
         input_ids = np.full(real.shape, self.pad_id, dtype=np.int64)
@@ -225,9 +226,9 @@ class LengthGroupedSampler(Sampler[int]):
         return [full[i] for i in rng.permutation(len(full))] + short
 
 
-def padded_width(lengths: NDArray[np.int64]) -> int:
-    """Return the tokens that the examples of a batch are padded to."""
-    return -(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE
+def padded_width(lengths: NDArray[np.int64], longest: int) -> int:
+    """Return the tokens that the examples of a batch are padded to, those of the longest of all at most."""
+    return min(-(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE, longest)
 
 
 def batches_by_length(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:

@@ -81,6 +81,11 @@ class EncodedSplit:
         return lengths
 
     @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest example."""
+        return int(self.lengths.max())
+
+    @cached_property
     def offsets(self) -> NDArray[np.int64]:
         """Where each example starts in the flat arrays."""
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])

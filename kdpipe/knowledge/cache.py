@@ -146,7 +146,7 @@ class CachedKnowledge:
             for batch in map(reader.get_batch, range(reader.num_record_batches))
         ]
         self.names = reader.schema.names
-        self.windowed = split.windowed
+        self.split = split
         expected = {STATE: split.lengths, LOGITS: split.logit_counts}
         for name in self.names:
             stored = np.concatenate([np.diff(batch[name][1]) for batch in self.batches])
@@ -166,8 +166,9 @@ class CachedKnowledge:
         for name in self.names:
             parts = [self._rows(name, int(index)) for index in indices]
             key = LOGITS_KEY if name == LOGITS else f"{STATE_KEY}{name.removeprefix(STATE)}"
-            spans = self.windowed and name == LOGITS
-            found[key] = torch.from_numpy(_padded_spans(parts) if spans else np.concatenate(parts))
+            spans = self.split.windowed and name == LOGITS
+            values = _padded_spans(parts, self.split.longest) if spans else np.concatenate(parts)
+            found[key] = torch.from_numpy(values)
         return found
 
     def _rows(self, name: str, index: int) -> NDArray[Any]:
@@ -176,10 +177,15 @@ class CachedKnowledge:
         return values[offsets[place] : offsets[place + 1]]
 
 
-def _padded_spans(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return start and end logits [2B, L], -inf at padding, from those of each window's tokens [N, 2]."""
+def _padded_spans(parts: Sequence[NDArray[np.float32]], longest: int) -> NDArray[np.float32]:
+    """Return start and end logits [2B, L], -inf at padding, from those of each window's tokens [N, 2].
+
+    Args:
+        parts: the logits of each window.
+        longest: tokens of the longest window of the split.
+    """
     lengths = np.array([len(part) for part in parts])
-    logits = np.full((len(parts), 2, padded_width(lengths)), -np.inf, dtype=np.float32)
+    logits = np.full((len(parts), 2, padded_width(lengths, longest)), -np.inf, dtype=np.float32)
     for row, part in zip(logits, parts, strict=True):
         row[:, : len(part)] = part.T
     return logits.reshape(2 * len(parts), -1)

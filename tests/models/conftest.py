@@ -9,9 +9,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from kdpipe.catalog import resolve
 from kdpipe.config.families import kinds_for
+from kdpipe.data.preprocess import write_dataset
+from kdpipe.data.sources.table import TableSource
 from kdpipe.models.creation import create_body, special_tokens
 from kdpipe.models.loading import Head, load_with_head, save_model
 from kdpipe.models.signals import Request, run_model
+from tests.conftest import sentences
 
 BERT = {
     "hidden_size": 16,
@@ -78,6 +81,18 @@ def bodies(wordpiece: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPath
         options = {**special_tokens(wordpiece), **shape}
         save_model(create_body(name, options, len(wordpiece), 3), wordpiece, folders[name])
     return folders
+
+
+@pytest.fixture(scope="session")
+def long_data(bodies: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of encoded lines; many are cut at 44 tokens, which is no multiple of what batches pad to."""
+    folder = tmp_path_factory.mktemp("long_data")
+    (folder / "train.tsv").write_text(
+        "\n".join(["text\tlabel", *(f"{text}\t1" for text in sentences(40, 12, longest=80))])
+    )
+    source = TableSource(task="regression", text="text", label="label", path=folder)
+    write_dataset(folder, source, bodies["bert"] / "tokenizer.json", task="regression", max_length=44)
+    return folder
 
 
 @pytest.fixture

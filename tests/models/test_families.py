@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers
 
 from kdpipe import catalog
+from kdpipe.data.batches import PAD_MULTIPLE, Collator
+from kdpipe.data.encoded import EncodedSplit
 from kdpipe.models.family import depth_of, family_of
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.models.signals import Request, run_model
@@ -51,6 +54,18 @@ def test_padding_changes_no_logits(name, head, with_head):
     logits, expected = (logits_of(model, batch) for batch in (padded, alone))
     row = logits[:1] if logits.dim() == 2 else logits[:1, :4]
     torch.testing.assert_close(row, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "head"), KINDS)
+def test_a_dataset_may_be_as_long_as_a_model_reads(name, head, long_data):
+    config = tiny(name, **{key: size + 4 for key, size in SHAPES[name].items() if "position" in key}).config
+    model = getattr(transformers, f"AutoModel{kind_of(name, head)}").from_config(config).eval()
+    split = EncodedSplit(long_data, "train")
+    assert split.longest == 44
+    order = np.argsort(split.lengths).tolist()
+    shortest, longest = (Collator(split, pad_id=0)(part) for part in (order[:3], order[-3:]))
+    assert shortest["input_ids"].shape[1] % PAD_MULTIPLE == 0
+    assert logits_of(model, longest).isfinite().all()
 
 
 @pytest.mark.parametrize(("name", "head"), KINDS)
