@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kdpipe import catalog
 from kdpipe.config.document import Document
+from kdpipe.config.families import longest_input
 from kdpipe.config.graph import Facts, Graph, Node
 from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.config.settings.dataset import CombineSettings
@@ -228,13 +229,14 @@ def _vocabulary(facts: Facts) -> str:
 def _check_lengths(graph: Graph, node: Node, mistakes: Mistakes) -> None:
     """Find datasets that are longer than the positions of a model that reads them."""
     settings = node.settings
-    reads = [(node.name, dataset) for dataset in graph.evaluated_on(node.name)]
+    reads = [(node.name, dataset) for dataset in (*graph.evaluated_on(node.name), *settings.export)]
     if isinstance(settings, FinetuneSettings | PretrainSettings | SelectSettings | DistillSettings):
         reads.append((node.name, settings.dataset))
     if isinstance(settings, DistillSettings):
         reads.append((settings.teacher, settings.dataset))
     for model, name in reads:
-        dataset, positions = graph.datasets[name], graph.facts[model].shape.positions
+        dataset = graph.datasets[name]
+        positions = longest_input(graph.facts[model].shape, dataset.task)
         if positions and dataset.max_length > positions:
             # A combination has the length of its first part unless it gives one.
             while isinstance(dataset.settings, CombineSettings) and dataset.settings.max_length is None:

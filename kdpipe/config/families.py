@@ -44,6 +44,11 @@ def shape_of(family: str, config: Mapping[str, Any]) -> Shape:
     return Shape(family=family, **{"heads": 0, **values})
 
 
+def longest_input(shape: Shape, task: str) -> int | None:
+    """Return the tokens that a model with the head for a task reads at most; None where any or unknown."""
+    return shape.prompts if shape.prompts and task == "token_classification" else shape.positions
+
+
 def head_task(family: str, config: Mapping[str, Any]) -> str:
     """Return the task of the head that a saved model has, "" for none that its family names."""
     architecture = (config.get("architectures") or [""])[0]

@@ -43,6 +43,7 @@ class Shape:
         heads: attention heads of a block; 0 where there is no attention.
         vocabulary: number of token ids.
         positions: longest input in tokens; None too where any length is read.
+        prompts: longest input of a head for tokens, where that has a limit of its own.
     """
 
     family: str | None = None
@@ -51,6 +52,7 @@ class Shape:
     heads: int | None = None
     vocabulary: int | None = None
     positions: int | None = None
+    prompts: int | None = None
 
 
 @dataclass(frozen=True)

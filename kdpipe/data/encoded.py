@@ -33,6 +33,12 @@ def labelled_splits(folder: Path) -> list[str]:
     ]
 
 
+def longest_row(folder: Path) -> int:
+    """Return the tokens of the longest row of all splits of a dataset."""
+    files = (folder / f"{split}.parquet" for split in read_description(folder)["splits"])
+    return max(int(pc.max(pq.read_table(file, columns=["length"])["length"]).as_py()) for file in files)
+
+
 class EncodedSplit:
     """One split of an encoded dataset, held as flat arrays.
 

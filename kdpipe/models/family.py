@@ -30,8 +30,8 @@ class Family(Protocol):
 
     Attributes:
         config_class: its config class, as "module:Class".
-        shape_fields: the config's names for depth, width, heads, vocabulary and positions, as far as its
-            models have these.
+        shape_fields: the config's names for depth, width, heads, vocabulary, positions and prompts, as far as
+            its models have these.
         inputs: what its body takes of a batch, whose rows are padded on the right.
         heads: its classes that have a head, by how the transformers class that builds them ends, such as
             `ForSequenceClassification` of `AutoModelForSequenceClassification`.

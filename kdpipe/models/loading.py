@@ -42,7 +42,7 @@ def load_model(folder: Path, seed: int = 0) -> PreTrainedModel:
         folder: the model's folder.
         seed: seed of what its weights lack, such as a pooler.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     kind = head_kind(config, _saved_as(config))
     name = f"AutoModel{kind}" if kind else _saved_as(config)
     return _from_pretrained(getattr(transformers, name, AutoModel), folder, config, seed)
@@ -59,7 +59,7 @@ def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
     Raises:
         ModelError: models of its family have no such head.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     kind = require_head(config.model_type, head.task, kinds_for(head.task))
     order = _label_order(config, head)
     if order is None:
@@ -87,7 +87,7 @@ def load_frozen(folder: Path, head: Head | None, device: torch.device) -> PreTra
     Raises:
         ModelError: it has no such head.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     order = _label_order(config, head) if head else None
     if head and order is None:
         wanted = f" with the labels {', '.join(head.labels)}" if head.labels else ""
@@ -145,6 +145,12 @@ def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def read_config(folder: Path) -> Any:
+    """Return the config of a model folder, as the model's family has it."""
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    return family_of_config(config).adapt(config)
+
+
 def head_kind(config: Any, class_name: str) -> str:
     """Return which head of its family a model has, such as `ForMaskedLM`; "" for none of them.
 
@@ -165,11 +171,6 @@ def _described(config: Any) -> str:
 
 def _saved_as(config: Any) -> str:
     return str((config.architectures or [""])[0])
-
-
-def _read_config(folder: Path) -> Any:
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    return family_of_config(config).adapt(config)
 
 
 def _from_pretrained(

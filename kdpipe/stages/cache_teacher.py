@@ -13,6 +13,7 @@ from kdpipe.job import Job, main
 from kdpipe.knowledge.cache import SIGNALS, check_size, write_knowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
+from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import autocast, default_device, norms_in_fp32, use_bf16
 from kdpipe.models.signals import SPANS, Request
@@ -23,6 +24,8 @@ def run(
 ) -> None:
     """Store logits and hidden states of every example of a split, if they take at most `limit_gb` GB."""
     task, labels = task_of(data)
+    tokenizer = load_tokenizer(teacher)
+    check_fit(teacher, tokenizer, data)
     depth, width = config_shape(AutoConfig.from_pretrained(teacher))
     states = _states(settings, depth)
     split = EncodedSplit(data, settings.split)
@@ -33,7 +36,7 @@ def run(
         norms_in_fp32(model)
     rows = {"labelled": "label_rows", SPANS: "token_rows"}.get(task.positions)
     run_teacher = Teacher(model, Request(settings.logits, states, rows))
-    collator = Collator(split, load_tokenizer(teacher).pad_token_id)
+    collator = Collator(split, tokenizer.pad_token_id)
     with (
         job.artifact() as draft,
         job.progress(len(split), "cache", "example") as bar,

@@ -15,6 +15,7 @@ from kdpipe.job import Job, main
 from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
+from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
 from kdpipe.models.precision import default_device
 from kdpipe.models.signals import SPANS
@@ -40,10 +41,13 @@ def run(
     """
     task, labels = task_of(data)
     tokenizer = load_tokenizer(student)
+    check_fit(student, tokenizer, data)
     learner = load_with_head(student, task.head(labels), settings.seed)
     freeze(learner, settings.freeze)
     objective = _objective(settings, task, teacher, student)
     _check_tokens(objective, task, teacher, tokenizer, online=knowledge is None)
+    if knowledge is None:
+        check_fit(teacher, tokenizer, data)
     split = EncodedSplit(data, "train")
     cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
     targets = _targets(settings, learner, task, tokenizer, counts)

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 from kdpipe.artifacts.tables import METRICS, write_table
 from kdpipe.config.settings.jobs import EvaluateSettings
 from kdpipe.data.encoded import labelled_splits, read_description
+from kdpipe.data.source import TRAIN
 from kdpipe.errors import DataError
 from kdpipe.evaluation.scoring import score, task_of
-from kdpipe.evaluation.task import Advance, Evaluation
 from kdpipe.job import Job, main
+from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
 
@@ -21,13 +22,23 @@ LOG = logging.getLogger(__name__)
 
 def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> None:
     """Write the metrics of each split, and the prediction of every example."""
-    splits = labelled_splits(data)
-    if not splits:
-        raise DataError(f"{data} has no held-out split with labels; nothing can be scored")
+    splits, (task, labels) = _splits(data), task_of(data)
+    tokenizer = load_tokenizer(model)
+    check_fit(model, tokenizer, data)
+    scored = load_frozen(model, task.head(labels), default_device())
     evaluations = {}
     for split in splits:
         with job.progress(read_description(data)["splits"][split]["rows"], split, "example") as bar:
-            evaluations[split] = _score(settings, model, data, split, bar.update)
+            evaluations[split] = score(
+                scored,
+                tokenizer,
+                data,
+                split,
+                seed=settings.seed,
+                probability=settings.probability,
+                metrics=settings.metrics,
+                advance=bar.update,
+            )
     with job.artifact() as draft:
         rows = [
             {"metric": metric, "value": value, "split": split, "n": evaluation.n}
@@ -43,18 +54,18 @@ def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> Non
             LOG.info("%(split)s: %(metric)s %(value).4f (n=%(n)d)", row)
 
 
-def _score(settings: EvaluateSettings, model: Path, data: Path, split: str, advance: Advance) -> Evaluation:
-    task, labels = task_of(data)
-    return score(
-        load_frozen(model, task.head(labels), default_device()),
-        load_tokenizer(model),
-        data,
-        split,
-        seed=settings.seed,
-        probability=settings.probability,
-        metrics=settings.metrics,
-        advance=advance,
-    )
+def _splits(data: Path) -> list[str]:
+    """Return the splits that are scored, and tell which are not."""
+    splits = labelled_splits(data)
+    for split in read_description(data)["splits"]:
+        if split not in (TRAIN, *splits):
+            LOG.info("%s has no labels and is left out", split)
+    if not splits:
+        raise DataError(
+            f"{data} has no held-out split with labels, so nothing can be scored; give it one, or the models "
+            "`evaluate: []`"
+        )
+    return splits
 
 
 def _with_split(predictions: pa.Table, split: str) -> pa.Table:

@@ -11,6 +11,7 @@ from kdpipe.data.source import TEST
 from kdpipe.errors import DataError
 from kdpipe.evaluation.scoring import score, task_of
 from kdpipe.job import Job, main
+from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
 
@@ -21,8 +22,9 @@ def run(settings: ExportSettings, job: Job, *, model: Path, data: Path) -> None:
     if not splits:
         raise DataError(f"{data} has no test split whose labels could be exported")
     task, labels = task_of(data)
-    labeller = load_frozen(model, task.head(labels), default_device())
     tokenizer = load_tokenizer(model)
+    check_fit(model, tokenizer, data)
+    labeller = load_frozen(model, task.head(labels), default_device())
     with job.artifact() as draft:
         for split in splits:
             evaluation = score(labeller, tokenizer, data, split, seed=0, probability=0.0)

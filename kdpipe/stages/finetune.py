@@ -5,6 +5,7 @@ from pathlib import Path
 from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.job import Job, main
+from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.training.masking import read_counts, training_targets
 from kdpipe.training.run import freeze, save_outcome
@@ -15,6 +16,7 @@ def run(settings: FinetuneSettings, job: Job, *, model: Path, data: Path, counts
     """Train a model from its own weights, with its own head where that fits the dataset."""
     task, labels = task_of(data)
     tokenizer = load_tokenizer(model)
+    check_fit(model, tokenizer, data)
     student = load_with_head(model, task.head(labels), settings.seed)
     freeze(student, settings.freeze)
     targets = None

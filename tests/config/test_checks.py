@@ -231,6 +231,27 @@ def test_a_dataset_that_is_longer_than_a_model_reads_is_told_once(mistakes_of):
     ]
 
 
+def test_prompts_limit_what_a_classifier_of_tokens_reads(mistakes_of):
+    architecture = {"family": "enct5", "n_positions": 100}
+    changes = {
+        "datasets.tags": {"source": "conll", "path": "conll"},
+        "models.prompted": {"create": {"architecture": architecture, "tokenizer": "base"}},
+        "models.texts": {"finetune": {"model": "prompted", "dataset": "task"}},
+        "models.words": {"finetune": {"model": "prompted", "dataset": "tags"}},
+    }
+    assert mistakes_of(changes) == [
+        "datasets.tags.max_length: 'tags' has 128, but 'words' reads at most 100 tokens"
+    ]
+    assert mistakes_of({**changes, "datasets.tags.max_length": 100}) == []
+
+
+def test_what_is_exported_is_read_too(mistakes_of):
+    assert mistakes_of({
+        "datasets.long": {"source": "glue", "name": "MRPC", "max_length": 600},
+        "models.teacher.finetune.export": ["long"],
+    }) == ["datasets.long.max_length: 'long' has 600, but 'teacher' reads at most 512 tokens"]  # fmt: skip
+
+
 def test_a_combination_is_as_long_as_its_first_part(mistakes_of):
     assert mistakes_of({
         "datasets.long": {"source": "glue", "name": "MRPC", "max_length": 600},

@@ -15,12 +15,13 @@ class T5(Family):
     """
 
     config_class = "kdpipe.models.enct5:EncT5Config"
-    # Positions are relative: any length is read.
+    # Positions are relative: any length is read, but by classifiers of tokens.
     shape_fields: ClassVar[dict[str, str]] = {
         "depth": "num_layers",
         "width": "d_model",
         "heads": "num_heads",
         "vocabulary": "vocab_size",
+        "prompts": "n_positions",
     }
     heads: ClassVar[dict[str, str]] = {
         "ForSequenceClassification": "EncT5ForSequenceClassification",
