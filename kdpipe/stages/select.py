@@ -40,11 +40,14 @@ def run(
 
 
 def _value(evaluation: Path, metric: str, split: str) -> float:
-    found = {
-        row["metric"]: row["value"]
-        for row in read_rows(evaluation / "metrics.parquet")
-        if row["split"] == split
-    }
+    rows = read_rows(evaluation / "metrics.parquet")
+    scored = {row["split"] for row in rows}
+    if split not in scored:
+        raise KdpipeError(
+            f"{evaluation} has no scores on split {split!r}: it is not there or has no labels; "
+            f"{suggest(split, scored)}"
+        )
+    found = {row["metric"]: row["value"] for row in rows if row["split"] == split}
     if metric not in found:
         raise KdpipeError(
             f"{evaluation} has no metric {metric!r} on split {split!r}; {suggest(metric, found)}"

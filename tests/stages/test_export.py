@@ -1,5 +1,6 @@
 """Labels of test splits in GLUE's files."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,12 @@ def test_an_unlabelled_test_split_is_labelled(classifier: Path, unlabelled: Path
     assert {line.split("\t")[1] for line in lines[1:]} <= {"0", "1"}
 
 
-def test_it_is_not_scored(classifier: Path, unlabelled: Path, tmp_path: Path) -> None:
+def test_it_is_not_scored_and_that_is_told(
+    classifier: Path, unlabelled: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     evaluate.run(EvaluateSettings(), job_for(tmp_path / "scores"), model=classifier, data=unlabelled)
+    assert "test has no labels and is left out" in caplog.messages
     assert "test" not in (tmp_path / "scores" / "metrics.parquet").read_bytes().decode("latin-1")
 
 

@@ -48,3 +48,10 @@ def test_a_metric_that_was_not_measured_is_named(task_data: Path, tmp_path: Path
     settings = SelectSettings(among=("a",), dataset="task", metric="acuracy")
     with pytest.raises(KdpipeError, match="did you mean 'accuracy'"):
         run(settings, job, models=[model], evaluations=[evaluation], data=task_data)
+
+
+def test_a_split_without_labels_decides_nothing(task_data: Path, tmp_path: Path, job: Job) -> None:
+    model, evaluation = candidate(tmp_path, "a", 0.5)
+    settings = SelectSettings(among=("a",), dataset="task", split="hard")
+    with pytest.raises(KdpipeError, match=r"no scores on split 'hard': .* has no labels; there is test, val"):
+        run(settings, job, models=[model], evaluations=[evaluation], data=task_data)
