@@ -4,18 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kdpipe import catalog
-from kdpipe.data.batches import Collator, Masking, NextToken, Targets
+from kdpipe.config.settings.masking import MaskingSettings
+from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
-from kdpipe.data.masking import token_weights
 from kdpipe.data.source import VALIDATION
+from kdpipe.evaluation.targets import token_targets
 from kdpipe.evaluation.task import Advance, Evaluation, Subject, Task
-from kdpipe.models.family import family_of
-
-# As in training: masked, kept, replaced at random.
-SHARES = (0.8, 0.1, 0.1)
 
 
 def task_of(data: Path) -> tuple[type[Task], tuple[str, ...] | None]:
@@ -50,14 +45,10 @@ def score(
         advance: told how many examples more have been run.
     """
     task, labels = task_of(data)
-    targets: Targets | None = None
-    if task.masked and family_of(model).causal:
-        targets = NextToken()
-    elif task.masked:
-        weights = token_weights(
-            np.ones(len(tokenizer), dtype=np.int64), tokenizer.all_special_ids, smoothing=0
-        )
-        targets = Masking(weights, tokenizer.mask_token_id, probability, SHARES, seed)
+    targets = None
+    if task.masked:
+        masking = MaskingSettings(probability=probability, smoothing=0)
+        targets = token_targets(model, tokenizer, masking, seed)
     collator = Collator(EncodedSplit(data, split), tokenizer.pad_token_id, targets)
     return task.evaluate(Subject(model, collator, labels or (), tuple(metrics) or task.metrics, advance))
 

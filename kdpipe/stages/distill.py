@@ -6,7 +6,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from kdpipe.config.settings.distill import DistillSettings
-from kdpipe.data.batches import Collator, Targets
+from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.scoring import task_of, validation_scorer
@@ -19,7 +19,7 @@ from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
 from kdpipe.models.precision import default_device
 from kdpipe.models.signals import SPANS
-from kdpipe.training.masking import read_counts, training_targets
+from kdpipe.training.masking import training_targets
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import freeze, save_outcome, train
 from kdpipe.training.terms import build_terms
@@ -50,7 +50,7 @@ def run(
         check_fit(teacher, tokenizer, data)
     split = EncodedSplit(data, "train")
     cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
-    targets = _targets(settings, learner, task, tokenizer, counts)
+    targets = training_targets(task, learner, tokenizer, settings.masking, counts, settings.seed)
     collator = Collator(split, tokenizer.pad_token_id, targets, cached)
     with job.artifact() as draft, job.progress(None, "distill") as bar:
         outcome = train(
@@ -103,15 +103,6 @@ def _online(
     return Teacher(
         load_frozen(folder, task.head(labels) if request.logits else None, default_device()), request
     )
-
-
-def _targets(
-    settings: DistillSettings, student: Any, task: type[Task], tokenizer: Any, counts: Path | None
-) -> Targets | None:
-    if not task.masked:
-        return None
-    occurrences = read_counts(counts) if counts else None
-    return training_targets(student, settings.masking, tokenizer, occurrences, settings.seed)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from kdpipe.evaluation.scoring import task_of
 from kdpipe.job import Job, main
 from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_tokenizer, load_with_head
-from kdpipe.training.masking import read_counts, training_targets
+from kdpipe.training.masking import training_targets
 from kdpipe.training.run import freeze, save_outcome
 from kdpipe.training.supervised import train_on_labels
 
@@ -19,10 +19,7 @@ def run(settings: FinetuneSettings, job: Job, *, model: Path, data: Path, counts
     check_fit(model, tokenizer, data)
     student = load_with_head(model, task.head(labels), settings.seed)
     freeze(student, settings.freeze)
-    targets = None
-    if task.masked:
-        occurrences = read_counts(counts) if counts else None
-        targets = training_targets(student, settings.masking, tokenizer, occurrences, settings.seed)
+    targets = training_targets(task, student, tokenizer, settings.masking, counts, settings.seed)
     with job.artifact() as draft, job.progress(None, "finetune") as bar:
         outcome = train_on_labels(
             student,

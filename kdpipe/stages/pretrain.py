@@ -9,9 +9,9 @@ from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.data.counts import count_tokens
 from kdpipe.data.opening import open_dataset, source_digests
 from kdpipe.data.preprocess import write_dataset
+from kdpipe.evaluation.targets import token_targets
 from kdpipe.job import Job, main
 from kdpipe.models.creation import create_language_model, special_tokens, train_wordpiece
-from kdpipe.training.masking import training_targets
 from kdpipe.training.run import save_outcome
 from kdpipe.training.supervised import train_on_labels
 
@@ -24,7 +24,7 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
         counts = count_tokens(data / "train.parquet", len(tokenizer))["count"].to_numpy()
         options = {**special_tokens(tokenizer), **settings.architecture.options}
         model = create_language_model(settings.architecture.family, options, len(tokenizer), settings.seed)
-        targets = training_targets(model, settings.masking, tokenizer, counts, settings.seed)
+        targets = token_targets(model, tokenizer, settings.masking, settings.seed, counts=counts)
         with job.progress(None, "pretrain") as bar:
             outcome = train_on_labels(
                 model,

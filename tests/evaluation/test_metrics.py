@@ -40,7 +40,9 @@ def test_correlations_agree_with_scipy() -> None:
         assert spearman(gold, predicted) == pytest.approx(spearmanr(gold, predicted).statistic, abs=1e-6)
 
 
-@pytest.mark.parametrize("metrics", [regression.METRICS, classification.classification_metrics(2)])
+@pytest.mark.parametrize(
+    "metrics", [regression.METRICS, classification.classification_metrics(2), multi_label.METRICS]
+)
 def test_constant_predictions_have_a_score(metrics) -> None:
     zeros, mixed = np.zeros(6, dtype=int), np.array([0, 1, 1, 0, 1, 1])
     for gold, predicted in ((mixed, zeros), (zeros, mixed), (zeros, zeros)):

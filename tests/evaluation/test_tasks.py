@@ -3,12 +3,15 @@
 import math
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
+from kdpipe.errors import ModelError
 from kdpipe.evaluation.scoring import score
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
-from kdpipe.models.loading import load_model, load_tokenizer
+from kdpipe.models.creation import create_body
+from kdpipe.models.loading import Head, load_model, load_tokenizer, load_with_head, save_model
 
 
 def test_accuracy_and_predictions_follow_the_logits(classifier: Path, task_data: Path) -> None:
@@ -27,8 +30,6 @@ def test_accuracy_and_predictions_follow_the_logits(classifier: Path, task_data:
 
 
 def test_logits_do_not_depend_on_batch_mates(classifier: Path, task_data: Path) -> None:
-    import pyarrow.parquet as pq
-
     model, tokenizer = load_model(classifier), load_tokenizer(classifier)
     rows = score(model, tokenizer, task_data, "validation", seed=1, probability=0.15).predictions
     encoded = pq.read_table(task_data / "validation.parquet").to_pylist()
@@ -67,3 +68,50 @@ def test_masks_follow_the_seed(language_model: Path, text_data: Path) -> None:
         for seed in (1, 1, 2)
     ]
     assert values[0] == values[1] != values[2]
+
+
+def test_a_causal_model_predicts_each_token_from_those_before(
+    language_model: Path, text_data: Path, tmp_path: Path
+) -> None:
+    tokenizer = load_tokenizer(language_model)
+    shape = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64, "bos_token_id": 2, "eos_token_id": 3}
+    save_model(create_body("gpt2", {**shape, "pad_token_id": 0}, len(tokenizer), 1), tokenizer, tmp_path)
+    model = load_with_head(tmp_path, Head("language_modeling"), seed=1).eval()
+    evaluation = score(model, tokenizer, text_data, "validation", seed=1, probability=0.15)
+    total, count = 0.0, 0
+    for ids in pq.read_table(text_data / "validation.parquet")["input_ids"].to_pylist():
+        with torch.no_grad():
+            own = model(torch.tensor([ids]), labels=torch.tensor([ids])).loss
+        total, count = total + float(own) * (len(ids) - 1), count + len(ids) - 1
+    assert evaluation.n == count
+    assert evaluation.metrics["cross_entropy"] == pytest.approx(total / count, rel=1e-4)
+
+
+def test_a_tokenizer_must_have_a_token_to_mask_with(language_model: Path, text_data: Path) -> None:
+    model, tokenizer = load_model(language_model), load_tokenizer(language_model)
+    tokenizer.mask_token = None
+    with pytest.raises(ModelError, match="without a mask token, but a BertForMaskedLM"):
+        score(model, tokenizer, text_data, "validation", seed=1, probability=0.15)
+
+
+def test_a_model_that_diverged_has_an_infinite_perplexity(language_model: Path, text_data: Path) -> None:
+    model, tokenizer = load_model(language_model), load_tokenizer(language_model)
+    torch.nn.init.constant_(dict(model.named_parameters())["cls.predictions.bias"][:5], 1e5)
+    metrics = score(model, tokenizer, text_data, "validation", seed=1, probability=0.15).metrics
+    assert metrics["perplexity"] == math.inf
+    assert metrics["cross_entropy"] == pytest.approx(1e5, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [("classifier", "task_data"), ("reader", "question_data"), ("language_model", "text_data")],
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_logits_that_are_not_finite_are_no_scores(
+    model: str, data: str, value: float, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(model)
+    broken, tokenizer = load_model(folder), load_tokenizer(folder)
+    torch.nn.init.constant_(list(broken.parameters())[-1], value)
+    with pytest.raises(ModelError, match=rf"made from {folder} gives logits on .* that are not finite"):
+        score(broken, tokenizer, request.getfixturevalue(data), "validation", seed=1, probability=0.15)

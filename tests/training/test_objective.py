@@ -10,14 +10,14 @@ from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import ModelError
+from kdpipe.evaluation.targets import token_targets
 from kdpipe.losses.cosine import CosineLoss
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.kl import KLLoss
 from kdpipe.losses.logit_mse import LogitMSELoss
-from kdpipe.models.loading import load_model
+from kdpipe.models.loading import load_model, load_tokenizer
 from kdpipe.models.signals import Request, Signals, run_model
-from kdpipe.training.masking import training_targets
 from kdpipe.training.objective import Objective, Projection, Term, count_rows
 
 ROWS = torch.tensor([0, 1, 2, 4, 5])
@@ -89,16 +89,7 @@ def test_different_widths_without_a_projection_are_refused() -> None:
 
 def test_equal_models_have_no_divergence(language_model: Path, text_data: Path) -> None:
     model = load_model(language_model).eval()
-    tokenizer_size, specials = 80, [0, 1, 2, 3, 4]
-
-    class Tokenizer:
-        all_special_ids = specials
-        mask_token_id = 4
-
-        def __len__(self) -> int:
-            return tokenizer_size
-
-    masking = training_targets(model, MaskingSettings(smoothing=0), Tokenizer(), None, seed=1)
+    masking = token_targets(model, load_tokenizer(language_model), MaskingSettings(smoothing=0), seed=1)
     batch = Collator(EncodedSplit(text_data, "train"), 0, masking)(range(8))
     terms = [
         Term("kl", KLLoss(2.0), positions="all"),

@@ -1,18 +1,14 @@
 """Language modelling: perplexity of the tokens that were masked, or of each token after those before it."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import torch
 from torch.nn import functional
 
-from kdpipe.data.batches import batches_by_length
-from kdpipe.evaluation.inference import BATCH_SIZE
+from kdpipe.evaluation.inference import run_batches
 from kdpipe.evaluation.task import Evaluation, Subject
 from kdpipe.models.loading import Head
-from kdpipe.models.signals import Request, run_model
 
 
 class LanguageModeling:
@@ -38,23 +34,17 @@ class LanguageModeling:
         return Head("language_modeling")
 
     @staticmethod
-    @torch.inference_mode()
     def evaluate(subject: Subject) -> Evaluation:
         """Score a model on its targets; predictions hold each example's cross-entropy and targets."""
-        model, split = subject.model, subject.split
-        model.eval()
-        size = len(split)
+        split, size = subject.split, len(subject.split)
         entropy, targets = np.zeros(size), np.zeros(size, dtype=np.int64)
-        for indices in batches_by_length(split.lengths, BATCH_SIZE):
-            batch = subject.batch(indices)
-            logits = run_model(model, batch, Request(rows="label_rows")).logits
-            assert logits is not None
-            losses = functional.cross_entropy(logits.float(), batch["labels"], reduction="none").cpu().numpy()
+        for indices, batch, logits in run_batches(subject, "label_rows"):
+            losses = functional.cross_entropy(logits, batch["labels"], reduction="none").cpu().numpy()
             examples = indices[batch["label_rows"].cpu().numpy() // batch["input_ids"].shape[1]]
             np.add.at(entropy, examples, losses)
             np.add.at(targets, examples, 1)
-            subject.advance(len(indices))
         mean = entropy.sum() / max(targets.sum(), 1)
-        found = {"perplexity": math.exp(mean), "cross_entropy": mean}
+        with np.errstate(over="ignore"):
+            found = {"perplexity": float(np.exp(mean)), "cross_entropy": float(mean)}
         predictions = pa.table({"id": split.ids, "cross_entropy": entropy, "targets": targets})
         return Evaluation({name: found[name] for name in subject.metrics}, int(targets.sum()), predictions)

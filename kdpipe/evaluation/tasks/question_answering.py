@@ -6,18 +6,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
 
-from kdpipe.data.batches import batches_by_length
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.data.examples import examples_file
 from kdpipe.evaluation.answers import answer_metrics
+from kdpipe.evaluation.inference import run_batches
 from kdpipe.evaluation.task import Evaluation, Subject
 from kdpipe.models.loading import Head
-from kdpipe.models.signals import SPANS, Request, run_model
+from kdpipe.models.signals import SPANS
 
-BATCH_SIZE = 32
 # Of each window the most likely starts and ends that are combined, and the answers that are kept.
 N_BEST = 20
 LONGEST_ANSWER = 30
@@ -53,20 +51,15 @@ class QuestionAnswering:
         return Head("question_answering")
 
     @staticmethod
-    @torch.inference_mode()
     def evaluate(subject: Subject) -> Evaluation:
         """Score a model by its best answers.
 
         Of the predictions, `scores` is by how much the best answer's score is above that of giving none, and
         `nbest` the best answers with their scores.
         """
-        subject.model.eval()
         search = AnswerSearch(subject.split)
-        for indices in batches_by_length(subject.split.lengths, BATCH_SIZE):
-            logits = run_model(subject.model, subject.batch(indices), Request(rows=SPANS)).logits
-            assert logits is not None
-            search.add(indices, logits.float().cpu().numpy())
-            subject.advance(len(indices))
+        for indices, _, logits in run_batches(subject, SPANS):
+            search.add(indices, logits.cpu().numpy())
         return search.evaluation(subject.metrics)
 
 

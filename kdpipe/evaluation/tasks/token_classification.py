@@ -4,15 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
-from kdpipe.data.batches import batches_by_length
 from kdpipe.data.encoded import split_runs
-from kdpipe.evaluation.inference import BATCH_SIZE
+from kdpipe.evaluation.inference import run_batches
 from kdpipe.evaluation.task import Evaluation, Subject
 from kdpipe.models.loading import Head
-from kdpipe.models.signals import Request, run_model
 
 OUTSIDE = "O"
 # Given, as a split whose sentences have no words does not tell them.
@@ -75,21 +72,15 @@ def entity_metrics(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[s
     return {name: float(value) for name, value in found.items()}
 
 
-@torch.inference_mode()
 def _predict(subject: Subject) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the tag of every word and its logit, 0 where the word was cut off."""
-    subject.model.eval()
     split = subject.split
     assert split.words is not None
     tags = np.full(len(split.words), subject.labels.index(OUTSIDE), dtype=np.int64)
     scores = np.zeros(len(split.words), dtype=np.float32)
-    for indices in batches_by_length(split.lengths, BATCH_SIZE):
-        batch = subject.batch(indices)
-        logits = run_model(subject.model, batch, Request(rows="label_rows")).logits
-        assert logits is not None
-        best = logits.float().max(-1)
+    for indices, _, logits in run_batches(subject, "label_rows"):
+        best = logits.max(-1)
         _, places = split.words_of(indices)
         tags[places] = best.indices.cpu().numpy()
         scores[places] = best.values.cpu().numpy()
-        subject.advance(len(indices))
     return tags, scores
