@@ -6,7 +6,7 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.config.settings.masking import MaskingSettings
-from kdpipe.data.batches import Collator
+from kdpipe.data.batches import Collator, FixedMasking
 from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
 from kdpipe.data.source import VALIDATION
 from kdpipe.evaluation.targets import token_targets
@@ -47,8 +47,8 @@ def score(
     task, labels = task_of(data)
     targets = None
     if task.masked:
-        masking = MaskingSettings(probability=probability, smoothing=0)
-        targets = token_targets(model, tokenizer, masking, seed)
+        settings = MaskingSettings(probability=probability, smoothing=0)
+        targets = token_targets(model, tokenizer, settings, seed, masking=FixedMasking)
     collator = Collator(EncodedSplit(data, split), tokenizer.pad_token_id, targets)
     return task.evaluate(Subject(model, collator, labels or (), tuple(metrics) or task.metrics, advance))
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from kdpipe.errors import ModelError
+from kdpipe.evaluation import inference
 from kdpipe.evaluation.scoring import score
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
 from kdpipe.models.creation import create_body
@@ -115,3 +116,16 @@ def test_logits_that_are_not_finite_are_no_scores(
     torch.nn.init.constant_(list(broken.parameters())[-1], value)
     with pytest.raises(ModelError, match=rf"made from {folder} gives logits on .* that are not finite"):
         score(broken, tokenizer, request.getfixturevalue(data), "validation", seed=1, probability=0.15)
+
+
+def test_masks_do_not_depend_on_batch_mates(
+    language_model: Path, text_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = load_model(language_model), load_tokenizer(language_model)
+    found = []
+    for size in (64, 7):
+        monkeypatch.setattr(inference, "BATCH_SIZE", size)
+        rows = score(model, tokenizer, text_data, "validation", seed=1, probability=0.15).predictions
+        found.append(rows.to_pydict())
+    assert found[0]["targets"] == found[1]["targets"]
+    assert found[0]["cross_entropy"] == pytest.approx(found[1]["cross_entropy"], rel=1e-4)

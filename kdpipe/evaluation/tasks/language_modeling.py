@@ -14,8 +14,8 @@ from kdpipe.models.loading import Head
 class LanguageModeling:
     """Perplexity: exp of the mean cross-entropy over the tokens that are predicted.
 
-    The masks follow from the seed and the text alone, so models with one tokenizer see the same; the mean
-    is over tokens, not over batches.
+    The masks of an example follow from the seed and its place in the split alone, so models with one
+    tokenizer see the same; the mean is over tokens, not over batches.
 
     Reference:
         Devlin et al. 2018, BERT (arXiv 1810.04805), section 3.1.
