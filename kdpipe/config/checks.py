@@ -141,6 +141,20 @@ def _selection(graph: Graph, node: Node) -> Findings:
         yield ("split",), "models are scored on held-out splits; give `validation` or `test`"
 
 
+def _best(graph: Graph, node: Node) -> Findings:
+    settings = node.settings
+    if not isinstance(settings, FinetuneSettings | PretrainSettings | DistillSettings):
+        return
+    name = str(getattr(settings.training, "metric_for_best_model", None) or "").removeprefix("eval_")
+    task = graph.datasets[settings.dataset].task
+    metrics = constants(catalog.TASKS[task])["all_metrics"]
+    # Those of one type of entity are named as `f1:PER`.
+    kind = name.partition(":")[0] if task == "token_classification" else name
+    if name and kind not in metrics:
+        what = f"{settings.dataset!r} has no metric {name!r}; {suggest(name, metrics)}"
+        yield ("training", "metric_for_best_model"), what
+
+
 def _terms(graph: Graph, node: Node) -> Findings:
     settings = node.settings
     if not isinstance(settings, DistillSettings):
@@ -250,6 +264,7 @@ CHECKS: tuple[Callable[[Graph, Node], Findings], ...] = (
     _labels,
     _heads,
     _selection,
+    _best,
     _terms,
     _layers,
     _cache,

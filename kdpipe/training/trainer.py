@@ -13,7 +13,7 @@ from torch.utils.data import Sampler
 from transformers import Trainer, TrainingArguments
 
 from kdpipe.data.batches import Collator, Indices, LengthGroupedSampler
-from kdpipe.errors import TrainingError
+from kdpipe.errors import TrainingError, suggest
 from kdpipe.knowledge.cache import LOGITS_KEY, STATE_KEY
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.signals import Signals, run_model
@@ -155,11 +155,20 @@ class LearningTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Score the student on the validation split."""
+        """Score the student on the validation split.
+
+        Raises:
+            TrainingError: what decides which checkpoint is best is not measured there.
+        """
         assert self.score is not None
-        metrics = {
-            f"{metric_key_prefix}_{name}": value for name, value in self.score(self.learner.student).items()
-        }
+        scores = self.score(self.learner.student)
+        best = (self.args.metric_for_best_model or "").removeprefix("eval_")
+        if best and best not in scores:
+            raise TrainingError(
+                f"metric_for_best_model: {best!r} is not measured on the validation split; "
+                f"{suggest(best, scores)}"
+            )
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
         self.learner.train()
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

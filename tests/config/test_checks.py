@@ -95,6 +95,16 @@ def test_a_choice_is_made_by_a_score_that_exists(mistakes_of, given, mistake):
     assert mistakes_of(best) == [f"models.best.select.{mistake}"]
 
 
+def test_the_best_checkpoint_goes_by_a_metric_of_the_task(mistakes_of):
+    place = "models.teacher.finetune.training.metric_for_best_model"
+    assert mistakes_of({place: "eval_acuracy"}) == [
+        f"{place}: 'task' has no metric 'acuracy'; did you mean 'accuracy'?"
+    ]
+    assert mistakes_of({place: "matthews"}) == []
+    tags = {"datasets.task": {"source": "conll", "path": "conll"}}
+    assert mistakes_of({**tags, place: "f1:PER"}) == []
+
+
 def test_masked_positions_are_of_text(mistakes_of):
     assert mistakes_of({f"{STUDENT}.losses[1].positions": "masked"}) == [
         "models.student.distill.losses[1].positions: `masked` needs tokens with labels, "

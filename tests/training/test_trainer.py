@@ -192,6 +192,25 @@ def test_evaluation_during_training_chooses_the_best(
     assert torch.equal(weights(student), seen[0])
 
 
+def test_a_metric_that_is_not_measured_chooses_nothing(
+    classifier: Path, task_data: Path, tmp_path: Path
+) -> None:
+    best = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+    options = {**FAST, **best, "metric_for_best_model": "no_answer_accuracy"}
+    with pytest.raises(
+        TrainingError, match=r"'no_answer_accuracy' is not measured .* did you mean 'accuracy'"
+    ):
+        train(
+            student_of(classifier),
+            hard(),
+            collator(task_data),
+            options,
+            seed=5,
+            folder=tmp_path,
+            evaluate=lambda model: {"accuracy": 1.0},
+        )
+
+
 def test_no_norm_is_decayed(classifier: Path, task_data: Path, tmp_path: Path) -> None:
     from kdpipe.training.arguments import training_arguments
     from kdpipe.training.trainer import Learner, LearningTrainer
