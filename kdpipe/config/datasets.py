@@ -23,6 +23,12 @@ from kdpipe.config.signatures import constants
 from kdpipe.errors import suggest
 
 QUESTION_ANSWERING = "question_answering"
+# The settings of datasets of questions alone, with what these do.
+OF_QUESTIONS = {
+    "stride": "cuts long texts into windows",
+    "longest_answer": "gives answers of some length",
+    "no_answer_threshold": "may give no answer",
+}
 # The tasks that read an option of the sources of tables.
 READ_FOR = {
     "text_pair": ("classification", "regression", "multi_label"),
@@ -57,7 +63,7 @@ def work_out_datasets(
 
 def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset:
     task, length, stride = _task(settings), settings.max_length, settings.stride
-    _check_stride(settings, task, length, stride)
+    _check_questions(settings, task, length, stride)
     if "label" in settings.options:
         _check_columns(settings, task)
     return replace(
@@ -68,6 +74,8 @@ def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset
         proportions=(1.0,),
         max_length=length,
         stride=stride,
+        longest_answer=settings.longest_answer,
+        no_answer_threshold=settings.no_answer_threshold,
     )
 
 
@@ -96,8 +104,11 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
             raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
     shares = settings.proportions or (1.0,) * len(parts)
     length = settings.max_length or parts[0].max_length
-    stride = parts[0].stride if settings.stride is None else settings.stride
-    _check_stride(settings, parts[0].task, length, stride)
+    own = {
+        name: getattr(parts[0], name) if (value := getattr(settings, name)) is None else value
+        for name in OF_QUESTIONS
+    }
+    _check_questions(settings, parts[0].task, length, own["stride"])
     return replace(
         dataset,
         task=parts[0].task,
@@ -107,16 +118,18 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
             share * own for share, part in zip(shares, parts, strict=True) for own in part.proportions
         ),
         max_length=length,
-        stride=stride,
+        **own,
     )
 
 
-def _check_stride(settings: DatasetSettings, task: str, max_length: int, stride: int) -> None:
+def _check_questions(settings: DatasetSettings, task: str, max_length: int, stride: int) -> None:
+    """Raise SettingError if what is said of questions does not fit, or the dataset has none."""
     if task == QUESTION_ANSWERING and stride >= max_length:
         what = f"must be smaller than `max_length`, found {stride} and {max_length}; 128 and 384 are usual"
         raise SettingError("stride", what)
-    if task != QUESTION_ANSWERING and "stride" in settings.model_fields_set:
-        raise SettingError("stride", f"only {QUESTION_ANSWERING} cuts long texts into windows; remove this")
+    for name, what in OF_QUESTIONS.items() if task != QUESTION_ANSWERING else ():
+        if name in settings.model_fields_set:
+            raise SettingError(name, f"only {QUESTION_ANSWERING} {what}; remove this")
 
 
 def _task(settings: SourceSettings) -> str:

@@ -70,6 +70,8 @@ class Facts:
     head: str | None = None
 
 
+# What a dataset says of evaluations alone; changing it encodes nothing again.
+OF_EVALUATIONS = ("metrics", "longest_answer", "no_answer_threshold")
 # What is known of a model whose settings are wrong.
 UNKNOWN = Facts(tokenizer="")
 
@@ -89,6 +91,8 @@ class Dataset:
         proportions: the share of each source's training rows that is taken.
         max_length: tokens of an encoded example.
         stride: tokens of a long context that one window shares with the next.
+        longest_answer: tokens of the longest answer.
+        no_answer_threshold: by how much the logits of giving none may exceed those of an answer.
     """
 
     name: str
@@ -101,6 +105,8 @@ class Dataset:
     proportions: tuple[float, ...] = ()
     max_length: int = 128
     stride: int = 128
+    longest_answer: int = 30
+    no_answer_threshold: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,7 @@ class Graph:
         entry = self.datasets[dataset]
         return PreprocessSettings(
             sources=tuple(
-                source.model_dump(mode="json", exclude_defaults=True, exclude={"metrics"})
+                source.model_dump(mode="json", exclude_defaults=True, exclude=set(OF_EVALUATIONS))
                 for source in entry.sources
             ),
             proportions=entry.proportions if set(entry.proportions) != {1.0} else None,
@@ -253,7 +259,10 @@ class Graph:
 
     def evaluate_settings(self, dataset: str) -> EvaluateSettings:
         """Return the settings that all evaluations on a dataset share, so that models see the same masks."""
-        return EvaluateSettings(seed=self.document.seed, metrics=self.datasets[dataset].metrics)
+        entry = self.datasets[dataset]
+        return EvaluateSettings(
+            seed=self.document.seed, **{name: getattr(entry, name) for name in OF_EVALUATIONS}
+        )
 
 
 def cache_key(settings: CacheTeacherSettings) -> str:

@@ -25,8 +25,8 @@ def answer_metrics(
 ) -> dict[str, float]:
     """Return F1 and exact match, in 0 to 1.
 
-    Where a question has no answer, the scores are those of SQuAD v2.0, and those of questions with and
-    without an answer are told apart.
+    Where a question has no answer, the scores are those of SQuAD v2.0. Those of questions with and without an
+    answer are also told apart, as far as there are such.
 
     Args:
         predictions: the answer to each question, empty for none.
@@ -44,10 +44,10 @@ def answer_metrics(
     )
     exact, f1 = scores.T
     metrics = {"f1": f1.mean(), "exact_match": exact.mean()}
+    if answerable.any():
+        metrics |= {"has_answer_f1": f1[answerable].mean()}
+        metrics |= {"has_answer_exact_match": exact[answerable].mean()}
     if version2:
-        if answerable.any():
-            metrics |= {"has_answer_f1": f1[answerable].mean()}
-            metrics |= {"has_answer_exact_match": exact[answerable].mean()}
         metrics |= {"no_answer_accuracy": exact[~answerable].mean()}
     return {name: float(value) for name, value in metrics.items()}
 

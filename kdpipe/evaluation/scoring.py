@@ -10,7 +10,7 @@ from kdpipe.data.batches import Collator, FixedMasking
 from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
 from kdpipe.data.source import VALIDATION
 from kdpipe.evaluation.targets import token_targets
-from kdpipe.evaluation.task import Advance, Evaluation, Subject, Task
+from kdpipe.evaluation.task import USUAL_ANSWERS, Advance, AnswerLimits, Evaluation, Subject, Task
 
 
 def task_of(data: Path) -> tuple[type[Task], tuple[str, ...] | None]:
@@ -30,6 +30,7 @@ def score(
     seed: int,
     probability: float,
     metrics: Sequence[str] = (),
+    answers: AnswerLimits = USUAL_ANSWERS,
     advance: Advance = lambda count: None,
 ) -> Evaluation:
     """Score a model on a split of a dataset.
@@ -42,6 +43,7 @@ def score(
         seed: seed of the masks, where the task masks tokens.
         probability: share of the tokens that are masked.
         metrics: names of the metrics, by default those of the task.
+        answers: which answers to questions are given.
         advance: told how many examples more have been run.
     """
     task, labels = task_of(data)
@@ -50,7 +52,8 @@ def score(
         settings = MaskingSettings(probability=probability, smoothing=0)
         targets = token_targets(model, tokenizer, settings, seed, masking=FixedMasking)
     collator = Collator(EncodedSplit(data, split), tokenizer.pad_token_id, targets)
-    return task.evaluate(Subject(model, collator, labels or (), tuple(metrics) or task.metrics, advance))
+    names = tuple(metrics) or task.metrics
+    return task.evaluate(Subject(model, collator, labels or (), names, advance, answers))
 
 
 def validation_scorer(

@@ -30,6 +30,20 @@ class Evaluation:
     predictions: pa.Table
 
 
+@dataclass(frozen=True)
+class AnswerLimits:
+    """Which answers to questions are given.
+
+    Args:
+        longest: tokens of the longest answer.
+        threshold: by how much the logits of giving none may exceed those of an answer that is given.
+    """
+
+    longest: int = 30
+    threshold: float = 0.0
+
+
+USUAL_ANSWERS = AnswerLimits()
 # Told how many examples more have been run.
 Advance = Callable[[int], object]
 
@@ -44,6 +58,7 @@ class Subject:
         labels: the dataset's labels.
         metrics: names of the metrics.
         advance: told how many examples more have been run.
+        answers: which answers to questions are given.
     """
 
     model: Any
@@ -51,6 +66,7 @@ class Subject:
     labels: tuple[str, ...]
     metrics: tuple[str, ...]
     advance: Advance
+    answers: AnswerLimits = USUAL_ANSWERS
 
     @property
     def split(self) -> EncodedSplit:

@@ -1,6 +1,7 @@
 """Score a model on every held-out split of a dataset that can be scored."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,8 +11,9 @@ from kdpipe.artifacts.tables import METRICS, write_table
 from kdpipe.config.settings.jobs import EvaluateSettings
 from kdpipe.data.encoded import labelled_splits, read_description
 from kdpipe.data.source import TRAIN
-from kdpipe.errors import DataError
+from kdpipe.errors import DataError, suggest
 from kdpipe.evaluation.scoring import score, task_of
+from kdpipe.evaluation.task import AnswerLimits, Evaluation
 from kdpipe.job import Job, main
 from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
@@ -37,8 +39,10 @@ def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> Non
                 seed=settings.seed,
                 probability=settings.probability,
                 metrics=settings.metrics,
+                answers=AnswerLimits(settings.longest_answer, settings.no_answer_threshold),
                 advance=bar.update,
             )
+    _check_measured(settings, data, evaluations)
     with job.artifact() as draft:
         rows = [
             {"metric": metric, "value": value, "split": split, "n": evaluation.n}
@@ -66,6 +70,16 @@ def _splits(data: Path) -> list[str]:
             "`evaluate: []`"
         )
     return splits
+
+
+def _check_measured(settings: EvaluateSettings, data: Path, evaluations: Mapping[str, Evaluation]) -> None:
+    measured = {metric for evaluation in evaluations.values() for metric in evaluation.metrics}
+    for metric in settings.metrics:
+        if metric not in measured:
+            raise DataError(
+                f"metrics: {metric} is not defined on {data}, as no split has examples that it is of; "
+                f"{suggest(metric, measured)}"
+            )
 
 
 def _with_split(predictions: pa.Table, split: str) -> pa.Table:

@@ -104,6 +104,28 @@ def test_a_name_says_task_and_metrics(mistakes_of, graph_of):
     ]
 
 
+@pytest.mark.parametrize("name", ["longest_answer", "no_answer_threshold"])
+def test_only_questions_have_answers(mistakes_of, name):
+    (mistake,) = mistakes_of({"datasets.d": {"source": "text", name: 3}})
+    assert mistake.startswith(f"datasets.d.{name}: only question_answering ")
+
+
+def test_answers_are_limited_in_evaluations_alone(graph_of):
+    squad = {"source": "squad", "path": "squad", "max_length": 384}
+    graph = graph_of({
+        "datasets.a": squad,
+        "datasets.b": {**squad, "longest_answer": 64, "no_answer_threshold": -1.5},
+        "datasets.c": {"combine": ["b", "a"]},
+        "datasets.d": {"combine": ["b", "a"], "longest_answer": 9, "no_answer_threshold": 0},
+    })  # fmt: skip
+    assert graph.preprocess_settings("a") == graph.preprocess_settings("b")
+    assert graph.preprocess_settings("c") == graph.preprocess_settings("d")
+    settings = [graph.evaluate_settings(name) for name in "abcd"]
+    assert [(s.longest_answer, s.no_answer_threshold) for s in settings] == [
+        (30, 0), (64, -1.5), (64, -1.5), (9, 0)
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("dataset", [{"source": "text"}, {"combine": ["task"]}])
 def test_a_stride_is_for_windows_only(mistakes_of, dataset):
     assert mistakes_of({"datasets.d": {**dataset, "stride": 64}}) == [

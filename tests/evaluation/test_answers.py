@@ -151,4 +151,5 @@ def test_questions_without_an_answer_are_told_apart() -> None:
         "no_answer_accuracy": 0.5,
     }
     assert list(answer_metrics([""], [[]], ["x"])) == ["f1", "exact_match", "no_answer_accuracy"]
-    assert list(answer_metrics(["a"], [["b"]], ["x"])) == ["f1", "exact_match"]
+    told = list(answer_metrics(["a"], [["b"]], ["x"]))
+    assert told == ["f1", "exact_match", "has_answer_f1", "has_answer_exact_match"]

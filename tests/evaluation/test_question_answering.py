@@ -15,10 +15,8 @@ from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.squad import SquadSource
 from kdpipe.evaluation.scoring import score
-from kdpipe.evaluation.task import Evaluation
-from kdpipe.evaluation.tasks import question_answering
+from kdpipe.evaluation.task import AnswerLimits, Evaluation
 from kdpipe.evaluation.tasks.question_answering import (
-    LONGEST_ANSWER,
     N_BEST,
     AnswerSearch,
     QuestionAnswering,
@@ -27,11 +25,13 @@ from kdpipe.evaluation.tasks.question_answering import (
 from kdpipe.models.creation import create_language_model, train_wordpiece
 from kdpipe.models.loading import load_model, load_tokenizer, load_with_head, save_model
 
+LIMITS = AnswerLimits(longest=6)
 Rows = list[dict[str, Any]]
 
 
-def evaluate(model: Any, reader: Path, data: Path) -> Any:
-    return score(model, load_tokenizer(reader), data, "validation", seed=1, probability=0.15)
+def evaluate(model: Any, reader: Path, data: Path, limits: AnswerLimits = LIMITS) -> Any:
+    tokenizer = load_tokenizer(reader)
+    return score(model, tokenizer, data, "validation", seed=1, probability=0.15, answers=limits)
 
 
 def rows_of(data: Path, split: str = "validation") -> tuple[Rows, Rows]:
@@ -53,21 +53,19 @@ def search(model: Any, windows: Rows, context: str) -> tuple[dict[tuple[int, int
         first, last = (sorted(allowed, key=lambda place: -logits[place])[:N_BEST] for logits in (start, end))
         for i in first:
             for j in last:
-                if i <= j < i + LONGEST_ANSWER:
+                if i <= j < i + LIMITS.longest:
                     span = window["starts"][i], window["ends"][j]
                     spans[span] = max(spans.get(span, -np.inf), start[i] + end[j])
     return spans, none
 
 
-def test_answers_are_those_of_a_search(
-    reader: Path, question_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answers_are_those_of_a_search(reader: Path, question_data: Path) -> None:
     model = load_model(reader).eval()
     windows, examples = rows_of(question_data)
     # Half of the answers are above it.
     median = np.median(evaluate(model, reader, question_data).predictions["scores"].to_numpy())
-    monkeypatch.setattr(question_answering, "THRESHOLD", -median)
-    found = evaluate(model, reader, question_data).predictions.to_pylist()
+    limits = AnswerLimits(LIMITS.longest, threshold=-median)
+    found = evaluate(model, reader, question_data, limits).predictions.to_pylist()
     assert [row["id"] for row in found] == [example["id"] for example in examples]
     assert len(windows) > len(examples)
     assert sum(bool(row["prediction"]) for row in found) == len(found) // 2
@@ -104,13 +102,11 @@ def test_metrics_are_of_questions(reader: Path, question_data: Path) -> None:
     assert {"has_answer_f1", "has_answer_exact_match"} < set(evaluation.metrics)
 
 
-def test_a_threshold_asks_for_surer_answers(
-    reader: Path, question_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_threshold_asks_for_surer_answers(reader: Path, question_data: Path) -> None:
     model = load_model(reader)
     for threshold, given in ((-1e3, 0), (1e3, 32)):
-        monkeypatch.setattr(question_answering, "THRESHOLD", threshold)
-        rows = evaluate(model, reader, question_data).predictions.to_pylist()
+        limits = AnswerLimits(threshold=threshold)
+        rows = evaluate(model, reader, question_data, limits).predictions.to_pylist()
         assert sum(bool(row["prediction"]) for row in rows) == given
 
 
@@ -128,6 +124,38 @@ def test_every_question_is_answered_where_all_can_be(
     evaluation = evaluate(load_model(reader), reader, data)
     assert tuple(evaluation.metrics) == QuestionAnswering.metrics
     assert all(row["prediction"] for row in evaluation.predictions.to_pylist())
+    asked = score(
+        load_model(reader),
+        load_tokenizer(reader),
+        data,
+        "validation",
+        seed=1,
+        probability=0.15,
+        metrics=QuestionAnswering.all_metrics,
+        answers=LIMITS,
+    ).metrics
+    assert tuple(asked) == ("f1", "exact_match", "has_answer_f1", "has_answer_exact_match")
+    assert asked["has_answer_f1"] == asked["f1"] == evaluation.metrics["f1"]
+
+
+def test_questions_without_known_answers_are_answered(
+    reader: Path, squad: Path, language_model: Path, tmp_path: Path
+) -> None:
+    content = json.loads((squad / "dev-v2.0.json").read_text())
+    for paragraph in content["data"][0]["paragraphs"]:
+        for question in paragraph["qas"]:
+            del question["answers"], question["is_impossible"]
+    (tmp_path / "test.json").write_text(json.dumps(content), encoding="utf-8")
+    files = {"train": squad / "train-v2.0.json", "test": tmp_path / "test.json"}
+    source = SquadSource(task="question_answering", files=files)
+    tokenizer = language_model / "tokenizer.json"
+    write_dataset(tmp_path, source, tokenizer, task="question_answering", max_length=40, stride=8)
+    model = load_model(reader)
+    evaluation = score(model, load_tokenizer(reader), tmp_path, "test", seed=1, probability=0.15)
+    assert evaluation.metrics == {}
+    rows = evaluation.predictions.to_pylist()
+    assert list(rows[0]) == ["id", "prediction", "scores", "nbest"]
+    assert [row["prediction"] for row in rows] == [row["nbest"][0]["text"] for row in rows]
 
 
 def knowing(data: Path) -> Evaluation:
@@ -174,9 +202,9 @@ def test_spans_are_in_order_and_not_too_long() -> None:
     allowed = np.zeros((6, 90), dtype=bool)
     allowed[:4, 10:80] = True
     allowed[4, 20] = True
-    window, first, last, scores = best_spans(start, end, allowed)
+    window, first, last, scores = best_spans(start, end, allowed, longest=6)
     assert (first <= last).all()
-    assert (last - first < LONGEST_ANSWER).all()
+    assert (last - first).max() == 5
     assert allowed[window, first].all()
     assert allowed[window, last].all()
     np.testing.assert_allclose(scores, start[window, first] + end[window, last])

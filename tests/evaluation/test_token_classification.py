@@ -67,4 +67,5 @@ def test_words_that_were_cut_count_as_outside(language_model: Path, ner_data: Pa
         assert row["prediction"][-1] == "O"
     gold, predicted = ([row[name] for row in rows] for name in ("label", "prediction"))
     assert evaluation.metrics == entity_metrics(gold, predicted)
+    assert tuple(evaluation.metrics)[:4] == TokenClassification.metrics
     assert evaluation.metrics.keys() >= {"f1", "f1:COLD", "f1:WARM", "precision:COLD"}

@@ -39,6 +39,19 @@ def test_splits_in_which_no_label_applies(
     assert {tuple(row["label"]) for row in rows if row["split"] == "plain"} == {()}
 
 
+def test_metrics_of_examples_that_are_not_there(
+    reader: Path, question_data: Path, tmp_path: Path, job: Job
+) -> None:
+    data = shutil.copytree(question_data, tmp_path / "data")
+    file = data / "validation.examples.parquet"
+    table = pq.read_table(file)
+    rows = [{**row, "answers": [{"start": 0, "text": "a"}]} for row in table.to_pylist()]
+    pq.write_table(table.from_pylist(rows, table.schema), file)
+    run(EvaluateSettings(metrics=("has_answer_f1",)), job, model=reader, data=data)
+    with pytest.raises(DataError, match="metrics: no_answer_accuracy is not defined on"):
+        run(EvaluateSettings(metrics=("f1", "no_answer_accuracy")), job, model=reader, data=data)
+
+
 def test_a_model_without_the_head_is_refused(language_model: Path, task_data: Path, job: Job) -> None:
     with pytest.raises(ModelError, match="has no head for classification"):
         run(EvaluateSettings(), job, model=language_model, data=task_data)

@@ -31,6 +31,9 @@ class DatasetBase(Settings):
         labels: `none` drops the labels of the training split.
         metrics: the metrics of models for it, by default those of the task or of what `name` names; models
             are chosen by the first.
+        longest_answer: tokens of the longest answer that models give to a question.
+        no_answer_threshold: by how much the logits of giving no answer may exceed those of one that is given
+            all the same, where some questions have none.
     """
 
     rows: Rows | None = None
@@ -38,6 +41,8 @@ class DatasetBase(Settings):
     stride: int = Field(default=128, ge=0)
     labels: Literal["none"] | None = None
     metrics: tuple[str, ...] | None = None
+    longest_answer: int = Field(default=30, ge=1)
+    no_answer_threshold: float = 0.0
 
 
 class SourceSettings(DatasetBase):
@@ -123,6 +128,8 @@ class CombineSettings(DatasetBase):
     proportions: tuple[PositiveFloat, ...] | None = None
     max_length: int | None = Field(default=None, ge=12)  # type: ignore[assignment]
     stride: int | None = Field(default=None, ge=0)  # type: ignore[assignment]
+    longest_answer: int | None = Field(default=None, ge=1)  # type: ignore[assignment]
+    no_answer_threshold: float | None = None  # type: ignore[assignment]
 
     @model_validator(mode="after")
     def _one_proportion_each(self) -> Self:

@@ -97,11 +97,15 @@ class EvaluateSettings(Settings):
         seed: seed of the masking, where the task masks tokens.
         probability: share of the tokens that are masked.
         metrics: names of the metrics, by default those of the task; models are chosen by the first.
+        longest_answer: tokens of the longest answer to a question.
+        no_answer_threshold: by how much the logits of giving no answer may exceed those of one that is given.
     """
 
     seed: int = 42
     probability: float = 0.15
     metrics: tuple[str, ...] = ()
+    longest_answer: int = 30
+    no_answer_threshold: float = 0.0
 
 
 class ExportSettings(Settings):

@@ -12,27 +12,22 @@ from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.data.examples import examples_file
 from kdpipe.evaluation.answers import answer_metrics
 from kdpipe.evaluation.inference import run_batches
-from kdpipe.evaluation.task import Evaluation, Subject
+from kdpipe.evaluation.task import USUAL_ANSWERS, AnswerLimits, Evaluation, Subject
 from kdpipe.models.loading import Head
 from kdpipe.models.signals import SPANS
 
 # Of each window the most likely starts and ends that are combined, and the answers that are kept.
 N_BEST = 20
-LONGEST_ANSWER = 30
-# No answer is given if the logits of the first token exceed those of the best answer by more than this.
-THRESHOLD = 0.0
-# How metrics begin that are of questions with or without an answer alone.
-APART = ("has_answer_", "no_answer_")
 CANDIDATE = pa.struct([("text", pa.string()), ("score", pa.float32())])
 
 
 class QuestionAnswering:
     """F1 and exact match of SQuAD, or of CMRC 2018 where the text is Chinese (`kdpipe.evaluation.answers`).
 
-    Of each window the best answers are put together from its 20 most likely starts and ends, at most 30
-    tokens long; the best over the windows of a question is its answer. Where some questions of the split have
-    no answer, none is given unless the best one's score, the sum of its two logits, reaches that of the first
-    token in some window.
+    Of each window the best answers are put together from its 20 most likely starts and ends, no longer than
+    `AnswerLimits` has it; the best over the windows of a question is its answer. Where some questions of the
+    split have no answer, none is given unless the best one's score, the sum of its two logits, reaches that
+    of the first token in some window, less the threshold.
 
     Reference:
         Devlin et al. 2018, BERT (arXiv 1810.04805), sections 4.2 and 4.3; `run_qa.py` of transformers.
@@ -57,7 +52,7 @@ class QuestionAnswering:
         Of the predictions, `scores` is by how much the best answer's score is above that of giving none, and
         `nbest` the best answers with their scores.
         """
-        search = AnswerSearch(subject.split)
+        search = AnswerSearch(subject.split, subject.answers)
         for indices, _, logits in run_batches(subject, SPANS):
             search.add(indices, logits.cpu().numpy())
         return search.evaluation(subject.metrics)
@@ -68,15 +63,16 @@ class AnswerSearch:
 
     Args:
         split: the windows.
+        limits: which answers are given.
     """
 
-    def __init__(self, split: EncodedSplit) -> None:
+    def __init__(self, split: EncodedSplit, limits: AnswerLimits = USUAL_ANSWERS) -> None:
         columns = pq.read_table(split.path, columns=["example", "starts", "ends"]).combine_chunks()
         self._example = columns["example"].to_numpy()
         self._starts, self._ends = (
             columns[name].combine_chunks().flatten().to_numpy() for name in ("starts", "ends")
         )
-        self._split = split
+        self._split, self._limits = split, limits
         self._none = np.empty(len(split), dtype=np.float32)
         self._found: list[pd.DataFrame] = []
 
@@ -92,7 +88,7 @@ class AnswerSearch:
         lengths, offsets = self._split.lengths[indices], self._split.offsets[indices]
         in_context = np.zeros(start.shape, dtype=bool)
         in_context[np.arange(start.shape[1]) < lengths[:, None]] = self._starts[ragged(offsets, lengths)] >= 0
-        rows, first, last, scores = best_spans(start, end, in_context)
+        rows, first, last, scores = best_spans(start, end, in_context, self._limits.longest)
         places = offsets[rows]
         found = {
             "example": self._example[indices[rows]],
@@ -106,29 +102,27 @@ class AnswerSearch:
         """Return the scores of the answers that were found, once all windows were added.
 
         Args:
-            metrics: names of those that are wanted; those of questions with and without an answer are told
-                apart besides where there are both.
+            metrics: names of those that are wanted; where some questions have no answer, the others are told
+                besides.
         """
         examples = pq.read_table(examples_file(self._split.path.parent, self._split.split))
         contexts = examples["context"].to_pylist()
-        answers = [[answer["text"] for answer in golds] for golds in examples["answers"].to_pylist()]
+        known = self._split.labels is not None
+        answers = [[answer["text"] for answer in golds or ()] for golds in examples["answers"].to_pylist()]
         candidates = self._n_best(contexts)
         best = candidates.drop_duplicates("example").set_index("example").reindex(range(len(contexts)))
         margins = best["score"].fillna(-np.inf) - self._none_scores(len(contexts))
         given = best["text"].fillna("")
-        predictions = (given if all(answers) else given.where(-margins <= THRESHOLD, "")).tolist()
-        table = pa.table(
-            {
-                "id": examples["id"],
-                "prediction": pa.array(predictions, pa.string()),
-                "label": pa.array([golds[0] if golds else None for golds in answers], pa.string()),
-                "scores": pa.array(margins, pa.float32()),
-                "nbest": _lists(candidates, len(contexts)),
-            }
-        )
-        found = answer_metrics(predictions, answers, contexts)
-        own = [name for name in found if name in metrics or name.startswith(APART)]
-        return Evaluation({name: found[name] for name in own}, len(contexts), table)
+        if known and not all(answers):
+            given = given.where(-margins <= self._limits.threshold, "")
+        columns = {"id": examples["id"], "prediction": pa.array(given, pa.string())}
+        if known:
+            columns["label"] = pa.array([golds[0] if golds else None for golds in answers], pa.string())
+        columns |= {"scores": pa.array(margins, pa.float32()), "nbest": _lists(candidates, len(contexts))}
+        found = answer_metrics(given.tolist(), answers, contexts) if known else {}
+        others = () if all(answers) else found
+        own = [name for name in dict.fromkeys((*metrics, *others)) if name in found]
+        return Evaluation({name: found[name] for name in own}, len(contexts), pa.table(columns))
 
     def _n_best(self, contexts: Sequence[str]) -> pd.DataFrame:
         """Return the best answers of each question; windows that overlap may both have found one."""
@@ -145,7 +139,7 @@ class AnswerSearch:
 
 
 def best_spans(
-    start: NDArray[np.float32], end: NDArray[np.float32], allowed: NDArray[np.bool_]
+    start: NDArray[np.float32], end: NDArray[np.float32], allowed: NDArray[np.bool_], longest: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
     """Return window, first token, last token and score of the best answers of each window, best first.
 
@@ -153,13 +147,14 @@ def best_spans(
         start: logits of the first token [B, L].
         end: logits of the last token [B, L].
         allowed: whether a token may be of an answer [B, L].
+        longest: tokens of the longest answer.
     """
     windows = np.arange(len(start))[:, None]
     first, last = (_best(np.where(allowed, logits, -np.inf)) for logits in (start, end))
     scores = start[windows, first][:, :, None] + end[windows, last][:, None, :]
     length = last[:, None, :] - first[:, :, None] + 1
     possible = allowed[windows, first][:, :, None] & allowed[windows, last][:, None, :]
-    scores[~(possible & (length >= 1) & (length <= LONGEST_ANSWER))] = -np.inf
+    scores[~(possible & (length >= 1) & (length <= longest))] = -np.inf
     scores = scores.reshape(len(start), -1)
     pairs = _best(scores)
     kept, rank = np.nonzero(scores[windows, pairs] > -np.inf)

@@ -49,7 +49,7 @@ class TokenClassification:
             gold = split_runs(names[split.labels], split.word_lengths)
             found = entity_metrics(gold, predicted)
             columns["label"] = pa.array(gold, TAGS)
-        own = [name for name in found if name in subject.metrics or ":" in name]
+        own = [*subject.metrics, *(name for name in found if ":" in name)] if found else []
         columns["scores"] = pa.array(split_runs(scores, split.word_lengths), SCORES)
         return Evaluation({name: found[name] for name in own}, len(tags), pa.table(columns))
 
