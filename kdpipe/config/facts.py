@@ -117,10 +117,10 @@ def _encoding(file: Path) -> str:
     return digest({key: part for key, part in content.items() if key not in ("truncation", "padding")})
 
 
-def _check_labels(settings: LoadSettings, config: Mapping[str, Any], head: str) -> None:
+def _check_labels(settings: LoadSettings, config: Mapping[str, Any], head: str | None) -> None:
     if settings.labels is None:
         return
-    if head not in ("classification", "multi_label", "token_classification", "regression"):
+    if head not in (None, "classification", "multi_label", "token_classification", "regression"):
         has = f"a head for {head}" if head else "no head"
         raise SettingError("labels", f"names the outputs of a classifier, but the model has {has}")
     count = count_outputs(config)

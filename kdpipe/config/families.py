@@ -49,15 +49,18 @@ def longest_input(shape: Shape, task: str) -> int | None:
     return shape.prompts if shape.prompts and task == "token_classification" else shape.positions
 
 
-def head_task(family: str, config: Mapping[str, Any]) -> str:
-    """Return the task of the head that a saved model has, "" for none that its family names."""
+def head_task(family: str, config: Mapping[str, Any]) -> str | None:
+    """Return the task of the head that a saved model has, "" for none that its family names.
+
+    None where it may be one for several labels as well as for one: their configs need not say which.
+    """
     architecture = (config.get("architectures") or [""])[0]
     kinds = {model_class: kind for kind, model_class in family_facts(family)["heads"].items()}
     tasks = TASKS[kinds[architecture]] if architecture in kinds else ("",)
     if len(tasks) == 1:
         return tasks[0]
     named = {problem: task for task, problem in PROBLEMS.items()}.get(config.get("problem_type") or "")
-    return named or ("regression" if count_outputs(config) == 1 else "classification")
+    return named or ("regression" if count_outputs(config) == 1 else None)
 
 
 def count_outputs(config: Mapping[str, Any]) -> int:

@@ -80,7 +80,7 @@ def test_a_chosen_model_is_known_as_far_as_the_candidates_agree(graph_of):
 
 @pytest.mark.parametrize(("architecture", "head"), [
     ("BertForMaskedLM", "language_modeling"),
-    ("BertForSequenceClassification", "classification"),
+    ("BertForSequenceClassification", None),
     ("BertForTokenClassification", "token_classification"),
     ("BertForQuestionAnswering", "question_answering"),
     ("BertForPreTraining", ""),
@@ -101,10 +101,18 @@ def test_heads_for_texts_are_told_apart_by_their_outputs(loaded, fields, head):
     assert loaded(architectures=["BertForSequenceClassification"], **fields).head == head
 
 
+def test_a_head_that_does_not_say_what_it_is_for_may_be_for_either(mistakes_of, folder):
+    table = {"source": "table", "path": "a.tsv", "text": "a", "label": "b"}
+    datasets = {f"datasets.{task}": {**table, "task": task} for task in ("classification", "multi_label")}
+    load = {"path": folder(architectures=["BertForSequenceClassification"])}
+    load["evaluate"] = ["classification", "multi_label"]
+    assert mistakes_of({**datasets, "models.m": {"load": load}}) == []
+
+
 def test_labels_name_the_outputs_of_a_head(graph_of, mistakes_of, folder):
     path = folder(architectures=["BertForSequenceClassification"])
     load = {"path": path, "labels": ["no", "yes"]}
-    assert graph_of({"models.m": {"load": load}}).facts["m"].head == "classification"
+    assert graph_of({"models.m": {"load": load}}).facts["m"].head is None
     assert mistakes_of({"models.m": {"load": {**load, "labels": ["no", "yes", "maybe"]}}}) == [
         "models.m.load.labels: expected 2 names, one for each output of the model, found 3"
     ]
