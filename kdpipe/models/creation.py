@@ -64,10 +64,19 @@ def train_wordpiece(
         texts: yields the text; called twice.
         vocab_size: entries of the vocabulary, special tokens included.
         max_length: longest input in tokens that the model reads.
+
+    Raises:
+        ModelError: the vocabulary has no room for the characters of the text.
     """
     # The trainer numbers characters inside words in an order that differs between runs, and breaks ties
     # between merges by these numbers. Named among the special tokens they are numbered as given.
     characters = sorted(_wordpieces(texts(), SPECIAL_TOKENS, vocab_size=1).keys() - {*SPECIAL_TOKENS})
+    least = len(SPECIAL_TOKENS) + len(characters)
+    if vocab_size < least:
+        raise ModelError(
+            f"vocab_size: expected at least {least}, as the text has {len(characters)} characters, those at "
+            f"the start of words and inside counted apart, found {vocab_size}; raise it"
+        )
     vocabulary = _wordpieces(texts(), [*SPECIAL_TOKENS, *characters], vocab_size)
     tokenizer = _uncased(vocabulary)
     tokenizer.add_special_tokens(SPECIAL_TOKENS)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kdpipe.errors import ModelError
-from kdpipe.models.creation import create_body, create_language_model, special_tokens
+from kdpipe.models.creation import create_body, create_language_model, special_tokens, train_wordpiece
 from tests.models.conftest import SHAPES
 
 OPTIONS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
@@ -75,3 +75,10 @@ def test_the_vocabulary_is_the_same_in_every_process() -> None:
     outputs = {subprocess.check_output([sys.executable, "-c", program]) for _ in range(3)}
     assert len(outputs) == 1
     assert b"'##a'" in outputs.pop()
+
+
+def test_a_vocabulary_has_room_for_every_character() -> None:
+    # Five special tokens, and each letter at the start of a word and inside.
+    assert len(train_wordpiece(lambda: ["ab ba"], vocab_size=9, max_length=8)) == 9
+    with pytest.raises(ModelError, match=r"expected at least 9, as the text has 4 characters, .* found 8"):
+        train_wordpiece(lambda: ["ab ba"], vocab_size=8, max_length=8)
