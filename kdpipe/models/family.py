@@ -1,5 +1,6 @@
 """What kdpipe needs to know of a model family: the names and places of its parts."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, TypedDict
 
 from torch import Tensor, nn
@@ -12,12 +13,14 @@ class NameMap(TypedDict):
 
     Args:
         config: fields of the config; depth apart.
+        fixed: fields of the other family's config that the student's own has not, and what they must be.
         body: modules of the body outside its blocks.
         block: modules of a block.
         heads: for each kind of head, modules of the whole model; "" for a body alone.
     """
 
     config: dict[str, str]
+    fixed: dict[str, Any]
     body: dict[str, str]
     block: dict[str, str]
     heads: dict[str, dict[str, str]]
@@ -63,6 +66,11 @@ class Family(Protocol):
     def last(cls, body: Any) -> nn.Module:
         """Return the module whose output is the last hidden state."""
         return cls.blocks(body)[-1]
+
+    @classmethod
+    def run(cls, model: Any, inputs: Mapping[str, Tensor]) -> Any:
+        """Return what a model with its head makes of a batch, as transformers does."""
+        return model(**inputs)
 
     @staticmethod
     def lm_logits(model: Any, hidden: Tensor) -> Tensor:

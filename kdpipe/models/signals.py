@@ -70,7 +70,7 @@ def _logits(model: Any, inputs: Mapping[str, Tensor], rows: Tensor | None) -> Te
     if rows is not None and model.get_output_embeddings() is not None:
         final = model.base_model(**inputs).last_hidden_state
         return family_of(model).lm_logits(model, pack(final, rows))
-    output = model(**inputs)
+    output = family_of(model).run(model, inputs)
     # The two logits of a position in question answering: the answer starts here, it ends here.
     spans = "start_logits" in output
     logits = torch.stack((output.start_logits, output.end_logits), dim=-1) if spans else output.logits

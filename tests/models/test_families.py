@@ -131,6 +131,15 @@ def test_what_comes_later_shows_where_a_family_is_not_causal(name):
     assert torch.equal(first, second) == family_of(model).causal
 
 
+def test_a_text_of_gpt2_may_end_in_the_token_that_pads(with_head):
+    model, batch = with_head("gpt2", HEADS[0]), batch_of(6, 9)
+    plain = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    torch.testing.assert_close(logits_of(model, batch), plain)
+    batch["input_ids"][0, 5] = model.config.pad_token_id
+    final = model.base_model(batch["input_ids"][:1, :6]).last_hidden_state
+    torch.testing.assert_close(logits_of(model, batch)[:1], model.score(final[:, 5]))
+
+
 def test_a_model_gives_gradients_to_all_its_weights(with_head):
     for name, head in (("enct5", HEADS[0]), ("bigru", HEADS[0]), ("enct5", HEADS[3]), ("bigru", HEADS[3])):
         model = with_head(name, head).train()

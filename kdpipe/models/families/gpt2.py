@@ -1,8 +1,11 @@
 """GPT-2: a causal model that ends in a norm, whose tokenizer has no padding token."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from kdpipe.models.family import Family
 
@@ -35,6 +38,18 @@ class GPT2(Family):
     def last(cls, body: Any) -> nn.Module:
         """Return the module whose output is the last hidden state."""
         return body.ln_f  # type: ignore[no-any-return]
+
+    @classmethod
+    def run(cls, model: Any, inputs: Mapping[str, Tensor]) -> Any:
+        """Return what a model makes of a batch; texts are classified by their last token.
+
+        transformers takes the last one whose id is not that of the padding, which a text may have too.
+        """
+        if type(model).__name__ != cls.heads["ForSequenceClassification"]:
+            return model(**inputs)
+        final = model.base_model(**inputs).last_hidden_state
+        last = inputs["attention_mask"].sum(-1) - 1
+        return SequenceClassifierOutput(logits=model.score(final[torch.arange(len(final)), last]))
 
     @staticmethod
     def lm_logits(model: Any, hidden: Tensor) -> Tensor:
