@@ -1,7 +1,8 @@
 """Read and write model folders, and give a model the head that a dataset needs."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ def _saved_as(config: Any) -> str:
 def _from_pretrained(
     model_class: Any, folder: Path, config: Any, seed: int, new_head: bool = False
 ) -> PreTrainedModel:
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _without_report(new_head):
         model, found = model_class.from_pretrained(
             folder,
             config=config,
@@ -188,9 +189,24 @@ def _from_pretrained(
             output_loading_info=True,
         )
         missing = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
-        draw_weights(model, missing | _head_parameters(model) if new_head else missing, seed)
+        head = _head_parameters(model) if new_head else set()
+        if new_head and missing - head:
+            LOG.warning("%s lacks %s: drawn from seed %d", folder, ", ".join(sorted(missing - head)), seed)
+        draw_weights(model, missing | head, seed)
     loaded: PreTrainedModel = model
     return loaded
+
+
+@contextmanager
+def _without_report(new_head: bool) -> Iterator[None]:
+    """Keep transformers from listing the weights of a new head as missing, which is told otherwise."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR if new_head else level)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _head_parameters(model: PreTrainedModel) -> set[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
@@ -42,6 +42,17 @@ def test_a_new_head_follows_the_seed_and_is_told(
     assert not torch.equal(first.classifier.weight, other.classifier.weight)
     assert first.config.id2label == {0: "0", 1: "1"}
     assert "a new one starts from seed 1" in caplog.text
+    assert "bert.pooler.dense.weight: drawn from seed 2" in caplog.text
+
+
+def test_transformers_does_not_list_the_weights_of_a_new_head(
+    language_model: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    load_with_head(language_model, HEAD, seed=1)
+    assert "LOAD REPORT" not in caplog.text
+    AutoModelForSequenceClassification.from_pretrained(language_model)
+    assert "LOAD REPORT" in caplog.text
 
 
 def test_a_head_for_other_labels_is_replaced_though_it_has_the_same_size(classifier: Path) -> None:
