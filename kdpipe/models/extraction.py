@@ -58,7 +58,7 @@ def extract_as(
         without: modules of the head that are drawn anew though they could be copied.
 
     Raises:
-        ModelError: students of the family are not made of such models.
+        ModelError: students of the family are not made of such models, or cannot be as this one is.
     """
     family: type[Family] = catalog.resolve("families", name)
     kind = head_kind(model.config, type(model).__name__)
@@ -68,6 +68,12 @@ def extract_as(
             f"{name} students are not made of a {type(model).__name__}, but of models of the family "
             f"{' or '.join(family.copied_from) or 'alone'}; extract with `architecture: same`"
         )
+    for field, value in places["fixed"].items():
+        if getattr(model.config, field) != value:
+            raise ModelError(
+                f"{name} has a {field} of {value} and no other, found {getattr(model.config, field)}; "
+                "extract with `architecture: same`"
+            )
     with torch.random.fork_rng():
         torch.manual_seed(draw_seed(seed, WEIGHTS))
         student: PreTrainedModel = getattr(transformers, f"AutoModel{kind}").from_config(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertForPreTraining
+from transformers import BertForMaskedLM, BertForPreTraining
 
 from kdpipe.errors import ModelError
 from kdpipe.models.extraction import extract_as, extract_blocks
@@ -123,3 +123,20 @@ def test_only_bert_becomes_distilbert(name: str) -> None:
 def test_a_bert_whose_head_has_no_place_in_distilbert_is_refused() -> None:
     with pytest.raises(ModelError, match="not made of a BertForPreTraining"):
         extract_as("distilbert", BertForPreTraining(tiny("bert").config), [0], seed=0)
+
+
+def test_embeddings_that_are_not_tied_stay_apart() -> None:
+    model = BertForMaskedLM(tiny("bert", tie_word_embeddings=False).config)
+    student = extract_as("distilbert", model, [0], seed=0)
+    assert not torch.equal(model.cls.predictions.decoder.weight, model.bert.embeddings.word_embeddings.weight)
+    assert torch.equal(
+        student.distilbert.embeddings.word_embeddings.weight, model.bert.embeddings.word_embeddings.weight
+    )
+    assert torch.equal(student.vocab_projector.weight, model.cls.predictions.decoder.weight)
+
+
+def test_norms_that_distilbert_cannot_have_are_refused() -> None:
+    with pytest.raises(
+        ModelError, match="distilbert has a layer_norm_eps of 1e-12 and no other, found 1e-05"
+    ):
+        extract_as("distilbert", tiny("bert", layer_norm_eps=1e-5), [0], seed=0)

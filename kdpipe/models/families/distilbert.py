@@ -44,7 +44,9 @@ class DistilBert(Family):
                 "activation": "hidden_act",
                 "initializer_range": "initializer_range",
                 "pad_token_id": "pad_token_id",
+                "tie_word_embeddings": "tie_word_embeddings",
             },
+            "fixed": {"layer_norm_eps": 1e-12},
             "body": {
                 "embeddings.word_embeddings": "embeddings.word_embeddings",
                 "embeddings.position_embeddings": "embeddings.position_embeddings",
