@@ -24,8 +24,6 @@ from kdpipe.errors import KdpipeError, suggest
 Findings = Iterator[tuple[Where, str]]
 LANGUAGE_MODELING = "language_modeling"
 EXPORTED = ("classification", "regression")
-# Tasks whose logits go by tokens, so that teacher and student must see the same ones.
-BY_TOKEN = (LANGUAGE_MODELING, "question_answering")
 
 
 def check_graph(graph: Graph, mistakes: Mistakes) -> None:
@@ -219,7 +217,7 @@ def _tokenizers(graph: Graph, node: Node) -> Findings:
     if None in (teacher.shape.vocabulary, student.shape.vocabulary):
         # Tokenizers that are not fetched yet may be equal; the stage compares them.
         return
-    aligned = graph.datasets[settings.dataset].task in BY_TOKEN
+    aligned = constants(catalog.TASKS[graph.datasets[settings.dataset].task])["by_token"]
     terms = [term for term in settings.losses if term.weight and term.needs_teacher]
     by_position = [term.loss for term in terms if aligned or isinstance(term, HiddenTermSettings)]
     if by_position:

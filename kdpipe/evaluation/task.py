@@ -87,6 +87,7 @@ class Task(Protocol):
         kind: what its logits mean.
         positions: which rows its logits have: one per example, or one per labelled token.
         masked: whether tokens are masked, and so become labels.
+        by_token: whether its logits go by tokens, so that teacher and student must see the same ones.
         metrics: the metrics of a dataset that names none; models are chosen by the first.
         all_metrics: the metrics that a dataset may name.
     """
@@ -95,6 +96,7 @@ class Task(Protocol):
     kind: OutputKind
     positions: str
     masked: bool
+    by_token: bool
     metrics: tuple[str, ...]
     all_metrics: tuple[str, ...]
 

@@ -18,7 +18,6 @@ from kdpipe.models.family import config_shape
 from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
 from kdpipe.models.precision import default_device
-from kdpipe.models.signals import SPANS
 from kdpipe.training.masking import training_targets
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import freeze, save_outcome, train
@@ -42,28 +41,25 @@ def run(
     task, labels = task_of(data)
     tokenizer = load_tokenizer(student)
     check_fit(student, tokenizer, data)
-    learner = load_with_head(student, task.head(labels), settings.seed)
-    freeze(learner, settings.freeze)
     objective = _objective(settings, task, teacher, student)
     _check_tokens(objective, task, teacher, tokenizer, online=knowledge is None)
-    if knowledge is None:
-        check_fit(teacher, tokenizer, data)
+    running = None if knowledge else _online(objective, teacher, tokenizer, data)
+    learner = load_with_head(student, task.head(labels), settings.seed)
+    freeze(learner, settings.freeze)
     split = EncodedSplit(data, "train")
     cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
     targets = training_targets(task, learner, tokenizer, settings.masking, counts, settings.seed)
-    collator = Collator(split, tokenizer.pad_token_id, targets, cached)
+    probability = settings.masking.probability
     with job.artifact() as draft, job.progress(None, "distill") as bar:
         outcome = train(
             learner,
             objective,
-            collator,
+            Collator(split, tokenizer.pad_token_id, targets, cached),
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
             folder=job.checkpoints,
-            teacher=None if cached else _online(objective, task, labels, teacher),
-            evaluate=validation_scorer(
-                tokenizer, data, seed=settings.seed, probability=settings.masking.probability
-            ),
+            teacher=running,
+            evaluate=validation_scorer(tokenizer, data, seed=settings.seed, probability=probability),
             bar=bar,
         )
         save_outcome(draft, learner, tokenizer, outcome)
@@ -84,7 +80,7 @@ def _check_tokens(
     """Refuse a teacher that reads other tokens than the student where both must see the same."""
     request = objective.teacher_request()
     reads = request.logits or request.hidden_states
-    by_position = request.hidden_states or task.masked or task.positions == SPANS
+    by_position = request.hidden_states or task.by_token
     if not reads or not (online or by_position):
         return
     if load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
@@ -94,15 +90,14 @@ def _check_tokens(
         )
 
 
-def _online(
-    objective: Objective, task: type[Task], labels: tuple[str, ...] | None, folder: Path
-) -> Teacher | None:
+def _online(objective: Objective, folder: Path, tokenizer: Any, data: Path) -> Teacher | None:
     request = objective.teacher_request()
     if not (request.logits or request.hidden_states):
         return None
-    return Teacher(
-        load_frozen(folder, task.head(labels) if request.logits else None, default_device()), request
-    )
+    check_fit(folder, tokenizer, data)
+    task, labels = task_of(data)
+    head = task.head(labels) if request.logits else None
+    return Teacher(load_frozen(folder, head, default_device()), request)
 
 
 if __name__ == "__main__":

@@ -81,23 +81,9 @@ def train(
     arguments = training_arguments(training, folder, seed, count_steps(training, len(collator.split)))
     if arguments.eval_strategy != "no" and evaluate is None:
         raise TrainingError("eval_strategy asks for evaluation, but the dataset has no validation split")
-    if default_device().type == "cpu":
-        use_fast_dropout(student)
-        for model in [student, *([teacher.model] if teacher else [])] if arguments.bf16 else []:
-            norms_in_fp32(model)
-    patience = training.get("early_stopping_patience")
-    trainer = LearningTrainer(
-        Learner(student, objective),
-        arguments,
-        collator,
-        seed,
-        teacher=teacher,
-        evaluate=evaluate,
-        callbacks=[
-            *([EarlyStoppingCallback(patience)] if patience else []),
-            *([ProgressBar(bar)] if bar is not None else []),
-        ],
-    )
+    _adapt_to_processor(student, teacher, arguments.bf16)
+    learner, callbacks = Learner(student, objective), _callbacks(training, bar)
+    trainer = LearningTrainer(learner, arguments, collator, seed, teacher, evaluate, callbacks=callbacks)
     trainer.remove_callback(PrinterCallback)
     shutil.rmtree(folder, ignore_errors=True)
     result = trainer.train()
@@ -162,6 +148,22 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
         LOG.info("frozen by %s: %d parameters", pattern, sum(parameter.numel() for parameter in matched))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError(f"freeze: {', '.join(patterns)} leaves no parameter to train")
+
+
+def _adapt_to_processor(student: Any, teacher: Teacher | None, bf16: bool) -> None:
+    if default_device().type != "cpu":
+        return
+    use_fast_dropout(student)
+    for model in [student, *([teacher.model] if teacher else [])] if bf16 else []:
+        norms_in_fp32(model)
+
+
+def _callbacks(training: Mapping[str, Any], bar: "tqdm[Any] | None") -> list[TrainerCallback]:
+    patience = training.get("early_stopping_patience")
+    return [
+        *([EarlyStoppingCallback(patience)] if patience else []),
+        *([ProgressBar(bar)] if bar is not None else []),
+    ]
 
 
 def _check_finite(student: nn.Module, result: Any) -> None:

@@ -21,6 +21,7 @@ class Classification:
     kind = "categorical"
     positions = "examples"
     masked = False
+    by_token = False
     metrics = ("accuracy", "f1")
     all_metrics = ("accuracy", "f1", "accuracy_and_f1", "matthews")
 

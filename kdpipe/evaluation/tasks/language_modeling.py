@@ -25,6 +25,7 @@ class LanguageModeling:
     kind = "categorical"
     positions = "labelled"
     masked = True
+    by_token = True
     metrics = ("perplexity", "cross_entropy")
     all_metrics = ("perplexity", "cross_entropy")
 

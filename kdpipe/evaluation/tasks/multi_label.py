@@ -26,6 +26,7 @@ class MultiLabel:
     kind = "binary"
     positions = "examples"
     masked = False
+    by_token = False
     metrics = ("f1_micro", "f1_macro", "accuracy")
     all_metrics = ("f1_micro", "f1_macro", "accuracy")
 

@@ -37,6 +37,7 @@ class QuestionAnswering:
     kind = "categorical"
     positions = "spans"
     masked = False
+    by_token = True
     metrics = ("f1", "exact_match")
     all_metrics = ("f1", "exact_match", "has_answer_f1", "has_answer_exact_match", "no_answer_accuracy")
 

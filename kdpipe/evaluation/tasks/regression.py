@@ -28,6 +28,7 @@ class Regression:
     kind = "regression"
     positions = "examples"
     masked = False
+    by_token = False
     metrics = ("pearson", "spearman", "squared_error")
     all_metrics = ("pearson", "spearman", "pearson_and_spearman", "squared_error")
 

@@ -29,6 +29,7 @@ class TokenClassification:
     kind = "categorical"
     positions = "labelled"
     masked = False
+    by_token = False
     metrics = ("f1", "precision", "recall", "accuracy")
     all_metrics = ("f1", "precision", "recall", "accuracy")
 
