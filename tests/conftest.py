@@ -149,6 +149,16 @@ def topic_data(language_model: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
+def number_data(language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of encoded texts, each with the share of its words that are `film`."""
+    splits = {
+        name: [f"{text}\t{text.split().count('film') / len(text.split()):.3f}" for text in texts]
+        for name, texts in (("train", sentences(64, 13)), ("validation", sentences(20, 14)))
+    }
+    return write_table(tmp_path_factory.mktemp("numbers"), "regression", language_model, splits)
+
+
+@pytest.fixture(scope="session")
 def ner_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in the columns of CoNLL: warm and cold words are entities of two types."""
     folder = tmp_path_factory.mktemp("conll")
