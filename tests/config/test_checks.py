@@ -76,6 +76,18 @@ def test_labels_are_exported_of_examples_only(mistakes_of):
     ]
 
 
+@pytest.mark.parametrize("rows", [{"test": 9}, {"train": 5, "test_mismatched": 9}])
+def test_a_sampled_test_split_is_not_exported(mistakes_of, rows):
+    (split,) = rows.keys() - {"train"}
+    glue = {"source": "glue", "name": "MRPC", "path": "glue/MRPC"}
+    datasets = {"datasets.sampled": {**glue, "rows": rows}, "datasets.both": {"combine": ["sampled", "task"]}}
+    for name in ("sampled", "both"):
+        assert mistakes_of({**datasets, "models.teacher.finetune.export": name}) == [
+            f"models.teacher.finetune.export: '{name}' has a sample of '{split}', of which all rows are "
+            "exported; take it out of `rows`"
+        ]
+
+
 def test_weights_that_are_all_zero(mistakes_of):
     losses = [{"loss": "kl", "weight": 0}, {"loss": "hard", "weight": 0.0}]
     assert mistakes_of({f"{STUDENT}.losses": losses}) == [

@@ -38,7 +38,7 @@ class Layout:
         labels: the labels; none for a regression.
         columns: the columns of files that have no header.
         files: split to file name.
-        short_rows: whether rows with too few columns are known to occur and are skipped.
+        short_rows: whether rows with too few columns are known to occur in the training file and are skipped.
     """
 
     texts: tuple[str, ...]
@@ -66,8 +66,8 @@ class GlueSource(GlueTasks):
     """One task of the GLUE benchmark.
 
     Columns are found by the header, so that a test file with its gold labels and GLUE's own, which has
-    none, are both read. Quotation marks are text. Rows of QQP that are too short, of which its training file
-    has some, are skipped and counted in the log.
+    none, are both read. Quotation marks are text. Rows that are too short, of which the training file of QQP
+    has some, are skipped there and counted in the log.
 
     Args:
         task: `classification`, or `regression` for STS-B.
@@ -107,7 +107,7 @@ class GlueSource(GlueTasks):
         texts, label, rows = self._open(file, split)
         short = []
         for number, cells, width in rows:
-            if len(cells) < width and self._layout.short_rows:
+            if len(cells) < width and self._layout.short_rows and split == TRAIN:
                 short.append(number)
                 continue
             if len(cells) != width:

@@ -151,6 +151,14 @@ def test_short_rows_of_qqp_are_skipped_and_counted(tmp_path, caplog):
     assert "train.tsv: skipped 1 rows that are too short, first line 3" in caplog.text
 
 
+@pytest.mark.parametrize(("split", "file"), [("validation", "dev"), ("test", "test")])
+def test_short_rows_of_qqp_are_known_in_its_training_file_only(tmp_path, split, file):
+    header, row, _ = LAYOUTS["QQP"]
+    source = glue("QQP", tmp_path, **{file: f"{header}{row}1\t2\t3\tWhy?\n{row}"})
+    with pytest.raises(DataError, match=rf"{file}\.tsv:3: expected 6 tab-separated columns, found 4"):
+        list(source.read(split))
+
+
 @pytest.mark.parametrize("score", ["high", "nan", ""])
 def test_a_score_is_a_number(tmp_path, score):
     header, row, _ = LAYOUTS["STS-B"]
