@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kdpipe.data.source import TRAIN, Example, Source
 from kdpipe.draws import draw_seed
-from kdpipe.errors import DataError
+from kdpipe.errors import DataError, suggest
 
 
 class _View:
@@ -45,6 +45,21 @@ class Sample(_View):
         super().__init__(source)
         self._rows = {TRAIN: rows} if isinstance(rows, int) else rows
         self._seed = seed
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits of the source.
+
+        Raises:
+            DataError: it lacks one that is to be sampled.
+        """
+        found = super().splits()
+        for split in self._rows:
+            if split not in found:
+                raise DataError(
+                    f"expected `rows` of the splits {', '.join(found)}, found {split!r};"
+                    f" {suggest(split, found)}, as in `rows: {{{found[-1]}: 100}}`"
+                )
+        return found
 
     def read(self, split: str) -> Iterator[Example]:
         """Yield the examples of the split that were drawn."""

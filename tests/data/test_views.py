@@ -42,6 +42,16 @@ def test_a_sample_of_more_than_there_is(source):
     assert ids(Sample(source, 1000, seed=1)) == list(range(50))
 
 
+def test_a_sample_of_a_split_that_is_not_there(source, memory_source):
+    with pytest.raises(
+        DataError, match="`rows` of the splits train, test, found 'tset'; did you mean 'test'"
+    ):
+        Sample(source, {"tset": 3}, seed=1).splits()
+    with pytest.raises(DataError, match=r"`rows` of the splits test, found 'train'; .*: {test: 100}"):
+        Sample(memory_source({"test": numbered(3)}), 3, seed=1).splits()
+    assert Sample(source, {"test": 3}, seed=1).splits() == ("train", "test")
+
+
 def test_combined_train_is_a_merge_of_all(memory_source, source):
     other = memory_source({"train": numbered(30, "no")}, ("no",))
     combined = Combined([source, other], seed=1)
