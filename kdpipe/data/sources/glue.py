@@ -1,7 +1,6 @@
 """GLUE tasks in their official TSV layout."""
 
 import logging
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from kdpipe.config.settings.dataset import plain
 from kdpipe.data.files import SplitFiles, read_lines
 from kdpipe.data.glue import GlueTasks
+from kdpipe.data.labels import number
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
 from kdpipe.errors import DataError
 
@@ -106,15 +106,15 @@ class GlueSource(GlueTasks):
         file = self._files.file(split)
         texts, label, rows = self._open(file, split)
         short = []
-        for number, cells, width in rows:
+        for line, cells, width in rows:
             if len(cells) < width and self._layout.short_rows and split == TRAIN:
-                short.append(number)
+                short.append(line)
                 continue
             if len(cells) != width:
-                raise DataError(_wrong_width(f"{file}:{number}", width, len(cells)))
-            gold = None if label is None else self._label(cells[label], f"{file}:{number}")
+                raise DataError(_wrong_width(f"{file}:{line}", width, len(cells)))
+            gold = None if label is None else self._label(cells[label], f"{file}:{line}")
             pair = cells[texts[1]] if len(texts) == 2 else None
-            yield Example(f"{split}:{number}", cells[texts[0]], pair, gold)
+            yield Example(f"{split}:{line}", cells[texts[0]], pair, gold)
         if short:
             LOG.warning("%s: skipped %d rows that are too short, first line %d", file, len(short), short[0])
 
@@ -123,26 +123,20 @@ class GlueSource(GlueTasks):
     ) -> tuple[list[int], int | None, Iterator[tuple[int, list[str], int]]]:
         """Return where texts and label stand, and the rows with their line numbers and expected widths."""
         lines = read_lines(file)
-        number, first = next(lines)
+        start, first = next(lines)
         header = first.split("\t")
         named = not self._layout.columns or set(self._layout.texts) <= set(header)
         columns = header if named else list(self._layout.columns)
         texts, label = _columns(self._layout, columns, f"{file}:1", split)
         body = ((n, line.split("\t"), len(columns)) for n, line in lines)
-        return texts, label, body if named else chain([(number, header, len(columns))], body)
+        return texts, label, body if named else chain([(start, header, len(columns))], body)
 
     def _label(self, text: str, where: str) -> str | float:
         if self._layout.labels:
             if text not in self._layout.labels:
                 raise DataError(_wrong_label(where, text, self._layout.labels))
             return text
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise DataError(f"{where}: expected a number as score, found {text!r}; mend or remove the row")
-        return value
+        return number(text, where)
 
 
 def _columns(layout: Layout, header: list[str], where: str, split: str) -> tuple[list[int], int | None]:
