@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -76,11 +76,22 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
 
 
 def check_columns(where: str, needed: Sequence[str], found: Collection[str]) -> None:
-    """Raise DataError if a column is not among those found."""
+    """Raise DataError if a column is not among those found, or is there twice."""
+    check_single(where, needed, found)
     for name in needed:
         if name not in found:
             raise DataError(
                 f"{where}: expected a column {name!r}, found {', '.join(found)}; {suggest(name, found)}"
+            )
+
+
+def check_single(where: str, needed: Iterable[str], found: Collection[str]) -> None:
+    """Raise DataError if a column is there twice."""
+    names = list(found)
+    for name in needed:
+        if names.count(name) > 1:
+            raise DataError(
+                f"{where}: expected one column {name!r}, found {names.count(name)}; rename or remove others"
             )
 
 

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kdpipe.data.parquet import BATCH_ROWS, ParquetTable
+from kdpipe.data.tables import read_rows
 from kdpipe.errors import DataError
 
 CLASSES = {"names": ["positive", "negative"], "_type": "ClassLabel"}
@@ -55,6 +56,12 @@ def test_a_class_beyond_those_declared(table):
         DataError, match=r"t\.parquet:2: expected the number of one of 2 declared classes, found 2"
     ):
         list(table({"label": CLASSES}, label=[0, 2]).cells(["label"]))
+
+
+def test_a_column_that_is_there_twice(tmp_path):
+    pq.write_table(pa.table([["a"], ["b"]], names=["text", "text"]), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet:1: expected one column 'text', found 2"):
+        list(read_rows(tmp_path / "t.parquet", ["text"]))
 
 
 @pytest.mark.parametrize("content", [b"", b"text"])

@@ -69,6 +69,10 @@ def test_rows_are_read_lazily(file):
         next(rows)
 
 
+def test_a_column_that_is_not_needed_may_be_there_twice(file):
+    assert [row.cells["text"] for row in read_rows(file("t.csv", "a,text,a\n1,b,2\n"), ["text"])] == ["b"]
+
+
 @pytest.mark.parametrize(("name", "content", "message"), [
     ("t.tsv", "text\tlabel\na\ty\nb\n", r"t\.tsv:3: expected 2 columns as in the header, found 1; mend"),
     ("t.csv", "text,label\na,y,z\n", r"t\.csv:2: expected 2 columns as in the header, found 3"),
@@ -77,6 +81,7 @@ def test_rows_are_read_lazily(file):
     ("t.csv", 'text,label\n"a"b,y\n', r"t\.csv:2: expected comma-separated values as in RFC 4180"),
     ("t.csv", "text,label\na\rb,y\n", r"t\.csv:2: expected comma-separated values as in RFC 4180"),
     ("t.tsv", "txt\tlabel\na\ty\n", r"t\.tsv:1: expected a column 'text', found txt, label; did you mean"),
+    ("t.tsv", "text\ttext\tlabel\na\tb\ty\n", r"t\.tsv:1: expected one column 'text', found 2; rename or"),
     ("t.jsonl", '{"text": "a"}\n{"txt": "b"}\n', r"t\.jsonl:2: expected a column 'text', found txt; did you"),
     ("t.jsonl", '{"text": "a"}\n{"text": \n', r"t\.jsonl:2: expected a JSON object, found broken JSON"),
     ("t.jsonl", '{"text": "\\uD83D\\ude00"}\n{"text": "\\ud83d"}\n', r"jsonl:2: .*: surrogates not al"),

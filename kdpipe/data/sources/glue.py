@@ -12,6 +12,7 @@ from kdpipe.data.files import SplitFiles, read_lines
 from kdpipe.data.glue import GlueTasks
 from kdpipe.data.labels import number
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
+from kdpipe.data.tables import check_single
 from kdpipe.errors import DataError
 
 LOG = logging.getLogger(__name__)
@@ -147,6 +148,7 @@ def _columns(layout: Layout, header: list[str], where: str, split: str) -> tuple
             f"{where}: expected a header with the columns {', '.join(sorted(missing))}, found"
             f" {', '.join(header)}; the file must be the official tab-separated one"
         )
+    check_single(where, [*layout.texts, layout.label], header)
     label = header.index(layout.label) if layout.label in header else None
     return [header.index(text) for text in layout.texts], label
 

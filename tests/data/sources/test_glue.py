@@ -73,6 +73,11 @@ def test_the_test_split_with_and_without_labels(tmp_path):
             "1\ta\tb\n",
             r"test\.tsv:1: expected a header with the columns #1 String, #2 String",
         ),
+        (
+            "train",
+            "Quality\t#1 String\t#1 String\t#2 String\n",
+            r"train\.tsv:1: expected one column '#1 String', found 2",
+        ),
         ("test", "", r"test\.tsv:1: expected at least one line"),
     ],
 )
