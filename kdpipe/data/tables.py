@@ -155,7 +155,7 @@ class JsonlTable:
                 if "\\ud" in line.lower():
                     # Half of a surrogate pair is no text, though JSON may spell it.
                     json.dumps(row, ensure_ascii=False).encode()
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(
                     f"{where}: expected a JSON object, found broken JSON: {error}; mend or remove the line"
                 ) from None

@@ -64,6 +64,25 @@ def test_a_column_that_is_there_twice(tmp_path):
         list(read_rows(tmp_path / "t.parquet", ["text"]))
 
 
+def test_text_that_is_not_utf8(table):
+    good = ["x"] * (BATCH_ROWS + 5)
+    texts = pa.array([*good, "é", "x"]).buffers()
+    broken = pa.py_buffer(texts[2].to_pybytes().replace("é".encode(), b"x\xff"))
+    written = table(text=pa.StringArray.from_buffers(len(good) + 2, texts[1], broken))
+    with pytest.raises(DataError, match=rf"t\.parquet:{len(good) + 1}: expected UTF-8 text, found byte 0xff"):
+        list(written.cells(["text"]))
+
+
+def test_a_damaged_page(tmp_path):
+    file = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"n": range(9999)}), file, use_dictionary=False, compression="gzip")
+    content = bytearray(file.read_bytes())
+    content[100:200] = bytes(100)
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"t\.parquet:1: expected a whole Parquet file, found: "):
+        list(ParquetTable(file).cells(["n"]))
+
+
 @pytest.mark.parametrize("content", [b"", b"text"])
 def test_what_is_no_parquet(tmp_path, content):
     (tmp_path / "t.parquet").write_bytes(content)

@@ -85,6 +85,7 @@ def test_a_column_that_is_not_needed_may_be_there_twice(file):
     ("t.jsonl", '{"text": "a"}\n{"txt": "b"}\n', r"t\.jsonl:2: expected a column 'text', found txt; did you"),
     ("t.jsonl", '{"text": "a"}\n{"text": \n', r"t\.jsonl:2: expected a JSON object, found broken JSON"),
     ("t.jsonl", '{"text": "\\uD83D\\ude00"}\n{"text": "\\ud83d"}\n', r"jsonl:2: .*: surrogates not al"),
+    ("t.jsonl", '{"text": "a"}\n' + "[" * 99_999, r"t\.jsonl:2: expected a JSON object, found broken"),
     ("t.jsonl", '{"text": "a"}\n\n', r"t\.jsonl:2: expected a JSON object, found broken JSON"),
     ("t.jsonl", '{"text": "a"}\n["b"]\n', r"t\.jsonl:2: expected a JSON object, such as .*, found '\[\"b"),
     ("t.tsv", "", r"t\.tsv:1: expected at least one line, found an empty file"),

@@ -7,9 +7,8 @@ from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
-from kdpipe.config.settings.dataset import plain
 from kdpipe.data.files import SplitFiles, read_lines
-from kdpipe.data.glue import GlueTasks
+from kdpipe.data.glue import GlueTasks, layout_named
 from kdpipe.data.labels import number
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
 from kdpipe.data.tables import check_single
@@ -86,7 +85,7 @@ class GlueSource(GlueTasks):
         files: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
         self.task = task
-        self._layout = {plain(known): layout for known, layout in LAYOUTS.items()}[plain(name)]
+        self._layout = layout_named(name, LAYOUTS)
         self._files = SplitFiles(path, files, self._layout.files)
 
     @property

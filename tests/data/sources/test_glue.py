@@ -172,6 +172,11 @@ def test_a_score_is_a_number(tmp_path, score):
         list(source.read("train"))
 
 
+def test_a_task_that_is_not_known(tmp_path):
+    with pytest.raises(DataError, match="expected a GLUE task as `name`, found 'RTF'; did you mean 'RTE'"):
+        glue("RTF", tmp_path)
+
+
 def test_every_task_has_a_layout():
     assert LAYOUT_OF.keys() == GlueSource.names.keys()
 
