@@ -133,6 +133,28 @@ def read_raw_lines(file: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{file}:1: expected at least one line, found an empty file")
 
 
+def without_blank_end(lines: Iterator[tuple[int, str]], file: Path) -> Iterator[tuple[int, str]]:
+    """Pass numbered lines on, apart from those at the end that are empty or of blanks.
+
+    Args:
+        lines: the lines.
+        file: where they come from.
+
+    Raises:
+        DataError: all are blank.
+    """
+    held: list[tuple[int, str]] = []
+    filled = False
+    for number, line in lines:
+        held.append((number, line))
+        if line.strip(" \r\n"):
+            filled = True
+            yield from held
+            held = []
+    if not filled:
+        raise DataError(f"{file}:1: expected at least one row, found only blank lines")
+
+
 def read_text(file: Path) -> str:
     """Return the text of a UTF-8 file that is no table of lines, such as JSON.
 

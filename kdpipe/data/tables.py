@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from kdpipe.data.files import read_lines, read_raw_lines
+from kdpipe.data.files import read_lines, read_raw_lines, without_blank_end
 from kdpipe.data.parquet import ParquetTable
 from kdpipe.errors import DataError, suggest
 
@@ -148,7 +148,7 @@ class JsonlTable:
 
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield the objects, which all have the columns as keys."""
-        for number, line in read_lines(self._file):
+        for number, line in without_blank_end(read_lines(self._file), self._file):
             where = f"{self._file}:{number}"
             try:
                 row = json.loads(line)
@@ -176,12 +176,13 @@ def _csv(file: Path) -> Table:
 
 
 def _tsv_records(file: Path) -> Iterator[tuple[int, list[str]]]:
-    return ((number, line.split("\t")) for number, line in read_lines(file))
+    return ((number, line.split("\t")) for number, line in without_blank_end(read_lines(file), file))
 
 
 def _csv_records(file: Path) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader((line for _, line in read_raw_lines(file)), strict=True)
+    lines = without_blank_end(read_raw_lines(file), file)
+    reader = csv.reader((line for _, line in lines), strict=True)
     while True:
         line = reader.line_num + 1
         try:

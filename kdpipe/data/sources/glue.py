@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
-from kdpipe.data.files import SplitFiles, read_lines
+from kdpipe.data.files import SplitFiles, read_lines, without_blank_end
 from kdpipe.data.glue import GlueTasks, layout_named
 from kdpipe.data.labels import number
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
@@ -122,7 +122,7 @@ class GlueSource(GlueTasks):
         self, file: Path, split: str
     ) -> tuple[list[int], int | None, Iterator[tuple[int, list[str], int]]]:
         """Return where texts and label stand, and the rows with their line numbers and expected widths."""
-        lines = read_lines(file)
+        lines = without_blank_end(read_lines(file), file)
         start, first = next(lines)
         header = first.split("\t")
         named = not self._layout.columns or set(self._layout.texts) <= set(header)

@@ -164,6 +164,11 @@ def test_short_rows_of_qqp_are_known_in_its_training_file_only(tmp_path, split, 
         list(source.read(split))
 
 
+def test_blank_lines_at_the_end_are_no_rows(tmp_path):
+    source = glue("SST-2", tmp_path, dev="sentence\tlabel\nfine\t1\n\n\n")
+    assert [example.text for example in source.read("validation")] == ["fine"]
+
+
 @pytest.mark.parametrize("score", ["high", "nan", "", "1e39"])
 def test_a_score_is_a_number(tmp_path, score):
     header, row, _ = LAYOUTS["STS-B"]
