@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from kdpipe.data.files import SplitFiles, read_lines, without_blank_end
 from kdpipe.data.glue import GlueTasks, layout_named
@@ -74,6 +75,7 @@ class GlueSource(GlueTasks):
         name: a GLUE task, in any case and with or without the hyphen.
         path: a folder with the official files, as far as they exist.
         files: split name to file; stands before `path`.
+        labels: `none` where the train and validation splits too may lack labels.
     """
 
     def __init__(
@@ -83,8 +85,11 @@ class GlueSource(GlueTasks):
         name: str,
         path: Path | None = None,
         files: Mapping[str, Path] = MappingProxyType({}),
+        labels: Literal["none"] | None = None,
     ) -> None:
         self.task = task
+        self._optional = labels == "none"
+        self._told: set[str] = set()
         self._layout = layout_named(name, LAYOUTS)
         self._files = SplitFiles(path, files, self._layout.files)
 
@@ -115,7 +120,8 @@ class GlueSource(GlueTasks):
             gold = None if label is None else self._label(cells[label], f"{file}:{line}")
             pair = cells[texts[1]] if len(texts) == 2 else None
             yield Example(f"{split}:{line}", cells[texts[0]], pair, gold)
-        if short:
+        if short and split not in self._told:
+            self._told.add(split)
             LOG.warning("%s: skipped %d rows that are too short, first line %d", file, len(short), short[0])
 
     def _open(
@@ -127,9 +133,12 @@ class GlueSource(GlueTasks):
         header = first.split("\t")
         named = not self._layout.columns or set(self._layout.texts) <= set(header)
         columns = header if named else list(self._layout.columns)
-        texts, label = _columns(self._layout, columns, f"{file}:1", split)
+        texts, label = _columns(self._layout, columns, f"{file}:1", self._may_lack(split))
         body = ((n, line.split("\t"), len(columns)) for n, line in lines)
         return texts, label, body if named else chain([(start, header, len(columns))], body)
+
+    def _may_lack(self, split: str) -> bool:
+        return self._optional or split not in (TRAIN, VALIDATION)
 
     def _label(self, text: str, where: str) -> str | float:
         if self._layout.labels:
@@ -139,9 +148,8 @@ class GlueSource(GlueTasks):
         return number(text, where)
 
 
-def _columns(layout: Layout, header: list[str], where: str, split: str) -> tuple[list[int], int | None]:
-    may_lack = {layout.label} if split.startswith(TEST) or split not in STANDARD else set()
-    missing = {*layout.texts, layout.label} - may_lack - set(header)
+def _columns(layout: Layout, header: list[str], where: str, may_lack: bool) -> tuple[list[int], int | None]:
+    missing = {*layout.texts, *([] if may_lack else [layout.label])} - set(header)
     if missing:
         raise DataError(
             f"{where}: expected a header with the columns {', '.join(sorted(missing))}, found"

@@ -54,6 +54,12 @@ def test_the_test_split_with_and_without_labels(tmp_path):
     assert list(unlabelled.read("test")) == [Example("test:2", "fine")]
 
 
+def test_a_training_split_without_labels_where_they_are_dropped(tmp_path):
+    (tmp_path / "train.tsv").write_text("sentence\nfine\n")
+    source = GlueSource(task="classification", name="SST-2", path=tmp_path, labels="none")
+    assert list(source.read("train")) == [Example("train:2", "fine")]
+
+
 @pytest.mark.parametrize(
     ("split", "text", "message"),
     [
@@ -154,6 +160,9 @@ def test_short_rows_of_qqp_are_skipped_and_counted(tmp_path, caplog):
     source = glue("QQP", tmp_path, train=f"{header}{row}1\t2\t3\tWhy?\n{row}")
     assert [example.id for example in source.read("train")] == ["train:2", "train:4"]
     assert "train.tsv: skipped 1 rows that are too short, first line 3" in caplog.text
+    caplog.clear()
+    assert len(list(source.read("train"))) == 2
+    assert not caplog.text
 
 
 @pytest.mark.parametrize(("split", "file"), [("validation", "dev"), ("test", "test")])
