@@ -152,7 +152,7 @@ def without_blank_end(lines: Iterator[tuple[int, str]], file: Path) -> Iterator[
             yield from held
             held = []
     if not filled:
-        raise DataError(f"{file}:1: expected at least one row, found only blank lines")
+        raise no_rows(file)
 
 
 def read_text(file: Path) -> str:
@@ -162,6 +162,11 @@ def read_text(file: Path) -> str:
         DataError: the file is missing, empty or not UTF-8.
     """
     return "\n".join(line for _, line in read_lines(file))
+
+
+def no_rows(file: Path) -> DataError:
+    """Return the error that a file has nothing to read in it."""
+    return DataError(f"{file}: expected at least one row, found none; remove the file or get it again")
 
 
 def _open(file: Path) -> BufferedIOBase:

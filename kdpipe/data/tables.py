@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from kdpipe.data.files import read_lines, read_raw_lines, without_blank_end
+from kdpipe.data.files import no_rows, read_lines, read_raw_lines, without_blank_end
 from kdpipe.data.parquet import ParquetTable
 from kdpipe.errors import DataError, suggest
 
@@ -71,8 +71,11 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
     """
     table = open_table(file)
     check_columns(f"{file}:1", columns, table.columns())
+    line = 0
     for line, cells in table.cells(columns):
         yield Row(line, cells)
+    if not line:
+        raise no_rows(file)
 
 
 def check_columns(where: str, needed: Sequence[str], found: Collection[str]) -> None:

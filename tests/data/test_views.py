@@ -97,6 +97,20 @@ def test_parts_with_other_labels(memory_source, source):
         _ = Combined(parts, seed=1).labels
 
 
+def test_a_part_without_training_data(memory_source, source):
+    parts = [source, memory_source({"test": numbered(3)}, ("yes", "no"))]
+    with pytest.raises(
+        DataError, match="a training split in all parts of a combination, 'table b' has only test"
+    ):
+        Combined(parts, seed=1, names=["text a", "table b"]).splits()
+
+
+def test_parts_of_pairs_and_of_single_texts(memory_source, source):
+    pairs = memory_source({"train": [Example("1", "a", "b", label="yes")]}, ("yes", "no"))
+    with pytest.raises(DataError, match=r"expected pairs of texts in all .* in 'b' but not in 'a'"):
+        list(Combined([source, pairs], seed=1, names=["a", "b"]).read("train"))
+
+
 def test_unlabelled_keeps_the_labels_of_what_is_held_out(source):
     unlabelled = Unlabelled(source)
     assert {example.label for example in unlabelled.read("train")} == {None}

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from kdpipe.data.files import SplitFiles, read_lines, without_blank_end
+from kdpipe.data.files import SplitFiles, no_rows, read_lines, without_blank_end
 from kdpipe.data.glue import GlueTasks, layout_named
 from kdpipe.data.labels import number
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
@@ -110,16 +110,27 @@ class GlueSource(GlueTasks):
         """
         file = self._files.file(split)
         texts, label, rows = self._open(file, split)
-        short = []
+        for line, cells in self._whole(rows, file, split):
+            gold = None if label is None else self._label(cells[label], f"{file}:{line}")
+            pair = cells[texts[1]] if len(texts) == 2 else None
+            yield Example(f"{split}:{line}", cells[texts[0]], pair, gold)
+
+    def _whole(
+        self, rows: Iterator[tuple[int, list[str], int]], file: Path, split: str
+    ) -> Iterator[tuple[int, list[str]]]:
+        """Yield the rows with their line numbers, apart from those that are known to be too short."""
+        may_be_short = self._layout.short_rows and split == TRAIN
+        short, whole = [], 0
         for line, cells, width in rows:
-            if len(cells) < width and self._layout.short_rows and split == TRAIN:
+            if len(cells) < width and may_be_short:
                 short.append(line)
                 continue
             if len(cells) != width:
                 raise DataError(_wrong_width(f"{file}:{line}", width, len(cells)))
-            gold = None if label is None else self._label(cells[label], f"{file}:{line}")
-            pair = cells[texts[1]] if len(texts) == 2 else None
-            yield Example(f"{split}:{line}", cells[texts[0]], pair, gold)
+            whole += 1
+            yield line, cells
+        if not whole:
+            raise no_rows(file)
         if short and split not in self._told:
             self._told.add(split)
             LOG.warning("%s: skipped %d rows that are too short, first line %d", file, len(short), short[0])

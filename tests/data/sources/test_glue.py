@@ -84,6 +84,7 @@ def test_a_training_split_without_labels_where_they_are_dropped(tmp_path):
             "Quality\t#1 String\t#1 String\t#2 String\n",
             r"train\.tsv:1: expected one column '#1 String', found 2",
         ),
+        ("train", MRPC_HEADER, r"train\.tsv: expected at least one row, found none"),
         ("test", "", r"test\.tsv:1: expected at least one line"),
     ],
 )
@@ -163,6 +164,12 @@ def test_short_rows_of_qqp_are_skipped_and_counted(tmp_path, caplog):
     caplog.clear()
     assert len(list(source.read("train"))) == 2
     assert not caplog.text
+
+
+def test_short_rows_alone_are_no_data(tmp_path):
+    source = glue("QQP", tmp_path, train=f"{LAYOUTS['QQP'][0]}1\t2\t3\tWhy?\n")
+    with pytest.raises(DataError, match=r"train\.tsv: expected at least one row, found none"):
+        list(source.read("train"))
 
 
 @pytest.mark.parametrize(("split", "file"), [("validation", "dev"), ("test", "test")])

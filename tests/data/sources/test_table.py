@@ -143,6 +143,15 @@ def test_an_empty_label_of_a_test_split_means_none(tmp_path):
     assert labels_of(source, "test") == [None]
 
 
+@pytest.mark.parametrize(
+    ("labels", "found"), [("y\n,", "none after rows with"), ("\n,y", "'y' after rows wi")]
+)
+def test_labels_on_some_rows_of_a_split(tmp_path, labels, found):
+    files = {"train.csv": "text,label\na,y\n", "test.csv": f"text,label\na,{labels.replace(',', 'b,')}\n"}
+    with pytest.raises(DataError, match=rf"test\.csv:3: expected labels on all rows .* found {found}"):
+        labels_of(table(tmp_path, files=files), "test")
+
+
 @pytest.mark.parametrize(("task", "label", "message"), [
     ("classification", "", r"train\.jsonl:1: expected a label that is .*, found an empty one"),
     ("classification", "z", r"train\.jsonl:1: expected a label out of x, y, found 'z'"),
