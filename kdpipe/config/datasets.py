@@ -23,6 +23,8 @@ from kdpipe.config.signatures import constants
 from kdpipe.errors import suggest
 
 QUESTION_ANSWERING = "question_answering"
+# With fewer tokens beside the stride, questions of usual lengths would be cut.
+LEAST_ROOM = 64
 # The tasks that read an option of the sources of tables.
 READ_FOR = {
     "text_pair": ("classification", "regression", "multi_label"),
@@ -112,9 +114,11 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
 
 
 def _check_stride(settings: DatasetSettings, task: str, max_length: int, stride: int) -> None:
-    if task == QUESTION_ANSWERING and stride >= max_length:
-        what = f"must be smaller than `max_length`, found {stride} and {max_length}; 128 and 384 are usual"
-        raise SettingError("stride", what)
+    if task == QUESTION_ANSWERING and max_length - stride < LEAST_ROOM:
+        what = (
+            f"must leave {LEAST_ROOM} of {max_length} tokens for the question and what is new of the context"
+        )
+        raise SettingError("stride", f"{what}, found {stride}; 128 of 384 is usual")
     if task != QUESTION_ANSWERING and "stride" in settings.model_fields_set:
         raise SettingError("stride", f"only {QUESTION_ANSWERING} cuts long texts into windows; remove this")
 

@@ -168,7 +168,7 @@ def test_positions_align_between_equal_tokenizers_only(mistakes_of, other):
 def test_answers_are_places_that_both_must_see(mistakes_of, other):
     changes = {
         "models.other": other,
-        "datasets.task": {"source": "squad", "path": "squad", "max_length": 32, "stride": 8},
+        "datasets.task": {"source": "squad", "path": "squad", "max_length": 96, "stride": 8},
         f"{STUDENT}.student": "other",
         f"{STUDENT}.losses": [{"loss": "kl"}],
     }

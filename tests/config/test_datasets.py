@@ -123,14 +123,16 @@ def test_questions_have_windows(graph_of):
     assert [(s.max_length, s.stride) for s in settings] == [(384, 128), (128, 32), (128, 32), (256, 0)]
 
 
-def test_a_stride_is_smaller_than_a_window(mistakes_of):
+def test_a_stride_leaves_room_in_a_window(mistakes_of):
+    room = "datasets.{}.stride: must leave 64 of {} tokens for the question and what is new of the context"
     assert mistakes_of({
         "datasets.a": {"source": "squad", "path": "squad"},
         "datasets.b": {"source": "squad", "path": "squad", "max_length": 384},
-        "datasets.c": {"combine": ["b"], "max_length": 100},
+        "datasets.c": {"combine": ["b"], "max_length": 191},
+        "datasets.d": {"combine": ["b"], "max_length": 192},
     }) == [
-        "datasets.a.stride: must be smaller than `max_length`, found 128 and 128; 128 and 384 are usual",
-        "datasets.c.stride: must be smaller than `max_length`, found 128 and 100; 128 and 384 are usual",
+        f"{room.format('a', 128)}, found 128; 128 of 384 is usual",
+        f"{room.format('c', 191)}, found 128; 128 of 384 is usual",
     ]  # fmt: skip
 
 
