@@ -97,3 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in LATER_COMMANDS:
         add(name, _later, "not available in this version").add_argument("rest", nargs="*")
     return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -78,6 +78,11 @@ def test_checking_imports_nothing_heavy(command):
     assert result.stdout
 
 
+def test_the_module_is_the_command():
+    command = [sys.executable, "-m", "kdpipe.cli", "list", "sources"]
+    assert "glue" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_a_graph_as_text_and_as_mermaid(run):
     status, output, _ = run("graph", DEFAULT)
     assert status == 0

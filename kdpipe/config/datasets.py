@@ -19,7 +19,7 @@ from kdpipe.config.settings.dataset import (
     named_facts,
     tasks_of,
 )
-from kdpipe.config.signatures import constants
+from kdpipe.config.signatures import constants, constructor_options
 from kdpipe.errors import suggest
 
 QUESTION_ANSWERING = "question_answering"
@@ -59,6 +59,7 @@ def work_out_datasets(
 
 def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset:
     task, length, stride = _task(settings), settings.max_length, settings.stride
+    _check_files(settings)
     _check_stride(settings, task, length, stride)
     if "label" in settings.options:
         _check_columns(settings, task)
@@ -111,6 +112,12 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
         max_length=length,
         stride=stride,
     )
+
+
+def _check_files(settings: SourceSettings) -> None:
+    reads = "files" in constructor_options(catalog.SOURCES[settings.source])
+    if reads and settings.path is None and not settings.files:
+        raise SettingError("path", "is required where no file is given as `train`, `validation` or `test`")
 
 
 def _check_stride(settings: DatasetSettings, task: str, max_length: int, stride: int) -> None:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 STUDENT = "models.student.distill"
-UNLABELLED = {"datasets.unlabelled": {"source": "glue", "name": "MRPC", "labels": "none"}}
+UNLABELLED = {"datasets.unlabelled": {"source": "glue", "name": "MRPC", "path": "glue", "labels": "none"}}
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_a_dataset_that_is_longer_than_a_model_reads_is_told_once(mistakes_of):
 
 def test_a_combination_is_as_long_as_its_first_part(mistakes_of):
     assert mistakes_of({
-        "datasets.long": {"source": "glue", "name": "MRPC", "max_length": 600},
+        "datasets.long": {"source": "glue", "name": "MRPC", "path": "glue", "max_length": 600},
         "datasets.both": {"combine": ["long", "task"]},
         "models.teacher.finetune.evaluate": ["both"],
     }) == ["datasets.long.max_length: 'both' has 600, but 'teacher' reads at most 512 tokens"]  # fmt: skip
@@ -255,7 +255,7 @@ def test_what_a_teacher_reads_counts_too(mistakes_of, other):
     (mistake,) = mistakes_of({
         "models.other": other,
         "models.tuned": {"finetune": {"model": "other", "dataset": "short"}},
-        "datasets.short": {"source": "glue", "name": "MRPC", "max_length": 160},
+        "datasets.short": {"source": "glue", "name": "MRPC", "path": "glue", "max_length": 160},
         "datasets.task.max_length": 161,
         f"{STUDENT}.teacher": "tuned",
         f"{STUDENT}.losses": [{"loss": "kl"}],

@@ -50,7 +50,7 @@ def test_of_a_matrix_the_first_models_are_shown(graph_of):
 
 
 def test_a_graph_as_text(graph_of):
-    more = {"source": "glue", "name": "SST-2"}
+    more = {"source": "glue", "name": "SST-2", "path": "glue"}
     graph = graph_of({"datasets.both": {"combine": ["task", "more"]}, "datasets.more": more})
     lines = describe_graph(graph).splitlines()
     assert "text  (language_modeling, pydoc)" in lines
