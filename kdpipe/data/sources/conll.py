@@ -9,16 +9,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from kdpipe.data.files import SplitFiles, read_lines
+from kdpipe.data.files import USUAL, SplitFiles, read_lines
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
 from kdpipe.errors import DataError, suggest
 
 LOG = logging.getLogger(__name__)
 BLANKS = re.compile(r"[ \t]+")
+OFFICIAL = {TRAIN: "eng.train", VALIDATION: "eng.testa", TEST: "eng.testb"}
 LAYOUT = {
-    TRAIN: ("train.txt", "train.conll", "eng.train"),
-    VALIDATION: ("valid.txt", "dev.txt", "validation.txt", "dev.conll", "eng.testa"),
-    TEST: ("test.txt", "test.conll", "eng.testb"),
+    split: (*(f"{name}.{ending}" for name in names for ending in ("txt", "conll")), OFFICIAL[split])
+    for split, names in USUAL.items()
 }
 OUTSIDE = "O"
 DOCUMENT = "-DOCSTART-"
@@ -43,7 +43,8 @@ class ConllSource:
 
     Args:
         task: `token_classification`.
-        path: a folder with `train.txt`, `valid.txt` or `dev.txt`, and `test.txt`, as far as they exist.
+        path: a folder with `train.txt`, `validation.txt` (or `valid.txt`, `dev.txt`) and `test.txt` as far
+            as they exist, or the same in `.conll`, or CoNLL-2003's own `eng.train`, `eng.testa`, `eng.testb`.
         files: split name to file; stands before `path`.
         classes: types of entities, such as `PER`, in their order. Without them: what the training split has,
             by name.

@@ -62,6 +62,12 @@ def test_iob1_becomes_iob2_and_iob2_stays(tags, converted):
     assert to_iob2(tags.split()) == tuple(converted.split())
 
 
+@pytest.mark.parametrize("name", ["dev.txt", "valid.conll", "eng.testa"])
+def test_names_of_files(tmp_path, name):
+    (tmp_path / name).write_text("a O\n")
+    assert conll(tmp_path).splits() == ("validation",)
+
+
 def test_tabs_and_blank_lines_at_both_ends(tmp_path):
     source = conll(tmp_path, test="\n\nA\tO\nB\tB-X\n\n\n")
     assert [example.words for example in source.read("test")] == [("A", "B")]

@@ -49,6 +49,14 @@ def test_the_splits_of_a_folder_may_be_of_different_formats(tmp_path):
     ]
 
 
+def test_a_split_in_two_formats_is_refused(tmp_path):
+    files = dict.fromkeys(("train.tsv", "train.csv"), "text\na\n")
+    with pytest.raises(
+        DataError, match=r"one file of the split 'train', found train\.tsv, train\.csv; remove"
+    ):
+        table(tmp_path, files=files).splits()
+
+
 def test_files_by_split_and_by_pattern(tmp_path):
     for name in ("b", "a", "hard"):
         (tmp_path / f"{name}.tsv").write_text(f"text\tlabel\n{name}\t0\n")
@@ -193,7 +201,9 @@ def test_missing_files(tmp_path):
     source = TableSource(task="classification", files={"train": tmp_path / "t.csv"}, text="a", label="b")
     with pytest.raises(DataError, match=r"t\.csv: expected a file, found none"):
         labels_of(source)
-    with pytest.raises(DataError, match=r"train, validation or dev, test, each ending in \.tsv or \.csv"):
+    with pytest.raises(
+        DataError, match=r"train, validation or valid or dev, test, each ending in \.tsv or \.csv"
+    ):
         table(tmp_path).splits()
 
 
