@@ -14,7 +14,7 @@ from kdpipe import catalog
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings
 from kdpipe.config.settings.explanation import mistake, read_name
-from kdpipe.config.signatures import Option, constants, constructor_options, options_model
+from kdpipe.config.signatures import Option, constants, constructor_options, docstring, options_model
 from kdpipe.errors import suggest
 
 SPLIT_FILES = ("train", "validation", "test")
@@ -158,7 +158,7 @@ def source_settings(source: str) -> type[SourceSettings]:
     for place, keys in (("path", ("path",)), ("files", (*SPLIT_FILES, "splits"))):
         if place not in options:
             own |= dict.fromkeys(keys, Option(_refused(source), None))
-    return options_model(f"{source}_dataset", base, own)
+    return options_model(f"{source}_dataset", base, own, docstring(catalog.SOURCES[source]))
 
 
 def _refused(source: str) -> Any:

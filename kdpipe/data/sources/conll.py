@@ -48,7 +48,7 @@ class ConllSource:
         files: split name to file; stands before `path`.
         classes: types of entities, such as `PER`, in their order. Without them: what the training split has,
             by name.
-        labels: `none` where the train and validation splits too may have the words alone.
+        labels: `none` drops those of the training split; it and validation may have the words alone.
 
     Reference:
         Tjong Kim Sang & De Meulder 2003, Introduction to the CoNLL-2003 Shared Task (W03-0419), section 2.2.

@@ -64,7 +64,7 @@ LAYOUTS = {
 
 
 class GlueSource(GlueTasks):
-    """One task of the GLUE benchmark.
+    """One task of the GLUE benchmark, from its official files.
 
     Columns are found by the header, so that a test file with its gold labels and GLUE's own, which has
     none, are both read. Quotation marks are text. Rows that are too short, of which the training file of QQP
@@ -75,7 +75,7 @@ class GlueSource(GlueTasks):
         name: a GLUE task, in any case and with or without the hyphen.
         path: a folder with the official files, as far as they exist.
         files: split name to file; stands before `path`.
-        labels: `none` where the train and validation splits too may lack labels.
+        labels: `none` drops those of the training split; it and the validation split may lack labels.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ class TableSource:
         path: a folder with `train`, `validation` (or `valid`, `dev`) and `test` in any of the formats, as far
             as they exist; or a file, or a pattern of files, which are the train split.
         files: split name to file or pattern; stands before `path`.
-        labels: `none` where the train and validation splits too may lack labels.
+        labels: `none` drops those of the training split; it and the validation split may lack labels.
     """
 
     tasks: tuple[str, ...] = ("classification", "regression", "multi_label", "language_modeling")
