@@ -87,16 +87,7 @@ def _of(task: str) -> dict[str, Any]:
 
 
 def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Dataset]) -> Dataset:
-    tasks = {part.task for part in parts}
-    if len(tasks) > 1:
-        raise SettingError("combine", f"all datasets must have one task, found {', '.join(sorted(tasks))}")
-    for part in parts:
-        if part.settings.labels:
-            raise SettingError(
-                "combine", f"{part.name!r} has `labels: none`; give it to {dataset.name!r} instead"
-            )
-        if part.settings.rows and isinstance(part.settings, CombineSettings):
-            raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
+    _check_parts(dataset, parts)
     shares = settings.proportions or (1.0,) * len(parts)
     length = settings.max_length or parts[0].max_length
     stride = parts[0].stride if settings.stride is None else settings.stride
@@ -112,6 +103,19 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
         max_length=length,
         stride=stride,
     )
+
+
+def _check_parts(dataset: Dataset, parts: Sequence[Dataset]) -> None:
+    tasks = {part.task for part in parts}
+    if len(tasks) > 1:
+        raise SettingError("combine", f"all datasets must have one task, found {', '.join(sorted(tasks))}")
+    for part in parts:
+        if part.settings.labels:
+            raise SettingError(
+                "combine", f"{part.name!r} has `labels: none`; give it to {dataset.name!r} instead"
+            )
+        if part.settings.rows and isinstance(part.settings, CombineSettings):
+            raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
 
 
 def _check_files(settings: SourceSettings) -> None:
