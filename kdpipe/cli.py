@@ -2,7 +2,7 @@
 
 kdpipe check CONFIG…     find every mistake; print shapes and matched layers
 kdpipe graph CONFIG…     print what is made from what, as text or as Mermaid
-kdpipe describe STAGE    print the settings of a stage
+kdpipe describe NAME     print the settings of a stage, a source or a loss
 kdpipe list KIND         print the names that a config may use
 kdpipe schema            print a JSON Schema for editors
 """
@@ -16,9 +16,8 @@ from typing import NoReturn
 
 from kdpipe import catalog
 from kdpipe.config.build import load_graph
-from kdpipe.config.describe import describe_graph, describe_stage, mermaid, summary
+from kdpipe.config.describe import describable, describe, describe_graph, list_names, mermaid, summary
 from kdpipe.config.schema import config_schema
-from kdpipe.config.stages import MODEL_STAGES
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
 
 LATER_COMMANDS = ("why", "clean")
@@ -55,11 +54,11 @@ def _graph(options: argparse.Namespace) -> None:
 
 
 def _describe(options: argparse.Namespace) -> None:
-    print(describe_stage(options.stage))
+    print(describe(options.what))
 
 
 def _list(options: argparse.Namespace) -> None:
-    print("\n".join(sorted(catalog.KINDS[options.kind])))
+    print(list_names(options.kind))
 
 
 def _schema(options: argparse.Namespace) -> None:
@@ -87,8 +86,8 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
         if command is _graph:
             added.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
-    add("describe", _describe, "print the settings of a stage").add_argument(
-        "stage", choices=sorted(MODEL_STAGES)
+    add("describe", _describe, "print the settings of a stage, a source or a loss").add_argument(
+        "what", choices=sorted(describable()), metavar="NAME", help="see kdpipe list"
     )
     add("list", _list, "print the names that a config may use").add_argument(
         "kind", choices=sorted(catalog.KINDS)
@@ -97,3 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in LATER_COMMANDS:
         add(name, _later, "not available in this version").add_argument("rest", nargs="*")
     return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -104,12 +104,6 @@ def _heads(graph: Graph, node: Node) -> Findings:
     for dataset in graph.evaluated_on(node.name):
         if dataset != own:
             yield from _needs_head(graph, node.name, dataset, "evaluate")
-    for dataset in node.settings.export:
-        task = graph.datasets[dataset].task
-        if task in EXPORTED:
-            yield from _needs_head(graph, node.name, dataset, "export")
-        else:
-            yield ("export",), f"{dataset!r} is for {task}; labels are exported of {' and '.join(EXPORTED)}"
     if isinstance(settings, SelectSettings):
         for name in settings.among:
             yield from _needs_head(graph, name, settings.dataset, "among")
@@ -117,6 +111,21 @@ def _heads(graph: Graph, node: Node) -> Findings:
         term.weight and term.needs_teacher and term.signal == "logits" for term in settings.losses
     ):
         yield from _needs_head(graph, settings.teacher, settings.dataset, "teacher")
+
+
+def _exports(graph: Graph, node: Node) -> Findings:
+    for name in node.settings.export:
+        dataset = graph.datasets[name]
+        if dataset.task in EXPORTED:
+            yield from _needs_head(graph, node.name, name, "export")
+        else:
+            what = f"{name!r} is for {dataset.task}; labels are exported of {' and '.join(EXPORTED)}"
+            yield ("export",), what
+        for rows in (dataset.settings.rows, dataset.sources[0].rows):
+            for split in rows if isinstance(rows, dict) else ():
+                if split.startswith("test"):
+                    what = f"{name!r} has a sample of {split!r}, of which all rows are exported"
+                    yield ("export",), f"{what}; take it out of `rows`"
 
 
 def _needs_head(graph: Graph, model: str, dataset: str, setting: str) -> Findings:
@@ -261,6 +270,7 @@ CHECKS: tuple[Callable[[Graph, Node], Findings], ...] = (
     _task,
     _labels,
     _heads,
+    _exports,
     _selection,
     _best,
     _terms,

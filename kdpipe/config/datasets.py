@@ -19,7 +19,7 @@ from kdpipe.config.settings.dataset import (
     named_facts,
     tasks_of,
 )
-from kdpipe.config.signatures import constants
+from kdpipe.config.signatures import constants, constructor_options
 from kdpipe.errors import suggest
 
 QUESTION_ANSWERING = "question_answering"
@@ -29,6 +29,8 @@ OF_QUESTIONS = {
     "longest_answer": "gives answers of some length",
     "no_answer_threshold": "may give no answer",
 }
+# With fewer tokens beside the stride, questions of usual lengths would be cut.
+LEAST_ROOM = 64
 # The tasks that read an option of the sources of tables.
 READ_FOR = {
     "text_pair": ("classification", "regression", "multi_label"),
@@ -63,6 +65,7 @@ def work_out_datasets(
 
 def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset:
     task, length, stride = _task(settings), settings.max_length, settings.stride
+    _check_files(settings)
     _check_questions(settings, task, length, stride)
     if "label" in settings.options:
         _check_columns(settings, task)
@@ -92,16 +95,7 @@ def _of(task: str) -> dict[str, Any]:
 
 
 def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Dataset]) -> Dataset:
-    tasks = {part.task for part in parts}
-    if len(tasks) > 1:
-        raise SettingError("combine", f"all datasets must have one task, found {', '.join(sorted(tasks))}")
-    for part in parts:
-        if part.settings.labels:
-            raise SettingError(
-                "combine", f"{part.name!r} has `labels: none`; give it to {dataset.name!r} instead"
-            )
-        if part.settings.rows and isinstance(part.settings, CombineSettings):
-            raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
+    _check_parts(dataset, parts)
     shares = settings.proportions or (1.0,) * len(parts)
     length = settings.max_length or parts[0].max_length
     own = {
@@ -122,11 +116,32 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
     )
 
 
+def _check_parts(dataset: Dataset, parts: Sequence[Dataset]) -> None:
+    tasks = {part.task for part in parts}
+    if len(tasks) > 1:
+        raise SettingError("combine", f"all datasets must have one task, found {', '.join(sorted(tasks))}")
+    for part in parts:
+        if part.settings.labels:
+            raise SettingError(
+                "combine", f"{part.name!r} has `labels: none`; give it to {dataset.name!r} instead"
+            )
+        if part.settings.rows and isinstance(part.settings, CombineSettings):
+            raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
+
+
+def _check_files(settings: SourceSettings) -> None:
+    reads = "files" in constructor_options(catalog.SOURCES[settings.source])
+    if reads and settings.path is None and not settings.files:
+        raise SettingError("path", "is required where no file is given as `train`, `validation` or `test`")
+
+
 def _check_questions(settings: DatasetSettings, task: str, max_length: int, stride: int) -> None:
     """Raise SettingError if what is said of questions does not fit, or the dataset has none."""
-    if task == QUESTION_ANSWERING and stride >= max_length:
-        what = f"must be smaller than `max_length`, found {stride} and {max_length}; 128 and 384 are usual"
-        raise SettingError("stride", what)
+    if task == QUESTION_ANSWERING and max_length - stride < LEAST_ROOM:
+        what = (
+            f"must leave {LEAST_ROOM} of {max_length} tokens for the question and what is new of the context"
+        )
+        raise SettingError("stride", f"{what}, found {stride}; 128 of 384 is usual")
     for name, what in OF_QUESTIONS.items() if task != QUESTION_ANSWERING else ():
         if name in settings.model_fields_set:
             raise SettingError(name, f"only {QUESTION_ANSWERING} {what}; remove this")

@@ -2,16 +2,21 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from types import NoneType
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from kdpipe import catalog
 from kdpipe.config.docs import meanings, summary_of
 from kdpipe.config.graph import Facts, Graph, Node
 from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
+from kdpipe.config.settings.dataset import source_settings
 from kdpipe.config.settings.distill import DistillSettings
-from kdpipe.config.settings.losses import HiddenTermSettings
+from kdpipe.config.settings.losses import HiddenTermSettings, term_settings
+from kdpipe.config.signatures import docstring
 from kdpipe.config.stages import MODEL_STAGES
 
 # A pattern of nodes that stands for more is shown by its first ones.
@@ -61,13 +66,31 @@ def mermaid(graph: Graph) -> str:
     return "\n".join(lines)
 
 
-def describe_stage(stage: str) -> str:
-    """Return what a stage's settings mean, and their defaults."""
-    settings = MODEL_STAGES[stage]
+def describable() -> dict[str, Callable[[], type[BaseModel]]]:
+    """Return the stages, sources and losses whose settings can be described, with what returns those."""
+    return {
+        **{stage: partial(MODEL_STAGES.__getitem__, stage) for stage in MODEL_STAGES},
+        **{source: partial(source_settings, source) for source in catalog.SOURCES},
+        **{loss: partial(term_settings, loss) for loss in catalog.LOSSES},
+    }
+
+
+def describe(name: str) -> str:
+    """Return what the settings of a stage, a source or a loss mean, and their defaults."""
+    settings = describable()[name]()
     meaning = meanings(settings)
     rows = [("setting", "default", "meaning")]
-    rows += [(name, _default(field), meaning.get(name, "")) for name, field in settings.model_fields.items()]
+    for field, facts in settings.model_fields.items():
+        # A setting that can only be refused is told of where a later version will take it.
+        if facts.annotation is not NoneType or UNAVAILABLE in facts.metadata:
+            rows.append((field, _default(facts), meaning.get(field, "")))
     return "\n".join([summary_of(settings), "", *table(rows)])
+
+
+def list_names(kind: str) -> str:
+    """Return the names of a kind that the catalog has, each with the first line of its docstring."""
+    entries = sorted(catalog.KINDS[kind].items())
+    return "\n".join(table([(name, docstring(target).partition("\n")[0]) for name, target in entries]))
 
 
 def _default(field: FieldInfo) -> str:

@@ -87,6 +87,12 @@ def lineage(target: str) -> Iterator[tuple[str, ast.ClassDef]]:
             yield from lineage(imported[base.id])
 
 
+def docstring(target: str) -> str:
+    """Return the docstring of the class or the module that a catalog entry names."""
+    node = find_class(target) if ":" in target else syntax_tree(target)
+    return ast.get_docstring(node) or ""
+
+
 @cache
 def constants(target: str) -> dict[str, Any]:
     """Return the literal class attributes of a class, such as `signal` of a loss."""
@@ -160,10 +166,19 @@ def enums(module: str) -> dict[str, Any]:
     return found
 
 
-def options_model(name: str, base: type[Model], options: Mapping[str, Option]) -> type[Model]:
-    """Make a settings model whose fields are options, so that pydantic checks their names and types."""
+def options_model(
+    name: str, base: type[Model], options: Mapping[str, Option], doc: str | None = None
+) -> type[Model]:
+    """Make a settings model whose fields are options, so that pydantic checks their names and types.
+
+    Args:
+        name: its name.
+        base: the fields that it has besides.
+        options: the options.
+        doc: its docstring, that says what they mean.
+    """
     fields: dict[str, Any] = {key: (option.type, option.default) for key, option in options.items()}
-    return create_model(name, __base__=base, **fields)
+    return create_model(name, __base__=base, __doc__=doc, **fields)
 
 
 def _assignment(node: ast.stmt) -> tuple[str | None, ast.expr | None]:

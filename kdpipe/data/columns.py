@@ -97,12 +97,20 @@ class TableReader:
             DataError: a table is malformed, or a cell is not what the task needs.
         """
         columns = self._columns
+        labelled: bool | None = None
         for prefix, file in self._files.parts(split):
             labels = self._label_columns(file, split)
             for line, cells in read_rows(file, [*columns.texts, *labels]):
                 where = f"{file}:{line}"
                 texts = [_text(cells[name], name, where) for name in columns.texts]
                 label = self._label(cells, where, self._may_lack(split)) if labels else None
+                if split != TRAIN and labelled not in (None, label is not None):
+                    found = "none after rows with" if labelled else f"{label!r} after rows without"
+                    raise DataError(
+                        f"{where}: expected labels on all rows of {split!r} or on none, found {found} one;"
+                        " mend the rows that differ"
+                    )
+                labelled = label is not None
                 yield Example(f"{prefix}:{line}", texts[0], texts[1] if texts[1:] else None, label)
 
     def _names_in(self, file: Path) -> Iterator[str]:

@@ -9,8 +9,11 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from kdpipe.config.settings.dataset import matching
-from kdpipe.data.source import STANDARD_SPLITS, TRAIN
+from kdpipe.data.source import STANDARD_SPLITS, TEST, TRAIN, VALIDATION
 from kdpipe.errors import DataError
+
+# What the files of a split are called where there is no official name.
+USUAL = {TRAIN: ("train",), VALIDATION: ("validation", "valid", "dev"), TEST: ("test",)}
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class SplitFiles:
     Args:
         path: folder that holds the files of `layout`; or a file, or a pattern of files, which are train.
         files: split name to file or pattern; stands before what `path` has for the same split.
-        layout: split name to the file names it goes by, the first that exists is taken.
-        suffixes: what those names may end in, the first with which one exists is taken.
+        layout: split name to the file names it goes by.
+        suffixes: what those names may end in.
     """
 
     path: Path | None
@@ -33,7 +36,7 @@ class SplitFiles:
         """Return the splits that have a file: train, validation, test, then others by name.
 
         Raises:
-            DataError: there is no file at all.
+            DataError: there is no file at all, or a split has several in the folder.
         """
         found = self._found()
         if not found:
@@ -70,13 +73,18 @@ class SplitFiles:
             return {}
         if not self.path.is_dir():
             return {TRAIN: self.path} if matching(self.path) else {}
-        candidates = [
-            (split, self.path / f"{name}{suffix}")
-            for split, names in self.layout.items()
-            for name in names
-            for suffix in self.suffixes
-        ]
-        return {split: file for split, file in reversed(candidates) if file.is_file()}
+        found: dict[str, Path] = {}
+        for split in self.layout.keys() - self.files.keys():
+            names = [f"{name}{suffix}" for name in self.layout[split] for suffix in self.suffixes]
+            there = [name for name in names if (self.path / name).is_file()]
+            if len(there) > 1:
+                raise DataError(
+                    f"{self.path}: expected one file of the split {split!r}, found {', '.join(there)}; remove"
+                    " the others, or give the one that is meant by its split"
+                )
+            if there:
+                found[split] = self.path / there[0]
+        return found
 
     def _nothing_found(self) -> str:
         expected = ", ".join(" or ".join(names) for names in self.layout.values())
@@ -133,6 +141,28 @@ def read_raw_lines(file: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{file}:1: expected at least one line, found an empty file")
 
 
+def without_blank_end(lines: Iterator[tuple[int, str]], file: Path) -> Iterator[tuple[int, str]]:
+    """Pass numbered lines on, apart from those at the end that are empty or of blanks.
+
+    Args:
+        lines: the lines.
+        file: where they come from.
+
+    Raises:
+        DataError: all are blank.
+    """
+    held: list[tuple[int, str]] = []
+    filled = False
+    for number, line in lines:
+        held.append((number, line))
+        if line.strip(" \r\n"):
+            filled = True
+            yield from held
+            held = []
+    if not filled:
+        raise no_rows(file)
+
+
 def read_text(file: Path) -> str:
     """Return the text of a UTF-8 file that is no table of lines, such as JSON.
 
@@ -140,6 +170,11 @@ def read_text(file: Path) -> str:
         DataError: the file is missing, empty or not UTF-8.
     """
     return "\n".join(line for _, line in read_lines(file))
+
+
+def no_rows(file: Path) -> DataError:
+    """Return the error that a file has nothing to read in it."""
+    return DataError(f"{file}: expected at least one row, found none; remove the file or get it again")
 
 
 def _open(file: Path) -> BufferedIOBase:

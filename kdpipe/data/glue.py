@@ -1,6 +1,12 @@
 """What is the same of GLUE tasks wherever they are read from."""
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+from kdpipe.config.settings.dataset import plain
+from kdpipe.errors import DataError, suggest
+
+Layout = TypeVar("Layout")
 
 
 class GlueTasks:
@@ -39,3 +45,15 @@ class GlueTasks:
         "RTE": {"submission": {"test": "RTE"}, "task": "classification", "metrics": ("accuracy",)},
         "WNLI": {"submission": {"test": "WNLI"}, "task": "classification", "metrics": ("accuracy",)},
     }
+
+
+def layout_named(name: str, layouts: Mapping[str, Layout]) -> Layout:
+    """Return the layout of the task of a name, in any case and with or without the hyphen.
+
+    Raises:
+        DataError: there is no such task.
+    """
+    found = {plain(known): layout for known, layout in layouts.items()}
+    if plain(name) not in found:
+        raise DataError(f"expected a GLUE task as `name`, found {name!r}; {suggest(name, layouts)}")
+    return found[plain(name)]

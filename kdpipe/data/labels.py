@@ -8,6 +8,8 @@ from typing import Any
 
 from kdpipe.errors import DataError
 
+# Numbers are stored in 32 bits.
+LARGEST = 3.4028234663852886e38
 WHOLE_NUMBER = re.compile(r"-?\d+")
 ON_OFF = {"0": False, "1": True, "false": False, "true": True}
 
@@ -78,12 +80,12 @@ def number(value: Any, where: str) -> float:
     """Return the number that a cell holds.
 
     Raises:
-        DataError: it is none, or not finite.
+        DataError: it is none, not finite, or too large for 32 bits.
     """
     try:
         found = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = math.nan
-    if not math.isfinite(found):
+    if not abs(found) <= LARGEST:
         raise DataError(f"{where}: expected a number as label, found {value!r}; mend or remove the row")
     return found

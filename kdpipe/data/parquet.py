@@ -42,12 +42,35 @@ class ParquetTable:
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield the number of each row, from 1, and its cells."""
         names = {column: self.class_names(column) for column in columns}
-        number = 0
-        for batch in self._parquet.iter_batches(BATCH_ROWS, columns=list(columns)):
-            for row in batch.to_pylist():
-                number += 1
-                where = f"{self._file}:{number}"
-                yield number, {column: _named(row[column], names[column], where) for column in columns}
+        for number, row in enumerate(self._rows(columns), start=1):
+            where = f"{self._file}:{number}"
+            yield number, {column: _named(row[column], names[column], where) for column in columns}
+
+    def _rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        done = 0
+        try:
+            for batch in self._parquet.iter_batches(BATCH_ROWS, columns=list(columns)):
+                yield from self._decoded(batch, done)
+                done += len(batch)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(
+                f"{self._file}:{done + 1}: expected a whole Parquet file, found: {error}; get the file again"
+            ) from None
+
+    def _decoded(self, batch: pa.RecordBatch, before: int) -> list[dict[str, Any]]:
+        try:
+            rows: list[dict[str, Any]] = batch.to_pylist()
+        except UnicodeDecodeError as error:
+            if len(batch) > 1:
+                # One row after the other shows which it is.
+                return [
+                    row for i in range(len(batch)) for row in self._decoded(batch.slice(i, 1), before + i)
+                ]
+            raise DataError(
+                f"{self._file}:{before + 1}: expected UTF-8 text, found byte"
+                f" 0x{error.object[error.start]:02x}; write the file anew from its origin"
+            ) from None
+        return rows
 
     @cached_property
     def _parquet(self) -> pq.ParquetFile:
@@ -55,7 +78,7 @@ class ParquetTable:
             raise DataError(f"{self._file}: expected a file, found none; check the path")
         try:
             return pq.ParquetFile(self._file)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
             raise DataError(
                 f"{self._file}: expected a Parquet file, found something else: {error}; convert it, or"
                 " name it by its format"

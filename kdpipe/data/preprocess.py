@@ -83,12 +83,12 @@ def _alike(examples: Iterable[Example]) -> Iterator[Example]:
         if (example.label is None) != (first.label is None):
             raise DataError(
                 f"expected labels on all examples of a split or on none, found {first.id} and"
-                f" {example.id} to differ; `labels: none` takes them off all"
+                f" {example.id} to differ; mend the data"
             )
         if (example.text_pair is None) != (first.text_pair is None):
             raise DataError(
                 f"expected pairs of texts throughout a split or nowhere, found {first.id} and"
-                f" {example.id} to differ"
+                f" {example.id} to differ; mend the data"
             )
         yield example
 

@@ -2,11 +2,11 @@
 
 import csv
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from kdpipe.data.files import read_lines, read_raw_lines
+from kdpipe.data.files import no_rows, read_lines, read_raw_lines, without_blank_end
 from kdpipe.data.parquet import ParquetTable
 from kdpipe.errors import DataError, suggest
 
@@ -71,16 +71,30 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
     """
     table = open_table(file)
     check_columns(f"{file}:1", columns, table.columns())
+    line = 0
     for line, cells in table.cells(columns):
         yield Row(line, cells)
+    if not line:
+        raise no_rows(file)
 
 
 def check_columns(where: str, needed: Sequence[str], found: Collection[str]) -> None:
-    """Raise DataError if a column is not among those found."""
+    """Raise DataError if a column is not among those found, or is there twice."""
+    check_single(where, needed, found)
     for name in needed:
         if name not in found:
             raise DataError(
                 f"{where}: expected a column {name!r}, found {', '.join(found)}; {suggest(name, found)}"
+            )
+
+
+def check_single(where: str, needed: Iterable[str], found: Collection[str]) -> None:
+    """Raise DataError if a column is there twice."""
+    names = list(found)
+    for name in needed:
+        if names.count(name) > 1:
+            raise DataError(
+                f"{where}: expected one column {name!r}, found {names.count(name)}; rename or remove others"
             )
 
 
@@ -137,14 +151,14 @@ class JsonlTable:
 
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield the objects, which all have the columns as keys."""
-        for number, line in read_lines(self._file):
+        for number, line in without_blank_end(read_lines(self._file), self._file):
             where = f"{self._file}:{number}"
             try:
                 row = json.loads(line)
                 if "\\ud" in line.lower():
                     # Half of a surrogate pair is no text, though JSON may spell it.
                     json.dumps(row, ensure_ascii=False).encode()
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(
                     f"{where}: expected a JSON object, found broken JSON: {error}; mend or remove the line"
                 ) from None
@@ -165,12 +179,13 @@ def _csv(file: Path) -> Table:
 
 
 def _tsv_records(file: Path) -> Iterator[tuple[int, list[str]]]:
-    return ((number, line.split("\t")) for number, line in read_lines(file))
+    return ((number, line.split("\t")) for number, line in without_blank_end(read_lines(file), file))
 
 
 def _csv_records(file: Path) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader((line for _, line in read_raw_lines(file)), strict=True)
+    lines = without_blank_end(read_raw_lines(file), file)
+    reader = csv.reader((line for _, line in lines), strict=True)
     while True:
         line = reader.line_num + 1
         try:

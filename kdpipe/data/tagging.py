@@ -47,12 +47,14 @@ class TaggingEncoder:
         if examples[0].label is not None:
             tags = [label_position(tag, e.id, self._positions) for e in examples for tag in tags_of(e)]
             extra["labels"] = lists(np.array(tags, dtype=np.int16), sizes)
+        cut = sum(map(_cut_words, encodings))
         counts = Counter(
             examples=len(examples),
             rows=len(examples),
             tokens=len(ids),
             words=len(words),
-            cut_words=int((words == NOWHERE).sum()),
+            cut_words=cut,
+            words_without_pieces=int((words == NOWHERE).sum()) - cut,
             truncated=sum(1 for encoding in encodings if encoding.overflowing),
         )
         return Encoded(to_batch([example.id for example in examples], ids, lengths, extra), counts)
@@ -75,3 +77,9 @@ def first_pieces(encoding: Encoding, words: int) -> "np.ndarray[tuple[int], np.d
         if owners[position] != NOWHERE:
             found[owners[position]] = position
     return found
+
+
+def _cut_words(encoding: Encoding) -> int:
+    """Return how many words have all their pieces beyond the cut; one that is dropped whole has none."""
+    beyond = {owner for piece in encoding.overflowing for owner in piece.word_ids}
+    return len(beyond - set(encoding.word_ids) - {None})

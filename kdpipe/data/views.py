@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kdpipe.data.source import TRAIN, Example, Source
 from kdpipe.draws import draw_seed
-from kdpipe.errors import DataError
+from kdpipe.errors import DataError, suggest
 
 
 class _View:
@@ -45,6 +45,21 @@ class Sample(_View):
         super().__init__(source)
         self._rows = {TRAIN: rows} if isinstance(rows, int) else rows
         self._seed = seed
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits of the source.
+
+        Raises:
+            DataError: it lacks one that is to be sampled.
+        """
+        found = super().splits()
+        for split in self._rows:
+            if split not in found:
+                raise DataError(
+                    f"expected `rows` of the splits {', '.join(found)}, found {split!r};"
+                    f" {suggest(split, found)}, as in `rows: {{{found[-1]}: 100}}`"
+                )
+        return found
 
     def read(self, split: str) -> Iterator[Example]:
         """Yield the examples of the split that were drawn."""
@@ -107,6 +122,21 @@ class Combined(_View):
                 )
         return first
 
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits of the first source.
+
+        Raises:
+            DataError: a source has no training split.
+        """
+        for name, source in zip(self._names, self._sources, strict=True):
+            found = source.splits()
+            if TRAIN not in found:
+                raise DataError(
+                    "expected a training split in all parts of a combination,"
+                    f" {name!r} has only {', '.join(found)}"
+                )
+        return super().splits()
+
     def read(self, split: str) -> Iterator[Example]:
         """Yield the examples of all sources for train, else those of the first."""
         return self._mixed() if split == TRAIN else self._source.read(split)
@@ -117,8 +147,21 @@ class Combined(_View):
         turns = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)
         _generator(self._seed, "combine").shuffle(turns)
         readers = [self._repeated(turn, totals[turn], size) for turn, size in enumerate(sizes)]
-        for turn in turns:
-            yield next(readers[turn])
+        pairs: dict[int, bool] = {}
+        for turn in turns.tolist():
+            example = next(readers[turn])
+            if turn not in pairs:
+                pairs[turn] = example.text_pair is not None
+                self._check_pairs(pairs)
+            yield example
+
+    def _check_pairs(self, pairs: Mapping[int, bool]) -> None:
+        having, lacking = ([turn for turn, has in pairs.items() if has is wanted] for wanted in (True, False))
+        if having and lacking:
+            raise DataError(
+                "expected pairs of texts in all parts of a combination or in none, found them in"
+                f" {self._names[having[0]]!r} but not in {self._names[lacking[0]]!r}"
+            )
 
     def _repeated(self, turn: int, total: int, size: int) -> Iterator[Example]:
         """Yield some training examples of a source: all as often as they fit in, then a sample."""

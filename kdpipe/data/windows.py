@@ -53,7 +53,7 @@ class Windows(NamedTuple):
             does not hold the whole answer.
         origins: for each, the position of its question.
         pieces: for each, which window of its question it is, from 0.
-        counts: questions that were cut, `cut_questions`.
+        counts: questions that were cut, `cut_questions`, and answers that no window holds, `cut_answers`.
     """
 
     tokens: Tokens
@@ -185,18 +185,17 @@ def cut_windows(
     """
     longest = longest_question(frame, max_length, stride)
     parts: list[Tokens] = []
-    rows = []
+    rows: list[tuple[int, ...]] = []
+    counts = Counter(cut_questions=0, cut_answers=0)
     for origin, (question, context, answer) in enumerate(zip(questions, contexts, answers, strict=True)):
         head = np.concatenate((frame.before, question[:, :longest], frame.between), axis=1)
-        room = max_length - head.shape[1] - frame.after.shape[1]
-        answer_span = _answer_span(context, answer)
-        for piece, start in enumerate(_starts(context.shape[1], room, stride)):
-            body = context[:, start : start + room]
+        end = max_length - frame.after.shape[1]
+        bodies = _bodies(context, answer, head.shape[1], end, stride)
+        for piece, (body, span) in enumerate(bodies):
             parts += (head, body, frame.after)
-            length = head.shape[1] + body.shape[1] + frame.after.shape[1]
-            span = _shifted(answer_span, start, body.shape[1], head.shape[1])
-            rows.append((length, *span, origin, piece))
-    counts = Counter(cut_questions=sum(question.shape[1] > longest for question in questions))
+            rows.append((head.shape[1] + body.shape[1] + frame.after.shape[1], *span, origin, piece))
+        counts["cut_questions"] += question.shape[1] > longest
+        counts["cut_answers"] += answer is not None and not any(any(span) for _, span in bodies)
     facts = np.array(rows, dtype=np.int32)
     lengths, origins, pieces = facts[:, 0], facts[:, 3], facts[:, 4]
     return Windows(np.concatenate(parts, axis=1), lengths, facts[:, 1:3], origins, pieces, counts)
@@ -206,6 +205,15 @@ def _outside(ids: list[int], segments: list[int]) -> Tokens:
     tokens = np.full((4, len(ids)), -1, dtype=np.int32)
     tokens[:START] = ids, segments
     return tokens
+
+
+def _bodies(
+    context: Tokens, answer: Answer | None, head: int, end: int, stride: int
+) -> list[tuple[Tokens, tuple[int, int]]]:
+    """Return the pieces that stand between `head` and `end`, each with the answer's places in its window."""
+    room, answer_span = end - head, _answer_span(context, answer)
+    pieces = [(start, context[:, start : start + room]) for start in _starts(context.shape[1], room, stride)]
+    return [(body, _shifted(answer_span, start, body.shape[1], head)) for start, body in pieces]
 
 
 def _starts(length: int, room: int, stride: int) -> range:

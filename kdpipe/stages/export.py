@@ -1,6 +1,5 @@
 """Label a dataset's test splits, in the files that GLUE's server takes."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from kdpipe.job import Job, main
 from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
+
+BETWEEN_CELLS = frozenset("\t\r\n")
 
 
 def run(settings: ExportSettings, job: Job, *, model: Path, data: Path) -> None:
@@ -35,14 +36,22 @@ def run(settings: ExportSettings, job: Job, *, model: Path, data: Path) -> None:
 def write_labels(file: Path, predictions: Iterable[Any]) -> None:
     """Write a header and one line for each prediction: its number, from 0, and the label or number.
 
+    Raises:
+        DataError: a label has a tab or the end of a line in it.
+
     Reference:
         The submission format of gluebenchmark.com; numbers have three decimals as in the sample submission.
     """
     with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE)
-        writer.writerow(["index", "prediction"])
+        stream.write("index\tprediction\n")
         for index, value in enumerate(predictions):
-            writer.writerow([index, f"{value:.3f}" if isinstance(value, float) else value])
+            label = f"{value:.3f}" if isinstance(value, float) else str(value)
+            if BETWEEN_CELLS.intersection(label):
+                raise DataError(
+                    f"{file.name}: expected labels without tabs and ends of lines, found {label!r};"
+                    " rename it in the data"
+                )
+            stream.write(f"{index}\t{label}\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.data.opening import open_dataset, source_digests
 from kdpipe.data.preprocess import write_dataset
+from kdpipe.data.summary import labels_in_words
 from kdpipe.job import Job, main
 
 LOG = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
         for split, facts in description["splits"].items():
             found = [f"{count:,} {name}" for name, count in facts.items() if name != "columns"]
             LOG.info("%s: %s", split, ", ".join(found))
+            LOG.info("%s: %s", split, labels_in_words(draft.folder, split, description))
         draft.record(splits=description["splits"], source_files=source_digests(settings))
 
 

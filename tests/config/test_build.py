@@ -59,7 +59,7 @@ thread: 2
 matrix: {task: {mrpc: {epochs: 3}, rte: {epochs: 4}}, seed: [1, 2, 3]}
 datasets:
   text: {source: pydoc, task: language_modeling, path: docs}
-  "{task}": {source: glue, name: "{task}", max_lenght: 64}
+  "{task}": {source: glue, name: "{task}", path: glue, max_lenght: 64}
 models:
   base:
     pretrain:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 STUDENT = "models.student.distill"
-UNLABELLED = {"datasets.unlabelled": {"source": "glue", "name": "MRPC", "labels": "none"}}
+UNLABELLED = {"datasets.unlabelled": {"source": "glue", "name": "MRPC", "path": "glue", "labels": "none"}}
 
 
 @pytest.fixture
@@ -74,6 +74,18 @@ def test_labels_are_exported_of_examples_only(mistakes_of):
         "models.teacher.finetune.export: 'text' is for language_modeling; labels are exported of "
         "classification and regression"
     ]
+
+
+@pytest.mark.parametrize("rows", [{"test": 9}, {"train": 5, "test_mismatched": 9}])
+def test_a_sampled_test_split_is_not_exported(mistakes_of, rows):
+    (split,) = rows.keys() - {"train"}
+    glue = {"source": "glue", "name": "MRPC", "path": "glue/MRPC"}
+    datasets = {"datasets.sampled": {**glue, "rows": rows}, "datasets.both": {"combine": ["sampled", "task"]}}
+    for name in ("sampled", "both"):
+        assert mistakes_of({**datasets, "models.teacher.finetune.export": name}) == [
+            f"models.teacher.finetune.export: '{name}' has a sample of '{split}', of which all rows are "
+            "exported; take it out of `rows`"
+        ]
 
 
 def test_weights_that_are_all_zero(mistakes_of):
@@ -166,7 +178,7 @@ def test_positions_align_between_equal_tokenizers_only(mistakes_of, other):
 def test_answers_are_places_that_both_must_see(mistakes_of, other):
     changes = {
         "models.other": other,
-        "datasets.task": {"source": "squad", "path": "squad", "max_length": 32, "stride": 8},
+        "datasets.task": {"source": "squad", "path": "squad", "max_length": 96, "stride": 8},
         f"{STUDENT}.student": "other",
         f"{STUDENT}.losses": [{"loss": "kl"}],
     }
@@ -257,14 +269,14 @@ def test_prompts_limit_what_a_classifier_of_tokens_reads(mistakes_of):
 
 def test_what_is_exported_is_read_too(mistakes_of):
     assert mistakes_of({
-        "datasets.long": {"source": "glue", "name": "MRPC", "max_length": 600},
+        "datasets.long": {"source": "glue", "name": "MRPC", "path": "m", "max_length": 600},
         "models.teacher.finetune.export": ["long"],
     }) == ["datasets.long.max_length: 'long' has 600, but 'teacher' reads at most 512 tokens"]  # fmt: skip
 
 
 def test_a_combination_is_as_long_as_its_first_part(mistakes_of):
     assert mistakes_of({
-        "datasets.long": {"source": "glue", "name": "MRPC", "max_length": 600},
+        "datasets.long": {"source": "glue", "name": "MRPC", "path": "glue", "max_length": 600},
         "datasets.both": {"combine": ["long", "task"]},
         "models.teacher.finetune.evaluate": ["both"],
     }) == ["datasets.long.max_length: 'both' has 600, but 'teacher' reads at most 512 tokens"]  # fmt: skip
@@ -274,7 +286,7 @@ def test_what_a_teacher_reads_counts_too(mistakes_of, other):
     (mistake,) = mistakes_of({
         "models.other": other,
         "models.tuned": {"finetune": {"model": "other", "dataset": "short"}},
-        "datasets.short": {"source": "glue", "name": "MRPC", "max_length": 160},
+        "datasets.short": {"source": "glue", "name": "MRPC", "path": "glue", "max_length": 160},
         "datasets.task.max_length": 161,
         f"{STUDENT}.teacher": "tuned",
         f"{STUDENT}.losses": [{"loss": "kl"}],

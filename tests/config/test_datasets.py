@@ -19,13 +19,21 @@ def test_paths_of_datasets_start_from_the_data_folder(graph_of, monkeypatch):
 @pytest.mark.parametrize(("dataset", "what"), [
     ({"source": "pydoc"}, f"is required; {PYDOC}"),
     ({"source": "pydoc", "task": "clasification"}, "'clasification' is not known; did you mean"),
-    ({"source": "text", "task": "classification"}, "source 'text' serves language_modeling, found"),
+    ({"source": "text", "path": "t", "task": "classification"}, "source 'text' serves language_modeling, f"),
     ({"source": "pydoc", "task": "token_classification"}, f"{PYDOC}, found 'token_classification'"),
     ({"source": "pydoc", "task": "question_answering"}, f"{PYDOC}, found 'question_answering'"),
 ])  # fmt: skip
 def test_the_task_of_a_dataset(mistakes_of, dataset, what):
     (mistake,) = mistakes_of({"datasets.d": dataset})
     assert mistake.startswith(f"datasets.d.task: {what}")
+
+
+@pytest.mark.parametrize("dataset", [{"source": "glue", "name": "MRPC"}, {"source": "conll"}])
+def test_a_source_of_files_needs_one(mistakes_of, dataset):
+    assert mistakes_of({"datasets.d": dataset}) == [
+        "datasets.d.path: is required where no file is given as `train`, `validation` or `test`"
+    ]
+    assert mistakes_of({"datasets.d": {**dataset, "splits": {"hard": "x"}}}) == []
 
 
 @pytest.mark.parametrize(("options", "mistake"), [
@@ -37,13 +45,14 @@ def test_the_task_of_a_dataset(mistakes_of, dataset, what):
     ({"task": "language_modeling", "text_pair": "p"}, "text_pair: is read for classification, regression,"),
 ])  # fmt: skip
 def test_columns_that_do_not_fit_the_task(mistakes_of, options, mistake):
-    (found,) = mistakes_of({"datasets.d": {"source": "table", "text": "t", **options}})
+    (found,) = mistakes_of({"datasets.d": {"source": "table", "path": "t", "text": "t", **options}})
     assert found.startswith(f"datasets.d.{mistake}")
 
 
 def test_a_table_without_labels_names_none(graph_of):
     table = {
         "source": "table",
+        "path": "t",
         "text": "t",
         "task": "classification",
         "labels": "none",
@@ -54,7 +63,7 @@ def test_a_table_without_labels_names_none(graph_of):
 
 def test_a_combination_takes_task_and_length_from_its_first(graph_of):
     graph = graph_of({
-        "datasets.long": {"source": "glue", "name": "MRPC", "max_length": 200},
+        "datasets.long": {"source": "glue", "name": "MRPC", "path": "glue", "max_length": 200},
         "datasets.both": {"combine": ["long", "task"]},
         "datasets.all": {"combine": ["both", "task"], "max_length": 64, "rows": 10},
     })  # fmt: skip
@@ -66,7 +75,7 @@ def test_a_combination_takes_task_and_length_from_its_first(graph_of):
 def test_proportions_of_combinations_multiply(graph_of):
     graph = graph_of({
         "datasets.part": {"combine": ["task", "task2"], "proportions": [1, 0.5]},
-        "datasets.task2": {"source": "glue", "name": "MRPC"},
+        "datasets.task2": {"source": "glue", "name": "MRPC", "path": "glue"},
         "datasets.all": {"combine": ["part", "task"], "proportions": [3, 2]},
         "datasets.plain": {"combine": ["task", "task2"]},
     })  # fmt: skip
@@ -82,7 +91,7 @@ def test_only_datasets_of_one_task_are_combined(mistakes_of):
 
 def test_what_a_part_would_lose_is_refused(mistakes_of):
     assert mistakes_of({
-        "datasets.a": {"source": "glue", "name": "MRPC", "labels": "none"},
+        "datasets.a": {"source": "glue", "name": "MRPC", "path": "glue", "labels": "none"},
         "datasets.b": {"combine": ["task"], "rows": 3},
         "datasets.c": {"combine": ["a", "task"]},
         "datasets.d": {"combine": ["b", "task"]},
@@ -106,7 +115,7 @@ def test_a_name_says_task_and_metrics(mistakes_of, graph_of):
 
 @pytest.mark.parametrize("name", ["longest_answer", "no_answer_threshold"])
 def test_only_questions_have_answers(mistakes_of, name):
-    (mistake,) = mistakes_of({"datasets.d": {"source": "text", name: 3}})
+    (mistake,) = mistakes_of({"datasets.d": {"source": "text", "path": "t", name: 3}})
     assert mistake.startswith(f"datasets.d.{name}: only question_answering ")
 
 
@@ -126,7 +135,7 @@ def test_answers_are_limited_in_evaluations_alone(graph_of):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("dataset", [{"source": "text"}, {"combine": ["task"]}])
+@pytest.mark.parametrize("dataset", [{"source": "text", "path": "t"}, {"combine": ["task"]}])
 def test_a_stride_is_for_windows_only(mistakes_of, dataset):
     assert mistakes_of({"datasets.d": {**dataset, "stride": 64}}) == [
         "datasets.d.stride: only question_answering cuts long texts into windows; remove this"
@@ -145,14 +154,16 @@ def test_questions_have_windows(graph_of):
     assert [(s.max_length, s.stride) for s in settings] == [(384, 128), (128, 32), (128, 32), (256, 0)]
 
 
-def test_a_stride_is_smaller_than_a_window(mistakes_of):
+def test_a_stride_leaves_room_in_a_window(mistakes_of):
+    room = "datasets.{}.stride: must leave 64 of {} tokens for the question and what is new of the context"
     assert mistakes_of({
         "datasets.a": {"source": "squad", "path": "squad"},
         "datasets.b": {"source": "squad", "path": "squad", "max_length": 384},
-        "datasets.c": {"combine": ["b"], "max_length": 100},
+        "datasets.c": {"combine": ["b"], "max_length": 191},
+        "datasets.d": {"combine": ["b"], "max_length": 192},
     }) == [
-        "datasets.a.stride: must be smaller than `max_length`, found 128 and 128; 128 and 384 are usual",
-        "datasets.c.stride: must be smaller than `max_length`, found 128 and 100; 128 and 384 are usual",
+        f"{room.format('a', 128)}, found 128; 128 of 384 is usual",
+        f"{room.format('c', 191)}, found 128; 128 of 384 is usual",
     ]  # fmt: skip
 
 

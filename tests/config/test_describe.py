@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from kdpipe.config.describe import describe_graph, describe_stage, mermaid, summary, table
+from kdpipe import catalog
+from kdpipe.config.describe import describe, describe_graph, list_names, mermaid, summary, table
 from kdpipe.config.stages import MODEL_STAGES
 
 
@@ -50,7 +51,7 @@ def test_of_a_matrix_the_first_models_are_shown(graph_of):
 
 
 def test_a_graph_as_text(graph_of):
-    more = {"source": "glue", "name": "SST-2"}
+    more = {"source": "glue", "name": "SST-2", "path": "glue"}
     graph = graph_of({"datasets.both": {"combine": ["task", "more"]}, "datasets.more": more})
     lines = describe_graph(graph).splitlines()
     assert "text  (language_modeling, pydoc)" in lines
@@ -77,14 +78,33 @@ def test_a_graph_as_mermaid(graph_of):
 
 @pytest.mark.parametrize("stage", MODEL_STAGES)
 def test_a_stage_is_described(stage):
-    text = describe_stage(stage)
+    text = describe(stage)
     assert re.search(r"^setting +default +meaning$", text, re.MULTILINE)
     for name in MODEL_STAGES[stage].model_fields:
         assert re.search(rf"^{name} ", text, re.MULTILINE)
 
 
 def test_what_a_stage_requires_and_what_is_not_available():
-    text = describe_stage("distill")
+    text = describe("distill")
     assert re.search(r"^teacher +required +the model whose outputs the student learns\.$", text, re.MULTILINE)
     assert re.search(r"^interchange +not available in this version$", text, re.MULTILINE)
     assert re.search(r'^cache +"auto" +whether', text, re.MULTILINE)
+
+
+def test_a_source_is_described_with_its_own_options():
+    text = describe("squad")
+    assert text.startswith("Questions on contexts")
+    assert re.search(r"^path +a file, which is the train split, or a folder with", text, re.MULTILINE)
+    assert re.search(r"^stride +128 +tokens of a long context", text, re.MULTILINE)
+    assert re.search(r"^packages +import names of installed packages", describe("pydoc"), re.MULTILINE)
+    assert not re.search("^path", describe("pydoc"), re.MULTILINE)
+
+
+def test_a_loss_is_described_with_its_own_options():
+    assert re.search(r"^temperature +1.0 +divides the logits", describe("kl"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("kind", catalog.KINDS)
+def test_every_name_is_listed_with_a_line(kind):
+    rows = [line.split(maxsplit=1) for line in list_names(kind).splitlines()]
+    assert [name for name, _ in rows] == sorted(catalog.KINDS[kind])

@@ -8,7 +8,7 @@ MATRIX = {"task": {"mrpc": {"rows": 40, "lr": "3e-5"}, "rte": {"rows": 50, "lr":
 def test_models_and_datasets_exist_once_per_choice(graph_of):
     graph = graph_of({
         "matrix": MATRIX,
-        "datasets.{task}": {"source": "glue", "name": "{task}", "rows": "{task.rows}"},
+        "datasets.{task}": {"source": "glue", "name": "{task}", "path": "glue", "rows": "{task.rows}"},
         "models.t-{task}": {"finetune": {"model": "base", "dataset": "{task}"}},
         "models.s-{task}-{seed}": {"finetune": {"model": "small", "dataset": "{task}", "seed": "{seed}"}},
     })  # fmt: skip
@@ -127,7 +127,7 @@ def test_defaults_merge_key_by_key_and_lists_replace(graph_of):
 def test_defaults_may_give_what_a_stage_requires_and_use_the_variables_of_the_name(graph_of):
     graph = graph_of({
         "matrix": MATRIX,
-        "datasets.{task}": {"source": "glue", "name": "{task}"},
+        "datasets.{task}": {"source": "glue", "name": "{task}", "path": "glue"},
         "defaults": {"finetune": {"model": "base", "training": {"learning_rate": "{task.lr}"}}},
         "models.t-{task}": {"finetune": {"dataset": "{task}"}},
         "models.teacher.finetune.training": {"learning_rate": 1},

@@ -31,7 +31,8 @@ def keys(graph, *names):
 ])  # fmt: skip
 def test_what_a_model_is_scored_on(graph_of, evaluate, scored):
     graph = graph_of({
-        "datasets.more": {"source": "glue", "name": "MRPC"}, "models.teacher.finetune.evaluate": evaluate
+        "datasets.more": {"source": "glue", "name": "MRPC", "path": "glue"},
+        "models.teacher.finetune.evaluate": evaluate,
     })  # fmt: skip
     assert graph.evaluated_on("teacher") == scored
     assert [dataset for name, dataset in graph.evaluations if name == "teacher"] == list(scored)
@@ -173,7 +174,7 @@ def test_settings_of_preprocessing(graph_of, monkeypatch):
     graph = graph_of({
         "seed": 5,
         "datasets.task.rows": 100,
-        "datasets.more": {"source": "glue", "name": "SST-2"},
+        "datasets.more": {"source": "glue", "name": "SST-2", "path": "glue"},
         "datasets.all": {"combine": ["task", "more"], "rows": {"train": 10}, "max_length": 32},
         "datasets.all.labels": "none",
     })  # fmt: skip

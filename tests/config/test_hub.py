@@ -48,7 +48,7 @@ def test_datasets_of_one_repository_are_fetched_once(graph_of):
 def test_a_task_of_glue_is_the_configuration_of_its_name(graph_of, monkeypatch):
     monkeypatch.delenv("KDPIPE_DATA", raising=False)
     task = {"source": "glue_hub", "path": "nyu-mll/glue", "name": "STS-B", "revision": "b" * 40}
-    graph = graph_of({"datasets.a": task})
+    graph = graph_of({"data_dir": "data", "datasets.a": task})
     (kept,) = graph.fetches
     assert graph.fetches[kept] == FetchSettings(path="nyu-mll/glue", name="stsb", revision="b" * 40)
     assert graph.datasets["a"].task == "regression"

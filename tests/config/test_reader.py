@@ -118,7 +118,7 @@ def test_a_mapping_of_one_empty_key_that_is_no_variable_is_no_placeholder(told, 
 def test_lists_of_datasets_run_over_the_variables_that_the_name_lacks(graph_of):
     graph = graph_of({
         "matrix": MATRIX,
-        "datasets.{task}-{seed}": {"source": "glue", "name": "{task}"},
+        "datasets.{task}-{seed}": {"source": "glue", "name": "{task}", "path": "glue"},
         "datasets.all": {"combine": ["{task}-{seed}"]},
         "datasets.all-{task}": {"combine": "{task}-{seed}"},
         "models.m-{task}.finetune.model": "base",

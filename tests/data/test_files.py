@@ -24,9 +24,12 @@ def test_usual_layout(tmp_path):
     assert files.file("validation") == tmp_path / "valid.txt"
 
 
-def test_the_first_name_stands_before_the_second(tmp_path):
-    touch(tmp_path, "valid.txt", "validation.txt")
-    assert SplitFiles(tmp_path, {}, LAYOUT).file("validation") == tmp_path / "validation.txt"
+def test_two_files_of_a_split_are_refused(tmp_path):
+    touch(tmp_path, "valid.txt", "validation.txt", "train.txt")
+    with pytest.raises(DataError, match=r"split 'validation', found validation\.txt, valid\.txt; remove"):
+        SplitFiles(tmp_path, {}, LAYOUT).names()
+    named = SplitFiles(tmp_path, {"validation": tmp_path / "valid.txt"}, LAYOUT)
+    assert named.file("validation") == tmp_path / "valid.txt"
 
 
 def test_files_stand_before_the_folder_and_add_to_it(tmp_path):

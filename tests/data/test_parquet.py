@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kdpipe.data.parquet import BATCH_ROWS, ParquetTable
+from kdpipe.data.tables import read_rows
 from kdpipe.errors import DataError
 
 CLASSES = {"names": ["positive", "negative"], "_type": "ClassLabel"}
@@ -55,6 +56,31 @@ def test_a_class_beyond_those_declared(table):
         DataError, match=r"t\.parquet:2: expected the number of one of 2 declared classes, found 2"
     ):
         list(table({"label": CLASSES}, label=[0, 2]).cells(["label"]))
+
+
+def test_a_column_that_is_there_twice(tmp_path):
+    pq.write_table(pa.table([["a"], ["b"]], names=["text", "text"]), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet:1: expected one column 'text', found 2"):
+        list(read_rows(tmp_path / "t.parquet", ["text"]))
+
+
+def test_text_that_is_not_utf8(table):
+    good = ["x"] * (BATCH_ROWS + 5)
+    texts = pa.array([*good, "é", "x"]).buffers()
+    broken = pa.py_buffer(texts[2].to_pybytes().replace("é".encode(), b"x\xff"))
+    written = table(text=pa.StringArray.from_buffers(len(good) + 2, texts[1], broken))
+    with pytest.raises(DataError, match=rf"t\.parquet:{len(good) + 1}: expected UTF-8 text, found byte 0xff"):
+        list(written.cells(["text"]))
+
+
+def test_a_damaged_page(tmp_path):
+    file = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"n": range(9999)}), file, use_dictionary=False, compression="gzip")
+    content = bytearray(file.read_bytes())
+    content[100:200] = bytes(100)
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"t\.parquet:1: expected a whole Parquet file, found: "):
+        list(ParquetTable(file).cells(["n"]))
 
 
 @pytest.mark.parametrize("content", [b"", b"text"])

@@ -69,20 +69,34 @@ def test_rows_are_read_lazily(file):
         next(rows)
 
 
+@pytest.mark.parametrize("ending", [".tsv", ".csv", ".jsonl"])
+def test_blank_lines_at_the_end_are_no_rows(file, ending):
+    path = file(f"t{ending}", content_of(ending) + "\n \r\n\n")
+    assert [row.cells["text"] for row in read_rows(path, ["text"])] == [text for text, _ in ROWS]
+
+
+def test_a_column_that_is_not_needed_may_be_there_twice(file):
+    assert [row.cells["text"] for row in read_rows(file("t.csv", "a,text,a\n1,b,2\n"), ["text"])] == ["b"]
+
+
 @pytest.mark.parametrize(("name", "content", "message"), [
     ("t.tsv", "text\tlabel\na\ty\nb\n", r"t\.tsv:3: expected 2 columns as in the header, found 1; mend"),
     ("t.csv", "text,label\na,y,z\n", r"t\.csv:2: expected 2 columns as in the header, found 3"),
-    ("t.csv", "text,label\na,y\n\n", r"t\.csv:3: expected 2 columns as in the header, found 0"),
+    ("t.csv", "text,label\na,y\n\nb,y\n", r"t\.csv:3: expected 2 columns as in the header, found 0"),
     ("t.csv", 'text,label\n"a\nb",y\n"c,y\n', r"t\.csv:4: expected comma-.*: unexpected end of data"),
     ("t.csv", 'text,label\n"a"b,y\n', r"t\.csv:2: expected comma-separated values as in RFC 4180"),
     ("t.csv", "text,label\na\rb,y\n", r"t\.csv:2: expected comma-separated values as in RFC 4180"),
     ("t.tsv", "txt\tlabel\na\ty\n", r"t\.tsv:1: expected a column 'text', found txt, label; did you mean"),
+    ("t.tsv", "text\ttext\tlabel\na\tb\ty\n", r"t\.tsv:1: expected one column 'text', found 2; rename or"),
     ("t.jsonl", '{"text": "a"}\n{"txt": "b"}\n', r"t\.jsonl:2: expected a column 'text', found txt; did you"),
     ("t.jsonl", '{"text": "a"}\n{"text": \n', r"t\.jsonl:2: expected a JSON object, found broken JSON"),
     ("t.jsonl", '{"text": "\\uD83D\\ude00"}\n{"text": "\\ud83d"}\n', r"jsonl:2: .*: surrogates not al"),
-    ("t.jsonl", '{"text": "a"}\n\n', r"t\.jsonl:2: expected a JSON object, found broken JSON"),
+    ("t.jsonl", '{"text": "a"}\n' + "[" * 99_999, r"t\.jsonl:2: expected a JSON object, found broken"),
+    ("t.jsonl", '{"text": "a"}\n\n{"text": "b"}', r"t\.jsonl:2: expected a JSON object, found broken JSON"),
     ("t.jsonl", '{"text": "a"}\n["b"]\n', r"t\.jsonl:2: expected a JSON object, such as .*, found '\[\"b"),
     ("t.tsv", "", r"t\.tsv:1: expected at least one line, found an empty file"),
+    ("t.tsv", "\n \n", r"t\.tsv: expected at least one row, found none"),
+    ("t.csv", "text,label\n", r"t\.csv: expected at least one row, found none; remove"),
     ("t.csv", "", r"t\.csv:1: expected at least one line, found an empty file"),
     ("t.jsonl", "", r"t\.jsonl:1: expected at least one line, found an empty file"),
     ("t.tsv", "text\ncafé\n".encode("latin-1"), r"t\.tsv:2: expected UTF-8 text, found byte 0xe9 at col"),

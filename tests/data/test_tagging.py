@@ -51,6 +51,14 @@ def test_words_that_are_cut_keep_their_tags(language_model: Path) -> None:
     assert (encoded.counts["cut_words"], encoded.counts["truncated"]) == (1, 1)
 
 
+def test_words_without_a_piece_are_not_cut(language_model: Path) -> None:
+    encode = TaggingEncoder(language_model / "tokenizer.json", 4, LABELS)
+    encoded = encode([Example("s", "", label=("O",) * 5, words=("the", "\x01", "a", "\x02", "of"))])
+    (row,) = encoded.batch.to_pylist()
+    assert row["words"] == [1, -1, 2, -1, -1]
+    assert (encoded.counts["cut_words"], encoded.counts["words_without_pieces"]) == (1, 2)
+
+
 def test_a_byte_level_tokenizer_sees_the_blank_before_a_word(byte_level: Path) -> None:
     (row,) = TaggingEncoder(byte_level, 32, LABELS)([sentence("good films", None)]).batch.to_pylist()
     assert row["input_ids"] == Tokenizer.from_file(str(byte_level)).encode("good films").ids

@@ -42,6 +42,16 @@ def test_a_sample_of_more_than_there_is(source):
     assert ids(Sample(source, 1000, seed=1)) == list(range(50))
 
 
+def test_a_sample_of_a_split_that_is_not_there(source, memory_source):
+    with pytest.raises(
+        DataError, match="`rows` of the splits train, test, found 'tset'; did you mean 'test'"
+    ):
+        Sample(source, {"tset": 3}, seed=1).splits()
+    with pytest.raises(DataError, match=r"`rows` of the splits test, found 'train'; .*: {test: 100}"):
+        Sample(memory_source({"test": numbered(3)}), 3, seed=1).splits()
+    assert Sample(source, {"test": 3}, seed=1).splits() == ("train", "test")
+
+
 def test_combined_train_is_a_merge_of_all(memory_source, source):
     other = memory_source({"train": numbered(30, "no")}, ("no",))
     combined = Combined([source, other], seed=1)
@@ -85,6 +95,20 @@ def test_parts_with_other_labels(memory_source, source):
     parts[1] = memory_source({"train": numbered(3)}, ("yes",))
     with pytest.raises(DataError, match="found 'no' in 'number 0' but not in 'number 1'"):
         _ = Combined(parts, seed=1).labels
+
+
+def test_a_part_without_training_data(memory_source, source):
+    parts = [source, memory_source({"test": numbered(3)}, ("yes", "no"))]
+    with pytest.raises(
+        DataError, match="a training split in all parts of a combination, 'table b' has only test"
+    ):
+        Combined(parts, seed=1, names=["text a", "table b"]).splits()
+
+
+def test_parts_of_pairs_and_of_single_texts(memory_source, source):
+    pairs = memory_source({"train": [Example("1", "a", "b", label="yes")]}, ("yes", "no"))
+    with pytest.raises(DataError, match=r"expected pairs of texts in all .* in 'b' but not in 'a'"):
+        list(Combined([source, pairs], seed=1, names=["a", "b"]).read("train"))
 
 
 def test_unlabelled_keeps_the_labels_of_what_is_held_out(source):

@@ -108,6 +108,12 @@ def test_an_answer_that_is_cut_is_in_no_window(tokenizer_file):
         *([3, 8], [0, 0], [0, 0]),
     ]
     assert counts["windows_without_answer"] == 8
+    assert counts["cut_answers"] == 0
+    short = "a b c d e f g h i j k l"
+    _, counts = encode(
+        [question(short, (answer(text, short),), "z") for text in ("b", "a b c d e f g h i j k")]
+    )
+    assert counts["cut_answers"] == 1
     assert batch["id"].to_pylist()[:4] == ["q", "q#1", "q#2", "q"]
     assert batch["example"].to_pylist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
 
@@ -121,6 +127,7 @@ def test_the_first_answer_is_learned_and_none_is_the_first_token(tokenizer_file)
     assert batch["labels"].to_pylist() == [[4, 4], [0, 0]]
     assert counts == {
         "cut_questions": 0,
+        "cut_answers": 0,
         "windows_without_answer": 1,
         "examples": 2,
         "rows": 2,

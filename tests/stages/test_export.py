@@ -50,6 +50,17 @@ def test_numbers_have_three_decimals(tmp_path: Path) -> None:
     assert (tmp_path / "STS-B.tsv").read_text() == "index\tprediction\n0\t3.142\n1\t0.000\n"
 
 
+def test_quotation_marks_are_text(tmp_path: Path) -> None:
+    write_labels(tmp_path / "x.tsv", ['a "b"', "c\\d"])
+    assert (tmp_path / "x.tsv").read_text() == 'index\tprediction\n0\ta "b"\n1\tc\\d\n'
+
+
+@pytest.mark.parametrize("label", ["a\tb", "a\nb", "a\r"])
+def test_a_label_that_would_break_a_line(tmp_path: Path, label: str) -> None:
+    with pytest.raises(DataError, match=r"x\.tsv: expected labels without tabs and ends of lines, found 'a"):
+        write_labels(tmp_path / "x.tsv", ["b", label])
+
+
 def test_a_dataset_without_a_test_split(classifier: Path, task_data: Path, job: Job) -> None:
     with pytest.raises(DataError, match="has no test split"):
         run(ExportSettings(), job, model=classifier, data=task_data)

@@ -61,7 +61,10 @@ def test_what_was_found_is_told_in_the_log(
 ) -> None:
     caplog.set_level("INFO")
     run(settings(sst2), job, tokenizer=language_model)
+    rows = (sst2 / "train.tsv").read_text().splitlines()
     assert "train: 96 examples, 96 rows, " in caplog.text
+    cold, warm = (sum(line.endswith(f"\t{label}") for line in rows) for label in "01")
+    assert f"train: 0: {cold}, 1: {warm}\n" in caplog.text
 
 
 def test_the_manifest_names_the_files_that_were_read(sst2: Path, language_model: Path, job: Job) -> None:

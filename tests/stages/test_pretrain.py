@@ -1,6 +1,7 @@
 """A model and its tokenizer from nothing but text."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ from kdpipe.artifacts.sums import read_sums
 from kdpipe.catalog import resolve
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
+from kdpipe.job import Job
 from kdpipe.models.loading import load_model, load_tokenizer
 from kdpipe.stages.pretrain import run
 from tests.conftest import ARCHITECTURE
@@ -35,6 +37,28 @@ def test_a_model_and_its_tokenizer_are_made_the_same_twice(text_files: Path, tmp
         str(path) for path in text_files.iterdir()
     }
     assert load_model(tmp_path / "a").config.vocab_size == len(load_tokenizer(tmp_path / "a")) <= 70
+
+
+CHINESE = [
+    "這間酒店的環境和服務都不錯,房間寬敞明亮,早餐也很好吃。",
+    "这本书写得很好,读完以后让人想再读一遍,值得推荐给朋友。",
+    "电影的故事太长了,演员说话的声音又小,看到一半就想睡觉!",
+]
+
+
+def test_chinese_is_read_character_by_character(tmp_path: Path, write: Callable[..., Path], job: Job) -> None:
+    source = {"source": "text", "train": str(write("\n".join(CHINESE) + "\n", "train.txt"))}
+    dataset = PreprocessSettings(sources=(source,), task="language_modeling", max_length=64)
+    given = {
+        "dataset": "text",
+        "architecture": {"family": "bert", **ARCHITECTURE},
+        "vocab_size": 200,
+        "training": {"max_steps": 1, "per_device_train_batch_size": 3},
+    }
+    run(PretrainSettings.model_validate(given), dataset, job)
+    tokenizer = load_tokenizer(job.output)
+    for line in CHINESE:
+        assert tokenizer.tokenize(line) == list(line)
 
 
 @pytest.mark.parametrize("family", ["distilbert", "electra", "roberta"])

@@ -1,24 +1,36 @@
 """`datasets`: read from a source, or made from other datasets."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from glob import glob
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings
 from kdpipe.config.settings.explanation import mistake, read_name
-from kdpipe.config.signatures import Option, constants, constructor_options, options_model
+from kdpipe.config.signatures import Option, constants, constructor_options, docstring, options_model
 from kdpipe.errors import suggest
 
 SPLIT_FILES = ("train", "validation", "test")
+SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 COMMON = {"task", "path", "files", "labels"}
 Rows = Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]]
+
+
+def _split_name(name: str) -> str:
+    if name in SPLIT_FILES:
+        raise PydanticCustomError("usual_split", "is a setting of its own; give it beside `splits`")
+    if not SPLIT_NAME.fullmatch(name):
+        raise PydanticCustomError(
+            "split_name", "expected a name of letters, digits, `_`, `-`; files are called by it"
+        )
+    return name
 
 
 class DatasetBase(Settings):
@@ -65,7 +77,7 @@ class SourceSettings(DatasetBase):
     train: Path | None = None
     validation: Path | None = None
     test: Path | None = None
-    splits: dict[str, Path] | None = None
+    splits: dict[Annotated[str, AfterValidator(_split_name)], Path] | None = None
 
     @property
     def files(self) -> dict[str, Path]:
@@ -153,7 +165,7 @@ def source_settings(source: str) -> type[SourceSettings]:
     for place, keys in (("path", ("path",)), ("files", (*SPLIT_FILES, "splits"))):
         if place not in options:
             own |= dict.fromkeys(keys, Option(_refused(source), None))
-    return options_model(f"{source}_dataset", base, own)
+    return options_model(f"{source}_dataset", base, own, docstring(catalog.SOURCES[source]))
 
 
 def _refused(source: str) -> Any:

@@ -121,7 +121,7 @@ def _message(model: type[BaseModel], detail: ErrorDetails) -> str:
             return "is required"
         case "literal_error":
             return f"{found!r} is not known; {suggest(found, QUOTED.findall(message))}"
-    if detail["loc"][-1:] == (KEY,):
+    if detail["loc"][-1:] == (KEY,) and detail["type"] == "string_type":
         return "names are strings; put this one in quotes"
     if detail["type"] == EXPLAINED or " should " not in f" {message}":
         return message

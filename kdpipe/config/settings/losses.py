@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from kdpipe import catalog
 from kdpipe.config.settings.base import NotEmpty, Settings
 from kdpipe.config.settings.explanation import read_name
-from kdpipe.config.signatures import constants, constructor_options, options_model
+from kdpipe.config.signatures import constants, constructor_options, docstring, options_model
 
 LayerMap = str | list[tuple[int, int]]
 
@@ -89,7 +89,7 @@ def term_settings(loss: str) -> type[TermSettings]:
     """Return the settings model of the terms that use a loss of the catalog."""
     target = catalog.LOSSES[loss]
     base = HiddenTermSettings if constants(target)["signal"] == "hidden_states" else TermSettings
-    return options_model(f"{loss}_term", base, constructor_options(target))
+    return options_model(f"{loss}_term", base, constructor_options(target), docstring(target))
 
 
 def _validate(value: Any) -> Any:

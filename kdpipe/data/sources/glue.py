@@ -1,17 +1,18 @@
 """GLUE tasks in their official TSV layout."""
 
 import logging
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
-from kdpipe.config.settings.dataset import plain
-from kdpipe.data.files import SplitFiles, read_lines
-from kdpipe.data.glue import GlueTasks
+from kdpipe.data.files import SplitFiles, no_rows, read_lines, without_blank_end
+from kdpipe.data.glue import GlueTasks, layout_named
+from kdpipe.data.labels import number
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
+from kdpipe.data.tables import check_single
 from kdpipe.errors import DataError
 
 LOG = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Layout:
         labels: the labels; none for a regression.
         columns: the columns of files that have no header.
         files: split to file name.
-        short_rows: whether rows with too few columns are known to occur and are skipped.
+        short_rows: whether rows with too few columns are known to occur in the training file and are skipped.
     """
 
     texts: tuple[str, ...]
@@ -63,17 +64,18 @@ LAYOUTS = {
 
 
 class GlueSource(GlueTasks):
-    """One task of the GLUE benchmark.
+    """One task of the GLUE benchmark, from its official files.
 
     Columns are found by the header, so that a test file with its gold labels and GLUE's own, which has
-    none, are both read. Quotation marks are text. Rows of QQP that are too short, of which its training file
-    has some, are skipped and counted in the log.
+    none, are both read. Quotation marks are text. Rows that are too short, of which the training file of QQP
+    has some, are skipped there and counted in the log.
 
     Args:
         task: `classification`, or `regression` for STS-B.
         name: a GLUE task, in any case and with or without the hyphen.
         path: a folder with the official files, as far as they exist.
         files: split name to file; stands before `path`.
+        labels: `none` drops those of the training split; it and the validation split may lack labels.
     """
 
     def __init__(
@@ -83,9 +85,12 @@ class GlueSource(GlueTasks):
         name: str,
         path: Path | None = None,
         files: Mapping[str, Path] = MappingProxyType({}),
+        labels: Literal["none"] | None = None,
     ) -> None:
         self.task = task
-        self._layout = {plain(known): layout for known, layout in LAYOUTS.items()}[plain(name)]
+        self._optional = labels == "none"
+        self._told: set[str] = set()
+        self._layout = layout_named(name, LAYOUTS)
         self._files = SplitFiles(path, files, self._layout.files)
 
     @property
@@ -105,54 +110,63 @@ class GlueSource(GlueTasks):
         """
         file = self._files.file(split)
         texts, label, rows = self._open(file, split)
-        short = []
-        for number, cells, width in rows:
-            if len(cells) < width and self._layout.short_rows:
-                short.append(number)
+        for line, cells in self._whole(rows, file, split):
+            gold = None if label is None else self._label(cells[label], f"{file}:{line}")
+            pair = cells[texts[1]] if len(texts) == 2 else None
+            yield Example(f"{split}:{line}", cells[texts[0]], pair, gold)
+
+    def _whole(
+        self, rows: Iterator[tuple[int, list[str], int]], file: Path, split: str
+    ) -> Iterator[tuple[int, list[str]]]:
+        """Yield the rows with their line numbers, apart from those that are known to be too short."""
+        may_be_short = self._layout.short_rows and split == TRAIN
+        short, whole = [], 0
+        for line, cells, width in rows:
+            if len(cells) < width and may_be_short:
+                short.append(line)
                 continue
             if len(cells) != width:
-                raise DataError(_wrong_width(f"{file}:{number}", width, len(cells)))
-            gold = None if label is None else self._label(cells[label], f"{file}:{number}")
-            pair = cells[texts[1]] if len(texts) == 2 else None
-            yield Example(f"{split}:{number}", cells[texts[0]], pair, gold)
-        if short:
+                raise DataError(_wrong_width(f"{file}:{line}", width, len(cells)))
+            whole += 1
+            yield line, cells
+        if not whole:
+            raise no_rows(file)
+        if short and split not in self._told:
+            self._told.add(split)
             LOG.warning("%s: skipped %d rows that are too short, first line %d", file, len(short), short[0])
 
     def _open(
         self, file: Path, split: str
     ) -> tuple[list[int], int | None, Iterator[tuple[int, list[str], int]]]:
         """Return where texts and label stand, and the rows with their line numbers and expected widths."""
-        lines = read_lines(file)
-        number, first = next(lines)
+        lines = without_blank_end(read_lines(file), file)
+        start, first = next(lines)
         header = first.split("\t")
         named = not self._layout.columns or set(self._layout.texts) <= set(header)
         columns = header if named else list(self._layout.columns)
-        texts, label = _columns(self._layout, columns, f"{file}:1", split)
+        texts, label = _columns(self._layout, columns, f"{file}:1", self._may_lack(split))
         body = ((n, line.split("\t"), len(columns)) for n, line in lines)
-        return texts, label, body if named else chain([(number, header, len(columns))], body)
+        return texts, label, body if named else chain([(start, header, len(columns))], body)
+
+    def _may_lack(self, split: str) -> bool:
+        return self._optional or split not in (TRAIN, VALIDATION)
 
     def _label(self, text: str, where: str) -> str | float:
         if self._layout.labels:
             if text not in self._layout.labels:
                 raise DataError(_wrong_label(where, text, self._layout.labels))
             return text
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise DataError(f"{where}: expected a number as score, found {text!r}; mend or remove the row")
-        return value
+        return number(text, where)
 
 
-def _columns(layout: Layout, header: list[str], where: str, split: str) -> tuple[list[int], int | None]:
-    may_lack = {layout.label} if split.startswith(TEST) or split not in STANDARD else set()
-    missing = {*layout.texts, layout.label} - may_lack - set(header)
+def _columns(layout: Layout, header: list[str], where: str, may_lack: bool) -> tuple[list[int], int | None]:
+    missing = {*layout.texts, *([] if may_lack else [layout.label])} - set(header)
     if missing:
         raise DataError(
             f"{where}: expected a header with the columns {', '.join(sorted(missing))}, found"
             f" {', '.join(header)}; the file must be the official tab-separated one"
         )
+    check_single(where, [*layout.texts, layout.label], header)
     label = header.index(layout.label) if layout.label in header else None
     return [header.index(text) for text in layout.texts], label
 

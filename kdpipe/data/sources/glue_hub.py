@@ -8,7 +8,7 @@ from kdpipe.config.settings.dataset import plain
 from kdpipe.data.columns import Columns, TableReader
 from kdpipe.data.fetched import FetchedFiles
 from kdpipe.data.files import in_order
-from kdpipe.data.glue import GlueTasks
+from kdpipe.data.glue import GlueTasks, layout_named
 from kdpipe.data.source import TEST, VALIDATION, Example
 from kdpipe.errors import DataError
 
@@ -65,7 +65,7 @@ class GlueHubSource(GlueTasks):
     """
 
     def __init__(self, *, task: str, path: Path, name: str, revision: str = "main") -> None:
-        self._layout = {plain(known): layout for known, layout in LAYOUTS.items()}[plain(name)]
+        self._layout = layout_named(name, LAYOUTS)
         self._files = FetchedFiles(path / plain(name) / revision)
         columns = Columns(self._layout.text, self._layout.pair, "label")
         self._reader = TableReader(task, columns, self._files)

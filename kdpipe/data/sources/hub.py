@@ -24,7 +24,7 @@ class HubSource:
         classes: names of the classes in their order; without them those that the dataset declares, or that
             its training split has, as for `table`.
         separator: what stands between the names of labels in one text.
-        labels: `none` where the train and validation splits too may lack labels.
+        labels: `none` drops those of the training split; it and the validation split may lack labels.
     """
 
     tasks: tuple[str, ...] = ("classification", "regression", "multi_label", "language_modeling")

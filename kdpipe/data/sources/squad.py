@@ -2,15 +2,17 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from kdpipe.config.mistakes import key_path
-from kdpipe.data.files import SplitFiles, read_text
+from kdpipe.data.files import SplitFiles, no_rows, read_text
 from kdpipe.data.source import Answer, Example
 from kdpipe.errors import DataError
 
@@ -21,24 +23,35 @@ _LAYOUT = {
 }
 
 
+def _whole(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("half", "expected a text, part of it is half of a surrogate pair") from None
+    return text
+
+
+_Text = Annotated[str, AfterValidator(_whole)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
 
 
 class _Answer(_Part):
-    text: str = Field(min_length=1)
+    text: _Text = Field(min_length=1)
     answer_start: int = Field(ge=0)
 
 
 class _Question(_Part):
-    id: str
-    question: str
+    id: _Text
+    question: _Text
     answers: list[_Answer] = []
     is_impossible: bool | None = None
 
 
 class _Paragraph(_Part):
-    context: str
+    context: _Text
     qas: list[_Question]
 
 
@@ -47,7 +60,7 @@ class _Article(_Part):
 
 
 class _File(_Part):
-    data: list[_Article]
+    data: list[Any]
     version: str = ""
 
 
@@ -57,6 +70,20 @@ class _Asked(NamedTuple):
     place: str
     context: str
     question: _Question
+
+
+class _Content(NamedTuple):
+    """The articles of a file as JSON has them, which takes the least room, and what they are as a whole.
+
+    Args:
+        articles: the articles.
+        version2: whether a question may have no answer.
+        labelled: whether the answers are known.
+    """
+
+    articles: list[Any]
+    version2: bool
+    labelled: bool
 
 
 class SquadSource:
@@ -88,6 +115,7 @@ class SquadSource:
     ) -> None:
         self.task = task
         self._files = SplitFiles(path, files, _LAYOUT)
+        self._held: dict[Path, _Content] = {}
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits that have a file.
@@ -99,21 +127,18 @@ class SquadSource:
         return self._files.names()
 
     def read(self, split: str) -> Iterator[Example]:
-        """Yield one example per question, by its own id; the file is read whole.
+        """Yield one example per question, by its own id; the file is read whole, and held until the next is.
 
         Raises:
             DataError: the file is missing or not of the format, an answer is not where it is said to be, or
                 an id occurs twice.
         """
         file = self._files.file(split)
-        content = _parse(file)
-        asked = list(_questions(content))
-        marked = any(question.is_impossible is not None for _, _, question in asked)
-        version2 = marked or content.version.lstrip("v").startswith("2")
-        labelled = marked or any(question.answers for _, _, question in asked)
-        LOG.info("%s: %s", file, _summary(content, asked, version2))
-        _check_unique(file, asked)
-        for place, context, question in asked:
+        if file not in self._held:
+            self._held.clear()
+            self._held[file] = _survey(file)
+        articles, version2, labelled = self._held[file]
+        for place, context, question in _questions(file, articles):
             where = f"{file}: {place} (question {question.id})"
             label = _answers(where, context, question, version2) if labelled else None
             yield Example(question.id, question.question.lstrip(), context, label)
@@ -140,44 +165,78 @@ def _parse(file: Path) -> _File:
             f"{file}:{error.lineno}: expected JSON, found a mistake at column {error.colno} ({error.msg});"
             " mend it or get the file again"
         ) from None
+    except RecursionError:
+        raise DataError(
+            f"{file}: expected the format of SQuAD, found JSON that is nested too deeply"
+        ) from None
     except ValidationError as error:
-        raise DataError(f"{file}: {_mistake(error)}; the file must have the format of SQuAD") from None
+        raise DataError(_mistake(file, (), error)) from None
 
 
-def _mistake(error: ValidationError) -> str:
+def _mistake(file: Path, above: tuple[str | int, ...], error: ValidationError) -> str:
     first = error.errors()[0]
-    place = key_path(first["loc"]) or "its content"
-    if first["type"] == "missing":
-        return f"expected the key {place}, found none"
+    place = key_path((*above, *first["loc"])) or "its content"
     # Pydantic also names the class that it would make of a mapping.
     expected = first["msg"].partition(" or instance of")[0]
-    return f"{place}: {expected}, found {str(first['input'])[:40]!r}"
+    found = f"{place}: {expected}, found {str(first['input'])[:40]!r}"
+    if first["type"] == "missing":
+        found = f"expected the key {place}, found none"
+    return f"{file}: {found}; the file must have the format of SQuAD"
 
 
-def _questions(content: _File) -> Iterator[_Asked]:
-    for i, article in enumerate(content.data):
+def _questions(file: Path, articles: list[Any]) -> Iterator[_Asked]:
+    for i, content in enumerate(articles):
+        try:
+            article = _Article.model_validate(content)
+        except ValidationError as error:
+            raise DataError(_mistake(file, ("data", i), error)) from None
         for j, paragraph in enumerate(article.paragraphs):
             for k, question in enumerate(paragraph.qas):
                 yield _Asked(f"data[{i}].paragraphs[{j}].qas[{k}]", paragraph.context, question)
 
 
-def _summary(content: _File, asked: list[_Asked], version2: bool) -> str:
-    paragraphs = sum(len(article.paragraphs) for article in content.data)
-    unanswered = sum(not question.answers for _, _, question in asked)
-    return (
-        f"SQuAD {'v2.0' if version2 else 'v1.1'} format, {len(content.data)} articles, {paragraphs}"
-        f" paragraphs, {len(asked)} questions, {unanswered} of them without an answer"
-    )
-
-
-def _check_unique(file: Path, asked: list[_Asked]) -> None:
+def _survey(file: Path) -> _Content:
+    """Read a file whole, check the form and the ids of all that it has, and tell the log what that is."""
+    content = _parse(file)
+    found: Counter[str] = Counter()
     places: dict[str, str] = {}
-    for place, _, question in asked:
-        first = places.setdefault(question.id, place)
-        if first != place:
+    for place, _, question in _questions(file, content.data):
+        _check_unique(file, places, question.id, place)
+        places[question.id] = place
+        found["marked"] += question.is_impossible is not None
+        found["answered"] += bool(question.answers)
+    if not places:
+        raise no_rows(file)
+    _check_suffixes(file, places)
+    version2 = bool(found["marked"]) or content.version.lstrip("v").startswith("2")
+    LOG.info(
+        "%s: SQuAD %s format, %d articles, %d paragraphs, %d questions, %d of them without an answer",
+        file,
+        "v2.0" if version2 else "v1.1",
+        len(content.data),
+        sum(len(article["paragraphs"]) for article in content.data),
+        len(places),
+        len(places) - found["answered"],
+    )
+    return _Content(content.data, version2, bool(found["marked"] or found["answered"]))
+
+
+def _check_unique(file: Path, places: Mapping[str, str], name: str, place: str) -> None:
+    if name in places:
+        raise DataError(
+            f"{file}: {place}: expected every question to have its own id, found {name!r} at"
+            f" {places[name]} too; remove or rename one"
+        )
+
+
+def _check_suffixes(file: Path, places: Mapping[str, str]) -> None:
+    """Raise DataError if an id is what a window of another question is called."""
+    for name, place in places.items():
+        stem, mark, number = name.rpartition("#")
+        if mark and number.isdecimal() and stem in places:
             raise DataError(
-                f"{file}: {place}: expected every question to have its own id, found {question.id!r} at"
-                f" {first} too; remove or rename one"
+                f"{file}: {place}: expected no id of the form {stem}#NUMBER beside {stem!r}, whose windows"
+                f" are called so, found {name!r}; rename one"
             )
 
 

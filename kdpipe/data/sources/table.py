@@ -6,11 +6,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from kdpipe.data.columns import Columns, TableReader
-from kdpipe.data.files import SplitFiles
+from kdpipe.data.files import USUAL, SplitFiles
 from kdpipe.data.source import Example
 from kdpipe.data.tables import SUFFIXES
-
-_LAYOUT = {"train": ("train",), "validation": ("validation", "dev"), "test": ("test",)}
 
 
 class TableSource:
@@ -28,10 +26,10 @@ class TableSource:
         classes: names of the classes, in their order. Without them: what a Parquet file declares, or what the
             training split has, sorted, by value if all are whole numbers.
         separator: what stands between the names of labels in one text.
-        path: a folder with `train`, `validation` or `dev`, and `test` in any of the formats, as far as they
-            exist; or a file, or a pattern of files, which are the train split.
+        path: a folder with `train`, `validation` (or `valid`, `dev`) and `test` in any of the formats, as far
+            as they exist; or a file, or a pattern of files, which are the train split.
         files: split name to file or pattern; stands before `path`.
-        labels: `none` where the train and validation splits too may lack labels.
+        labels: `none` drops those of the training split; it and the validation split may lack labels.
     """
 
     tasks: tuple[str, ...] = ("classification", "regression", "multi_label", "language_modeling")
@@ -50,7 +48,7 @@ class TableSource:
         labels: Literal["none"] | None = None,
     ) -> None:
         columns = Columns(text, text_pair, label, classes, separator, optional=labels == "none")
-        self._files = SplitFiles(path, files, _LAYOUT, SUFFIXES)
+        self._files = SplitFiles(path, files, USUAL, SUFFIXES)
         self._reader = TableReader(task, columns, self._files)
 
     @property

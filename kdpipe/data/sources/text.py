@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from kdpipe.data.files import SplitFiles, read_lines
+from kdpipe.data.files import USUAL, SplitFiles, read_lines
 from kdpipe.data.source import Example
 from kdpipe.errors import DataError
 
-_LAYOUT = {"train": ("train",), "validation": ("validation", "valid"), "test": ("test",)}
 _SUFFIXES = (".txt", ".txt.gz")
 
 
@@ -18,7 +17,7 @@ class TextSource:
     Args:
         task: `language_modeling`.
         path: a file, or a pattern such as `texts/*.txt`, which is the train split; or a folder with
-            `train.txt`, `validation.txt` (or `valid.txt`) and `test.txt`, as far as they exist.
+            `train.txt`, `validation.txt` (or `valid.txt`, `dev.txt`) and `test.txt`, as far as they exist.
         files: split name to file or pattern; stands before `path`.
     """
 
@@ -33,7 +32,7 @@ class TextSource:
         files: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
         self.task = task
-        self._files = SplitFiles(path, files, _LAYOUT, _SUFFIXES)
+        self._files = SplitFiles(path, files, USUAL, _SUFFIXES)
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits that have a file."""

@@ -76,6 +76,20 @@ def test_rows_of_the_training_split_or_of_each():
     ]
 
 
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "train.examples", "-x"])
+def test_splits_are_named_as_files_can_be(name):
+    assert mistakes_in({"source": "text", "splits": {"hard": "a", name: "b"}}) == [
+        (("splits", name), "expected a name of letters, digits, `_`, `-`; files are called by it")
+    ]
+
+
+@pytest.mark.parametrize("name", ["train", "validation", "test"])
+def test_usual_splits_are_named_by_their_own_settings(name):
+    assert mistakes_in({"source": "text", "splits": {name: "b"}}) == [
+        (("splits", name), "is a setting of its own; give it beside `splits`")
+    ]
+
+
 def test_a_combination_of_one_may_be_a_name():
     assert read_dataset({"combine": "a"}).combine == ("a",)
 

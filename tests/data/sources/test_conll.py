@@ -25,10 +25,10 @@ real_data = pytest.mark.skipif(
 )
 
 
-def conll(folder, **files):
+def conll(folder, options=None, **files):
     for split, text in files.items():
         (folder / f"{split}.txt").write_text(text, encoding="utf-8")
-    return ConllSource(task="token_classification", path=folder)
+    return ConllSource(task="token_classification", path=folder, **(options or {}))
 
 
 def test_sentences_tags_and_documents(tmp_path, caplog):
@@ -62,9 +62,57 @@ def test_iob1_becomes_iob2_and_iob2_stays(tags, converted):
     assert to_iob2(tags.split()) == tuple(converted.split())
 
 
+@pytest.mark.parametrize("name", ["dev.txt", "valid.conll", "eng.testa"])
+def test_names_of_files(tmp_path, name):
+    (tmp_path / name).write_text("a O\n")
+    assert conll(tmp_path).splits() == ("validation",)
+
+
 def test_tabs_and_blank_lines_at_both_ends(tmp_path):
     source = conll(tmp_path, test="\n\nA\tO\nB\tB-X\n\n\n")
     assert [example.words for example in source.read("test")] == [("A", "B")]
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("a I-X\nb B-X\n\nc I-X\n", "2 sentences, tags in IOB1, 2 tags converted to IOB2"),
+    ("a B-X\nb B-X\n\nc I-X\n", "in part IOB1 and in part IOB2 (1 tags), 1 tags converted to IOB2"),
+    ("a B-X\nb I-X\nc B-X\n", "1 sentences, tags in IOB2"),
+    ("a O\n", "1 sentences, tags in IOB2"),
+])  # fmt: skip
+def test_the_scheme_is_told(tmp_path, caplog, text, told):
+    caplog.set_level(logging.INFO)
+    list(conll(tmp_path, train=text).read("train"))
+    assert told in caplog.text
+
+
+def test_other_blanks_are_of_words(tmp_path):
+    source = conll(tmp_path, train="10\xa0000\tO\n\u3000 O\n")
+    assert [example.words for example in source.read("train")] == [("10\xa0000", "\u3000")]
+
+
+def test_held_out_words_may_stand_alone(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    source = conll(tmp_path, train="EU B-ORG\n", test="EU\nrejects\n\nPeter\n", valid="EU\n")
+    assert [(example.words, example.label) for example in source.read("test")] == [
+        (("EU", "rejects"), None),
+        (("Peter",), None),
+    ]
+    assert "2 sentences, no tags" in caplog.text
+    with pytest.raises(DataError, match=r"valid\.txt:1: expected 2 or 4 columns, found 1"):
+        list(source.read("validation"))
+
+
+def test_training_words_stand_alone_where_labels_are_dropped(tmp_path):
+    source = conll(tmp_path, {"labels": "none", "classes": ["X"]}, train="EU\n", valid="EU B-X\n")
+    assert [example.label for split in source.splits() for example in source.read(split)] == [None, ("B-X",)]
+    with pytest.raises(DataError, match=r"train\.txt: expected tags, found words alone; give .* `classes`"):
+        _ = conll(tmp_path, {"labels": "none"}).labels
+
+
+def test_given_types_keep_their_order_and_may_be_more(tmp_path):
+    source = conll(tmp_path, {"classes": ["Z", "A"]}, train="EU B-A\n")
+    assert source.labels == ("O", "B-Z", "I-Z", "B-A", "I-A")
+    assert [example.label for example in source.read("train")] == [("B-A",)]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +126,7 @@ def test_tabs_and_blank_lines_at_both_ends(tmp_path):
         ),
         ("EU ORG\n", r"train\.txt:1: expected a tag"),
         ("EU B-\n", r"train\.txt:1: expected a tag"),
+        ("\n-DOCSTART- O\n\n", r"train\.txt:1: expected words, found only blank lines"),
     ],
 )
 def test_malformed_lines(tmp_path, text, message):

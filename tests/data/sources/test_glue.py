@@ -54,6 +54,12 @@ def test_the_test_split_with_and_without_labels(tmp_path):
     assert list(unlabelled.read("test")) == [Example("test:2", "fine")]
 
 
+def test_a_training_split_without_labels_where_they_are_dropped(tmp_path):
+    (tmp_path / "train.tsv").write_text("sentence\nfine\n")
+    source = GlueSource(task="classification", name="SST-2", path=tmp_path, labels="none")
+    assert list(source.read("train")) == [Example("train:2", "fine")]
+
+
 @pytest.mark.parametrize(
     ("split", "text", "message"),
     [
@@ -73,6 +79,12 @@ def test_the_test_split_with_and_without_labels(tmp_path):
             "1\ta\tb\n",
             r"test\.tsv:1: expected a header with the columns #1 String, #2 String",
         ),
+        (
+            "train",
+            "Quality\t#1 String\t#1 String\t#2 String\n",
+            r"train\.tsv:1: expected one column '#1 String', found 2",
+        ),
+        ("train", MRPC_HEADER, r"train\.tsv: expected at least one row, found none"),
         ("test", "", r"test\.tsv:1: expected at least one line"),
     ],
 )
@@ -149,14 +161,41 @@ def test_short_rows_of_qqp_are_skipped_and_counted(tmp_path, caplog):
     source = glue("QQP", tmp_path, train=f"{header}{row}1\t2\t3\tWhy?\n{row}")
     assert [example.id for example in source.read("train")] == ["train:2", "train:4"]
     assert "train.tsv: skipped 1 rows that are too short, first line 3" in caplog.text
+    caplog.clear()
+    assert len(list(source.read("train"))) == 2
+    assert not caplog.text
 
 
-@pytest.mark.parametrize("score", ["high", "nan", ""])
+def test_short_rows_alone_are_no_data(tmp_path):
+    source = glue("QQP", tmp_path, train=f"{LAYOUTS['QQP'][0]}1\t2\t3\tWhy?\n")
+    with pytest.raises(DataError, match=r"train\.tsv: expected at least one row, found none"):
+        list(source.read("train"))
+
+
+@pytest.mark.parametrize(("split", "file"), [("validation", "dev"), ("test", "test")])
+def test_short_rows_of_qqp_are_known_in_its_training_file_only(tmp_path, split, file):
+    header, row, _ = LAYOUTS["QQP"]
+    source = glue("QQP", tmp_path, **{file: f"{header}{row}1\t2\t3\tWhy?\n{row}"})
+    with pytest.raises(DataError, match=rf"{file}\.tsv:3: expected 6 tab-separated columns, found 4"):
+        list(source.read(split))
+
+
+def test_blank_lines_at_the_end_are_no_rows(tmp_path):
+    source = glue("SST-2", tmp_path, dev="sentence\tlabel\nfine\t1\n\n\n")
+    assert [example.text for example in source.read("validation")] == ["fine"]
+
+
+@pytest.mark.parametrize("score", ["high", "nan", "", "1e39"])
 def test_a_score_is_a_number(tmp_path, score):
     header, row, _ = LAYOUTS["STS-B"]
     source = glue("STS-B", tmp_path, train=header + row.replace("5.000", score))
-    with pytest.raises(DataError, match=r"train\.tsv:2: expected a number as score"):
+    with pytest.raises(DataError, match=r"train\.tsv:2: expected a number as label"):
         list(source.read("train"))
+
+
+def test_a_task_that_is_not_known(tmp_path):
+    with pytest.raises(DataError, match="expected a GLUE task as `name`, found 'RTF'; did you mean 'RTE'"):
+        glue("RTF", tmp_path)
 
 
 def test_every_task_has_a_layout():

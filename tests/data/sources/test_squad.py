@@ -120,6 +120,19 @@ def test_versions_are_not_mixed_over_splits(tmp_path):
             content({**LYON, "answers": [{"text": "Rhône", "answer_start": -6}]}),
             r"answer_start: Input should be greater than or equal to 0, found '-6'",
         ),
+        ({"data": []}, r"json: expected at least one row, found none"),
+        (
+            '{"data": ' + "[" * 99_999,
+            r"train-v1\.1\.json: expected the format of SQuAD, found JSON that is nested",
+        ),
+        (
+            json.dumps(content({**LYON, "question": "Where is \ud83d?"})),
+            r"qas\[0\]\.question: expected a text, part of it is half of a surrogate pair, found 'Where is",
+        ),
+        (
+            content(WHERE, {**LYON, "id": "a#12"}),
+            r"qas\[1\]: expected no id of the form a#NUMBER beside 'a', .* found 'a#12'",
+        ),
         (content(WHERE, WHERE), r"qas\[1\]: expected every question .* found 'a' at data\[0\].*qas\[0\] too"),
         (
             content(WHERE, {**LYON, "answers": []}),
@@ -139,6 +152,15 @@ def test_malformed_files(tmp_path, value, message):
     source = squad(tmp_path, value)
     with pytest.raises(DataError, match=message):
         list(source.read("train"))
+
+
+def test_a_file_is_parsed_and_told_once(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    source = squad(tmp_path, content(WHERE, LYON))
+    first = list(source.read("train"))
+    (tmp_path / "train-v1.1.json").write_text("broken")
+    assert list(source.read("train")) == first
+    assert len(caplog.messages) == 1
 
 
 def test_bytes_that_are_not_utf8(tmp_path):

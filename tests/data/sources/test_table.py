@@ -49,6 +49,14 @@ def test_the_splits_of_a_folder_may_be_of_different_formats(tmp_path):
     ]
 
 
+def test_a_split_in_two_formats_is_refused(tmp_path):
+    files = dict.fromkeys(("train.tsv", "train.csv"), "text\na\n")
+    with pytest.raises(
+        DataError, match=r"one file of the split 'train', found train\.tsv, train\.csv; remove"
+    ):
+        table(tmp_path, files=files).splits()
+
+
 def test_files_by_split_and_by_pattern(tmp_path):
     for name in ("b", "a", "hard"):
         (tmp_path / f"{name}.tsv").write_text(f"text\tlabel\n{name}\t0\n")
@@ -143,6 +151,15 @@ def test_an_empty_label_of_a_test_split_means_none(tmp_path):
     assert labels_of(source, "test") == [None]
 
 
+@pytest.mark.parametrize(
+    ("labels", "found"), [("y\n,", "none after rows with"), ("\n,y", "'y' after rows wi")]
+)
+def test_labels_on_some_rows_of_a_split(tmp_path, labels, found):
+    files = {"train.csv": "text,label\na,y\n", "test.csv": f"text,label\na,{labels.replace(',', 'b,')}\n"}
+    with pytest.raises(DataError, match=rf"test\.csv:3: expected labels on all rows .* found {found}"):
+        labels_of(table(tmp_path, files=files), "test")
+
+
 @pytest.mark.parametrize(("task", "label", "message"), [
     ("classification", "", r"train\.jsonl:1: expected a label that is .*, found an empty one"),
     ("classification", "z", r"train\.jsonl:1: expected a label out of x, y, found 'z'"),
@@ -184,7 +201,9 @@ def test_missing_files(tmp_path):
     source = TableSource(task="classification", files={"train": tmp_path / "t.csv"}, text="a", label="b")
     with pytest.raises(DataError, match=r"t\.csv: expected a file, found none"):
         labels_of(source)
-    with pytest.raises(DataError, match=r"train, validation or dev, test, each ending in \.tsv or \.csv"):
+    with pytest.raises(
+        DataError, match=r"train, validation or valid or dev, test, each ending in \.tsv or \.csv"
+    ):
         table(tmp_path).splits()
 
 

@@ -1,0 +1,57 @@
+"""The labels of an encoded split in words, for the log."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from kdpipe.data.examples import examples_file
+from kdpipe.data.source import TRAIN
+
+BEGIN = "B-"
+
+
+def labels_in_words(folder: Path, split: str, description: Mapping[str, Any]) -> str:
+    """Return how many labels of what kind a split has, or that it has none.
+
+    Args:
+        folder: the encoded dataset.
+        split: the split's name.
+        description: what `dataset.json` says of the dataset.
+    """
+    task, names = description["task"], description["labels"]
+    if task == "language_modeling":
+        return "text, which needs no labels"
+    if "labels" not in description["splits"][split]["columns"]:
+        return "no labels" if split == TRAIN else "no labels, so it will not be scored"
+    if task == "question_answering":
+        return _answers(examples_file(folder, split))
+    labels = pq.read_table(folder / f"{split}.parquet", columns=["labels"])["labels"].combine_chunks()
+    match task:
+        case "regression":
+            values = labels.to_numpy()
+            return f"numbers from {values.min():g} to {values.max():g}, {values.mean():g} in the mean"
+        case "multi_label":
+            return _counts(names, labels.flatten().to_numpy().reshape(-1, len(names)).sum(axis=0))
+        case "token_classification":
+            counts = np.bincount(labels.flatten().to_numpy(), minlength=len(names))
+            types = [place for place, name in enumerate(names) if name.startswith(BEGIN)]
+            return _counts([names[place].removeprefix(BEGIN) for place in types], counts[types])
+    return _counts(names, np.bincount(labels.to_numpy(), minlength=len(names)))
+
+
+def _counts(names: Sequence[str], counts: NDArray[np.integer[Any]]) -> str:
+    return ", ".join(f"{name}: {count:,}" for name, count in zip(names, counts.tolist(), strict=True))
+
+
+def _answers(file: Path) -> str:
+    numbers = pc.list_value_length(pq.read_table(file, columns=["answers"])["answers"]).to_numpy()
+    answered = int(np.count_nonzero(numbers))
+    return (
+        f"{answered:,} questions with answers, all found where they are said to be,"
+        f" {len(numbers) - answered:,} without"
+    )
