@@ -122,8 +122,9 @@ def test_a_failed_node_costs_nothing_else_and_is_listed_again(folder: Path, conf
 def test_a_model_is_scored_on_its_own_dataset_in_the_job_that_trains_it(
     folder: Path, config: dict[str, Any]
 ) -> None:
-    config["defaults"]["finetune"]["seed"] = 2
-    path = write_config(folder / "config.yaml", config)
+    changed = copy.deepcopy(config)
+    changed["defaults"]["finetune"]["seed"] = 2
+    path = write_config(folder / "config.yaml", changed)
     plan = snakemake(folder, "--configfile", path, "-n").stdout
     for model, stage in {"teacher": "finetune", "student": "distill"}.items():
         _, group = plan.split(f"Group job train-{model} (jobs in lexicogr. order):")
