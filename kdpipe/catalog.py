@@ -19,6 +19,13 @@ LOSSES = {
     "soft_cross_entropy": "kdpipe.losses.soft_cross_entropy:SoftCrossEntropyLoss",
 }
 
+CRITERIA = {
+    "magnitude": "kdpipe.pruning.criteria.magnitude:Magnitude",
+    "mask_gradient": "kdpipe.pruning.criteria.mask_gradient:MaskGradient",
+    "random": "kdpipe.pruning.criteria.random:Random",
+    "weight_gradient": "kdpipe.pruning.criteria.weight_gradient:WeightGradient",
+}
+
 SOURCES = {
     "conll": "kdpipe.data.sources.conll:ConllSource",
     "glue": "kdpipe.data.sources.glue:GlueSource",
@@ -72,6 +79,7 @@ STAGES = {
 
 KINDS = {
     "losses": LOSSES,
+    "criteria": CRITERIA,
     "sources": SOURCES,
     "tasks": TASKS,
     "families": FAMILIES,

@@ -12,6 +12,7 @@ ORDER = "order"
 DROPOUT = "dropout"
 WEIGHTS = "weights"
 PROJECTION = "projection"
+IMPORTANCE = "importance"
 
 
 def draw_seed(seed: int, purpose: str, *parts: int) -> int:

@@ -13,6 +13,7 @@ from kdpipe.config.document import Document
 from kdpipe.config.families import (
     count_outputs,
     family_facts,
+    family_name,
     head_task,
     kinds_for,
     require_head,
@@ -97,7 +98,7 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
     if folder is None:
         return Facts(tokenizer=name)
     config = _read_json(folder / "config.json")
-    family = config.get("model_type")
+    family = family_name(str(config.get("model_type")))
     if family not in catalog.FAMILIES:
         hint = suggest(str(family), catalog.FAMILIES)
         raise SettingError("path", f"{folder} holds a model of the family {family!r}; {hint}")
@@ -173,6 +174,9 @@ def _architecture_shape(architecture: ArchitectureBase, vocabulary: int | None) 
     facts = family_facts(architecture.family)
     names = facts["shape_fields"]
     sizes = {fact: getattr(shape, fact) or 0 for fact in names if fact != "vocabulary"}
+    if shape.neurons is None:
+        # The width of feed-forward layers follows from that of the model where the config gives none.
+        sizes.pop("neurons", None)
     for fact, size in sizes.items():
         if size < 1:
             least = 1 + (facts["reserved_positions"] if fact == "positions" else 0)

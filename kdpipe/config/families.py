@@ -24,9 +24,23 @@ PROBLEMS = {
 }
 
 
+# What the `model_type` of a pruned model begins with; the rest is its family. Its class is named likewise.
+PRUNED = "pruned-"
+
+
+def family_name(model_type: str) -> str:
+    """Return the family of the models with a `model_type`, pruned or not."""
+    return model_type.removeprefix(PRUNED)
+
+
+def stock_class(name: str) -> str:
+    """Return the name of a model's class, of a pruned model that of the class it is made of."""
+    return name.removeprefix(PRUNED.removesuffix("-").capitalize())
+
+
 def family_facts(family: str) -> dict[str, Any]:
-    """Return the class attributes of a family of the catalog."""
-    return constants(catalog.FAMILIES[family])
+    """Return the class attributes of a family of the catalog, given by its name or by a `model_type`."""
+    return constants(catalog.FAMILIES[family_name(family)])
 
 
 def shape_of(family: str, config: Mapping[str, Any]) -> Shape:
@@ -54,7 +68,7 @@ def head_task(family: str, config: Mapping[str, Any]) -> str | None:
 
     None where it may be one for several labels as well as for one: their configs need not say which.
     """
-    architecture = (config.get("architectures") or [""])[0]
+    architecture = stock_class((config.get("architectures") or [""])[0])
     kinds = {model_class: kind for kind, model_class in family_facts(family)["heads"].items()}
     tasks = TASKS[kinds[architecture]] if architecture in kinds else ("",)
     if len(tasks) == 1:

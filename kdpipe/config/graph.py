@@ -41,6 +41,7 @@ class Shape:
         depth: number of blocks.
         width: size of a hidden state.
         heads: attention heads of a block; 0 where there is no attention.
+        neurons: width of a block's feed-forward layer.
         vocabulary: number of token ids.
         positions: longest input in tokens; None too where any length is read.
         prompts: longest input of a head for tokens, where that has a limit of its own.
@@ -52,6 +53,7 @@ class Shape:
     heads: int | None = None
     vocabulary: int | None = None
     positions: int | None = None
+    neurons: int | None = None
     prompts: int | None = None
 
 

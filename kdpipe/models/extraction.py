@@ -27,6 +27,9 @@ def extract_blocks(model: PreTrainedModel, blocks: Sequence[int]) -> PreTrainedM
     family = family_of(model)
     config = copy.deepcopy(model.config)
     setattr(config, family.shape_fields["depth"], len(blocks))
+    for kind, counts in (getattr(config, "unit_counts", None) or {}).items():
+        depth = len(family.blocks(model.base_model))
+        config.unit_counts[kind] = [*(counts[block] for block in blocks), *counts[depth:]]
     with torch.random.fork_rng():
         student: PreTrainedModel = type(model)(config)
     own = family.blocks(model.base_model)

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Protocol, TypedDict
 from torch import Tensor, nn
 
 from kdpipe import catalog
+from kdpipe.config.families import family_name
+from kdpipe.models.units import KINDS, Group, Groups, UnitKind
 
 
 class NameMap(TypedDict):
@@ -26,6 +28,18 @@ class NameMap(TypedDict):
     heads: dict[str, dict[str, str]]
 
 
+class UnitNames(TypedDict):
+    """The maps of a block that its heads or its neurons lie between.
+
+    Args:
+        inputs: those whose outputs are the units.
+        output: the one that reads them.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+
+
 class Family(Protocol):
     """A model family of the catalog.
 
@@ -42,6 +56,9 @@ class Family(Protocol):
         heads_share_width: whether the width of a hidden state is divided among the heads.
         reserved_positions: rows of its table of positions that no token uses.
         copied_from: the families whose blocks a student of this family can be made of.
+        sliced: whether its models run in several sizes with one set of weights.
+        unit_names: where in a block its heads (`head`) and the neurons of its feed-forward layer (`neuron`)
+            are; empty for families that are not pruned.
     """
 
     config_class: ClassVar[str]
@@ -52,6 +69,8 @@ class Family(Protocol):
     heads_share_width: ClassVar[bool] = True
     reserved_positions: ClassVar[int] = 0
     copied_from: ClassVar[dict[str, NameMap]] = {}
+    sliced: ClassVar[bool] = True
+    unit_names: ClassVar[dict[str, UnitNames]] = {}
 
     @staticmethod
     def adapt(config: Any) -> Any:
@@ -72,9 +91,43 @@ class Family(Protocol):
         """Return what a model with its head makes of a batch, as transformers does."""
         return model(**inputs)
 
+    @classmethod
+    def groups(cls, body: Any) -> Groups:
+        """Return the heads and the neurons of a body by where they are, from the first block to the last."""
+        prefix = module_name(body, cls.blocks(body))
+        sizes = {"head": cls.head_size(body.config), "neuron": 1}
+        return {
+            kind: [
+                group_in(f"{prefix}.{block}.", kind, cls.unit_names[kind], sizes[kind])
+                for block in range(len(cls.blocks(body)))
+            ]
+            for kind in KINDS
+        }
+
+    @classmethod
+    def head_size(cls, config: Any) -> int:
+        """Return the features of a head."""
+        return config.hidden_size // config.num_attention_heads  # type: ignore[no-any-return]
+
+    @staticmethod
+    def refit(body: Any) -> None:
+        """Let the blocks of a body that has lost units run with those that are left."""
+
     @staticmethod
     def lm_logits(model: Any, hidden: Tensor) -> Tensor:
         """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
+
+
+def module_name(body: nn.Module, module: nn.Module) -> str:
+    """Return the name that a module has in a body."""
+    names: dict[int, str] = {id(own): name for name, own in body.named_modules()}
+    return names[id(module)]
+
+
+def group_in(prefix: str, kind: UnitKind, names: UnitNames, size: int) -> Group:
+    """Return the units of a block whose modules' names begin with a prefix."""
+    inputs = tuple(f"{prefix}{name}" for name in names["inputs"])
+    return Group(kind, inputs, f"{prefix}{names['output']}", size, f"{prefix}{kind}_ranks")
 
 
 def family_of(model: Any) -> type[Family]:
@@ -88,7 +141,7 @@ def family_of(model: Any) -> type[Family]:
 
 def family_of_config(config: Any) -> type[Family]:
     """Return the family of the models that a transformers config describes; raises as `family_of` does."""
-    family: type[Family] = catalog.resolve("families", config.model_type)
+    family: type[Family] = catalog.resolve("families", family_name(config.model_type))
     return family
 
 

@@ -12,7 +12,7 @@ import transformers
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
-from kdpipe.config.families import PROBLEMS, kinds_for, require_head
+from kdpipe.config.families import PROBLEMS, kinds_for, require_head, stock_class
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of, family_of_config
 from kdpipe.models.initialization import draw_weights
@@ -160,7 +160,7 @@ def head_kind(config: Any, class_name: str) -> str:
         class_name: name of the model's class.
     """
     heads = family_of_config(config).heads
-    return next((kind for kind, model_class in heads.items() if model_class == class_name), "")
+    return next((kind for kind, model_class in heads.items() if model_class == stock_class(class_name)), "")
 
 
 def _described(config: Any) -> str:

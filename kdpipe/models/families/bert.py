@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from kdpipe.models.family import Family
+from kdpipe.models.family import Family, UnitNames
 
 
 class Bert(Family):
@@ -15,6 +15,7 @@ class Bert(Family):
         "depth": "num_hidden_layers",
         "width": "hidden_size",
         "heads": "num_attention_heads",
+        "neurons": "intermediate_size",
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
     }
@@ -24,6 +25,14 @@ class Bert(Family):
         "ForSequenceClassification": "BertForSequenceClassification",
         "ForTokenClassification": "BertForTokenClassification",
         "ForQuestionAnswering": "BertForQuestionAnswering",
+    }
+
+    unit_names: ClassVar[dict[str, UnitNames]] = {
+        "head": {
+            "inputs": ("attention.self.query", "attention.self.key", "attention.self.value"),
+            "output": "attention.output.dense",
+        },
+        "neuron": {"inputs": ("intermediate.dense",), "output": "output.dense"},
     }
 
     @staticmethod

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from kdpipe.models.family import Family, NameMap
+from kdpipe.models.family import Family, NameMap, UnitNames
 
 
 class DistilBert(Family):
@@ -22,6 +22,7 @@ class DistilBert(Family):
         "depth": "n_layers",
         "width": "dim",
         "heads": "n_heads",
+        "neurons": "hidden_dim",
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
     }
@@ -77,6 +78,14 @@ class DistilBert(Family):
                 "ForQuestionAnswering": {"qa_outputs": "qa_outputs"},
             },
         }
+    }
+
+    unit_names: ClassVar[dict[str, UnitNames]] = {
+        "head": {
+            "inputs": ("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+            "output": "attention.out_lin",
+        },
+        "neuron": {"inputs": ("ffn.lin1",), "output": "ffn.lin2"},
     }
 
     @staticmethod

@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention
 
-from kdpipe.models.family import Family
+from kdpipe.config.families import stock_class
+from kdpipe.models.family import Family, UnitNames
 
 
 class GPT2(Family):
@@ -18,6 +20,7 @@ class GPT2(Family):
         "depth": "n_layer",
         "width": "n_embd",
         "heads": "n_head",
+        "neurons": "n_inner",
         "vocabulary": "vocab_size",
         "positions": "n_positions",
     }
@@ -27,7 +30,13 @@ class GPT2(Family):
         "ForTokenClassification": "GPT2ForTokenClassification",
         "ForQuestionAnswering": "GPT2ForQuestionAnswering",
     }
+    unit_names: ClassVar[dict[str, UnitNames]] = {
+        "head": {"inputs": ("attn.c_attn",), "output": "attn.c_proj"},
+        "neuron": {"inputs": ("mlp.c_fc",), "output": "mlp.c_proj"},
+    }
     causal = True
+    # Queries, keys and values come out of one map.
+    sliced = False
 
     @staticmethod
     def blocks(body: Any) -> nn.ModuleList:
@@ -45,13 +54,41 @@ class GPT2(Family):
 
         transformers takes the last one whose id is not that of the padding, which a text may have too.
         """
-        if type(model).__name__ != cls.heads["ForSequenceClassification"]:
+        if stock_class(type(model).__name__) != cls.heads["ForSequenceClassification"]:
             return model(**inputs)
         final = model.base_model(**inputs).last_hidden_state
         last = inputs["attention_mask"].sum(-1) - 1
         return SequenceClassifierOutput(logits=model.score(final[torch.arange(len(final)), last]))
 
+    @classmethod
+    def refit(cls, body: Any) -> None:
+        """Let the blocks of a body that has lost units run with those that are left."""
+        for block in cls.blocks(body):
+            attention: Any = block.attn
+            mlp: Any = block.mlp
+            attention.split_size = attention.c_proj.weight.shape[0]
+            if not attention.split_size:
+                attention.__class__ = EmptyAttention
+            if not mlp.c_proj.weight.shape[0]:
+                mlp.__class__ = EmptyMLP
+
     @staticmethod
     def lm_logits(model: Any, hidden: Tensor) -> Tensor:
         """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
         return model.lm_head(hidden)  # type: ignore[no-any-return]
+
+
+class EmptyAttention(GPT2Attention):
+    """An attention without heads: the bias of its last map is left."""
+
+    def forward(self, hidden_states: Any, *args: Any, **options: Any) -> Any:
+        """Return the bias at every position."""
+        return self.resid_dropout(self.c_proj.bias.expand_as(hidden_states)), None
+
+
+class EmptyMLP(GPT2MLP):
+    """A feed-forward layer without neurons: the bias of its last map is left."""
+
+    def forward(self, hidden_states: Any) -> Tensor:
+        """Return the bias at every position."""
+        return self.dropout(self.c_proj.bias.expand_as(hidden_states))  # type: ignore[no-any-return]

@@ -2,10 +2,12 @@
 
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
+from transformers.models.t5.modeling_t5 import T5Attention
 
 from kdpipe.models.enct5 import EncT5Config
-from kdpipe.models.family import Family
+from kdpipe.models.family import Family, UnitNames
+from kdpipe.models.units import Group, Groups, Ranks
 
 
 class T5(Family):
@@ -20,6 +22,7 @@ class T5(Family):
         "depth": "num_layers",
         "width": "d_model",
         "heads": "num_heads",
+        "neurons": "d_ff",
         "vocabulary": "vocab_size",
         "prompts": "n_positions",
     }
@@ -28,6 +31,13 @@ class T5(Family):
         "ForTokenClassification": "EncT5ForTokenClassification",
     }
     heads_share_width = False
+    unit_names: ClassVar[dict[str, UnitNames]] = {
+        "head": {
+            "inputs": ("layer.0.SelfAttention.q", "layer.0.SelfAttention.k", "layer.0.SelfAttention.v"),
+            "output": "layer.0.SelfAttention.o",
+        },
+        "neuron": {"inputs": ("layer.1.DenseReluDense.wi",), "output": "layer.1.DenseReluDense.wo"},
+    }
 
     @staticmethod
     def adapt(config: Any) -> Any:
@@ -46,3 +56,70 @@ class T5(Family):
     def last(cls, body: Any) -> nn.Module:
         """Return the module whose output is the last hidden state."""
         return body.encoder.final_layer_norm  # type: ignore[no-any-return]
+
+    @classmethod
+    def head_size(cls, config: Any) -> int:
+        """Return the features of a head."""
+        return config.d_kv  # type: ignore[no-any-return]
+
+    @classmethod
+    def groups(cls, body: Any) -> Groups:
+        """Return heads and neurons of the encoder's blocks, then of the decoder's: those of MiniDisc."""
+        encoder = [f"encoder.block.{index}" for index in range(len(cls.blocks(body)))]
+        decoder = "decoder.block.0"
+        places = [f"{block}.layer.0.SelfAttention" for block in (*encoder, decoder)]
+        attentions = [*places, f"{decoder}.layer.1.EncDecAttention"]
+        layers = [*(f"{block}.layer.1" for block in encoder), f"{decoder}.layer.2"]
+        gated = body.config.is_gated_act
+        return {
+            "head": [_heads(name, body.config.d_kv) for name in attentions],
+            "neuron": [_neurons(f"{name}.DenseReluDense", gated) for name in layers],
+        }
+
+    @classmethod
+    def refit(cls, body: Any) -> None:
+        """Let attentions that have lost heads take their share of the relative positions."""
+        for group in cls.groups(body)["head"]:
+            attention = body.get_submodule(group.output.removesuffix(".o"))
+            attention.__class__ = PrunedAttention
+
+
+def _heads(name: str, size: int) -> Group:
+    return Group("head", tuple(f"{name}.{part}" for part in "qkv"), f"{name}.o", size, f"{name}.ranks")
+
+
+def _neurons(name: str, gated: bool) -> Group:
+    inputs = ("wi_0", "wi_1") if gated else ("wi",)
+    return Group("neuron", tuple(f"{name}.{part}" for part in inputs), f"{name}.wo", 1, f"{name}.ranks")
+
+
+class PrunedAttention(T5Attention):
+    """An attention with some of the heads of its unpruned ancestor.
+
+    The table of relative positions, which the first block has and all blocks share, keeps all heads.
+    """
+
+    ranks: Ranks
+
+    def forward(
+        self,
+        hidden_states: Any,
+        mask: Any = None,
+        key_value_states: Any = None,
+        position_bias: Any = None,
+        *args: Any,
+        **options: Any,
+    ) -> Any:
+        """Attend with the heads there are, and pass on the bias [1, heads, L, K] of all that there were."""
+        if position_bias is None:
+            keys = hidden_states if key_value_states is None else key_value_states
+            position_bias = self._position_bias(hidden_states.shape[1], keys.shape[1], hidden_states)
+        own = position_bias[:, self.ranks.index]
+        output, _, weights = super().forward(hidden_states, mask, key_value_states, own, *args, **options)
+        return output, position_bias, weights
+
+    def _position_bias(self, queries: int, keys: int, like: Tensor) -> Tensor:
+        if self.has_relative_attention_bias:
+            bias: Tensor = self.compute_bias(queries, keys, device=like.device)  # type: ignore[no-untyped-call]
+            return bias
+        return like.new_zeros(1, self.n_heads, queries, keys)

@@ -1,0 +1,231 @@
+"""Models that have lost heads and neurons: each of their blocks has a shape of its own.
+
+A pruned model is one of its stock class whose config says how many units each block has. It loads with the
+Auto classes of transformers once `kdpipe.models` is imported.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, cast
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import AutoConfig, PreTrainedModel
+
+from kdpipe import catalog
+from kdpipe.config.families import PRUNED, stock_class
+from kdpipe.errors import ModelError
+from kdpipe.models.family import Family, family_of, module_name
+from kdpipe.models.units import KINDS, Ranks, UnitKind, keep_units, resize
+
+# What the config of a pruned model has besides; configs and classes of such models by the stock's names.
+FIELDS = {"unit_counts": dict | None, "ancestor_counts": dict | None, "embedding_rank": int | None}
+CONFIGS: dict[str, Any] = {}
+CLASSES: dict[str, Any] = {}
+
+
+class FactorizedEmbedding(nn.Module):
+    """An embedding of rank r: a narrow table, and a linear map to the full width.
+
+    Args:
+        vocabulary: number of tokens.
+        rank: width of the table.
+        width: width of what it returns.
+        padding: id of the padding token, if it has one.
+    """
+
+    def __init__(self, vocabulary: int, rank: int, width: int, padding: int | None) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocabulary, rank, padding)
+        self.expand = nn.Linear(rank, width, bias=False)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """Return the embeddings of tokens [..., width]."""
+        return self.expand(self.table(input_ids))  # type: ignore[no-any-return]
+
+
+class Pruned:
+    """What makes a pruned model of a stock class.
+
+    Its config has besides that of the stock class:
+
+    Attributes:
+        unit_counts: for `head` and `neuron`, how many each place of the body has.
+        ancestor_counts: for both, how many the unpruned ancestor had in all.
+        embedding_rank: rank of the word embeddings; None where they are whole.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)  # type: ignore[call-arg]
+        body = self.base_model  # type: ignore[attr-defined]
+        _narrow(body, config)
+        self.post_init()  # type: ignore[attr-defined]
+
+
+def prune_units(
+    model: PreTrainedModel,
+    kept: Mapping[UnitKind, Sequence[Tensor]],
+    ranks: Mapping[UnitKind, Sequence[Tensor]],
+) -> PreTrainedModel:
+    """Return a copy of a model with some of its units, those of each place in the order given.
+
+    Args:
+        model: the model, pruned before or not.
+        kept: for each kind and place of the body the units that stay, by their places there [K].
+        ranks: for each kind and place the ranks of all units there, among those of the unpruned ancestor.
+    """
+    source = copy.deepcopy(model)
+    body: Any = source.base_model
+    groups = family_of(model).groups(body)
+    config = pruned_config(model.config)
+    config.unit_counts = {kind: [len(own) for own in kept[kind]] for kind in KINDS}
+    if not config.ancestor_counts:
+        config.ancestor_counts = {kind: sum(group.count(body) for group in groups[kind]) for kind in KINDS}
+    for kind in KINDS:
+        for group, own, rank in zip(groups[kind], kept[kind], ranks[kind], strict=True):
+            index = body.get_submodule(group.ranks).index if _is_pruned(model) else torch.arange(len(rank))
+            keep_units(body, group, own)
+            _set_ranks(body, group.ranks, index[own], rank[own])
+    return _built(CLASSES[stock_name(model)], config, source.state_dict())
+
+
+def stock_name(model: PreTrainedModel) -> str:
+    """Return the name of the class of a model, of a pruned one the stock class that it is made of."""
+    return stock_class(type(model).__name__)
+
+
+def pruned_config(config: Any) -> Any:
+    """Return a copy of the config of a model, of a stock one as the config of a pruned one."""
+    if config.model_type.startswith(PRUNED):
+        return copy.deepcopy(config)
+    fields = config.to_dict()
+    return CONFIGS[fields.pop("model_type")](**fields)
+
+
+def _built(model_class: Any, config: Any, weights: Mapping[str, Tensor]) -> PreTrainedModel:
+    with torch.random.fork_rng():
+        model: PreTrainedModel = model_class(config)
+    model.load_state_dict(weights)
+    return model
+
+
+def factorize(model: PreTrainedModel, rank: int) -> PreTrainedModel:
+    """Return a copy of a model with word embeddings of a rank, the closest there are to what it has.
+
+    Args:
+        model: the model, its embeddings whole or factorised before.
+        rank: their rank.
+
+    Raises:
+        ModelError: the rank is larger than what there is, or the embeddings serve for something else too.
+
+    Reference:
+        Eckart & Young 1936, The approximation of one matrix by another of lower rank; the right singular
+        vectors of E are the eigenvectors of E'E, which is only as large as the model is wide.
+    """
+    body: Any = model.base_model
+    old = body.get_input_embeddings()
+    if model.get_output_embeddings() is not None or model.all_tied_weights_keys:
+        raise ModelError(f"embedding_rank: the embeddings of a {stock_name(model)} are not of its body alone")
+    table = old.weight if isinstance(old, nn.Embedding) else old.table.weight @ old.expand.weight.T
+    if rank > (table.shape[1] if isinstance(old, nn.Embedding) else old.table.embedding_dim):
+        raise ModelError(f"expected an embedding_rank of at most {table.shape[1]}, found {rank}")
+    config = pruned_config(model.config)
+    config.embedding_rank = rank
+    wide = table.detach().double()
+    axes = torch.linalg.eigh(wide.T @ wide).eigenvectors.flip(1)[:, :rank]
+    name = module_name(model, old)
+    weights = {key: value for key, value in model.state_dict().items() if not key.startswith(f"{name}.")}
+    weights |= {f"{name}.table.weight": wide @ axes, f"{name}.expand.weight": axes}
+    return _built(CLASSES[stock_name(model)], config, weights)
+
+
+def as_stock(model: PreTrainedModel) -> PreTrainedModel:
+    """Return a pruned model as one of its stock class, or itself if that has no such shapes."""
+    if not isinstance(model, Pruned) or model.config.embedding_rank:
+        return model
+    family, config = family_of(model), model.config
+    counts = config.unit_counts or {"head": [], "neuron": []}
+    own_heads = getattr(config, family.shape_fields["heads"])
+    if set(counts["head"]) - {own_heads} or len(set(counts["neuron"])) > 1:
+        return model
+    fields = {key: value for key, value in config.to_dict().items() if key not in (*FIELDS, "model_type")}
+    stock: Any = type(model).__mro__[2]
+    narrower = stock.config_class(**fields)
+    if counts["neuron"]:
+        setattr(narrower, family.shape_fields["neurons"], counts["neuron"][0])
+    return _built(stock, narrower, {k: v for k, v in model.state_dict().items() if "ranks." not in k})
+
+
+def ranks_of(model: PreTrainedModel) -> dict[UnitKind, list[Tensor]] | None:
+    """Return the ranks of a pruned model's units by kind and place [units]; None if it was never pruned."""
+    if not _is_pruned(model) or not model.config.unit_counts:
+        return None
+    body = model.base_model
+    groups = family_of(model).groups(body)
+    return {kind: [cast(Ranks, body.get_submodule(g.ranks)).rank for g in groups[kind]] for kind in KINDS}
+
+
+def _is_pruned(model: PreTrainedModel) -> bool:
+    return isinstance(model, Pruned)
+
+
+def _narrow(body: Any, config: Any) -> None:
+    family = family_of(body)
+    groups = family.groups(body)
+    for kind, counts in (config.unit_counts or {}).items():
+        for group, count in zip(groups[kind], counts, strict=True):
+            resize(body, group, count)
+            _set_ranks(body, group.ranks, torch.zeros(count), torch.zeros(count))
+    family.refit(body)
+    if config.embedding_rank:
+        whole = body.get_input_embeddings()
+        narrow = FactorizedEmbedding(
+            whole.num_embeddings, config.embedding_rank, whole.embedding_dim, whole.padding_idx
+        )
+        body.set_input_embeddings(narrow)
+
+
+def _set_ranks(body: nn.Module, name: str, index: Tensor, rank: Tensor) -> None:
+    ranks = Ranks(len(index))
+    ranks.index, ranks.rank = index.to(torch.int32), rank.to(torch.int32)
+    parent, _, attribute = name.rpartition(".")
+    setattr(body.get_submodule(parent), attribute, ranks)
+
+
+def _config_class(stock: Any) -> Any:
+    described = {
+        "model_type": f"{PRUNED}{stock.model_type}",
+        "__annotations__": FIELDS,
+        "__doc__": f"The {stock.__name__} of a pruned model.",
+        "__module__": __name__,
+    }
+    return type(f"Pruned{stock.__name__}", (stock,), {**dict.fromkeys(FIELDS), **described})
+
+
+def _register(family: type[Family]) -> None:
+    """Tell transformers of the pruned models of a family."""
+    module, _, name = family.config_class.partition(":")
+    stock_config = getattr(import_module(module), name)
+    config = CONFIGS[stock_config.model_type] = _config_class(stock_config)
+    AutoConfig.register(config.model_type, config)
+    stock_body = transformers.AutoModel._model_mapping[stock_config]
+    for kind, stock in {"": stock_body, **_heads(family, stock_config)}.items():
+        described = {
+            "config_class": config,
+            "__module__": __name__,
+            "__doc__": f"A {stock.__name__} that was pruned.",
+        }
+        own = CLASSES[stock.__name__] = type(f"Pruned{stock.__name__}", (Pruned, stock), described)
+        getattr(transformers, f"AutoModel{kind}").register(config, own)
+
+
+def _heads(family: type[Family], config: Any) -> dict[str, Any]:
+    return {kind: getattr(transformers, f"AutoModel{kind}")._model_mapping[config] for kind in family.heads}
+
+
+for _family in dict.fromkeys(catalog.FAMILIES.values()):
+    if catalog.load(_family).unit_names:
+        _register(catalog.load(_family))

@@ -1,0 +1,85 @@
+"""One set of weights for models of several sizes: each smaller one is the beginning of every weight.
+
+That is so because a pruned model has its units in order of importance (`kdpipe.pruning.ranking`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdpipe.errors import ModelError
+from kdpipe.models.family import family_of
+from kdpipe.models.units import KINDS, Group, UnitKind
+
+# How many units each place has, by kind.
+Counts = Mapping[UnitKind, Sequence[int]]
+
+
+class SlicedLinear(nn.Linear):
+    """A linear map of which the first inputs and outputs are used.
+
+    Attributes:
+        inputs: how many inputs are used.
+        outputs: how many outputs are used.
+    """
+
+    inputs: int
+    outputs: int
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map [..., inputs] to [..., outputs]."""
+        bias = None if self.bias is None else self.bias[: self.outputs]
+        return functional.linear(features, self.weight[: self.outputs, : self.inputs], bias)
+
+
+class Slices:
+    """A model that runs in several sizes.
+
+    Args:
+        model: a pruned model, whose units are in order of importance.
+
+    Raises:
+        ModelError: the blocks of its family cannot be run so.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._body: Any = model.base_model
+        self._groups = [group for kind in KINDS for group in family_of(model).groups(self._body)[kind]]
+        self._ranks = {group.ranks: self._body.get_submodule(group.ranks).index for group in self._groups}
+        for group in self._groups:
+            for name in (*group.inputs, group.output):
+                self._slice(name)
+
+    @contextmanager
+    def at(self, counts: Counts) -> Iterator[None]:
+        """Run the model with only so many units in each place."""
+        wanted = [count for kind in KINDS for count in counts[kind]]
+        try:
+            for group, count in zip(self._groups, wanted, strict=True):
+                self._set(group, count)
+            yield
+        finally:
+            for group in self._groups:
+                self._set(group, len(self._ranks[group.ranks]))
+
+    def _slice(self, name: str) -> None:
+        linear: Any = self._body.get_submodule(name)
+        if not isinstance(linear, nn.Linear):
+            raise ModelError(
+                f"models of the family {self._body.config.model_type} are not run in several sizes"
+            )
+        sliced: Any = linear
+        sliced.__class__ = SlicedLinear
+        sliced.inputs, sliced.outputs = linear.in_features, linear.out_features
+
+    def _set(self, group: Group, count: int) -> None:
+        for name in group.inputs:
+            linear: Any = self._body.get_submodule(name)
+            linear.outputs = count * group.size
+        output: Any = self._body.get_submodule(group.output)
+        output.inputs = count * group.size
+        ranks: Any = self._body.get_submodule(group.ranks)
+        ranks.index = self._ranks[group.ranks][:count]

@@ -1,0 +1,138 @@
+"""The units that pruning removes: attention heads, and neurons of feed-forward layers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+UnitKind = Literal["head", "neuron"]
+KINDS: tuple[UnitKind, ...] = ("head", "neuron")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The heads of one attention, or the neurons of one feed-forward layer.
+
+    Args:
+        kind: what they are.
+        inputs: names, in the body, of the maps whose outputs are the units.
+        output: name of the map that reads them.
+        size: features of a unit.
+        ranks: name of the module that says which they are, once the model has been pruned.
+    """
+
+    kind: UnitKind
+    inputs: tuple[str, ...]
+    output: str
+    size: int
+    ranks: str
+
+    def count(self, body: nn.Module) -> int:
+        """Return the number of units."""
+        return widths(body.get_submodule(self.output))[0] // self.size
+
+
+Groups = Mapping[UnitKind, Sequence[Group]]
+
+
+class Ranks(nn.Module):
+    """Which units of the unpruned ancestor a group still has.
+
+    Args:
+        count: the number of units.
+
+    Attributes:
+        index: their places in the ancestor's group [units].
+        rank: their ranks among all units of their kind in the ancestor, 0 for the least important [units].
+    """
+
+    index: Tensor
+    rank: Tensor
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.register_buffer("index", torch.zeros(count, dtype=torch.int32))
+        self.register_buffer("rank", torch.zeros(count, dtype=torch.int32))
+
+
+def widths(linear: nn.Module) -> tuple[int, int]:
+    """Return the numbers of input and output features of a linear map."""
+    rows, columns = linear.weight.shape  # type: ignore[misc]
+    return (rows, columns) if isinstance(linear, Conv1D) else (columns, rows)
+
+
+@contextmanager
+def masked(body: nn.Module, groups: Groups, masks: Mapping[UnitKind, Sequence[Tensor]]) -> Iterator[None]:
+    """Multiply every unit by its entry of a mask while the body runs.
+
+    What is multiplied is a head's context, behind the softmax, and an activated neuron; attention stays as
+    fast as it is.
+
+    Args:
+        body: the model's body.
+        groups: its units.
+        masks: for each kind and group a factor for each unit [units], also for each example [B, 1, units].
+    """
+
+    def multiply(size: int, mask: Tensor) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return (inputs[0] * mask.repeat_interleave(size, dim=-1), *inputs[1:])
+
+        return hook
+
+    handles = [
+        body.get_submodule(group.output).register_forward_pre_hook(multiply(group.size, mask))
+        for kind in KINDS
+        for group, mask in zip(groups[kind], masks[kind], strict=True)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def keep_units(body: nn.Module, group: Group, kept: Tensor) -> None:
+    """Cut the maps of a group down to some of its units, in the order given.
+
+    The bias of the map that reads them stays, also where no unit is left.
+
+    Args:
+        body: the model's body.
+        group: the units.
+        kept: their places [K].
+    """
+    total = group.count(body) * group.size
+    features = (kept[:, None] * group.size + torch.arange(group.size)).flatten()
+    for name in group.inputs if total else ():
+        parts = widths(body.get_submodule(name))[1] // total
+        rows = torch.cat([features + part * total for part in range(parts)])
+        _select(body.get_submodule(name), 1, rows)
+    _select(body.get_submodule(group.output), 0, features)
+
+
+def resize(body: nn.Module, group: Group, count: int) -> None:
+    """Give the maps of a group room for so many units; their weights are then still to be set."""
+    total = group.count(body) * group.size
+    for name in group.inputs:
+        linear: Any = body.get_submodule(name)
+        parts = widths(linear)[1] // total
+        _select(linear, 1, torch.zeros(parts * count * group.size, dtype=torch.long))
+    _select(body.get_submodule(group.output), 0, torch.zeros(count * group.size, dtype=torch.long))
+
+
+def _select(linear: Any, side: int, places: Tensor) -> None:
+    """Let a linear map have some of its inputs (side 0) or outputs (side 1) only, with their weights."""
+    transposed = isinstance(linear, Conv1D)
+    places = places.to(linear.weight.device)
+    linear.weight = nn.Parameter(
+        linear.weight.detach().index_select(side if transposed else 1 - side, places)
+    )
+    if side == 1 and linear.bias is not None:
+        linear.bias = nn.Parameter(linear.bias.detach()[places])
+    inputs, outputs = ("nx", "nf") if transposed else ("in_features", "out_features")
+    setattr(linear, outputs if side else inputs, len(places))

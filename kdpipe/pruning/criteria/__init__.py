@@ -1,0 +1,1 @@
+"""Criteria of importance, one a module."""

@@ -1,0 +1,31 @@
+"""Importance drawn at random: the baseline that others must beat."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdpipe.draws import IMPORTANCE, draw_seed
+from kdpipe.models.units import KINDS, Groups
+from kdpipe.pruning.criterion import ExampleLosses, Reduction, Scores
+
+
+class Random:
+    """Uniform draws from 0 to 1."""
+
+    reads_data = False
+
+    def __init__(self, model: Any, groups: Groups, reduction: Reduction, seed: int) -> None:
+        self._counts = {kind: [group.count(model.base_model) for group in groups[kind]] for kind in KINDS}
+        self._generator = torch.Generator().manual_seed(draw_seed(seed, IMPORTANCE))
+
+    def add(self, batch: Mapping[str, Tensor], losses: ExampleLosses) -> None:
+        """Take no batch into account."""
+
+    def scores(self) -> Scores:
+        """Return the scores by kind and place [units]."""
+        return {
+            kind: [torch.rand(count, generator=self._generator) for count in counts]
+            for kind, counts in self._counts.items()
+        }

@@ -1,0 +1,142 @@
+"""Smaller models: by sparsity, or by one shape for all blocks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from kdpipe.errors import ModelError
+from kdpipe.models.extraction import extract_blocks
+from kdpipe.models.family import family_of
+from kdpipe.models.pruned import Pruned, as_stock, factorize, prune_units, ranks_of
+from kdpipe.models.units import KINDS, UnitKind
+from kdpipe.pruning.ranking import count_removed, keep_best, keep_ranked, rank_units
+
+Ranks = Mapping[UnitKind, list[Tensor]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One shape for all blocks; None leaves what there is.
+
+    Args:
+        heads: heads of a block.
+        neurons: neurons of a block's feed-forward layer.
+        layers: blocks, the lowest ones.
+        embedding_rank: rank of the word embeddings.
+    """
+
+    heads: int | None = None
+    neurons: int | None = None
+    layers: int | None = None
+    embedding_rank: int | None = None
+
+
+def ancestor_counts(model: PreTrainedModel) -> dict[UnitKind, int]:
+    """Return how many heads and neurons the unpruned ancestor of a model has."""
+    if isinstance(model, Pruned):
+        return dict(model.config.ancestor_counts)
+    body = model.base_model
+    groups = family_of(model).groups(body)
+    return {kind: sum(group.count(body) for group in groups[kind]) for kind in KINDS}
+
+
+def ranks_from(model: PreTrainedModel, scores: Mapping[UnitKind, list[Tensor]]) -> Ranks:
+    """Return the ranks of a model's units by new scores; those the model has lost rank below all others."""
+    totals = ancestor_counts(model)
+    return {
+        kind: rank_units(scores[kind], above=totals[kind] - sum(len(own) for own in scores[kind]))
+        for kind in KINDS
+    }
+
+
+def gone_share(model: PreTrainedModel) -> float:
+    """Return the share of its unpruned ancestor's heads that a model has lost, or of neurons if more."""
+    ranks = ranks_of(model)
+    totals = ancestor_counts(model)
+    return max(1 - sum(map(len, ranks[kind])) / totals[kind] for kind in KINDS) if ranks else 0.0
+
+
+def units_at(
+    model: PreTrainedModel, sparsity: float, ranks: Ranks | None = None
+) -> dict[UnitKind, list[Tensor]]:
+    """Return the units of each place that a sparsity leaves, best first; as `prune_to_sparsity` cuts."""
+    ranks = ranks or _carried(model)
+    totals = ancestor_counts(model)
+    kept = {}
+    for kind in KINDS:
+        removed = count_removed(sparsity, totals[kind])
+        gone = totals[kind] - sum(len(own) for own in ranks[kind])
+        if removed < gone:
+            raise ModelError(
+                f"sparsity {sparsity:g} removes {removed} of the {totals[kind]} {kind}s there were, but"
+                f" {gone} are gone already; raise it, or prune a model that has more"
+            )
+        kept[kind] = keep_ranked(ranks[kind], removed)
+    return kept
+
+
+def prune_to_sparsity(model: PreTrainedModel, sparsity: float, ranks: Ranks | None = None) -> PreTrainedModel:
+    """Return a model without a share of its unpruned ancestor's heads, and the same share of its neurons.
+
+    Args:
+        model: the model.
+        sparsity: the share, from 0 to below 1.
+        ranks: ranks of its units by kind and place; None for those that a pruned model carries.
+
+    Raises:
+        ModelError: it carries none, or has lost more already.
+    """
+    ranks = ranks or _carried(model)
+    return prune_units(model, units_at(model, sparsity, ranks), ranks)
+
+
+def prune_to_shape(model: PreTrainedModel, shape: Shape, ranks: Ranks | None = None) -> PreTrainedModel:
+    """Return a model whose blocks all have one shape, as one of its stock class where that can have it.
+
+    Args:
+        model: the model.
+        shape: the shape.
+        ranks: as of `prune_to_sparsity`; needed where heads or neurons are removed.
+
+    Raises:
+        ModelError: it carries no ranks, or the shape is larger than what it has.
+
+    Reference:
+        Liu et al. 2021, ROSITA (arXiv 2103.11367), section 3.
+    """
+    if shape.heads is not None or shape.neurons is not None:
+        ranks = ranks or _carried(model)
+        wanted: dict[UnitKind, int | None] = {"head": shape.heads, "neuron": shape.neurons}
+        kept = {kind: _uniform(kind, ranks[kind], wanted[kind]) for kind in KINDS}
+        model = prune_units(model, kept, ranks)
+    if shape.layers is not None:
+        depth = len(family_of(model).blocks(model.base_model))
+        _check("layers", shape.layers, depth)
+        model = extract_blocks(model, range(shape.layers))
+    if shape.embedding_rank is not None:
+        model = factorize(model, shape.embedding_rank)
+    return as_stock(model)
+
+
+def _uniform(kind: UnitKind, ranks: list[Tensor], count: int | None) -> list[Tensor]:
+    if count is None:
+        return [torch.arange(len(own)) for own in ranks]
+    _check(f"{kind}s", count, min(len(own) for own in ranks))
+    return keep_best(ranks, count)
+
+
+def _check(what: str, wanted: int, found: int) -> None:
+    if wanted > found:
+        raise ModelError(f"expected at most {found} {what}, as many as there are, found {wanted}")
+
+
+def _carried(model: PreTrainedModel) -> Ranks:
+    ranks = ranks_of(model)
+    if ranks is None:
+        raise ModelError(
+            "the model carries no ranking of its units, as it was not pruned before; give `importance`"
+        )
+    return ranks

@@ -1,0 +1,72 @@
+"""Score the units of a model by what a dataset's loss says of them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdpipe import catalog
+from kdpipe.losses.hard import HardLoss
+from kdpipe.losses.term import OutputKind
+from kdpipe.models.family import family_of
+from kdpipe.models.signals import Request, run_model
+from kdpipe.pruning.criterion import Criterion, ExampleLosses, Reduction, Scores
+
+
+def example_losses(model: Any, kind: OutputKind, rows: str | None) -> ExampleLosses:
+    """Return a function from a batch to the loss of each of its examples on its labels [B].
+
+    Args:
+        model: the model.
+        kind: what the task's logits mean.
+        rows: the rows that a model gives logits of, as in `Request`; the loss of an example is the mean over
+            its rows.
+    """
+    loss = HardLoss()
+
+    def losses(batch: Mapping[str, Tensor]) -> Tensor:
+        logits = run_model(model, batch, Request(rows=rows)).logits
+        assert logits is not None
+        found = loss(logits, batch["labels"], kind)
+        return found if rows is None else _by_example(found, batch, rows)
+
+    return losses
+
+
+def score_units(
+    model: Any,
+    criterion: str,
+    batches: Iterable[Mapping[str, Tensor]],
+    losses: ExampleLosses,
+    *,
+    reduction: Reduction = "batch",
+    seed: int = 0,
+) -> Scores:
+    """Return the scores of a model's heads and neurons by kind and place [units].
+
+    Args:
+        model: the model, whose dropout is turned off; its weights stay as they are.
+        criterion: the criterion's name in the catalog.
+        batches: batches of the data.
+        losses: the loss of each example of a batch.
+        reduction: whether absolute values are taken of a batch's mean gradient or of each example's.
+        seed: seed of draws.
+    """
+    model.eval()
+    groups = family_of(model).groups(model.base_model)
+    found: Criterion = catalog.resolve("criteria", criterion)(model, groups, reduction, seed)
+    if found.reads_data:
+        for batch in batches:
+            found.add(batch, losses)
+    return found.scores()
+
+
+def _by_example(losses: Tensor, batch: Mapping[str, Tensor], rows: str) -> Tensor:
+    """Return the mean over each example's rows [B]; 0 for one without."""
+    size, width = batch["input_ids"].shape
+    if rows not in batch:
+        return losses.view(size, -1).mean(1)
+    example = batch[rows] // width
+    sums = torch.zeros(size, device=losses.device).index_add(0, example, losses)
+    return sums / torch.bincount(example, minlength=size).clamp(min=1)

@@ -1,0 +1,189 @@
+"""Pruned models: those of every family, their units masked, cut, sliced, saved and loaded."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from kdpipe.models.family import family_of
+from kdpipe.models.loading import Head, load_model, save_model
+from kdpipe.models.pruned import CLASSES, as_stock, factorize, prune_units, pruned_config, ranks_of
+from kdpipe.models.sliced import Slices
+from kdpipe.models.units import KINDS, masked
+from kdpipe.pruning.cut import prune_to_sparsity
+from kdpipe.pruning.ranking import rank_units
+from tests.models.conftest import SHAPES, batch_of, logits_of
+
+PRUNABLE = sorted(set(SHAPES) - {"bigru"})
+CLASSIFIER = Head("classification", ("b", "c", "a"))
+TAGGER = Head("token_classification", ("b", "c", "a"))
+
+
+def scattered(model: Any) -> Any:
+    """Return a model whose weights are all different, so that every unit matters."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+def ranked(model, seed=0):
+    """Return random ranks of a model's units."""
+    generator = torch.Generator().manual_seed(seed)
+    groups = family_of(model).groups(model.base_model)
+    return {
+        kind: rank_units([torch.rand(g.count(model.base_model), generator=generator) for g in groups[kind]])
+        for kind in KINDS
+    }
+
+
+def kept_above(ranks, removed):
+    return {kind: [torch.nonzero(own >= removed[kind]).flatten() for own in ranks[kind]] for kind in KINDS}
+
+
+@pytest.fixture(params=PRUNABLE)
+def model(request, with_head):
+    return scattered(with_head(request.param, CLASSIFIER))
+
+
+def test_masks_of_ones_change_nothing(model):
+    body, batch = model.base_model, batch_of(9, 5)
+    groups = family_of(model).groups(body)
+    ones = {kind: [torch.ones(group.count(body)) for group in groups[kind]] for kind in KINDS}
+    with masked(body, groups, ones):
+        found = logits_of(model, batch)
+    assert torch.equal(found, logits_of(model, batch))
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_masked_is_cut(model, implementation):
+    """Also where a place has no unit left, whose bias stays, and where padding follows."""
+    model.set_attn_implementation(implementation)
+    body, batch, ranks = model.base_model, batch_of(9, 5), ranked(model)
+    groups = family_of(model).groups(body)
+    kept = kept_above(ranks, {"head": 2, "neuron": 30})
+    kept["head"][1] = kept["neuron"][2] = torch.tensor([], dtype=torch.long)
+    masks = {
+        kind: [
+            torch.zeros(len(rank)).index_fill(0, own, 1)
+            for rank, own in zip(ranks[kind], kept[kind], strict=True)
+        ]
+        for kind in KINDS
+    }
+    with masked(body, groups, masks):
+        expected = logits_of(model, batch)
+    pruned = prune_units(model, kept, ranks).eval()
+    pruned.set_attn_implementation(implementation)
+    torch.testing.assert_close(logits_of(pruned, batch), expected, atol=1e-5, rtol=0)
+    assert not torch.allclose(expected, logits_of(model, batch), atol=1e-3)
+
+
+def test_the_order_of_units_changes_nothing(model):
+    ranks = ranked(model)
+    everything = {kind: [own.argsort(descending=True) for own in ranks[kind]] for kind in KINDS}
+    pruned = prune_units(model, everything, ranks).eval()
+    torch.testing.assert_close(
+        logits_of(pruned, batch_of(9, 5)), logits_of(model, batch_of(9, 5)), atol=1e-5, rtol=0
+    )
+
+
+def test_padding_does_not_reach_the_logits(model):
+    pruned = prune_to_sparsity(model, 0.5, ranked(model)).eval()
+    alone, padded = logits_of(pruned, batch_of(7)), logits_of(pruned, batch_of(7, width=16))
+    torch.testing.assert_close(alone, padded, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("head", [CLASSIFIER, TAGGER], ids=["classifier", "tagger"])
+@pytest.mark.parametrize("family", PRUNABLE)
+def test_saved_and_loaded(with_head, wordpiece, tmp_path, family, head):
+    model = scattered(with_head(family, head))
+    pruned = prune_to_sparsity(model, 0.6, ranked(model)).eval()
+    save_model(pruned, wordpiece, tmp_path)
+    for loaded in (
+        load_model(tmp_path),
+        getattr(
+            transformers, f"AutoModelFor{'Sequence' if head is CLASSIFIER else 'Token'}Classification"
+        ).from_pretrained(tmp_path),
+    ):
+        assert type(loaded) is type(pruned)
+        assert torch.equal(logits_of(loaded.eval(), batch_of(9, 5)), logits_of(pruned, batch_of(9, 5)))
+        assert loaded.config.unit_counts == pruned.config.unit_counts
+        found, expected = ranks_of(loaded), ranks_of(pruned)
+        assert found is not None
+        assert expected is not None
+        for kind in KINDS:
+            for own, saved in zip(found[kind], expected[kind], strict=True):
+                assert torch.equal(own, saved)
+
+
+def test_sliced_is_cut(with_head):
+    for family in sorted(set(PRUNABLE) - {"gpt2"}):
+        model = scattered(with_head(family, CLASSIFIER))
+        ranks, batch = ranked(model), batch_of(9, 5)
+        widest = prune_to_sparsity(model, 0.3, ranks).eval()
+        whole, slices = logits_of(widest, batch), Slices(widest)
+        for sparsity in (0.3, 0.5, 0.9):
+            cut = prune_to_sparsity(model, sparsity, ranks).eval()
+            with slices.at(cut.config.unit_counts):
+                torch.testing.assert_close(logits_of(widest, batch), logits_of(cut, batch), atol=1e-5, rtol=0)
+        assert torch.equal(logits_of(widest, batch), whole)
+
+
+def test_factors_are_the_best_of_their_rank(with_head):
+    model = scattered(with_head("bert", CLASSIFIER))
+    table = model.get_input_embeddings().weight.detach()
+    narrow = factorize(model, 5).get_input_embeddings()
+    error = table - narrow(torch.arange(len(table))).detach()
+    tail = torch.linalg.svdvals(table)[5:]
+    assert float(error.norm()) == pytest.approx(float(tail.norm()), rel=1e-5)
+    again = factorize(factorize(model, 8), 5).get_input_embeddings()(torch.arange(len(table)))
+    torch.testing.assert_close(again, narrow(torch.arange(len(table))), atol=1e-5, rtol=0)
+    whole = factorize(model, table.shape[1]).eval()
+    torch.testing.assert_close(
+        logits_of(whole, batch_of(9, 5)), logits_of(model, batch_of(9, 5)), atol=1e-5, rtol=0
+    )
+
+
+def test_the_parameters_of_rosita():
+    """BERT-base with 6 layers, 2 heads, 768 neurons and embeddings of rank 128, with two labels."""
+    config = pruned_config(transformers.BertConfig())
+    config.num_hidden_layers, config.embedding_rank = 6, 128
+    config.unit_counts = {"head": [2] * 6, "neuron": [768] * 6}
+    with torch.device("meta"):
+        model = CLASSES["BertForSequenceClassification"](config)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 14_465_282
+
+
+def test_what_a_stock_class_can_have_is_one(with_head):
+    model: Any = scattered(with_head("bert", CLASSIFIER))
+    ranks = ranked(model)
+    heads = [torch.arange(2)] * 3
+    even: Any = {"head": heads, "neuron": [torch.arange(8)] * 3}
+    stock = as_stock(prune_units(model, even, ranks)).eval()
+    assert type(stock) is type(model)
+    assert stock.config.intermediate_size == 8
+    uneven = prune_units(
+        model, {**even, "neuron": [torch.arange(8), torch.arange(8), torch.arange(9)]}, ranks
+    )
+    assert as_stock(uneven) is uneven
+    torch.testing.assert_close(
+        logits_of(stock, batch_of(5)), logits_of(prune_units(model, even, ranks).eval(), batch_of(5))
+    )
+
+
+def test_zeros_that_stay_are_kept(with_head):
+    """The published code finds kept weights by being other than 0."""
+    model: Any = with_head("bert", CLASSIFIER)
+    with torch.no_grad():
+        model.bert.encoder.layer[0].intermediate.dense.bias[3] = 0
+        model.bert.encoder.layer[0].intermediate.dense.weight[3, 2] = 0
+    source = copy.deepcopy(model)
+    pruned: Any = prune_units(
+        model, {"head": [torch.arange(2)] * 3, "neuron": [torch.tensor([3, 1])] * 3}, ranked(model)
+    )
+    for name in ("weight", "bias"):
+        ours = getattr(pruned.bert.encoder.layer[0].intermediate.dense, name)
+        assert torch.equal(ours, getattr(source.bert.encoder.layer[0].intermediate.dense, name)[[3, 1]])

@@ -1,0 +1,168 @@
+"""Scores of importance against their definitions, written out."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional
+
+from kdpipe.models.family import family_of
+from kdpipe.models.loading import Head
+from kdpipe.models.units import KINDS, masked
+from kdpipe.pruning.importance import example_losses, score_units
+from kdpipe.pruning.scores import read_scores, write_scores
+from tests.models.conftest import SHAPES, batch_of, bodies, with_head  # noqa: F401 (fixtures)
+
+CLASSIFIER = Head("classification", ("b", "c", "a"))
+BATCHES = [
+    {**batch_of(9, 5), "labels": torch.tensor([0, 2])},
+    {**batch_of(4, 7, 3), "labels": torch.tensor([1, 1, 0])},
+]
+
+
+@pytest.fixture(params=sorted(set(SHAPES) - {"bigru"}))
+def model(request, with_head):  # noqa: F811
+    found = with_head(request.param, CLASSIFIER)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in found.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return found
+
+
+def scores_of(model, criterion, batches=BATCHES, **options):
+    own = copy.deepcopy(model)
+    return score_units(own, criterion, batches, example_losses(own, "categorical", None), **options)
+
+
+def mean_loss(model, batch):
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    return functional.cross_entropy(model(**inputs).logits, batch["labels"])
+
+
+def flat(scores):
+    return torch.cat([own for kind in KINDS for own in scores[kind]])
+
+
+def test_mask_gradients_are_finite_differences(model):
+    """Of heads and neurons, by batch; lengths of places are 1."""
+    body = model.double().base_model
+    groups = family_of(model).groups(body)
+    found = scores_of(model, "mask_gradient")
+    for kind in KINDS:
+        for place, group in enumerate(groups[kind]):
+            expected = torch.zeros(group.count(body), dtype=torch.double)
+            for batch in BATCHES:
+                for unit in range(min(len(expected), 4)):
+                    losses = []
+                    for step in (-1e-3, 1e-3):
+                        masks = {
+                            k: [torch.ones(g.count(body), dtype=torch.double) for g in groups[k]]
+                            for k in KINDS
+                        }
+                        masks[kind][place][unit] += step
+                        with masked(body, groups, masks), torch.no_grad():
+                            losses.append(mean_loss(model, batch))
+                    expected[unit] += ((losses[1] - losses[0]) / 2e-3).abs()
+            own = found[kind][place].double()
+            assert float(own.norm()) == pytest.approx(1, abs=1e-5)
+            checked = expected > 0
+            ratio = own[checked] / expected[checked]
+            torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio), rtol=1e-2, atol=0)
+
+
+def test_a_pass_more_doubles_what_is_normalised(model):
+    once, twice = scores_of(model, "mask_gradient"), scores_of(model, "mask_gradient", BATCHES * 2)
+    torch.testing.assert_close(flat(once), flat(twice))
+
+
+def test_by_example_is_batches_of_one(model):
+    single = [
+        {name: tensor[i : i + 1] for name, tensor in batch.items()}
+        for batch in BATCHES
+        for i in range(len(batch["labels"]))
+    ]
+    for criterion in ("mask_gradient", "weight_gradient"):
+        by_example = scores_of(model, criterion, reduction="example")
+        torch.testing.assert_close(
+            flat(by_example), flat(scores_of(model, criterion, single)), rtol=1e-4, atol=1e-6
+        )
+        assert not torch.allclose(flat(by_example), flat(scores_of(model, criterion)), rtol=1e-2)
+
+
+def test_weight_gradients_of_two_batches(with_head):  # noqa: F811
+    """|w| (|g1| + |g2|) of the batches' mean losses, over a unit's weights; the model stays as it is."""
+    model = with_head("bert", CLASSIFIER)
+    before = copy.deepcopy(model.state_dict())
+    found = score_units(model, "weight_gradient", BATCHES, example_losses(model, "categorical", None))
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    model.requires_grad_()
+    names = ("attention.output.dense", "intermediate.dense", "output.dense")
+    for place, block in enumerate(model.bert.encoder.layer):
+        weights = [block.get_submodule(name).weight for name in names]
+        gradients = [torch.autograd.grad(mean_loss(model, batch), weights) for batch in BATCHES]
+        attention, inner, outer = (
+            (weight.abs() * (one.abs() + other.abs())).detach()
+            for weight, one, other in zip(weights, *gradients, strict=True)
+        )
+        torch.testing.assert_close(found["head"][place], attention.sum(0).view(2, 8).sum(1))
+        torch.testing.assert_close(found["neuron"][place], inner.sum(1) + outer.sum(0))
+
+
+def test_what_nothing_reads_has_no_importance(with_head):  # noqa: F811
+    model = with_head("bert", CLASSIFIER)
+    layer = model.bert.encoder.layer[1]
+    with torch.no_grad():
+        layer.attention.output.dense.weight[:, 8:] = 0
+        layer.output.dense.weight[:, 5] = 0
+    for criterion in ("mask_gradient", "weight_gradient"):
+        scores = scores_of(model, criterion)
+        assert scores["head"][1].argmin() == 1
+        assert scores["neuron"][1].argmin() == 5
+        assert scores["head"][1][1] == scores["neuron"][1][5] == 0
+
+
+def test_baselines_look_at_no_data(model):
+    def none():
+        raise AssertionError
+        yield
+
+    for criterion in ("magnitude", "random"):
+        assert flat(scores_of(model, criterion, none())).min() >= 0
+    assert torch.equal(flat(scores_of(model, "random", seed=1)), flat(scores_of(model, "random", seed=1)))
+    assert not torch.equal(flat(scores_of(model, "random", seed=1)), flat(scores_of(model, "random", seed=2)))
+
+
+def test_permuted_heads_have_permuted_scores(with_head):  # noqa: F811
+    model = with_head("bert", CLASSIFIER)
+    permuted = copy.deepcopy(model)
+    swapped = torch.cat([torch.arange(8, 16), torch.arange(8)])
+    own = permuted.bert.encoder.layer[0].attention
+    with torch.no_grad():
+        for name in ("query", "key", "value"):
+            linear = getattr(own.self, name)
+            linear.weight.copy_(linear.weight[swapped])
+            linear.bias.copy_(linear.bias[swapped])
+        own.output.dense.weight.copy_(own.output.dense.weight[:, swapped])
+    for criterion in ("mask_gradient", "weight_gradient", "magnitude"):
+        expected = scores_of(model, criterion)["head"][0].flip(0)
+        torch.testing.assert_close(scores_of(permuted, criterion)["head"][0], expected, rtol=1e-4, atol=1e-7)
+
+
+def test_tags_count_by_the_words_of_an_example(with_head):  # noqa: F811
+    model = with_head("bert", Head("token_classification", ("b", "c", "a")))
+    batch = batch_of(6, 6)
+    rows, labels = torch.tensor([1, 2, 3, 8]), torch.tensor([0, 1, 2, 1])
+    batch |= {"label_rows": rows, "labels": labels}
+    losses = example_losses(model, "categorical", "label_rows")(batch)
+    logits = model(batch["input_ids"], batch["attention_mask"]).logits.flatten(0, 1)[rows]
+    each = functional.cross_entropy(logits, labels, reduction="none")
+    torch.testing.assert_close(losses, torch.stack([each[:3].mean(), each[3]]))
+
+
+def test_scores_are_kept_as_a_table(model, tmp_path):
+    scores = scores_of(model, "magnitude")
+    write_scores(tmp_path / "scores.parquet", scores)
+    found = read_scores(tmp_path / "scores.parquet")
+    assert [len(found[kind]) for kind in KINDS] == [len(scores[kind]) for kind in KINDS]
+    torch.testing.assert_close(flat(found), flat(scores))
