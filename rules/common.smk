@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kdpipe.config.build import build_graph
 from kdpipe.config.document import merge, read_config
-from kdpipe.config.graph import cache_key, digest
+from kdpipe.config.graph import digest, key_of
 from kdpipe.config.hub import hub_folder
 from kdpipe.config.settings.base import AFTERWARDS
 from kdpipe.errors import EXIT_STATUS, ConfigError
@@ -48,6 +48,7 @@ wildcard_constraints:
     dataset="[^/]+",
     tokenizer="[^/]+",
     teacher="[^/]+",
+    scored="[^/]+",
     key="[^/]+",
 
 
@@ -83,7 +84,10 @@ def node(wildcards):
 
 def settings(wildcards):
     """The settings that a node's stage is given; what it is evaluated on changes nothing in the model."""
-    return node(wildcards).model_dump_json(exclude=set(AFTERWARDS))
+    given = node(wildcards)
+    if hasattr(given, "metric"):
+        given = GRAPH.with_metric(given)
+    return given.model_dump_json(exclude=set(AFTERWARDS))
 
 
 def model(setting):
@@ -109,11 +113,20 @@ def own_counts(wildcards):
     return done(LAYOUT.counts(dataset, GRAPH.facts[wildcards.model].tokenizer))
 
 
+def own_importance(wildcards):
+    """The scores of a model's heads and neurons that a node reads, if it does."""
+    wanted = GRAPH.importance_of(node(wildcards))
+    if wanted is None:
+        return []
+    source, dataset, how = wanted
+    return done(LAYOUT.importance(source, dataset, key_of(how)))
+
+
 def own_knowledge(wildcards):
     """The teacher's signals that a node reads, if they are cached."""
     if not GRAPH.is_cached(node(wildcards)):
         return []
-    key = cache_key(GRAPH.cache_settings(node(wildcards)))
+    key = key_of(GRAPH.cache_settings(node(wildcards)))
     return done(LAYOUT.knowledge(node(wildcards).teacher, node(wildcards).dataset, key))
 
 
@@ -123,7 +136,7 @@ def training_job(wildcards):
     A pretrained model is scored by a job of its own: the data is encoded with its tokenizer in between.
     """
     own = wildcards.get("dataset") in (None, getattr(node(wildcards), "dataset", None))
-    trained = GRAPH.nodes[wildcards.model].stage in ("finetune", "distill")
+    trained = GRAPH.nodes[wildcards.model].stage in ("finetune", "distill", "schedule")
     return f"train-{wildcards.model}" if trained and own else None
 
 

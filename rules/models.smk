@@ -70,12 +70,30 @@ rule select:
     wildcard_constraints:
         model=made_by("select"),
     params:
-        settings=lambda wildcards: GRAPH.select_settings(node(wildcards)).model_dump_json(
-            exclude=set(AFTERWARDS)
-        ),
+        settings=settings,
         output=folder,
         inputs=arguments,
         threads=1,
     shell:
         "python -m kdpipe.stages.select --settings {params.settings:q} {params.inputs} --output {params.output:q} "
+        + JOB
+
+
+rule prune:
+    input:
+        model=model("model"),
+        importance=own_importance,
+    output:
+        files(LAYOUT.model("{model}"), *MODEL_FILES),
+    log:
+        f"{LOGS}/prune/{{model}}.log",
+    wildcard_constraints:
+        model=made_by("prune"),
+    params:
+        settings=settings,
+        output=folder,
+        inputs=arguments,
+        threads=1,
+    shell:
+        "python -m kdpipe.stages.prune --settings {params.settings:q} {params.inputs} --output {params.output:q} "
         + JOB

@@ -47,6 +47,25 @@ rule finetune:
         + JOB
 
 
+rule score_importance:
+    input:
+        model=lambda wildcards: done(LAYOUT.model(wildcards.scored)),
+        data=lambda wildcards: encoded(wildcards.dataset, wildcards.scored),
+    output:
+        files(LAYOUT.importance("{scored}", "{dataset}", "{key}"), "scores.parquet"),
+    log:
+        f"{LOGS}/score_importance/{{scored}}/{{dataset}}/{{key}}.log",
+    threads: THREADS
+    params:
+        settings=lambda wildcards: GRAPH.importances[tuple(wildcards)].model_dump_json(),
+        output=folder,
+        inputs=arguments,
+        threads=THREADS,
+    shell:
+        "python -m kdpipe.stages.score_importance --settings {params.settings:q} {params.inputs} "
+        "--output {params.output:q} " + JOB
+
+
 rule cache_teacher:
     input:
         teacher=lambda wildcards: done(LAYOUT.model(wildcards.teacher)),
@@ -89,4 +108,29 @@ rule distill:
         threads=THREADS,
     shell:
         "python -m kdpipe.stages.distill --settings {params.settings:q} {params.inputs} --output {params.output:q} "
+        + JOB
+
+
+rule schedule:
+    input:
+        teacher=model("teacher"),
+        data=own_data,
+        knowledge=own_knowledge,
+        importance=own_importance,
+    output:
+        files(LAYOUT.model("{model}"), *MODEL_FILES, "history.parquet", "candidates.parquet"),
+    log:
+        f"{LOGS}/schedule/{{model}}.log",
+    wildcard_constraints:
+        model=made_by("schedule"),
+    group:
+        training_job
+    threads: THREADS
+    params:
+        settings=settings,
+        output=folder,
+        inputs=arguments,
+        threads=THREADS,
+    shell:
+        "python -m kdpipe.stages.schedule --settings {params.settings:q} {params.inputs} --output {params.output:q} "
         + JOB

@@ -116,7 +116,7 @@ def test_commands_that_are_not_built_yet_are_refused_by_name(run, command):
     assert run(command, "x") == (2, "", f"kdpipe {command} is not available in this version\n")
 
 
-@pytest.mark.parametrize("arguments", [[], ["chek"], ["check"], ["list", "lossess"], ["describe", "prune"]])
+@pytest.mark.parametrize("arguments", [[], ["chek"], ["check"], ["list", "lossess"], ["describe", "prunes"]])
 def test_wrong_arguments(run, arguments):
     status, output, errors = run(*arguments)
     assert (status, output) == (2, "")

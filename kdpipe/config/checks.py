@@ -12,11 +12,13 @@ from kdpipe.config.families import longest_input
 from kdpipe.config.graph import Facts, Graph, Node
 from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.config.settings.dataset import CombineSettings
-from kdpipe.config.settings.distill import DistillSettings
+from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.config.settings.losses import HiddenTermSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
+from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.config.settings.report import AXES
+from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.config.settings.select import SelectSettings
 from kdpipe.config.signatures import constants
 from kdpipe.errors import KdpipeError, suggest
@@ -85,7 +87,7 @@ def _task(graph: Graph, node: Node) -> Findings:
 
 
 def _labels(graph: Graph, node: Node) -> Findings:
-    if not isinstance(node.settings, FinetuneSettings | DistillSettings):
+    if not isinstance(node.settings, FinetuneSettings | Distillation):
         return
     dataset = graph.datasets[node.settings.dataset]
     if dataset.task == LANGUAGE_MODELING or not dataset.settings.labels:
@@ -107,7 +109,7 @@ def _heads(graph: Graph, node: Node) -> Findings:
     if isinstance(settings, SelectSettings):
         for name in settings.among:
             yield from _needs_head(graph, name, settings.dataset, "among")
-    if isinstance(settings, DistillSettings) and any(
+    if isinstance(settings, Distillation) and any(
         term.weight and term.needs_teacher and term.signal == "logits" for term in settings.losses
     ):
         yield from _needs_head(graph, settings.teacher, settings.dataset, "teacher")
@@ -148,15 +150,48 @@ def _selection(graph: Graph, node: Node) -> Findings:
         yield ("split",), "models are scored on held-out splits; give `validation` or `test`"
 
 
+def _importance(graph: Graph, node: Node) -> Findings:
+    wanted = graph.importance_of(node.settings)
+    settings = node.settings
+    if not isinstance(settings, PruneSettings | ScheduleSettings):
+        return
+    if wanted is None:
+        if settings.needs_ranks and not graph.facts[settings.source].ranked:
+            what = (
+                f"is required, with a `dataset` that ranks the units: {settings.source!r} was trained on none"
+            )
+            yield ("importance",), what
+        return
+    source, dataset, _ = wanted
+    if graph.datasets[dataset].task == LANGUAGE_MODELING:
+        yield (
+            ("importance",),
+            f"units are ranked by the loss of labels, {dataset!r} is for {LANGUAGE_MODELING}",
+        )
+    else:
+        yield from _needs_head(graph, source, dataset, "importance")
+
+
+def _schedule(graph: Graph, node: Node) -> Findings:
+    settings = node.settings
+    if isinstance(settings, ScheduleSettings) and settings.metric is not None:
+        metrics = constants(catalog.TASKS[graph.datasets[settings.dataset].task])["all_metrics"]
+        if settings.metric not in metrics:
+            what = f"{settings.dataset!r} has no metric {settings.metric!r}"
+            yield ("metric",), f"{what}; {suggest(settings.metric, metrics)}"
+
+
 def _best(graph: Graph, node: Node) -> Findings:
     settings = node.settings
-    if not isinstance(settings, FinetuneSettings | PretrainSettings | DistillSettings):
+    if not isinstance(settings, FinetuneSettings | PretrainSettings | Distillation):
         return
     name = str(getattr(settings.training, "metric_for_best_model", None) or "").removeprefix("eval_")
     task = graph.datasets[settings.dataset].task
     metrics = constants(catalog.TASKS[task])["all_metrics"]
     # Those of one type of entity are named as `f1:PER`.
     kind = name.partition(":")[0] if task == "token_classification" else name
+    if isinstance(settings, ScheduleSettings):
+        metrics = ("tradeoff",)
     if name and kind not in metrics:
         what = f"{settings.dataset!r} has no metric {name!r}; {suggest(name, metrics)}"
         yield ("training", "metric_for_best_model"), what
@@ -164,7 +199,7 @@ def _best(graph: Graph, node: Node) -> Findings:
 
 def _terms(graph: Graph, node: Node) -> Findings:
     settings = node.settings
-    if not isinstance(settings, DistillSettings):
+    if not isinstance(settings, Distillation):
         return
     if not any(term.weight for term in settings.losses):
         yield ("losses",), "all weights are 0, so nothing would be learned"
@@ -181,9 +216,9 @@ def _terms(graph: Graph, node: Node) -> Findings:
 
 def _layers(graph: Graph, node: Node) -> Findings:
     settings = node.settings
-    if not isinstance(settings, DistillSettings):
+    if not isinstance(settings, Distillation):
         return
-    teacher, student = (graph.facts[name].shape.width for name in (settings.teacher, settings.student))
+    teacher, student = (graph.facts[name].shape.width for name in (settings.teacher, settings.learner))
     for index, term in enumerate(settings.losses):
         if not isinstance(term, HiddenTermSettings):
             continue
@@ -201,14 +236,14 @@ def _layers(graph: Graph, node: Node) -> Findings:
 
 def _cache(graph: Graph, node: Node) -> Findings:
     settings = node.settings
-    if not isinstance(settings, DistillSettings) or not graph.is_cached(settings):
+    if not isinstance(settings, Distillation) or not graph.is_cached(settings):
         return
     if graph.datasets[settings.dataset].task == LANGUAGE_MODELING:
         yield ("cache",), "text is masked anew in every epoch, so a teacher's signals on it cannot be stored"
-    student = graph.facts[settings.student]
+    student = graph.facts[settings.learner]
     terms = [term for term in settings.losses if isinstance(term, HiddenTermSettings) and term.weight]
     has_maps = any(isinstance(term.layers, str) for term in terms)
-    if has_maps and student.shape.depth is None and student.tokenizer:
+    if has_maps and student.shape.depth is None and student.tokenizer and not graph.equally_deep(settings):
         yield (
             ("cache",),
             "which states to store is unknown until the student is fetched; give `cache: off`, `layers` "
@@ -218,9 +253,9 @@ def _cache(graph: Graph, node: Node) -> Findings:
 
 def _tokenizers(graph: Graph, node: Node) -> Findings:
     settings = node.settings
-    if not isinstance(settings, DistillSettings):
+    if not isinstance(settings, Distillation):
         return
-    teacher, student = graph.facts[settings.teacher], graph.facts[settings.student]
+    teacher, student = graph.facts[settings.teacher], graph.facts[settings.learner]
     if teacher.tokenizer == student.tokenizer or not (teacher.tokenizer and student.tokenizer):
         return
     if None in (teacher.shape.vocabulary, student.shape.vocabulary):
@@ -251,9 +286,9 @@ def _check_lengths(graph: Graph, node: Node, mistakes: Mistakes) -> None:
     """Find datasets that are longer than the positions of a model that reads them."""
     settings = node.settings
     reads = [(node.name, dataset) for dataset in (*graph.evaluated_on(node.name), *settings.export)]
-    if isinstance(settings, FinetuneSettings | PretrainSettings | SelectSettings | DistillSettings):
+    if isinstance(settings, FinetuneSettings | PretrainSettings | SelectSettings | Distillation):
         reads.append((node.name, settings.dataset))
-    if isinstance(settings, DistillSettings):
+    if isinstance(settings, Distillation):
         reads.append((settings.teacher, settings.dataset))
     for model, name in reads:
         dataset = graph.datasets[name]
@@ -272,6 +307,8 @@ CHECKS: tuple[Callable[[Graph, Node], Findings], ...] = (
     _heads,
     _exports,
     _selection,
+    _importance,
+    _schedule,
     _best,
     _terms,
     _layers,

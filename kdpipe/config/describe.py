@@ -14,7 +14,7 @@ from kdpipe.config.docs import meanings, summary_of
 from kdpipe.config.graph import Facts, Graph, Node
 from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
 from kdpipe.config.settings.dataset import source_settings
-from kdpipe.config.settings.distill import DistillSettings
+from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.losses import HiddenTermSettings, term_settings
 from kdpipe.config.signatures import docstring
 from kdpipe.config.stages import MODEL_STAGES
@@ -99,9 +99,15 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     default = field.get_default(call_default_factory=True)
+    if isinstance(default, tuple) and isinstance(default[0] if default else None, BaseModel):
+        return "; ".join(map(_given, default))
     if isinstance(default, BaseModel):
-        return ", ".join(f"{name} {value}" for name, value in default.model_dump(exclude_unset=True).items())
+        return _given(default)
     return "" if default is None else json.dumps(default)
+
+
+def _given(settings: BaseModel) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.model_dump(exclude_unset=True).items())
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -133,7 +139,7 @@ def _shape_row(node: Node, facts: Facts) -> tuple[str, ...]:
 def _pairs(graph: Graph) -> list[str]:
     lines = []
     for node in _shown(graph):
-        if isinstance(node.settings, DistillSettings):
+        if isinstance(node.settings, Distillation):
             for term, pairs in graph.layer_pairs(node.settings):
                 assert isinstance(term, HiddenTermSettings)
                 found = (

@@ -12,7 +12,7 @@ from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.config.reader import EntryReader
 from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.dataset import CombineSettings, read_dataset
-from kdpipe.config.stages import LATER_STAGES, MODEL_STAGES
+from kdpipe.config.stages import MODEL_STAGES
 from kdpipe.errors import suggest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -104,9 +104,7 @@ def _settings_of(
     stage: str, given: Any, where: Where, mistakes: Mistakes, entry: str = ""
 ) -> type[StageSettings] | None:
     """Return the settings model of a stage that is given a mapping."""
-    if stage in LATER_STAGES:
-        mistakes.add(where, f"stage {stage!r} is not available in this version", entry)
-    elif stage not in MODEL_STAGES:
+    if stage not in MODEL_STAGES:
         mistakes.add(where, f"there is no stage {stage!r}; {suggest(stage, MODEL_STAGES)}", entry)
     elif not isinstance(given, Mapping):
         mistakes.add(where, f"expected the settings of {stage}, found {given!r}", entry)

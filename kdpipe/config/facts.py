@@ -22,6 +22,7 @@ from kdpipe.config.families import (
 from kdpipe.config.graph import UNKNOWN, Dataset, Facts, Node, Shape, digest
 from kdpipe.config.layers import count_blocks
 from kdpipe.config.mistakes import Mistakes, SettingError
+from kdpipe.config.pruning import pruned_facts, scheduled_facts
 from kdpipe.config.settings.architecture import ArchitectureBase
 from kdpipe.config.settings.create import CreateSettings
 from kdpipe.config.settings.distill import DistillSettings
@@ -29,6 +30,8 @@ from kdpipe.config.settings.extract import ExtractSettings
 from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
+from kdpipe.config.settings.prune import PruneSettings
+from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.config.settings.select import SelectSettings
 from kdpipe.errors import KdpipeError, suggest
 
@@ -82,6 +85,11 @@ def _facts(
             return _extracted(settings, facts[settings.model])
         case SelectSettings() as settings:
             return _selected(settings, facts)
+        case PruneSettings() as settings:
+            return pruned_facts(settings, facts[settings.model])
+        case ScheduleSettings() as settings:
+            known = scheduled_facts(settings, facts[settings.teacher])
+            return replace(known, head=datasets[settings.dataset].task)
         case FinetuneSettings(model=start, dataset=dataset) | DistillSettings(student=start, dataset=dataset):
             task = datasets[dataset].task
             _require_head("dataset", facts[start].shape.family, task, kinds_for(task))
@@ -96,7 +104,7 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
     except KdpipeError as error:
         raise SettingError("path", str(error)) from None
     if folder is None:
-        return Facts(tokenizer=name)
+        return Facts(tokenizer=name, sparsity=None, deep_as=name)
     config = _read_json(folder / "config.json")
     family = family_name(str(config.get("model_type")))
     if family not in catalog.FAMILIES:
@@ -106,7 +114,8 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
     _check_labels(settings, config, head)
     file = folder / "tokenizer.json"
     tokenizer = tokenizers.setdefault(_encoding(file), name) if file.exists() else name
-    return Facts(tokenizer, shape_of(family, config), head)
+    pruned = bool(config.get("unit_counts"))
+    return Facts(tokenizer, shape_of(family, config), head, None if pruned else 0.0, ranked=pruned)
 
 
 def _encoding(file: Path) -> str:
@@ -201,7 +210,7 @@ def _extracted(settings: ExtractSettings, model: Facts) -> Facts:
         depth = count_blocks(settings.layers, model.shape.depth)
     except KdpipeError as error:
         raise SettingError("layers", str(error)) from None
-    return replace(model, shape=replace(model.shape, depth=depth, family=family))
+    return replace(model, shape=replace(model.shape, depth=depth, family=family), deep_as="")
 
 
 def _selected(settings: SelectSettings, facts: Mapping[str, Facts]) -> Facts:

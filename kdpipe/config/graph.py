@@ -5,13 +5,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from kdpipe.config.document import Document
 from kdpipe.config.hub import fetch_settings, hub_folder, kept
 from kdpipe.config.layers import Pairs, match_layers
 from kdpipe.config.layout import Layout
-from kdpipe.config.settings.base import StageSettings
+from kdpipe.config.settings.base import Settings, StageSettings
 from kdpipe.config.settings.dataset import (
     CombineSettings,
     DatasetSettings,
@@ -19,7 +19,8 @@ from kdpipe.config.settings.dataset import (
     SourceSettings,
     named_facts,
 )
-from kdpipe.config.settings.distill import DistillSettings
+from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.jobs import (
     CacheTeacherSettings,
     EvaluateSettings,
@@ -27,9 +28,14 @@ from kdpipe.config.settings.jobs import (
     FetchSettings,
     LayerMapSettings,
     PreprocessSettings,
+    ScoreImportanceSettings,
 )
 from kdpipe.config.settings.losses import HiddenTermSettings
+from kdpipe.config.settings.prune import PruneSettings
+from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.config.settings.select import SelectSettings
+
+Choice = TypeVar("Choice", SelectSettings, ScheduleSettings)
 
 
 @dataclass(frozen=True)
@@ -65,11 +71,18 @@ class Facts:
         tokenizer: the node that its tokenizer comes from.
         shape: its shape.
         head: the task of its head; "" for none, None where only its files will tell.
+        sparsity: the share of its unpruned ancestor's heads and neurons that is gone; None where that is not
+            one number, or only its files will tell.
+        ranked: whether it carries the ranking of its units by which it was pruned.
+        deep_as: the model not fetched yet that it has the depth of; "" where the depth is known.
     """
 
     tokenizer: str
     shape: Shape = Shape()
     head: str | None = None
+    sparsity: float | None = 0.0
+    ranked: bool = False
+    deep_as: str = ""
 
 
 # What a dataset says of evaluations alone; changing it encodes nothing again.
@@ -173,7 +186,7 @@ class Graph:
         """The (model, dataset) pairs whose test splits are labelled for others to score."""
         return tuple((name, dataset) for name, node in self.nodes.items() for dataset in node.settings.export)
 
-    def is_cached(self, settings: DistillSettings) -> bool:
+    def is_cached(self, settings: Distillation) -> bool:
         """Tell whether a teacher's signals are computed once and stored."""
         if not any(term.needs_teacher and term.weight for term in settings.losses):
             return False
@@ -181,18 +194,23 @@ class Graph:
             return self.datasets[settings.dataset].task != "language_modeling"
         return settings.cache == "on"
 
-    def layer_pairs(self, settings: DistillSettings) -> list[tuple[HiddenTermSettings, Pairs | None]]:
+    def layer_pairs(self, settings: Distillation) -> list[tuple[HiddenTermSettings, Pairs | None]]:
         """Return each hidden-state term with its (teacher, student) pairs; None while a depth is unknown."""
         terms = [term for term in settings.losses if isinstance(term, HiddenTermSettings)]
         return [(term, self.pairs_of(settings, term)) for term in terms]
 
-    def pairs_of(self, settings: DistillSettings, term: HiddenTermSettings) -> Pairs | None:
+    def equally_deep(self, settings: Distillation) -> bool:
+        """Tell whether teacher and student have the same depth, though it is not known yet."""
+        teacher, student = self.facts[settings.teacher], self.facts[settings.learner]
+        return bool(teacher.deep_as) and teacher.deep_as == student.deep_as
+
+    def pairs_of(self, settings: Distillation, term: HiddenTermSettings) -> Pairs | None:
         """Return the (teacher, student) pairs of a term; None while a depth that it needs is unknown.
 
         Raises:
             KdpipeError: the map names states that do not exist.
         """
-        teacher, student = (self.facts[name].shape.depth for name in (settings.teacher, settings.student))
+        teacher, student = (self.facts[name].shape.depth for name in (settings.teacher, settings.learner))
         if teacher is not None and student is not None:
             return match_layers(term.layers, teacher, student)
         return None if isinstance(term.layers, str) else tuple(term.layers)
@@ -214,7 +232,7 @@ class Graph:
             seed=self.document.seed,
         )
 
-    def select_settings(self, settings: SelectSettings) -> SelectSettings:
+    def with_metric(self, settings: Choice) -> Choice:
         """Return the settings of a choice with the metric that decides: by default the dataset's first."""
         metric = settings.metric or self.datasets[settings.dataset].metrics[0]
         return settings.model_copy(update={"metric": metric})
@@ -223,13 +241,13 @@ class Graph:
         """Return the settings of the stage that labels a dataset's test splits."""
         return ExportSettings(files=named_facts(self.datasets[dataset].sources[0]).get("submission", {}))
 
-    def cache_settings(self, settings: DistillSettings) -> CacheTeacherSettings:
+    def cache_settings(self, settings: Distillation) -> CacheTeacherSettings:
         """Return the settings of the stage that caches a teacher's signals for a node."""
         terms = [term for term in settings.losses if term.weight and term.needs_teacher]
         pairs = [(term, pairs) for term, pairs in self.layer_pairs(settings) if term.weight]
         states = {teacher for _, known in pairs for teacher, _ in known or ()}
-        # Where it is unknown, a check has refused maps.
-        depth = self.facts[settings.student].shape.depth or 0
+        # Where it is unknown and not the teacher's, a check has refused maps.
+        depth = self.facts[settings.learner].shape.depth
         maps = sorted({str(term.layers) for term, known in pairs if known is None})
         return CacheTeacherSettings(
             logits=any(term.signal == "logits" for term in terms),
@@ -251,13 +269,42 @@ class Graph:
 
     @cached_property
     def caches(self) -> dict[tuple[str, str, str], CacheTeacherSettings]:
-        """The caches that distill nodes read: (teacher, dataset, key) to the settings that make them."""
+        """The caches that nodes read: (teacher, dataset, key) to the settings that make them."""
         found: dict[tuple[str, str, str], CacheTeacherSettings] = {}
         for node in self.nodes.values():
-            if isinstance(node.settings, DistillSettings) and self.is_cached(node.settings):
+            if isinstance(node.settings, Distillation) and self.is_cached(node.settings):
                 cache = self.cache_settings(node.settings)
-                found[node.settings.teacher, node.settings.dataset, cache_key(cache)] = cache
+                found[node.settings.teacher, node.settings.dataset, key_of(cache)] = cache
         return found
+
+    def own_dataset(self, name: str) -> str | None:
+        """Return the dataset of a model, or of its nearest ancestor that has one."""
+        settings = self.nodes[name].settings
+        own = getattr(settings, "dataset", None)
+        parents = [parent for _, kind, parent in settings.references() if kind == "model"]
+        return own or (self.own_dataset(parents[0]) if parents else None)
+
+    def importance_of(self, settings: StageSettings) -> tuple[str, str, ScoreImportanceSettings] | None:
+        """Return the model that is scored for a node, on which dataset and how; None where none is.
+
+        A model that carries a ranking is scored only where the node asks for it.
+        """
+        if not isinstance(settings, PruneSettings | ScheduleSettings) or not settings.needs_ranks:
+            return None
+        source = settings.source
+        if settings.importance is None and self.facts[source].ranked:
+            return None
+        given = settings.importance or ImportanceSettings()
+        dataset = given.dataset or self.own_dataset(source)
+        seed = settings.seed if given.seed is None else given.seed
+        how = given.model_dump(exclude={"dataset"}) | {"seed": seed}
+        return (source, dataset, ScoreImportanceSettings(**how)) if dataset else None
+
+    @cached_property
+    def importances(self) -> dict[tuple[str, str, str], ScoreImportanceSettings]:
+        """The scores that nodes read: (model, dataset, key) to the settings that make them."""
+        wanted = filter(None, (self.importance_of(node.settings) for node in self.nodes.values()))
+        return {(model, dataset, key_of(how)): how for model, dataset, how in wanted}
 
     def evaluate_settings(self, dataset: str) -> EvaluateSettings:
         """Return the settings that all evaluations on a dataset share, so that models see the same masks."""
@@ -267,8 +314,8 @@ class Graph:
         )
 
 
-def cache_key(settings: CacheTeacherSettings) -> str:
-    """Return the digest of the signals asked for, the same for every node that asks for the same."""
+def key_of(settings: Settings) -> str:
+    """Return the digest of what a node asks for, the same for every node that asks for the same."""
     return digest(settings.model_dump(mode="json"))
 
 

@@ -26,6 +26,10 @@ class Layout:
         """Folder of a dataset's token counts."""
         return self.results / "counts" / dataset / tokenizer
 
+    def importance(self, model: str, dataset: str, key: str) -> Path:
+        """Folder of the scores of a model's heads and neurons."""
+        return self.results / "importance" / model / dataset / key
+
     def knowledge(self, teacher: str, dataset: str, key: str) -> Path:
         """Folder of a teacher's cached signals."""
         return self.results / "knowledge" / teacher / dataset / key

@@ -7,6 +7,8 @@ from kdpipe.config.settings.extract import ExtractSettings
 from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
+from kdpipe.config.settings.prune import PruneSettings
+from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.config.settings.select import SelectSettings
 
 MODEL_STAGES: dict[str, type[StageSettings]] = {
@@ -17,5 +19,6 @@ MODEL_STAGES: dict[str, type[StageSettings]] = {
     "finetune": FinetuneSettings,
     "distill": DistillSettings,
     "select": SelectSettings,
+    "prune": PruneSettings,
+    "schedule": ScheduleSettings,
 }
-LATER_STAGES = ("prune", "schedule")

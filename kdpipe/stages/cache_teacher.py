@@ -50,7 +50,7 @@ def _states(settings: CacheTeacherSettings, depth: int) -> tuple[int, ...]:
     mapped = {
         teacher
         for entry in settings.maps
-        for teacher, _ in match_layers(entry.layers, depth, entry.student_depth)
+        for teacher, _ in match_layers(entry.layers, depth, entry.student_depth or depth)
     }
     return tuple(sorted({*settings.hidden_states, *mapped}))
 

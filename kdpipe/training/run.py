@@ -5,6 +5,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,7 +25,7 @@ from kdpipe.models.loading import save_model
 from kdpipe.models.precision import default_device, norms_in_fp32
 from kdpipe.training.arguments import count_steps, training_arguments
 from kdpipe.training.objective import Objective
-from kdpipe.training.trainer import Learner, LearningTrainer
+from kdpipe.training.trainer import Learner, LearningTrainer, Size
 
 LOG = logging.getLogger(__name__)
 NOT_HISTORY = (
@@ -60,6 +61,7 @@ def train(
     folder: Path,
     teacher: Teacher | None = None,
     evaluate: Callable[[Any], Mapping[str, float]] | None = None,
+    sizes: Sequence[Size] = (nullcontext,),
     bar: "tqdm[Any] | None" = None,
 ) -> Outcome:
     """Train a model in place.
@@ -73,6 +75,7 @@ def train(
         folder: where checkpoints go.
         teacher: gives signals online; None if the batches hold them or no term needs them.
         evaluate: scores the student, where the arguments ask for evaluation during training.
+        sizes: the sizes in which the student runs at every step.
         bar: advanced by every step.
 
     Raises:
@@ -83,7 +86,9 @@ def train(
         raise TrainingError("eval_strategy asks for evaluation, but the dataset has no validation split")
     _adapt_to_processor(student, teacher, arguments.bf16)
     learner, callbacks = Learner(student, objective), _callbacks(training, bar)
-    trainer = LearningTrainer(learner, arguments, collator, seed, teacher, evaluate, callbacks=callbacks)
+    trainer = LearningTrainer(
+        learner, arguments, collator, seed, teacher, evaluate, sizes, callbacks=callbacks
+    )
     trainer.remove_callback(PrinterCallback)
     shutil.rmtree(folder, ignore_errors=True)
     result = trainer.train()

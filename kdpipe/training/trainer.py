@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from kdpipe.knowledge.cache import LOGITS_KEY, STATE_KEY
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.signals import Signals, run_model
 from kdpipe.training.objective import Objective, count_rows
+
+Size = Callable[[], AbstractContextManager[object]]
 
 
 class Learner(nn.Module):
@@ -53,6 +56,7 @@ class LearningTrainer(Trainer):
         seed: seed of the order of examples.
         teacher: gives signals online; None if the batches hold them or no term needs them.
         evaluate: scores the student, metric to value.
+        sizes: the sizes in which the student runs at every step, as contexts; the loss is the mean over them.
         options: passed to `Trainer`.
     """
 
@@ -64,6 +68,7 @@ class LearningTrainer(Trainer):
         seed: int,
         teacher: Teacher | None = None,
         evaluate: Callable[[Any], Mapping[str, float]] | None = None,
+        sizes: Sequence[Size] = (nullcontext,),
         **options: Any,
     ) -> None:
         super().__init__(
@@ -80,9 +85,26 @@ class LearningTrainer(Trainer):
         self.order_seed = seed
         self.teacher = teacher
         self.score = evaluate
+        self.sizes = sizes
+        self._signals = Signals()
         self.seen: Counter[str] = Counter()
         self._sums: dict[str, Tensor] = {}
         self._logged_step = 0
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None
+    ) -> Tensor:
+        """Add the gradients of each size, against one run of the teacher, and return their mean loss.
+
+        A size is run forward and backward before the next, so that no two take memory at once.
+        """
+        inputs = self._prepare_inputs(inputs)
+        self._signals = self._teacher_signals(inputs)
+        losses = []
+        for size in self.sizes:
+            with size():
+                losses.append(super().training_step(model, inputs, num_items_in_batch))
+        return torch.stack(losses).sum()
 
     def compute_loss(
         self,
@@ -91,10 +113,10 @@ class LearningTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Return the weighted sum of the loss terms, each divided by its number of rows."""
-        sums = model(inputs, self._teacher_signals(inputs))
+        """Return the weighted sum of the loss terms, each divided by its number of rows and of sizes."""
+        sums = model(inputs, self._signals)
         means = {
-            term.name: sums[term.name] / max(num_items_in_batch[term.positions], 1)
+            term.name: sums[term.name] / max(num_items_in_batch[term.positions], 1) / len(self.sizes)
             for term in self.learner.objective.terms
         }
         for name, mean in means.items():

@@ -230,8 +230,9 @@ def test_signals_on_text_cannot_be_cached(mistakes_of):
 def test_a_map_is_cached_only_if_the_depth_of_the_student_is_known(mistakes_of):
     changes = {
         "models.hub": {"load": {"path": "a/b"}},
+        "models.other": {"load": {"path": "a/c"}},
         f"{STUDENT}.teacher": "tuned",
-        f"{STUDENT}.student": "hub",
+        f"{STUDENT}.student": "other",
     }
     changes["models.tuned"] = {"finetune": {"model": "hub", "dataset": "task"}}
     (mistake,) = mistakes_of(changes)
@@ -242,6 +243,19 @@ def test_a_map_is_cached_only_if_the_depth_of_the_student_is_known(mistakes_of):
     assert (
         mistakes_of({**changes, f"{STUDENT}.cache": "auto", f"{STUDENT}.losses[1].layers": [[12, 3]]}) == []
     )
+
+
+def test_a_map_is_cached_where_the_student_is_as_deep_as_the_teacher(graph_of):
+    """Of a teacher that is not fetched yet, whose pruned copies keep its blocks."""
+    graph = graph_of({
+        "models.hub": {"load": {"path": "a/b"}},
+        "models.tuned": {"finetune": {"model": "hub", "dataset": "task"}},
+        "models.cut": {"prune": {"model": "tuned", "sparsity": 0.5}},
+        f"{STUDENT}.teacher": "tuned",
+        f"{STUDENT}.student": "cut",
+    })  # fmt: skip
+    (cache,) = graph.caches.values()
+    assert [entry.student_depth for entry in cache.maps] == [None]
 
 
 def test_a_dataset_that_is_longer_than_a_model_reads_is_told_once(mistakes_of):

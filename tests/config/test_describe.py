@@ -58,7 +58,7 @@ def test_a_graph_as_text(graph_of):
     assert "both  (classification, glue + glue)" in lines
     assert "base  pretrain(dataset text)  -> scored on text" in lines
     assert "small  extract(model base)" in lines
-    assert "student  distill(teacher teacher, student small, dataset task)  -> scored on task" in lines
+    assert "student  distill(teacher teacher, dataset task, student small)  -> scored on task" in lines
 
 
 def test_a_graph_as_mermaid(graph_of):

@@ -95,8 +95,6 @@ def test_variables_that_no_block_has_together(mistakes_of):
     ({"load": {}, "create": {}}, "", "expected one stage, such as `finetune:`, found load, create"),
     ({"load": None}, ".load", "expected the settings of load, found None"),
     ({"finetun": {}}, ".finetun", "there is no stage 'finetun'; did you mean 'finetune'?"),
-    ({"prune": {"sparsity": 0.5}}, ".prune", "stage 'prune' is not available in this version"),
-    ({"schedule": {}}, ".schedule", "stage 'schedule' is not available in this version"),
     ({"evaluate": {}}, ".evaluate", "there is no stage 'evaluate'; there is create, distill"),
 ])  # fmt: skip
 def test_a_model_has_one_stage(mistakes_of, entry, where, what):
@@ -151,7 +149,6 @@ def test_mistakes_in_defaults_are_told_once_and_there(mistakes_of):
         "defaults.finetune.evaluate: there is no dataset 'nothing'; there is task, text",
         "defaults.finetune.fereze: unknown key; did you mean 'freeze'?",
         "defaults.finetune.training.lerning_rate: unknown key; did you mean 'learning_rate'?",
-        "defaults.prune: stage 'prune' is not available in this version",
     ]
 
 

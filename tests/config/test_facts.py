@@ -167,10 +167,10 @@ def test_a_model_of_the_hub_is_unknown_and_so_is_what_is_made_from_it(graph_of):
             }
         },
     })  # fmt: skip
-    assert graph.facts["hub"] == Facts("hub")
-    assert graph.facts["cut"] == Facts("hub", Shape(depth=3))
-    assert graph.facts["tuned"] == Facts("hub", Shape(), "classification")
-    assert graph.facts["student"] == Facts("hub", Shape(depth=3), "classification")
+    assert graph.facts["hub"] == Facts("hub", sparsity=None, deep_as="hub")
+    assert graph.facts["cut"] == Facts("hub", Shape(depth=3), sparsity=None)
+    assert graph.facts["tuned"] == Facts("hub", Shape(), "classification", None, deep_as="hub")
+    assert graph.facts["student"] == Facts("hub", Shape(depth=3), "classification", None)
 
 
 @pytest.mark.parametrize(("path", "what"), [

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kdpipe.config.graph import cache_key, digest
+from kdpipe.config.graph import digest, key_of
 from kdpipe.config.settings.jobs import LayerMapSettings
 
 LOSSES: list[dict[str, Any]] = [{"loss": "kl", "temperature": 2}, {"loss": "hidden_mse", "layers": "spaced"}]
@@ -23,7 +23,7 @@ def siblings(graph_of, config):
 
 
 def keys(graph, *names):
-    return [cache_key(graph.cache_settings(graph.nodes[name].settings)) for name in names]
+    return [key_of(graph.cache_settings(graph.nodes[name].settings)) for name in names]
 
 
 @pytest.mark.parametrize(("evaluate", "scored"), [
@@ -157,7 +157,7 @@ def test_what_is_exported_and_under_which_names(graph_of):
 
 def test_a_choice_is_made_by_the_first_metric_of_its_dataset(graph_of):
     chosen = {
-        metrics: graph.select_settings(graph.nodes["best"].settings).metric
+        metrics: graph.with_metric(graph.nodes["best"].settings).metric
         for metrics in (("f1", "accuracy"), ("accuracy", "f1"))
         for graph in [
             graph_of({

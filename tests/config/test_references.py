@@ -34,9 +34,9 @@ def test_each_name_of_a_list_is_looked_up(mistakes_of):
 
 def test_what_exists_but_has_mistakes_is_no_unknown_name(mistakes_of):
     sources = ", ".join(sorted(catalog.SOURCES))
-    assert mistakes_of({"models.base": {"prune": {}}, "datasets.task": {"source": "x"}}) == [
+    assert mistakes_of({"models.base": {"load": {}}, "datasets.task": {"source": "x"}}) == [
         f"datasets.task.source: 'x' is not known; there is {sources}",
-        "models.base.prune: stage 'prune' is not available in this version",
+        "models.base.load.path: is required",
     ]
 
 

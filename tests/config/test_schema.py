@@ -63,7 +63,7 @@ def test_what_a_config_may_say_is_accepted(accepts, changed, changes):
     {"seed": "one"},
     {"models.teacher.finetun": {}},
     {"models.a": {}},
-    {"models.a": {"prune": {"sparsity": 0.5}}},
+    {"models.a": {"prune": {"sparsty": 0.5}}},
     {"models.a": {"load": {"path": "x"}, "create": {}}},
     {"models.teacher.finetune.modle": "base"},
     {"models.teacher.finetune.training": {"lerning_rate": 1}},

@@ -1,26 +1,14 @@
 """`distill`: a student trained against a teacher."""
 
-from typing import Annotated, Literal
-
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
-from kdpipe.config.settings.base import DatasetName, ModelName, StageSettings, Unavailable
-from kdpipe.config.settings.losses import LossTerms
+from kdpipe.config.settings.base import ModelName, Unavailable
+from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.masking import MaskingSettings
-from kdpipe.config.settings.training import Training, training_settings
 
 
-def _read_switch(value: object) -> object:
-    # YAML 1.1 reads a bare `on` or `off` as a boolean.
-    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
-
-
-CacheMode = Literal["auto", "on", "off"]
-Cache = Annotated[CacheMode, BeforeValidator(_read_switch, json_schema_input_type=CacheMode | bool)]
-
-
-class DistillSettings(StageSettings):
+class DistillSettings(Distillation):
     """Knowledge distillation.
 
     Args:
@@ -35,19 +23,18 @@ class DistillSettings(StageSettings):
         training: fields of `TrainingArguments`.
     """
 
-    teacher: ModelName
     student: ModelName
-    dataset: DatasetName
-    losses: LossTerms
     masking: MaskingSettings = MaskingSettings()
     freeze: tuple[str, ...] = ()
-    cache: Cache = "auto"
-    cache_precision: Literal["float16", "float32"] = "float16"
-    training: Training = Field(default_factory=lambda: training_settings()())
     knowledge: Unavailable = None
     interchange: Unavailable = None
     sampling: Unavailable = None
     ensemble: Unavailable = None
+
+    @property
+    def learner(self) -> str:
+        """The model that is trained starts as this one."""
+        return self.student
 
     @field_validator("teacher", mode="before")
     @classmethod

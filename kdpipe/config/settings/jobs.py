@@ -63,11 +63,11 @@ class LayerMapSettings(Settings):
 
     Args:
         layers: the name of the map.
-        student_depth: number of blocks of the student.
+        student_depth: number of blocks of the student; null where that is the teacher's.
     """
 
     layers: str
-    student_depth: int
+    student_depth: int | None
 
 
 class CacheTeacherSettings(Settings):
@@ -88,6 +88,26 @@ class CacheTeacherSettings(Settings):
     precision: Literal["float16", "float32"] = "float16"
     bf16: bool | None = None
     split: str = "train"
+
+
+class ScoreImportanceSettings(Settings):
+    """How a model's heads and neurons are scored.
+
+    Args:
+        criterion: its name in the catalog.
+        split: the split that is read.
+        batches: how many batches are read; null for all.
+        batch_size: examples of a batch.
+        reduction: whether absolute values are taken of a batch's mean gradient or of each example's.
+        seed: seed of the order of examples and of random scores.
+    """
+
+    criterion: str
+    split: str
+    batches: int | None
+    batch_size: int
+    reduction: Literal["batch", "example"]
+    seed: int
 
 
 class EvaluateSettings(Settings):

@@ -1,0 +1,72 @@
+"""What follows from a config about models that lose heads and neurons."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from kdpipe import catalog
+from kdpipe.config.families import family_facts
+from kdpipe.config.graph import Facts
+from kdpipe.config.mistakes import SettingError
+from kdpipe.config.settings.prune import PruneSettings
+from kdpipe.config.settings.schedule import ScheduleSettings
+
+# What a setting of a uniform shape is called in the shape of a model.
+SIZES = {"heads": "heads", "layers": "depth", "intermediate_size": "neurons", "embedding_rank": "width"}
+
+
+def pruned_facts(settings: PruneSettings, model: Facts) -> Facts:
+    """Return what is known of a model that `prune` makes.
+
+    Raises:
+        SettingError: models of its family are not pruned, or it has less than what is to be left.
+    """
+    _require("model", model, "unit_names", "pruned")
+    if settings.sparsity is not None:
+        _check_sparsity(settings.sparsity, model)
+        return replace(model, sparsity=settings.sparsity, ranked=True)
+    _check_shape(settings.shape, model)
+    sizes: dict[str, Any] = {
+        SIZES[name]: size for name, size in settings.shape.items() if name != "embedding_rank"
+    }
+    fewer_heads = settings.heads is not None and settings.heads != model.shape.heads
+    return replace(
+        model,
+        shape=replace(model.shape, **sizes),
+        sparsity=None if settings.needs_ranks else model.sparsity,
+        # One that a stock class can have is saved as such.
+        ranked=fewer_heads or (model.ranked and not settings.needs_ranks),
+        deep_as="" if settings.layers else model.deep_as,
+    )
+
+
+def scheduled_facts(settings: ScheduleSettings, teacher: Facts) -> Facts:
+    """Return what is known of an assistant.
+
+    Raises:
+        SettingError: models of its family do not run in several sizes.
+    """
+    _require("teacher", teacher, "sliced", "trained in several sizes")
+    return replace(teacher, sparsity=None, ranked=True)
+
+
+def _check_sparsity(sparsity: float, model: Facts) -> None:
+    if model.sparsity is not None and sparsity < model.sparsity:
+        what = f"the model lacks {model.sparsity:g} of its unpruned ancestor already, found {sparsity:g}"
+        raise SettingError("sparsity", f"{what}; a sparsity is always of that ancestor")
+
+
+def _check_shape(sizes: Mapping[str, int], model: Facts) -> None:
+    for name, wanted in sizes.items():
+        there = getattr(model.shape, SIZES[name])
+        if there is not None and wanted > there:
+            raise SettingError(name, f"the model has {there}, found {wanted}")
+
+
+def _require(setting: str, model: Facts, fact: str, what: str) -> None:
+    family: str | None = model.shape.family
+    if family and not family_facts(family)[fact]:
+        able: list[Any] = [name for name in sorted(catalog.FAMILIES) if family_facts(name)[fact]]
+        raise SettingError(
+            setting, f"models of the family {family} are not {what}; those of {', '.join(able)} are"
+        )

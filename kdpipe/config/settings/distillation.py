@@ -1,0 +1,43 @@
+"""What `distill` and `schedule` share: a teacher, loss terms, and whether the teacher is run once."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from kdpipe.config.settings.base import DatasetName, ModelName, StageSettings
+from kdpipe.config.settings.losses import LossTerms
+from kdpipe.config.settings.training import Training, training_settings
+
+
+def _read_switch(value: object) -> object:
+    # YAML 1.1 reads a bare `on` or `off` as a boolean.
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+CacheMode = Literal["auto", "on", "off"]
+Cache = Annotated[CacheMode, BeforeValidator(_read_switch, json_schema_input_type=CacheMode | bool)]
+
+
+class Distillation(StageSettings):
+    """Training against a teacher.
+
+    Args:
+        teacher: the model whose outputs are learned.
+        dataset: the dataset that is read.
+        losses: the loss terms; the loss is their weighted sum.
+        cache: whether the teacher's signals are computed once and stored; `auto` does so for task data.
+        cache_precision: how cached hidden states are stored; logits are always float32.
+        training: fields of `TrainingArguments`.
+    """
+
+    teacher: ModelName
+    dataset: DatasetName
+    losses: LossTerms
+    cache: Cache = "auto"
+    cache_precision: Literal["float16", "float32"] = "float16"
+    training: Training = Field(default_factory=lambda: training_settings()())
+
+    @property
+    def learner(self) -> str:
+        """The model that is trained starts as this one."""
+        return self.teacher

@@ -1,0 +1,49 @@
+"""`importance`: how the heads and neurons of a model are ranked."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from kdpipe import catalog
+from kdpipe.config.settings.base import DatasetName, Settings
+from kdpipe.errors import suggest
+
+
+class ImportanceSettings(Settings):
+    """Which units of a model are important, and by what data.
+
+    Args:
+        dataset: the dataset whose loss is looked at; by default that of the model, or of its nearest ancestor
+            that has one.
+        criterion: its name in the catalog.
+        split: the split that is read.
+        batches: how many batches are read, the first in the order of the seed; null for all.
+        batch_size: examples of a batch.
+        reduction: whether absolute values are taken of a batch's mean gradient or of each example's.
+        seed: seed of the order of examples and of random scores; by default the node's.
+    """
+
+    dataset: DatasetName | None = None
+    criterion: str = "mask_gradient"
+    split: str = "train"
+    batches: int | None = Field(default=64, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    reduction: Literal["batch", "example"] = "batch"
+    seed: int | None = Field(default=None, ge=0)
+
+    @field_validator("criterion")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in catalog.CRITERIA:
+            hint = suggest(value, catalog.CRITERIA)
+            raise PydanticCustomError(
+                "criterion", "{name} is not known; {hint}", {"name": repr(value), "hint": hint}
+            )
+        return value
+
+    def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
+        """Yield the dataset, as the settings of a stage yield theirs."""
+        if self.dataset is not None:
+            yield "importance", "dataset", self.dataset

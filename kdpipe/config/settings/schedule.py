@@ -1,0 +1,78 @@
+"""`schedule`: a teacher assistant between a teacher and a much smaller student."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from kdpipe.config.settings.base import NotEmpty
+from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.explanation import mistake
+from kdpipe.config.settings.importance import ImportanceSettings
+from kdpipe.config.settings.losses import LossTerms, term_settings
+
+GRID = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+
+
+def _sparse_losses() -> LossTerms:
+    terms = ({"loss": "soft_cross_entropy", "temperature": 1}, {"loss": "hidden_mse", "layers": "spaced"})
+    return tuple(term_settings(str(term["loss"])).model_validate(term) for term in terms)
+
+
+class ScheduleSettings(Distillation):
+    """An assistant chosen among sizes that are trained together (MiniDisc).
+
+    Args:
+        teacher: the model whose outputs all sizes learn, and whose units they are made of.
+        dataset: the task's dataset.
+        method: how the assistant is found.
+        target: sparsity of the student that the assistant is to teach.
+        tradeoff: what a sparsity of 1 counts against the metric.
+        sparsities: the sizes that are trained, as shares of the unpruned teacher that go.
+        metric: the metric of the choice, on the validation split; by default the dataset's first.
+        compat: `paper`, or `code` to choose as the published code does: sizes as small as the student or
+            smaller are candidates, too, and stand for the student's.
+        importance: how the teacher's units are ranked; by default a pruned teacher's are as they were, and
+            others' are ranked with the defaults.
+        losses: the loss terms, the same for all sizes.
+        cache: whether the teacher's signals are computed once and stored.
+        cache_precision: how cached hidden states are stored; logits are always float32.
+        training: fields of `TrainingArguments`.
+    """
+
+    method: Literal["minidisc"] = "minidisc"
+    target: float = Field(gt=0, lt=1)
+    tradeoff: float = Field(default=0.2, ge=0)
+    sparsities: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], NotEmpty] = GRID
+    metric: str | None = None
+    compat: Literal["paper", "code"] = "paper"
+    importance: ImportanceSettings | None = None
+    losses: LossTerms = Field(default_factory=_sparse_losses)
+
+    @property
+    def source(self) -> str:
+        """The model whose units are ranked."""
+        return self.teacher
+
+    @property
+    def needs_ranks(self) -> bool:
+        """Whether some units go and others stay."""
+        return True
+
+    def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
+        """Yield (field, kind, name) of each model and dataset that these settings name."""
+        yield from super().references()
+        if self.importance is not None:
+            yield from self.importance.references()
+
+    @model_validator(mode="after")
+    def _candidates(self) -> Self:
+        if len(set(self.sparsities)) < len(self.sparsities):
+            raise mistake(("sparsities",), "names a sparsity twice")
+        if self.compat == "paper" and min(self.sparsities) >= self.target:
+            grid = ", ".join(f"{sparsity:g}" for sparsity in self.sparsities)
+            raise mistake(
+                ("sparsities",),
+                f"none of {grid} is below the target {self.target:g}: there is no size for an assistant",
+            )
+        return self

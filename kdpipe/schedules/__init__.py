@@ -1,0 +1,1 @@
+"""How teacher assistants are found between a teacher and a much smaller student."""

@@ -1,0 +1,34 @@
+"""Remove the heads and neurons of a model that matter least."""
+
+import logging
+from pathlib import Path
+
+from kdpipe.config.settings.prune import PruneSettings
+from kdpipe.job import Job, main
+from kdpipe.models.loading import load_model, load_tokenizer, save_model
+from kdpipe.pruning.cut import Shape, prune_to_shape, prune_to_sparsity, ranks_from
+from kdpipe.pruning.scores import SCORES, read_scores
+
+LOG = logging.getLogger(__name__)
+
+
+def run(settings: PruneSettings, job: Job, *, model: Path, importance: Path | None = None) -> None:
+    """Write the smaller model, of the stock class where that has such shapes."""
+    source = load_model(model)
+    ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
+    if settings.sparsity is not None:
+        pruned = prune_to_sparsity(source, settings.sparsity, ranks)
+    else:
+        names = {"intermediate_size": "neurons"}
+        shape = Shape(**{names.get(name, name): value for name, value in settings.shape.items()})
+        pruned = prune_to_shape(source, shape, ranks)
+    counts = getattr(pruned.config, "unit_counts", None)
+    for kind, kept in (counts or {}).items():
+        LOG.info("%ss kept in each place: %s", kind, ", ".join(map(str, kept)))
+    with job.artifact() as draft:
+        save_model(pruned, load_tokenizer(model), draft.folder)
+        draft.record(unit_counts=counts)
+
+
+if __name__ == "__main__":
+    main(run)

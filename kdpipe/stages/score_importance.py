@@ -1,0 +1,54 @@
+"""Score a model's heads and neurons by how much a dataset's loss needs them."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from torch import Tensor
+
+from kdpipe.config.settings.jobs import ScoreImportanceSettings
+from kdpipe.data.batches import Collator, LengthGroupedSampler
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.evaluation.scoring import task_of
+from kdpipe.job import Job, main
+from kdpipe.models.fit import check_fit
+from kdpipe.models.loading import load_frozen, load_tokenizer
+from kdpipe.models.precision import default_device
+from kdpipe.models.signals import SPANS
+from kdpipe.pruning.importance import example_losses, score_units
+from kdpipe.pruning.scores import SCORES, write_scores
+
+# The rows whose logits count, by what a task's rows are.
+ROWS = {"examples": None, "labelled": "label_rows", SPANS: SPANS}
+
+
+def run(settings: ScoreImportanceSettings, job: Job, *, model: Path, data: Path) -> None:
+    """Write the score of every unit."""
+    task, labels = task_of(data)
+    scored = load_frozen(model, task.head(labels), default_device())
+    tokenizer = load_tokenizer(model)
+    check_fit(model, tokenizer, data)
+    collator = Collator(EncodedSplit(data, settings.split), tokenizer.pad_token_id)
+    with job.artifact() as draft:
+        scores = score_units(
+            scored,
+            settings.criterion,
+            _batches(settings, collator),
+            example_losses(scored, task.kind, ROWS[task.positions]),
+            reduction=settings.reduction,
+            seed=settings.seed,
+        )
+        write_scores(draft.folder / SCORES, scores)
+
+
+def _batches(settings: ScoreImportanceSettings, collator: Collator) -> Iterator[dict[str, Tensor]]:
+    """Yield the first batches of the seed's order."""
+    order = list(LengthGroupedSampler(collator.split.lengths, settings.batch_size, settings.seed, collator))
+    size = settings.batch_size
+    starts = range(0, len(order), size)
+    for start in islice(starts, settings.batches):
+        yield collator(order[start : start + size])
+
+
+if __name__ == "__main__":
+    main(run)

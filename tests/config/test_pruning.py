@@ -1,0 +1,101 @@
+"""What a config alone shows of models that lose units, and what it refuses."""
+
+import pytest
+
+from kdpipe.config.graph import key_of
+
+PRUNE = "models.cut.prune"
+
+
+def prune(**settings):
+    return {"models.cut": {"prune": {"model": "teacher", **settings}}}
+
+
+def schedule(**settings):
+    given = {"teacher": "teacher", "dataset": "task", "target": 0.9, **settings}
+    return {"models.assistant": {"schedule": given}}
+
+
+@pytest.mark.parametrize(("changes", "mistake"), [
+    (prune(), f"{PRUNE}.sparsity: expected either this or a uniform shape"),
+    (prune(sparsity=0.5, heads=1), f"{PRUNE}.sparsity: expected either this or a uniform shape"),
+    (prune(sparsity=1), f"{PRUNE}.sparsity: should be less than 1"),
+    (prune(sparsity=-0.1), f"{PRUNE}.sparsity: should be greater than or equal to 0"),
+    (prune(heads=3), f"{PRUNE}.heads: the model has 2, found 3"),
+    (prune(layers=5), f"{PRUNE}.layers: the model has 4, found 5"),
+    (prune(intermediate_size=4000), f"{PRUNE}.intermediate_size: the model has 3072, found 4000"),
+    (prune(embedding_rank=25), f"{PRUNE}.embedding_rank: the model has 24, found 25"),
+    (prune(sparsity=0.5, importance={"criterion": "mask"}),
+     f"{PRUNE}.importance.criterion: 'mask' is not known; "),
+    (prune(layers=2, importance={}),
+     f"{PRUNE}.importance: no heads and no neurons are chosen; remove this"),
+    (prune(sparsity=0.5, importance={"dataset": "text"}),
+     f"{PRUNE}.importance: units are ranked by the loss of labels"),
+    (prune(sparsity=0.5, importance={"dataset": "x"}), f"{PRUNE}.importance: there is no dataset 'x'"),
+    ({"models.cut": {"prune": {"model": "base", "sparsity": 0.5, "importance": {"dataset": "task"}}}},
+     f"{PRUNE}.importance: 'task' is for classification, but 'base' has a head for "),
+    ({**prune(sparsity=0.6), "models.less": {"prune": {"model": "cut", "sparsity": 0.5}}},
+     "models.less.prune.sparsity: the model lacks 0.6 of its unpruned ancestor already, found 0.5"),
+    (schedule(target=1.5), "models.assistant.schedule.target: should be less than 1"),
+    (schedule(sparsities=[]), "models.assistant.schedule.sparsities: expected at least one"),
+    (schedule(sparsities=[0.5, 0.5]), "models.assistant.schedule.sparsities: names a sparsity twice"),
+    (schedule(sparsities=[0.9, 0.95]),
+     "models.assistant.schedule.sparsities: none of 0.9, 0.95 is below the target 0.9"),
+    (schedule(metric="f2"), "models.assistant.schedule.metric: 'task' has no metric 'f2'; "),
+    (schedule(method="maxidisc"), "models.assistant.schedule.method: "),
+    (schedule(dataset="text"), "models.assistant.schedule"),
+])  # fmt: skip
+def test_mistakes(mistakes_of, changes, mistake):
+    assert any(found.startswith(mistake) for found in mistakes_of(changes))
+
+
+def test_families_that_are_not_pruned_or_sliced(mistakes_of):
+    gru = {"create": {"architecture": {"family": "bigru", "hidden_size": 16}, "tokenizer": "base"}}
+    gpt2 = {"create": {"architecture": {"family": "gpt2"}, "tokenizer": "base"}}
+    found = mistakes_of({
+        "models.gru": gru, "models.gpt2": gpt2,
+        "models.a": {"finetune": {"model": "gru", "dataset": "task"}},
+        "models.b": {"finetune": {"model": "gpt2", "dataset": "task"}},
+        "models.c": {"prune": {"model": "a", "sparsity": 0.5}},
+        "models.d": {"schedule": {"teacher": "b", "dataset": "task", "target": 0.9}},
+    })  # fmt: skip
+    assert [mistake.partition(";")[0] for mistake in found] == [
+        "models.c.prune.model: models of the family bigru are not pruned",
+        "models.d.schedule.teacher: models of the family gpt2 are not trained in several sizes",
+    ]
+
+
+def test_siblings_share_scores_and_criteria_have_their_own(graph_of):
+    graph = graph_of({
+        "models.a": {"prune": {"model": "teacher", "sparsity": 0.5}},
+        "models.b": {"prune": {"model": "teacher", "sparsity": 0.9}},
+        "models.c": {
+            "prune": {"model": "teacher", "sparsity": 0.9, "importance": {"criterion": "weight_gradient"}}
+        },
+        "models.d": {"schedule": {"teacher": "teacher", "dataset": "task", "target": 0.9}},
+        "models.e": {"prune": {"model": "d", "sparsity": 0.9}},
+    })  # fmt: skip
+    criteria = {(model, dataset, how.criterion) for (model, dataset, _), how in graph.importances.items()}
+    assert criteria == {("teacher", "task", "mask_gradient"), ("teacher", "task", "weight_gradient")}
+    assert len(graph.importances) == 2
+    assert graph.importance_of(graph.nodes["e"].settings) is None
+    wanted = graph.importance_of(graph.nodes["a"].settings)
+    assert wanted is not None
+    assert (*wanted[:2], key_of(wanted[2])) in graph.importances
+
+
+def test_the_shape_of_a_uniform_cut_is_known(graph_of):
+    facts = graph_of(prune(heads=1, layers=2, intermediate_size=8, embedding_rank=4)).facts["cut"]
+    assert (facts.shape.heads, facts.shape.depth, facts.shape.neurons, facts.shape.width) == (1, 2, 8, 24)
+    assert facts.sparsity is None
+    assert facts.ranked
+    assert graph_of(prune(sparsity=0.5)).facts["cut"].sparsity == 0.5
+
+
+def test_the_sizes_of_a_schedule_share_the_teachers_cache(graph_of):
+    graph = graph_of({**schedule(losses=[{"loss": "soft_cross_entropy"}]), "models.other": {
+        "distill": {"teacher": "teacher", "student": "small", "dataset": "task", "losses": [{"loss": "kl"}]}
+    }})  # fmt: skip
+    keys = {key for key in graph.caches if key[0] == "teacher"}
+    assert key_of(graph.cache_settings(graph.nodes["assistant"].settings)) in {key for _, _, key in keys}
+    assert graph.evaluated_on("assistant") == ("task",)
