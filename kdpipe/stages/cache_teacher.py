@@ -44,6 +44,7 @@ def run(
     ):
         write_knowledge(draft.folder / SIGNALS, run_teacher, collator, settings.precision, device, bar.update)
         draft.record(examples=len(split), tokens=int(split.lengths.sum()), hidden_states=list(states))
+        draft.record(forwards=len(split), backwards=0)
 
 
 def _states(settings: CacheTeacherSettings, depth: int) -> tuple[int, ...]:

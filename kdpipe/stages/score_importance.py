@@ -1,11 +1,11 @@
 """Score a model's heads and neurons by how much a dataset's loss needs them."""
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 from torch import Tensor
 
+from kdpipe import catalog
 from kdpipe.config.settings.jobs import ScoreImportanceSettings
 from kdpipe.data.batches import Collator, LengthGroupedSampler
 from kdpipe.data.encoded import EncodedSplit
@@ -29,25 +29,31 @@ def run(settings: ScoreImportanceSettings, job: Job, *, model: Path, data: Path)
     tokenizer = load_tokenizer(model)
     check_fit(model, tokenizer, data)
     collator = Collator(EncodedSplit(data, settings.split), tokenizer.pad_token_id)
+    examples = _examples(settings, collator)
     with job.artifact() as draft:
         scores = score_units(
             scored,
             settings.criterion,
-            _batches(settings, collator),
+            _batches(examples, settings.batch_size, collator),
             example_losses(scored, task.kind, ROWS[task.positions]),
             reduction=settings.reduction,
             seed=settings.seed,
         )
         write_scores(draft.folder / SCORES, scores)
+        draft.record(forwards=len(examples), backwards=len(examples))
 
 
-def _batches(settings: ScoreImportanceSettings, collator: Collator) -> Iterator[dict[str, Tensor]]:
-    """Yield the first batches of the seed's order."""
-    order = list(LengthGroupedSampler(collator.split.lengths, settings.batch_size, settings.seed, collator))
-    size = settings.batch_size
-    starts = range(0, len(order), size)
-    for start in islice(starts, settings.batches):
-        yield collator(order[start : start + size])
+def _examples(settings: ScoreImportanceSettings, collator: Collator) -> list[int]:
+    """Return the examples of the first batches of the seed's order; none where the criterion reads none."""
+    if not catalog.resolve("criteria", settings.criterion).reads_data:
+        return []
+    order = LengthGroupedSampler(collator.split.lengths, settings.batch_size, settings.seed, collator)
+    return list(order)[: settings.batches and settings.batches * settings.batch_size]
+
+
+def _batches(examples: list[int], size: int, collator: Collator) -> Iterator[dict[str, Tensor]]:
+    for start in range(0, len(examples), size):
+        yield collator(examples[start : start + size])
 
 
 if __name__ == "__main__":

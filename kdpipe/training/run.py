@@ -44,7 +44,7 @@ class Outcome:
 
     Args:
         history: rows of step, epoch, name and value: the loss, its terms, and evaluations.
-        seen: examples, tokens and targets that were trained on.
+        seen: examples, tokens and targets that were trained on, and the passes that this took.
     """
 
     history: list[dict[str, Any]]
@@ -94,7 +94,9 @@ def train(
     result = trainer.train()
     shutil.rmtree(folder, ignore_errors=True)
     _check_finite(student, result)
-    return Outcome(_history(trainer.state.log_history), _seen(trainer.seen))
+    seen = _seen(trainer.seen)
+    passes = _passes(seen["examples_seen"], len(sizes), teacher is not None)
+    return Outcome(_history(trainer.state.log_history), {**seen, **passes})
 
 
 def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -> None:
@@ -193,3 +195,8 @@ def _history(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _seen(counts: Counter[str]) -> dict[str, int]:
     names = {"examples": "examples_seen", "all": "tokens_seen", "labelled": "targets_seen"}
     return {names[key]: count for key, count in counts.items() if key in names}
+
+
+def _passes(examples: int, sizes: int, online: bool) -> dict[str, int]:
+    """Return how often an example was run forward, by student and teacher, and backward."""
+    return {"forwards": examples * (sizes + online), "backwards": examples * sizes}

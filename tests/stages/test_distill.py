@@ -61,6 +61,12 @@ def test_cached_and_online_give_the_same_losses(
     for name, values in online.items():
         assert cached[name] == pytest.approx(values, abs=1e-6)
     assert read_manifest(tmp_path / "cached")["pairs"] == {"hidden_mse": [[0, 0], [2, 1], [4, 2]]}
+    passes = {name: read_manifest(tmp_path / name) for name in ("cache", "cached", "online")}
+    assert {name: (one["forwards"], one["backwards"]) for name, one in passes.items()} == {
+        "cache": (96, 0),
+        "cached": (96, 96),
+        "online": (192, 96),
+    }
 
 
 def test_with_a_cache_the_teachers_weights_are_not_read(

@@ -1,5 +1,6 @@
 """Training: what accumulation, seeds, caches, projections and broken losses do."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,23 @@ def test_training_learns(classifier: Path, task_data: Path, tmp_path: Path) -> N
     losses = curve(outcome, "loss")
     assert losses[-1] < 0.7 * losses[0]
     assert outcome.seen["examples_seen"] == 96 * 20
+
+
+def test_every_size_passes_every_example(
+    classifier: Path, task_data: Path, tmp_path: Path, objective: Objective
+) -> None:
+    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teacher_request())
+    outcome = train(
+        student_of(classifier),
+        objective,
+        collator(task_data),
+        FAST,
+        seed=5,
+        folder=tmp_path,
+        teacher=teacher,
+        sizes=[nullcontext] * 3,
+    )
+    assert (outcome.seen["forwards"], outcome.seen["backwards"]) == (4 * 96, 3 * 96)
 
 
 def test_the_same_seed_gives_the_same_bits(classifier: Path, task_data: Path, tmp_path: Path) -> None:

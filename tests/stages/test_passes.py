@@ -1,0 +1,30 @@
+"""What scoring units costs: the passes of examples that the manifest tells."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.config.settings.importance import ImportanceSettings
+from kdpipe.config.settings.jobs import ScoreImportanceSettings
+from kdpipe.job import Job
+from kdpipe.stages.score_importance import run
+
+
+@pytest.mark.parametrize(
+    ("given", "passes"),
+    [
+        ({}, 96),
+        ({"batches": None}, 96),
+        ({"batches": 2, "batch_size": 16}, 32),
+        ({"criterion": "random"}, 0),
+    ],
+)
+def test_the_examples_that_are_read_count(
+    classifier: Path, task_data: Path, job: Job, given: dict[str, Any], passes: int
+) -> None:
+    how = ImportanceSettings(**given).model_dump(exclude={"dataset"}) | {"seed": 1}
+    run(ScoreImportanceSettings(**how), job, model=classifier, data=task_data)
+    manifest = read_manifest(job.output)
+    assert (manifest["forwards"], manifest["backwards"]) == (passes, passes)
