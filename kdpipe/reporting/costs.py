@@ -83,7 +83,9 @@ def _artifacts(graph: Graph) -> Iterator[tuple[str, Path]]:
         yield "evaluate", layout.evaluation(*pair)
     for key in graph.caches:
         yield "cache_teacher", layout.knowledge(*key)
-    for model, dataset in (*graph.evaluations, *(key[:2] for key in graph.caches)):
+    for key in graph.importances:
+        yield "score_importance", layout.importance(*key)
+    for model, dataset in (*graph.evaluations, *(key[:2] for key in (*graph.caches, *graph.importances))):
         yield "preprocess", layout.data(dataset, graph.facts[model].tokenizer)
     for node in graph.nodes.values():
         own = getattr(node.settings, "dataset", None)

@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kdpipe.config.document import Document, merge
 from kdpipe.config.graph import Graph
+from kdpipe.reporting.ancestry import model_costs
 from kdpipe.reporting.costs import read_ledger
 from kdpipe.reporting.curves import loss_curves
 from kdpipe.reporting.diagram import draw_graph
@@ -37,6 +38,7 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
             plots=[*parameters_plot(aggregated), *further_plots(aggregated, report.plots)],
             curves=loss_curves(graph),
             ledger=read_ledger(graph),
+            model_costs=model_costs(graph),
             settings={section: settings_text(graph.document, section) for section in ("models", "datasets")},
         )
     )

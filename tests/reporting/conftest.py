@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
@@ -28,6 +30,30 @@ ARCHITECTURE = {
     "num_attention_heads": 2,
     "intermediate_size": 8,
 }
+
+CANDIDATES_SCHEMA = pa.schema(
+    [
+        ("sparsity", pa.float64()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("tradeoff", pa.float64()),
+        ("chosen", pa.bool_()),
+    ]
+)
+CANDIDATES = [
+    {"sparsity": 0.5, "metric": "accuracy", "value": 0.75, "tradeoff": 0.85, "chosen": False},
+    {"sparsity": 0.8, "metric": "accuracy", "value": 0.73, "tradeoff": 0.89, "chosen": True},
+    {"sparsity": 0.9, "metric": "accuracy", "value": 0.72, "tradeoff": 0.90, "chosen": False},
+]
+# Two heads in the first layer, none in the second; eight neurons in each.
+SCORED = pa.table(
+    {
+        "layer": np.repeat([0, 0, 1], [2, 8, 8]),
+        "unit": ["head"] * 2 + ["neuron"] * 16,
+        "index": [0, 1, *range(8), *range(8)],
+        "score": [0.2, 0.8, *np.arange(8) / 10, *np.arange(8)[::-1] / 20],
+    }
+)
 
 
 def example_config(results: Path) -> dict[str, Any]:
@@ -60,6 +86,40 @@ def example_config(results: Path) -> dict[str, Any]:
     }
 
 
+def pruning_config(results: Path) -> dict[str, Any]:
+    """A teacher, and small students of it by way of MiniDisc and of MaxiDisc."""
+    terms = {"dataset": "mrpc", "losses": [{"loss": "soft_cross_entropy"}]}
+    return {
+        **example_config(results),
+        "matrix": {"seed": [1, 2], "ta": [0.6, 0.8]},
+        "datasets": {
+            "text": {"source": "pydoc", "task": "language_modeling"},
+            "mrpc": {"source": "pydoc", "task": "classification"},
+        },
+        "models": {
+            "base": {"pretrain": {"dataset": "text", "architecture": ARCHITECTURE, "vocab_size": 64}},
+            "teacher": {"finetune": {"model": "base", "dataset": "mrpc"}},
+            "assistant-{seed}": {
+                "schedule": {"teacher": "teacher", "dataset": "mrpc", "target": 0.9, "seed": "{seed}"}
+            },
+            "init-{seed}": {"prune": {"model": "assistant-{seed}", "sparsity": 0.9, "seed": "{seed}"}},
+            "mini-{seed}": {"distill": {"teacher": "assistant-{seed}", "student": "init-{seed}", **terms}},
+            "ta-init-{ta}": {"prune": {"model": "teacher", "sparsity": "{ta}"}},
+            "ta-{ta}": {"distill": {"teacher": "teacher", "student": "ta-init-{ta}", **terms}},
+            "maxi-init-{ta}": {"prune": {"model": "ta-{ta}", "sparsity": 0.9}},
+            "maxi-{ta}": {"distill": {"teacher": "ta-{ta}", "student": "maxi-init-{ta}", **terms}},
+            "maxi": {"select": {"among": ["maxi-{ta}"], "dataset": "mrpc"}},
+            "narrow": {"prune": {"model": "teacher", "intermediate_size": 4}},
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def pruning(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    """The graph of `pruning_config`, whose jobs are done."""
+    return write_tree(pruning_config(tmp_path_factory.mktemp("pruning")))
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> dict[str, Any]:
     return example_config(tmp_path / "results")
@@ -81,6 +141,8 @@ def score(model: str, split: str) -> float:
     """Return the accuracy of a teacher or student, or the perplexity of the base model."""
     if model == "base":
         return 20.0 if split == "validation" else 25.0
+    if model.split("-")[0] not in SCORES or "-" not in model:
+        return 0.5
     kind, task, seed = (*model.split("-"), "1")[:3]
     return SCORES[kind][int(seed) - 1] - 0.1 * (task == "sst2") - 0.05 * (split == "test")
 
@@ -103,9 +165,27 @@ def write_tree(config: Mapping[str, Any]) -> Graph:
         with _artifact(graph, layout.data(dataset, "base"), seconds=4.0):
             pass
     for cache in graph.caches:
-        with _artifact(graph, layout.knowledge(*cache), seconds=8.0):
+        with _artifact(graph, layout.knowledge(*cache), seconds=8.0, forwards=50, backwards=0):
             pass
+    for key in graph.importances:
+        with _artifact(graph, layout.importance(*key), seconds=4.0, forwards=32, backwards=32) as draft:
+            pq.write_table(SCORED, draft.folder / "scores.parquet")
     return graph
+
+
+def _pruned(node: Node) -> dict[str, Any]:
+    if node.stage not in ("prune", "schedule"):
+        return {"num_attention_heads": 2, "intermediate_size": 8}
+    if neurons := getattr(node.settings, "intermediate_size", None):
+        return {"num_attention_heads": 2, "intermediate_size": neurons}
+    # The second run keeps a head less.
+    counts = {"head": [2, int(node.settings.seed != 2)], "neuron": [3, 0]}
+    return {
+        "model_type": "pruned-bert",
+        "num_attention_heads": 2,
+        "intermediate_size": 8,
+        "unit_counts": counts,
+    }
 
 
 @contextmanager
@@ -117,11 +197,15 @@ def _artifact(graph: Graph, folder: Path, **facts: Any) -> Iterator[Draft]:
 
 def _write_model(graph: Graph, node: Node) -> None:
     trained = hasattr(node.settings, "training")
-    facts = {"examples_seen": 100, "tokens_seen": 2000} if trained else {}
+    sizes = len(getattr(node.settings, "sparsities", (0,)))
+    seen = {"examples_seen": 100, "tokens_seen": 2000, "forwards": 100 * sizes, "backwards": 100 * sizes}
+    facts = seen if trained else {}
     with _artifact(graph, graph.layout.model(node.name), seconds=2.0, **facts) as draft:
         depth = graph.facts[node.name].shape.depth
         config = {"model_type": "bert", "hidden_size": 4, "num_hidden_layers": depth}
-        draft.write_json("config.json", config)
+        draft.write_json("config.json", config | _pruned(node))
+        if node.stage == "schedule":
+            write_table(draft.folder / "candidates.parquet", CANDIDATES, CANDIDATES_SCHEMA)
         tensors: dict[str, NDArray[Any]] = {
             "embeddings": np.zeros((5, 4)),
             "bias": np.zeros(depth or 1, np.float32),

@@ -18,6 +18,11 @@ def test_seconds_and_tokens_add_up_by_stage(example: Graph):
     assert ledger.total == Cost("all", jobs=36, seconds=75.0, examples=1500, tokens=30000)
 
 
+def test_scoring_units_is_a_cost(pruning: Graph):
+    (cost,) = (cost for cost in read_ledger(pruning).costs if cost.stage == "score_importance")
+    assert (cost.jobs, cost.seconds) == (3, 12.0)
+
+
 def test_artifacts_of_other_configs_do_not_count(config: dict[str, Any], make_results: Any):
     before = read_ledger(make_results(config)).total
     del config["models"]["student-{task}-{seed}"]

@@ -1,0 +1,60 @@
+from typing import Any
+
+import pytest
+
+from kdpipe.config.graph import Graph
+from kdpipe.reporting.ancestry import ModelCost, Passes, model_costs
+
+
+def costs_of(graph: Graph) -> dict[str, ModelCost]:
+    return {cost.model: cost for cost in model_costs(graph)}
+
+
+def test_every_ancestor_counts_once(pruning: Graph):
+    """MiniDisc: base, teacher, its cache and scores, assistant, its cut, its cache, student; means of two."""
+    assert costs_of(pruning)["mini-{seed}"] == ModelCost(
+        "mini-{seed}",
+        "distill",
+        runs=2,
+        trainings=4,
+        cost=Passes(forwards=3 * 100 + 700 + 2 * 50 + 32, backwards=3 * 100 + 700 + 32, seconds=30),
+        uncached=Passes(
+            forwards=3 * 100 + 700 + 2 * 100 + 32, backwards=3 * 100 + 700 + 32, seconds=30 - 2 * 8 + 2 * 16
+        ),
+    )
+
+
+def test_a_choice_costs_all_that_was_tried(pruning: Graph):
+    """MaxiDisc: two assistants of one teacher, one cache and one scoring, and two students."""
+    assert costs_of(pruning)["maxi"] == ModelCost(
+        "maxi",
+        "select",
+        runs=1,
+        trainings=6,
+        cost=Passes(forwards=6 * 100 + 3 * 50 + 32, backwards=6 * 100 + 32, seconds=11 * 2 + 3 * 8 + 4),
+        uncached=Passes(forwards=6 * 100 + 4 * 100 + 32, backwards=6 * 100 + 32, seconds=11 * 2 + 4 * 16 + 4),
+    )
+
+
+def test_models_that_no_one_evaluates_have_no_row(pruning: Graph):
+    assert list(costs_of(pruning)) == [
+        "base",
+        "teacher",
+        "assistant-{seed}",
+        "mini-{seed}",
+        "ta-0.6",
+        "ta-0.8",
+        "maxi-0.6",
+        "maxi-0.8",
+        "maxi",
+    ]
+
+
+@pytest.mark.parametrize("cache", ["on", "off"])
+def test_a_teacher_that_ran_beside_its_student_costs_as_it_did(
+    config: dict[str, Any], make_results: Any, cache: str
+):
+    distill = config["models"]["student-{task}-{seed}"]["distill"]
+    distill["cache"] = cache
+    student = costs_of(make_results(config))["student-mrpc-{seed}"]
+    assert (student.cost == student.uncached) == (cache == "off")
