@@ -10,8 +10,11 @@ from kdpipe.reporting.ancestry import model_costs
 from kdpipe.reporting.costs import read_ledger
 from kdpipe.reporting.curves import loss_curves
 from kdpipe.reporting.diagram import draw_graph
+from kdpipe.reporting.heatmaps import importance_maps
 from kdpipe.reporting.plots import further_plots, parameters_plot
+from kdpipe.reporting.shapes import kept_shapes
 from kdpipe.reporting.tables import Column, lay_out
+from kdpipe.reporting.tradeoffs import tradeoff_curves
 
 TEMPLATE = "report.html.j2"
 
@@ -39,6 +42,9 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
             curves=loss_curves(graph),
             ledger=read_ledger(graph),
             model_costs=model_costs(graph),
+            importances=list(importance_maps(graph)),
+            shapes=kept_shapes(graph),
+            tradeoffs=list(tradeoff_curves(graph)),
             settings={section: settings_text(graph.document, section) for section in ("models", "datasets")},
         )
     )

@@ -105,6 +105,22 @@ def test_models_without_evaluations_are_reported(config: dict[str, Any], make_re
     check(page)
 
 
+def test_pruning_is_drawn(pruning: Graph):
+    page = render(pruning)
+    checker = check(page)
+    assert "pruning" in checker.ids
+    assert "#pruning" in checker.targets
+    assert 'fill-opacity="0.250"' in page
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page[page.index('id="pruning"') :]))
+    assert "narrow heads 2 2 4 neurons 4 4 8" in text
+    assert "assistant-{seed} heads 2 0.5 2.5 neurons 3 0 3" in text
+    assert "maxi select 1 6 782 632 50.0 s 1,032 1 min 30 s" in text
+
+
+def test_without_pruning_no_section_is_about_it(page: str):
+    assert 'id="pruning"' not in page
+
+
 def test_settings_are_yaml_with_defaults_filled_in(example: Graph):
     texts = settings_text(example.document, "models")
     assert yaml.safe_load(texts["teacher-{task}"]) == {

@@ -1,0 +1,42 @@
+from typing import Any
+
+import pytest
+
+from kdpipe.config.graph import Graph
+from kdpipe.reporting.heatmaps import importance_maps
+from tests.reporting.conftest import pruning_config
+
+
+def test_a_figure_per_scoring(pruning: Graph):
+    """One per seed for MiniDisc, and one that the assistants of MaxiDisc share."""
+    figures = list(importance_maps(pruning))
+    assert [figure.title for figure in figures] == ["teacher on mrpc: mask_gradient"] * 3
+    assert [figure.note for figure in figures] == [
+        f"train, at most 64 batches of 32, by batch, seed {seed}" for seed in (1, 2, 42)
+    ]
+
+
+def test_heads_by_layer(pruning: Graph):
+    """A layer without heads has an empty row."""
+    heads, _ = next(iter(importance_maps(pruning))).maps
+    assert heads.columns == ("0", "1")
+    assert [[cell.share for cell in row] for row in heads.rows] == [[0.25, 1.0], []]
+    assert heads.rows[0][1].text == "layer 0, 1: 0.8"
+
+
+def test_neurons_by_quantile(pruning: Graph):
+    """Whatever their order; here those of the second layer are half of the first's."""
+    _, neurons = next(iter(importance_maps(pruning))).maps
+    first, second = ([cell.share for cell in row] for row in neurons.rows)
+    assert len(first) == 10
+    assert first == sorted(first)
+    assert first[-1] == 1
+    assert second == pytest.approx([share / 2 for share in first])
+
+
+def test_criteria_that_read_nothing_name_no_split(make_results: Any, tmp_path: Any):
+    config = pruning_config(tmp_path)
+    config["models"] = {name: config["models"][name] for name in ("base", "teacher", "narrow")}
+    config["models"]["narrow"]["prune"]["importance"] = {"criterion": "magnitude", "seed": 7}
+    (figure,) = importance_maps(make_results(config))
+    assert figure.note == "seed 7"

@@ -1,0 +1,28 @@
+from kdpipe.config.graph import Graph
+from kdpipe.reporting.shapes import Kept, PrunedShape, kept_shapes
+
+
+def test_pruned_models_and_assistants_have_a_shape(pruning: Graph):
+    names = [shape.model for shape in kept_shapes(pruning)]
+    assert names == [
+        "assistant-{seed}",
+        "init-{seed}",
+        "ta-init-0.6",
+        "ta-init-0.8",
+        "maxi-init-0.6",
+        "maxi-init-0.8",
+        "narrow",
+    ]
+
+
+def test_runs_are_averaged_layer_by_layer(pruning: Graph):
+    """Of the teacher's 2 heads and 8 neurons in each layer."""
+    assert kept_shapes(pruning)[0] == PrunedShape(
+        "assistant-{seed}", (Kept("heads", (2, 0.5), 2), Kept("neurons", (3, 0), 8))
+    )
+
+
+def test_a_model_saved_as_stock_is_measured_by_its_source(pruning: Graph):
+    assert kept_shapes(pruning)[-1] == PrunedShape(
+        "narrow", (Kept("heads", (2, 2), 2), Kept("neurons", (4, 4), 8))
+    )
