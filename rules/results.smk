@@ -45,6 +45,7 @@ rule report:
     input:
         [done(LAYOUT.model(name)) for name in GRAPH.nodes],
         [done(LAYOUT.evaluation(*pair)) for pair in GRAPH.evaluations],
+        [done(LAYOUT.importance(*key)) for key in GRAPH.importances],
         published_values(),
     output:
         files(LAYOUT.report, "report.html", "results.parquet", "results.csv"),
