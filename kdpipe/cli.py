@@ -2,6 +2,7 @@
 
 kdpipe check CONFIG…     find every mistake; print shapes and matched layers
 kdpipe graph CONFIG…     print what is made from what, as text or as Mermaid
+kdpipe shrink CONFIG…    write the same graph in small, to be run before days of computing
 kdpipe describe NAME     print the settings of a stage, a source or a loss
 kdpipe list KIND         print the names that a config may use
 kdpipe schema            print a JSON Schema for editors
@@ -14,10 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import yaml
+
 from kdpipe import catalog
 from kdpipe.config.build import load_graph
 from kdpipe.config.describe import describable, describe, describe_graph, list_names, mermaid, summary
+from kdpipe.config.document import read_config
 from kdpipe.config.schema import config_schema
+from kdpipe.config.shrink import shrink
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
 
 LATER_COMMANDS = ("why", "clean")
@@ -53,6 +58,24 @@ def _graph(options: argparse.Namespace) -> None:
     print(mermaid(graph) if options.mermaid else describe_graph(graph))
 
 
+def _shrink(options: argparse.Namespace) -> None:
+    from kdpipe.data.samples import write_sample
+
+    small, made_up = shrink(read_config(options.config), options.output, dict(options.value))
+    for dataset in made_up:
+        write_sample(dataset.sources[0], dataset.task)
+    file = options.output / "config.yaml"
+    file.write_text(yaml.safe_dump(small, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    print(f"snakemake --cores 2 --configfile {file}")
+
+
+def _choice(text: str) -> tuple[str, str]:
+    variable, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"expected VARIABLE=VALUE, found {text!r}")
+    return variable, value
+
+
 def _describe(options: argparse.Namespace) -> None:
     print(describe(options.what))
 
@@ -86,6 +109,22 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
         if command is _graph:
             added.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
+    added = add("shrink", _shrink, "write the same graph in small, to be run before days of computing")
+    added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
+    added.add_argument(
+        "--output",
+        type=Path,
+        default=Path("shrunk"),
+        help="takes config.yaml, data that are missing, results",
+    )
+    added.add_argument(
+        "--value",
+        action="append",
+        default=[],
+        type=_choice,
+        metavar="VARIABLE=VALUE",
+        help="the value that a matrix variable keeps, by default its first",
+    )
     add("describe", _describe, "print the settings of a stage, a source or a loss").add_argument(
         "what", choices=sorted(describable()), metavar="NAME", help="see kdpipe list"
     )

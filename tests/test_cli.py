@@ -92,6 +92,25 @@ def test_a_graph_as_text_and_as_mermaid(run):
     assert output.startswith("flowchart LR\n")
 
 
+def test_a_config_is_shrunk_to_a_folder(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("KDPIPE_DATA", str(tmp_path / "nothing"))
+    folder = tmp_path / "small"
+    status, output, _ = run("shrink", ROOT / "config/rosita.yaml", "--output", folder, "--value", "task=mnli")
+    assert (status, output) == (0, f"snakemake --cores 2 --configfile {folder / 'config.yaml'}\n")
+    assert run("check", folder / "config.yaml")[0] == 0
+    assert (folder / "data/mnli/dev_mismatched.tsv").exists()
+
+
+@pytest.mark.parametrize("value", ["task=wnli", "tusk=mnli"])
+def test_a_value_that_the_matrix_lacks(run, tmp_path, value):
+    status, _, errors = run(
+        "shrink", ROOT / "config/rosita.yaml", "--output", tmp_path / "s", "--value", value
+    )
+    assert status == 2
+    assert "there is no value" in errors
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.mark.parametrize("stage", MODEL_STAGES)
 def test_every_stage_is_described(run, stage):
     status, output, _ = run("describe", stage)
