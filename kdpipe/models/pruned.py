@@ -85,7 +85,9 @@ def prune_units(
         config.ancestor_counts = {kind: sum(group.count(body) for group in groups[kind]) for kind in KINDS}
     for kind in KINDS:
         for group, own, rank in zip(groups[kind], kept[kind], ranks[kind], strict=True):
-            index = body.get_submodule(group.ranks).index if _is_pruned(model) else torch.arange(len(rank))
+            index = (
+                body.get_submodule(group.ranks).index.cpu() if ranks_of(model) else torch.arange(len(rank))
+            )
             keep_units(body, group, own)
             _set_ranks(body, group.ranks, index[own], rank[own])
     return _built(CLASSES[stock_name(model)], config, source.state_dict())
@@ -161,15 +163,13 @@ def as_stock(model: PreTrainedModel) -> PreTrainedModel:
 
 def ranks_of(model: PreTrainedModel) -> dict[UnitKind, list[Tensor]] | None:
     """Return the ranks of a pruned model's units by kind and place [units]; None if it was never pruned."""
-    if not _is_pruned(model) or not model.config.unit_counts:
+    if not isinstance(model, Pruned) or not model.config.unit_counts:
         return None
     body = model.base_model
     groups = family_of(model).groups(body)
-    return {kind: [cast(Ranks, body.get_submodule(g.ranks)).rank for g in groups[kind]] for kind in KINDS}
-
-
-def _is_pruned(model: PreTrainedModel) -> bool:
-    return isinstance(model, Pruned)
+    return {
+        kind: [cast(Ranks, body.get_submodule(g.ranks)).rank.cpu() for g in groups[kind]] for kind in KINDS
+    }
 
 
 def _narrow(body: Any, config: Any) -> None:

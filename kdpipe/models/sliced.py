@@ -48,7 +48,6 @@ class Slices:
     def __init__(self, model: Any) -> None:
         self._body: Any = model.base_model
         self._groups = [group for kind in KINDS for group in family_of(model).groups(self._body)[kind]]
-        self._ranks = {group.ranks: self._body.get_submodule(group.ranks).index for group in self._groups}
         for group in self._groups:
             for name in (*group.inputs, group.output):
                 self._slice(name)
@@ -57,13 +56,14 @@ class Slices:
     def at(self, counts: Counts) -> Iterator[None]:
         """Run the model with only so many units in each place."""
         wanted = [count for kind in KINDS for count in counts[kind]]
+        whole = [self._ranks(group).index for group in self._groups]
         try:
-            for group, count in zip(self._groups, wanted, strict=True):
-                self._set(group, count)
+            for group, index, count in zip(self._groups, whole, wanted, strict=True):
+                self._set(group, index[:count])
             yield
         finally:
-            for group in self._groups:
-                self._set(group, len(self._ranks[group.ranks]))
+            for group, index in zip(self._groups, whole, strict=True):
+                self._set(group, index)
 
     def _slice(self, name: str) -> None:
         linear: Any = self._body.get_submodule(name)
@@ -75,11 +75,13 @@ class Slices:
         sliced.__class__ = SlicedLinear
         sliced.inputs, sliced.outputs = linear.in_features, linear.out_features
 
-    def _set(self, group: Group, count: int) -> None:
-        for name in group.inputs:
-            linear: Any = self._body.get_submodule(name)
-            linear.outputs = count * group.size
-        output: Any = self._body.get_submodule(group.output)
-        output.inputs = count * group.size
-        ranks: Any = self._body.get_submodule(group.ranks)
-        ranks.index = self._ranks[group.ranks][:count]
+    def _ranks(self, group: Group) -> Any:
+        return self._body.get_submodule(group.ranks)
+
+    def _set(self, group: Group, index: Tensor) -> None:
+        features = len(index) * group.size
+        parts: list[Any] = [self._body.get_submodule(name) for name in (*group.inputs, group.output)]
+        for linear in parts[:-1]:
+            linear.outputs = features
+        parts[-1].inputs = features
+        self._ranks(group).index = index

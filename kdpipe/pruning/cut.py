@@ -36,7 +36,7 @@ class Shape:
 
 def ancestor_counts(model: PreTrainedModel) -> dict[UnitKind, int]:
     """Return how many heads and neurons the unpruned ancestor of a model has."""
-    if isinstance(model, Pruned):
+    if isinstance(model, Pruned) and model.config.ancestor_counts:
         return dict(model.config.ancestor_counts)
     body = model.base_model
     groups = family_of(model).groups(body)
@@ -52,11 +52,12 @@ def ranks_from(model: PreTrainedModel, scores: Mapping[UnitKind, list[Tensor]]) 
     }
 
 
-def gone_share(model: PreTrainedModel) -> float:
-    """Return the share of its unpruned ancestor's heads that a model has lost, or of neurons if more."""
-    ranks = ranks_of(model)
-    totals = ancestor_counts(model)
-    return max(1 - sum(map(len, ranks[kind])) / totals[kind] for kind in KINDS) if ranks else 0.0
+def is_smaller(sparsity: float, model: PreTrainedModel) -> bool:
+    """Tell whether a sparsity leaves fewer units than a model has, by the whole units that it removes."""
+    totals, ranks = ancestor_counts(model), ranks_of(model)
+    gone = {kind: totals[kind] - sum(map(len, ranks[kind])) if ranks else 0 for kind in KINDS}
+    more = [count_removed(sparsity, totals[kind]) - gone[kind] for kind in KINDS]
+    return min(more) >= 0 and max(more) > 0
 
 
 def units_at(
@@ -74,7 +75,8 @@ def units_at(
                 f"sparsity {sparsity:g} removes {removed} of the {totals[kind]} {kind}s there were, but"
                 f" {gone} are gone already; raise it, or prune a model that has more"
             )
-        kept[kind] = keep_ranked(ranks[kind], removed)
+        # One that was pruned by shape may have lost units of high ranks.
+        kept[kind] = keep_ranked(rank_units(ranks[kind], above=gone), removed)
     return kept
 
 

@@ -20,20 +20,21 @@ from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
 from kdpipe.models.fit import check_fit
-from kdpipe.models.loading import load_frozen, load_tokenizer, save_model
+from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
 from kdpipe.models.sliced import Counts, Slices
-from kdpipe.pruning.cut import gone_share, prune_to_sparsity, ranks_from, units_at
+from kdpipe.pruning.cut import is_smaller, prune_to_sparsity, ranks_from, units_at
 from kdpipe.pruning.scores import SCORES, read_scores
 from kdpipe.schedules.minidisc import choose, eligible, tradeoff
 from kdpipe.training.objective import Objective
-from kdpipe.training.run import save_outcome, train
+from kdpipe.training.run import Outcome, save_outcome, train
 from kdpipe.training.terms import build_terms
 from kdpipe.training.trainer import Size
 
 LOG = logging.getLogger(__name__)
 TRADEOFF = "tradeoff"
-CANDIDATES = pa.schema(
+CANDIDATES = "candidates.parquet"
+SCHEMA = pa.schema(
     [
         ("sparsity", pa.float64()),
         ("metric", pa.string()),
@@ -62,20 +63,19 @@ def run(
     tokenizer, source = load_tokenizer(teacher), load_frozen(teacher, task.head(labels), default_device())
     check_fit(teacher, tokenizer, data)
     ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
-    gone = gone_share(source)
-    sizes = [sparsity for sparsity in sorted(settings.sparsities) if sparsity > gone]
+    sizes = [sparsity for sparsity in sorted(settings.sparsities) if is_smaller(sparsity, source)]
     if not any(eligible(sparsity, settings.target, settings.compat) for sparsity in sizes):
-        LOG.warning(
-            "no size lies between the teacher's sparsity %g and the target: the teacher is written", gone
-        )
+        LOG.warning("no size lies between the teacher and the target %g: it is written", settings.target)
         with job.artifact() as draft:
-            save_model(source, tokenizer, draft.folder)
+            save_outcome(draft, source, tokenizer, Outcome([], {}))
+            write_table(draft.folder / CANDIDATES, [], SCHEMA)
             draft.record(chosen=None)
         return
     learner = prune_to_sparsity(source, sizes[0], ranks)
     slices = Slices(learner)
     at = {sparsity: partial(slices.at, _counts(learner, sparsity)) for sparsity in sizes}
-    score = _scorer(settings, at, tokenizer, data)
+    metric = settings.metric or task.metrics[0]
+    score = _scorer(settings, metric, at, tokenizer, data)
     split = EncodedSplit(data, "train")
     cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
     objective = _objective(settings, source, task)
@@ -96,8 +96,8 @@ def run(
         chosen = choose(values, settings.target, settings.tradeoff, settings.compat)
         save_outcome(draft, prune_to_sparsity(learner, chosen), tokenizer, outcome)
         counts = {size: _counts(learner, size) for size in sizes}
-        rows = _candidates(settings, values, counts, chosen, outcome.seen["examples_seen"])
-        write_table(draft.folder / "candidates.parquet", rows, CANDIDATES)
+        rows = _candidates(settings, metric, values, counts, chosen, outcome.seen["examples_seen"])
+        write_table(draft.folder / CANDIDATES, rows, SCHEMA)
         draft.record(chosen=chosen)
 
 
@@ -114,10 +114,9 @@ def _objective(settings: ScheduleSettings, teacher: Any, task: type[Task]) -> Ob
 
 
 def _scorer(
-    settings: ScheduleSettings, at: Mapping[float, Size], tokenizer: Any, data: Path
+    settings: ScheduleSettings, metric: str, at: Mapping[float, Size], tokenizer: Any, data: Path
 ) -> Callable[[Any], dict[float, float]]:
     """Return a function that gives the metric of each size of a model on the validation split."""
-    metric = settings.metric or task_of(data)[0].metrics[0]
     score = validation_scorer(tokenizer, data, seed=settings.seed, probability=0.0)
     if score is None:
         raise DataError(f"{data}: expected a validation split with labels, by which an assistant is chosen")
@@ -142,6 +141,7 @@ def _with_tradeoff(settings: ScheduleSettings, values: Mapping[float, float]) ->
 
 def _candidates(
     settings: ScheduleSettings,
+    metric: str,
     values: Mapping[float, float],
     counts: Mapping[float, Counts],
     chosen: float,
@@ -150,7 +150,7 @@ def _candidates(
     return [
         {
             "sparsity": sparsity,
-            "metric": settings.metric,
+            "metric": metric,
             "value": value,
             "tradeoff": tradeoff(value, sparsity, settings.tradeoff),
             "eligible": eligible(sparsity, settings.target, settings.compat),
