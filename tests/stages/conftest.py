@@ -1,10 +1,22 @@
 """What the tests of stages share."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
 
 import pytest
+import torch
 
+from kdpipe.artifacts.sums import write_sums
+from kdpipe.config.settings.jobs import ScoreImportanceSettings
+from kdpipe.config.settings.prune import PruneSettings
+from kdpipe.evaluation.scoring import task_of
 from kdpipe.job import Job
+from kdpipe.models.creation import create_body, special_tokens
+from kdpipe.models.loading import load_tokenizer, load_with_head, save_model
+from kdpipe.stages import prune, score_importance
 
 
 @pytest.fixture
@@ -15,3 +27,74 @@ def job(tmp_path: Path) -> Job:
 def job_for(folder: Path) -> Job:
     """Return a job that makes a folder."""
     return Job(output=folder, state=folder.parent / ".state")
+
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "bert": {
+        "hidden_size": 16,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 32,
+        "max_position_embeddings": 64,
+    },
+    "enct5": {"d_model": 16, "num_layers": 3, "num_heads": 4, "d_kv": 4, "d_ff": 32, "n_positions": 64},
+}
+# How units are scored where a test does not say.
+USUAL = {
+    "criterion": "mask_gradient",
+    "split": "train",
+    "batches": None,
+    "batch_size": 32,
+    "reduction": "batch",
+    "seed": 1,
+}
+# A family and the fixture of a dataset.
+TAUGHT = [(family, data) for family in ARCHITECTURES for data in ("task_data", "number_data", "ner_data")]
+
+
+@pytest.fixture(scope="session")
+def teacher_of(
+    language_model: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str, str], tuple[Path, Path]]:
+    """A function from a family and a dataset to a model for it, whose units all matter, and its data."""
+
+    @cache
+    def made(family: str, data: str) -> tuple[Path, Path]:
+        folder, tokenizer = tmp_path_factory.mktemp(f"{family}-{data}"), load_tokenizer(language_model)
+        encoded = request.getfixturevalue(data)
+        task, labels = task_of(encoded)
+        options = {**special_tokens(tokenizer), **ARCHITECTURES[family]}
+        save_model(create_body(family, options, len(tokenizer), 3), tokenizer, folder)
+        model = load_with_head(folder, task.head(labels), seed=3)
+        generator = torch.Generator().manual_seed(5)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+        save_model(model, tokenizer, folder)
+        write_sums(folder)
+        return folder, encoded
+
+    return made
+
+
+@pytest.fixture(params=TAUGHT, ids="-".join)
+def taught(
+    request: pytest.FixtureRequest, teacher_of: Callable[[str, str], tuple[Path, Path]]
+) -> tuple[Path, Path]:
+    """The folders of a model for a task and of its data."""
+    return teacher_of(*request.param)
+
+
+def scored(model: Path, data: Path, **settings: Any) -> Path:
+    """Score a model's units, and return the folder of the scores."""
+    folder = Path(mkdtemp(dir=data.parent)) / "scores"
+    wanted = ScoreImportanceSettings.model_validate({**USUAL, **settings})
+    score_importance.run(wanted, job_for(folder), model=model, data=data)
+    return folder
+
+
+def pruned(model: Path, folder: Path, importance: Path | None = None, **settings: Any) -> Path:
+    """Prune a model into a folder, and return it."""
+    wanted = PruneSettings.model_validate({"model": "m", **settings})
+    prune.run(wanted, job_for(folder), model=model, importance=importance)
+    return folder

@@ -1,6 +1,7 @@
 """Training: what accumulation, seeds, caches, projections and broken losses do."""
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ from kdpipe.errors import ModelError, TrainingError
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge, write_knowledge
 from kdpipe.knowledge.teacher import Teacher
+from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen
+from kdpipe.models.sliced import Slices
+from kdpipe.models.units import KINDS
+from kdpipe.pruning.cut import prune_to_sparsity
+from kdpipe.pruning.ranking import rank_units
 from kdpipe.training.objective import Objective, Projection
 from kdpipe.training.run import freeze, train
 from kdpipe.training.terms import hard_term
@@ -88,6 +94,46 @@ def test_accumulation_changes_nothing(
     sizes = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
     run(parts, objective, collator(task_data), tmp_path, teacher, **options, **sizes)
     torch.testing.assert_close(weights(parts), weights(whole), atol=1e-6, rtol=0)
+
+
+def test_sizes_that_are_trained_together_add_a_share_of_each_ones_gradient(
+    classifier: Path, task_data: Path, tmp_path: Path
+) -> None:
+    """With n sizes 1/n of the gradient of each, whose units that it lacks have none."""
+    source = student_of(classifier)
+    source.config.hidden_dropout_prob = 0.0
+    groups = family_of(source).groups(source.base_model)
+    ranks = {
+        kind: rank_units([torch.rand(g.count(source.base_model)) for g in groups[kind]]) for kind in KINDS
+    }
+    objective = Objective(distillation_terms([(0, 0), (4, 4)]), "categorical")
+    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teacher_request())
+    options: dict[str, Any] = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}
+
+    def steps(*sparsities: float) -> dict[str, torch.Tensor]:
+        learner = prune_to_sparsity(source, 0.25, ranks)
+        before = {name: weight.clone() for name, weight in learner.state_dict().items()}
+        slices = Slices(learner)
+        counts = [prune_to_sparsity(source, own, ranks).config.unit_counts for own in sparsities]
+        train(
+            learner,
+            objective,
+            collator(task_data),
+            {**FAST, **options},
+            seed=5,
+            folder=tmp_path,
+            teacher=teacher,
+            sizes=[partial(slices.at, own) for own in counts],
+        )
+        return {name: weight - before[name] for name, weight in learner.state_dict().items()}
+
+    grid = (0.25, 0.5, 0.75)
+    together, alone = steps(*grid), [steps(own) for own in grid]
+    for name, found in together.items():
+        expected = sum(step[name] for step in alone) / len(grid)
+        torch.testing.assert_close(found, expected.to(found.dtype), atol=1e-6, rtol=0)
+    untouched = torch.cat([(step == 0).flatten() for step in alone[2].values()]).sum()
+    assert untouched > torch.cat([(step == 0).flatten() for step in alone[0].values()]).sum()
 
 
 def test_cached_and_online_training_have_the_same_losses(

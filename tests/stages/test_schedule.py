@@ -1,0 +1,227 @@
+"""A teacher assistant chosen among sizes that are trained together, for each task."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.tables import read_rows
+from kdpipe.config.settings.jobs import CacheTeacherSettings
+from kdpipe.config.settings.schedule import ScheduleSettings
+from kdpipe.evaluation.scoring import task_of
+from kdpipe.knowledge.teacher import Teacher
+from kdpipe.models.family import depth_of
+from kdpipe.models.loading import load_model, load_tokenizer, save_model
+from kdpipe.models.units import KINDS
+from kdpipe.pruning.cut import ancestor_counts
+from kdpipe.schedules.minidisc import tradeoff
+from kdpipe.stages import cache_teacher, schedule
+from kdpipe.training.trainer import LearningTrainer
+from tests.stages.conftest import job_for, pruned, scored
+
+TeacherOf = Callable[[str, str], tuple[Path, Path]]
+# A family and the fixture of a dataset, where one of each is enough.
+TWO = pytest.mark.parametrize(("family", "task"), [("bert", "number_data"), ("enct5", "ner_data")])
+GRID = [0.5, 0.8, 0.9]
+TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 32, "learning_rate": 1e-3, "bf16": False}
+
+
+def scheduled(folder: Path, teacher: Path, data: Path, *, training: Any = None, **more: Any) -> Path:
+    """Make an assistant in a folder, and return it; more are settings, and folders that the stage reads."""
+    read = {name: more.pop(name) for name in ("knowledge", "importance") if name in more}
+    given = {"teacher": "t", "dataset": "d", "target": 0.9, "sparsities": GRID}
+    training = {**TRAINING, **(training or {})}
+    settings = ScheduleSettings.model_validate({**given, "training": training, **more})
+    schedule.run(settings, job_for(folder), teacher=teacher, data=data, **read)
+    return folder
+
+
+def candidates(folder: Path) -> list[dict[str, Any]]:
+    return read_rows(folder / "candidates.parquet")
+
+
+def counts(folder: Path) -> Any:
+    return json.loads((folder / "config.json").read_text())["unit_counts"]
+
+
+def without_dropout(model: Path, folder: Path) -> Path:
+    """Copy a model, and turn its dropout off."""
+    save_model(load_model(model), load_tokenizer(model), folder)
+    config = folder / "config.json"
+    fields = json.loads(config.read_text())
+    config.write_text(json.dumps({k: 0.0 if "dropout" in k else v for k, v in fields.items()}))
+    return folder
+
+
+def test_the_best_tradeoff_is_written(taught: tuple[Path, Path], tmp_path: Path) -> None:
+    model, data = taught
+    assistant = scheduled(tmp_path / "assistant", model, data, importance=scored(model, data))
+    rows = candidates(assistant)
+    assert [row["sparsity"] for row in rows] == GRID
+    assert {row["metric"] for row in rows} == {task_of(data)[0].metrics[0]}
+    for row in rows:
+        assert row["tradeoff"] == pytest.approx(tradeoff(row["value"], row["sparsity"], 0.2))
+        assert row["eligible"] == (row["sparsity"] < 0.9)
+    (chosen,) = (row for row in rows if row["chosen"])
+    assert chosen["tradeoff"] == max(row["tradeoff"] for row in rows if row["eligible"])
+    assert read_manifest(assistant)["chosen"] == chosen["sparsity"]
+    total = ancestor_counts(load_model(model))
+    for kind in KINDS:
+        left = total[kind] - round(chosen["sparsity"] * total[kind])
+        assert sum(counts(assistant)[kind]) == chosen[f"{kind}s"] == left
+    losses = {row["name"] for row in read_rows(assistant / "history.parquet")}
+    assert {"soft_cross_entropy", "hidden_mse"} <= losses
+
+
+@TWO
+def test_the_students_start_is_the_beginning_of_the_assistant(
+    teacher_of: TeacherOf, tmp_path: Path, family: str, task: str
+) -> None:
+    model, data = teacher_of(family, task)
+    assistant = scheduled(
+        tmp_path / "assistant", model, data, importance=scored(model, data), sparsities=[0.6]
+    )
+    start = pruned(assistant, tmp_path / "start", sparsity=0.9)
+    ours, theirs = load_model(start).state_dict(), load_model(assistant).state_dict()
+    for name, weight in ours.items():
+        assert torch.equal(weight, theirs[name][tuple(slice(size) for size in weight.shape)])
+
+
+@TWO
+def test_an_assistant_teaches_the_next(teacher_of: TeacherOf, tmp_path: Path, family: str, task: str) -> None:
+    """By the ranking that it carries; sizes that are as large as it, or larger, are left out."""
+    model, data = teacher_of(family, task)
+    first = scheduled(
+        tmp_path / "first", model, data, importance=scored(model, data), sparsities=[0.5, 0.6], tradeoff=100
+    )
+    second = scheduled(tmp_path / "second", first, data, sparsities=[0.5, 0.6, 0.7, 0.95])
+    assert read_manifest(first)["chosen"] == 0.6
+    assert [row["sparsity"] for row in candidates(second)] == [0.7, 0.95]
+    assert read_manifest(second)["chosen"] == 0.7
+    for kind in KINDS:
+        wider, narrower = counts(first)[kind], counts(second)[kind]
+        assert all(ours <= theirs for ours, theirs in zip(narrower, wider, strict=True))
+        assert sum(narrower) < sum(wider)
+
+
+def test_where_no_size_lies_between_the_teacher_is_written(
+    teacher_of: TeacherOf, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, data = teacher_of("bert", "task_data")
+    teacher = pruned(model, tmp_path / "teacher", scored(model, data), sparsity=0.8)
+    assistant = scheduled(tmp_path / "assistant", teacher, data, sparsities=[0.5, 0.8, 0.9])
+    assert "no size lies between the teacher and the target 0.9" in caplog.text
+    assert read_manifest(assistant)["chosen"] is None
+    assert candidates(assistant) == read_rows(assistant / "history.parquet") == []
+    ours, theirs = load_model(assistant).state_dict(), load_model(teacher).state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@TWO
+def test_a_cached_teacher_teaches_as_one_beside_the_sizes(
+    teacher_of: TeacherOf, tmp_path: Path, family: str, task: str
+) -> None:
+    model, data = teacher_of(family, task)
+    depth = depth_of(load_model(model))
+    wanted = CacheTeacherSettings(
+        logits=True, hidden_states=tuple(range(depth + 1)), precision="float32", bf16=False
+    )
+    cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=model, data=data)
+    importance, teacher = scored(model, data), without_dropout(model, tmp_path / "teacher")
+    given = {"importance": importance, "sparsities": [0.5, 0.8]}
+    online = scheduled(tmp_path / "online", teacher, data, **given)
+    cached = scheduled(tmp_path / "cached", teacher, data, **given, knowledge=tmp_path / "cache")
+    ours, theirs = (
+        [row["value"] for row in read_rows(folder / "history.parquet")] for folder in (online, cached)
+    )
+    assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+@pytest.mark.parametrize("sparsities", [[0.8], [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95]], ids=len)
+def test_the_teacher_runs_once_a_batch(
+    teacher_of: TeacherOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sparsities: list[float]
+) -> None:
+    """Each size forward and backward once, and the optimizer steps once."""
+    model, data = teacher_of("bert", "task_data")
+    seen = {"teacher": 0, "student": 0}
+
+    def counted(owner: Any, method: str, name: str) -> None:
+        original = getattr(owner, method)
+
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            seen[name] += 1
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(owner, method, call)
+
+    counted(Teacher, "__call__", "teacher")
+    counted(LearningTrainer, "compute_loss", "student")
+    importance = scored(model, data)
+    made = scheduled(tmp_path / "made", model, data, importance=importance, sparsities=sparsities)
+    assert seen == {"teacher": 3, "student": 3 * len(sparsities)}
+    assert max(row["step"] for row in read_rows(made / "history.parquet")) == 3
+    assert read_manifest(made)["examples_seen"] == 96
+
+
+def test_the_same_seed_gives_the_same_assistant(teacher_of: TeacherOf, tmp_path: Path) -> None:
+    model, data = teacher_of("bert", "task_data")
+    importance = scored(model, data)
+    made = []
+    for name, draw in (("a", 1), ("b", 2)):
+        torch.manual_seed(draw)
+        made.append(scheduled(tmp_path / name, model, data, importance=importance, sparsities=[0.5, 0.8]))
+    assert (made[0] / "model.safetensors").read_bytes() == (made[1] / "model.safetensors").read_bytes()
+    other = scheduled(tmp_path / "c", model, data, importance=importance, sparsities=[0.5, 0.8], seed=5)
+    assert (other / "model.safetensors").read_bytes() != (made[0] / "model.safetensors").read_bytes()
+
+
+def test_accumulated_batches_are_a_larger_one(teacher_of: TeacherOf, tmp_path: Path) -> None:
+    model, data = teacher_of("bert", "task_data")
+    teacher, importance = without_dropout(model, tmp_path / "teacher"), scored(model, data)
+    ways = (
+        {"per_device_train_batch_size": 96},
+        {"per_device_train_batch_size": 24, "gradient_accumulation_steps": 4},
+    )
+    curves = []
+    for index, training in enumerate(ways):
+        given = {"importance": importance, "sparsities": [0.5, 0.8], "training": training}
+        made = scheduled(tmp_path / f"{index}", teacher, data, **given)
+        (loss,) = (row["value"] for row in read_rows(made / "history.parquet") if row["name"] == "loss")
+        curves.append(loss)
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+
+
+def test_as_the_published_code_chooses_the_student_may_be_its_own_assistant(
+    teacher_of: TeacherOf, tmp_path: Path
+) -> None:
+    model, data = teacher_of("bert", "task_data")
+    grid = [0.5, 0.85, 0.9, 0.95]
+    settings: dict[str, Any] = {"importance": scored(model, data), "tradeoff": 100, "sparsities": grid}
+    paper = scheduled(tmp_path / "paper", model, data, **settings)
+    code = scheduled(tmp_path / "code", model, data, compat="code", **settings)
+    assert read_manifest(paper)["chosen"] == 0.85
+    assert read_manifest(code)["chosen"] == 0.9
+    assert all(row["eligible"] for row in candidates(code))
+
+
+def test_the_best_checkpoint_is_that_of_the_best_tradeoff(teacher_of: TeacherOf, tmp_path: Path) -> None:
+    model, data = teacher_of("bert", "task_data")
+    often = {
+        "eval_strategy": "steps",
+        "eval_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": 1,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "tradeoff",
+    }
+    given = {"importance": scored(model, data), "sparsities": [0.5, 0.8]}
+    made = scheduled(tmp_path / "a", model, data, **given, training=often)
+    history = read_rows(made / "history.parquet")
+    best = max(row["value"] for row in history if row["name"] == "eval_tradeoff")
+    assert {f"eval_{sparsity:g}" for sparsity in (0.5, 0.8)} <= {row["name"] for row in history}
+    (chosen,) = (row for row in candidates(made) if row["chosen"])
+    assert chosen["tradeoff"] == pytest.approx(best)

@@ -1,0 +1,54 @@
+"""Importance of every unit, for each task."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdpipe.catalog import CRITERIA
+from kdpipe.errors import ModelError
+from kdpipe.models.units import KINDS
+from kdpipe.pruning.scores import SCORES, read_scores
+from tests.stages.conftest import scored
+
+
+def units(folder: Path) -> torch.Tensor:
+    scores = read_scores(folder / SCORES)
+    return torch.cat([own for kind in KINDS for own in scores[kind]])
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_unit_of_every_place_has_a_score(taught: tuple[Path, Path], criterion: str) -> None:
+    """EncT5 has two attentions more than blocks, and a feed-forward layer more."""
+    model, data = taught
+    scores = read_scores(scored(model, data, criterion=criterion) / SCORES)
+    decoder = "enct5" in model.name
+    assert [len(own) for own in scores["head"]] == [4] * (5 if decoder else 3)
+    assert [len(own) for own in scores["neuron"]] == [32] * (4 if decoder else 3)
+    for own in (*scores["head"], *scores["neuron"]):
+        assert own.isfinite().all()
+        assert own.min() >= 0
+        assert len(own.unique()) > 1
+
+
+def test_the_same_seed_gives_the_same_scores(taught: tuple[Path, Path]) -> None:
+    first, again = (units(scored(*taught, batches=2)) for _ in range(2))
+    assert torch.equal(first, again)
+
+
+def test_what_is_asked_for_changes_the_scores(taught: tuple[Path, Path]) -> None:
+    settings: list[dict[str, object]] = [
+        {},
+        {"batches": 1},
+        {"split": "validation"},
+        {"reduction": "example"},
+        {"batch_size": 8},
+    ]
+    found = [units(scored(*taught, **own)) for own in settings]
+    assert all(not torch.allclose(one, other) for one, other in pairwise(found))
+
+
+def test_a_model_without_the_head_is_refused(language_model: Path, task_data: Path) -> None:
+    with pytest.raises(ModelError, match="has no head for classification"):
+        scored(language_model, task_data)
