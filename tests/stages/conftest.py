@@ -69,7 +69,7 @@ def teacher_of(
         generator = torch.Generator().manual_seed(5)
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
         save_model(model, tokenizer, folder)
         write_sums(folder)
         return folder, encoded
