@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdpipe.config.checks import check_graph, check_report
+from kdpipe.config.checks import check_graph
 from kdpipe.config.datasets import work_out_datasets
 from kdpipe.config.document import Document, parse_document, read_config
 from kdpipe.config.expansion import check_defaults, expand_datasets, expand_models
@@ -17,6 +17,7 @@ from kdpipe.config.graph import Dataset, Graph, Node
 from kdpipe.config.matrix import Matrix
 from kdpipe.config.mistakes import Mistakes
 from kdpipe.config.references import order_datasets, order_nodes
+from kdpipe.config.report_checks import check_report
 from kdpipe.errors import ConfigError
 
 

@@ -4,10 +4,9 @@ Each check looks at one node and yields (setting of the node's stage, what is wr
 model passes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from kdpipe import catalog
-from kdpipe.config.document import Document
 from kdpipe.config.families import longest_input
 from kdpipe.config.graph import Facts, Graph, Node
 from kdpipe.config.mistakes import Mistakes, Where
@@ -17,7 +16,6 @@ from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.config.settings.losses import HiddenTermSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.prune import PruneSettings
-from kdpipe.config.settings.report import AXES
 from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.config.settings.select import SelectSettings
 from kdpipe.config.signatures import constants
@@ -37,43 +35,6 @@ def check_graph(graph: Graph, mistakes: Mistakes) -> None:
                 named = what if node.name == node.template else f"{what} (in {node.name})"
                 mistakes.add(where, named, node.name)
         _check_lengths(graph, node, mistakes)
-
-
-def check_report(
-    document: Document, models: Iterable[str], variables: Sequence[str], mistakes: Mistakes
-) -> None:
-    """Find the mistakes in what the report compares.
-
-    Args:
-        document: the config.
-        models: names of models.
-        variables: names of matrix variables.
-        mistakes: takes what is wrong.
-    """
-    for index, variable in enumerate(document.report.over):
-        if variable not in {*variables, "seed"}:
-            what = f"the matrix has no variable {variable!r}; {suggest(variable, variables)}"
-            mistakes.add(("report", "over", index), what)
-    baseline = document.report.baseline
-    if baseline and baseline not in {*models, *document.models}:
-        what = f"there is no model {baseline!r}; {suggest(baseline, document.models)}"
-        mistakes.add(("report", "baseline"), what)
-    published = document.report.published
-    if published and not published.is_file():
-        mistakes.add(("report", "published"), f"there is no file {published}")
-    _check_plots(document, variables, mistakes)
-
-
-def _check_plots(document: Document, variables: Sequence[str], mistakes: Mistakes) -> None:
-    left = {*variables, "seed"}.difference(document.report.over)
-    columns = {*AXES, *left, *(f"{{{variable}}}" for variable in left)}
-    metrics = {metric for task in catalog.TASKS.values() for metric in constants(task)["all_metrics"]}
-    for index, plot in enumerate(document.report.plots):
-        for key, name, known in (("x", plot.x, columns), ("y", plot.y, metrics), ("by", plot.by, columns)):
-            if name is not None and name not in known:
-                kind = "metric" if key == "y" else "column"
-                what = f"there is no {kind} {name!r}; {suggest(name, sorted(known))}"
-                mistakes.add(("report", "plots", index, key), what)
 
 
 def _task(graph: Graph, node: Node) -> Findings:
@@ -144,8 +105,7 @@ def _selection(graph: Graph, node: Node) -> Findings:
         return
     metrics = graph.datasets[settings.dataset].metrics
     if settings.metric is not None and settings.metric not in metrics:
-        what = f"{settings.dataset!r} has no metric {settings.metric!r}"
-        yield ("metric",), f"{what}; {suggest(settings.metric, metrics)}"
+        yield ("metric",), _no_metric(settings.dataset, settings.metric, metrics)
     if settings.split == "train":
         yield ("split",), "models are scored on held-out splits; give `validation` or `test`"
 
@@ -177,8 +137,11 @@ def _schedule(graph: Graph, node: Node) -> Findings:
     if isinstance(settings, ScheduleSettings) and settings.metric is not None:
         metrics = constants(catalog.TASKS[graph.datasets[settings.dataset].task])["all_metrics"]
         if settings.metric not in metrics:
-            what = f"{settings.dataset!r} has no metric {settings.metric!r}"
-            yield ("metric",), f"{what}; {suggest(settings.metric, metrics)}"
+            yield ("metric",), _no_metric(settings.dataset, settings.metric, metrics)
+
+
+def _no_metric(dataset: str, metric: str, known: Iterable[str]) -> str:
+    return f"{dataset!r} has no metric {metric!r}; {suggest(metric, known)}"
 
 
 def _best(graph: Graph, node: Node) -> Findings:
@@ -193,8 +156,7 @@ def _best(graph: Graph, node: Node) -> Findings:
     if isinstance(settings, ScheduleSettings):
         metrics = ("tradeoff",)
     if name and kind not in metrics:
-        what = f"{settings.dataset!r} has no metric {name!r}; {suggest(name, metrics)}"
-        yield ("training", "metric_for_best_model"), what
+        yield ("training", "metric_for_best_model"), _no_metric(settings.dataset, name, metrics)
 
 
 def _terms(graph: Graph, node: Node) -> Findings:

@@ -296,7 +296,8 @@ class Graph:
             return None
         given = settings.importance or ImportanceSettings()
         dataset = given.dataset or self.own_dataset(source)
-        seed = settings.seed if given.seed is None else given.seed
+        # Not the node's: what is important to a model is so for all that are cut out of it.
+        seed = self.document.seed if given.seed is None else given.seed
         how = given.model_dump(exclude={"dataset"}) | {"seed": seed}
         return (source, dataset, ScoreImportanceSettings(**how)) if dataset else None
 

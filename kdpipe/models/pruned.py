@@ -132,8 +132,9 @@ def factorize(model: PreTrainedModel, rank: int) -> PreTrainedModel:
     if model.get_output_embeddings() is not None or model.all_tied_weights_keys:
         raise ModelError(f"embedding_rank: the embeddings of a {stock_name(model)} are not of its body alone")
     table = old.weight if isinstance(old, nn.Embedding) else old.table.weight @ old.expand.weight.T
-    if rank > (table.shape[1] if isinstance(old, nn.Embedding) else old.table.embedding_dim):
-        raise ModelError(f"expected an embedding_rank of at most {table.shape[1]}, found {rank}")
+    limit = old.embedding_dim if isinstance(old, nn.Embedding) else old.table.embedding_dim
+    if rank > limit:
+        raise ModelError(f"expected an embedding_rank of at most {limit}, found {rank}")
     config = pruned_config(model.config)
     config.embedding_rank = rank
     wide = table.detach().double()

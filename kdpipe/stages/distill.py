@@ -21,7 +21,7 @@ from kdpipe.models.precision import default_device
 from kdpipe.training.masking import training_targets
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import freeze, save_outcome, train
-from kdpipe.training.terms import build_terms
+from kdpipe.training.terms import build_objective
 
 
 def run(
@@ -41,7 +41,8 @@ def run(
     task, labels = task_of(data)
     tokenizer = load_tokenizer(student)
     check_fit(student, tokenizer, data)
-    objective = _objective(settings, task, teacher, student)
+    shapes = [config_shape(AutoConfig.from_pretrained(folder)) for folder in (teacher, student)]
+    objective = build_objective(settings.losses, task, shapes[0], shapes[1], settings.seed)
     _check_tokens(objective, task, teacher, tokenizer, online=knowledge is None)
     running = None if knowledge else _online(objective, teacher, tokenizer, data)
     learner = load_with_head(student, task.head(labels), settings.seed)
@@ -64,14 +65,6 @@ def run(
         )
         save_outcome(draft, learner, tokenizer, outcome)
         draft.record(pairs={term.name: list(term.pairs) for term in objective.terms if term.pairs})
-
-
-def _objective(settings: DistillSettings, task: type[Task], teacher: Path, student: Path) -> Objective:
-    (teacher_depth, teacher_width), (student_depth, student_width) = (
-        config_shape(AutoConfig.from_pretrained(folder)) for folder in (teacher, student)
-    )
-    terms = build_terms(settings.losses, task, (teacher_depth, student_depth))
-    return Objective(terms, task.kind, (teacher_width, student_width), settings.seed)
 
 
 def _check_tokens(

@@ -14,7 +14,6 @@ from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import DataError
 from kdpipe.evaluation.scoring import task_of, validation_scorer
-from kdpipe.evaluation.task import Task
 from kdpipe.job import Job, main
 from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
 from kdpipe.knowledge.teacher import Teacher
@@ -26,9 +25,8 @@ from kdpipe.models.sliced import Counts, Slices
 from kdpipe.pruning.cut import is_smaller, prune_to_sparsity, ranks_from, units_at
 from kdpipe.pruning.scores import SCORES, read_scores
 from kdpipe.schedules.minidisc import choose, eligible, tradeoff
-from kdpipe.training.objective import Objective
 from kdpipe.training.run import Outcome, save_outcome, train
-from kdpipe.training.terms import build_terms
+from kdpipe.training.terms import build_objective
 from kdpipe.training.trainer import Size
 
 LOG = logging.getLogger(__name__)
@@ -65,12 +63,7 @@ def run(
     ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
     sizes = [sparsity for sparsity in sorted(settings.sparsities) if is_smaller(sparsity, source)]
     if not any(eligible(sparsity, settings.target, settings.compat) for sparsity in sizes):
-        LOG.warning("no size lies between the teacher and the target %g: it is written", settings.target)
-        with job.artifact() as draft:
-            save_outcome(draft, source, tokenizer, Outcome([], {}))
-            write_table(draft.folder / CANDIDATES, [], SCHEMA)
-            draft.record(chosen=None)
-        return
+        return _write_teacher(settings, job, source, tokenizer)
     learner = prune_to_sparsity(source, sizes[0], ranks)
     slices = Slices(learner)
     at = {sparsity: partial(slices.at, _counts(learner, sparsity)) for sparsity in sizes}
@@ -78,7 +71,8 @@ def run(
     score = _scorer(settings, metric, at, tokenizer, data)
     split = EncodedSplit(data, "train")
     cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
-    objective = _objective(settings, source, task)
+    shape = config_shape(source.config)
+    objective = build_objective(settings.losses, task, shape, shape, settings.seed)
     with job.artifact() as draft, job.progress(None, "schedule") as bar:
         outcome = train(
             learner,
@@ -101,16 +95,17 @@ def run(
         draft.record(chosen=chosen)
 
 
+def _write_teacher(settings: ScheduleSettings, job: Job, teacher: Any, tokenizer: Any) -> None:
+    LOG.warning("no size lies between the teacher and the target %g: it is written", settings.target)
+    with job.artifact() as draft:
+        save_outcome(draft, teacher, tokenizer, Outcome([], {}))
+        write_table(draft.folder / CANDIDATES, [], SCHEMA)
+        draft.record(chosen=None)
+
+
 def _counts(model: Any, sparsity: float) -> Counts:
     kept = units_at(model, sparsity)
     return {kind: [len(own) for own in kept[kind]] for kind in kept}
-
-
-def _objective(settings: ScheduleSettings, teacher: Any, task: type[Task]) -> Objective:
-    depth, width = config_shape(teacher.config)
-    return Objective(
-        build_terms(settings.losses, task, (depth, depth)), task.kind, (width, width), settings.seed
-    )
 
 
 def _scorer(

@@ -8,7 +8,7 @@ from kdpipe import catalog
 from kdpipe.config.layers import match_layers
 from kdpipe.config.settings.losses import HiddenTermSettings, TermSettings
 from kdpipe.evaluation.task import Task
-from kdpipe.training.objective import Positions, Projection, Term
+from kdpipe.training.objective import Objective, Positions, Projection, Term
 
 # Tokens that are masked, and first pieces of words that have tags, are those with a label.
 POSITIONS: dict[str, Positions] = {"all": "all", "masked": "labelled"}
@@ -29,6 +29,26 @@ def build_terms(settings: Sequence[TermSettings], task: type[Task], depths: tupl
         name = term.loss if names[term.loss] == 1 else f"{term.loss}_{names[term.loss]}"
         terms.append(_term(name, term, task, depths))
     return terms
+
+
+def build_objective(
+    settings: Sequence[TermSettings],
+    task: type[Task],
+    teacher: tuple[int, int],
+    student: tuple[int, int],
+    seed: int,
+) -> Objective:
+    """Return the loss of a distillation.
+
+    Args:
+        settings: the terms of the config.
+        task: the dataset's task.
+        teacher: its depth and width.
+        student: its depth and width.
+        seed: seed of projections.
+    """
+    depths, widths = zip(teacher, student, strict=True)
+    return Objective(build_terms(settings, task, depths), task.kind, widths, seed)
 
 
 def hard_term(task: type[Task]) -> Term:

@@ -68,7 +68,7 @@ def test_families_that_are_not_pruned_or_sliced(mistakes_of):
 def test_siblings_share_scores_and_criteria_have_their_own(graph_of):
     graph = graph_of({
         "models.a": {"prune": {"model": "teacher", "sparsity": 0.5}},
-        "models.b": {"prune": {"model": "teacher", "sparsity": 0.9}},
+        "models.b": {"prune": {"model": "teacher", "sparsity": 0.9, "seed": 7}},
         "models.c": {
             "prune": {"model": "teacher", "sparsity": 0.9, "importance": {"criterion": "weight_gradient"}}
         },

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from kdpipe.data.encoded import longest_row
 from kdpipe.errors import ModelError
 from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import save_model
@@ -25,6 +26,7 @@ def test_a_dataset_that_is_longer_than_a_model_reads(
 def test_any_length_is_read_without_positions(
     bodies: dict[str, Path], long_data: Path, wordpiece: PreTrainedTokenizerFast
 ) -> None:
+    assert longest_row(long_data) > 40
     for name in ("bigru", "enct5"):
         check_fit(bodies[name], wordpiece, long_data)
 

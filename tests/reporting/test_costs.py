@@ -20,7 +20,7 @@ def test_seconds_and_tokens_add_up_by_stage(example: Graph):
 
 def test_scoring_units_is_a_cost(pruning: Graph):
     (cost,) = (cost for cost in read_ledger(pruning).costs if cost.stage == "score_importance")
-    assert (cost.jobs, cost.seconds) == (3, 12.0)
+    assert (cost.jobs, cost.seconds) == (1, 4)
 
 
 def test_artifacts_of_other_configs_do_not_count(config: dict[str, Any], make_results: Any):

@@ -8,12 +8,10 @@ from tests.reporting.conftest import pruning_config
 
 
 def test_a_figure_per_scoring(pruning: Graph):
-    """One per seed for MiniDisc, and one that the assistants of MaxiDisc share."""
-    figures = list(importance_maps(pruning))
-    assert [figure.title for figure in figures] == ["teacher on mrpc: mask_gradient"] * 3
-    assert [figure.note for figure in figures] == [
-        f"train, at most 64 batches of 32, by batch, seed {seed}" for seed in (1, 2, 42)
-    ]
+    """One that MiniDisc of every seed and the assistants of MaxiDisc share."""
+    (figure,) = importance_maps(pruning)
+    assert figure.title == "teacher on mrpc: mask_gradient"
+    assert figure.note == "train, at most 64 batches of 32, by batch, seed 42"
 
 
 def test_heads_by_layer(pruning: Graph):

@@ -22,7 +22,7 @@ class ImportanceSettings(Settings):
         batches: how many batches are read, the first in the order of the seed; null for all.
         batch_size: examples of a batch.
         reduction: whether absolute values are taken of a batch's mean gradient or of each example's.
-        seed: seed of the order of examples and of random scores; by default the node's.
+        seed: seed of the order of examples and of random scores; by default the config's.
     """
 
     dataset: DatasetName | None = None
