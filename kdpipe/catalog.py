@@ -1,8 +1,8 @@
 """Every name that a config may use for a piece of code, as "module:Object"; imports nothing heavy.
 
-Adding a loss, source, task or model family is one file and one line here. The options a config may give
-to an entry are the parameters of its constructor, read from its source (`kdpipe.config.signatures`), so
-that checking a config needs neither torch nor transformers.
+Adding a loss, criterion, method, source, task or model family is one file and one line here. The options
+a config may give to an entry are the parameters of its constructor, read from its source
+(`kdpipe.config.signatures`), so that checking a config needs neither torch nor transformers.
 """
 
 from importlib import import_module
@@ -24,6 +24,10 @@ CRITERIA = {
     "mask_gradient": "kdpipe.pruning.criteria.mask_gradient:MaskGradient",
     "random": "kdpipe.pruning.criteria.random:Random",
     "weight_gradient": "kdpipe.pruning.criteria.weight_gradient:WeightGradient",
+}
+
+METHODS = {
+    "minidisc": "kdpipe.schedules.minidisc:MiniDisc",
 }
 
 SOURCES = {
@@ -83,6 +87,7 @@ STAGES = {
 KINDS = {
     "losses": LOSSES,
     "criteria": CRITERIA,
+    "methods": METHODS,
     "sources": SOURCES,
     "tasks": TASKS,
     "families": FAMILIES,

@@ -133,11 +133,15 @@ def _importance(graph: Graph, node: Node) -> Findings:
 
 
 def _schedule(graph: Graph, node: Node) -> Findings:
-    settings = node.settings
-    if isinstance(settings, ScheduleSettings) and settings.metric is not None:
-        metrics = constants(catalog.TASKS[graph.datasets[settings.dataset].task])["all_metrics"]
-        if settings.metric not in metrics:
-            yield ("metric",), _no_metric(settings.dataset, settings.metric, metrics)
+    if not isinstance(node.settings, ScheduleSettings):
+        return
+    settings = graph.with_metric(node.settings)
+    metrics = constants(catalog.TASKS[graph.datasets[settings.dataset].task])["all_metrics"]
+    if settings.metric not in metrics:
+        yield ("metric",), _no_metric(settings.dataset, str(settings.metric), metrics)
+    elif settings.metric in catalog.LOWER_IS_BETTER:
+        what = f"sparsity counts for an assistant as {settings.metric} counts against it; give another metric"
+        yield ("metric",), what
 
 
 def _no_metric(dataset: str, metric: str, known: Iterable[str]) -> str:

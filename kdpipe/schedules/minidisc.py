@@ -1,4 +1,4 @@
-"""The choice of a teacher assistant by how good and how small it is.
+"""MiniDisc: the assistant with the best sum of metric and sparsity.
 
 Reference:
     Zhang et al. 2022, MiniDisc: Minimal Distillation Schedule for Language Model Compression
@@ -6,41 +6,36 @@ Reference:
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
 
-Compat = Literal["paper", "code"]
-
-
-def tradeoff(metric: float, sparsity: float, weight: float) -> float:
-    """Return t = m + weight * sparsity.
-
-    Args:
-        metric: the candidate's score m on held-out data, in 0 to 1.
-        sparsity: the share of the unpruned teacher that it lacks.
-        weight: what a whole model's worth of sparsity counts (lambda, 0.2 in the paper).
-    """
-    return metric + weight * sparsity
+from kdpipe.schedules.method import Compat
 
 
-def eligible(sparsity: float, target: float, compat: Compat) -> bool:
-    """Tell whether a candidate may become the assistant.
-
-    As the paper has it, it must be larger than the student; the published code admits the student itself
-    and what is smaller.
-    """
-    return compat == "code" or sparsity < target
-
-
-def choose(metrics: Mapping[float, float], target: float, weight: float, compat: Compat = "paper") -> float:
-    """Return the sparsity of the candidate with the best tradeoff, of equals the largest model.
+@dataclass(frozen=True)
+class MiniDisc:
+    """The choice of an assistant.
 
     Args:
-        metrics: sparsity to metric of each candidate.
         target: sparsity of the student.
-        weight: weight of sparsity in the tradeoff.
-        compat: `code` admits candidates as small as the student or smaller and then takes the student's size,
-            which makes it its own assistant.
+        weight: what a whole model's worth of sparsity counts (lambda, 0.2 in the paper).
+        compat: `code` admits sizes as small as the student or smaller and then takes the student's, which
+            makes it its own assistant.
     """
-    admitted = [sparsity for sparsity in sorted(metrics) if eligible(sparsity, target, compat)]
-    best = max(admitted, key=lambda sparsity: tradeoff(metrics[sparsity], sparsity, weight))
-    return min(best, target)
+
+    target: float
+    weight: float
+    compat: Compat = "paper"
+
+    def admits(self, sparsity: float) -> bool:
+        """Tell whether a size may become the assistant: in the paper, if it is larger than the student."""
+        return self.compat == "code" or sparsity < self.target
+
+    def tradeoff(self, metric: float, sparsity: float) -> float:
+        """Return t = m + lambda * sparsity, of a metric m in 0 to 1."""
+        return metric + self.weight * sparsity
+
+    def choose(self, metrics: Mapping[float, float]) -> float:
+        """Return the sparsity of the size with the best tradeoff, of equals the largest model."""
+        admitted = [sparsity for sparsity in sorted(metrics) if self.admits(sparsity)]
+        best = max(admitted, key=lambda sparsity: self.tradeoff(metrics[sparsity], sparsity))
+        return min(best, self.target)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from kdpipe import catalog
 from kdpipe.artifacts.tables import write_table
 from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.data.batches import Collator
@@ -24,7 +25,7 @@ from kdpipe.models.precision import default_device
 from kdpipe.models.sliced import Counts, Slices
 from kdpipe.pruning.cut import is_smaller, prune_to_sparsity, ranks_from, units_at
 from kdpipe.pruning.scores import SCORES, read_scores
-from kdpipe.schedules.minidisc import choose, eligible, tradeoff
+from kdpipe.schedules.method import Method
 from kdpipe.training.run import Outcome, save_outcome, train
 from kdpipe.training.terms import build_objective
 from kdpipe.training.trainer import Size
@@ -56,19 +57,21 @@ def run(
     knowledge: Path | None = None,
     importance: Path | None = None,
 ) -> None:
-    """Train the sizes, score them, and write the one with the best tradeoff; without any, the teacher."""
+    """Train the sizes, score them, and write the one that the method chooses; without any, the teacher."""
     task, labels = task_of(data)
     tokenizer, source = load_tokenizer(teacher), load_frozen(teacher, task.head(labels), default_device())
     check_fit(teacher, tokenizer, data)
     ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
-    sizes = [sparsity for sparsity in sorted(settings.sparsities) if is_smaller(sparsity, source)]
-    if not any(eligible(sparsity, settings.target, settings.compat) for sparsity in sizes):
+    method = catalog.resolve("methods", settings.method)(settings.target, settings.tradeoff, settings.compat)
+    sparsities = [sparsity for sparsity in sorted(settings.sparsities) if is_smaller(sparsity, source)]
+    if not any(map(method.admits, sparsities)):
         return _write_teacher(settings, job, source, tokenizer)
-    learner = prune_to_sparsity(source, sizes[0], ranks)
+    learner = prune_to_sparsity(source, sparsities[0], ranks)
+    counts = {sparsity: _counts(learner, sparsity) for sparsity in sparsities}
     slices = Slices(learner)
-    at = {sparsity: partial(slices.at, _counts(learner, sparsity)) for sparsity in sizes}
+    sizes = {sparsity: partial(slices.at, own) for sparsity, own in counts.items()}
     metric = settings.metric or task.metrics[0]
-    score = _scorer(settings, metric, at, tokenizer, data)
+    score = _scorer(settings, metric, sizes, tokenizer, data)
     split = EncodedSplit(data, "train")
     cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
     shape = config_shape(source.config)
@@ -82,15 +85,14 @@ def run(
             seed=settings.seed,
             folder=job.checkpoints,
             teacher=None if cached else Teacher(source, objective.teacher_request()),
-            evaluate=lambda model: _with_tradeoff(settings, score(model)),
-            sizes=list(at.values()),
+            evaluate=lambda model: _with_tradeoff(method, score(model)),
+            sizes=list(sizes.values()),
             bar=bar,
         )
         values = score(learner)
-        chosen = choose(values, settings.target, settings.tradeoff, settings.compat)
+        chosen = method.choose(values)
         save_outcome(draft, prune_to_sparsity(learner, chosen), tokenizer, outcome)
-        counts = {size: _counts(learner, size) for size in sizes}
-        rows = _candidates(settings, metric, values, counts, chosen, outcome.seen["examples_seen"])
+        rows = _candidates(method, metric, values, counts, outcome.seen["examples_seen"])
         write_table(draft.folder / CANDIDATES, rows, SCHEMA)
         draft.record(chosen=chosen)
 
@@ -109,7 +111,7 @@ def _counts(model: Any, sparsity: float) -> Counts:
 
 
 def _scorer(
-    settings: ScheduleSettings, metric: str, at: Mapping[float, Size], tokenizer: Any, data: Path
+    settings: ScheduleSettings, metric: str, sizes: Mapping[float, Size], tokenizer: Any, data: Path
 ) -> Callable[[Any], dict[float, float]]:
     """Return a function that gives the metric of each size of a model on the validation split."""
     score = validation_scorer(tokenizer, data, seed=settings.seed, probability=0.0)
@@ -118,7 +120,7 @@ def _scorer(
 
     def scores(model: Any) -> dict[float, float]:
         found = {}
-        for sparsity, size in at.items():
+        for sparsity, size in sizes.items():
             with size():
                 found[sparsity] = score(model)[metric]
             LOG.info("sparsity %g: %s %.4f", sparsity, metric, found[sparsity])
@@ -127,28 +129,24 @@ def _scorer(
     return scores
 
 
-def _with_tradeoff(settings: ScheduleSettings, values: Mapping[float, float]) -> dict[str, float]:
+def _with_tradeoff(method: Method, values: Mapping[float, float]) -> dict[str, float]:
     """Return what a training is evaluated by: the metric of each size, and the tradeoff of the best."""
-    best = choose(values, settings.target, settings.tradeoff, settings.compat)
+    best = method.choose(values)
     named = {f"{sparsity:g}": value for sparsity, value in values.items()}
-    return {**named, TRADEOFF: tradeoff(values[best], best, settings.tradeoff)}
+    return {**named, TRADEOFF: method.tradeoff(values[best], best)}
 
 
 def _candidates(
-    settings: ScheduleSettings,
-    metric: str,
-    values: Mapping[float, float],
-    counts: Mapping[float, Counts],
-    chosen: float,
-    forwards: int,
+    method: Method, metric: str, values: Mapping[float, float], counts: Mapping[float, Counts], forwards: int
 ) -> list[dict[str, Any]]:
+    chosen = method.choose(values)
     return [
         {
             "sparsity": sparsity,
             "metric": metric,
             "value": value,
-            "tradeoff": tradeoff(value, sparsity, settings.tradeoff),
-            "eligible": eligible(sparsity, settings.target, settings.compat),
+            "tradeoff": method.tradeoff(value, sparsity),
+            "eligible": method.admits(sparsity),
             "chosen": sparsity == chosen,
             "heads": sum(counts[sparsity]["head"]),
             "neurons": sum(counts[sparsity]["neuron"]),

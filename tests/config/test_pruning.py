@@ -42,7 +42,10 @@ def schedule(**settings):
     (schedule(sparsities=[0.9, 0.95]),
      "models.assistant.schedule.sparsities: none of 0.9, 0.95 is below the target 0.9"),
     (schedule(metric="f2"), "models.assistant.schedule.metric: 'task' has no metric 'f2'; "),
-    (schedule(method="maxidisc"), "models.assistant.schedule.method: "),
+    ({"datasets.rates": {"source": "glue", "name": "STS-B", "path": "glue/STS-B"},
+      **schedule(dataset="rates", metric="squared_error")},
+     "models.assistant.schedule.metric: sparsity counts for an assistant as squared_error counts against"),
+    (schedule(method="maxidisc"), "models.assistant.schedule.method: 'maxidisc' is not known; "),
     (schedule(dataset="text"), "models.assistant.schedule"),
 ])  # fmt: skip
 def test_mistakes(mistakes_of, changes, mistake):

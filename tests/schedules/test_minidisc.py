@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdpipe.schedules.minidisc import choose, tradeoff
+from kdpipe.schedules.minidisc import MiniDisc
 
 # Sparsity of the assistant to its own metric; the student's sparsity is 0.9.
 MRPC = {0.3: 0.9151, 0.4: 0.9132, 0.5: 0.9126, 0.6: 0.8993, 0.7: 0.8889, 0.8: 0.8707, 0.9: 0.8667}
@@ -13,24 +13,24 @@ QQP = {0.3: 0.8874, 0.4: 0.8858, 0.5: 0.8826, 0.6: 0.8812, 0.7: 0.8771, 0.8: 0.8
     (0, 0.3, 0.3), (0.05, 0.5, 0.7), (0.1, 0.5, 0.8), (0.2, 0.8, 0.8), (0.5, 0.8, 0.8),
 ])  # fmt: skip
 def test_what_is_chosen_on_the_figures_data(weight, mrpc, qqp):
-    assert choose(MRPC, 0.9, weight) == mrpc
-    assert choose(QQP, 0.9, weight) == qqp
+    method = MiniDisc(0.9, weight)
+    assert (method.choose(MRPC), method.choose(QQP)) == (mrpc, qqp)
 
 
 def test_the_published_code_admits_the_student_as_its_own_assistant():
-    assert choose(MRPC, 0.9, 0.2, "code") == 0.9
-    assert choose(QQP, 0.9, 0.2, "code") == 0.8
+    method = MiniDisc(0.9, 0.2, "code")
+    assert (method.choose(MRPC), method.choose(QQP)) == (0.9, 0.8)
 
 
 def test_the_tradeoff_is_a_sum():
-    assert tradeoff(0.87, 0.8, 0.2) == pytest.approx(1.03)
+    assert MiniDisc(0.9, 0.2).tradeoff(0.87, 0.8) == pytest.approx(1.03)
 
 
 def test_without_a_weight_the_best_metric_wins_and_ties_go_to_the_largest():
-    assert choose({0.8: 0.9, 0.5: 0.9, 0.6: 0.7}, 0.9, 0) == 0.5
+    assert MiniDisc(0.9, 0).choose({0.8: 0.9, 0.5: 0.9, 0.6: 0.7}) == 0.5
 
 
 def test_a_large_weight_takes_the_smallest_that_is_larger_than_the_student():
     metrics = {0.5: 0.9, 0.8: 0.1, 0.9: 0.1, 0.95: 0.1}
-    assert choose(metrics, 0.9, 100) == 0.8
-    assert choose(metrics, 0.9, 100, "code") == 0.9
+    assert MiniDisc(0.9, 100).choose(metrics) == 0.8
+    assert MiniDisc(0.9, 100, "code").choose(metrics) == 0.9

@@ -12,13 +12,18 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
 
+from kdpipe import catalog
 from kdpipe.config.settings.explanation import alternatives, explained
+from kdpipe.errors import suggest
 
 # YAML 1.1 takes `5e-5` for a string, as it has no dot.
 NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
@@ -82,6 +87,32 @@ def _not_empty(value: Any) -> Any:
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class EntryOf:
+    """Marks a setting that is a name in the catalog.
+
+    Args:
+        kind: of which kind.
+    """
+
+    kind: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(catalog.KINDS[self.kind])}
+
+    def _known(self, value: str) -> str:
+        entries = catalog.KINDS[self.kind]
+        if value not in entries:
+            found = {"name": repr(value), "hint": suggest(value, entries)}
+            raise PydanticCustomError("catalog", "{name} is not known; {hint}", found)
+        return value
 
 
 ModelName = Annotated[str, Reference("model")]

@@ -1,14 +1,11 @@
 """`importance`: how the heads and neurons of a model are ranked."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from kdpipe import catalog
-from kdpipe.config.settings.base import DatasetName, Settings
-from kdpipe.errors import suggest
+from kdpipe.config.settings.base import DatasetName, EntryOf, Settings
 
 
 class ImportanceSettings(Settings):
@@ -26,22 +23,12 @@ class ImportanceSettings(Settings):
     """
 
     dataset: DatasetName | None = None
-    criterion: str = "mask_gradient"
+    criterion: Annotated[str, EntryOf("criteria")] = "mask_gradient"
     split: str = "train"
     batches: int | None = Field(default=64, ge=1)
     batch_size: int = Field(default=32, ge=1)
     reduction: Literal["batch", "example"] = "batch"
     seed: int | None = Field(default=None, ge=0)
-
-    @field_validator("criterion")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in catalog.CRITERIA:
-            hint = suggest(value, catalog.CRITERIA)
-            raise PydanticCustomError(
-                "criterion", "{name} is not known; {hint}", {"name": repr(value), "hint": hint}
-            )
-        return value
 
     def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
         """Yield the dataset, as the settings of a stage yield theirs."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kdpipe.config.settings.base import NotEmpty
+from kdpipe.config.settings.base import EntryOf, NotEmpty
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.importance import ImportanceSettings
@@ -25,7 +25,7 @@ class ScheduleSettings(Distillation):
     Args:
         teacher: the model whose outputs all sizes learn, and whose units they are made of.
         dataset: the task's dataset.
-        method: how the assistant is found.
+        method: how the assistant is chosen, by its name in the catalog.
         target: sparsity of the student that the assistant is to teach.
         tradeoff: what a sparsity of 1 counts against the metric.
         sparsities: the sizes that are trained, as shares of the unpruned teacher that go.
@@ -40,7 +40,7 @@ class ScheduleSettings(Distillation):
         training: fields of `TrainingArguments`.
     """
 
-    method: Literal["minidisc"] = "minidisc"
+    method: Annotated[str, EntryOf("methods")] = "minidisc"
     target: float = Field(gt=0, lt=1)
     tradeoff: float = Field(default=0.2, ge=0)
     sparsities: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], NotEmpty] = GRID
