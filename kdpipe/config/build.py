@@ -11,9 +11,10 @@ from typing import Any
 from kdpipe.config.checks import check_graph
 from kdpipe.config.datasets import work_out_datasets
 from kdpipe.config.document import Document, parse_document, read_config
+from kdpipe.config.entries import Dataset, Node
 from kdpipe.config.expansion import check_defaults, expand_datasets, expand_models
 from kdpipe.config.facts import work_out_facts
-from kdpipe.config.graph import Dataset, Graph, Node
+from kdpipe.config.graph import Graph
 from kdpipe.config.matrix import Matrix
 from kdpipe.config.mistakes import Mistakes
 from kdpipe.config.references import order_datasets, order_nodes

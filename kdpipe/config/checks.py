@@ -7,8 +7,9 @@ model passes.
 from collections.abc import Callable, Iterable, Iterator
 
 from kdpipe import catalog
+from kdpipe.config.entries import Facts, Node
 from kdpipe.config.families import longest_input
-from kdpipe.config.graph import Facts, Graph, Node
+from kdpipe.config.graph import Graph
 from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.config.settings.dataset import CombineSettings
 from kdpipe.config.settings.distillation import Distillation

@@ -7,7 +7,7 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.config.document import Document
-from kdpipe.config.graph import Dataset
+from kdpipe.config.entries import Dataset
 from kdpipe.config.hub import kept
 from kdpipe.config.mistakes import Mistakes, SettingError
 from kdpipe.config.settings.dataset import (

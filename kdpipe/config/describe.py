@@ -11,7 +11,8 @@ from pydantic.fields import FieldInfo
 
 from kdpipe import catalog
 from kdpipe.config.docs import meanings, summary_of
-from kdpipe.config.graph import Facts, Graph, Node
+from kdpipe.config.entries import Facts, Node
+from kdpipe.config.graph import Graph
 from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
 from kdpipe.config.settings.dataset import source_settings
 from kdpipe.config.settings.distillation import Distillation

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from kdpipe.config.document import Document, merge
-from kdpipe.config.graph import Dataset, Node
+from kdpipe.config.entries import Dataset, Node
 from kdpipe.config.matrix import Choice, Matrix, MatrixError
 from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.config.reader import EntryReader

@@ -10,6 +10,7 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.config.document import Document
+from kdpipe.config.entries import UNKNOWN, Dataset, Facts, Node, Shape
 from kdpipe.config.families import (
     count_outputs,
     family_facts,
@@ -19,7 +20,7 @@ from kdpipe.config.families import (
     require_head,
     shape_of,
 )
-from kdpipe.config.graph import UNKNOWN, Dataset, Facts, Node, Shape, digest
+from kdpipe.config.graph import digest
 from kdpipe.config.layers import count_blocks
 from kdpipe.config.mistakes import Mistakes, SettingError
 from kdpipe.config.pruning import pruned_facts, scheduled_facts

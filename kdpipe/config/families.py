@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from kdpipe import catalog
-from kdpipe.config.graph import Shape
+from kdpipe.config.entries import Shape
 from kdpipe.config.signatures import constants
 from kdpipe.errors import ModelError
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from kdpipe import catalog
+from kdpipe.config.entries import Facts
 from kdpipe.config.families import family_facts
-from kdpipe.config.graph import Facts
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.config.settings.schedule import ScheduleSettings

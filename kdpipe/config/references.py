@@ -6,7 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
 from kdpipe.config.document import Document
-from kdpipe.config.graph import Dataset, Node
+from kdpipe.config.entries import Dataset, Node
 from kdpipe.config.matrix import undeclared
 from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.config.settings.dataset import CombineSettings

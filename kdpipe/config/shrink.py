@@ -11,8 +11,9 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.config.build import build_graph
+from kdpipe.config.entries import Dataset, Node, Shape
 from kdpipe.config.families import family_facts, shape_of
-from kdpipe.config.graph import Dataset, Graph, Node, Shape
+from kdpipe.config.graph import Graph
 from kdpipe.config.settings.base import AFTERWARDS
 from kdpipe.config.settings.create import CreateSettings
 from kdpipe.config.settings.dataset import SPLIT_FILES, CombineSettings, SourceSettings

@@ -8,7 +8,8 @@ from typing import Any
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import MANIFEST
-from kdpipe.config.graph import Graph, Node, key_of
+from kdpipe.config.entries import Node
+from kdpipe.config.graph import Graph, key_of
 from kdpipe.config.matrix import Matrix
 from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.distillation import Distillation

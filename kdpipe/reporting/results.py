@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import read_sums, verify
 from kdpipe.artifacts.tables import read_rows
-from kdpipe.config.graph import Graph, Node
+from kdpipe.config.entries import Node
+from kdpipe.config.graph import Graph
 from kdpipe.config.matrix import Matrix
 from kdpipe.reporting.grouping import group_names
 from kdpipe.reporting.size import read_size

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from kdpipe.config.entries import Facts, Shape
 from kdpipe.config.facts import local_folder
-from kdpipe.config.graph import Facts, Shape
 from kdpipe.errors import KdpipeError
 
 BERT = {

@@ -16,7 +16,8 @@ from safetensors.numpy import save_file
 from kdpipe.artifacts.artifact import Draft, publish
 from kdpipe.artifacts.tables import HISTORY, METRICS, write_table
 from kdpipe.config.build import build_graph
-from kdpipe.config.graph import Graph, Node
+from kdpipe.config.entries import Node
+from kdpipe.config.graph import Graph
 
 MakeResults = Callable[..., Graph]
 SPLITS = {"validation": 40, "test": 20}

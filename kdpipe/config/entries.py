@@ -1,0 +1,111 @@
+"""What a config's graph consists of: models, datasets, and what is known of them before they exist."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kdpipe.config.settings.base import StageSettings
+from kdpipe.config.settings.dataset import DatasetSettings, SourceSettings
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is known of a model's shape before it exists; None where only its files will tell.
+
+    Args:
+        family: model family.
+        depth: number of blocks.
+        width: size of a hidden state.
+        heads: attention heads of a block; 0 where there is no attention.
+        neurons: width of a block's feed-forward layer.
+        vocabulary: number of token ids.
+        positions: longest input in tokens; None too where any length is read.
+        prompts: longest input of a head for tokens, where that has a limit of its own.
+    """
+
+    family: str | None = None
+    depth: int | None = None
+    width: int | None = None
+    heads: int | None = None
+    vocabulary: int | None = None
+    positions: int | None = None
+    neurons: int | None = None
+    prompts: int | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What follows from the config about a model.
+
+    Args:
+        tokenizer: the node that its tokenizer comes from.
+        shape: its shape.
+        head: the task of its head; "" for none, None where only its files will tell.
+        sparsity: the share of its unpruned ancestor's heads and neurons that is gone; None where that is not
+            one number, or only its files will tell.
+        ranked: whether it carries the ranking of its units by which it was pruned.
+        deep_as: the model not fetched yet that it has the depth of; "" where the depth is known.
+    """
+
+    tokenizer: str
+    shape: Shape = Shape()
+    head: str | None = None
+    sparsity: float | None = 0.0
+    ranked: bool = False
+    deep_as: str = ""
+
+
+# What is known of a model whose settings are wrong.
+UNKNOWN = Facts(tokenizer="")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset of the config.
+
+    Args:
+        name: its name.
+        template: its name before the matrix was expanded.
+        settings: its settings.
+        variables: the matrix values in its name.
+        task: what its examples are for.
+        metrics: the metrics of models for it; they are chosen by the first.
+        sources: the sources it is read from.
+        proportions: the share of each source's training rows that is taken.
+        max_length: tokens of an encoded example.
+        stride: tokens of a long context that one window shares with the next.
+        longest_answer: tokens of the longest answer.
+        no_answer_threshold: by how much the logits of giving none may exceed those of an answer.
+    """
+
+    name: str
+    template: str
+    settings: DatasetSettings
+    variables: Mapping[str, Any]
+    task: str = ""
+    metrics: tuple[str, ...] = ()
+    sources: tuple[SourceSettings, ...] = ()
+    proportions: tuple[float, ...] = ()
+    max_length: int = 128
+    stride: int = 128
+    longest_answer: int = 30
+    no_answer_threshold: float = 0.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """A model of the config.
+
+    Args:
+        name: its name.
+        template: its name before the matrix was expanded.
+        stage: the stage that makes it.
+        settings: the settings of that stage.
+        variables: the matrix values in its name.
+    """
+
+    name: str
+    template: str
+    stage: str
+    settings: StageSettings
+    variables: Mapping[str, Any]
