@@ -2,6 +2,7 @@
 
 kdpipe check CONFIG…     find every mistake; print shapes and matched layers
 kdpipe graph CONFIG…     print what is made from what, as text or as Mermaid
+kdpipe why NODE CONFIG…  print what has changed since a model was made
 kdpipe shrink CONFIG…    write the same graph in small, to be run before days of computing
 kdpipe describe NAME     print the settings of a stage, a source or a loss
 kdpipe list KIND         print the names that a config may use
@@ -25,7 +26,7 @@ from kdpipe.config.schema import config_schema
 from kdpipe.config.shrink import shrink
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
 
-LATER_COMMANDS = ("why", "clean")
+LATER_COMMANDS = ("clean",)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -56,6 +57,12 @@ def _check(options: argparse.Namespace) -> None:
 def _graph(options: argparse.Namespace) -> None:
     graph = load_graph(options.config)
     print(mermaid(graph) if options.mermaid else describe_graph(graph))
+
+
+def _why(options: argparse.Namespace) -> None:
+    from kdpipe.artifacts.changes import explain
+
+    print(explain(load_graph(options.config), options.node))
 
 
 def _shrink(options: argparse.Namespace) -> None:
@@ -109,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
         if command is _graph:
             added.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
+    added = add("why", _why, "print what has changed since a model was made, and what it was made from")
+    added.add_argument("node", help="name of the model")
+    added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
     added = add("shrink", _shrink, "write the same graph in small, to be run before days of computing")
     added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
     added.add_argument(

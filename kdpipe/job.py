@@ -14,7 +14,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +23,12 @@ from typing import Any, TextIO, get_type_hints
 from pydantic import BaseModel, ValidationError
 from tqdm import tqdm
 
+from kdpipe import catalog
 from kdpipe.artifacts.artifact import Draft, publish
 from kdpipe.artifacts.sums import SUMS, verify
+from kdpipe.config.identity import code_of, identity, modules_named
 from kdpipe.config.mistakes import problems_of
+from kdpipe.config.settings.base import AFTERWARDS
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
 
 LOG = logging.getLogger("kdpipe")
@@ -40,8 +43,7 @@ class Job:
         state: folder for half-written and resumable state, on the same file system.
         threads: processor threads it may use.
         console: where progress bars go.
-        inputs: digests of the artifacts it reads, by their role.
-        settings: its settings, for the manifest.
+        origin: what the artifact is made from and by, for its manifest: settings, inputs, code.
         started: when it started, by the monotonic clock.
     """
 
@@ -49,14 +51,12 @@ class Job:
     state: Path
     threads: int = 1
     console: TextIO = field(default_factory=lambda: sys.stderr)
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     def artifact(self) -> AbstractContextManager[Draft]:
         """Return the context in which the stage writes its artifact."""
-        made_by = {**self.settings, "threads": self.threads}
-        return publish(self.output, self.state, made_by, self.inputs, self.started)
+        return publish(self.output, self.state, self.origin, self.started)
 
     @property
     def checkpoints(self) -> Path:
@@ -84,7 +84,7 @@ def main(run: Callable[..., None]) -> None:
     arguments = _parser(run, stage).parse_args()
     with _logging(arguments.log) as console:
         try:
-            _run(run, arguments, console)
+            _run(run, stage, arguments, console)
             status = 0
         except KdpipeError as error:
             status, message = EXIT_STATUS, str(error)
@@ -97,33 +97,44 @@ def main(run: Callable[..., None]) -> None:
     sys.exit(status)
 
 
-def _run(run: Callable[..., None], arguments: argparse.Namespace, console: TextIO) -> None:
+def _run(run: Callable[..., None], stage: str, arguments: argparse.Namespace, console: TextIO) -> None:
     os.environ["RAYON_NUM_THREADS"] = str(arguments.threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(arguments.threads)
     settings = {name: _settings(model, getattr(arguments, name)) for name, model in _settings_of(run).items()}
     paths = {name: getattr(arguments, name) for name in _paths_of(run)}
+    given = {name: value.model_dump(mode="json", exclude=set(AFTERWARDS)) for name, value in settings.items()}
     job = Job(
         output=arguments.output,
         state=arguments.state or arguments.output.parent / ".state",
         threads=arguments.threads,
         console=console,
-        inputs=_digests(paths),
-        settings={name: value.model_dump(mode="json") for name, value in settings.items()},
+        origin={
+            "settings": {**given, "threads": arguments.threads},
+            "inputs": _inputs(paths),
+            "code": _code(arguments.code, stage, given),
+        },
     )
     run(**settings, job=job, **paths)
 
 
-def _digests(paths: Mapping[str, Any]) -> dict[str, str]:
-    """Check the artifacts that a stage reads; return their digests by role and, of several, by name."""
+def _inputs(paths: Mapping[str, Any]) -> dict[str, str]:
+    """Check the artifacts that a stage reads; return their digests by their folders."""
     artifacts = {}
     for role, value in paths.items():
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path) and not path.exists():
                 raise KdpipeError(f"--{role}: there is no {path}")
             if isinstance(path, Path) and path.is_dir():
-                artifacts[f"{role}/{path.name}" if isinstance(value, list) else role] = verify(path)
+                artifacts[str(path)] = verify(path)
     return artifacts
+
+
+def _code(given: Sequence[str], stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the manifest says of the code: its identity as the workflow knows it, and the modules."""
+    known, *roots = given or ["", catalog.STAGES[stage], *modules_named(settings)]
+    modules = code_of(roots)
+    return {"identity": known or identity(modules), "roots": roots, "modules": modules}
 
 
 def _settings(model: type[BaseModel], text: str) -> BaseModel:
@@ -166,6 +177,12 @@ def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
         "--state", type=Path, help="folder for half-written state (default: beside the output)"
     )
     parser.add_argument("--log", type=Path, help="file that takes all messages (default: standard error)")
+    parser.add_argument(
+        "--code",
+        nargs="+",
+        metavar="WORD",
+        help="identity of the code that it runs, and the modules that it starts from",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser
 

@@ -5,11 +5,13 @@ import shlex
 import sys
 from pathlib import Path
 
+from kdpipe.artifacts.artifact import recorded_code
 from kdpipe.config.build import build_graph
 from kdpipe.config.document import merge, read_config
-from kdpipe.config.graph import digest, key_of
+from kdpipe.config.graph import digest
 from kdpipe.config.hub import hub_folder
-from kdpipe.config.settings.base import AFTERWARDS
+from kdpipe.config.identity import code_of, identity
+from kdpipe.config.jobs import JOBS
 from kdpipe.errors import EXIT_STATUS, ConfigError
 
 try:
@@ -24,15 +26,21 @@ except ConfigError as error:
 
 LAYOUT = GRAPH.layout
 HUB = hub_folder(GRAPH.document.data_dir)
-SNAPSHOT = LAYOUT.state / f"config-{digest(config)}.json"
+# What counts as a change is no result.
+SNAPSHOT = LAYOUT.state / f"config-{digest({**config, 'rerun': None})}.json"
 THREADS = GRAPH.document.threads
 LOGS = f"{LAYOUT.results}/logs"
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
-# What every stage is told besides its settings and inputs.
-JOB = "--state {LAYOUT.state:q} --log {log:q} --threads {params.threads}"
+RUN = (
+    "python -m kdpipe.stages.{rule} {params.settings} {params.inputs} --output {params.output:q} "
+    "--state {LAYOUT.state:q} --log {log:q} --code {params.code} --threads {params.threads}"
+)
+
+# Only `load` and `fetch` may use the network.
+ONLINE = "unset HF_HUB_OFFLINE; "
 
 # The interpreter of the environment that runs Snakemake, activated or not. Threads that spin while they wait
-# slow jobs that share a machine down several times. Only `load` and `fetch` may use the network.
+# slow jobs that share a machine down several times.
 BIN = shlex.quote(str(Path(sys.executable).parent))
 shell.prefix(f"export PATH={BIN}:$PATH OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1; ")
 
@@ -82,52 +90,39 @@ def node(wildcards):
     return GRAPH.nodes[wildcards.model].settings
 
 
-def settings(wildcards):
-    """The settings that a node's stage is given; what it is evaluated on changes nothing in the model."""
-    given = node(wildcards)
-    if hasattr(given, "metric"):
-        given = GRAPH.with_metric(given)
-    return given.model_dump_json(exclude=set(AFTERWARDS))
+def inputs(stage):
+    """An input function: what a job reads, by option of its stage."""
+
+    def of(wildcards):
+        job = JOBS[stage](GRAPH, **wildcards)
+        read = {option: list(map(done, folders)) for option, folders in job.inputs.items()}
+        return {**read, "files": list(map(str, job.files))}
+
+    return of
 
 
-def model(setting):
-    """An input function: the model that a setting names."""
-    return lambda wildcards: done(LAYOUT.model(getattr(node(wildcards), setting)))
+def settings(stage):
+    """A function that gives the settings of a job as options of its command line."""
+
+    def of(wildcards):
+        told = JOBS[stage](GRAPH, **wildcards).told()
+        return shlex.join(word for option, text in told.items() for word in (f"--{option}", text))
+
+    return of
 
 
-def encoded(dataset, name):
-    """A dataset as the tokenizer of a node encodes it."""
-    return done(LAYOUT.data(dataset, GRAPH.facts[name].tokenizer))
+def code(stage):
+    """A function that gives the identity of the code that a job runs, and the modules that it starts from.
 
+    It takes no output, as Snakemake does not record what is derived from that.
+    """
 
-def own_data(wildcards):
-    """The dataset of a node, as its own tokenizer encodes it."""
-    return encoded(node(wildcards).dataset, wildcards.model)
+    def of(wildcards):
+        job = JOBS[stage](GRAPH, **wildcards)
+        now = " ".join([identity(code_of(job.modules)), *job.modules])
+        return now if GRAPH.document.rerun.code else recorded_code(job.folder) or now
 
-
-def own_counts(wildcards):
-    """The token counts that a node's masking prefers rare tokens by, if it masks."""
-    dataset = node(wildcards).dataset
-    if GRAPH.datasets[dataset].task != "language_modeling" or not node(wildcards).masking.smoothing:
-        return []
-    return done(LAYOUT.counts(dataset, GRAPH.facts[wildcards.model].tokenizer))
-
-
-def own_importance(wildcards):
-    """The scores of a model's heads and neurons that a node reads, if it does."""
-    wanted = GRAPH.importance_of(node(wildcards))
-    if wanted is None:
-        return []
-    source, dataset, how = wanted
-    return done(LAYOUT.importance(source, dataset, key_of(how)))
-
-
-def own_knowledge(wildcards):
-    """The teacher's signals that a node reads, if they are cached."""
-    if not GRAPH.is_cached(node(wildcards)):
-        return []
-    key = key_of(GRAPH.cache_settings(node(wildcards)))
-    return done(LAYOUT.knowledge(node(wildcards).teacher, node(wildcards).dataset, key))
+    return of
 
 
 def training_job(wildcards):
@@ -140,19 +135,6 @@ def training_job(wildcards):
     return f"train-{wildcards.model}" if trained and own else None
 
 
-def repository_files(wildcards):
-    """The files of a repository of a dataset that is a local folder."""
-    settings = GRAPH.fetches[wildcards.repository]
-    found = Path(settings.path).rglob("*") if settings.local else []
-    return sorted(str(path) for path in found if path.suffix in (".md", ".parquet"))
-
-
-def source_files(wildcards):
-    """The local files that a dataset is read from, as far as they exist; of fetched ones their digests."""
-    sources = GRAPH.datasets[wildcards.dataset].sources
-    return [str(path) for source in sources for path in source.local_files()]
-
-
 def published_values():
     """The file of published values that the report compares with, if there is one."""
     path = GRAPH.document.report.published
@@ -160,10 +142,9 @@ def published_values():
 
 
 def arguments(wildcards, input):
-    """The options that name the artifacts a stage reads."""
-    named = {
-        name: [paths] if isinstance(paths, str) else paths for name, paths in input.items() if paths
-    }
+    """The options that name the artifacts that a stage reads."""
+    named = {option: paths for option, paths in input.items() if option != "files" and paths}
     return " ".join(
-        f"--{name.replace('_', '-')} {shlex.join(paths)}" for name, paths in named.items()
+        f"--{option} {shlex.quote(paths) if isinstance(paths, str) else shlex.join(paths)}"
+        for option, paths in named.items()
     )

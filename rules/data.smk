@@ -3,7 +3,7 @@
 
 rule fetch:
     input:
-        repository_files,
+        unpack(inputs("fetch")),
     output:
         files(HUB / "{repository}"),
     log:
@@ -11,46 +11,45 @@ rule fetch:
     wildcard_constraints:
         repository=one_of(GRAPH.fetches),
     params:
-        settings=lambda wildcards: GRAPH.fetches[wildcards.repository].model_dump_json(),
+        settings=settings("fetch"),
+        code=code("fetch"),
         output=folder,
-        state=HUB / ".state",
+        inputs="",
+        threads=1,
     shell:
-        "unset HF_HUB_OFFLINE; python -m kdpipe.stages.fetch --settings {params.settings:q} --output {params.output:q} "
-        "--state {params.state:q} --log {log:q} --threads 1"
+        ONLINE + RUN + " --state {HUB:q}/.state"
 
 
 rule preprocess:
     input:
-        source_files,
-        tokenizer=lambda wildcards: done(LAYOUT.model(wildcards.tokenizer)),
+        unpack(inputs("preprocess")),
     output:
         files(LAYOUT.data("{dataset}", "{tokenizer}"), "dataset.json"),
     log:
         f"{LOGS}/preprocess/{{dataset}}/{{tokenizer}}.log",
     threads: THREADS
     params:
-        settings=lambda wildcards: GRAPH.preprocess_settings(wildcards.dataset).model_dump_json(),
+        settings=settings("preprocess"),
+        code=code("preprocess"),
         output=folder,
         inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.preprocess --settings {params.settings:q} {params.inputs} --output {params.output:q} "
-        + JOB
+        RUN
 
 
 rule count_tokens:
     input:
-        data=lambda wildcards: done(LAYOUT.data(wildcards.dataset, wildcards.tokenizer)),
-        tokenizer=lambda wildcards: done(LAYOUT.model(wildcards.tokenizer)),
+        unpack(inputs("count_tokens")),
     output:
         files(LAYOUT.counts("{dataset}", "{tokenizer}"), "counts.parquet"),
     log:
         f"{LOGS}/count_tokens/{{dataset}}/{{tokenizer}}.log",
     params:
-        settings="{}",
+        settings=settings("count_tokens"),
+        code=code("count_tokens"),
         output=folder,
         inputs=arguments,
         threads=1,
     shell:
-        "python -m kdpipe.stages.count_tokens --settings {params.settings:q} {params.inputs} --output {params.output:q} "
-        + JOB
+        RUN

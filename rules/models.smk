@@ -2,6 +2,8 @@
 
 
 rule load:
+    input:
+        unpack(inputs("load")),
     output:
         files(LAYOUT.model("{model}"), *MODEL_FILES),
     log:
@@ -9,17 +11,18 @@ rule load:
     wildcard_constraints:
         model=made_by("load"),
     params:
-        settings=settings,
+        settings=settings("load"),
+        code=code("load"),
         output=folder,
+        inputs=arguments,
         threads=1,
     shell:
-        "unset HF_HUB_OFFLINE; python -m kdpipe.stages.load --settings {params.settings:q} --output {params.output:q} "
-        + JOB
+        ONLINE + RUN
 
 
 rule create:
     input:
-        tokenizer=model("tokenizer"),
+        unpack(inputs("create")),
     output:
         files(LAYOUT.model("{model}"), *MODEL_FILES),
     log:
@@ -27,18 +30,18 @@ rule create:
     wildcard_constraints:
         model=made_by("create"),
     params:
-        settings=settings,
+        settings=settings("create"),
+        code=code("create"),
         output=folder,
         inputs=arguments,
         threads=1,
     shell:
-        "python -m kdpipe.stages.create --settings {params.settings:q} {params.inputs} --output {params.output:q} "
-        + JOB
+        RUN
 
 
 rule extract:
     input:
-        model=model("model"),
+        unpack(inputs("extract")),
     output:
         files(LAYOUT.model("{model}"), *MODEL_FILES),
     log:
@@ -46,23 +49,18 @@ rule extract:
     wildcard_constraints:
         model=made_by("extract"),
     params:
-        settings=settings,
+        settings=settings("extract"),
+        code=code("extract"),
         output=folder,
         inputs=arguments,
         threads=1,
     shell:
-        "python -m kdpipe.stages.extract --settings {params.settings:q} {params.inputs} --output {params.output:q} "
-        + JOB
+        RUN
 
 
 rule select:
     input:
-        models=lambda wildcards: [done(LAYOUT.model(name)) for name in node(wildcards).among],
-        evaluations=lambda wildcards: [
-            done(LAYOUT.evaluation(name, node(wildcards).dataset))
-            for name in node(wildcards).among
-        ],
-        data=own_data,
+        unpack(inputs("select")),
     output:
         files(LAYOUT.model("{model}"), *MODEL_FILES),
     log:
@@ -70,19 +68,18 @@ rule select:
     wildcard_constraints:
         model=made_by("select"),
     params:
-        settings=settings,
+        settings=settings("select"),
+        code=code("select"),
         output=folder,
         inputs=arguments,
         threads=1,
     shell:
-        "python -m kdpipe.stages.select --settings {params.settings:q} {params.inputs} --output {params.output:q} "
-        + JOB
+        RUN
 
 
 rule prune:
     input:
-        model=model("model"),
-        importance=own_importance,
+        unpack(inputs("prune")),
     output:
         files(LAYOUT.model("{model}"), *MODEL_FILES),
     log:
@@ -90,10 +87,10 @@ rule prune:
     wildcard_constraints:
         model=made_by("prune"),
     params:
-        settings=settings,
+        settings=settings("prune"),
+        code=code("prune"),
         output=folder,
         inputs=arguments,
         threads=1,
     shell:
-        "python -m kdpipe.stages.prune --settings {params.settings:q} {params.inputs} --output {params.output:q} "
-        + JOB
+        RUN

@@ -3,8 +3,7 @@
 
 rule evaluate:
     input:
-        model=lambda wildcards: done(LAYOUT.model(wildcards.model)),
-        data=lambda wildcards: encoded(wildcards.dataset, wildcards.model),
+        unpack(inputs("evaluate")),
     output:
         files(LAYOUT.evaluation("{model}", "{dataset}"), "metrics.parquet", "predictions.parquet"),
     log:
@@ -13,32 +12,31 @@ rule evaluate:
         training_job
     threads: THREADS
     params:
-        settings=lambda wildcards: GRAPH.evaluate_settings(wildcards.dataset).model_dump_json(),
+        settings=settings("evaluate"),
+        code=code("evaluate"),
         output=folder,
         inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.evaluate --settings {params.settings:q} {params.inputs} --output {params.output:q} "
-        + JOB
+        RUN
 
 
 rule export:
     input:
-        model=lambda wildcards: done(LAYOUT.model(wildcards.model)),
-        data=lambda wildcards: encoded(wildcards.dataset, wildcards.model),
+        unpack(inputs("export")),
     output:
         files(LAYOUT.export("{model}", "{dataset}")),
     log:
         f"{LOGS}/export/{{model}}/{{dataset}}.log",
     threads: THREADS
     params:
-        settings=lambda wildcards: GRAPH.export_settings(wildcards.dataset).model_dump_json(),
+        settings=settings("export"),
+        code=code("export"),
         output=folder,
         inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.export --settings {params.settings:q} {params.inputs} --output {params.output:q} "
-        + JOB
+        RUN
 
 
 rule report:
@@ -52,9 +50,10 @@ rule report:
     log:
         f"{LOGS}/report.log",
     params:
-        config=str(SNAPSHOT),
+        settings=f"--config {shlex.quote(str(SNAPSHOT))}",
+        code=code("report"),
         output=folder,
+        inputs="",
         threads=1,
     shell:
-        "python -m kdpipe.stages.report --config {params.config:q} --output {params.output:q} "
-        + JOB
+        RUN

@@ -3,7 +3,7 @@
 
 rule pretrain:
     input:
-        lambda wildcards: source_files(node(wildcards)),
+        unpack(inputs("pretrain")),
     output:
         files(LAYOUT.model("{model}"), *MODEL_FILES, "history.parquet"),
     log:
@@ -12,22 +12,18 @@ rule pretrain:
         model=made_by("pretrain"),
     threads: THREADS
     params:
-        settings=settings,
-        dataset=lambda wildcards: GRAPH.preprocess_settings(
-            node(wildcards).dataset
-        ).model_dump_json(),
+        settings=settings("pretrain"),
+        code=code("pretrain"),
         output=folder,
+        inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.pretrain --settings {params.settings:q} --dataset {params.dataset:q} "
-        "--output {params.output:q} " + JOB
+        RUN
 
 
 rule finetune:
     input:
-        model=model("model"),
-        data=own_data,
-        counts=own_counts,
+        unpack(inputs("finetune")),
     output:
         files(LAYOUT.model("{model}"), *MODEL_FILES, "history.parquet"),
     log:
@@ -38,60 +34,54 @@ rule finetune:
         training_job
     threads: THREADS
     params:
-        settings=settings,
+        settings=settings("finetune"),
+        code=code("finetune"),
         output=folder,
         inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.finetune --settings {params.settings:q} {params.inputs} --output {params.output:q} "
-        + JOB
+        RUN
 
 
 rule score_importance:
     input:
-        model=lambda wildcards: done(LAYOUT.model(wildcards.scored)),
-        data=lambda wildcards: encoded(wildcards.dataset, wildcards.scored),
+        unpack(inputs("score_importance")),
     output:
         files(LAYOUT.importance("{scored}", "{dataset}", "{key}"), "scores.parquet"),
     log:
         f"{LOGS}/score_importance/{{scored}}/{{dataset}}/{{key}}.log",
     threads: THREADS
     params:
-        settings=lambda wildcards: GRAPH.importances[tuple(wildcards)].model_dump_json(),
+        settings=settings("score_importance"),
+        code=code("score_importance"),
         output=folder,
         inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.score_importance --settings {params.settings:q} {params.inputs} "
-        "--output {params.output:q} " + JOB
+        RUN
 
 
 rule cache_teacher:
     input:
-        teacher=lambda wildcards: done(LAYOUT.model(wildcards.teacher)),
-        data=lambda wildcards: encoded(wildcards.dataset, wildcards.teacher),
+        unpack(inputs("cache_teacher")),
     output:
         files(LAYOUT.knowledge("{teacher}", "{dataset}", "{key}"), "signals.arrow"),
     log:
         f"{LOGS}/cache_teacher/{{teacher}}/{{dataset}}/{{key}}.log",
     threads: THREADS
     params:
-        settings=lambda wildcards: GRAPH.caches[tuple(wildcards)].model_dump_json(),
+        settings=settings("cache_teacher"),
+        code=code("cache_teacher"),
         output=folder,
         inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.cache_teacher --settings {params.settings:q} {params.inputs} "
-        "--output {params.output:q} --limit-gb {GRAPH.document.cache_limit_gb} " + JOB
+        RUN + " --limit-gb {GRAPH.document.cache_limit_gb}"
 
 
 rule distill:
     input:
-        teacher=model("teacher"),
-        student=model("student"),
-        data=own_data,
-        knowledge=own_knowledge,
-        counts=own_counts,
+        unpack(inputs("distill")),
     output:
         files(LAYOUT.model("{model}"), *MODEL_FILES, "history.parquet"),
     log:
@@ -102,21 +92,18 @@ rule distill:
         training_job
     threads: THREADS
     params:
-        settings=settings,
+        settings=settings("distill"),
+        code=code("distill"),
         output=folder,
         inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.distill --settings {params.settings:q} {params.inputs} --output {params.output:q} "
-        + JOB
+        RUN
 
 
 rule schedule:
     input:
-        teacher=model("teacher"),
-        data=own_data,
-        knowledge=own_knowledge,
-        importance=own_importance,
+        unpack(inputs("schedule")),
     output:
         files(LAYOUT.model("{model}"), *MODEL_FILES, "history.parquet", "candidates.parquet"),
     log:
@@ -127,10 +114,10 @@ rule schedule:
         training_job
     threads: THREADS
     params:
-        settings=settings,
+        settings=settings("schedule"),
+        code=code("schedule"),
         output=folder,
         inputs=arguments,
         threads=THREADS,
     shell:
-        "python -m kdpipe.stages.schedule --settings {params.settings:q} {params.inputs} --output {params.output:q} "
-        + JOB
+        RUN

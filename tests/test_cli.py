@@ -130,7 +130,7 @@ def test_the_schema_is_json(run):
     assert json.loads(output)["title"] == "kdpipe config"
 
 
-@pytest.mark.parametrize("command", ["why", "clean"])
+@pytest.mark.parametrize("command", ["clean"])
 def test_commands_that_are_not_built_yet_are_refused_by_name(run, command):
     assert run(command, "x") == (2, "", f"kdpipe {command} is not available in this version\n")
 

@@ -50,16 +50,13 @@ class Draft:
 
 
 @contextmanager
-def publish(
-    output: Path, state: Path, settings: Mapping[str, Any], inputs: Mapping[str, str], started: float
-) -> Iterator[Draft]:
+def publish(output: Path, state: Path, origin: Mapping[str, Any], started: float) -> Iterator[Draft]:
     """Write an artifact: yields a draft, and moves it to `output` if the block ends without an error.
 
     Args:
         output: the artifact's folder.
         state: folder on the same file system for the draft.
-        settings: what made the artifact, for its manifest.
-        inputs: digests of the artifacts it was made from, by their role.
+        origin: what it is made from and by, for its manifest.
         started: when its stage started, by the monotonic clock.
     """
     # No name of a node holds a plus sign, so no two artifacts share a draft.
@@ -69,9 +66,8 @@ def publish(
     try:
         yield draft
         manifest = {
-            "settings": settings,
-            "inputs": inputs,
-            "versions": _versions(),
+            **origin,
+            "versions": versions(),
             "commit": _commit(),
             "device": _device(),
             "seconds": round(time.monotonic() - started, 3),
@@ -90,6 +86,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return content
 
 
+def recorded_code(folder: Path) -> str:
+    """Return the code that made an artifact as its stage was told of it; "" where there is no manifest."""
+    code = read_manifest(folder).get("code") if (folder / MANIFEST).exists() else None
+    return " ".join([code["identity"], *code["roots"]]) if code else ""
+
+
 def _move(draft: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     (output / SUMS).unlink(missing_ok=True)
@@ -103,7 +105,8 @@ def _move(draft: Path, output: Path) -> None:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
     found = {"python": sys.version.split()[0]}
     for package in PACKAGES:
         try:

@@ -136,12 +136,12 @@ def _importance(graph: Graph, node: Node) -> Findings:
 def _schedule(graph: Graph, node: Node) -> Findings:
     if not isinstance(node.settings, ScheduleSettings):
         return
-    settings = graph.with_metric(node.settings)
-    metrics = constants(catalog.TASKS[graph.datasets[settings.dataset].task])["all_metrics"]
-    if settings.metric not in metrics:
-        yield ("metric",), _no_metric(settings.dataset, str(settings.metric), metrics)
-    elif settings.metric in catalog.LOWER_IS_BETTER:
-        what = f"sparsity counts for an assistant as {settings.metric} counts against it; give another metric"
+    dataset, metric = node.settings.dataset, graph.metric_of(node.settings)
+    metrics = constants(catalog.TASKS[graph.datasets[dataset].task])["all_metrics"]
+    if metric not in metrics:
+        yield ("metric",), _no_metric(dataset, metric, metrics)
+    elif metric in catalog.LOWER_IS_BETTER:
+        what = f"sparsity counts for an assistant as {metric} counts against it; give another metric"
         yield ("metric",), what
 
 

@@ -19,6 +19,16 @@ MERGE = "tag:yaml.org,2002:merge"
 MAIN_SECTIONS = {"matrix", "datasets", "defaults", "models"}
 
 
+class RerunSettings(Settings):
+    """What counts as a change besides settings and inputs.
+
+    Args:
+        code: whether a stage runs again when the code that it uses has changed.
+    """
+
+    code: bool = True
+
+
 class Document(Settings):
     """The sections of a config.
 
@@ -32,6 +42,7 @@ class Document(Settings):
         datasets: datasets by name.
         defaults: settings by stage that nodes inherit.
         models: nodes by name.
+        rerun: what counts as a change besides settings and inputs.
         report: settings of the report.
     """
 
@@ -44,6 +55,7 @@ class Document(Settings):
     datasets: dict[str, Any] = Field(default_factory=dict)
     defaults: dict[str, Any] = Field(default_factory=dict)
     models: Annotated[dict[str, Any], NotEmpty]
+    rerun: RerunSettings = RerunSettings()
     report: ReportSettings = ReportSettings()
 
     def defaults_of(self, stage: str) -> Mapping[str, Any]:

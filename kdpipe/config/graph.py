@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from kdpipe.config.document import Document
 from kdpipe.config.entries import Dataset, Facts, Node
@@ -29,8 +29,6 @@ from kdpipe.config.settings.losses import HiddenTermSettings
 from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.config.settings.select import SelectSettings
-
-Choice = TypeVar("Choice", SelectSettings, ScheduleSettings)
 
 # What a dataset says of evaluations alone; changing it encodes nothing again.
 OF_EVALUATIONS = ("metrics", "longest_answer", "no_answer_threshold")
@@ -125,10 +123,9 @@ class Graph:
             seed=self.document.seed,
         )
 
-    def with_metric(self, settings: Choice) -> Choice:
-        """Return the settings of a choice with the metric that decides: by default the dataset's first."""
-        metric = settings.metric or self.datasets[settings.dataset].metrics[0]
-        return settings.model_copy(update={"metric": metric})
+    def metric_of(self, settings: SelectSettings | ScheduleSettings) -> str:
+        """Return the metric that a choice is made by: by default the dataset's first."""
+        return settings.metric or self.datasets[settings.dataset].metrics[0]
 
     def export_settings(self, dataset: str) -> ExportSettings:
         """Return the settings of the stage that labels a dataset's test splits."""

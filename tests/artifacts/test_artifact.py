@@ -14,7 +14,7 @@ from kdpipe.errors import KdpipeError
 
 def write(output: Path, content: str, name: str = "data.txt") -> None:
     state = output.parent / ".state"
-    with publish(output, state, {"rate": 1}, {"model": "abc"}, time.monotonic()) as draft:
+    with publish(output, state, {"settings": {"rate": 1}}, time.monotonic()) as draft:
         (draft.folder / name).write_text(content)
         draft.record(examples_seen=3)
 
@@ -24,7 +24,6 @@ def test_an_artifact_has_its_files_manifest_and_sums(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [SUMS, "data.txt", "manifest.json"]
     manifest = read_manifest(tmp_path / "a")
     assert manifest["settings"] == {"rate": 1}
-    assert manifest["inputs"] == {"model": "abc"}
     assert manifest["examples_seen"] == 3
     assert "torch" in manifest["versions"]
 
@@ -46,7 +45,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     write(tmp_path / "a", "old")
 
     def fail() -> None:
-        with publish(tmp_path / "a", tmp_path / ".state", {}, {}, time.monotonic()) as draft:
+        with publish(tmp_path / "a", tmp_path / ".state", {}, time.monotonic()) as draft:
             (draft.folder / "data.txt").write_text("half")
             raise RuntimeError("stopped")
 

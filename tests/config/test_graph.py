@@ -157,7 +157,7 @@ def test_what_is_exported_and_under_which_names(graph_of):
 
 def test_a_choice_is_made_by_the_first_metric_of_its_dataset(graph_of):
     chosen = {
-        metrics: graph.with_metric(graph.nodes["best"].settings).metric
+        metrics: graph.metric_of(graph.nodes["best"].settings)
         for metrics in (("f1", "accuracy"), ("accuracy", "f1"))
         for graph in [
             graph_of({

@@ -191,7 +191,7 @@ def _pruned(node: Node) -> dict[str, Any]:
 
 @contextmanager
 def _artifact(graph: Graph, folder: Path, **facts: Any) -> Iterator[Draft]:
-    with publish(folder, graph.layout.state, {}, {}, time.monotonic()) as draft:
+    with publish(folder, graph.layout.state, {}, time.monotonic()) as draft:
         draft.record(**facts)
         yield draft
 

@@ -1,6 +1,8 @@
 """A small pipeline, run once for all tests of the workflow."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--nocolor"]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--nocolor"]
 
 
 def pipeline(sst2: Path, text: Path) -> dict[str, Any]:
@@ -59,13 +61,22 @@ def pipeline(sst2: Path, text: Path) -> dict[str, Any]:
     }
 
 
-def snakemake(folder: Path, *arguments: str, cores: int = 2) -> "subprocess.CompletedProcess[str]":
+def snakemake(
+    folder: Path, *arguments: str, cores: int = 2, snakefile: Path = ROOT / "Snakefile"
+) -> "subprocess.CompletedProcess[str]":
     """Run Snakemake in a folder."""
-    command = [*SNAKEMAKE, "--cores", str(cores), *arguments]
+    command = [*SNAKEMAKE, "--snakefile", str(snakefile), "--cores", str(cores), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+
+
+def jobs(output: str) -> list[str]:
+    """Return the rules that a dry run lists, each as often as it would run, the target apart."""
+    table = re.search(r"Job stats:\n.*?\n-+  -+\n(.*?)\ntotal", output, re.DOTALL)
+    rows = [line.split() for line in table[1].splitlines()] if table else []
+    return sorted(rule for rule, count in rows for _ in range(int(count)) if rule != "all")
 
 
 def write_config(path: Path, config: Mapping[str, Any]) -> str:
@@ -87,3 +98,9 @@ def finished(config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     done = snakemake(folder, "--configfile", "config.yaml")
     assert done.returncode == 0, done.stdout
     return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, with its history."""
+    return shutil.copytree(finished, tmp_path / "run", copy_function=shutil.copy2)

@@ -13,22 +13,9 @@ import pytest
 from kdpipe.artifacts.sums import SUMS, verify
 from kdpipe.data.encoded import read_description
 from kdpipe.errors import EXIT_STATUS
-from tests.workflow.conftest import snakemake, write_config
+from tests.workflow.conftest import jobs, snakemake, write_config
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def folder(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished run, with its history."""
-    return shutil.copytree(finished, tmp_path / "run", copy_function=shutil.copy2)
-
-
-def jobs(output: str) -> list[str]:
-    """Return the rules that a dry run lists, each as often as it would run, the target apart."""
-    table = re.search(r"Job stats:\n.*?\n-+  -+\n(.*?)\ntotal", output, re.DOTALL)
-    rows = [line.split() for line in table[1].splitlines()] if table else []
-    return sorted(rule for rule, count in rows for _ in range(int(count)) if rule != "all")
 
 
 def listed(folder: Path, config: dict[str, Any]) -> list[str]:

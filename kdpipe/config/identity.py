@@ -1,0 +1,119 @@
+"""What of kdpipe's own code the result of a stage depends on.
+
+A stage runs the modules that it imports, directly or through others, and those that its settings, datasets
+and models name in the catalog. The digest of a module is that of its syntax tree, so that layout, comments
+and docstrings change nothing; the catalog, which only names, and `__init__` files do not count.
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from kdpipe import catalog
+from kdpipe.config.signatures import source_file
+
+PACKAGE = "kdpipe"
+# Settings that are names in the catalog, with the kind that they name.
+NAMING = {
+    "criterion": "criteria",
+    "family": "families",
+    "loss": "losses",
+    "method": "methods",
+    "source": "sources",
+    "task": "tasks",
+}
+# How code names what is imported later, such as the class of a family's configs.
+OBJECT = re.compile(r"[a-z_0-9.]+:\w+")
+HAS_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def modules_named(settings: Any) -> Iterator[str]:
+    """Yield the modules of the entries of the catalog that settings name."""
+    if isinstance(settings, Mapping):
+        for key, value in settings.items():
+            entries = catalog.KINDS.get(NAMING.get(key, ""), {})
+            if isinstance(value, str) and value in entries:
+                yield module_of(entries[value])
+            yield from modules_named(value)
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            yield from modules_named(value)
+
+
+def module_of(target: str) -> str:
+    """Return the module that "module:Object" or "module" names."""
+    return target.partition(":")[0]
+
+
+def code_of(modules: Iterable[str]) -> dict[str, str]:
+    """Return the digests of modules and of all of kdpipe that they import, by their names."""
+    return _code(frozenset(modules))
+
+
+def identity(code: Mapping[str, str]) -> str:
+    """Return one digest for the digests of modules."""
+    return _digest(sorted(code.items()))
+
+
+@cache
+def _code(roots: frozenset[str]) -> dict[str, str]:
+    found: set[str] = set()
+    waiting = set(roots)
+    while waiting:
+        found |= waiting
+        waiting = {name for module in waiting for name in _imports(module)} - found
+    return {module: _module_digest(module) for module in sorted(found)}
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """Return the modules of kdpipe that a module imports, at its top or within a function, or names."""
+    return frozenset(name for node in ast.walk(_tree(module)) for name in _imported(node) if _counts(name))
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and OBJECT.fullmatch(node.value):
+        yield module_of(node.value)
+    elif isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@cache
+def _counts(name: str) -> bool:
+    own = name.startswith(f"{PACKAGE}.") and name != catalog.__name__
+    return own and source_file(name).is_file()
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse(source_file(module).read_text(encoding="utf-8"))
+
+
+@cache
+def _module_digest(module: str) -> str:
+    """Return the digest of a module, and of the templates and style sheets beside it."""
+    folder = source_file(module).parent
+    beside = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in (".css", ".j2"))
+    return _digest([_outline(_tree(module)), *(path.read_text(encoding="utf-8") for path in beside)])
+
+
+def _outline(node: Any) -> Any:
+    """Return a syntax tree as lists, without docstrings and without what only some Pythons have."""
+    if isinstance(node, list):
+        return [_outline(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: value for name, value in ast.iter_fields(node) if value is not None and value != []}
+    if isinstance(node, HAS_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
+        fields["body"] = node.body[1:]
+    return [type(node).__name__, *([name, _outline(value)] for name, value in sorted(fields.items()))]
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:12]

@@ -1,0 +1,212 @@
+"""The jobs that make the artifacts of a graph: what each is told, what it reads, what code it runs.
+
+The rules of the workflow are made from these, a function for each rule whose parameters are the rule's
+wildcards; and `kdpipe why` compares them with what was.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kdpipe.config.graph import Graph, key_of
+from kdpipe.config.hub import hub_folder
+from kdpipe.config.modules import modules_of
+from kdpipe.config.settings.base import AFTERWARDS, Settings, StageSettings
+from kdpipe.config.settings.distill import DistillSettings
+from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.finetune import FinetuneSettings
+from kdpipe.config.settings.pretrain import PretrainSettings
+from kdpipe.config.settings.schedule import ScheduleSettings
+from kdpipe.config.settings.select import SelectSettings
+from kdpipe.config.stages import MODEL_STAGES
+
+# Options of stages that are not called as the setting that names what they read.
+OPTIONS = {"among": "models"}
+OF_THE_HUB = (".md", ".parquet")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a stage.
+
+    Args:
+        stage: the stage.
+        folder: the artifact that it makes.
+        settings: what it is told, by option of its command line.
+        modules: the modules of kdpipe that it starts from.
+        inputs: the artifacts that it reads, by option of its command line.
+        files: files that it reads besides.
+    """
+
+    stage: str
+    folder: Path
+    settings: Mapping[str, Settings]
+    modules: tuple[str, ...]
+    inputs: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    files: Sequence[Path] = ()
+
+    def told(self) -> dict[str, str]:
+        """Return the settings as JSON by option; what a model is scored on changes nothing in it."""
+        return {
+            option: settings.model_dump_json(exclude=set(AFTERWARDS))
+            for option, settings in self.settings.items()
+        }
+
+
+def fetch_job(graph: Graph, repository: str) -> Job:
+    """Fetch a dataset of the Hub."""
+    settings = graph.fetches[repository]
+    found = sorted(Path(settings.path).rglob("*")) if settings.local else []
+    return Job(
+        "fetch",
+        hub_folder(graph.document.data_dir) / repository,
+        {"settings": settings},
+        modules_of(graph, "fetch", ()),
+        files=[path for path in found if path.suffix in OF_THE_HUB],
+    )
+
+
+def data_job(graph: Graph, dataset: str, tokenizer: str) -> Job:
+    """Encode a dataset with the tokenizer of a node."""
+    settings = graph.preprocess_settings(dataset)
+    return Job(
+        "preprocess",
+        graph.layout.data(dataset, tokenizer),
+        {"settings": settings},
+        modules_of(graph, "preprocess", (dataset,), settings),
+        {"tokenizer": [graph.layout.model(tokenizer)]},
+        _source_files(graph, dataset),
+    )
+
+
+def counts_job(graph: Graph, dataset: str, tokenizer: str) -> Job:
+    """Count the tokens of a dataset."""
+    layout = graph.layout
+    inputs = {"data": [layout.data(dataset, tokenizer)], "tokenizer": [layout.model(tokenizer)]}
+    folder, modules = layout.counts(dataset, tokenizer), modules_of(graph, "count_tokens", ())
+    return Job("count_tokens", folder, {"settings": Settings()}, modules, inputs)
+
+
+def importance_job(graph: Graph, scored: str, dataset: str, key: str) -> Job:
+    """Score the heads and neurons of a model."""
+    settings = graph.importances[scored, dataset, key]
+    return Job(
+        "score_importance",
+        graph.layout.importance(scored, dataset, key),
+        {"settings": settings},
+        modules_of(graph, "score_importance", (scored, dataset), settings),
+        {"model": [graph.layout.model(scored)], "data": [_encoded(graph, dataset, scored)]},
+    )
+
+
+def knowledge_job(graph: Graph, teacher: str, dataset: str, key: str) -> Job:
+    """Store the signals of a teacher."""
+    return Job(
+        "cache_teacher",
+        graph.layout.knowledge(teacher, dataset, key),
+        {"settings": graph.caches[teacher, dataset, key]},
+        modules_of(graph, "cache_teacher", (teacher, dataset)),
+        {"teacher": [graph.layout.model(teacher)], "data": [_encoded(graph, dataset, teacher)]},
+    )
+
+
+def evaluation_job(graph: Graph, model: str, dataset: str) -> Job:
+    """Score a model on a dataset."""
+    return Job(
+        "evaluate",
+        graph.layout.evaluation(model, dataset),
+        {"settings": graph.evaluate_settings(dataset)},
+        modules_of(graph, "evaluate", (model, dataset)),
+        {"model": [graph.layout.model(model)], "data": [_encoded(graph, dataset, model)]},
+    )
+
+
+def export_job(graph: Graph, model: str, dataset: str) -> Job:
+    """Label the test splits of a dataset with a model."""
+    return Job(
+        "export",
+        graph.layout.export(model, dataset),
+        {"settings": graph.export_settings(dataset)},
+        modules_of(graph, "export", (model, dataset)),
+        {"model": [graph.layout.model(model)], "data": [_encoded(graph, dataset, model)]},
+    )
+
+
+def report_job(graph: Graph) -> Job:
+    """Report on everything; the config that it is told comes as a file."""
+    return Job("report", graph.layout.report, {}, modules_of(graph, "report", ()))
+
+
+def model_job(graph: Graph, model: str) -> Job:
+    """Make a model."""
+    node = graph.nodes[model]
+    settings: StageSettings = node.settings
+    if isinstance(settings, SelectSettings | ScheduleSettings):
+        settings = settings.model_copy(update={"metric": graph.metric_of(settings)})
+    told: dict[str, Settings] = {"settings": settings}
+    files: Sequence[Path] = ()
+    if isinstance(settings, PretrainSettings):
+        told["dataset"] = graph.preprocess_settings(settings.dataset)
+        files = _source_files(graph, settings.dataset)
+    read = (name for option, _, name in settings.references() if option not in AFTERWARDS)
+    return Job(
+        node.stage,
+        graph.layout.model(model),
+        told,
+        modules_of(graph, node.stage, (model, *read), *told.values()),
+        _inputs_of(graph, model, settings),
+        files,
+    )
+
+
+def _inputs_of(graph: Graph, model: str, settings: StageSettings) -> dict[str, list[Path]]:
+    """Return the artifacts that a model is made from, by option of its stage."""
+    layout = graph.layout
+    found: dict[str, list[Path]] = {}
+    for option, kind, name in settings.references():
+        if kind == "model":
+            found.setdefault(OPTIONS.get(option, option), []).append(layout.model(name))
+    dataset = getattr(settings, "dataset", None)
+    if dataset is not None and not isinstance(settings, PretrainSettings):
+        found["data"] = [_encoded(graph, dataset, model)]
+    if isinstance(settings, SelectSettings):
+        found["evaluations"] = [layout.evaluation(name, settings.dataset) for name in settings.among]
+    if isinstance(settings, FinetuneSettings | DistillSettings) and _prefers_rare_tokens(graph, settings):
+        found["counts"] = [layout.counts(settings.dataset, graph.facts[model].tokenizer)]
+    if isinstance(settings, Distillation) and graph.is_cached(settings):
+        key = key_of(graph.cache_settings(settings))
+        found["knowledge"] = [layout.knowledge(settings.teacher, settings.dataset, key)]
+    wanted = graph.importance_of(settings)
+    if wanted is not None:
+        source, ranked_by, how = wanted
+        found["importance"] = [layout.importance(source, ranked_by, key_of(how))]
+    return found
+
+
+def _prefers_rare_tokens(graph: Graph, settings: FinetuneSettings | DistillSettings) -> bool:
+    is_text = graph.datasets[settings.dataset].task == "language_modeling"
+    return is_text and bool(settings.masking.smoothing)
+
+
+def _encoded(graph: Graph, dataset: str, model: str) -> Path:
+    """Return a dataset as the tokenizer of a node encodes it."""
+    return graph.layout.data(dataset, graph.facts[model].tokenizer)
+
+
+def _source_files(graph: Graph, dataset: str) -> list[Path]:
+    """Return the local files that a dataset is read from, as far as they exist; of fetched ones the sums."""
+    return [path for source in graph.datasets[dataset].sources for path in source.local_files()]
+
+
+# By rule of the workflow, the function whose parameters are its wildcards.
+JOBS: Mapping[str, Callable[..., Job]] = {
+    **dict.fromkeys(MODEL_STAGES, model_job),
+    "fetch": fetch_job,
+    "preprocess": data_job,
+    "count_tokens": counts_job,
+    "score_importance": importance_job,
+    "cache_teacher": knowledge_job,
+    "evaluate": evaluation_job,
+    "export": export_job,
+    "report": report_job,
+}

@@ -1,0 +1,51 @@
+"""A change of kdpipe's own code runs again what uses it, and what descends from that; nothing else."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.workflow.conftest import ROOT, jobs, snakemake, write_config
+
+pytestmark = pytest.mark.slow
+LOSS = "kdpipe/losses/soft_cross_entropy.py"
+
+
+@pytest.fixture
+def listed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """A function that edits a file of a copy of kdpipe and returns the jobs that the workflow then lists."""
+    copied = tmp_path / "kdpipe"
+    for name in ("kdpipe", "rules", "profiles"):
+        shutil.copytree(ROOT / name, copied / name)
+    shutil.copy(ROOT / "Snakefile", copied)
+    monkeypatch.setenv("PYTHONPATH", str(copied), prepend=os.pathsep)
+
+    def edit(file: str, old: str, new: str) -> list[str]:
+        path = copied / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+        done = snakemake(folder, "--configfile", "config.yaml", "-n", snakefile=copied / "Snakefile")
+        assert done.returncode == 0, done.stdout
+        return jobs(done.stdout)
+
+    return edit
+
+
+def test_a_loss_reruns_the_student_that_is_trained_by_it(listed: Callable[..., list[str]]) -> None:
+    assert listed(LOSS, "1.0 if kind", "1.00 * 1 if kind") == ["distill", "evaluate", "report"]
+
+
+def test_a_comment_and_a_loss_that_nothing_uses_rerun_nothing(listed: Callable[..., list[str]]) -> None:
+    assert listed(LOSS, '"""Cross', '"""In words: cross') == []
+    assert listed("kdpipe/losses/cosine.py", "import", "import os\nimport") == []
+
+
+def test_code_counts_only_if_asked_for(
+    folder: Path, config: dict[str, Any], listed: Callable[..., list[str]]
+) -> None:
+    write_config(folder / "config.yaml", {**config, "rerun": {"code": False}})
+    assert listed("kdpipe/job.py", "status = 0", "status = 0 + 0") == []
