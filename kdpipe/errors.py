@@ -5,6 +5,8 @@ KdpipeError              a mistake the user can mend; ends a command with exit s
 ├── DataError            a data file that does not hold what was promised
 ├── ModelError           a model that does not fit what is asked of it
 └── TrainingError        a training run that cannot go on
+
+StoppedError             a stage that was asked to stop, and goes on when it is run again
 """
 
 from collections.abc import Iterable
@@ -13,6 +15,8 @@ from difflib import get_close_matches
 from functools import cache
 
 EXIT_STATUS = 2
+# What sysexits.h calls a temporary failure.
+STOPPED_STATUS = 75
 
 
 class KdpipeError(Exception):
@@ -29,6 +33,10 @@ class ModelError(KdpipeError):
 
 class TrainingError(KdpipeError):
     """A training run that cannot go on, such as one whose loss is not finite."""
+
+
+class StoppedError(Exception):
+    """A stage has stopped in good order, because it was asked to or ran out of time."""
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ import inspect
 import json
 import logging
 import os
+import shutil
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO, get_type_hints
 
@@ -24,12 +25,14 @@ from pydantic import BaseModel, ValidationError
 from tqdm import tqdm
 
 from kdpipe import catalog
-from kdpipe.artifacts.artifact import Draft, publish
+from kdpipe.artifacts.artifact import Draft, publish, read_manifest, state_name
+from kdpipe.artifacts.checkpoints import Checkpoints, Clock
+from kdpipe.artifacts.lock import locked
 from kdpipe.artifacts.sums import SUMS, verify
-from kdpipe.config.identity import code_of, identity, modules_named
+from kdpipe.config.identity import code_of, digest, identity, modules_named
 from kdpipe.config.mistakes import problems_of
 from kdpipe.config.settings.base import AFTERWARDS
-from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
+from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS, ConfigError, KdpipeError, StoppedError
 
 LOG = logging.getLogger("kdpipe")
 
@@ -44,7 +47,9 @@ class Job:
         threads: processor threads it may use.
         console: where progress bars go.
         origin: what the artifact is made from and by, for its manifest: settings, inputs, code.
-        started: when it started, by the monotonic clock.
+        checkpoint_minutes: minutes of work between two checkpoints.
+        minutes: minutes that the job may take; None for any number.
+        clock: how long it has worked.
     """
 
     output: Path
@@ -52,16 +57,35 @@ class Job:
     threads: int = 1
     console: TextIO = field(default_factory=lambda: sys.stderr)
     origin: Mapping[str, Any] = field(default_factory=dict)
-    started: float = field(default_factory=time.monotonic)
+    checkpoint_minutes: float = 10.0
+    minutes: float | None = None
+    clock: Clock = field(default_factory=Clock)
 
     def artifact(self) -> AbstractContextManager[Draft]:
         """Return the context in which the stage writes its artifact."""
-        return publish(self.output, self.state, self.origin, self.started)
+        return publish(self.output, self.state, self.origin, self.clock)
 
-    @property
-    def checkpoints(self) -> Path:
-        """Folder for checkpoints of a training."""
-        return self.state / "checkpoints" / self.output.name
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """What an earlier run with the same settings, inputs and code left to go on from."""
+        folder = self.state / "checkpoints" / state_name(self.output) / digest(self.origin)
+        deadline = None if self.minutes is None else self.clock.started + 60 * self.minutes
+        return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock)
+
+    def is_done(self) -> bool:
+        """Tell whether the artifact is there, made from and by the same."""
+        try:
+            verify(self.output)
+            made = read_manifest(self.output)
+        except (KdpipeError, OSError):
+            return False
+        return {name: made.get(name) for name in self.origin} == self.origin
+
+    def clear_state(self, keep: bool) -> None:
+        """Remove what there is to go on from, or only what has become of no use."""
+        for folder in self.checkpoints.folder.parent.glob("*"):
+            if not keep or folder != self.checkpoints.folder:
+                shutil.rmtree(folder)
 
     def progress(self, total: int | None, what: str, unit: str = "step") -> "tqdm[Any]":
         """Return a progress bar, silent where the console is no terminal."""
@@ -88,6 +112,10 @@ def main(run: Callable[..., None]) -> None:
             status = 0
         except KdpipeError as error:
             status, message = EXIT_STATUS, str(error)
+        except StoppedError as error:
+            status, message = STOPPED_STATUS, str(error)
+        except KeyboardInterrupt:
+            status, message = STOPPED_STATUS, "stopped by hand"
         except Exception as error:
             traceback.print_exc()
             status, message = 1, f"{type(error).__name__}: {error}"
@@ -114,8 +142,16 @@ def _run(run: Callable[..., None], stage: str, arguments: argparse.Namespace, co
             "inputs": _inputs(paths),
             "code": _code(arguments.code, stage, given),
         },
+        checkpoint_minutes=arguments.checkpoint_minutes,
+        minutes=arguments.minutes,
     )
-    run(**settings, job=job, **paths)
+    with locked(job.state / "locks" / state_name(job.output)) as waited:
+        if waited and job.is_done():
+            LOG.info("the artifact is there by now")
+            return
+        job.clear_state(keep=True)
+        run(**settings, job=job, **paths)
+        job.clear_state(keep=False)
 
 
 def _inputs(paths: Mapping[str, Any]) -> dict[str, str]:
@@ -183,6 +219,10 @@ def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
         metavar="WORD",
         help="identity of the code that it runs, and the modules that it starts from",
     )
+    parser.add_argument(
+        "--checkpoint-minutes", type=float, default=10, help="minutes of work between two checkpoints"
+    )
+    parser.add_argument("--minutes", type=float, help="minutes after which it will be stopped")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser
 
@@ -200,6 +240,8 @@ def _logging(path: Path | None) -> Iterator[TextIO]:
     if path is not None:
         console = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
         path.parent.mkdir(parents=True, exist_ok=True)
+        # An earlier process that goes on writes to its own log, which has no name any more.
+        path.unlink(missing_ok=True)
         with path.open("w", encoding="utf-8") as log:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()

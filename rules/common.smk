@@ -8,9 +8,8 @@ from pathlib import Path
 from kdpipe.artifacts.artifact import recorded_code
 from kdpipe.config.build import build_graph
 from kdpipe.config.document import merge, read_config
-from kdpipe.config.graph import digest
 from kdpipe.config.hub import hub_folder
-from kdpipe.config.identity import code_of, identity
+from kdpipe.config.identity import code_of, digest, identity
 from kdpipe.config.jobs import JOBS
 from kdpipe.errors import EXIT_STATUS, ConfigError
 
@@ -26,14 +25,16 @@ except ConfigError as error:
 
 LAYOUT = GRAPH.layout
 HUB = hub_folder(GRAPH.document.data_dir)
-# What counts as a change is no result.
-SNAPSHOT = LAYOUT.state / f"config-{digest({**config, 'rerun': None})}.json"
+# Without what changes no result, so that it does not rerun the report.
+HOW = dict.fromkeys(("rerun", "checkpoint_minutes"))
+SNAPSHOT = LAYOUT.state / f"config-{digest({**config, **HOW})}.json"
 THREADS = GRAPH.document.threads
 LOGS = f"{LAYOUT.results}/logs"
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 RUN = (
     "python -m kdpipe.stages.{rule} {params.settings} {params.inputs} --output {params.output:q} "
-    "--state {LAYOUT.state:q} --log {log:q} --code {params.code} --threads {params.threads}"
+    "--state {LAYOUT.state:q} --log {log:q} --code {params.code} --threads {params.threads} "
+    "--checkpoint-minutes {GRAPH.document.checkpoint_minutes}"
 )
 
 # Only `load` and `fetch` may use the network.

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from benchmarks.distillation import setting
+from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.config.settings.jobs import CacheTeacherSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
@@ -56,8 +57,10 @@ def distil(options: Any, cache: Path, clock: setting.Clock, folder: Path) -> tup
         "bf16": options.bf16,
     }
     objective = Objective([Term("soft_cross_entropy", soft), hidden], task.kind)
-    bar = cast(Any, clock)
-    return model, train(model, objective, collator, training, seed=setting.SEED, folder=folder, bar=bar)
+    bar, checkpoints = cast(Any, clock), Checkpoints(folder)
+    return model, train(
+        model, objective, collator, training, seed=setting.SEED, checkpoints=checkpoints, bar=bar
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from subprocess import DEVNULL, CalledProcessError, check_output
 from typing import Any
 
+from kdpipe.artifacts.checkpoints import Clock
 from kdpipe.artifacts.sums import MANIFEST, SUMS, write_sums
 
 PACKAGES = (
@@ -49,18 +49,23 @@ class Draft:
         (self.folder / name).write_text(text + "\n", encoding="utf-8")
 
 
+def state_name(output: Path) -> str:
+    """Return the name of what belongs to an artifact in the folder of state."""
+    # No name of a node holds a plus sign, so no two artifacts share one.
+    return "+".join(output.parts[-3:]).lstrip("/")
+
+
 @contextmanager
-def publish(output: Path, state: Path, origin: Mapping[str, Any], started: float) -> Iterator[Draft]:
+def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) -> Iterator[Draft]:
     """Write an artifact: yields a draft, and moves it to `output` if the block ends without an error.
 
     Args:
         output: the artifact's folder.
         state: folder on the same file system for the draft.
         origin: what it is made from and by, for its manifest.
-        started: when its stage started, by the monotonic clock.
+        clock: how long its stage has worked.
     """
-    # No name of a node holds a plus sign, so no two artifacts share a draft.
-    draft = Draft(state / "drafts" / "+".join(output.parts[-3:]).lstrip("/"))
+    draft = Draft(state / "drafts" / state_name(output))
     shutil.rmtree(draft.folder, ignore_errors=True)
     draft.folder.mkdir(parents=True)
     try:
@@ -70,7 +75,7 @@ def publish(output: Path, state: Path, origin: Mapping[str, Any], started: float
             "versions": versions(),
             "commit": _commit(),
             "device": _device(),
-            "seconds": round(time.monotonic() - started, 3),
+            "seconds": round(clock.seconds(), 3),
             **draft.facts,
         }
         draft.write_json(MANIFEST, manifest)

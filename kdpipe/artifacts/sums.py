@@ -19,7 +19,10 @@ def write_sums(folder: Path) -> None:
     """Write the digests of all files of a folder but the manifest, as `sha256sum -c` reads them."""
     names = sorted(path.name for path in folder.iterdir() if path.name not in (SUMS, MANIFEST))
     lines = [f"{file_digest(folder / name)}  {name}\n" for name in names]
-    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    # Written aside first: a list that breaks off would vouch for less than there is.
+    written = folder / f".{SUMS}"
+    written.write_text("".join(lines), encoding="utf-8")
+    written.replace(folder / SUMS)
 
 
 def read_sums(folder: Path) -> dict[str, str]:

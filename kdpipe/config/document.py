@@ -38,6 +38,7 @@ class Document(Settings):
         seed: seed of nodes that give none.
         threads: processor threads of each job; part of what makes results repeatable.
         cache_limit_gb: size that one cache of a teacher's signals may have, in GB (10^9 bytes).
+        checkpoint_minutes: minutes of training between two checkpoints; they change no result.
         matrix: variables and their values, or a list of such blocks.
         datasets: datasets by name.
         defaults: settings by stage that nodes inherit.
@@ -51,6 +52,7 @@ class Document(Settings):
     seed: int = Field(default=42, ge=0)
     threads: int = Field(default=2, ge=1)
     cache_limit_gb: float = Field(default=50.0, gt=0)
+    checkpoint_minutes: float = Field(default=10.0, ge=0)
     matrix: dict[str, Any] | list[dict[str, Any]] | None = None
     datasets: dict[str, Any] = Field(default_factory=dict)
     defaults: dict[str, Any] = Field(default_factory=dict)

@@ -20,7 +20,7 @@ from kdpipe.config.families import (
     require_head,
     shape_of,
 )
-from kdpipe.config.graph import digest
+from kdpipe.config.identity import digest
 from kdpipe.config.layers import count_blocks
 from kdpipe.config.mistakes import Mistakes, SettingError
 from kdpipe.config.pruning import pruned_facts, scheduled_facts

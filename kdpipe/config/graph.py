@@ -1,15 +1,13 @@
 """The graph that a config stands for: models and datasets, and the jobs that make them."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from kdpipe.config.document import Document
 from kdpipe.config.entries import Dataset, Facts, Node
 from kdpipe.config.hub import fetch_settings, hub_folder, kept
+from kdpipe.config.identity import digest
 from kdpipe.config.layers import Pairs, match_layers
 from kdpipe.config.layout import Layout
 from kdpipe.config.settings.base import Settings, StageSettings
@@ -208,8 +206,3 @@ class Graph:
 def key_of(settings: Settings) -> str:
     """Return the digest of what a node asks for, the same for every node that asks for the same."""
     return digest(settings.model_dump(mode="json"))
-
-
-def digest(content: Any) -> str:
-    """Return a short digest of something that JSON can hold."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

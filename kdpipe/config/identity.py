@@ -7,6 +7,7 @@ and docstrings change nothing; the catalog, which only names, and `__init__` fil
 
 import ast
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -55,7 +56,7 @@ def code_of(modules: Iterable[str]) -> dict[str, str]:
 
 def identity(code: Mapping[str, str]) -> str:
     """Return one digest for the digests of modules."""
-    return _digest(sorted(code.items()))
+    return digest(sorted(code.items()))
 
 
 @cache
@@ -100,7 +101,7 @@ def _module_digest(module: str) -> str:
     """Return the digest of a module, and of the templates and style sheets beside it."""
     folder = source_file(module).parent
     beside = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in (".css", ".j2"))
-    return _digest([_outline(_tree(module)), *(path.read_text(encoding="utf-8") for path in beside)])
+    return digest([_outline(_tree(module)), *(path.read_text(encoding="utf-8") for path in beside)])
 
 
 def _outline(node: Any) -> Any:
@@ -115,5 +116,6 @@ def _outline(node: Any) -> Any:
     return [type(node).__name__, *([name, _outline(value)] for name, value in sorted(fields.items()))]
 
 
-def _digest(content: Any) -> str:
-    return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
+def digest(content: Any) -> str:
+    """Return a short digest of something that JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

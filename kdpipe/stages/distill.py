@@ -58,7 +58,7 @@ def run(
             Collator(split, tokenizer.pad_token_id, targets, cached),
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
-            folder=job.checkpoints,
+            checkpoints=job.checkpoints,
             teacher=running,
             evaluate=validation_scorer(tokenizer, data, seed=settings.seed, probability=probability),
             bar=bar,

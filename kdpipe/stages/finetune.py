@@ -29,7 +29,7 @@ def run(settings: FinetuneSettings, job: Job, *, model: Path, data: Path, counts
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
             probability=settings.masking.probability,
-            folder=job.checkpoints,
+            checkpoints=job.checkpoints,
             bar=bar,
         )
         save_outcome(draft, student, tokenizer, outcome)

@@ -34,7 +34,7 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
                 settings.training.model_dump(exclude_unset=True),
                 seed=settings.seed,
                 probability=settings.masking.probability,
-                folder=job.checkpoints,
+                checkpoints=job.checkpoints,
                 bar=bar,
             )
         save_outcome(draft, model, tokenizer, outcome)

@@ -83,7 +83,7 @@ def run(
             Collator(split, tokenizer.pad_token_id, None, cached),
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
-            folder=job.checkpoints,
+            checkpoints=job.checkpoints,
             teacher=None if cached else Teacher(source, objective.teacher_request()),
             evaluate=lambda model: _with_tradeoff(method, score(model)),
             sizes=list(sizes.values()),

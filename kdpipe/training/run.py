@@ -2,13 +2,11 @@
 
 import logging
 import math
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -16,6 +14,7 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
 from kdpipe.artifacts.artifact import Draft
+from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.tables import HISTORY, write_table
 from kdpipe.data.batches import Collator
 from kdpipe.errors import ModelError, TrainingError
@@ -25,6 +24,7 @@ from kdpipe.models.loading import save_model
 from kdpipe.models.precision import default_device, norms_in_fp32
 from kdpipe.training.arguments import count_steps, training_arguments
 from kdpipe.training.objective import Objective
+from kdpipe.training.resumption import Resumption
 from kdpipe.training.trainer import Learner, LearningTrainer, Size
 
 LOG = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def train(
     training: dict[str, Any],
     *,
     seed: int,
-    folder: Path,
+    checkpoints: Checkpoints,
     teacher: Teacher | None = None,
     evaluate: Callable[[Any], Mapping[str, float]] | None = None,
     sizes: Sequence[Size] = (nullcontext,),
@@ -72,7 +72,7 @@ def train(
         collator: makes batches of the training split.
         training: fields of `TrainingArguments`, and `early_stopping_patience`.
         seed: seed of order and dropout.
-        folder: where checkpoints go.
+        checkpoints: where they are kept; from the newest a training that was stopped goes on.
         teacher: gives signals online; None if the batches hold them or no term needs them.
         evaluate: scores the student, where the arguments ask for evaluation during training.
         sizes: the sizes in which the student runs at every step.
@@ -81,18 +81,29 @@ def train(
     Raises:
         TrainingError: the loss is not finite.
     """
-    arguments = training_arguments(training, folder, seed, count_steps(training, len(collator.split)))
+    steps = count_steps(training, len(collator.split))
+    arguments = training_arguments(training, checkpoints.folder, seed, steps)
     if arguments.eval_strategy != "no" and evaluate is None:
         raise TrainingError("eval_strategy asks for evaluation, but the dataset has no validation split")
     _adapt_to_processor(student, teacher, arguments.bf16)
-    learner, callbacks = Learner(student, objective), _callbacks(training, bar)
+    resumption = Resumption(checkpoints)
     trainer = LearningTrainer(
-        learner, arguments, collator, seed, teacher, evaluate, sizes, callbacks=callbacks
+        Learner(student, objective),
+        arguments,
+        collator,
+        seed,
+        teacher,
+        evaluate,
+        sizes,
+        resumption,
+        callbacks=_callbacks(training, bar),
     )
     trainer.remove_callback(PrinterCallback)
-    shutil.rmtree(folder, ignore_errors=True)
-    result = trainer.train()
-    shutil.rmtree(folder, ignore_errors=True)
+    if resumption.resumed is None:
+        checkpoints.clear()
+    with resumption.listening():
+        result = trainer.train(str(resumption.resumed) if resumption.resumed else None)
+    checkpoints.clear()
     _check_finite(student, result)
     seen = _seen(trainer.seen)
     passes = _passes(seen["examples_seen"], len(sizes), teacher is not None)
@@ -117,8 +128,10 @@ class ProgressBar(TrainerCallback):
         self.bar = bar
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set the number of steps."""
+        """Set the number of steps, and of those that an earlier run has made."""
         self.bar.reset(total=state.max_steps)
+        if state.global_step:
+            self.bar.update(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Advance by a step."""
@@ -184,10 +197,11 @@ def _check_finite(student: nn.Module, result: Any) -> None:
 
 
 def _history(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    # A checkpoint keeps the names of a log sorted.
     return [
         {"step": entry["step"], "epoch": entry["epoch"], "name": name, "value": float(value)}
         for entry in logs
-        for name, value in entry.items()
+        for name, value in sorted(entry.items())
         if name not in NOT_HISTORY
     ]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.data.batches import Collator, Targets
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import task_of, validation_scorer
@@ -22,7 +23,7 @@ def train_on_labels(
     *,
     seed: int,
     probability: float,
-    folder: Path,
+    checkpoints: Checkpoints,
     bar: "tqdm[Any] | None" = None,
 ) -> Outcome:
     """Train a model in place, without a teacher.
@@ -35,7 +36,7 @@ def train_on_labels(
         training: fields of `TrainingArguments`, and `early_stopping_patience`.
         seed: seed of order and dropout.
         probability: share of the tokens that are masked when the model is scored during training.
-        folder: where checkpoints go.
+        checkpoints: where they are kept.
         bar: advanced by every step.
     """
     task, _ = task_of(data)
@@ -45,7 +46,7 @@ def train_on_labels(
         Collator(EncodedSplit(data, "train"), tokenizer.pad_token_id, targets),
         training,
         seed=seed,
-        folder=folder,
+        checkpoints=checkpoints,
         evaluate=validation_scorer(tokenizer, data, seed=seed, probability=probability),
         bar=bar,
     )

@@ -19,6 +19,7 @@ from kdpipe.knowledge.cache import LOGITS_KEY, STATE_KEY
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.signals import Signals, run_model
 from kdpipe.training.objective import Objective, count_rows
+from kdpipe.training.resumption import Resumption
 
 Size = Callable[[], AbstractContextManager[object]]
 
@@ -57,6 +58,7 @@ class LearningTrainer(Trainer):
         teacher: gives signals online; None if the batches hold them or no term needs them.
         evaluate: scores the student, metric to value.
         sizes: the sizes in which the student runs at every step, as contexts; the loss is the mean over them.
+        resumption: writes checkpoints that a training which was stopped goes on from.
         options: passed to `Trainer`.
     """
 
@@ -69,6 +71,7 @@ class LearningTrainer(Trainer):
         teacher: Teacher | None = None,
         evaluate: Callable[[Any], Mapping[str, float]] | None = None,
         sizes: Sequence[Size] = (nullcontext,),
+        resumption: Resumption | None = None,
         **options: Any,
     ) -> None:
         super().__init__(
@@ -86,6 +89,9 @@ class LearningTrainer(Trainer):
         self.teacher = teacher
         self.score = evaluate
         self.sizes = sizes
+        self.resumption = resumption
+        if resumption is not None:
+            resumption.attach(self)
         self._signals = Signals()
         self.seen: Counter[str] = Counter()
         self._sums: dict[str, Tensor] = {}
@@ -144,6 +150,11 @@ class LearningTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         batch_size = self.args.train_batch_size * self.args.world_size
         return LengthGroupedSampler(self.collator.split.lengths, batch_size, self.order_seed, self.collator)
+
+    def _maybe_log_save_evaluate(self, *arguments: Any, **options: Any) -> None:
+        super()._maybe_log_save_evaluate(*arguments, **options)
+        if self.resumption is not None:
+            self.resumption.after_step()
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Make the optimizer; projections with a learning rate of their own get a group of their own."""

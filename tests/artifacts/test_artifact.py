@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from kdpipe.artifacts.artifact import publish, read_manifest
+from kdpipe.artifacts.checkpoints import Clock
 from kdpipe.artifacts.sums import SUMS, read_sums, verify
 from kdpipe.errors import KdpipeError
 
 
 def write(output: Path, content: str, name: str = "data.txt") -> None:
     state = output.parent / ".state"
-    with publish(output, state, {"settings": {"rate": 1}}, time.monotonic()) as draft:
+    with publish(output, state, {"settings": {"rate": 1}}, Clock()) as draft:
         (draft.folder / name).write_text(content)
         draft.record(examples_seen=3)
 
@@ -45,7 +46,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     write(tmp_path / "a", "old")
 
     def fail() -> None:
-        with publish(tmp_path / "a", tmp_path / ".state", {}, time.monotonic()) as draft:
+        with publish(tmp_path / "a", tmp_path / ".state", {}, Clock()) as draft:
             (draft.folder / "data.txt").write_text("half")
             raise RuntimeError("stopped")
 

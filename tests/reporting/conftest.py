@@ -1,6 +1,5 @@
 """A small tree of results, written as the stages write theirs."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from kdpipe.artifacts.artifact import Draft, publish
+from kdpipe.artifacts.checkpoints import Clock
 from kdpipe.artifacts.tables import HISTORY, METRICS, write_table
 from kdpipe.config.build import build_graph
 from kdpipe.config.entries import Node
@@ -191,7 +191,7 @@ def _pruned(node: Node) -> dict[str, Any]:
 
 @contextmanager
 def _artifact(graph: Graph, folder: Path, **facts: Any) -> Iterator[Draft]:
-    with publish(folder, graph.layout.state, {}, time.monotonic()) as draft:
+    with publish(folder, graph.layout.state, {}, Clock()) as draft:
         draft.record(**facts)
         yield draft
 

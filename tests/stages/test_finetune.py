@@ -32,8 +32,8 @@ def test_text_is_masked_and_evaluated_during_training(
     run(FinetuneSettings.model_validate(given), job, model=language_model, data=text_data)
     rows = read_rows(job.output / "history.parquet")
     assert [row["name"] for row in rows if row["name"].startswith("eval")] == [
-        "eval_perplexity",
         "eval_cross_entropy",
+        "eval_perplexity",
     ]
     manifest = read_manifest(job.output)
     assert 0.14 < manifest["targets_seen"] / manifest["tokens_seen"] < 0.18

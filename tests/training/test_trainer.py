@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.draws import draw_seed
 from kdpipe.errors import ModelError, TrainingError
 from kdpipe.evaluation.tasks.classification import Classification
@@ -35,7 +36,15 @@ def run(
     teacher: Teacher | None = None,
     **options: Any,
 ):
-    return train(student, objective, batches, {**FAST, **options}, seed=5, folder=tmp_path, teacher=teacher)
+    return train(
+        student,
+        objective,
+        batches,
+        {**FAST, **options},
+        seed=5,
+        checkpoints=Checkpoints(tmp_path),
+        teacher=teacher,
+    )
 
 
 def hard() -> Objective:
@@ -69,7 +78,7 @@ def test_every_size_passes_every_example(
         collator(task_data),
         FAST,
         seed=5,
-        folder=tmp_path,
+        checkpoints=Checkpoints(tmp_path),
         teacher=teacher,
         sizes=[nullcontext] * 3,
     )
@@ -121,7 +130,7 @@ def test_sizes_that_are_trained_together_add_a_share_of_each_ones_gradient(
             collator(task_data),
             {**FAST, **options},
             seed=5,
-            folder=tmp_path,
+            checkpoints=Checkpoints(tmp_path),
             teacher=teacher,
             sizes=[partial(slices.at, own) for own in counts],
         )
@@ -219,7 +228,15 @@ def test_less_of_a_perplexity_is_better(classifier: Path, task_data: Path, tmp_p
     student = student_of(classifier)
     best = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
     options = {**FAST, **best, "num_train_epochs": 2, "metric_for_best_model": "perplexity"}
-    train(student, hard(), collator(task_data), options, seed=5, folder=tmp_path / "state", evaluate=evaluate)
+    train(
+        student,
+        hard(),
+        collator(task_data),
+        options,
+        seed=5,
+        checkpoints=Checkpoints(tmp_path / "state"),
+        evaluate=evaluate,
+    )
     assert torch.equal(weights(student), seen[0])
     assert not (tmp_path / "state").exists()
 
@@ -251,7 +268,15 @@ def test_evaluation_during_training_chooses_the_best(
         "metric_for_best_model": "accuracy",
         "early_stopping_patience": 2,
     }
-    outcome = train(student, hard(), collator(task_data), options, seed=5, folder=tmp_path, evaluate=evaluate)
+    outcome = train(
+        student,
+        hard(),
+        collator(task_data),
+        options,
+        seed=5,
+        checkpoints=Checkpoints(tmp_path),
+        evaluate=evaluate,
+    )
     assert curve(outcome, "eval_accuracy") == [0.9, 0.5, 0.4]
     assert torch.equal(weights(student), seen[0])
 
@@ -270,7 +295,7 @@ def test_a_metric_that_is_not_measured_chooses_nothing(
             collator(task_data),
             options,
             seed=5,
-            folder=tmp_path,
+            checkpoints=Checkpoints(tmp_path),
             evaluate=lambda model: {"accuracy": 1.0},
         )
 

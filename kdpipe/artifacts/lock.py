@@ -1,0 +1,39 @@
+"""One process at a time makes an artifact, also if an earlier one outlived the workflow that started it."""
+
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOG = logging.getLogger(__name__)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold a lock; yields whether another process held it first, whose end was waited for.
+
+    The lock goes with the process that holds it, however that ends. On a network file system it holds between
+    machines where that has locks.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        waited = not _try(file.fileno())
+        if waited:
+            file.seek(0)
+            LOG.warning("waiting for %s, which makes the same; stop it to take over", file.read().strip())
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        file.seek(0)
+        file.truncate()
+        print(f"process {os.getpid()} on {socket.gethostname()}", file=file, flush=True)
+        yield waited
+
+
+def _try(number: int) -> bool:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

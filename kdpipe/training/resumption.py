@@ -1,0 +1,156 @@
+"""A training that was stopped goes on from its last checkpoint and ends with the same bits as any other.
+
+The Trainer restores weights, optimizer, scheduler, random numbers and its own state, and skips the batches
+that were seen; here is when checkpoints are written, and what the Trainer leaves out.
+"""
+
+import json
+import logging
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
+
+from kdpipe.artifacts.checkpoints import Checkpoints
+from kdpipe.errors import StoppedError
+
+LOG = logging.getLogger(__name__)
+PROGRESS = "progress.json"
+STATE = "trainer_state.json"
+STOPPING = (signal.SIGTERM, signal.SIGUSR1)
+# A deadline leaves time for so many steps and checkpoints, and for what comes after a training.
+STEPS_LEFT, CHECKPOINTS_LEFT, SECONDS_LEFT = 3, 3, 30.0
+
+
+class Resumption(TrainerCallback):
+    """Writes checkpoints of a training, and stops it when it is asked to or out of time.
+
+    Args:
+        checkpoints: where they are kept, and when they are due.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+        self.resumed = checkpoints.latest()
+        self._trainer: Any = None
+        self._asked = ""
+        self._between_epochs = False
+        self._written = self._stepped = time.monotonic()
+        self._longest_step = self._longest_writing = 0.0
+
+    def attach(self, trainer: Any) -> None:
+        """Watch over a trainer, which calls `after_step`."""
+        self._trainer = trainer
+        trainer.add_callback(self)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Let signals stop the training after its current step."""
+        before = {number: signal.signal(number, self._ask) for number in STOPPING}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take up what the Trainer does not restore."""
+        if self.resumed is not None:
+            LOG.info("going on from %s", self.resumed)
+            _restore(self._trainer, json.loads((self.resumed / PROGRESS).read_text(encoding="utf-8")))
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Note that the epoch before has been logged and evaluated."""
+        self._between_epochs = False
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Note that what follows comes after an epoch's last step."""
+        self._between_epochs = True
+
+    def after_step(self) -> None:
+        """Write a checkpoint if one is due; called when a step, or an epoch, has been logged and evaluated.
+
+        Raises:
+            StoppedError: a signal asked for it, or the deadline is near.
+        """
+        now = time.monotonic()
+        self._longest_step = max(self._longest_step, now - self._stepped)
+        self._stepped = now
+        state = self._trainer.state
+        if state.global_step >= state.max_steps:
+            return
+        # After an epoch's last step the Trainer still has to log and evaluate, which it would not do again.
+        if float(state.epoch).is_integer() and not self._between_epochs:
+            return
+        reason = self._asked or self._out_of_time(now)
+        if reason or now - self._written >= self.checkpoints.interval:
+            self._write()
+        if reason:
+            raise StoppedError(
+                f"stopped by {reason} after step {state.global_step} of {state.max_steps}; "
+                "it goes on from there when it is run again"
+            )
+
+    def _write(self) -> None:
+        started = time.monotonic()
+        with self.checkpoints.write(self._trainer.state.global_step) as folder:
+            _save(self._trainer, folder)
+        self._written = self._stepped = time.monotonic()
+        self._longest_writing = max(self._longest_writing, self._written - started)
+
+    def _out_of_time(self, now: float) -> str:
+        if self.checkpoints.deadline is None:
+            return ""
+        steps, writing = STEPS_LEFT * self._longest_step, CHECKPOINTS_LEFT * self._longest_writing
+        left = self.checkpoints.deadline - now
+        return "the time limit" if left < steps + writing + SECONDS_LEFT else ""
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = signal.Signals(number).name
+
+
+def _save(trainer: Any, folder: Path) -> None:
+    place = str(folder)
+    trainer.save_model(place, _internal_call=True)
+    trainer._save_optimizer_and_scheduler(place)
+    trainer._save_scaler(place)
+    trainer._save_rng_state(place)
+    trainer.state.save_to_json(str(folder / STATE))
+    progress = {
+        "loss": trainer._tr_loss.item(),
+        "total_loss": trainer._total_loss_scalar,
+        "trainer_logged_step": trainer._globalstep_last_logged,
+        "seen": dict(trainer.seen),
+        "sums": {name: float(value) for name, value in trainer._sums.items()},
+        "logged_step": trainer._logged_step,
+        "callbacks": [callback.state()["attributes"] for callback in _stateful(trainer)],
+    }
+    (folder / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+
+
+def _restore(trainer: Any, progress: Mapping[str, Any]) -> None:
+    trainer._tr_loss += progress["loss"]
+    # The mean loss at the end is over all steps.
+    trainer._initial_global_step = 0
+    trainer._total_loss_scalar = progress["total_loss"]
+    trainer._globalstep_last_logged = progress["trainer_logged_step"]
+    trainer.seen = Counter(progress["seen"])
+    trainer._sums = {name: torch.tensor(value) for name, value in progress["sums"].items()}
+    trainer._logged_step = progress["logged_step"]
+    for callback, attributes in zip(_stateful(trainer), progress["callbacks"], strict=True):
+        vars(callback).update(attributes)
+
+
+def _stateful(trainer: Any) -> list[Any]:
+    """Return the callbacks that count, such as early stopping."""
+    return [
+        callback for callback in trainer.callback_handler.callbacks if isinstance(callback, ExportableState)
+    ]

@@ -1,0 +1,76 @@
+"""Stages that are killed, stopped, or started twice at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.sums import SUMS, verify
+from kdpipe.config.settings.finetune import FinetuneSettings
+from kdpipe.errors import STOPPED_STATUS
+
+pytestmark = pytest.mark.slow
+TRAINING = {"num_train_epochs": 30, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "bf16": False}
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start(language_model: Path, task_data: Path, tmp_path: Path) -> Start:
+    """A function that starts a fine-tuning, and returns its process."""
+    settings = FinetuneSettings(model="base", dataset="task", training=TRAINING).model_dump_json()
+
+    def begin(name: str, *more: str) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "kdpipe.stages.finetune", "--settings", settings]
+        command += ["--model", str(language_model), "--data", str(task_data), "--threads", "1", *more]
+        command += ["--output", str(tmp_path / name), "--state", str(tmp_path / ".state")]
+        return subprocess.Popen([*command, "--log", str(tmp_path / f"{name}.log")], stderr=subprocess.DEVNULL)
+
+    return begin
+
+
+def wait_until(true: Callable[[], Any], process: "subprocess.Popen[bytes]") -> None:
+    while not true():
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
+def test_killed_and_stopped_it_ends_with_the_same_bytes(start: Start, tmp_path: Path) -> None:
+    def checkpoints(but: frozenset[Path] = frozenset()) -> frozenset[Path]:
+        return frozenset(tmp_path.glob(f".state/checkpoints/*/*/step-*/{SUMS}")) - but
+
+    assert start("undisturbed").wait() == 0
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        before = checkpoints()
+        process = start("model", "--checkpoint-minutes", "0")
+        wait_until(partial(checkpoints, before), process)
+        process.send_signal(number)
+        assert process.wait() == (-number if number == signal.SIGKILL else STOPPED_STATUS)
+        assert not (tmp_path / "model").exists()
+    assert start("model").wait() == 0
+    assert "going on from" in (tmp_path / "model.log").read_text()
+    assert (tmp_path / "model" / SUMS).read_bytes() == (tmp_path / "undisturbed" / SUMS).read_bytes()
+    assert not list(tmp_path.glob(".state/checkpoints/*/*"))
+    seen = [read_manifest(tmp_path / name)["examples_seen"] for name in ("model", "undisturbed")]
+    assert seen[0] == seen[1]
+
+
+def test_a_stage_waits_for_an_earlier_process_that_makes_the_same(start: Start, tmp_path: Path) -> None:
+    first = start("model")
+    lock = tmp_path / ".state/locks" / f"{tmp_path.parent.name}+{tmp_path.name}+model"
+    log = tmp_path / "model.log"
+    wait_until(lambda: lock.exists() and lock.read_text(), first)
+    first.send_signal(signal.SIGSTOP)
+    second = start("model")
+    wait_until(lambda: f"waiting for process {first.pid} on {os.uname().nodename}" in log.read_text(), second)
+    first.send_signal(signal.SIGCONT)
+    assert (first.wait(), second.wait()) == (0, 0)
+    assert "the artifact is there by now" in log.read_text()
+    verify(tmp_path / "model")

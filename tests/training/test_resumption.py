@@ -1,0 +1,127 @@
+"""A training that was stopped at any step ends with the same bits as one that was not."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdpipe.artifacts.checkpoints import Checkpoints
+from kdpipe.data.batches import Collator
+from kdpipe.errors import StoppedError
+from kdpipe.evaluation.scoring import validation_scorer
+from kdpipe.evaluation.tasks.classification import Classification
+from kdpipe.models.loading import load_tokenizer, load_with_head
+from kdpipe.training.objective import Objective
+from kdpipe.training.run import Outcome, train
+from kdpipe.training.terms import hard_term
+from tests.training.conftest import FAST, LABELS, collator
+
+BASE = {**FAST, "num_train_epochs": 3, "per_device_train_batch_size": 32, "logging_steps": 3}
+BEST = {
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "accuracy",
+    "early_stopping_patience": 2,
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": BASE,
+    "accumulated": {**BASE, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 4},
+    "best": {**BASE, **BEST},
+}
+
+
+class KilledError(Exception):
+    """What stands for the end of a process."""
+
+
+class Interrupted(Collator):
+    """A collator that does something before it makes its n-th batch."""
+
+    def __init__(self, made: Collator, after: int, act: Callable[[], None]) -> None:
+        vars(self).update(vars(made))
+        self.left, self.act = after, act
+
+    def __call__(self, indices: Any) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            self.act()
+        return super().__call__(indices)
+
+
+@pytest.fixture
+def run(classifier: Path, task_data: Path, tmp_path: Path) -> Callable[..., tuple[Any, Outcome]]:
+    """A function that trains a classifier with dropout, from what an earlier run left."""
+
+    def start(name: str, options: dict[str, Any], after: int = 0, act: Any = None, **more: Any) -> Any:
+        model = load_with_head(classifier, Classification.head(LABELS), 1)
+        batches = collator(task_data)
+        score = validation_scorer(load_tokenizer(classifier), task_data, seed=1, probability=0.0)
+        outcome = train(
+            model,
+            Objective([hard_term(Classification)], "categorical"),
+            Interrupted(batches, after, act) if after else batches,
+            options,
+            seed=5,
+            checkpoints=Checkpoints(tmp_path / name, **more),
+            evaluate=score,
+        )
+        return model, outcome
+
+    return start
+
+
+def die() -> None:
+    raise KilledError
+
+
+def assert_same(one: tuple[Any, Outcome], other: tuple[Any, Outcome]) -> None:
+    for (name, value), found in zip(one[0].state_dict().items(), other[0].state_dict().values(), strict=True):
+        assert torch.equal(value, found), name
+    for row, found in zip(one[1].history, other[1].history, strict=True):
+        assert row == found
+    assert one[1].seen == other[1].seen
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_killed_at_every_few_batches_it_ends_the_same(run: Any, kind: str, tmp_path: Path) -> None:
+    options = OPTIONS[kind]
+    undisturbed = run("undisturbed", options)
+    batches = options.get("gradient_accumulation_steps", 1)
+    for steps in (1, 3, 2, 4, 1, 2):
+        with pytest.raises(KilledError):
+            run("killed", options, steps * batches, die, interval=0.0)
+    resumed = run("killed", options)
+    assert_same(undisturbed, resumed)
+    assert not (tmp_path / "killed").exists()
+
+
+def test_a_signal_stops_it_after_a_step_and_it_goes_on(run: Any, tmp_path: Path) -> None:
+    undisturbed = run("undisturbed", BASE)
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        before = signal.getsignal(number)
+        with pytest.raises(StoppedError, match=f"stopped by {number.name} after step 1 of"):
+            run("stopped", BASE, 2, lambda number=number: os.kill(os.getpid(), number))
+        assert signal.getsignal(number) == before
+        assert [path.name for path in (tmp_path / "stopped").iterdir()] == ["step-1"]
+        resumed = run("stopped", BASE)
+        assert_same(undisturbed, resumed)
+
+
+def test_it_stops_before_the_time_limit(run: Any) -> None:
+    with pytest.raises(StoppedError, match="stopped by the time limit after step 1 of"):
+        run("late", BASE, deadline=time.monotonic() + 20)
+
+
+def test_a_checkpoint_that_is_not_whole_does_not_count(run: Any, tmp_path: Path) -> None:
+    undisturbed = run("undisturbed", BASE)
+    with pytest.raises(KilledError):
+        run("broken", BASE, 4, die, interval=0.0)
+    (checkpoint,) = (tmp_path / "broken").iterdir()
+    (checkpoint / "optimizer.pt").write_bytes(b"")
+    assert_same(undisturbed, run("broken", BASE))
