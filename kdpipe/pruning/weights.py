@@ -19,14 +19,19 @@ class UnitWeight:
     Args:
         kind: kind of the units.
         place: the place of the body.
-        weight: the weight.
+        linear: the map that the weight is of.
         axis: the axis of the units' features.
     """
 
     kind: UnitKind
     place: int
-    weight: nn.Parameter
+    linear: Any
     axis: int
+
+    @property
+    def weight(self) -> Tensor:
+        """Return the weight, without a gradient."""
+        return self.linear.weight.detach()  # type: ignore[no-any-return]
 
 
 def unit_weights(body: nn.Module, groups: Groups) -> list[UnitWeight]:
@@ -38,7 +43,7 @@ def unit_weights(body: nn.Module, groups: Groups) -> list[UnitWeight]:
             for name, side in [*((name, 0) for name in inputs), (group.output, 1)]:
                 linear: Any = body.get_submodule(name)
                 axis = 1 - side if isinstance(linear, Conv1D) else side
-                found.append(UnitWeight(kind, place, linear.weight, axis))
+                found.append(UnitWeight(kind, place, linear, axis))
     return found
 
 

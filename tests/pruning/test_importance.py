@@ -90,6 +90,20 @@ def test_by_example_is_batches_of_one(model):
         assert not torch.allclose(flat(by_example), flat(scores_of(model, criterion)), rtol=1e-2)
 
 
+@pytest.mark.parametrize("criterion", ["mask_gradient", "weight_gradient"])
+def test_by_example_takes_one_pass_backward(with_head, criterion):  # noqa: F811
+    model = with_head("bert", CLASSIFIER)
+    losses, passes = example_losses(model, "categorical", None), []
+
+    def counted(batch):
+        found = losses(batch)
+        found.register_hook(lambda gradient: passes.append(len(gradient)))
+        return found
+
+    score_units(model, criterion, BATCHES, counted, reduction="example")
+    assert passes == [2, 3]
+
+
 def test_weight_gradients_of_two_batches(with_head):  # noqa: F811
     """|w| (|g1| + |g2|) of the batches' mean losses, over a unit's weights; the model stays as it is."""
     model = with_head("bert", CLASSIFIER)

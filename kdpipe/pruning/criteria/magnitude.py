@@ -29,4 +29,4 @@ class Magnitude:
     def scores(self) -> Scores:
         """Return the scores by kind and place [units]."""
         owned = unit_weights(self._body, self._groups)
-        return sum_by_unit(self._body, self._groups, owned, [own.weight.detach().abs() for own in owned])
+        return sum_by_unit(self._body, self._groups, owned, [own.weight.abs() for own in owned])

@@ -1,24 +1,29 @@
 """Importance as the change of the loss when the weights of a unit are removed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.pytorch_utils import Conv1D
 
 from kdpipe.models.units import Groups
 from kdpipe.pruning.criterion import ExampleLosses, Reduction, Scores
-from kdpipe.pruning.weights import sum_by_unit, unit_weights
+from kdpipe.pruning.weights import UnitWeight, sum_by_unit, unit_weights
 
 
 class WeightGradient:
     """The sum of |w| times the sum over batches of |dL/dw|, over the weights of a unit.
 
-    Of a head these are the columns of the map that reads it; of a neuron its row and its column.
+    Of a head these are the columns of the map that reads it; of a neuron its row and its column. Gradients
+    are made of what a map reads and of the gradient of what it returns, which one pass backward gives for
+    every example.
 
     Reference:
         Molchanov et al. 2017 (arXiv 1611.06440), equation 7; as in ROSITA, Liu et al. 2021
-        (arXiv 2103.11367).
+        (arXiv 2103.11367). By example: Goodfellow 2015, Efficient Per-Example Gradient Computations
+        (arXiv 1510.01799).
     """
 
     reads_data = True
@@ -29,21 +34,47 @@ class WeightGradient:
         self._by_example = reduction == "example"
         model.requires_grad_(False)
         self._owned = unit_weights(self._body, groups)
-        self._weights = [owned.weight.requires_grad_() for owned in self._owned]
-        self._sums = [torch.zeros_like(weight) for weight in self._weights]
+        self._sums = [torch.zeros_like(own.weight) for own in self._owned]
 
     def add(self, batch: Mapping[str, Tensor], losses: ExampleLosses) -> None:
         """Take a batch into account."""
-        found = losses(batch)
-        for loss in found if self._by_example else [found.mean()]:
-            gradients = torch.autograd.grad(
-                loss, self._weights, retain_graph=self._by_example, materialize_grads=True
-            )
-            torch._foreach_add_(self._sums, torch._foreach_abs(gradients))
+        with self._recording() as calls:
+            found = losses(batch)
+        # Examples share no computation, so that the gradient of the sum has each one's own.
+        loss = found.sum() if self._by_example else found.mean()
+        outputs = [calls[own.linear][1] for own in self._owned]
+        gradients = torch.autograd.grad(loss, outputs, materialize_grads=True)
+        for own, gradient, total in zip(self._owned, gradients, self._sums, strict=True):
+            for read, returned in self._parts(calls[own.linear][0], gradient):
+                total += _of_weight(own, read, returned).abs_()
 
     def scores(self) -> Scores:
         """Return the scores by kind and place [units]."""
-        products = [
-            weight.detach().abs() * total for weight, total in zip(self._weights, self._sums, strict=True)
-        ]
+        products = [own.weight.abs() * total for own, total in zip(self._owned, self._sums, strict=True)]
         return sum_by_unit(self._body, self._groups, self._owned, products)
+
+    def _parts(self, features: Tensor, gradient: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
+        """Return the rows [N, features] whose gradient is taken as one: of each example, or of all."""
+        if self._by_example:
+            return zip(features, gradient, strict=True)
+        return [(features.flatten(0, 1), gradient.flatten(0, 1))]
+
+    @contextmanager
+    def _recording(self) -> Iterator[dict[Any, tuple[Tensor, Tensor]]]:
+        """Record what each map reads and what it returns, [B, L, features] both."""
+        calls: dict[Any, tuple[Tensor, Tensor]] = {}
+
+        def record(linear: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            calls[linear] = inputs[0].detach(), output.requires_grad_()
+
+        handles = [own.linear.register_forward_hook(record) for own in self._owned]
+        try:
+            yield calls
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _of_weight(own: UnitWeight, read: Tensor, returned: Tensor) -> Tensor:
+    """Return the gradient of a weight from rows of inputs and of outputs' gradients."""
+    return read.T @ returned if isinstance(own.linear, Conv1D) else returned.T @ read
