@@ -7,7 +7,7 @@ Auto classes of transformers once `kdpipe.models` is imported.
 import copy
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 import torch
 import transformers
@@ -79,15 +79,13 @@ def prune_units(
     source = copy.deepcopy(model)
     body: Any = source.base_model
     groups = family_of(model).groups(body)
+    places = places_of(model) or {kind: [torch.arange(len(own)) for own in ranks[kind]] for kind in KINDS}
     config = pruned_config(model.config)
     config.unit_counts = {kind: [len(own) for own in kept[kind]] for kind in KINDS}
     if not config.ancestor_counts:
         config.ancestor_counts = {kind: sum(group.count(body) for group in groups[kind]) for kind in KINDS}
     for kind in KINDS:
-        for group, own, rank in zip(groups[kind], kept[kind], ranks[kind], strict=True):
-            index = (
-                body.get_submodule(group.ranks).index.cpu() if ranks_of(model) else torch.arange(len(rank))
-            )
+        for group, own, index, rank in zip(groups[kind], kept[kind], places[kind], ranks[kind], strict=True):
             keep_units(body, group, own)
             _set_ranks(body, group.ranks, index[own], rank[own])
     return _built(CLASSES[stock_name(model)], config, source.state_dict())
@@ -146,30 +144,44 @@ def factorize(model: PreTrainedModel, rank: int) -> PreTrainedModel:
 
 
 def as_stock(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a pruned model as one of its stock class, or itself if that has no such shapes."""
-    if not isinstance(model, Pruned) or model.config.embedding_rank:
+    """Return a pruned model as one of its stock class, or itself if that has no such shapes.
+
+    A stock model does not say which units it has, so that they are put into the order they once had: T5's
+    relative positions have a bias for each head.
+    """
+    ranks, places = ranks_of(model), places_of(model)
+    if not ranks or not places or model.config.embedding_rank:
         return model
     family, config = family_of(model), model.config
-    counts = config.unit_counts or {"head": [], "neuron": []}
+    counts = config.unit_counts
     own_heads = getattr(config, family.shape_fields["heads"])
-    if set(counts["head"]) - {own_heads} or len(set(counts["neuron"])) > 1:
+    if set(counts["head"]) != {own_heads} or len(set(counts["neuron"])) > 1:
         return model
+    model = prune_units(model, {kind: [own.argsort() for own in places[kind]] for kind in KINDS}, ranks)
     fields = {key: value for key, value in config.to_dict().items() if key not in (*FIELDS, "model_type")}
     stock: Any = type(model).__mro__[2]
     narrower = stock.config_class(**fields)
-    if counts["neuron"]:
-        setattr(narrower, family.shape_fields["neurons"], counts["neuron"][0])
+    setattr(narrower, family.shape_fields["neurons"], counts["neuron"][0])
     return _built(stock, narrower, {k: v for k, v in model.state_dict().items() if "ranks." not in k})
 
 
 def ranks_of(model: PreTrainedModel) -> dict[UnitKind, list[Tensor]] | None:
     """Return the ranks of a pruned model's units by kind and place [units]; None if it was never pruned."""
+    return _recorded(model, "rank")
+
+
+def places_of(model: PreTrainedModel) -> dict[UnitKind, list[Tensor]] | None:
+    """Return which units of its unpruned ancestor's a pruned model has; as `ranks_of` returns ranks."""
+    return _recorded(model, "index")
+
+
+def _recorded(model: PreTrainedModel, what: str) -> dict[UnitKind, list[Tensor]] | None:
     if not isinstance(model, Pruned) or not model.config.unit_counts:
         return None
     body = model.base_model
     groups = family_of(model).groups(body)
     return {
-        kind: [cast(Ranks, body.get_submodule(g.ranks)).rank.cpu() for g in groups[kind]] for kind in KINDS
+        kind: [getattr(body.get_submodule(own.ranks), what).cpu() for own in groups[kind]] for kind in KINDS
     }
 
 

@@ -33,6 +33,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 40},
     "roberta": {**BERT, "max_position_embeddings": 42},
 }
+PRUNABLE = sorted(set(SHAPES) - {"bigru"})
 HEADS = [
     Head("classification", ("b", "c", "a")),
     Head("multi_label", ("b", "c", "a")),
@@ -99,6 +100,15 @@ def long_data(bodies: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
 def with_head(bodies: dict[str, Path]) -> Any:
     """A function that returns a model of a family with a new head, in evaluation mode."""
     return lambda name, head, seed=1: load_with_head(bodies[name], head, seed).eval()
+
+
+def scattered(model: Any) -> Any:
+    """Return a model whose weights are all different, so that every unit matters."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model
 
 
 def batch_of(*lengths: int, width: int | None = None) -> dict[str, torch.Tensor]:

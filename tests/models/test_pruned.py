@@ -14,20 +14,10 @@ from kdpipe.models.sliced import Slices
 from kdpipe.models.units import KINDS, masked
 from kdpipe.pruning.cut import prune_to_sparsity
 from kdpipe.pruning.ranking import rank_units
-from tests.models.conftest import SHAPES, batch_of, logits_of
+from tests.models.conftest import PRUNABLE, batch_of, logits_of, scattered
 
-PRUNABLE = sorted(set(SHAPES) - {"bigru"})
 CLASSIFIER = Head("classification", ("b", "c", "a"))
 TAGGER = Head("token_classification", ("b", "c", "a"))
-
-
-def scattered(model: Any) -> Any:
-    """Return a model whose weights are all different, so that every unit matters."""
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-    return model
 
 
 def ranked(model, seed=0):
@@ -90,6 +80,32 @@ def test_the_order_of_units_changes_nothing(model):
     )
 
 
+def test_an_order_and_its_inverse_restore_the_weights(model):
+    ranks = ranked(model)
+    order = {kind: [own.argsort() for own in ranks[kind]] for kind in KINDS}
+    shuffled = prune_units(model, order, ranks)
+    own_ranks = ranks_of(shuffled)
+    assert own_ranks is not None
+    restored = prune_units(
+        shuffled, {kind: [own.argsort() for own in order[kind]] for kind in KINDS}, own_ranks
+    )
+    ours, theirs = restored.state_dict(), shuffled.state_dict()
+    for name, weight in model.state_dict().items():
+        assert torch.equal(ours[name], weight), name
+    assert not all(torch.equal(theirs[name], weight) for name, weight in model.state_dict().items())
+    indices = [weight for name, weight in ours.items() if name.endswith("ranks.index")]
+    assert all(torch.equal(own, torch.arange(len(own), dtype=own.dtype)) for own in indices)
+
+
+@pytest.mark.parametrize("sparsity", [0.5, 0.9])
+def test_attention_written_out_is_attention_in_one_go(model, sparsity):
+    pruned, found = prune_to_sparsity(model, sparsity, ranked(model)).eval(), []
+    for implementation in ("eager", "sdpa"):
+        pruned.set_attn_implementation(implementation)
+        found.append(logits_of(pruned, batch_of(9, 5)))
+    torch.testing.assert_close(*found, atol=1e-5, rtol=0)
+
+
 def test_padding_does_not_reach_the_logits(model):
     pruned = prune_to_sparsity(model, 0.5, ranked(model)).eval()
     alone, padded = logits_of(pruned, batch_of(7)), logits_of(pruned, batch_of(7, width=16))
@@ -141,10 +157,24 @@ def test_factors_are_the_best_of_their_rank(with_head):
     assert float(error.norm()) == pytest.approx(float(tail.norm()), rel=1e-5)
     again = factorize(factorize(model, 8), 5).get_input_embeddings()(torch.arange(len(table)))
     torch.testing.assert_close(again, narrow(torch.arange(len(table))), atol=1e-5, rtol=0)
-    whole = factorize(model, table.shape[1]).eval()
-    torch.testing.assert_close(
-        logits_of(whole, batch_of(9, 5)), logits_of(model, batch_of(9, 5)), atol=1e-5, rtol=0
-    )
+
+
+def test_factorised_embeddings_keep_the_row_of_padding(with_head, wordpiece, tmp_path):
+    """It is what it was, and learns nothing; that holds for the model that is read back."""
+    model = scattered(with_head("bert", CLASSIFIER))
+    embeddings = model.get_input_embeddings()
+    with torch.no_grad():
+        embeddings.weight[embeddings.padding_idx] = 0
+    narrow: Any = factorize(model, 5).eval()
+    save_model(narrow, wordpiece, tmp_path)
+    loaded = load_model(tmp_path).eval()
+    assert torch.equal(logits_of(loaded, batch_of(9, 5)), logits_of(narrow, batch_of(9, 5)))
+    for own in (narrow.get_input_embeddings(), loaded.get_input_embeddings()):
+        own.zero_grad()
+        own(torch.tensor([embeddings.padding_idx, 7])).square().sum().backward()
+        assert not own.table.weight[embeddings.padding_idx].any()
+        assert not own.table.weight.grad[embeddings.padding_idx].any()
+        assert own.table.weight.grad[7].any()
 
 
 def test_the_parameters_of_rosita():
