@@ -11,7 +11,13 @@ from kdpipe.models.loading import Head
 from kdpipe.models.units import KINDS, masked
 from kdpipe.pruning.importance import example_losses, score_units
 from kdpipe.pruning.scores import read_scores, write_scores
-from tests.models.conftest import SHAPES, batch_of, bodies, with_head  # noqa: F401 (fixtures)
+from tests.models.conftest import (  # noqa: F401 (fixtures)
+    PRUNABLE,
+    batch_of,
+    bodies,
+    scattered,
+    with_head,
+)
 
 CLASSIFIER = Head("classification", ("b", "c", "a"))
 BATCHES = [
@@ -20,14 +26,9 @@ BATCHES = [
 ]
 
 
-@pytest.fixture(params=sorted(set(SHAPES) - {"bigru"}))
+@pytest.fixture(params=PRUNABLE)
 def model(request, with_head):  # noqa: F811
-    found = with_head(request.param, CLASSIFIER)
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in found.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-    return found
+    return scattered(with_head(request.param, CLASSIFIER))
 
 
 def scores_of(model, criterion, batches=BATCHES, **options):
@@ -71,9 +72,42 @@ def test_mask_gradients_are_finite_differences(model):
             torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio), rtol=1e-2, atol=0)
 
 
-def test_a_pass_more_doubles_what_is_normalised(model):
-    once, twice = scores_of(model, "mask_gradient"), scores_of(model, "mask_gradient", BATCHES * 2)
-    torch.testing.assert_close(flat(once), flat(twice))
+def test_a_pass_more_doubles_scores_before_they_are_normalised(model):
+    for criterion, times in (("mask_gradient", 1), ("weight_gradient", 2)):
+        once, twice = (flat(scores_of(model, criterion, BATCHES * passes)) for passes in (1, 2))
+        torch.testing.assert_close(twice, times * once)
+
+
+def test_each_place_has_length_one_or_nothing(model):
+    body = model.base_model
+    groups = family_of(model).groups(body)
+    with torch.no_grad():
+        for kind in KINDS:
+            body.get_submodule(groups[kind][1].output).weight.zero_()
+    for own in scores_of(model, "mask_gradient").values():
+        lengths = [float(scores.norm()) for scores in own]
+        assert lengths.pop(1) == 0
+        assert lengths == pytest.approx([1] * len(lengths), abs=1e-5)
+
+
+def test_the_scores_of_a_place_add_up_to_those_of_its_weights(model):
+    """Of all columns of the map that reads the units; of neurons also of all rows that make them."""
+    body = model.base_model
+    found = {criterion: scores_of(model, criterion) for criterion in ("magnitude", "weight_gradient")}
+    for kind, groups in family_of(model).groups(body).items():
+        for place, group in enumerate(groups):
+            names = (*(group.inputs if kind == "neuron" else ()), group.output)
+            weights = [body.get_submodule(name).weight for name in names]
+            by_batch = [torch.autograd.grad(mean_loss(model, batch), weights) for batch in BATCHES]
+            sums = [sum(gradient.abs() for gradient in own) for own in zip(*by_batch, strict=True)]
+            expected = {
+                "magnitude": sum(weight.abs().sum() for weight in weights),
+                "weight_gradient": sum(
+                    (weight.abs() * total).sum() for weight, total in zip(weights, sums, strict=True)
+                ),
+            }
+            for criterion, total in expected.items():
+                torch.testing.assert_close(found[criterion][kind][place].sum(), total.detach())
 
 
 def test_by_example_is_batches_of_one(model):

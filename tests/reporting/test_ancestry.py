@@ -1,8 +1,12 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kdpipe.config.build import load_graph
 from kdpipe.config.graph import Graph
+from kdpipe.config.settings.distill import DistillSettings
+from kdpipe.config.settings.select import SelectSettings
 from kdpipe.reporting.ancestry import ModelCost, Passes, model_costs
 
 
@@ -34,6 +38,22 @@ def test_a_choice_costs_all_that_was_tried(pruning: Graph):
         cost=Passes(forwards=6 * 100 + 3 * 50 + 32, backwards=6 * 100 + 32, seconds=11 * 2 + 3 * 8 + 4),
         uncached=Passes(forwards=6 * 100 + 4 * 100 + 32, backwards=6 * 100 + 32, seconds=11 * 2 + 4 * 16 + 4),
     )
+
+
+def test_maxidisc_with_n_assistants_is_two_n_trainings_and_that_of_the_teacher():
+    """All assistants are tried and all students compared; MiniDisc trains an assistant and a student."""
+    configs = Path(__file__).parents[2] / "config"
+    graph = load_graph([configs / "minidisc.yaml", configs / "maxidisc.yaml"])
+    trainings = {name: cost.trainings for name, cost in costs_of(graph).items()}
+    chosen = graph.nodes["maxidisc-mrpc-1"].settings
+    assert isinstance(chosen, SelectSettings)
+    assert len(chosen.among) == 8
+    for student in chosen.among:
+        settings = graph.nodes[student].settings
+        assert isinstance(settings, DistillSettings)
+        assert settings.teacher in (name.replace("trial", "trial-assistant") for name in chosen.among)
+    assert trainings["maxidisc-mrpc-{seed}"] == 1 + 2 * 8
+    assert trainings["minidisc-mrpc-{seed}"] == 1 + 2
 
 
 def test_models_that_no_one_evaluates_have_no_row(pruning: Graph):

@@ -146,7 +146,7 @@ def test_the_teacher_runs_once_a_batch(
 ) -> None:
     """Each size forward and backward once, and the optimizer steps once."""
     model, data = teacher_of("bert", "task_data")
-    seen = {"teacher": 0, "student": 0}
+    seen = dict.fromkeys(("teacher", "student", "backward", "step"), 0)
 
     def counted(owner: Any, method: str, name: str) -> None:
         original = getattr(owner, method)
@@ -159,11 +159,15 @@ def test_the_teacher_runs_once_a_batch(
 
     counted(Teacher, "__call__", "teacher")
     counted(LearningTrainer, "compute_loss", "student")
+    counted(torch.Tensor, "backward", "backward")
+    counted(torch.optim.AdamW, "step", "step")
     importance = scored(model, data)
     made = scheduled(tmp_path / "made", model, data, importance=importance, sparsities=sparsities)
-    assert seen == {"teacher": 3, "student": 3 * len(sparsities)}
-    assert max(row["step"] for row in read_rows(made / "history.parquet")) == 3
-    assert read_manifest(made)["examples_seen"] == 96
+    passes = 3 * len(sparsities)
+    assert seen == {"teacher": 3, "student": passes, "backward": passes, "step": 3}
+    manifest = read_manifest(made)
+    assert manifest["examples_seen"] == 96
+    assert (manifest["forwards"], manifest["backwards"]) == (96 + 32 * passes, 32 * passes)
 
 
 def test_the_same_seed_gives_the_same_assistant(teacher_of: TeacherOf, tmp_path: Path) -> None:

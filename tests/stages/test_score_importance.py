@@ -1,5 +1,6 @@
 """Importance of every unit, for each task."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -47,6 +48,16 @@ def test_what_is_asked_for_changes_the_scores(taught: tuple[Path, Path]) -> None
     ]
     found = [units(scored(*taught, **own)) for own in settings]
     assert all(not torch.allclose(one, other) for one, other in pairwise(found))
+
+
+def test_by_example_the_size_of_batches_does_not_matter(
+    teacher_of: Callable[[str, str], tuple[Path, Path]],
+) -> None:
+    model, data = teacher_of("bert", "task_data")
+    for criterion in ("mask_gradient", "weight_gradient"):
+        how = {"criterion": criterion, "reduction": "example"}
+        small, large = (units(scored(model, data, batch_size=size, **how)) for size in (8, 32))
+        torch.testing.assert_close(small, large, rtol=1e-4, atol=1e-6)
 
 
 def test_a_model_without_the_head_is_refused(language_model: Path, task_data: Path) -> None:

@@ -16,6 +16,7 @@ from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.kl import KLLoss
 from kdpipe.losses.logit_mse import LogitMSELoss
+from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.loading import load_model, load_tokenizer
 from kdpipe.models.signals import Request, Signals, run_model
 from kdpipe.training.objective import Objective, Projection, Term, count_rows
@@ -52,6 +53,20 @@ def test_padding_has_no_influence() -> None:
     student.hidden_states[1][0, 3] = 1e6
     teacher.hidden_states[1][1, 2:] = -1e6
     assert torch.equal(term(student, teacher, BATCH)["cos"], before)
+
+
+def test_labels_matter_to_hard_terms_alone() -> None:
+    """MiniDisc's losses read none; those of conventional distillation do."""
+    student, teacher = signals(6, 1), signals(6, 2)
+    terms = [
+        Term("soft", SoftCrossEntropyLoss()),
+        Term("hidden", HiddenMSELoss(), 1.0, "all", [(0, 0), (2, 1)]),
+        Term("hard", HardLoss()),
+    ]
+    objective = Objective(terms, "categorical")
+    ours = objective(student, teacher, BATCH)
+    theirs = objective(student, teacher, {**BATCH, "labels": 1 - BATCH["labels"]})
+    assert {name for name in ours if not torch.equal(ours[name], theirs[name])} == {"hard"}
 
 
 def test_a_term_of_weight_zero_is_not_computed_and_asks_for_nothing() -> None:
