@@ -1,7 +1,8 @@
 """Smaller models: by sparsity, or by one shape for all blocks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from transformers import PreTrainedModel
 from kdpipe.errors import ModelError
 from kdpipe.models.extraction import extract_blocks
 from kdpipe.models.family import family_of
-from kdpipe.models.pruned import Pruned, as_stock, factorize, prune_units, ranks_of
+from kdpipe.models.pruned import Pruned, factorize, places_of, prune_units, ranks_of
 from kdpipe.models.units import KINDS, UnitKind
 from kdpipe.pruning.ranking import count_removed, keep_best, keep_ranked, rank_units
 
@@ -96,7 +97,7 @@ def prune_to_sparsity(model: PreTrainedModel, sparsity: float, ranks: Ranks | No
 
 
 def prune_to_shape(model: PreTrainedModel, shape: Shape, ranks: Ranks | None = None) -> PreTrainedModel:
-    """Return a model whose blocks all have one shape, as one of its stock class where that can have it.
+    """Return a model whose blocks all have one shape.
 
     Args:
         model: the model.
@@ -120,7 +121,21 @@ def prune_to_shape(model: PreTrainedModel, shape: Shape, ranks: Ranks | None = N
         model = extract_blocks(model, range(shape.layers))
     if shape.embedding_rank is not None:
         model = factorize(model, shape.embedding_rank)
-    return as_stock(model)
+    return model
+
+
+def name_units(model: PreTrainedModel) -> dict[UnitKind, list[str]] | None:
+    """Return which of its unpruned ancestor's units a pruned model has, for each place, such as `0-3, 7`."""
+    places = places_of(model)
+    if places is None:
+        return None
+    return {kind: [_ranges(sorted(own.tolist())) for own in places[kind]] for kind in KINDS}
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Return ascending numbers as text, those that follow each other as the first and the last of them."""
+    runs = [list(run) for _, run in groupby(enumerate(numbers), lambda numbered: numbered[1] - numbered[0])]
+    return ", ".join(f"{run[0][1]}-{run[-1][1]}" if len(run) > 1 else f"{run[0][1]}" for run in runs)
 
 
 def _uniform(kind: UnitKind, ranks: list[Tensor], count: int | None) -> list[Tensor]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.job import Job, main
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
-from kdpipe.pruning.cut import Shape, prune_to_shape, prune_to_sparsity, ranks_from
+from kdpipe.models.pruned import as_stock
+from kdpipe.pruning.cut import Shape, name_units, prune_to_shape, prune_to_sparsity, ranks_from
 from kdpipe.pruning.scores import SCORES, read_scores
 
 LOG = logging.getLogger(__name__)
@@ -22,12 +23,14 @@ def run(settings: PruneSettings, job: Job, *, model: Path, importance: Path | No
         names = {"intermediate_size": "neurons"}
         shape = Shape(**{names.get(name, name): value for name, value in settings.shape.items()})
         pruned = prune_to_shape(source, shape, ranks)
-    counts = getattr(pruned.config, "unit_counts", None)
-    for kind, kept in (counts or {}).items():
-        LOG.info("%ss kept in each place: %s", kind, ", ".join(map(str, kept)))
+    counts, kept = getattr(pruned.config, "unit_counts", None), name_units(pruned)
+    for kind, own in (counts or {}).items():
+        LOG.info("%ss kept in each place: %s", kind, ", ".join(map(str, own)))
     with job.artifact() as draft:
-        save_model(pruned, load_tokenizer(model), draft.folder)
-        draft.record(unit_counts=counts)
+        # A stock model carries no ranking, by which one of a sparsity is cut again.
+        saved = as_stock(pruned) if settings.sparsity is None else pruned
+        save_model(saved, load_tokenizer(model), draft.folder)
+        draft.record(unit_counts=counts, kept=kept)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
 from kdpipe.models.sliced import Counts, Slices
-from kdpipe.pruning.cut import is_smaller, prune_to_sparsity, ranks_from, units_at
+from kdpipe.pruning.cut import is_smaller, name_units, prune_to_sparsity, ranks_from, units_at
 from kdpipe.pruning.scores import SCORES, read_scores
 from kdpipe.schedules.method import Method
 from kdpipe.training.run import Outcome, save_outcome, train
@@ -91,10 +91,11 @@ def run(
         )
         values = score(learner)
         chosen = method.choose(values)
-        save_outcome(draft, prune_to_sparsity(learner, chosen), tokenizer, outcome)
+        assistant = prune_to_sparsity(learner, chosen)
+        save_outcome(draft, assistant, tokenizer, outcome)
         rows = _candidates(method, metric, values, counts, outcome.seen["examples_seen"])
         write_table(draft.folder / CANDIDATES, rows, SCHEMA)
-        draft.record(chosen=chosen)
+        draft.record(chosen=chosen, kept=name_units(assistant))
 
 
 def _write_teacher(settings: ScheduleSettings, job: Job, teacher: Any, tokenizer: Any) -> None:

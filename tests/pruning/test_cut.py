@@ -8,7 +8,7 @@ import torch
 
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head
-from kdpipe.models.pruned import ranks_of
+from kdpipe.models.pruned import as_stock, ranks_of
 from kdpipe.models.signals import Request, run_model
 from kdpipe.models.units import KINDS, masked
 from kdpipe.pruning.cut import Shape, ancestor_counts, prune_to_shape, prune_to_sparsity, ranks_from, units_at
@@ -62,7 +62,9 @@ def test_a_shape_as_large_as_the_model_changes_nothing(model):
     # EncT5 shares its embeddings among encoder and decoder, which keep them whole.
     table = model.get_input_embeddings()
     rank = None if model.all_tied_weights_keys else table.embedding_dim
-    cut = prune_to_shape(model, Shape(heads, neurons, 3, rank), ranks_from(model, scores_of(model))).eval()
+    shape = Shape(heads, neurons, 3, rank)
+    cut = as_stock(prune_to_shape(model, shape, ranks_from(model, scores_of(model)))).eval()
+    assert rank or type(cut) is type(model)
     batch = batch_of(9, 5)
     torch.testing.assert_close(logits_of(cut, batch), logits_of(model, batch), atol=1e-5, rtol=0)
 

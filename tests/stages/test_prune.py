@@ -16,6 +16,7 @@ from kdpipe.errors import ModelError
 from kdpipe.models.loading import load_model
 from kdpipe.models.pruned import ranks_of
 from kdpipe.models.units import KINDS
+from kdpipe.pruning.scores import SCORES, read_scores
 from kdpipe.stages import distill, extract
 from tests.stages.conftest import job_for, pruned, scored
 
@@ -119,6 +120,32 @@ def test_a_shape_of_the_stock_class_needs_no_import(teacher_of: TeacherOf, tmp_p
     assert "unit_counts" not in config
     loaded = AutoModelForSequenceClassification.from_pretrained(narrow)
     assert loaded.bert.encoder.layer[1].output.dense.weight.shape == (16, 8)
+
+
+def numbers(text: str) -> list[int]:
+    """Return the numbers of a text such as `0-2, 7`."""
+    runs = [[int(number) for number in run.split("-")] for run in text.split(", ") if run]
+    return [number for run in runs for number in range(run[0], run[-1] + 1)]
+
+
+def test_the_manifest_tells_the_units_that_are_left(teacher_of: TeacherOf, tmp_path: Path) -> None:
+    """By their places in the unpruned teacher, also where the model is saved as one of its stock class."""
+    model, data = teacher_of("bert", "task_data")
+    importance = scored(model, data)
+    scores = read_scores(importance / SCORES)
+    narrow = read_manifest(pruned(model, tmp_path / "narrow", importance, intermediate_size=8))["kept"]
+    assert narrow["head"] == ["0-3"] * 3
+    for text, own in zip(narrow["neuron"], scores["neuron"], strict=True):
+        assert numbers(text) == sorted(own.topk(8).indices.tolist())
+    half = pruned(model, tmp_path / "half", importance, sparsity=0.5)
+    tenth = pruned(half, tmp_path / "tenth", sparsity=0.9)
+    wider, narrower = (read_manifest(folder)["kept"] for folder in (half, tenth))
+    for kind in KINDS:
+        assert [len(numbers(text)) for text in narrower[kind]] == counts(tenth)[kind]
+        for small, large, own in zip(narrower[kind], wider[kind], scores[kind], strict=True):
+            assert set(numbers(small)) <= set(numbers(large))
+            assert set(numbers(large)) == set(own.topk(len(numbers(large))).indices.tolist())
+    assert read_manifest(pruned(model, tmp_path / "lowest", layers=2))["kept"] is None
 
 
 @pytest.mark.parametrize("layers", ["spaced:2", [2, 0], [1]])
