@@ -116,7 +116,14 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
     file = folder / "tokenizer.json"
     tokenizer = tokenizers.setdefault(_encoding(file), name) if file.exists() else name
     pruned = bool(config.get("unit_counts"))
-    return Facts(tokenizer, shape_of(family, config), head, None if pruned else 0.0, ranked=pruned)
+    return Facts(
+        tokenizer,
+        shape_of(family, config),
+        head,
+        None if pruned else 0.0,
+        ranked=pruned,
+        factorised=bool(config.get("embedding_rank")),
+    )
 
 
 def _encoding(file: Path) -> str:
@@ -207,6 +214,9 @@ def _extracted(settings: ExtractSettings, model: Facts) -> Facts:
         if model.shape.family not in (None, *sources):
             what = f"{settings.architecture} students are extracted from {' or '.join(sources)} models"
             raise SettingError("architecture", f"{what}, found {model.shape.family}")
+        if model.ranked or model.factorised:
+            what = f"{settings.architecture} students have no blocks or embeddings of the shapes of a pruned"
+            raise SettingError("architecture", f"{what} model's; extract with `same`")
     try:
         depth = count_blocks(settings.layers, model.shape.depth)
     except KdpipeError as error:

@@ -30,12 +30,16 @@ def pruned_facts(settings: PruneSettings, model: Facts) -> Facts:
         SIZES[name]: size for name, size in settings.shape.items() if name != "embedding_rank"
     }
     fewer_heads = settings.heads is not None and settings.heads != model.shape.heads
+    factorised = model.factorised or settings.embedding_rank is not None
     return replace(
         model,
         shape=replace(model.shape, **sizes),
         sparsity=None if settings.needs_ranks else model.sparsity,
         # One that a stock class can have is saved as such.
-        ranked=fewer_heads or (model.ranked and not settings.needs_ranks),
+        ranked=fewer_heads
+        or (model.ranked and settings.heads is None)
+        or (factorised and settings.needs_ranks),
+        factorised=factorised,
         deep_as="" if settings.layers else model.deep_as,
     )
 
@@ -44,10 +48,19 @@ def scheduled_facts(settings: ScheduleSettings, teacher: Facts) -> Facts:
     """Return what is known of an assistant.
 
     Raises:
-        SettingError: models of its family do not run in several sizes.
+        SettingError: models of its family do not run in several sizes, or it is no larger than the student.
     """
     _require("teacher", teacher, "sliced", "trained in several sizes")
-    return replace(teacher, sparsity=None, ranked=True)
+    gone, target = teacher.sparsity, settings.target
+    if gone is None:
+        return replace(teacher, ranked=True)
+    if target <= gone:
+        what = f"expected more than the {gone:g} of its unpruned ancestor that the teacher lacks"
+        raise SettingError(
+            "target", f"{what}, found {target:g}: the student is to be smaller than its teacher"
+        )
+    between = [sparsity for sparsity in settings.sparsities if gone < sparsity < target]
+    return replace(teacher, sparsity=min(between, default=gone), ranked=True)
 
 
 def _check_sparsity(sparsity: float, model: Facts) -> None:

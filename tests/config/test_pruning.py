@@ -41,6 +41,16 @@ def schedule(**settings):
     (schedule(sparsities=[0.5, 0.5]), "models.assistant.schedule.sparsities: names a sparsity twice"),
     (schedule(sparsities=[0.9, 0.95]),
      "models.assistant.schedule.sparsities: none of 0.9, 0.95 is below the target 0.9"),
+    ({**prune(sparsity=0.6), **schedule(teacher="cut", target=0.6)},
+     "models.assistant.schedule.target: expected more than the 0.6 of its unpruned ancestor that the teac"),
+    ({**schedule(sparsities=[0.5, 0.7]), **prune(model="assistant", sparsity=0.3)},
+     f"{PRUNE}.sparsity: the model lacks 0.5 of its unpruned ancestor already, found 0.3"),
+    ({**prune(sparsity=0.5), "models.x": {
+        "extract": {"model": "cut", "layers": "first:2", "architecture": "distilbert"}}},
+     "models.x.extract.architecture: distilbert students have no blocks or embeddings of the shapes of a"),
+    ({**prune(embedding_rank=8), "models.x": {
+        "extract": {"model": "cut", "layers": "first:2", "architecture": "distilbert"}}},
+     "models.x.extract.architecture: distilbert students have no blocks or embeddings of the shapes of a"),
     (schedule(metric="f2"), "models.assistant.schedule.metric: 'task' has no metric 'f2'; "),
     ({"datasets.rates": {"source": "glue", "name": "STS-B", "path": "glue/STS-B"},
       **schedule(dataset="rates", metric="squared_error")},
@@ -50,6 +60,39 @@ def schedule(**settings):
 ])  # fmt: skip
 def test_mistakes(mistakes_of, changes, mistake):
     assert any(found.startswith(mistake) for found in mistakes_of(changes))
+
+
+@pytest.mark.parametrize(("changes", "models"), [
+    # The assistant is the teacher, as none of the sizes lies between.
+    ({**prune(sparsity=0.6), **schedule(teacher="cut", sparsities=[0.5, 0.9])}, {"assistant": 0.6}),
+    ({**schedule(sparsities=[0.9, 0.5], compat="code"), **prune(model="assistant", sparsity=0.5)},
+     {"assistant": 0.5, "cut": 0.5}),
+    ({**schedule(sparsities=[0.9, 0.95], compat="code"), **prune(model="assistant", sparsity=0.9)},
+     {"cut": 0.9}),
+    (prune(intermediate_size=8), {"cut": None}),
+])  # fmt: skip
+def test_the_sparsity_that_is_known(graph_of, changes, models):
+    facts = graph_of(changes).facts
+    assert {name: facts[name].sparsity for name in models} == models
+
+
+def test_a_distilbert_is_made_of_a_model_of_the_stock_class(graph_of):
+    graph = graph_of({**prune(intermediate_size=8, layers=3), "models.x": {
+        "extract": {"model": "cut", "layers": "first:2", "architecture": "distilbert"}}})  # fmt: skip
+    assert graph.facts["x"].shape.neurons == 8
+
+
+@pytest.mark.parametrize(("first", "second", "ranked"), [
+    ({"sparsity": 0.5}, {"intermediate_size": 8}, True),
+    ({"sparsity": 0.5}, {"layers": 2}, True),
+    ({"intermediate_size": 8}, {"layers": 2}, False),
+    ({"embedding_rank": 8}, {"layers": 2}, False),
+    ({"embedding_rank": 8}, {"intermediate_size": 8}, True),
+])  # fmt: skip
+def test_what_carries_its_ranking_on(graph_of, first, second, ranked):
+    """All but models that are saved as ones of their stock class, and those never ranked."""
+    given = {**prune(**first), "models.next": {"prune": {"model": "cut", **second}}}
+    assert graph_of(given).facts["next"].ranked is ranked
 
 
 def test_families_that_are_not_pruned_or_sliced(mistakes_of):
