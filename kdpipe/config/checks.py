@@ -112,25 +112,30 @@ def _selection(graph: Graph, node: Node) -> Findings:
 
 
 def _importance(graph: Graph, node: Node) -> Findings:
-    wanted = graph.importance_of(node.settings)
     settings = node.settings
-    if not isinstance(settings, PruneSettings | ScheduleSettings):
+    if not isinstance(settings, PruneSettings | ScheduleSettings) or node.name not in graph.whole:
         return
+    given = settings.importance
+    scored = (given and given.model) or settings.source
+    same = graph.trained_from(settings.source)
+    if scored not in same:
+        what = f"{settings.source!r} does not have the units of {scored!r}, trained; give {' or '.join(same)}"
+        yield ("importance", "model"), what
+        return
+    wanted = graph.importance_of(settings)
     if wanted is None:
-        if settings.needs_ranks and not graph.facts[settings.source].ranked:
-            what = (
-                f"is required, with a `dataset` that ranks the units: {settings.source!r} was trained on none"
-            )
+        if settings.needs_ranks and (given or not graph.facts[settings.source].ranked):
+            what = f"is required, with a `dataset` that ranks the units: {scored!r} was trained on none"
             yield ("importance",), what
         return
-    source, dataset, _ = wanted
+    _, dataset, _ = wanted
     if graph.datasets[dataset].task == LANGUAGE_MODELING:
         yield (
             ("importance",),
             f"units are ranked by the loss of labels, {dataset!r} is for {LANGUAGE_MODELING}",
         )
     else:
-        yield from _needs_head(graph, source, dataset, "importance")
+        yield from _needs_head(graph, scored, dataset, "importance")
 
 
 def _schedule(graph: Graph, node: Node) -> Findings:

@@ -12,7 +12,9 @@ from kdpipe.config.layers import Pairs, match_layers
 from kdpipe.config.layout import Layout
 from kdpipe.config.settings.base import Settings, StageSettings
 from kdpipe.config.settings.dataset import CombineSettings, HubSettings, named_facts
+from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.jobs import (
     CacheTeacherSettings,
@@ -165,6 +167,15 @@ class Graph:
                 found[node.settings.teacher, node.settings.dataset, key_of(cache)] = cache
         return found
 
+    @cached_property
+    def whole(self) -> frozenset[str]:
+        """The models that, as all their ancestors, have no mistake."""
+        found: set[str] = set()
+        for name, node in self.nodes.items():
+            if all(parent in found for _, kind, parent in node.settings.references() if kind == "model"):
+                found.add(name)
+        return frozenset(found)
+
     def own_dataset(self, name: str) -> str | None:
         """Return the dataset of a model, or of its nearest ancestor that has one."""
         settings = self.nodes[name].settings
@@ -183,11 +194,21 @@ class Graph:
         if settings.importance is None and self.facts[source].ranked:
             return None
         given = settings.importance or ImportanceSettings()
-        dataset = given.dataset or self.own_dataset(source)
+        scored = given.model or source
+        dataset = given.dataset or self.own_dataset(scored)
         # Not the node's: what is important to a model is so for all that are cut out of it.
         seed = self.document.seed if given.seed is None else given.seed
-        how = given.model_dump(exclude={"dataset"}) | {"seed": seed}
-        return (source, dataset, ScoreImportanceSettings(**how)) if dataset else None
+        how = given.model_dump(exclude={"model", "dataset"}) | {"seed": seed}
+        return (scored, dataset, ScoreImportanceSettings(**how)) if dataset else None
+
+    def trained_from(self, name: str) -> tuple[str, ...]:
+        """Return a model and the ancestors that training alone made it from, whose units it all has."""
+        settings = self.nodes[name].settings
+        if isinstance(settings, FinetuneSettings):
+            return (name, *self.trained_from(settings.model))
+        if isinstance(settings, DistillSettings):
+            return (name, *self.trained_from(settings.student))
+        return (name,)
 
     @cached_property
     def importances(self) -> dict[tuple[str, str, str], ScoreImportanceSettings]:

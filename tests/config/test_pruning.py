@@ -31,6 +31,20 @@ def schedule(**settings):
      f"{PRUNE}.importance: no heads and no neurons are chosen; remove this"),
     (prune(sparsity=0.5, importance={"dataset": "text"}),
      f"{PRUNE}.importance: units are ranked by the loss of labels"),
+    (prune(sparsity=0.5, importance={"model": "tacher"}),
+     f"{PRUNE}.importance: there is no model 'tacher'; did you mean 'teacher'?"),
+    (prune(sparsity=0.5, importance={"model": "student", "dataset": "task"}),
+     f"{PRUNE}.importance.model: 'teacher' does not have the units of 'student', trained; give teacher"),
+    ({**prune(sparsity=0.5, importance={"model": "tuned"}), "models.tuned": {
+        "finetune": {"model": "cut", "dataset": "task"}}},
+     "models.cut: models are made from each other: "),
+    ({**prune(sparsity=0.5), "models.less": {
+        "prune": {"model": "cut", "sparsity": 0.6, "importance": {"model": "teacher"}}}},
+     "models.less.prune.importance.model: 'cut' does not have the units of 'teacher', trained; give cut"),
+    (schedule(importance={"model": "small"}),
+     "models.assistant.schedule.importance.model: 'teacher' does not have the units of 'small', trained"),
+    (prune(sparsity=0.5, importance={"model": "base", "dataset": "task"}),
+     f"{PRUNE}.importance: 'task' is for classification, but 'base' has a head for language_modeling"),
     (prune(sparsity=0.5, importance={"dataset": "x"}), f"{PRUNE}.importance: there is no dataset 'x'"),
     ({"models.cut": {"prune": {"model": "base", "sparsity": 0.5, "importance": {"dataset": "task"}}}},
      f"{PRUNE}.importance: 'task' is for classification, but 'base' has a head for "),
@@ -95,6 +109,12 @@ def test_what_carries_its_ranking_on(graph_of, first, second, ranked):
     assert graph_of(given).facts["next"].ranked is ranked
 
 
+@pytest.mark.parametrize("teacher", [{"dataset": "task"}, {"model": "bse", "dataset": "task"}])
+def test_a_mistake_in_an_ancestor_is_the_only_one(mistakes_of, teacher):
+    found = mistakes_of({**prune(sparsity=0.5), "models.teacher.finetune": teacher})
+    assert [mistake.partition(":")[0] for mistake in found] == ["models.teacher.finetune.model"]
+
+
 def test_families_that_are_not_pruned_or_sliced(mistakes_of):
     gru = {"create": {"architecture": {"family": "bigru", "hidden_size": 16}, "tokenizer": "base"}}
     gpt2 = {"create": {"architecture": {"family": "gpt2"}, "tokenizer": "base"}}
@@ -128,6 +148,22 @@ def test_siblings_share_scores_and_criteria_have_their_own(graph_of):
     wanted = graph.importance_of(graph.nodes["a"].settings)
     assert wanted is not None
     assert (*wanted[:2], key_of(wanted[2])) in graph.importances
+
+
+def test_an_ancestor_may_be_scored(graph_of):
+    """A student that was trained from a cut model is cut again by the scores of that one."""
+    graph = graph_of({
+        **prune(sparsity=0.5),
+        "models.student.distill.student": "cut",
+        "models.tuned": {"finetune": {"model": "student", "dataset": "task"}},
+        "models.less": {"prune": {"model": "tuned", "sparsity": 0.9, "importance": {"model": "cut"}}},
+        "models.own": {"prune": {"model": "tuned", "sparsity": 0.9, "importance": {}}},
+    })  # fmt: skip
+    assert graph.trained_from("tuned") == ("tuned", "student", "cut")
+    assert {key[:2] for key in graph.importances} == {("teacher", "task"), ("cut", "task"), ("tuned", "task")}
+    less = graph.importance_of(graph.nodes["less"].settings)
+    assert less is not None
+    assert less[:2] == ("cut", "task")
 
 
 def test_the_shape_of_a_uniform_cut_is_known(graph_of):

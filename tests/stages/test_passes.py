@@ -24,7 +24,7 @@ from kdpipe.stages.score_importance import run
 def test_the_examples_that_are_read_count(
     classifier: Path, task_data: Path, job: Job, given: dict[str, Any], passes: int
 ) -> None:
-    how = ImportanceSettings(**given).model_dump(exclude={"dataset"}) | {"seed": 1}
+    how = ImportanceSettings(**given).model_dump(exclude={"model", "dataset"}) | {"seed": 1}
     run(ScoreImportanceSettings(**how), job, model=classifier, data=task_data)
     manifest = read_manifest(job.output)
     assert (manifest["forwards"], manifest["backwards"]) == (passes, passes)

@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kdpipe.config.settings.base import DatasetName, EntryOf, Settings
+from kdpipe.config.settings.base import DatasetName, EntryOf, ModelName, Settings
 
 
 class ImportanceSettings(Settings):
     """Which units of a model are important, and by what data.
 
     Args:
+        model: the model that is scored: by default the one that loses units, or an ancestor that it was
+            trained from and whose units it still has all.
         dataset: the dataset whose loss is looked at; by default that of the model, or of its nearest ancestor
             that has one.
         criterion: its name in the catalog.
@@ -22,6 +24,7 @@ class ImportanceSettings(Settings):
         seed: seed of the order of examples and of random scores; by default the config's.
     """
 
+    model: ModelName | None = None
     dataset: DatasetName | None = None
     criterion: Annotated[str, EntryOf("criteria")] = "mask_gradient"
     split: str = "train"
@@ -31,6 +34,8 @@ class ImportanceSettings(Settings):
     seed: int | None = Field(default=None, ge=0)
 
     def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
-        """Yield the dataset, as the settings of a stage yield theirs."""
+        """Yield model and dataset, as the settings of a stage yield theirs."""
+        if self.model is not None:
+            yield "importance", "model", self.model
         if self.dataset is not None:
             yield "importance", "dataset", self.dataset
