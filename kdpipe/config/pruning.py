@@ -22,6 +22,8 @@ def pruned_facts(settings: PruneSettings, model: Facts) -> Facts:
         SettingError: models of its family are not pruned, or it has less than what is to be left.
     """
     _require("model", model, "unit_names", "pruned")
+    if settings.compat == "code":
+        _require("compat", model, "sliced", "pruned as the published code prunes")
     if settings.sparsity is not None:
         _check_sparsity(settings.sparsity, model)
         return replace(model, sparsity=settings.sparsity, ranked=True)

@@ -18,10 +18,15 @@ from kdpipe import catalog
 from kdpipe.config.families import PRUNED, stock_class
 from kdpipe.errors import ModelError
 from kdpipe.models.family import Family, family_of, module_name
-from kdpipe.models.units import KINDS, Ranks, UnitKind, keep_units, resize
+from kdpipe.models.units import KINDS, Ranks, UnitKind, drop_bias, keep_units, resize
 
 # What the config of a pruned model has besides; configs and classes of such models by the stock's names.
-FIELDS = {"unit_counts": dict | None, "ancestor_counts": dict | None, "embedding_rank": int | None}
+FIELDS = {
+    "unit_counts": dict | None,
+    "ancestor_counts": dict | None,
+    "embedding_rank": int | None,
+    "drops_empty_bias": bool | None,
+}
 CONFIGS: dict[str, Any] = {}
 CLASSES: dict[str, Any] = {}
 
@@ -55,6 +60,8 @@ class Pruned:
         unit_counts: for `head` and `neuron`, how many each place of the body has.
         ancestor_counts: for both, how many the unpruned ancestor had in all.
         embedding_rank: rank of the word embeddings; None where they are whole.
+        drops_empty_bias: whether what reads the units of a place without any has no bias, as MiniDisc's
+            published code has it.
     """
 
     def __init__(self, config: Any) -> None:
@@ -68,6 +75,7 @@ def prune_units(
     model: PreTrainedModel,
     kept: Mapping[UnitKind, Sequence[Tensor]],
     ranks: Mapping[UnitKind, Sequence[Tensor]],
+    drop_empty_bias: bool = False,
 ) -> PreTrainedModel:
     """Return a copy of a model with some of its units, those of each place in the order given.
 
@@ -75,6 +83,7 @@ def prune_units(
         model: the model, pruned before or not.
         kept: for each kind and place of the body the units that stay, by their places there [K].
         ranks: for each kind and place the ranks of all units there, among those of the unpruned ancestor.
+        drop_empty_bias: whether places without units lose their bias, here and when pruned again.
     """
     source = copy.deepcopy(model)
     body: Any = source.base_model
@@ -82,11 +91,15 @@ def prune_units(
     places = places_of(model) or {kind: [torch.arange(len(own)) for own in ranks[kind]] for kind in KINDS}
     config = pruned_config(model.config)
     config.unit_counts = {kind: [len(own) for own in kept[kind]] for kind in KINDS}
+    if drop_empty_bias:
+        config.drops_empty_bias = True
     if not config.ancestor_counts:
         config.ancestor_counts = {kind: sum(group.count(body) for group in groups[kind]) for kind in KINDS}
     for kind in KINDS:
         for group, own, index, rank in zip(groups[kind], kept[kind], places[kind], ranks[kind], strict=True):
             keep_units(body, group, own)
+            if config.drops_empty_bias and not len(own):
+                drop_bias(body, group)
             _set_ranks(body, group.ranks, index[own], rank[own])
     return _built(CLASSES[stock_name(model)], config, source.state_dict())
 
@@ -155,7 +168,8 @@ def as_stock(model: PreTrainedModel) -> PreTrainedModel:
     family, config = family_of(model), model.config
     counts = config.unit_counts
     own_heads = getattr(config, family.shape_fields["heads"])
-    if set(counts["head"]) != {own_heads} or len(set(counts["neuron"])) > 1:
+    bare = config.drops_empty_bias and 0 in counts["neuron"]
+    if set(counts["head"]) != {own_heads} or len(set(counts["neuron"])) > 1 or bare:
         return model
     model = prune_units(model, {kind: [own.argsort() for own in places[kind]] for kind in KINDS}, ranks)
     fields = {key: value for key, value in config.to_dict().items() if key not in (*FIELDS, "model_type")}
@@ -191,6 +205,8 @@ def _narrow(body: Any, config: Any) -> None:
     for kind, counts in (config.unit_counts or {}).items():
         for group, count in zip(groups[kind], counts, strict=True):
             resize(body, group, count)
+            if config.drops_empty_bias and not count:
+                drop_bias(body, group)
             _set_ranks(body, group.ranks, torch.zeros(count), torch.zeros(count))
     family.refit(body)
     if config.embedding_rank:

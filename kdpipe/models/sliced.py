@@ -24,14 +24,17 @@ class SlicedLinear(nn.Linear):
     Attributes:
         inputs: how many inputs are used.
         outputs: how many outputs are used.
+        drops_empty_bias: whether without inputs there is no bias.
     """
 
     inputs: int
     outputs: int
+    drops_empty_bias: bool
 
     def forward(self, features: Tensor) -> Tensor:
         """Map [..., inputs] to [..., outputs]."""
-        bias = None if self.bias is None else self.bias[: self.outputs]
+        bare = self.bias is None or (self.drops_empty_bias and not self.inputs)
+        bias = None if bare else self.bias[: self.outputs]
         return functional.linear(features, self.weight[: self.outputs, : self.inputs], bias)
 
 
@@ -74,6 +77,7 @@ class Slices:
         sliced: Any = linear
         sliced.__class__ = SlicedLinear
         sliced.inputs, sliced.outputs = linear.in_features, linear.out_features
+        sliced.drops_empty_bias = bool(self._body.config.drops_empty_bias)
 
     def _ranks(self, group: Group) -> Any:
         return self._body.get_submodule(group.ranks)

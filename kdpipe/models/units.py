@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from kdpipe.errors import ModelError
+
 UnitKind = Literal["head", "neuron"]
 KINDS: tuple[UnitKind, ...] = ("head", "neuron")
 
@@ -113,6 +115,18 @@ def keep_units(body: nn.Module, group: Group, kept: Tensor) -> None:
         rows = torch.cat([features + part * total for part in range(parts)])
         _select(body.get_submodule(name), 1, rows)
     _select(body.get_submodule(group.output), 0, features)
+
+
+def drop_bias(body: nn.Module, group: Group) -> None:
+    """Let the map that reads the units of a group add no bias; without units it then gives zeros.
+
+    Raises:
+        ModelError: it cannot be without.
+    """
+    linear: Any = body.get_submodule(group.output)
+    if isinstance(linear, Conv1D):
+        raise ModelError(f"{group.output} always adds its bias; leave `compat: code` out")
+    linear.bias = None
 
 
 def resize(body: nn.Module, group: Group, count: int) -> None:

@@ -81,28 +81,34 @@ def units_at(
     return kept
 
 
-def prune_to_sparsity(model: PreTrainedModel, sparsity: float, ranks: Ranks | None = None) -> PreTrainedModel:
+def prune_to_sparsity(
+    model: PreTrainedModel, sparsity: float, ranks: Ranks | None = None, *, drop_empty_bias: bool = False
+) -> PreTrainedModel:
     """Return a model without a share of its unpruned ancestor's heads, and the same share of its neurons.
 
     Args:
         model: the model.
         sparsity: the share, from 0 to below 1.
         ranks: ranks of its units by kind and place; None for those that a pruned model carries.
+        drop_empty_bias: as of `prune_units`.
 
     Raises:
         ModelError: it carries none, or has lost more already.
     """
     ranks = ranks or _carried(model)
-    return prune_units(model, units_at(model, sparsity, ranks), ranks)
+    return prune_units(model, units_at(model, sparsity, ranks), ranks, drop_empty_bias)
 
 
-def prune_to_shape(model: PreTrainedModel, shape: Shape, ranks: Ranks | None = None) -> PreTrainedModel:
+def prune_to_shape(
+    model: PreTrainedModel, shape: Shape, ranks: Ranks | None = None, *, drop_empty_bias: bool = False
+) -> PreTrainedModel:
     """Return a model whose blocks all have one shape.
 
     Args:
         model: the model.
         shape: the shape.
         ranks: as of `prune_to_sparsity`; needed where heads or neurons are removed.
+        drop_empty_bias: as of `prune_units`.
 
     Raises:
         ModelError: it carries no ranks, or the shape is larger than what it has.
@@ -114,7 +120,7 @@ def prune_to_shape(model: PreTrainedModel, shape: Shape, ranks: Ranks | None = N
         ranks = ranks or _carried(model)
         wanted: dict[UnitKind, int | None] = {"head": shape.heads, "neuron": shape.neurons}
         kept = {kind: _uniform(kind, ranks[kind], wanted[kind]) for kind in KINDS}
-        model = prune_units(model, kept, ranks)
+        model = prune_units(model, kept, ranks, drop_empty_bias)
     if shape.layers is not None:
         depth = len(family_of(model).blocks(model.base_model))
         _check("layers", shape.layers, depth)

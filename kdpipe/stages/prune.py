@@ -17,12 +17,13 @@ def run(settings: PruneSettings, job: Job, *, model: Path, importance: Path | No
     """Write the smaller model, of the stock class where that has such shapes."""
     source = load_model(model)
     ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
+    drop = settings.compat == "code"
     if settings.sparsity is not None:
-        pruned = prune_to_sparsity(source, settings.sparsity, ranks)
+        pruned = prune_to_sparsity(source, settings.sparsity, ranks, drop_empty_bias=drop)
     else:
         names = {"intermediate_size": "neurons"}
         shape = Shape(**{names.get(name, name): value for name, value in settings.shape.items()})
-        pruned = prune_to_shape(source, shape, ranks)
+        pruned = prune_to_shape(source, shape, ranks, drop_empty_bias=drop)
     counts, kept = getattr(pruned.config, "unit_counts", None), name_units(pruned)
     for kind, own in (counts or {}).items():
         LOG.info("%ss kept in each place: %s", kind, ", ".join(map(str, own)))

@@ -66,7 +66,7 @@ def run(
     sparsities = [sparsity for sparsity in sorted(settings.sparsities) if is_smaller(sparsity, source)]
     if not any(map(method.admits, sparsities)):
         return _write_teacher(settings, job, source, tokenizer)
-    learner = prune_to_sparsity(source, sparsities[0], ranks)
+    learner = prune_to_sparsity(source, sparsities[0], ranks, drop_empty_bias=settings.compat == "code")
     counts = {sparsity: _counts(learner, sparsity) for sparsity in sparsities}
     slices = Slices(learner)
     sizes = {sparsity: partial(slices.at, own) for sparsity, own in counts.items()}

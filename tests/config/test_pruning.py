@@ -124,10 +124,12 @@ def test_families_that_are_not_pruned_or_sliced(mistakes_of):
         "models.b": {"finetune": {"model": "gpt2", "dataset": "task"}},
         "models.c": {"prune": {"model": "a", "sparsity": 0.5}},
         "models.d": {"schedule": {"teacher": "b", "dataset": "task", "target": 0.9}},
+        "models.e": {"prune": {"model": "b", "sparsity": 0.9, "compat": "code"}},
     })  # fmt: skip
     assert [mistake.partition(";")[0] for mistake in found] == [
         "models.c.prune.model: models of the family bigru are not pruned",
         "models.d.schedule.teacher: models of the family gpt2 are not trained in several sizes",
+        "models.e.prune.compat: models of the family gpt2 are not pruned as the published code prunes",
     ]
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 import transformers
 
+from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head, load_model, save_model
 from kdpipe.models.pruned import CLASSES, as_stock, factorize, prune_units, pruned_config, ranks_of
@@ -69,6 +70,43 @@ def test_masked_is_cut(model, implementation):
     pruned.set_attn_implementation(implementation)
     torch.testing.assert_close(logits_of(pruned, batch), expected, atol=1e-5, rtol=0)
     assert not torch.allclose(expected, logits_of(model, batch), atol=1e-3)
+
+
+@pytest.mark.parametrize("family", sorted(set(PRUNABLE) - {"gpt2"}))
+def test_as_published_what_has_no_units_has_no_bias(with_head, wordpiece, tmp_path, family):
+    """Nor after it was saved, when it is cut again, and in a size of several; T5 has no biases."""
+    model, batch = scattered(with_head(family, CLASSIFIER)), batch_of(9, 5)
+    ranks, groups = ranked(model), family_of(model).groups(model.base_model)
+    kept = {kind: [torch.arange(len(own)) for own in ranks[kind]] for kind in KINDS}
+    kept["head"][1] = kept["neuron"][2] = torch.tensor([], dtype=torch.long)
+    dropping = prune_units(model, kept, ranks, drop_empty_bias=True).eval()
+    bare: Any = prune_units(model, kept, ranks).eval()
+    before = logits_of(bare, batch)
+    for group in (groups["head"][1], groups["neuron"][2]):
+        linear = bare.base_model.get_submodule(group.output)
+        if linear.bias is not None:
+            torch.nn.init.zeros_(linear.bias)
+    torch.testing.assert_close(logits_of(dropping, batch), logits_of(bare, batch), atol=1e-5, rtol=0)
+    assert torch.allclose(before, logits_of(dropping, batch), atol=1e-5) == (family == "enct5")
+    save_model(dropping, wordpiece, tmp_path)
+    loaded = load_model(tmp_path).eval()
+    assert torch.equal(logits_of(loaded, batch), logits_of(dropping, batch))
+    for cut in (dropping, loaded, prune_to_sparsity(loaded, 0.9)):
+        for kind in KINDS:
+            for group, count in zip(groups[kind], cut.config.unit_counts[kind], strict=True):
+                bias = cut.base_model.get_submodule(group.output).bias
+                assert (bias is None) == (count == 0 or family == "enct5")
+    widest, narrow = (
+        prune_to_sparsity(model, sparsity, ranks, drop_empty_bias=True).eval() for sparsity in (0.3, 0.9)
+    )
+    with Slices(widest).at(narrow.config.unit_counts):
+        torch.testing.assert_close(logits_of(widest, batch), logits_of(narrow, batch), atol=1e-5, rtol=0)
+
+
+def test_a_bias_that_is_always_added_is_not_dropped(with_head):
+    model = with_head("gpt2", CLASSIFIER)
+    with pytest.raises(ModelError, match="always adds its bias; leave `compat: code` out"):
+        prune_to_sparsity(model, 0.9, ranked(model), drop_empty_bias=True)
 
 
 def test_the_order_of_units_changes_nothing(model):

@@ -122,6 +122,21 @@ def test_a_shape_of_the_stock_class_needs_no_import(teacher_of: TeacherOf, tmp_p
     assert loaded.bert.encoder.layer[1].output.dense.weight.shape == (16, 8)
 
 
+def test_as_the_published_code_cuts_the_bias_of_a_place_without_heads_goes(
+    teacher_of: TeacherOf, tmp_path: Path
+) -> None:
+    model, data = teacher_of("bert", "task_data")
+    importance, biases = scored(model, data), {}
+    for compat in ("paper", "code"):
+        cut = pruned(model, tmp_path / compat, importance, sparsity=0.9, compat=compat)
+        biases[compat] = {name for name in load_model(cut).state_dict() if name.endswith("output.dense.bias")}
+    gone = {place for place, count in enumerate(counts(cut)["head"]) if not count}
+    assert gone
+    assert biases["paper"] - biases["code"] == {
+        f"bert.encoder.layer.{place}.attention.output.dense.bias" for place in gone
+    }
+
+
 def numbers(text: str) -> list[int]:
     """Return the numbers of a text such as `0-2, 7`."""
     runs = [[int(number) for number in run.split("-")] for run in text.split(", ") if run]

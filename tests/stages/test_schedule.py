@@ -209,6 +209,7 @@ def test_as_the_published_code_chooses_the_student_may_be_its_own_assistant(
     assert read_manifest(paper)["chosen"] == 0.85
     assert read_manifest(code)["chosen"] == 0.9
     assert all(row["eligible"] for row in candidates(code))
+    assert [load_model(own).config.drops_empty_bias for own in (paper, code)] == [None, True]
 
 
 def test_the_best_checkpoint_is_that_of_the_best_tradeoff(teacher_of: TeacherOf, tmp_path: Path) -> None:

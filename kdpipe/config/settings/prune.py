@@ -24,6 +24,8 @@ class PruneSettings(StageSettings):
         embedding_rank: rank of the word embeddings.
         importance: how units are ranked; by default a pruned model's are as they were, and others' are ranked
             with the defaults.
+        compat: `paper`, or `code` to drop the bias behind an attention or a feed-forward layer that has lost
+            all units, as MiniDisc's published code does; what is pruned of the model drops it, too.
     """
 
     model: ModelName
@@ -33,6 +35,7 @@ class PruneSettings(StageSettings):
     intermediate_size: int | None = Field(default=None, ge=0)
     embedding_rank: int | None = Field(default=None, ge=1)
     importance: ImportanceSettings | None = None
+    compat: Literal["paper", "code"] = "paper"
 
     @property
     def source(self) -> str:
