@@ -164,7 +164,7 @@ def _inputs_of(graph: Graph, model: str, settings: StageSettings) -> dict[str, l
     layout = graph.layout
     found: dict[str, list[Path]] = {}
     for option, kind, name in settings.references():
-        if kind == "model":
+        if kind == "model" and option != "importance":
             found.setdefault(OPTIONS.get(option, option), []).append(layout.model(name))
     dataset = getattr(settings, "dataset", None)
     if dataset is not None and not isinstance(settings, PretrainSettings):
