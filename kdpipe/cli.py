@@ -66,13 +66,29 @@ def _why(options: argparse.Namespace) -> None:
 
 
 def _shrink(options: argparse.Namespace) -> None:
+    from kdpipe.data.opening import open_dataset
     from kdpipe.data.samples import write_sample
 
-    small, made_up = shrink(read_config(options.config), options.output, dict(options.value))
-    for dataset in made_up:
+    small = shrink(
+        read_config(options.config),
+        options.output,
+        dict(options.value),
+        lambda settings: open_dataset(settings).splits(),
+    )
+    for dataset in small.datasets:
         write_sample(dataset.sources[0], dataset.task)
+    if small.models:
+        # Imports torch.
+        from kdpipe.models.samples import write_model
+
+        for model in small.models:
+            write_model(model)
+    options.output.mkdir(parents=True, exist_ok=True)
     file = options.output / "config.yaml"
-    file.write_text(yaml.safe_dump(small, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    file.write_text(yaml.safe_dump(small.config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    graph = load_graph([file])
+    print(f"made up: {', '.join(small.made_up) or 'nothing'}")
+    print(f"report: {graph.layout.report / 'report.html'}, once this is done:")
     print(f"snakemake --cores 2 --configfile {file}")
 
 

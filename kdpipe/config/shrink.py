@@ -1,26 +1,30 @@
 """The same graph in small, to be run before days of computing: where does a config not hold together?
 
-Every matrix variable keeps one value, every training takes two steps, and models that exist already give way
-to random ones of their family: as deep, with as many heads, but narrow. Sizes in `prune` shrink as the width
-does.
+Every matrix variable keeps one value, and what only others need is left out. Every training takes two steps,
+and models that exist already give way to random ones. Sizes in `prune` shrink as the width does.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdpipe import catalog
 from kdpipe.config.build import build_graph
 from kdpipe.config.entries import Dataset, Node, Shape
-from kdpipe.config.families import family_facts, shape_of
 from kdpipe.config.graph import Graph
-from kdpipe.config.settings.base import AFTERWARDS
 from kdpipe.config.settings.create import CreateSettings
-from kdpipe.config.settings.dataset import SPLIT_FILES, CombineSettings, SourceSettings
+from kdpipe.config.settings.dataset import (
+    SPLIT_FILES,
+    CombineSettings,
+    HubSettings,
+    SourceSettings,
+    read_dataset,
+)
+from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
-from kdpipe.config.signatures import constructor_options
-from kdpipe.errors import ConfigError, Problem
+from kdpipe.config.stand_ins import StandIn, shrinkage, small_sizes, stand_in
+from kdpipe.errors import ConfigError, Problem, suggest
 
 ROWS = 64
 # The rows of a split, so that an epoch is two steps as well.
@@ -36,166 +40,210 @@ LEFT_OUT = (
     "tf32",
     "torch_compile",
 )
-HEAD_WIDTH = 4
-WIDTH = 32
-TEXT, TOKENIZER = "shrunk-text", "shrunk-tokenizer"
 SCALED = ("intermediate_size", "embedding_rank")
+# What the files of a split that are made up end in. A dataset of the Hub is made up as one of files.
+ENDINGS = {"conll": ".txt", "glue": ".tsv", "squad": ".json", "table": ".jsonl", "text": ".txt"}
+AS_FILES = {"hub": "table", "glue_hub": "glue"}
+NOT_OF_FILES = {"table": ("name", "revision"), "glue": ("revision",)}
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """A config in small, and what has to be made up for it.
+
+    Args:
+        config: the config.
+        datasets: the datasets that are not there, each with the folder that its data go to as its path.
+        models: random models in place of those that exist already.
+    """
+
+    config: dict[str, Any]
+    datasets: list[Dataset]
+    models: list[StandIn]
+
+    @property
+    def made_up(self) -> list[str]:
+        """What has to be made up, in words."""
+        datasets = [f"dataset {dataset.name}" for dataset in self.datasets]
+        return [*datasets, *(f"model {model.name}" for model in self.models)]
 
 
 def shrink(
-    config: Mapping[str, Any], folder: Path, values: Mapping[str, str]
-) -> tuple[dict[str, Any], list[Dataset]]:
-    """Return a config's graph in small, and the datasets of it that have to be made up.
+    config: Mapping[str, Any],
+    folder: Path,
+    values: Mapping[str, str],
+    splits_of: Callable[[PreprocessSettings], Iterable[str]],
+) -> Shrunk:
+    """Return a config's graph in small.
 
     Args:
         config: the config, read and merged.
-        folder: takes the results and the data that are made up.
+        folder: takes the results and what is made up.
         values: the value that a matrix variable keeps, by default its first.
+        splits_of: tells the splits of a dataset that is there.
 
     Raises:
-        ConfigError: the config has mistakes, or a variable has no such value.
+        ConfigError: the config has mistakes, a variable has no such value, or nothing can be made up in
+            place of a model.
     """
+    # Mistakes of other values are worth knowing too.
+    build_graph(config)
     matrix = _one_value_each(config.get("matrix"), values)
-    graph = build_graph({**config, "matrix": matrix})
-    missing = [name for name, dataset in graph.datasets.items() if _is_missing(dataset)]
-    text = {"source": "text", "task": "language_modeling", "path": str(_place(folder, TEXT))}
+    graph = _used(build_graph({**config, "matrix": matrix}))
+    # Relative paths would be looked for below `data_dir`.
+    place = folder.absolute()
+    datasets, models = _datasets(graph, place / "data"), _stand_ins(graph, place / "models")
     small = {key: value for key, value in config.items() if key != "defaults"} | {
         "results": str(folder / "results"),
         "matrix": matrix,
         "datasets": {
-            dataset.template: _dataset(dataset, _place(folder, name) if name in missing else None)
+            dataset.template: datasets[name].sources[0].model_dump(mode="json", exclude_unset=True)
+            if name in datasets
+            else _rows(dataset, graph, splits_of)
             for name, dataset in graph.datasets.items()
-        }
-        | {TEXT: text},
-        "models": dict(_models(graph)),
+        },
+        "models": dict(_models(graph, models)),
     }
-    datasets = build_graph(small).datasets
-    return small, [datasets[name] for name in (*missing, TEXT)]
+    return Shrunk(small, list(datasets.values()), list(models.values()))
 
 
 def _one_value_each(matrix: Any, values: Mapping[str, str]) -> dict[str, Any]:
     """Return a matrix of one block in which every variable has one value."""
+    blocks = [matrix or {}] if not isinstance(matrix, list) else matrix
+    _check_values(blocks, values)
     found: dict[str, Any] = {}
-    for block in [matrix or {}] if not isinstance(matrix, list) else matrix:
+    # The values of other variables are those that stand beside the wanted ones.
+    for block in sorted(blocks, key=lambda block: not _has(block, values)):
         for variable, given in block.items():
-            wanted = values.get(variable)
-            kept = [value for value in given if wanted is None or str(value) == wanted][:1]
+            kept = [value for value in given if str(value) == values.get(variable, str(value))][:1]
             if kept and variable not in found:
                 found[variable] = {kept[0]: given[kept[0]]} if isinstance(given, Mapping) else kept
-    for variable, wanted in values.items():
-        if variable not in found:
-            raise ConfigError([Problem(f"matrix.{variable}", f"there is no value {wanted!r}")])
     return found
 
 
-def _place(folder: Path, dataset: str) -> Path:
-    # Relative ones would be looked for below `data_dir`.
-    return folder.absolute() / "data" / dataset
+def _check_values(blocks: Iterable[Mapping[str, Any]], values: Mapping[str, str]) -> None:
+    known: dict[str, list[str]] = {}
+    for block in blocks:
+        for variable, given in block.items():
+            known.setdefault(variable, []).extend(map(str, given))
+    for variable, wanted in values.items():
+        if variable not in known:
+            what = f"there is no variable {variable!r}; {suggest(variable, known)}"
+            raise ConfigError([Problem("matrix", what)])
+        if wanted not in known[variable]:
+            what = f"there is no value {wanted!r}; {suggest(wanted, known[variable])}"
+            raise ConfigError([Problem(f"matrix.{variable}", what)])
 
 
-def _is_missing(dataset: Dataset) -> bool:
+def _has(block: Mapping[str, Any], values: Mapping[str, str]) -> bool:
+    return all(wanted in map(str, block.get(variable, [wanted])) for variable, wanted in values.items())
+
+
+def _used(graph: Graph) -> Graph:
+    """Return a graph without the loaded models and the datasets that nothing reads."""
+    read = {(kind, name) for node in graph.nodes.values() for _, kind, name in node.settings.references()} | {
+        ("dataset", dataset) for _, dataset, _ in graph.importances
+    }
+    for name in reversed(list(graph.datasets)):
+        settings = graph.datasets[name].settings
+        if isinstance(settings, CombineSettings) and ("dataset", name) in read:
+            read |= {("dataset", part) for part in settings.combine}
+    nodes = {
+        name: node
+        for name, node in graph.nodes.items()
+        if node.stage != "load" or ("model", name) in read or node.settings.evaluate or node.settings.export
+    }
+    datasets = {name: dataset for name, dataset in graph.datasets.items() if ("dataset", name) in read}
+    return replace(graph, nodes=nodes, datasets=datasets)
+
+
+def _datasets(graph: Graph, folder: Path) -> dict[str, Dataset]:
+    """Return the datasets that have to be made up, as they are then read from below a folder."""
+    return {
+        name: replace(dataset, sources=(_made_up(dataset, folder / name),))
+        for name, dataset in graph.datasets.items()
+        if isinstance(dataset.settings, SourceSettings) and _is_missing(dataset, graph)
+    }
+
+
+def _is_missing(dataset: Dataset, graph: Graph) -> bool:
     """Tell whether a dataset is read from files, and none of them is there."""
-    settings = dataset.settings
-    if isinstance(settings, CombineSettings) or not _reads_files(settings):
+    source = dataset.sources[0]
+    if source.path is None and not source.files:
         return False
-    return not any(file.exists() for file in dataset.sources[0].local_files())
+    return not (_is_local_copy(dataset, graph) or any(file.exists() for file in source.local_files()))
 
 
-def _reads_files(settings: SourceSettings) -> bool:
-    return bool({"path", "files"} & constructor_options(catalog.SOURCES[settings.source]).keys())
-
-
-def _dataset(dataset: Dataset, made_up: Path | None) -> dict[str, Any]:
-    """Return the settings of a dataset of few rows, which lies in a folder if it is made up."""
+def _is_local_copy(dataset: Dataset, graph: Graph) -> bool:
+    """Tell whether a dataset is fetched from a folder that is laid out as a repository of the Hub."""
     settings = dataset.settings
-    given = settings.model_dump(mode="json", exclude_unset=True, exclude={"rows"})
-    if isinstance(settings, CombineSettings):
+    return isinstance(settings, HubSettings) and (graph.document.data_dir / settings.path).is_dir()
+
+
+def _made_up(dataset: Dataset, folder: Path) -> SourceSettings:
+    """Return the settings of a dataset with files in a folder in place of its own."""
+    assert isinstance(dataset.settings, SourceSettings)
+    given = dataset.settings.model_dump(mode="json", exclude_unset=True, exclude={*SPLIT_FILES, "rows"})
+    source = AS_FILES.get(dataset.settings.source, dataset.settings.source)
+    if source != dataset.settings.source:
+        given = {key: item for key, item in given.items() if key not in NOT_OF_FILES[source]}
+    splits = {split: str(folder / f"{split}{ENDINGS[source]}") for split in dataset.settings.splits or ()}
+    found = read_dataset(
+        given | {"source": source, "path": str(folder)} | ({"splits": splits} if splits else {})
+    )
+    assert isinstance(found, SourceSettings)
+    return found
+
+
+def _rows(
+    dataset: Dataset, graph: Graph, splits_of: Callable[[PreprocessSettings], Iterable[str]]
+) -> dict[str, Any]:
+    """Return the settings of a dataset that is there, or made of such, with few rows."""
+    given = dataset.settings.model_dump(mode="json", exclude_unset=True, exclude={"rows"})
+    if isinstance(dataset.settings, CombineSettings):
         return given
-    if made_up:
-        left = {key: value for key, value in given.items() if key not in (*SPLIT_FILES, "splits", "revision")}
-        return {**left, "path": str(made_up)}
-    rows = ROWS if _reads_files(settings) else dict.fromkeys(SPLIT_FILES, ROWS)
-    return {**given, "rows": rows}
+    if _is_local_copy(dataset, graph):
+        return given | {"rows": ROWS}
+    return given | {"rows": dict.fromkeys(splits_of(graph.preprocess_settings(dataset.name)), ROWS)}
 
 
-def _models(graph: Graph) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the models, with those that random ones are made of; of each template there is one."""
-    architecture = {"family": "bert", **_sizes(shape_of("bert", {"num_hidden_layers": 1}))}
-    yield TOKENIZER, {"pretrain": {"dataset": TEXT, "architecture": architecture, **_trained({})}}
+def _stand_ins(graph: Graph, folder: Path) -> dict[str, StandIn]:
+    """Return random models for those that are loaded, by name."""
+    loaded = [name for name, node in graph.nodes.items() if isinstance(node.settings, LoadSettings)]
+    return {name: stand_in(graph, name, folder) for name in loaded}
+
+
+def _models(graph: Graph, stand_ins: Mapping[str, StandIn]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the models; of each template there is one."""
     factors: dict[str, int] = {}
     for name, node in graph.nodes.items():
         parents = [parent for _, kind, parent in node.settings.references() if kind == "model"]
-        match node.settings:
-            case LoadSettings(path=path):
-                known = graph.facts[name].shape
-                shape = known if known.family else _shape_by_name(path, node)
-                factors[name] = _factor(shape)
-                yield from _random(node, shape)
-            case CreateSettings() | PretrainSettings():
-                shape = graph.facts[name].shape
-                factors[name] = _factor(shape)
-                yield node.template, {node.stage: _small(node, factors[name], shape)}
-            case _:
-                factors[name] = factors[parents[0]]
-                yield node.template, {node.stage: _small(node, factors[name])}
+        if name in stand_ins:
+            factors[name] = shrinkage(stand_ins[name].shape)
+            yield node.template, {"load": _loaded(node, stand_ins[name])}
+        elif isinstance(node.settings, CreateSettings | PretrainSettings):
+            shape = graph.facts[name].shape
+            factors[name] = shrinkage(shape)
+            yield node.template, {node.stage: _small(node, factors[name], shape)}
+        else:
+            factors[name] = factors[parents[0]]
+            yield node.template, {node.stage: _small(node, factors[name])}
 
 
-def _random(node: Node, shape: Shape) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a random model in place of one that exists: with a head for tokens, where its family has one."""
-    architecture = {"family": shape.family, **_sizes(shape)}
-    untrained = {"architecture": architecture, "tokenizer": TOKENIZER, "seed": node.settings.seed}
-    heads = family_facts(str(shape.family))["heads"]
-    afterwards = node.settings.model_dump(mode="json", include=set(AFTERWARDS), exclude_unset=True)
-    if not {"ForMaskedLM", "ForCausalLM"} & heads.keys():
-        yield node.template, {"create": untrained | afterwards}
-        return
-    body = f"{node.template}-untrained"
-    yield body, {"create": untrained}
-    trained = {"model": body, "dataset": TEXT, "seed": node.settings.seed, **_trained({})}
-    yield node.template, {"finetune": trained | afterwards}
+def _loaded(node: Node, model: StandIn) -> dict[str, Any]:
+    given = node.settings.model_dump(mode="json", exclude_unset=True, exclude={"revision", "sha256"})
+    return {**given, "path": str(model.folder)}
 
 
 def _small(node: Node, factor: int, shape: Shape | None = None) -> dict[str, Any]:
     """Return the settings of a model with sizes and training in small."""
     given = node.settings.model_dump(mode="json", exclude_unset=True)
     if shape is not None:
-        given["architecture"] |= _sizes(shape)
+        given["architecture"] |= small_sizes(shape)
     if "training" in type(node.settings).model_fields:
         given |= {"training": _training(given.get("training", {}))}
     return {key: max(1, item // factor) if key in SCALED else item for key, item in given.items()}
 
 
-def _trained(training: Mapping[str, Any]) -> dict[str, Any]:
-    return {"training": _training(training), "evaluate": []}
-
-
 def _training(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: item for key, item in given.items() if key not in LEFT_OUT} | TRAINING
-
-
-def _factor(shape: Shape) -> int:
-    """Return by how much the width of a model shrinks."""
-    return max(1, (shape.width or 0) // (HEAD_WIDTH * shape.heads if shape.heads else WIDTH))
-
-
-def _sizes(shape: Shape) -> dict[str, int]:
-    """Return a narrow model's fields of its transformers config, apart from the vocabulary's size."""
-    facts = family_facts(str(shape.family))
-    sizes = {
-        "depth": shape.depth,
-        "width": HEAD_WIDTH * shape.heads if shape.heads else WIDTH,
-        "heads": shape.heads,
-        "neurons": shape.neurons and max(1, shape.neurons // _factor(shape)),
-        "positions": shape.positions and shape.positions + facts["reserved_positions"],
-        "prompts": shape.prompts,
-    }
-    return {name: size for fact, name in facts["shape_fields"].items() if (size := sizes.get(fact))}
-
-
-def _shape_by_name(path: str, node: Node) -> Shape:
-    """Return the shape that models of a family have by default, where only a name on the Hub is known."""
-    named = [family for family in catalog.FAMILIES if family in path.lower()]
-    if not named:
-        what = f"no family is known of {path!r}, which is not fetched yet; give the path of a local folder"
-        raise ConfigError([Problem(f"models.{node.template}.load.path", what)])
-    return shape_of(max(named, key=len), {})

@@ -2,24 +2,24 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle, islice
+from collections.abc import Callable, Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from kdpipe.config.settings.dataset import SourceSettings
+from kdpipe.config.shrink import ENDINGS, ROWS
 from kdpipe.data.glue import layout_named
+from kdpipe.data.source import STANDARD_SPLITS
 from kdpipe.data.sources.glue import LAYOUTS
 from kdpipe.errors import DataError
 
-ROWS = 64
-SPLITS = ("train", "dev", "test")
 WORDS = ("the", "a", "film", "plot", "scene", "story", "actor", "is", "was", "good", "warm", "dull", "cold")
 NUMBERS = ("0.5", "1.5", "2.5", "3.5")
 
 
 def write_sample(settings: SourceSettings, task: str) -> None:
-    """Write data of no meaning to the folder of a dataset, in the layout of its source.
+    """Write data of no meaning, in the layout of a dataset's source, to its folder and its further splits.
 
     Raises:
         DataError: none can be made up for the source.
@@ -27,66 +27,68 @@ def write_sample(settings: SourceSettings, task: str) -> None:
     if settings.source not in WRITERS:
         raise DataError(
             f"{settings.path}: no data can be made up for source {settings.source}; expected one of "
-            f"{', '.join(WRITERS)}, or data that are there: fetch them first"
+            f"{', '.join(WRITERS)}, or data that are there"
         )
     assert settings.path is not None
     settings.path.mkdir(parents=True, exist_ok=True)
-    WRITERS[settings.source](settings, task, settings.path)
+    for seed, file in enumerate([*_usual_files(settings, settings.path), *settings.files.values()]):
+        WRITERS[settings.source](settings, task, file, seed)
 
 
-def _sentences(seed: int, count: int = ROWS) -> Iterator[str]:
+def sentences(seed: int, count: int = ROWS) -> Iterator[str]:
+    """Yield sentences of random words, the same for the same seed."""
     draw = random.Random(seed)
     return (" ".join(draw.choices(WORDS, k=draw.randint(6, 16))) for _ in range(count))
 
 
-def _glue(settings: SourceSettings, task: str, folder: Path) -> None:
+def _usual_files(settings: SourceSettings, folder: Path) -> Iterator[Path]:
+    if settings.source == "glue":
+        layout = layout_named(str(settings.options["name"]), LAYOUTS)
+        return (folder / name for names in layout.files.values() for name in names)
+    if settings.source == "squad":
+        return (folder / f"{split}-v1.1.json" for split in ("train", "dev"))
+    return (folder / f"{split}{ENDINGS[settings.source]}" for split in STANDARD_SPLITS)
+
+
+def _glue(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
     layout = layout_named(str(settings.options["name"]), LAYOUTS)
     columns = layout.columns or (*layout.texts, layout.label)
+    labels, texts = cycle(layout.labels or NUMBERS), sentences(seed, ROWS * len(columns))
+    rows = [[next(labels if name == layout.label else texts) for name in columns] for _ in range(ROWS)]
     header = [] if layout.columns else [columns]
-    for seed, file in enumerate(name for names in layout.files.values() for name in names):
-        _write_rows(folder / file, header, columns, layout.label, layout.labels or NUMBERS, seed)
-
-
-def _table(settings: SourceSettings, task: str, folder: Path) -> None:
-    label, classes = settings.options["label"], settings.options["classes"]
-    if isinstance(label, list):
-        raise DataError(f"{folder}: no data can be made up for labels in several columns")
-    texts = [settings.options[name] for name in ("text", "text_pair") if settings.options[name]]
-    columns = [*texts, *([label] if label else [])]
-    values = [str(name) for name in classes or (NUMBERS if task == "regression" else ("0", "1"))]
-    for seed, split in enumerate(SPLITS):
-        _write_rows(folder / f"{split}.tsv", [columns], columns, label, values, seed)
-
-
-def _write_rows(
-    file: Path,
-    header: Sequence[Sequence[str]],
-    columns: Sequence[str],
-    label: str | None,
-    labels: Sequence[str],
-    seed: int,
-) -> None:
-    texts = _sentences(seed, ROWS * len(columns))
-    rows = (
-        [given if column == label else next(texts) for column in columns]
-        for given in islice(cycle(labels), ROWS)
-    )
     file.write_text("".join("\t".join(row) + "\n" for row in (*header, *rows)), encoding="utf-8")
 
 
-def _conll(settings: SourceSettings, task: str, folder: Path) -> None:
-    tags = ["O", *(f"B-{kind}" for kind in settings.options["classes"] or ("PER",))]
-    for seed, split in enumerate(SPLITS):
-        given = cycle(tags)
-        sentences = ("".join(f"{word} {next(given)}\n" for word in text.split()) for text in _sentences(seed))
-        (folder / f"{split}.txt").write_text("\n".join(sentences), encoding="utf-8")
+def _table(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
+    options = settings.options
+    columns = [options[name] for name in ("text", "text_pair") if options[name]]
+    texts, labels = sentences(seed, ROWS * len(columns)), cycle(_labels(options, task))
+    rows = [{**{name: next(texts) for name in columns}, **next(labels)} for _ in range(ROWS)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def _squad(settings: SourceSettings, task: str, folder: Path) -> None:
-    for seed, split in enumerate(("train", "dev")):
-        paragraphs = [_paragraph(text, f"{split}-{i}") for i, text in enumerate(_sentences(seed))]
-        content = json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]})
-        (folder / f"{split}-v1.1.json").write_text(content, encoding="utf-8")
+def _labels(options: Mapping[str, Any], task: str) -> list[dict[str, Any]]:
+    """Return the cells of a table's rows that hold labels, for each of the labels."""
+    label = options["label"]
+    if label is None:
+        return [{}]
+    if isinstance(label, list):
+        return [{name: int(name == chosen) for name in label} for chosen in label]
+    names = [str(name) for name in options["classes"] or (NUMBERS if task == "regression" else ("0", "1"))]
+    listed = task == "multi_label" and not options["separator"]
+    return [{label: [name] if listed else name} for name in names]
+
+
+def _conll(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
+    tags = cycle(["O", *(f"B-{kind}" for kind in settings.options["classes"] or ("PER",))])
+    tagged = ("".join(f"{word} {next(tags)}\n" for word in text.split()) for text in sentences(seed))
+    file.write_text("\n".join(tagged), encoding="utf-8")
+
+
+def _squad(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
+    paragraphs = [_paragraph(text, f"{seed}-{i}") for i, text in enumerate(sentences(seed))]
+    content = {"version": "1.1", "data": [{"paragraphs": paragraphs}]}
+    file.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _paragraph(text: str, name: str) -> dict[str, Any]:
@@ -95,13 +97,11 @@ def _paragraph(text: str, name: str) -> dict[str, Any]:
     return {"context": text, "qas": [{"id": name, "question": f"what was {answer}", "answers": answers}]}
 
 
-def _text(settings: SourceSettings, task: str, folder: Path) -> None:
-    for seed, split in enumerate(SPLITS):
-        text = "".join(f"{sentence}\n" for sentence in _sentences(seed))
-        (folder / f"{split}.txt").write_text(text, encoding="utf-8")
+def _text(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
+    file.write_text("".join(f"{sentence}\n" for sentence in sentences(seed)), encoding="utf-8")
 
 
-WRITERS: dict[str, Callable[[SourceSettings, str, Path], None]] = {
+WRITERS: dict[str, Callable[[SourceSettings, str, Path, int], None]] = {
     "conll": _conll,
     "glue": _glue,
     "squad": _squad,

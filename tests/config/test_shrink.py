@@ -6,8 +6,11 @@ import pytest
 
 from kdpipe.config.build import build_graph
 from kdpipe.config.document import read_config
-from kdpipe.config.shrink import TOKENIZER, shrink
+from kdpipe.config.shrink import shrink
+from kdpipe.data.opening import open_dataset
+from kdpipe.data.samples import write_sample
 from kdpipe.errors import ConfigError
+from kdpipe.models.samples import write_model
 
 CONFIG = Path(__file__).parents[2] / "config"
 PAPERS = {
@@ -15,72 +18,165 @@ PAPERS = {
     "minidisc": ["minidisc.yaml"],
     "maxidisc": ["minidisc.yaml", "maxidisc.yaml"],
 }
+MODELS = {"base": {"load": {"path": "some/roberta-base"}}}
+TRAINED = {**MODELS, "model": {"finetune": {"model": "base", "dataset": "task"}}}
+GLUE = {"source": "glue", "name": "SST-2", "path": "SST-2"}
 
 
 @pytest.fixture
-def shrunk(tmp_path, monkeypatch):
-    """A function that shrinks a shipped config where its data are not at hand; returns it and its graph."""
+def in_small(tmp_path, monkeypatch):
+    """A function that shrinks a config where no data are at hand, and makes up what it needs."""
     monkeypatch.setenv("KDPIPE_DATA", str(tmp_path / "nothing"))
 
-    def make(paper, **values):
-        small, made_up = shrink(read_config([CONFIG / name for name in PAPERS[paper]]), tmp_path, values)
-        return small, build_graph(small), [dataset.name for dataset in made_up]
+    def make(config, **values):
+        small = shrink(config, tmp_path, values, lambda settings: open_dataset(settings).splits())
+        for dataset in small.datasets:
+            write_sample(dataset.sources[0], dataset.task)
+        for model in small.models:
+            write_model(model)
+        return small, build_graph(small.config)
 
     return make
 
 
-@pytest.mark.parametrize("paper", PAPERS)
-def test_a_shipped_config_keeps_a_model_of_each_kind(shrunk, paper):
-    small, graph, made_up = shrunk(paper)
-    config = read_config([CONFIG / name for name in PAPERS[paper]])
-    assert {node.template for node in graph.nodes.values()} >= set(config["models"])
-    assert len(graph.nodes) == len(small["models"])
-    assert set(made_up) == set(graph.datasets)
-    assert not {"load"} & {node.stage for node in graph.nodes.values()}
+@pytest.fixture
+def paper(in_small):
+    """A function that shrinks a shipped config."""
+
+    def make(name, **values):
+        return in_small(read_config([CONFIG / file for file in PAPERS[name]]), **values)
+
+    return make
 
 
-def test_models_are_as_deep_with_as_many_heads_but_narrow(shrunk):
-    _, graph, _ = shrunk("rosita")
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_shipped_config_keeps_a_model_of_each_kind(paper, name):
+    small, graph = paper(name)
+    config = read_config([CONFIG / file for file in PAPERS[name]])
+    stages = {
+        template: next(iter(given)) for template, given in config["models"].items() if template != "cased"
+    }
+    assert {node.template: node.stage for node in graph.nodes.values()} == stages
+    assert small.made_up == ["dataset cola", "model bert" if name == "rosita" else "model uncased"]
+
+
+def test_models_are_as_deep_with_as_many_heads_but_narrow(paper):
+    _, graph = paper("rosita")
     bert, pruned = graph.facts["bert"].shape, graph.facts["pruned-cola"].shape
     assert (bert.depth, bert.width, bert.heads, bert.neurons) == (12, 48, 12, 192)
     assert (pruned.depth, pruned.heads, pruned.neurons) == (6, 2, 48)
     assert graph.nodes["pruned-cola"].settings.embedding_rank == 8
-    assert {facts.tokenizer for facts in graph.facts.values()} == {TOKENIZER}
 
 
-def test_trainings_take_two_steps_and_keep_the_rest(shrunk):
-    _, graph, _ = shrunk("rosita")
+def test_models_that_have_different_tokenizers_keep_such(in_small):
+    models = {name: {"load": {"path": f"bert-base-{name}", "evaluate": []}} for name in ("cased", "uncased")}
+    heads = {f"{name}-task": {"finetune": {"model": name, "dataset": "task"}} for name in models}
+    _, graph = in_small({"datasets": {"task": GLUE}, "models": models | heads})
+    assert graph.facts["uncased-task"].tokenizer == "uncased"
+    assert graph.facts["cased-task"].tokenizer == "cased"
+
+
+def test_what_other_values_need_is_left_out(paper):
+    small, graph = paper("minidisc", task="conll")
+    assert small.made_up == ["dataset conll", "model cased"]
+    assert "uncased" not in graph.nodes
+
+
+def test_the_parts_of_a_dataset_that_is_read_are_kept(in_small):
+    part = {"source": "text", "task": "language_modeling"}
+    datasets = {name: {**part, "path": name} for name in ("first", "second", "third")}
+    both = {"combine": ["first", "second"]}
+    trained = {"finetune": {"model": "base", "dataset": "both"}}
+    small, graph = in_small({"datasets": {**datasets, "both": both}, "models": {**MODELS, "model": trained}})
+    assert set(graph.datasets) == {"first", "second", "both"}
+    assert small.made_up == ["dataset first", "dataset second", "model base"]
+
+
+def test_trainings_take_two_steps_and_keep_the_rest(paper):
+    _, graph = paper("rosita")
     hidden = graph.nodes["hidden-cola-1"].settings.training.model_dump(exclude_unset=True)
     assert hidden["max_steps"] == 2
     assert (hidden["learning_rate"], hidden["lr_scheduler_type"]) == (5e-5, "constant")
     assert "num_train_epochs" not in hidden
 
 
-def test_another_value_is_kept_where_it_is_asked_for(shrunk):
-    small, graph, _ = shrunk("minidisc", task="conll", seed="2")
-    assert list(small["matrix"]["task"]) == ["conll"]
+def test_another_value_is_kept_where_it_is_asked_for(paper):
+    small, graph = paper("minidisc", task="conll", seed="2")
+    assert list(small.config["matrix"]["task"]) == ["conll"]
     assert graph.facts["minidisc-conll-2"].head == "token_classification"
 
 
-def test_a_value_that_is_not_there(shrunk):
-    with pytest.raises(ConfigError, match=r"matrix\.task: there is no value 'wnli'"):
-        shrunk("minidisc", task="wnli")
+def test_other_values_are_those_beside_the_wanted_one(in_small):
+    blocks = [{"task": ["sst2"], "share": [0.5]}, {"task": ["stsb"], "share": [0.1]}]
+    small, _ = in_small({"matrix": blocks, "datasets": {"task": GLUE}, "models": TRAINED}, task="stsb")
+    assert small.config["matrix"] == {"task": ["stsb"], "share": [0.1]}
 
 
-def test_data_that_are_there_are_read(tmp_path, sst2):
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"task": "sst"}, r"matrix\.task: there is no value 'sst'; did you mean 'sst2'\?"),
+        ({"tsk": "sst2"}, r"matrix: there is no variable 'tsk'; did you mean 'task'\?"),
+    ],
+)
+def test_a_value_or_a_variable_that_is_not_there(paper, values, message):
+    with pytest.raises(ConfigError, match=message):
+        paper("minidisc", **values)
+
+
+def test_a_mistake_in_what_is_left_out_is_told(in_small):
+    matrix = {"task": {"sst2": {"folder": "SST-2"}, "rte": {}}}
+    config = {"matrix": matrix, "datasets": {"{task}": {**GLUE, "path": "{task.folder}"}}, "models": MODELS}
+    with pytest.raises(ConfigError, match="task 'rte' has no field 'folder'"):
+        in_small(config)
+
+
+def test_of_data_that_are_there_some_rows_of_every_split_are_read(in_small, sst2):
     config = {
-        "datasets": {"task": {"source": "glue", "name": "SST-2", "path": str(sst2), "rows": 5000}},
-        "models": {
-            "base": {"load": {"path": "some/roberta-base"}},
-            "model": {"finetune": {"model": "base", "dataset": "task"}},
-        },
+        "datasets": {"task": {**GLUE, "path": str(sst2), "rows": 5000}},
+        "models": TRAINED,
     }
-    small, made_up = shrink(config, tmp_path, {})
-    assert small["datasets"]["task"] == {"source": "glue", "name": "SST-2", "path": str(sst2), "rows": 64}
-    assert [dataset.name for dataset in made_up] == ["shrunk-text"]
-    assert build_graph(small).facts["model"].shape.family == "roberta"
+    small, graph = in_small(config)
+    rows = {"train": 64, "validation": 64}
+    assert small.config["datasets"]["task"] == {**GLUE, "path": str(sst2), "rows": rows}
+    assert small.datasets == []
+    assert graph.facts["base"].shape.family == "roberta"
 
 
-def test_a_model_of_a_family_that_its_name_does_not_tell(tmp_path):
+@pytest.mark.parametrize(
+    ("given", "classes"),
+    [
+        ({"source": "glue_hub", "name": "RTE", "path": "nyu-mll/glue"}, ("entailment", "not_entailment")),
+        (
+            {
+                "source": "hub",
+                "path": "some/films",
+                "name": "long",
+                "task": "classification",
+                "text": "review",
+                "label": "verdict",
+                "classes": ["bad", "good"],
+            },
+            ("bad", "good"),
+        ),
+    ],
+)
+def test_data_of_the_hub_are_made_up_as_files(in_small, given, classes):
+    _, graph = in_small({"datasets": {"task": given}, "models": TRAINED})
+    source = open_dataset(graph.preprocess_settings("task"))
+    assert source.labels == classes
+    assert graph.fetches == {}
+
+
+def test_further_splits_are_made_up_too(in_small):
+    _, graph = in_small({"datasets": {"task": {**GLUE, "splits": {"hard": "hard.tsv"}}}, "models": TRAINED})
+    source = open_dataset(graph.preprocess_settings("task"))
+    assert source.splits() == ("train", "validation", "test", "hard")
+    assert sum(1 for _ in source.read("hard")) == 64
+
+
+def test_a_model_of_a_family_that_its_name_does_not_tell(in_small):
     with pytest.raises(ConfigError, match=r"models\.base\.load\.path: no family is known of 'some/model'"):
-        shrink({"models": {"base": {"load": {"path": "some/model"}}}}, tmp_path, {})
+        in_small(
+            {"datasets": {"task": GLUE}, "models": {**TRAINED, "base": {"load": {"path": "some/model"}}}}
+        )

@@ -2,8 +2,10 @@
 
 import pytest
 
+from kdpipe.catalog import resolve
 from kdpipe.config.settings.dataset import read_dataset
-from kdpipe.data.samples import ROWS, write_sample
+from kdpipe.config.shrink import ENDINGS, ROWS
+from kdpipe.data.samples import write_sample
 from kdpipe.data.source import TRAIN, VALIDATION
 from kdpipe.data.sources.conll import ConllSource
 from kdpipe.data.sources.glue import LAYOUTS, GlueSource
@@ -11,6 +13,11 @@ from kdpipe.data.sources.squad import SquadSource
 from kdpipe.data.sources.table import TableSource
 from kdpipe.data.sources.text import TextSource
 from kdpipe.errors import DataError
+
+
+def open_source(settings, task):
+    options = {"path": settings.path, "files": settings.files, **settings.options}
+    return resolve("sources", settings.source)(task=task, **options)
 
 
 def labels(source):
@@ -52,14 +59,50 @@ def test_text(tmp_path):
     assert sum(1 for _ in TextSource(task="language_modeling", path=tmp_path).read(VALIDATION)) == ROWS
 
 
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_table(tmp_path, task):
-    columns = {"text": "first", "text_pair": "second", "label": "answer"}
-    write_sample(read_dataset({"source": "table", "task": task, "path": str(tmp_path), **columns}), task)
-    assert len(labels(TableSource(task=task, path=tmp_path, **columns))[TRAIN]) == ROWS
+@pytest.mark.parametrize(
+    ("task", "columns"),
+    [
+        ("classification", {"text_pair": "second", "label": "answer"}),
+        ("classification", {"label": "answer", "classes": ["no", "yes", "perhaps"]}),
+        ("regression", {"label": "answer"}),
+        ("multi_label", {"label": "answer"}),
+        ("multi_label", {"label": "answer", "separator": ",", "classes": ["no", "yes"]}),
+        ("multi_label", {"label": ["warm", "cold"]}),
+        ("language_modeling", {}),
+    ],
+)
+def test_table(tmp_path, task, columns):
+    settings = {"source": "table", "task": task, "path": str(tmp_path), "text": "first", **columns}
+    write_sample(read_dataset(settings), task)
+    source = TableSource(task=task, path=tmp_path, text="first", **columns)
+    given = labels(source)[TRAIN]
+    assert len(given) == ROWS
+    names = {name for label in given for name in (label if task == "multi_label" else (label,))}
+    assert source.labels is None or names == set(source.labels)
 
 
-def test_what_has_to_be_fetched_is_not_made_up(tmp_path):
-    settings = {"source": "glue_hub", "name": "RTE", "path": str(tmp_path)}
-    with pytest.raises(DataError, match="no data can be made up for source glue_hub"):
-        write_sample(read_dataset(settings), "classification")
+@pytest.mark.parametrize(
+    ("settings", "task"),
+    [
+        ({"source": "glue", "name": "STS-B"}, "regression"),
+        ({"source": "conll"}, "token_classification"),
+        ({"source": "squad"}, "question_answering"),
+        ({"source": "table", "text": "first", "task": "language_modeling"}, "language_modeling"),
+        ({"source": "text"}, "language_modeling"),
+    ],
+)
+def test_further_splits(tmp_path, settings, task):
+    file = tmp_path / f"hard{ENDINGS[settings['source']]}"
+    given = {**settings, "path": str(tmp_path), "splits": {"hard": str(file)}}
+    write_sample(read_dataset(given), task)
+    source = open_source(read_dataset(given), task)
+    assert "hard" in source.splits()
+    assert sum(1 for _ in source.read("hard")) == ROWS
+    assert [example.text for example in source.read("hard")] != [
+        example.text for example in source.read(TRAIN)
+    ]
+
+
+def test_what_reads_no_files_is_not_made_up(tmp_path):
+    with pytest.raises(DataError, match="no data can be made up for source pydoc"):
+        write_sample(read_dataset({"source": "pydoc", "task": "language_modeling"}), "language_modeling")

@@ -1,0 +1,64 @@
+"""The random models in place of those that exist already: their heads and labels."""
+
+import pytest
+
+from kdpipe.config.build import build_graph
+from kdpipe.config.stand_ins import stand_in
+from kdpipe.errors import ConfigError
+
+SST2 = {"source": "glue", "name": "SST-2", "path": "SST-2"}
+ENTITIES = {"source": "conll", "path": "conll", "classes": ["PER"]}
+QUESTIONS = {"source": "squad", "path": "squad", "max_length": 384}
+
+
+@pytest.fixture
+def head_of(tmp_path):
+    """A function that returns task and labels of a loaded model's stand-in in a config."""
+
+    def make(load, dataset=SST2, **models):
+        config = {"datasets": {"task": dataset}, "models": {"model": {"load": load}, **models}}
+        model = stand_in(build_graph(config), "model", tmp_path)
+        return model.task, model.labels
+
+    return make
+
+
+def test_a_model_of_which_only_a_name_is_known_predicts_tokens_where_its_family_does(head_of):
+    assert head_of({"path": "bert-base-uncased"}) == ("language_modeling", None)
+    assert head_of({"path": "t5-small"}) == ("", None)
+
+
+def test_a_head_of_its_own_is_kept(head_of, classifier, reader, language_model):
+    assert head_of({"path": str(classifier)}) == ("classification", ("0", "1"))
+    assert head_of({"path": str(classifier), "labels": ["no", "yes"]}) == ("classification", ("no", "yes"))
+    assert head_of({"path": str(reader)}) == ("question_answering", None)
+    assert head_of({"path": str(language_model)}) == ("language_modeling", None)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "labels", "task"),
+    [(SST2, ["0", "1"], "classification"), (ENTITIES, ["O", "B-PER", "I-PER"], "token_classification")],
+)
+def test_labels_name_the_outputs_of_a_head_for_the_data_that_it_is_scored_on(head_of, dataset, labels, task):
+    load = {"path": "some/bert", "labels": labels, "evaluate": "task"}
+    assert head_of(load, dataset) == (task, tuple(labels))
+
+
+def test_a_teacher_of_questions_needs_no_labels(head_of):
+    student = {"create": {"architecture": {"family": "bert"}, "tokenizer": "model"}}
+    distilled = {
+        "distill": {"teacher": "model", "student": "small", "dataset": "task", "losses": [{"loss": "kl"}]}
+    }
+    assert (
+        head_of({"path": "some/bert"}, QUESTIONS, small=student, distilled=distilled)[0]
+        == "question_answering"
+    )
+
+
+def test_classes_that_nobody_names(head_of):
+    cut = {"extract": {"model": "model", "layers": "first:2", "evaluate": "task"}}
+    with pytest.raises(
+        ConfigError, match=r"models\.model\.load\.labels: the classes of 'some/bert' are not known"
+    ):
+        head_of({"path": "some/bert"}, cut=cut)
+    assert head_of({"path": "some/bert"}) == ("language_modeling", None)
