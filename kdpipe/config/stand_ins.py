@@ -101,16 +101,18 @@ def _head(
 ) -> tuple[str, tuple[str, ...] | None]:
     """Return the task and the labels of a loaded model's head: its own, or what it is read for."""
     own, labels = graph.facts[name].head, settings.labels or _own_labels(settings.path)
-    read_for = next(_read_for(graph, name), None)
+    read_for = list(_read_for(graph, name))
     if own is not None:
         return own, labels if own in LABELLED else None
     if labels:
-        return read_for or "classification", labels
-    if read_for in LABELLED and read_for != "regression":
+        return next((task for task in read_for if task in LABELLED), "classification"), labels
+    if not read_for:
+        predicts_tokens = {"ForMaskedLM", "ForCausalLM"} & family_facts(str(shape.family))["heads"].keys()
+        return "language_modeling" if predicts_tokens else "", None
+    if read_for[0] in LABELLED and read_for[0] != "regression":
         what = f"the classes of {settings.path!r} are not known before it is fetched; name them"
         raise ConfigError([Problem(f"{where}.labels", what)])
-    predicts_tokens = {"ForMaskedLM", "ForCausalLM"} & family_facts(str(shape.family))["heads"].keys()
-    return read_for or ("language_modeling" if predicts_tokens else ""), None
+    return read_for[0], None
 
 
 def _own_labels(path: str) -> tuple[str, ...] | None:

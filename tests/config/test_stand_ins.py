@@ -44,6 +44,12 @@ def test_labels_name_the_outputs_of_a_head_for_the_data_that_it_is_scored_on(hea
     assert head_of(load, dataset) == (task, tuple(labels))
 
 
+def test_labels_are_of_a_classifier_whatever_else_it_is_scored_on(head_of):
+    load = {"path": "some/bert", "labels": ["no", "yes"], "evaluate": "task"}
+    text = {"source": "text", "task": "language_modeling", "path": "text"}
+    assert head_of(load, text) == ("classification", ("no", "yes"))
+
+
 def test_a_teacher_of_questions_needs_no_labels(head_of):
     student = {"create": {"architecture": {"family": "bert"}, "tokenizer": "model"}}
     distilled = {
