@@ -87,8 +87,9 @@ def test_the_default_config_is_read_only_without_a_config_file(tmp_path: Path) -
     done = snakemake(tmp_path, "-n")
     assert done.returncode == 0, done.stdout
     counted = jobs(done.stdout)
-    assert len(counted) <= 16
-    assert {"pretrain", "finetune", "extract", "distill", "cache_teacher", "count_tokens"} <= set(counted)
+    assert len(counted) <= 28
+    assert {"pretrain", "finetune", "extract", "distill", "prune", "schedule"} <= set(counted)
+    assert {"preprocess", "count_tokens", "cache_teacher", "score_importance", "report"} <= set(counted)
 
 
 def test_a_failed_node_costs_nothing_else_and_is_listed_again(folder: Path, config: dict[str, Any]) -> None:
