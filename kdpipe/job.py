@@ -28,6 +28,7 @@ from kdpipe import catalog
 from kdpipe.artifacts.artifact import Draft, publish, read_manifest, state_name
 from kdpipe.artifacts.checkpoints import Checkpoints, Clock
 from kdpipe.artifacts.lock import locked
+from kdpipe.artifacts.shards import Shards
 from kdpipe.artifacts.sums import SUMS, verify
 from kdpipe.config.identity import code_of, digest, identity, modules_named
 from kdpipe.config.mistakes import problems_of
@@ -71,6 +72,11 @@ class Job:
         folder = self.state / "checkpoints" / state_name(self.output) / digest(self.origin)
         deadline = None if self.minutes is None else self.clock.started + 60 * self.minutes
         return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock)
+
+    @cached_property
+    def shards(self) -> Shards:
+        """What an earlier run of a stage that does not train has done, as of `checkpoints`."""
+        return Shards(self.checkpoints.folder, self.clock)
 
     def is_done(self) -> bool:
         """Tell whether the artifact is there, made from and by the same."""

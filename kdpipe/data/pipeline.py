@@ -1,21 +1,28 @@
 """Encoding a stream of examples in several processes, in order and in little memory."""
 
+import json
 import multiprocessing
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
+from itertools import count, islice
 from types import ModuleType, TracebackType
 from typing import Self
 
+import pyarrow as pa
+
+from kdpipe.artifacts.shards import Shards
 from kdpipe.data.encoding import Encoded, Encoder
 from kdpipe.data.source import Example
 
 CHUNK_EXAMPLES = 1024
 CHUNK_CHARACTERS = 1 << 19
 LOOKAHEAD = 2
+CHUNKS_OF_A_SHARD = 64
+COUNTS = b"counts"
 
 _encoder: Callable[[], Encoder]
 
@@ -47,13 +54,35 @@ class Pipeline:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def encode(self, examples: Iterable[Example]) -> Iterator[Encoded]:
-        """Yield the rows of the examples, chunk after chunk in the order of the examples."""
+    def encode(self, batches: Iterable[list[Example]]) -> Iterator[Encoded]:
+        """Yield the rows of chunks of examples, in their order."""
         if self._encoder:
-            return map(self._encoder, chunks(examples))
-        return self._encode_ahead(chunks(examples))
+            return map(self._encoder, batches)
+        return self._encode_ahead(batches)
 
-    def _encode_ahead(self, batches: Iterator[list[Example]]) -> Iterator[Encoded]:
+    def encode_in_shards(self, examples: Iterable[Example], shards: Shards, name: str) -> Iterator[Encoded]:
+        """Yield the rows of examples, of which those of many chunks at a time are kept.
+
+        Args:
+            examples: the examples.
+            shards: keeps their rows, and knows what an earlier run has encoded.
+            name: what the rows are kept as.
+        """
+        left = chunks(examples)
+        for number in count():
+            part = list(islice(left, CHUNKS_OF_A_SHARD))
+            if not part:
+                return
+            table = shards.table(f"{name}-{number}", partial(self._encode_table, part))
+            counts = json.loads(table.schema.metadata[COUNTS])
+            whole = table.replace_schema_metadata(None)
+            yield from map(Encoded, whole.to_batches(), map(Counter, counts))
+
+    def _encode_table(self, part: list[list[Example]]) -> pa.Table:
+        batches, counts = zip(*self.encode(part), strict=True)
+        return pa.Table.from_batches(batches).replace_schema_metadata({COUNTS: json.dumps(counts)})
+
+    def _encode_ahead(self, batches: Iterable[list[Example]]) -> Iterator[Encoded]:
         assert self._pool is not None
         waiting: deque[Future[Encoded]] = deque()
         for batch in batches:

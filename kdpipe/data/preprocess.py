@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from kdpipe.artifacts.shards import Shards
 from kdpipe.data.encoding import Encoded, encoder_for
 from kdpipe.data.examples import examples_file, keep_examples
-from kdpipe.data.pipeline import Pipeline
+from kdpipe.data.pipeline import Pipeline, chunks
 from kdpipe.data.source import Example, Source
 from kdpipe.errors import DataError
 
@@ -34,6 +35,7 @@ def write_dataset(
     stride: int = 128,
     processes: int = 1,
     progress: Callable[[int], object] | None = None,
+    shards: Shards | None = None,
 ) -> dict[str, Any]:
     """Tokenize every split of a source into `{split}.parquet`, and describe them in `dataset.json`.
 
@@ -48,6 +50,7 @@ def write_dataset(
         stride: tokens that the windows of a long context share, for question answering.
         processes: how many tokenize; the files are the same for any number.
         progress: told the number of further examples done, as `tqdm.update` is.
+        shards: keeps what has been encoded, and knows what an earlier run has.
 
     Returns:
         What `dataset.json` holds: task, labels, max_length, and of each split its columns,
@@ -63,7 +66,11 @@ def write_dataset(
             examples = _alike(source.read(split))
             if task in KEPT:
                 examples = keep_examples(examples_file(folder, split), examples)
-            encoded = pipeline.encode(examples)
+            encoded = (
+                pipeline.encode_in_shards(examples, shards, split)
+                if shards
+                else pipeline.encode(chunks(examples))
+            )
             splits[split] = _write_split(folder / f"{split}.parquet", encoded, progress)
     description = {
         "task": task,

@@ -5,6 +5,7 @@ and end logits of question answering are stored so too, and padded again.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kdpipe.artifacts.shards import Shards
 from kdpipe.data.batches import Collator, batches_by_length, padded_width
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.errors import KdpipeError
@@ -59,6 +61,7 @@ def write_knowledge(
     precision: str,
     device: torch.device,
     advance: Callable[[int], Any] = lambda count: None,
+    shards: Shards | None = None,
 ) -> None:
     """Run a teacher over a split and store its signals.
 
@@ -69,26 +72,28 @@ def write_knowledge(
         precision: how hidden states are stored; logits are stored as float32.
         device: where the teacher is.
         advance: told how many examples were run.
+        shards: keeps what has been run, and knows what an earlier call has.
     """
     with pa.OSFile(str(path), "wb") as file:
         writer = None
         for start in range(0, len(collator.split), ROWS):
             indices = np.arange(start, min(start + ROWS, len(collator.split)))
-            table = _record_batch(teacher, collator, indices, precision, device)
+            make = partial(_signals_of, teacher, collator, indices, precision, device)
+            table = shards.table(str(start), make) if shards else make()
             writer = writer or pa.ipc.new_file(file, table.schema)
-            writer.write_batch(table)
+            writer.write_table(table)
             advance(len(indices))
         if writer is not None:
             writer.close()
 
 
-def _record_batch(
+def _signals_of(
     teacher: Callable[[Mapping[str, Tensor]], Signals],
     collator: Collator,
     indices: NDArray[np.int64],
     precision: str,
     device: torch.device,
-) -> pa.RecordBatch:
+) -> pa.Table:
     split = collator.split
     counts = {STATE: split.lengths[indices], LOGITS: split.logit_counts[indices]}
     columns: dict[str, NDArray[Any]] = {}
@@ -98,9 +103,7 @@ def _record_batch(
             starts = np.cumsum(rows) - rows
             column = columns.setdefault(name, np.empty((rows.sum(), values.shape[1]), values.dtype))
             column[ragged(starts[members], rows[members])] = values
-    return pa.record_batch(
-        {name: _column(values, counts[_kind(name)]) for name, values in sorted(columns.items())}
-    )
+    return pa.table({name: _column(values, counts[_kind(name)]) for name, values in sorted(columns.items())})
 
 
 def _kind(name: str) -> str:

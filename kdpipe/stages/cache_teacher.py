@@ -42,7 +42,8 @@ def run(
         job.progress(len(split), "cache", "example") as bar,
         autocast(bf16),
     ):
-        write_knowledge(draft.folder / SIGNALS, run_teacher, collator, settings.precision, device, bar.update)
+        file, precision = draft.folder / SIGNALS, settings.precision
+        write_knowledge(file, run_teacher, collator, precision, device, bar.update, job.shards)
         draft.record(examples=len(split), tokens=int(split.lengths.sum()), hidden_states=list(states))
         draft.record(forwards=len(split), backwards=0)
 

@@ -1,12 +1,15 @@
 """Score a model on every held-out split of a dataset that can be scored."""
 
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kdpipe.artifacts.shards import Shards
 from kdpipe.artifacts.tables import METRICS, write_table
 from kdpipe.config.settings.jobs import EvaluateSettings
 from kdpipe.data.encoded import labelled_splits, read_description
@@ -31,7 +34,8 @@ def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> Non
     evaluations = {}
     for split in splits:
         with job.progress(read_description(data)["splits"][split]["rows"], split, "example") as bar:
-            evaluations[split] = score(
+            run_split = partial(
+                score,
                 scored,
                 tokenizer,
                 data,
@@ -42,6 +46,7 @@ def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> Non
                 answers=AnswerLimits(settings.longest_answer, settings.no_answer_threshold),
                 advance=bar.update,
             )
+            evaluations[split] = _kept(job.shards, split, run_split)
     _check_measured(settings, data, evaluations)
     with job.artifact() as draft:
         rows = [
@@ -56,6 +61,20 @@ def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> Non
         pq.write_table(pa.concat_tables(predictions), draft.folder / "predictions.parquet")
         for row in rows:
             LOG.info("%(split)s: %(metric)s %(value).4f (n=%(n)d)", row)
+
+
+def _kept(shards: Shards, split: str, run_split: Callable[[], Evaluation]) -> Evaluation:
+    """Return the evaluation of a split, of an earlier run if that came so far."""
+
+    def make() -> pa.Table:
+        found = run_split()
+        facts = {"metrics": json.dumps(dict(found.metrics)), "n": str(found.n)}
+        return found.predictions.replace_schema_metadata(facts)
+
+    table = shards.table(split, make)
+    facts = table.schema.metadata
+    predictions = table.replace_schema_metadata(None)
+    return Evaluation(json.loads(facts[b"metrics"]), int(facts[b"n"]), predictions)
 
 
 def _splits(data: Path) -> list[str]:

@@ -24,6 +24,7 @@ def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
             stride=settings.stride,
             processes=job.threads,
             progress=bar.update,
+            shards=job.shards,
         )
         for split, facts in description["splits"].items():
             found = [f"{count:,} {name}" for name, count in facts.items() if name != "columns"]

@@ -19,7 +19,7 @@ from kdpipe.data.pipeline import Pipeline
 from kdpipe.data.source import Example
 make_encoder = encoder_for("classification", Path(sys.argv[1]), 8, ("yes",))
 with Pipeline(make_encoder, 2) as pipeline:
-    print(next(pipeline.encode([Example("1", "a")])).counts["tokens"])
+    print(next(pipeline.encode([[Example("1", "a")]])).counts["tokens"])
 """
 
 
@@ -43,7 +43,7 @@ def test_any_number_of_processes_gives_the_same(tokenizer_file):
     results = []
     for processes in (1, 2):
         with Pipeline(make_encoder, processes) as pipeline:
-            results.append(list(pipeline.encode(given)))
+            results.append(list(pipeline.encode(chunks(given))))
     one, two = results
     assert len(one) == 5
     assert all(a.batch.equals(b.batch) and a.counts == b.counts for a, b in zip(one, two, strict=True))
@@ -60,7 +60,7 @@ def test_reads_no_further_ahead_than_it_must(tokenizer_file):
 
     make_encoder = encoder_for("classification", tokenizer_file, 8, ("yes",))
     with Pipeline(make_encoder, 2) as pipeline:
-        next(pipeline.encode(counted()))
+        next(pipeline.encode(chunks(counted())))
     assert read <= (2 * LOOKAHEAD + 1) * CHUNK_EXAMPLES
 
 
@@ -77,4 +77,4 @@ def test_mistakes_in_a_worker_reach_the_caller(tokenizer_file, tmp_path, labels)
     file = tokenizer_file if labels else tmp_path / "none.json"
     make_encoder = encoder_for("classification", file, 8, ("no",))
     with Pipeline(make_encoder, 2) as pipeline, pytest.raises(DataError, match="expected"):
-        list(pipeline.encode(examples(3)))
+        list(pipeline.encode(chunks(examples(3))))

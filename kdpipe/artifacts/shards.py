@@ -1,0 +1,45 @@
+"""What a long stage has done so far, in tables: started again, it does not do them again."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+
+from kdpipe.artifacts.checkpoints import SECONDS, Clock
+
+
+class Shards:
+    """Tables by name, each of which is whole or not there.
+
+    Args:
+        folder: where they are kept.
+        clock: how long the stage has worked, which is kept with them.
+    """
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        if (folder / SECONDS).exists():
+            clock.earlier = json.loads((folder / SECONDS).read_text(encoding="utf-8"))
+
+    def table(self, name: str, make: Callable[[], pa.Table]) -> pa.Table:
+        """Return a table, made if it is not there; its batches and metadata are as they were made."""
+        path = self._folder / f"{name}.arrow"
+        if path.exists():
+            with pa.memory_map(str(path)) as file:
+                return pa.ipc.open_file(file).read_all()
+        table = make()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        with pa.OSFile(str(part), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+        _write(self._folder / SECONDS, json.dumps(self._clock.seconds()))
+        part.replace(path)
+        return table
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

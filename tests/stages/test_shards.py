@@ -1,0 +1,85 @@
+"""A long stage that was killed does not do again what it had done, and writes the same bytes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from kdpipe.artifacts.shards import Shards
+from kdpipe.artifacts.sums import SUMS
+from kdpipe.config.settings.jobs import CacheTeacherSettings, EvaluateSettings, PreprocessSettings
+from kdpipe.data import pipeline
+from kdpipe.knowledge import cache
+from kdpipe.stages import cache_teacher, evaluate, preprocess
+from tests.stages.conftest import job_for
+
+Run = Callable[[Path], None]
+
+
+class KilledError(Exception):
+    """What stands for the end of a process."""
+
+
+@pytest.fixture
+def stages(
+    sst2: Path, language_model: Path, classifier: Path, task_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Run]:
+    """By name, functions that run a stage of several shards into a folder."""
+    monkeypatch.setattr(pipeline, "CHUNK_EXAMPLES", 8)
+    monkeypatch.setattr(pipeline, "CHUNKS_OF_A_SHARD", 2)
+    monkeypatch.setattr(cache, "ROWS", 16)
+    source = {"source": "glue", "name": "SST-2", "path": str(sst2)}
+    data = PreprocessSettings.model_validate({
+        "sources": [source], "task": "classification", "max_length": 32
+    })  # fmt: skip
+    signals = CacheTeacherSettings(logits=True, hidden_states=(0, 2))
+    scores = EvaluateSettings(metrics=("accuracy",))
+    return {
+        "preprocess": lambda folder: preprocess.run(data, job_for(folder), tokenizer=language_model),
+        "cache_teacher": lambda folder: cache_teacher.run(
+            signals, job_for(folder), teacher=classifier, data=task_data
+        ),
+        "evaluate": lambda folder: evaluate.run(scores, job_for(folder), model=classifier, data=task_data),
+    }
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], list[str]]:
+    """A function that lets a stage die once it has made some shards; returns what it then makes."""
+    original = Shards.table
+
+    def limit(number: int | None) -> list[str]:
+        done: list[str] = []
+
+        def table(shards: Shards, name: str, make: Callable[[], pa.Table]) -> pa.Table:
+            def noted() -> Any:
+                if len(done) == number:
+                    raise KilledError
+                done.append(name)
+                return make()
+
+            return original(shards, name, noted)
+
+        monkeypatch.setattr(Shards, "table", table)
+        return done
+
+    return limit
+
+
+@pytest.mark.parametrize(("name", "shards"), [("preprocess", 9), ("cache_teacher", 6), ("evaluate", 1)])
+def test_it_goes_on_where_it_was(
+    stages: dict[str, Run], made: Callable[[int | None], list[str]], tmp_path: Path, name: str, shards: int
+) -> None:
+    every = made(None)
+    stages[name](tmp_path / "undisturbed")
+    assert len(every) == shards
+    begun = made(shards // 2)
+    with pytest.raises(KilledError):
+        stages[name](tmp_path / "killed")
+    rest = made(None)
+    stages[name](tmp_path / "killed")
+    assert begun + rest == every
+    sums = [(tmp_path / folder / SUMS).read_bytes() for folder in ("undisturbed", "killed")]
+    assert sums[0] == sums[1]
