@@ -11,6 +11,7 @@ from kdpipe.config.document import merge, read_config
 from kdpipe.config.hub import hub_folder
 from kdpipe.config.identity import code_of, digest, identity
 from kdpipe.config.jobs import JOBS
+from kdpipe.config.resources import memory_mb, minutes
 from kdpipe.errors import EXIT_STATUS, ConfigError
 
 try:
@@ -26,7 +27,7 @@ except ConfigError as error:
 LAYOUT = GRAPH.layout
 HUB = hub_folder(GRAPH.document.data_dir)
 # Without what changes no result, so that it does not rerun the report.
-HOW = dict.fromkeys(("rerun", "checkpoint_minutes"))
+HOW = dict.fromkeys(("rerun", "checkpoint_minutes", "gpus"))
 SNAPSHOT = LAYOUT.state / f"config-{digest({**config, **HOW})}.json"
 THREADS = GRAPH.document.threads
 LOGS = f"{LAYOUT.results}/logs"
@@ -35,6 +36,8 @@ RUN = (
     "python -m kdpipe.stages.{rule} {params.settings} {params.inputs} --output {params.output:q} "
     "--state {LAYOUT.state:q} --log {log:q} --code {params.code} --threads {params.threads} "
     "--checkpoint-minutes {GRAPH.document.checkpoint_minutes}"
+    # Of what runs here nobody ends the time.
+    + (" --minutes {resources.runtime}" if workflow.remote_exec else "")
 )
 
 # Only `load` and `fetch` may use the network.
@@ -124,6 +127,16 @@ def code(stage):
         return now if GRAPH.document.rerun.code else recorded_code(job.folder) or now
 
     return of
+
+
+def memory(stage):
+    """A function that gives the memory a job asks for in MB, more at each attempt."""
+    return lambda wildcards, attempt: attempt * memory_mb(GRAPH, JOBS[stage](GRAPH, **wildcards))
+
+
+def runtime(stage):
+    """A function that gives the minutes a job asks for, more at each attempt."""
+    return lambda wildcards, attempt: attempt * minutes(GRAPH, JOBS[stage](GRAPH, **wildcards))
 
 
 def training_job(wildcards):

@@ -28,6 +28,9 @@ rule preprocess:
     log:
         f"{LOGS}/preprocess/{{dataset}}/{{tokenizer}}.log",
     threads: THREADS
+    resources:
+        mem_mb=memory("preprocess"),
+        runtime=runtime("preprocess"),
     params:
         settings=settings("preprocess"),
         code=code("preprocess"),
@@ -45,6 +48,9 @@ rule count_tokens:
         files(LAYOUT.counts("{dataset}", "{tokenizer}"), "counts.parquet"),
     log:
         f"{LOGS}/count_tokens/{{dataset}}/{{tokenizer}}.log",
+    resources:
+        mem_mb=memory("count_tokens"),
+        runtime=runtime("count_tokens"),
     params:
         settings=settings("count_tokens"),
         code=code("count_tokens"),

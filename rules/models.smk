@@ -29,6 +29,9 @@ rule create:
         f"{LOGS}/create/{{model}}.log",
     wildcard_constraints:
         model=made_by("create"),
+    resources:
+        mem_mb=memory("create"),
+        runtime=runtime("create"),
     params:
         settings=settings("create"),
         code=code("create"),
@@ -48,6 +51,9 @@ rule extract:
         f"{LOGS}/extract/{{model}}.log",
     wildcard_constraints:
         model=made_by("extract"),
+    resources:
+        mem_mb=memory("extract"),
+        runtime=runtime("extract"),
     params:
         settings=settings("extract"),
         code=code("extract"),
@@ -67,6 +73,9 @@ rule select:
         f"{LOGS}/select/{{model}}.log",
     wildcard_constraints:
         model=made_by("select"),
+    resources:
+        mem_mb=memory("select"),
+        runtime=runtime("select"),
     params:
         settings=settings("select"),
         code=code("select"),
@@ -86,6 +95,9 @@ rule prune:
         f"{LOGS}/prune/{{model}}.log",
     wildcard_constraints:
         model=made_by("prune"),
+    resources:
+        mem_mb=memory("prune"),
+        runtime=runtime("prune"),
     params:
         settings=settings("prune"),
         code=code("prune"),

@@ -11,6 +11,10 @@ rule evaluate:
     group:
         training_job
     threads: THREADS
+    resources:
+        mem_mb=memory("evaluate"),
+        runtime=runtime("evaluate"),
+        gpu=GRAPH.document.gpus,
     params:
         settings=settings("evaluate"),
         code=code("evaluate"),
@@ -29,6 +33,10 @@ rule export:
     log:
         f"{LOGS}/export/{{model}}/{{dataset}}.log",
     threads: THREADS
+    resources:
+        mem_mb=memory("export"),
+        runtime=runtime("export"),
+        gpu=GRAPH.document.gpus,
     params:
         settings=settings("export"),
         code=code("export"),
@@ -49,6 +57,9 @@ rule report:
         files(LAYOUT.report, "report.html", "results.parquet", "results.csv"),
     log:
         f"{LOGS}/report.log",
+    resources:
+        mem_mb=memory("report"),
+        runtime=runtime("report"),
     params:
         settings=f"--config {shlex.quote(str(SNAPSHOT))}",
         code=code("report"),

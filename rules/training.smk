@@ -11,6 +11,10 @@ rule pretrain:
     wildcard_constraints:
         model=made_by("pretrain"),
     threads: THREADS
+    resources:
+        mem_mb=memory("pretrain"),
+        runtime=runtime("pretrain"),
+        gpu=GRAPH.document.gpus,
     params:
         settings=settings("pretrain"),
         code=code("pretrain"),
@@ -33,6 +37,10 @@ rule finetune:
     group:
         training_job
     threads: THREADS
+    resources:
+        mem_mb=memory("finetune"),
+        runtime=runtime("finetune"),
+        gpu=GRAPH.document.gpus,
     params:
         settings=settings("finetune"),
         code=code("finetune"),
@@ -51,6 +59,10 @@ rule score_importance:
     log:
         f"{LOGS}/score_importance/{{scored}}/{{dataset}}/{{key}}.log",
     threads: THREADS
+    resources:
+        mem_mb=memory("score_importance"),
+        runtime=runtime("score_importance"),
+        gpu=GRAPH.document.gpus,
     params:
         settings=settings("score_importance"),
         code=code("score_importance"),
@@ -69,6 +81,10 @@ rule cache_teacher:
     log:
         f"{LOGS}/cache_teacher/{{teacher}}/{{dataset}}/{{key}}.log",
     threads: THREADS
+    resources:
+        mem_mb=memory("cache_teacher"),
+        runtime=runtime("cache_teacher"),
+        gpu=GRAPH.document.gpus,
     params:
         settings=settings("cache_teacher"),
         code=code("cache_teacher"),
@@ -91,6 +107,10 @@ rule distill:
     group:
         training_job
     threads: THREADS
+    resources:
+        mem_mb=memory("distill"),
+        runtime=runtime("distill"),
+        gpu=GRAPH.document.gpus,
     params:
         settings=settings("distill"),
         code=code("distill"),
@@ -113,6 +133,10 @@ rule schedule:
     group:
         training_job
     threads: THREADS
+    resources:
+        mem_mb=memory("schedule"),
+        runtime=runtime("schedule"),
+        gpu=GRAPH.document.gpus,
     params:
         settings=settings("schedule"),
         code=code("schedule"),

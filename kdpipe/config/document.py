@@ -37,6 +37,7 @@ class Document(Settings):
         data_dir: folder that relative dataset paths start from; `KDPIPE_DATA` or `data` by default.
         seed: seed of nodes that give none.
         threads: processor threads of each job; part of what makes results repeatable.
+        gpus: GPUs that a job which runs models asks a cluster for.
         cache_limit_gb: size that one cache of a teacher's signals may have, in GB (10^9 bytes).
         checkpoint_minutes: minutes of training between two checkpoints; they change no result.
         matrix: variables and their values, or a list of such blocks.
@@ -51,6 +52,7 @@ class Document(Settings):
     data_dir: Path = Field(default_factory=lambda: Path(os.environ.get(DATA_VARIABLE, "data")))
     seed: int = Field(default=42, ge=0)
     threads: int = Field(default=2, ge=1)
+    gpus: int = Field(default=0, ge=0)
     cache_limit_gb: float = Field(default=50.0, gt=0)
     checkpoint_minutes: float = Field(default=10.0, ge=0)
     matrix: dict[str, Any] | list[dict[str, Any]] | None = None
