@@ -3,6 +3,7 @@
 kdpipe check CONFIG…     find every mistake; print shapes and matched layers
 kdpipe graph CONFIG…     print what is made from what, as text or as Mermaid
 kdpipe why NODE CONFIG…  print what has changed since a model was made
+kdpipe clean CONFIG…     list what may be removed of the results, and with --yes remove it
 kdpipe shrink CONFIG…    write the same graph in small, to be run before days of computing
 kdpipe describe NAME     print the settings of a stage, a source or a loss
 kdpipe list KIND         print the names that a config may use
@@ -25,8 +26,6 @@ from kdpipe.config.document import read_config
 from kdpipe.config.schema import config_schema
 from kdpipe.config.shrink import shrink
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
-
-LATER_COMMANDS = ("clean",)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -63,6 +62,18 @@ def _why(options: argparse.Namespace) -> None:
     from kdpipe.artifacts.changes import explain
 
     print(explain(load_graph(options.config), options.node))
+
+
+def _clean(options: argparse.Namespace) -> None:
+    from kdpipe.artifacts.cleaning import find_leftovers, remove
+
+    found = find_leftovers(load_graph(options.config))
+    for leftover in found:
+        print(f"{leftover.size / 1e6:10.1f} MB  {leftover.folder}  ({leftover.why})")
+        if options.yes:
+            remove(leftover)
+    total = sum(leftover.size for leftover in found) / 1e6
+    print(f"{total:10.1f} MB  {'removed' if options.yes else 'may be removed, with --yes'}")
 
 
 def _shrink(options: argparse.Namespace) -> None:
@@ -111,10 +122,6 @@ def _schema(options: argparse.Namespace) -> None:
     print(json.dumps(config_schema(), indent=2))
 
 
-def _later(options: argparse.Namespace) -> None:
-    raise KdpipeError(f"kdpipe {options.name} is not available in this version")
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("kdpipe", description="Compress language models with a workflow.")
     commands = parser.add_subparsers(required=True, dest="name")
@@ -135,6 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     added = add("why", _why, "print what has changed since a model was made, and what it was made from")
     added.add_argument("node", help="name of the model")
     added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
+    added = add("clean", _clean, "list what may be removed of the results without anything being made again")
+    added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
+    added.add_argument("--yes", action="store_true", help="remove it")
     added = add("shrink", _shrink, "write the same graph in small, to be run before days of computing")
     added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
     added.add_argument(
@@ -158,8 +168,6 @@ def _parser() -> argparse.ArgumentParser:
         "kind", choices=sorted(catalog.KINDS)
     )
     add("schema", _schema, "print a JSON Schema for editors")
-    for name in LATER_COMMANDS:
-        add(name, _later, "not available in this version").add_argument("rest", nargs="*")
     return parser
 
 

@@ -89,8 +89,11 @@ class Job:
 
     def clear_state(self, keep: bool) -> None:
         """Remove what there is to go on from, or only what has become of no use."""
-        for folder in self.checkpoints.folder.parent.glob("*"):
-            if not keep or folder != self.checkpoints.folder:
+        own = self.checkpoints.folder
+        if not keep:
+            shutil.rmtree(own.parent, ignore_errors=True)
+        for folder in own.parent.glob("*"):
+            if folder != own:
                 shutil.rmtree(folder)
 
     def progress(self, total: int | None, what: str, unit: str = "step") -> "tqdm[Any]":

@@ -135,11 +135,6 @@ def test_the_schema_is_json(run):
     assert json.loads(output)["title"] == "kdpipe config"
 
 
-@pytest.mark.parametrize("command", ["clean"])
-def test_commands_that_are_not_built_yet_are_refused_by_name(run, command):
-    assert run(command, "x") == (2, "", f"kdpipe {command} is not available in this version\n")
-
-
 @pytest.mark.parametrize("arguments", [[], ["chek"], ["check"], ["list", "lossess"], ["describe", "prunes"]])
 def test_wrong_arguments(run, arguments):
     status, output, errors = run(*arguments)

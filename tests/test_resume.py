@@ -18,7 +18,7 @@ from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.errors import STOPPED_STATUS
 
 pytestmark = pytest.mark.slow
-TRAINING = {"num_train_epochs": 30, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "bf16": False}
+TRAINING = {"num_train_epochs": 100, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "bf16": False}
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 

@@ -2,43 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from kdpipe.artifacts.artifact import read_manifest, versions
 from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest
 from kdpipe.config.graph import Graph
 from kdpipe.config.identity import code_of
-from kdpipe.config.jobs import JOBS, Job, evaluation_job, export_job, model_job
+from kdpipe.config.jobs import Job, jobs_for
 from kdpipe.errors import KdpipeError, suggest
 
-# The rule that makes what lies in a folder of the results.
-RULES = {
-    "data": "preprocess",
-    "counts": "count_tokens",
-    "importance": "score_importance",
-    "knowledge": "cache_teacher",
-}
 NONE = object()
-
-
-def jobs_for(graph: Graph, model: str) -> list[Job]:
-    """Return the jobs that a model and its scores need, each after those that it reads from."""
-    found: dict[Path, Job] = {}
-
-    def visit(job: Job) -> None:
-        if job.folder not in found:
-            for folders in job.inputs.values():
-                for folder in folders:
-                    visit(_maker(graph, folder))
-            found[job.folder] = job
-
-    visit(model_job(graph, model))
-    for makes, pairs in ((evaluation_job, graph.evaluations), (export_job, graph.exports)):
-        for name, dataset in pairs:
-            if name == model:
-                visit(makes(graph, name, dataset))
-    return list(found.values())
 
 
 def explain(graph: Graph, model: str) -> str:
@@ -51,7 +24,7 @@ def explain(graph: Graph, model: str) -> str:
         raise KdpipeError(f"there is no model {model!r}; {suggest(model, graph.nodes)}")
     lines: list[str] = []
     noted: dict[str, None] = {}
-    for job in jobs_for(graph, model):
+    for job in jobs_for(graph, [model]):
         found = list(reasons(graph, job))
         noted |= dict.fromkeys(remarks(graph, job))
         if found:
@@ -84,15 +57,6 @@ def remarks(graph: Graph, job: Job) -> Iterator[str]:
         yield f"{package} {_said(then, now)}"
     if not graph.document.rerun.code:
         yield from _code(manifest, job)
-
-
-def _maker(graph: Graph, folder: Path) -> Job:
-    kind, *names = folder.relative_to(graph.layout.results).parts
-    if kind == "models":
-        return model_job(graph, *names)
-    if kind == "evaluations":
-        return evaluation_job(graph, *names)
-    return JOBS[RULES[kind]](graph, *names)
 
 
 def _settings(then: Mapping[str, Any], job: Job) -> Iterator[str]:

@@ -31,6 +31,14 @@ def locked(path: Path) -> Iterator[bool]:
         yield waited
 
 
+def is_free(path: Path) -> bool:
+    """Tell whether nobody holds a lock."""
+    if not path.exists():
+        return True
+    with path.open("a", encoding="utf-8") as file:
+        return _try(file.fileno())
+
+
 def _try(number: int) -> bool:
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,7 +4,7 @@ The rules of the workflow are made from these, a function for each rule whose pa
 wildcards; and `kdpipe why` compares them with what was.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,14 @@ from kdpipe.config.stages import MODEL_STAGES
 
 # Options of stages that are not called as the setting that names what they read.
 OPTIONS = {"among": "models"}
+# The rule that makes what lies in a folder of the results.
+RULES = {
+    "counts": "count_tokens",
+    "data": "preprocess",
+    "evaluations": "evaluate",
+    "importance": "score_importance",
+    "knowledge": "cache_teacher",
+}
 OF_THE_HUB = (".md", ".parquet")
 
 
@@ -157,6 +165,34 @@ def model_job(graph: Graph, model: str) -> Job:
         _inputs_of(graph, model, settings),
         files,
     )
+
+
+def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
+    """Return the jobs that models and their scores need, each after those that it reads from."""
+    found: dict[Path, Job] = {}
+
+    def visit(job: Job) -> None:
+        if job.folder not in found:
+            for folders in job.inputs.values():
+                for folder in folders:
+                    visit(_maker(graph, folder))
+            found[job.folder] = job
+
+    for name in models:
+        visit(model_job(graph, name))
+    for makes, pairs in ((evaluation_job, graph.evaluations), (export_job, graph.exports)):
+        for name, dataset in pairs:
+            if name in models:
+                visit(makes(graph, name, dataset))
+    return list(found.values())
+
+
+def _maker(graph: Graph, folder: Path) -> Job:
+    """Return the job that makes an artifact."""
+    kind, *names = folder.relative_to(graph.layout.results).parts
+    if kind == "models":
+        return model_job(graph, *names)
+    return JOBS[RULES[kind]](graph, *names)
 
 
 def _inputs_of(graph: Graph, model: str, settings: StageSettings) -> dict[str, list[Path]]:

@@ -69,3 +69,10 @@ def test_what_a_failed_job_wrote_whole_is_kept_and_counts_as_done(folder: Path) 
     assert run(folder, "--keep-incomplete").returncode == 1
     assert (folder / "b/SUMS").exists()
     assert "Nothing to be done" in run(folder, "--rerun-incomplete").stdout
+
+
+def test_what_lies_between_may_be_removed_when_all_is_done(folder: Path) -> None:
+    text = (folder / "Snakefile").read_text().replace('input: "a/SUMS", "b/SUMS"', 'input: "b/SUMS"')
+    (folder / "Snakefile").write_text(text)
+    (folder / "a/SUMS").unlink()
+    assert "Nothing to be done" in run(folder).stdout

@@ -1,0 +1,56 @@
+"""`kdpipe clean` removes what nobody needs; nothing has to be made again."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdpipe.artifacts.lock import locked
+from tests.workflow.conftest import jobs, snakemake, write_config
+
+pytestmark = pytest.mark.slow
+
+
+def clean(folder: Path, *arguments: str) -> list[str]:
+    command = [sys.executable, "-m", "kdpipe.cli", "clean", "config.yaml", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_used_caches_go_and_nothing_is_to_be_done(folder: Path) -> None:
+    (cache,) = (folder / "results/knowledge/teacher/task").iterdir()
+    cache_line, total = clean(folder)
+    assert cache_line.endswith(f"MB  {cache.relative_to(folder)}  (a teacher's signals, used by all)")
+    assert total.endswith("MB  may be removed, with --yes")
+    assert cache.exists()
+    assert clean(folder, "--yes")[-1].endswith("MB  removed")
+    assert not cache.exists()
+    assert "Nothing to be done" in snakemake(folder, "--configfile", "config.yaml", "-n").stdout
+
+
+def test_what_is_of_no_node_goes_and_what_is_unfinished_stays(folder: Path, config: dict[str, Any]) -> None:
+    state = folder / "results/.state"
+    for name in ("results+models+student", "results+models+teacher"):
+        (state / "checkpoints" / name / "key").mkdir(parents=True)
+        (state / "drafts" / name).mkdir(parents=True)
+    (folder / "results/models/student/SHA256SUMS").unlink()
+    models = {name: node for name, node in config["models"].items() if name != "small"}
+    models["student"] = {"distill": {**models["student"]["distill"], "student": "base"}}
+    write_config(folder / "config.yaml", {**config, "models": models})
+    with locked(state / "locks/results+models+student"):
+        found = {line.split()[2].removeprefix("results/") for line in clean(folder)[:-1]}
+    # The cache is of other states than the deeper student's.
+    unused = {name for name in found if name.startswith("knowledge/teacher/task/")}
+    assert found - unused == {
+        "models/small",
+        ".state/checkpoints/results+models+teacher",
+        ".state/drafts/results+models+teacher",
+    }
+    assert len(unused) == 1
+    clean(folder, "--yes")
+    plan = snakemake(folder, "--configfile", "config.yaml", "-n").stdout
+    assert jobs(plan) == ["cache_teacher", "distill", "evaluate", "report"]
+    assert (state / "checkpoints/results+models+student/key").exists()
