@@ -25,7 +25,7 @@ from kdpipe.errors import StoppedError
 LOG = logging.getLogger(__name__)
 PROGRESS = "progress.json"
 STATE = "trainer_state.json"
-STOPPING = (signal.SIGTERM, signal.SIGUSR1)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 # A deadline leaves time for so many steps and checkpoints, and for what comes after a training.
 STEPS_LEFT, CHECKPOINTS_LEFT, SECONDS_LEFT = 3, 3, 30.0
 
@@ -41,6 +41,7 @@ class Resumption(TrainerCallback):
         self.checkpoints = checkpoints
         self.resumed = checkpoints.latest()
         self._trainer: Any = None
+        self._before: dict[signal.Signals, Any] = {}
         self._asked = ""
         self._between_epochs = False
         self._written = self._stepped = time.monotonic()
@@ -53,13 +54,12 @@ class Resumption(TrainerCallback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Let signals stop the training after its current step."""
-        before = {number: signal.signal(number, self._ask) for number in STOPPING}
+        """Let the first signal stop the training after its current step; a second one works as ever."""
+        self._before = {number: signal.signal(number, self._ask) for number in STOPPING}
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            self._listen_no_more()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take up what the Trainer does not restore."""
@@ -115,6 +115,11 @@ class Resumption(TrainerCallback):
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self._asked = signal.Signals(number).name
+        self._listen_no_more()
+
+    def _listen_no_more(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def _save(trainer: Any, folder: Path) -> None:

@@ -103,7 +103,7 @@ def test_killed_at_every_few_batches_it_ends_the_same(run: Any, kind: str, tmp_p
 
 def test_a_signal_stops_it_after_a_step_and_it_goes_on(run: Any, tmp_path: Path) -> None:
     undisturbed = run("undisturbed", BASE)
-    for number in (signal.SIGTERM, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         before = signal.getsignal(number)
         with pytest.raises(StoppedError, match=f"stopped by {number.name} after step 1 of"):
             run("stopped", BASE, 2, lambda number=number: os.kill(os.getpid(), number))
