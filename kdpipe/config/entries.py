@@ -41,9 +41,11 @@ class Facts:
         tokenizer: the node that its tokenizer comes from.
         shape: its shape.
         head: the task of its head; "" for none, None where only its files will tell.
-        sparsity: the share of its unpruned ancestor's heads and neurons that is gone, of an assistant the
-            least that is; None where that is not one number, or only its files will tell.
-        ranked: whether it carries the ranking of its units by which it was pruned.
+        sparsity: the share of its unpruned ancestor's heads and neurons that is gone, of an assistant
+            and of a chosen model the least that is; None where that is not one number, or only its files will
+            tell.
+        ranked: whether it carries the ranking of its units by which it was pruned; None of a model chosen
+            among some that do and some that do not.
         factorised: whether its word embeddings are of a lower rank.
         deep_as: the model not fetched yet that it has the depth of; "" where the depth is known.
     """
@@ -52,7 +54,7 @@ class Facts:
     shape: Shape = Shape()
     head: str | None = None
     sparsity: float | None = 0.0
-    ranked: bool = False
+    ranked: bool | None = False
     factorised: bool = False
     deep_as: str = ""
 

@@ -214,7 +214,7 @@ def _extracted(settings: ExtractSettings, model: Facts) -> Facts:
         if model.shape.family not in (None, *sources):
             what = f"{settings.architecture} students are extracted from {' or '.join(sources)} models"
             raise SettingError("architecture", f"{what}, found {model.shape.family}")
-        if model.ranked or model.factorised:
+        if model.ranked is not False or model.factorised:
             what = f"{settings.architecture} students have no blocks or embeddings of the shapes of a pruned"
             raise SettingError("architecture", f"{what} model's; extract with `same`")
     try:
@@ -230,4 +230,11 @@ def _selected(settings: SelectSettings, facts: Mapping[str, Facts]) -> Facts:
     if len({model.tokenizer for model in candidates} - {UNKNOWN.tokenizer}) > 1:
         raise SettingError("among", "all candidates must have the same tokenizer")
     same_shape = all(other.shape == first.shape for other in candidates)
-    return first if same_shape else replace(first, shape=Shape(family=first.shape.family))
+    gone, ranked = ({getattr(model, fact) for model in candidates} for fact in ("sparsity", "ranked"))
+    return replace(
+        first,
+        shape=first.shape if same_shape else Shape(family=first.shape.family),
+        sparsity=None if None in gone else min(gone),
+        ranked=ranked.pop() if len(ranked) == 1 else None,
+        factorised=any(model.factorised for model in candidates),
+    )

@@ -24,6 +24,8 @@ def pruned_facts(settings: PruneSettings, model: Facts) -> Facts:
     _require("model", model, "unit_names", "pruned")
     if settings.compat == "code":
         _require("compat", model, "sliced", "pruned as the published code prunes")
+    if settings.needs_ranks:
+        _require_ranking(settings, model)
     if settings.sparsity is not None:
         _check_sparsity(settings.sparsity, model)
         return replace(model, sparsity=settings.sparsity, ranked=True)
@@ -39,8 +41,8 @@ def pruned_facts(settings: PruneSettings, model: Facts) -> Facts:
         sparsity=None if settings.needs_ranks else model.sparsity,
         # One that a stock class can have is saved as such.
         ranked=fewer_heads
-        or (model.ranked and settings.heads is None)
-        or (factorised and settings.needs_ranks),
+        or (factorised and settings.needs_ranks)
+        or (settings.heads is None and model.ranked),
         factorised=factorised,
         deep_as="" if settings.layers else model.deep_as,
     )
@@ -53,6 +55,7 @@ def scheduled_facts(settings: ScheduleSettings, teacher: Facts) -> Facts:
         SettingError: models of its family do not run in several sizes, or it is no larger than the student.
     """
     _require("teacher", teacher, "sliced", "trained in several sizes")
+    _require_ranking(settings, teacher)
     gone, target = teacher.sparsity, settings.target
     if gone is None:
         return replace(teacher, ranked=True)
@@ -63,6 +66,14 @@ def scheduled_facts(settings: ScheduleSettings, teacher: Facts) -> Facts:
         )
     between = [sparsity for sparsity in settings.sparsities if gone < sparsity < target]
     return replace(teacher, sparsity=min(between, default=gone), ranked=True)
+
+
+def _require_ranking(settings: PruneSettings | ScheduleSettings, model: Facts) -> None:
+    if model.ranked is None and settings.importance is None:
+        what = (
+            f"is required: of the models that {settings.source!r} is chosen among only some carry a ranking"
+        )
+        raise SettingError("importance", what)
 
 
 def _check_sparsity(sparsity: float, model: Facts) -> None:

@@ -84,7 +84,11 @@ def test_every_stage_has_code_and_none_imports_another():
 
 
 def test_nodes_start_from_their_losses_their_task_and_their_families(graph_of):
-    graph = graph_of({"models.cut": {"prune": {"model": "teacher", "sparsity": 0.5}}})
+    graph = graph_of({
+        "models.cut": {"prune": {"model": "teacher", "sparsity": 0.5}},
+        "models.factorised": {"prune": {"model": "teacher", "embedding_rank": 8}},
+        "models.best": {"select": {"among": ["teacher", "cut"], "dataset": "task"}},
+    })  # fmt: skip
     assert model_job(graph, "student").modules == (
         "kdpipe.evaluation.tasks.classification",
         "kdpipe.losses.hidden_mse",
@@ -93,7 +97,8 @@ def test_nodes_start_from_their_losses_their_task_and_their_families(graph_of):
         "kdpipe.stages.distill",
     )
     assert "kdpipe.data.sources.pydoc" in model_job(graph, "base").modules
-    assert "kdpipe.models.pruned" in model_job(graph, "cut").modules
+    for name in ("cut", "factorised", "best"):
+        assert "kdpipe.models.pruned" in model_job(graph, name).modules
     assert "kdpipe.pruning.criteria.mask_gradient" not in model_job(graph, "cut").modules
 
 

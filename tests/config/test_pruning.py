@@ -90,6 +90,35 @@ def test_the_sparsity_that_is_known(graph_of, changes, models):
     assert {name: facts[name].sparsity for name in models} == models
 
 
+def chosen(*among, **models):
+    """Return the changes that make some models, cut by settings, and one chosen among them."""
+    cuts = {f"models.{name}": {"prune": {"model": "teacher", **cut}} for name, cut in models.items()}
+    return {**cuts, "models.best": {"select": {"among": [*among, *models], "dataset": "task"}}}
+
+
+@pytest.mark.parametrize(("changes", "sparsity", "ranked", "factorised"), [
+    (chosen(a={"sparsity": 0.6}, b={"sparsity": 0.3}), 0.3, True, False),
+    (chosen(a={"sparsity": 0.6}, b={"heads": 1}), None, True, False),
+    (chosen("teacher", a={"sparsity": 0.6}), 0.0, None, False),
+    (chosen("teacher", a={"embedding_rank": 8}), 0.0, False, True),
+])  # fmt: skip
+def test_a_chosen_model_may_be_any_of_them(graph_of, changes, sparsity, ranked, factorised):
+    facts = graph_of(changes).facts["best"]
+    assert (facts.sparsity, facts.ranked, facts.factorised) == (sparsity, ranked, factorised)
+
+
+def test_a_model_that_may_carry_a_ranking_or_not_is_ranked_anew(mistakes_of, told, changed):
+    changes = {**chosen("teacher", a={"sparsity": 0.3}), **prune(model="best", sparsity=0.5)}
+    found = mistakes_of({**changes, **schedule(teacher="best")})
+    assert [mistake.removesuffix("ing") for mistake in found] == [
+        f"{where}.importance: is required: of the models that 'best' is chosen among only some carry a rank"
+        for where in (PRUNE, "models.assistant.schedule")
+    ]
+    importance = {"importance": {"criterion": "random"}}
+    given = {**prune(model="best", sparsity=0.5, **importance), **schedule(teacher="best", **importance)}
+    assert told(changed({**changes, **given})) == []
+
+
 def test_a_distilbert_is_made_of_a_model_of_the_stock_class(graph_of):
     graph = graph_of({**prune(intermediate_size=8, layers=3), "models.x": {
         "extract": {"model": "cut", "layers": "first:2", "architecture": "distilbert"}}})  # fmt: skip
