@@ -58,7 +58,9 @@ def scheduled_facts(settings: ScheduleSettings, teacher: Facts) -> Facts:
     _require_ranking(settings, teacher)
     gone, target = teacher.sparsity, settings.target
     if gone is None:
-        return replace(teacher, ranked=True)
+        # Whatever the teacher lacks, an assistant lacks as much as the largest of the sizes.
+        least = min((sparsity for sparsity in settings.sparsities if sparsity < target), default=None)
+        return replace(teacher, sparsity=least, ranked=True)
     if target <= gone:
         what = f"expected more than the {gone:g} of its unpruned ancestor that the teacher lacks"
         raise SettingError(

@@ -13,7 +13,7 @@ from kdpipe.artifacts.tables import write_table
 from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
-from kdpipe.errors import DataError
+from kdpipe.errors import DataError, ModelError
 from kdpipe.evaluation.scoring import task_of, validation_scorer
 from kdpipe.job import Job, main
 from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
@@ -61,6 +61,11 @@ def run(
     task, labels = task_of(data)
     tokenizer, source = load_tokenizer(teacher), load_frozen(teacher, task.head(labels), default_device())
     check_fit(teacher, tokenizer, data)
+    if not is_smaller(settings.target, source):
+        raise ModelError(
+            f"{teacher}: expected more heads or neurons than the sparsity {settings.target:g} of the student"
+            " leaves of its unpruned ancestor, found as few; raise `target`, or give a larger teacher"
+        )
     ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
     method = catalog.resolve("methods", settings.method)(settings.target, settings.tradeoff, settings.compat)
     sparsities = [sparsity for sparsity in sorted(settings.sparsities) if is_smaller(sparsity, source)]

@@ -5,6 +5,7 @@ import pytest
 from kdpipe.config.graph import key_of
 
 PRUNE = "models.cut.prune"
+HUB = {"models.hub": {"load": {"path": "some/classifier", "labels": ["0", "1"]}}}
 
 
 def prune(**settings):
@@ -59,6 +60,11 @@ def schedule(**settings):
      "models.assistant.schedule.target: expected more than the 0.6 of its unpruned ancestor that the teac"),
     ({**schedule(sparsities=[0.5, 0.7]), **prune(model="assistant", sparsity=0.3)},
      f"{PRUNE}.sparsity: the model lacks 0.5 of its unpruned ancestor already, found 0.3"),
+    ({**HUB, **schedule(teacher="hub"), **prune(model="assistant", sparsity=0.3)},
+     f"{PRUNE}.sparsity: the model lacks 0.5 of its unpruned ancestor already, found 0.3"),
+    ({**HUB, **schedule(teacher="hub", sparsities=[0.7, 0.8]), "models.next": {
+        "schedule": {"teacher": "assistant", "dataset": "task", "target": 0.6}}},
+     "models.next.schedule.target: expected more than the 0.7 of its unpruned ancestor that the teac"),
     ({**prune(sparsity=0.5), "models.x": {
         "extract": {"model": "cut", "layers": "first:2", "architecture": "distilbert"}}},
      "models.x.extract.architecture: distilbert students have no blocks or embeddings of the shapes of a"),

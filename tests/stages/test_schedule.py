@@ -12,6 +12,7 @@ from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.tables import read_rows
 from kdpipe.config.settings.jobs import CacheTeacherSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
+from kdpipe.errors import ModelError
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import depth_of
@@ -118,6 +119,15 @@ def test_where_no_size_lies_between_the_teacher_is_written(
     assert candidates(assistant) == read_rows(assistant / "history.parquet") == []
     ours, theirs = load_model(assistant).state_dict(), load_model(teacher).state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_teacher_as_small_as_the_student_is_refused(teacher_of: TeacherOf, tmp_path: Path) -> None:
+    model, data = teacher_of("bert", "task_data")
+    teacher = pruned(model, tmp_path / "teacher", scored(model, data), sparsity=0.9)
+    with pytest.raises(
+        ModelError, match=r"teacher: expected more heads or neurons than the sparsity 0\.9 of the"
+    ):
+        scheduled(tmp_path / "assistant", teacher, data)
 
 
 @TWO
