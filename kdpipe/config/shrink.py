@@ -204,7 +204,20 @@ def _rows(
         return given
     if _is_local_copy(dataset, graph):
         return given | {"rows": ROWS}
-    return given | {"rows": dict.fromkeys(splits_of(graph.preprocess_settings(dataset.name)), ROWS)}
+    splits = splits_of(graph.preprocess_settings(dataset.name))
+    whole = dataset.name in _exported(graph)
+    return given | {"rows": {split: ROWS for split in splits if not (whole and split.startswith("test"))}}
+
+
+def _exported(graph: Graph) -> set[str]:
+    """Return the datasets whose test splits are exported; of a combined one those of its first part are."""
+    found = set()
+    for node in graph.nodes.values():
+        for name in node.settings.export:
+            found.add(name)
+            while isinstance(settings := graph.datasets[name].settings, CombineSettings):
+                found.add(name := settings.combine[0])
+    return found
 
 
 def _stand_ins(graph: Graph, folder: Path) -> dict[str, StandIn]:
