@@ -1,6 +1,7 @@
 """Random models in place of those that exist already: as deep, with as many heads, but narrow."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from kdpipe.errors import ConfigError, Problem
 
 HEAD_WIDTH = 4
 WIDTH = 32
+# A family as a part of a model's name; those that DistilBERT's authors distilled have that of the original.
+PART = r"(?<![a-z0-9])(distil)?{}(?![a-z0-9])"
 # The stages whose models keep the head of the one that they are cut out of.
 KEEPING = ("extract", "prune")
 LABELLED = TASKS["ForSequenceClassification"] + TASKS["ForTokenClassification"]
@@ -89,7 +92,8 @@ def small_sizes(shape: Shape) -> dict[str, int]:
 
 def _shape_by_name(path: str, where: str) -> Shape:
     """Return the shape that models of a family have by default, where only a name on the Hub is known."""
-    named = [family for family in catalog.FAMILIES if family in path.lower()]
+    own = path.rpartition("/")[2].lower()
+    named = [family for family in catalog.FAMILIES if re.search(PART.format(family), own)]
     if not named:
         what = f"no family is known of {path!r}, which is not fetched yet; give the path of a local folder"
         raise ConfigError([Problem(f"{where}.path", what)])

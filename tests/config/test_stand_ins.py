@@ -61,6 +61,26 @@ def test_a_teacher_of_questions_needs_no_labels(head_of):
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "family"),
+    [
+        ("google-bert/bert_uncased", "bert"),
+        ("distilbert-base-cased", "distilbert"),
+        ("distilbert/distilroberta-base", "roberta"),
+    ],
+)
+def test_a_family_is_a_part_of_a_name(tmp_path, path, family):
+    graph = build_graph({"datasets": {}, "models": {"model": {"load": {"path": path}}}})
+    assert stand_in(graph, "model", tmp_path).shape.family == family
+
+
+@pytest.mark.parametrize("path", ["albert-base-v2", "microsoft/deberta-v3-small", "google/mt5-small"])
+def test_a_family_is_not_told_by_a_piece_of_a_word(tmp_path, path):
+    graph = build_graph({"datasets": {}, "models": {"model": {"load": {"path": path}}}})
+    with pytest.raises(ConfigError, match=r"models\.model\.load\.path: no family is known of"):
+        stand_in(graph, "model", tmp_path)
+
+
 def test_classes_that_nobody_names(head_of):
     cut = {"extract": {"model": "model", "layers": "first:2", "evaluate": "task"}}
     with pytest.raises(
