@@ -5,7 +5,7 @@ kdpipe graph CONFIG…     print what is made from what, as text or as Mermaid
 kdpipe why NODE CONFIG…  print what has changed since a model was made
 kdpipe clean CONFIG…     list what may be removed of the results, and with --yes remove it
 kdpipe shrink CONFIG…    write the same graph in small, to be run before days of computing
-kdpipe describe NAME     print the settings of a stage, a source or a loss
+kdpipe describe NAME     print the settings of a stage, a source, a loss, or `importance`
 kdpipe list KIND         print the names that a config may use
 kdpipe schema            print a JSON Schema for editors
 """
@@ -161,9 +161,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="VARIABLE=VALUE",
         help="the value that a matrix variable keeps, by default its first",
     )
-    add("describe", _describe, "print the settings of a stage, a source or a loss").add_argument(
-        "what", choices=sorted(describable()), metavar="NAME", help="see kdpipe list"
-    )
+    add(
+        "describe", _describe, "print the settings of a stage, a source, a loss, or `importance`"
+    ).add_argument("what", choices=sorted(describable()), metavar="NAME", help="see kdpipe list")
     add("list", _list, "print the names that a config may use").add_argument(
         "kind", choices=sorted(catalog.KINDS)
     )

@@ -16,6 +16,7 @@ from kdpipe.config.graph import Graph
 from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
 from kdpipe.config.settings.dataset import source_settings
 from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.losses import HiddenTermSettings, term_settings
 from kdpipe.config.signatures import docstring
 from kdpipe.config.stages import MODEL_STAGES
@@ -68,16 +69,17 @@ def mermaid(graph: Graph) -> str:
 
 
 def describable() -> dict[str, Callable[[], type[BaseModel]]]:
-    """Return the stages, sources and losses whose settings can be described, with what returns those."""
+    """Return stages, sources, losses and `importance`, each with what returns its settings."""
     return {
         **{stage: partial(MODEL_STAGES.__getitem__, stage) for stage in MODEL_STAGES},
         **{source: partial(source_settings, source) for source in catalog.SOURCES},
         **{loss: partial(term_settings, loss) for loss in catalog.LOSSES},
+        "importance": lambda: ImportanceSettings,
     }
 
 
 def describe(name: str) -> str:
-    """Return what the settings of a stage, a source or a loss mean, and their defaults."""
+    """Return what the settings that go by a name mean, and their defaults."""
     settings = describable()[name]()
     meaning = meanings(settings)
     rows = [("setting", "default", "meaning")]

@@ -104,6 +104,12 @@ def test_a_loss_is_described_with_its_own_options():
     assert re.search(r"^temperature +1.0 +divides the logits", describe("kl"), re.MULTILINE)
 
 
+def test_importance_is_described():
+    assert re.search(
+        r'^criterion +"mask_gradient" +its name in the catalog', describe("importance"), re.MULTILINE
+    )
+
+
 @pytest.mark.parametrize("kind", catalog.KINDS)
 def test_every_name_is_listed_with_a_line(kind):
     rows = [line.split(maxsplit=1) for line in list_names(kind).splitlines()]
