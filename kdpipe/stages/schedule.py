@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from transformers import PreTrainedModel
 
 from kdpipe import catalog
 from kdpipe.artifacts.tables import write_table
@@ -43,6 +44,7 @@ SCHEMA = pa.schema(
         ("chosen", pa.bool_()),
         ("heads", pa.int64()),
         ("neurons", pa.int64()),
+        ("parameters", pa.int64()),
         ("forwards", pa.int64()),
     ]
 )
@@ -98,7 +100,7 @@ def run(
         chosen = method.choose(values)
         assistant = prune_to_sparsity(learner, chosen)
         save_outcome(draft, assistant, tokenizer, outcome)
-        rows = _candidates(method, metric, values, counts, outcome.seen["examples_seen"])
+        rows = _candidates(method, metric, values, counts, learner, outcome.seen["examples_seen"])
         write_table(draft.folder / CANDIDATES, rows, SCHEMA)
         draft.record(chosen=chosen, kept=name_units(assistant))
 
@@ -143,7 +145,12 @@ def _with_tradeoff(method: Method, values: Mapping[float, float]) -> dict[str, f
 
 
 def _candidates(
-    method: Method, metric: str, values: Mapping[float, float], counts: Mapping[float, Counts], forwards: int
+    method: Method,
+    metric: str,
+    values: Mapping[float, float],
+    counts: Mapping[float, Counts],
+    learner: PreTrainedModel,
+    forwards: int,
 ) -> list[dict[str, Any]]:
     chosen = method.choose(values)
     return [
@@ -156,6 +163,7 @@ def _candidates(
             "chosen": sparsity == chosen,
             "heads": sum(counts[sparsity]["head"]),
             "neurons": sum(counts[sparsity]["neuron"]),
+            "parameters": prune_to_sparsity(learner, sparsity).num_parameters(),
             "forwards": forwards,
         }
         for sparsity, value in values.items()

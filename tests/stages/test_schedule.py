@@ -19,6 +19,7 @@ from kdpipe.models.family import depth_of
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.models.units import KINDS
 from kdpipe.pruning.cut import ancestor_counts
+from kdpipe.reporting.size import read_size
 from kdpipe.stages import cache_teacher, schedule
 from kdpipe.training.trainer import LearningTrainer
 from tests.stages.conftest import job_for, pruned, scored
@@ -73,6 +74,9 @@ def test_the_best_tradeoff_is_written(taught: tuple[Path, Path], tmp_path: Path)
     for kind in KINDS:
         left = total[kind] - round(chosen["sparsity"] * total[kind])
         assert sum(counts(assistant)[kind]) == chosen[f"{kind}s"] == left
+    assert chosen["parameters"] == read_size(assistant).parameters
+    sizes = [row["parameters"] for row in rows]
+    assert sizes == sorted(set(sizes), reverse=True)
     losses = {row["name"] for row in read_rows(assistant / "history.parquet")}
     assert {"soft_cross_entropy", "hidden_mse"} <= losses
 
