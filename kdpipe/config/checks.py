@@ -262,6 +262,8 @@ def _check_lengths(graph: Graph, node: Node, mistakes: Mistakes) -> None:
         reads.append((node.name, settings.dataset))
     if isinstance(settings, Distillation):
         reads.append((settings.teacher, settings.dataset))
+    if node.name in graph.whole and (wanted := graph.importance_of(settings)):
+        reads.append(wanted[:2])
     for model, name in reads:
         dataset = graph.datasets[name]
         positions = longest_input(graph.facts[model].shape, dataset.task)

@@ -46,7 +46,7 @@ class Facts:
             tell.
         ranked: whether it carries the ranking of its units by which it was pruned; None of a model chosen
             among some that do and some that do not.
-        factorised: whether its word embeddings are of a lower rank.
+        embedding_rank: rank of its word embeddings, of a chosen model the largest; None where they are whole.
         deep_as: the model not fetched yet that it has the depth of; "" where the depth is known.
     """
 
@@ -55,7 +55,7 @@ class Facts:
     head: str | None = None
     sparsity: float | None = 0.0
     ranked: bool | None = False
-    factorised: bool = False
+    embedding_rank: int | None = None
     deep_as: str = ""
 
 

@@ -122,7 +122,7 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
         head,
         None if pruned else 0.0,
         ranked=pruned,
-        factorised=bool(config.get("embedding_rank")),
+        embedding_rank=config.get("embedding_rank"),
     )
 
 
@@ -214,7 +214,7 @@ def _extracted(settings: ExtractSettings, model: Facts) -> Facts:
         if model.shape.family not in (None, *sources):
             what = f"{settings.architecture} students are extracted from {' or '.join(sources)} models"
             raise SettingError("architecture", f"{what}, found {model.shape.family}")
-        if model.ranked is not False or model.factorised:
+        if model.ranked is not False or model.embedding_rank:
             what = f"{settings.architecture} students have no blocks or embeddings of the shapes of a pruned"
             raise SettingError("architecture", f"{what} model's; extract with `same`")
     try:
@@ -236,5 +236,5 @@ def _selected(settings: SelectSettings, facts: Mapping[str, Facts]) -> Facts:
         shape=first.shape if same_shape else Shape(family=first.shape.family),
         sparsity=None if None in gone else min(gone),
         ranked=ranked.pop() if len(ranked) == 1 else None,
-        factorised=any(model.factorised for model in candidates),
+        embedding_rank=max(filter(None, (model.embedding_rank for model in candidates)), default=None),
     )

@@ -35,5 +35,5 @@ def modules_of(graph: Graph, stage: str, names: Iterable[str], *settings: Settin
 def _modules_of_model(facts: Facts) -> Iterator[str]:
     known = [catalog.FAMILIES[facts.shape.family]] if facts.shape.family else catalog.FAMILIES.values()
     yield from map(module_of, known)
-    if facts.ranked is not False or facts.factorised or facts.sparsity != 0:
+    if facts.ranked is not False or facts.embedding_rank or facts.sparsity != 0:
         yield PRUNED_MODELS

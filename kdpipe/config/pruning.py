@@ -34,16 +34,16 @@ def pruned_facts(settings: PruneSettings, model: Facts) -> Facts:
         SIZES[name]: size for name, size in settings.shape.items() if name != "embedding_rank"
     }
     fewer_heads = settings.heads is not None and settings.heads != model.shape.heads
-    factorised = model.factorised or settings.embedding_rank is not None
+    rank = settings.embedding_rank or model.embedding_rank
     return replace(
         model,
         shape=replace(model.shape, **sizes),
         sparsity=None if settings.needs_ranks else model.sparsity,
         # One that a stock class can have is saved as such.
         ranked=fewer_heads
-        or (factorised and settings.needs_ranks)
+        or (rank is not None and settings.needs_ranks)
         or (settings.heads is None and model.ranked),
-        factorised=factorised,
+        embedding_rank=rank,
         deep_as="" if settings.layers else model.deep_as,
     )
 
@@ -87,6 +87,8 @@ def _check_sparsity(sparsity: float, model: Facts) -> None:
 def _check_shape(sizes: Mapping[str, int], model: Facts) -> None:
     for name, wanted in sizes.items():
         there = getattr(model.shape, SIZES[name])
+        if name == "embedding_rank":
+            there = model.embedding_rank or there
         if there is not None and wanted > there:
             raise SettingError(name, f"the model has {there}, found {wanted}")
 

@@ -26,6 +26,11 @@ def schedule(**settings):
     (prune(layers=5), f"{PRUNE}.layers: the model has 4, found 5"),
     (prune(intermediate_size=4000), f"{PRUNE}.intermediate_size: the model has 3072, found 4000"),
     (prune(embedding_rank=25), f"{PRUNE}.embedding_rank: the model has 24, found 25"),
+    ({**prune(embedding_rank=8), "models.less": {"prune": {"model": "cut", "embedding_rank": 16}}},
+     "models.less.prune.embedding_rank: the model has 8, found 16"),
+    ({"datasets.long": {"source": "glue", "name": "MRPC", "path": "glue/MRPC", "max_length": 600},
+      **prune(sparsity=0.5, importance={"dataset": "long"})},
+     "datasets.long.max_length: 'long' has 600, but 'teacher' reads at most 512 tokens"),
     (prune(sparsity=0.5, importance={"criterion": "mask"}),
      f"{PRUNE}.importance.criterion: 'mask' is not known; "),
     (prune(layers=2, importance={}),
@@ -53,6 +58,7 @@ def schedule(**settings):
      "models.less.prune.sparsity: the model lacks 0.6 of its unpruned ancestor already, found 0.5"),
     (schedule(target=1.5), "models.assistant.schedule.target: should be less than 1"),
     (schedule(sparsities=[]), "models.assistant.schedule.sparsities: expected at least one"),
+    (schedule(sparsities=[0.0]), "models.assistant.schedule.sparsities[0]: should be greater than 0"),
     (schedule(sparsities=[0.5, 0.5]), "models.assistant.schedule.sparsities: names a sparsity twice"),
     (schedule(sparsities=[0.9, 0.95]),
      "models.assistant.schedule.sparsities: none of 0.9, 0.95 is below the target 0.9"),
@@ -102,15 +108,15 @@ def chosen(*among, **models):
     return {**cuts, "models.best": {"select": {"among": [*among, *models], "dataset": "task"}}}
 
 
-@pytest.mark.parametrize(("changes", "sparsity", "ranked", "factorised"), [
-    (chosen(a={"sparsity": 0.6}, b={"sparsity": 0.3}), 0.3, True, False),
-    (chosen(a={"sparsity": 0.6}, b={"heads": 1}), None, True, False),
-    (chosen("teacher", a={"sparsity": 0.6}), 0.0, None, False),
-    (chosen("teacher", a={"embedding_rank": 8}), 0.0, False, True),
+@pytest.mark.parametrize(("changes", "sparsity", "ranked", "rank"), [
+    (chosen(a={"sparsity": 0.6}, b={"sparsity": 0.3}), 0.3, True, None),
+    (chosen(a={"sparsity": 0.6}, b={"heads": 1}), None, True, None),
+    (chosen("teacher", a={"sparsity": 0.6}), 0.0, None, None),
+    (chosen("teacher", a={"embedding_rank": 8}), 0.0, False, 8),
 ])  # fmt: skip
-def test_a_chosen_model_may_be_any_of_them(graph_of, changes, sparsity, ranked, factorised):
+def test_a_chosen_model_may_be_any_of_them(graph_of, changes, sparsity, ranked, rank):
     facts = graph_of(changes).facts["best"]
-    assert (facts.sparsity, facts.ranked, facts.factorised) == (sparsity, ranked, factorised)
+    assert (facts.sparsity, facts.ranked, facts.embedding_rank) == (sparsity, ranked, rank)
 
 
 def test_a_model_that_may_carry_a_ranking_or_not_is_ranked_anew(mistakes_of, told, changed):

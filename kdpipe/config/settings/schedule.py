@@ -43,7 +43,7 @@ class ScheduleSettings(Distillation):
     method: Annotated[str, EntryOf("methods")] = "minidisc"
     target: float = Field(gt=0, lt=1)
     tradeoff: float = Field(default=0.2, ge=0)
-    sparsities: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], NotEmpty] = GRID
+    sparsities: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], NotEmpty] = GRID
     metric: str | None = None
     compat: Literal["paper", "code"] = "paper"
     importance: ImportanceSettings | None = None
