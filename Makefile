@@ -49,5 +49,5 @@ schema: setup ## write the JSON Schema of configs for editors
 	$(BIN)/kdpipe schema > config/schema.json
 
 bench: setup ## run the benchmarks
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench,offline]'
 	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit; done
