@@ -23,12 +23,14 @@ from kdpipe.config.stages import MODEL_STAGES
 
 # A pattern of nodes that stands for more is shown by its first ones.
 SHOWN = 3
+# The stages that choose how large a model is when they run.
+AT_LEAST = ("schedule", "select")
 
 
 def summary(graph: Graph) -> str:
     """Return what `kdpipe check` prints of a config without mistakes: shapes, pairs, numbers."""
     rows: list[tuple[str, ...]] = [
-        ("model", "stage", "family", "depth", "width", "heads", "vocabulary", "head")
+        ("model", "stage", "family", "depth", "width", "heads", "sparsity", "vocabulary", "head")
     ]
     rows += [_shape_row(node, graph.facts[node.name]) for node in _shown(graph)]
     lines = [*table(rows), "", *_pairs(graph)]
@@ -131,7 +133,12 @@ def _shown(graph: Graph) -> Iterable[Node]:
 
 def _shape_row(node: Node, facts: Facts) -> tuple[str, ...]:
     shape = facts.shape
-    values = (shape.family, shape.depth, shape.width, shape.heads, shape.vocabulary, facts.head)
+    # Blocks of a model that carries a ranking may have fewer heads than its config names.
+    heads = f"up to {shape.heads}" if facts.ranked is not False and shape.heads else shape.heads
+    gone = None if facts.sparsity is None else f"{facts.sparsity:g}"
+    if gone is not None and node.stage in AT_LEAST:
+        gone += " or more"
+    values = (shape.family, shape.depth, shape.width, heads, gone, shape.vocabulary, facts.head)
     return (
         node.name,
         node.stage,

@@ -13,16 +13,38 @@ def test_a_table_has_aligned_columns():
 
 def test_the_summary_has_shapes_pairs_and_numbers(graph_of):
     lines = summary(graph_of({"models.hub": {"load": {"path": "a/b"}}})).splitlines()
-    assert lines[0].split() == ["model", "stage", "family", "depth", "width", "heads", "vocabulary", "head"]
+    assert lines[0].split() == [
+        "model",
+        "stage",
+        "family",
+        "depth",
+        "width",
+        "heads",
+        "sparsity",
+        "vocabulary",
+        "head",
+    ]
     rows = {line.split()[0]: line.split()[1:] for line in lines[1:6]}
-    assert rows["base"] == ["pretrain", "bert", "4", "24", "2", "500", "language_modeling"]
-    assert rows["student"] == ["distill", "bert", "2", "24", "2", "500", "classification"]
-    assert rows["hub"] == ["load", "?", "?", "?", "?", "?", "?"]
+    assert rows["base"] == ["pretrain", "bert", "4", "24", "2", "0", "500", "language_modeling"]
+    assert rows["student"] == ["distill", "bert", "2", "24", "2", "0", "500", "classification"]
+    assert rows["hub"] == ["load", "?", "?", "?", "?", "?", "?", "?"]
     assert "student: hidden_mse spaced: (teacher, student) (0, 0) (2, 1) (4, 2)" in lines
     assert lines[-1] == (
         "5 models (1 pretrain, 1 load, 1 finetune, 1 extract, 1 distill), 2 datasets, 1 teacher caches, "
         "3 evaluations; no mistakes"
     )
+
+
+def test_of_models_that_lose_units_the_sparsity_is_shown(graph_of):
+    text = summary(graph_of({
+        "models.cut": {"prune": {"model": "teacher", "sparsity": 0.75}},
+        "models.halved": {"prune": {"model": "teacher", "intermediate_size": 8}},
+        "models.assistant": {"schedule": {"teacher": "teacher", "dataset": "task", "target": 0.9}},
+    }))  # fmt: skip
+    rows = {line.split()[0]: re.split(r"  +", line)[5:7] for line in text.splitlines() if "24" in line}
+    assert rows["cut"] == ["up to 2", "0.75"]
+    assert rows["halved"] == ["2", "?"]
+    assert rows["assistant"] == ["up to 2", "0.5 or more"]
 
 
 def test_a_model_without_head_has_none(graph_of):
