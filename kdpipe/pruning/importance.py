@@ -48,7 +48,7 @@ def score_units(
     Args:
         model: the model, whose dropout is turned off; its weights stay as they are.
         criterion: the criterion's name in the catalog.
-        batches: batches of the data.
+        batches: batches of the data, on any device.
         losses: the loss of each example of a batch.
         reduction: whether absolute values are taken of a batch's mean gradient or of each example's.
         seed: seed of draws.
@@ -58,7 +58,7 @@ def score_units(
     found: Criterion = catalog.resolve("criteria", criterion)(model, groups, reduction, seed)
     if found.reads_data:
         for batch in batches:
-            found.add(batch, losses)
+            found.add({name: tensor.to(model.device) for name, tensor in batch.items()}, losses)
     return found.scores()
 
 

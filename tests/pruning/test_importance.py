@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from kdpipe.catalog import CRITERIA
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head
 from kdpipe.models.units import KINDS, masked
@@ -108,6 +109,27 @@ def test_the_scores_of_a_place_add_up_to_those_of_its_weights(model):
             }
             for criterion, total in expected.items():
                 torch.testing.assert_close(found[criterion][kind][place].sum(), total.detach())
+
+
+def test_batches_go_where_the_model_is(with_head):  # noqa: F811
+    model = with_head("bert", CLASSIFIER).to("meta")
+    seen: set[str] = set()
+
+    def losses(batch):
+        seen.update(tensor.device.type for tensor in batch.values())
+        return torch.zeros(len(batch["labels"]), device="meta", requires_grad=True)
+
+    score_units(model, "mask_gradient", BATCHES, losses)
+    assert seen == {"meta"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_scores_on_a_gpu_are_those_on_a_processor(model, criterion):
+    expected = flat(scores_of(model, criterion))
+    found = flat(scores_of(model.to("cuda"), criterion)).cpu()
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_by_example_is_batches_of_one(model):
