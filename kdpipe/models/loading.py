@@ -99,6 +99,8 @@ def load_frozen(folder: Path, head: Head | None, device: torch.device) -> PreTra
     model = load_model(folder)
     model.train(False).requires_grad_(False)
     _reorder(model, order)
+    if head and head.labels is not None:
+        _set_labels(model.config, head.labels)
     nn.Module.to(model, device)
     return model
 

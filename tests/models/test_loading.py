@@ -167,6 +167,8 @@ def test_labels_are_put_in_the_datasets_order(
     expected = logits_of(model, batch)[..., [2, 0, 1]]
     for again in (load_with_head(tmp_path, turned, 1).eval(), load_frozen(tmp_path, turned, CPU)):
         torch.testing.assert_close(logits_of(again, batch), expected)
+        assert list(again.config.id2label.values()) == ["a", "b", "c"]
+        assert again.config.label2id == {"a": 0, "b": 1, "c": 2}
 
 
 @pytest.mark.parametrize(("name", "task", "families"), [

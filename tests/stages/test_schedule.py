@@ -16,7 +16,7 @@ from kdpipe.errors import ModelError
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import depth_of
-from kdpipe.models.loading import load_model, load_tokenizer, save_model
+from kdpipe.models.loading import load_frozen, load_model, load_tokenizer, name_labels, save_model
 from kdpipe.models.units import KINDS
 from kdpipe.pruning.cut import ancestor_counts
 from kdpipe.reporting.size import read_size
@@ -24,6 +24,7 @@ from kdpipe.stages import cache_teacher, schedule
 from kdpipe.training.trainer import LearningTrainer
 from tests.stages.conftest import job_for, pruned, scored
 
+CPU = torch.device("cpu")
 TeacherOf = Callable[[str, str], tuple[Path, Path]]
 # A family and the fixture of a dataset, where one of each is enough.
 TWO = pytest.mark.parametrize(("family", "task"), [("bert", "number_data"), ("enct5", "ner_data")])
@@ -110,6 +111,28 @@ def test_an_assistant_teaches_the_next(teacher_of: TeacherOf, tmp_path: Path, fa
         wider, narrower = counts(first)[kind], counts(second)[kind]
         assert all(ours <= theirs for ours, theirs in zip(narrower, wider, strict=True))
         assert sum(narrower) < sum(wider)
+
+
+@pytest.mark.parametrize("task", ["task_data", "ner_data"])
+def test_an_assistant_names_its_outputs_in_the_datasets_order(
+    teacher_of: TeacherOf, tmp_path: Path, task: str
+) -> None:
+    model, data = teacher_of("bert", task)
+    teacher, head = load_model(model), task_of(data)[0].head(task_of(data)[1])
+    own = list(teacher.config.id2label.values())
+    turned = own[1:] + own[:1]
+    name_labels(teacher, turned)
+    with torch.no_grad():
+        for parameter in teacher.classifier.parameters():
+            parameter.copy_(parameter.roll(-1, 0))
+    save_model(teacher, load_tokenizer(model), tmp_path / "turned")
+    same = {"importance": scored(model, data), "sparsities": [0.5], "training": {"learning_rate": 0.0}}
+    folders = [
+        scheduled(tmp_path / name, source, data, **same)
+        for name, source in (("a", model), ("b", tmp_path / "turned"))
+    ]
+    ours, theirs = (load_frozen(folder, head, CPU) for folder in folders)
+    assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())
 
 
 def test_where_no_size_lies_between_the_teacher_is_written(
