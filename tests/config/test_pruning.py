@@ -62,6 +62,8 @@ def schedule(**settings):
     (schedule(sparsities=[0.5, 0.5]), "models.assistant.schedule.sparsities: names a sparsity twice"),
     (schedule(sparsities=[0.9, 0.95]),
      "models.assistant.schedule.sparsities: none of 0.9, 0.95 is below the target 0.9"),
+    (schedule(sparsities=[0.5, 0.95], compat="code"),
+     "models.assistant.schedule.sparsities: expected the target 0.9, which smaller sizes stand for"),
     ({**prune(sparsity=0.6), **schedule(teacher="cut", target=0.6)},
      "models.assistant.schedule.target: expected more than the 0.6 of its unpruned ancestor that the teac"),
     ({**schedule(sparsities=[0.5, 0.7]), **prune(model="assistant", sparsity=0.3)},
@@ -95,6 +97,8 @@ def test_mistakes(mistakes_of, changes, mistake):
      {"assistant": 0.5, "cut": 0.5}),
     ({**schedule(sparsities=[0.9, 0.95], compat="code"), **prune(model="assistant", sparsity=0.9)},
      {"cut": 0.9}),
+    # Where none is smaller than the student, none stands for it.
+    (schedule(sparsities=[0.5, 0.8], compat="code"), {"assistant": 0.5}),
     (prune(intermediate_size=8), {"cut": None}),
 ])  # fmt: skip
 def test_the_sparsity_that_is_known(graph_of, changes, models):

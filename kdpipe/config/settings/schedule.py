@@ -69,10 +69,12 @@ class ScheduleSettings(Distillation):
     def _candidates(self) -> Self:
         if len(set(self.sparsities)) < len(self.sparsities):
             raise mistake(("sparsities",), "names a sparsity twice")
+        grid = ", ".join(f"{sparsity:g}" for sparsity in self.sparsities)
         if self.compat == "paper" and min(self.sparsities) >= self.target:
-            grid = ", ".join(f"{sparsity:g}" for sparsity in self.sparsities)
-            raise mistake(
-                ("sparsities",),
-                f"none of {grid} is below the target {self.target:g}: there is no size for an assistant",
-            )
+            what = f"none of {grid} is below the target {self.target:g}: there is no size for an assistant"
+            raise mistake(("sparsities",), what)
+        smaller = max(self.sparsities) > self.target
+        if self.compat == "code" and smaller and self.target not in self.sparsities:
+            what = f"expected the target {self.target:g}, which smaller sizes stand for, among {grid}"
+            raise mistake(("sparsities",), what)
         return self
