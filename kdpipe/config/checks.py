@@ -14,6 +14,7 @@ from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.config.settings.dataset import CombineSettings
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.finetune import FinetuneSettings
+from kdpipe.config.settings.jobs import ScoreImportanceSettings
 from kdpipe.config.settings.losses import HiddenTermSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.prune import PruneSettings
@@ -128,14 +129,22 @@ def _importance(graph: Graph, node: Node) -> Findings:
             what = f"is required, with a `dataset` that ranks the units: {scored!r} was trained on none"
             yield ("importance",), what
         return
-    _, dataset, _ = wanted
-    if graph.datasets[dataset].task == LANGUAGE_MODELING:
-        yield (
-            ("importance",),
-            f"units are ranked by the loss of labels, {dataset!r} is for {LANGUAGE_MODELING}",
+    yield from _ranking_data(graph, *wanted)
+
+
+def _ranking_data(graph: Graph, scored: str, name: str, how: ScoreImportanceSettings) -> Findings:
+    dataset = graph.datasets[name]
+    if dataset.task == LANGUAGE_MODELING:
+        yield ("importance",), f"units are ranked by the loss of labels, {name!r} is for {LANGUAGE_MODELING}"
+        return
+    if how.split == "train" and dataset.settings.labels:
+        yield ("importance",), f"units are ranked by the loss of labels, {name!r} has `labels: none`"
+    if how.split.startswith("test"):
+        what = (
+            "test labels are for scores alone, or a choice would have seen them; give `train` or `validation`"
         )
-    else:
-        yield from _needs_head(graph, scored, dataset, "importance")
+        yield ("importance", "split"), what
+    yield from _needs_head(graph, scored, name, "importance")
 
 
 def _schedule(graph: Graph, node: Node) -> Findings:

@@ -9,6 +9,7 @@ from kdpipe import catalog
 from kdpipe.config.settings.jobs import ScoreImportanceSettings
 from kdpipe.data.batches import Collator, LengthGroupedSampler
 from kdpipe.data.encoded import EncodedSplit
+from kdpipe.errors import DataError
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.job import Job, main
 from kdpipe.models.fit import check_fit
@@ -47,6 +48,8 @@ def _examples(settings: ScoreImportanceSettings, collator: Collator) -> list[int
     """Return the examples of the first batches of the seed's order; none where the criterion reads none."""
     if not catalog.resolve("criteria", settings.criterion).reads_data:
         return []
+    if collator.split.labels is None:
+        raise DataError(f"{collator.split.path}: expected labels, by whose loss units are ranked, found none")
     order = LengthGroupedSampler(collator.split.lengths, settings.batch_size, settings.seed, collator)
     return list(order)[: settings.batches and settings.batches * settings.batch_size]
 

@@ -1,14 +1,16 @@
 """Importance of every unit, for each task."""
 
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from kdpipe.catalog import CRITERIA
-from kdpipe.errors import ModelError
+from kdpipe.errors import DataError, ModelError
 from kdpipe.models.units import KINDS
 from kdpipe.pruning.scores import SCORES, read_scores
 from tests.stages.conftest import scored
@@ -63,3 +65,16 @@ def test_by_example_the_size_of_batches_does_not_matter(
 def test_a_model_without_the_head_is_refused(language_model: Path, task_data: Path) -> None:
     with pytest.raises(ModelError, match="has no head for classification"):
         scored(language_model, task_data)
+
+
+def test_a_split_that_is_not_there_or_has_no_labels_is_refused(
+    teacher_of: Callable[[str, str], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    model, task_data = teacher_of("bert", "task_data")
+    data = shutil.copytree(task_data, tmp_path / "unlabelled")
+    train = data / "train.parquet"
+    pq.write_table(pq.read_table(train).drop_columns("labels"), train)
+    with pytest.raises(DataError, match=r"train.parquet: expected labels, by whose loss units are ranked"):
+        scored(model, data)
+    with pytest.raises(DataError, match="has no split 'foo'; it has train, validation"):
+        scored(model, data, split="foo")
