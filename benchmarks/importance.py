@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from kdpipe.pruning.importance import example_losses, score_units
+from kdpipe.pruning.importance import label_losses, score_units
 
 TARGETS = {"mask_gradient": 0.9, "weight_gradient": 1.2}
 MINILM = {
@@ -85,7 +85,7 @@ def criterion(model: Any, name: str, batches: list[dict[str, torch.Tensor]]) -> 
     """Return a function that scores the model's units by a criterion."""
 
     def score() -> None:
-        score_units(model, name, batches, example_losses(model, "categorical", None))
+        score_units(model, name, batches, label_losses(model, "categorical", None))
 
     return score
 

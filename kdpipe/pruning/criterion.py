@@ -8,8 +8,8 @@ from torch import Tensor
 from kdpipe.models.units import Groups, UnitKind
 
 Reduction = Literal["batch", "example"]
-# From a batch: the loss of each of its examples [B], the mean over the example's rows.
-ExampleLosses = Callable[[Mapping[str, Tensor]], Tensor]
+# From a batch: the losses whose gradient is taken, of each row of logits [N] or by example of each one [B].
+Losses = Callable[[Mapping[str, Tensor]], Tensor]
 Scores = dict[UnitKind, list[Tensor]]
 
 
@@ -30,12 +30,12 @@ class Criterion(Protocol):
         Args:
             model: the model, in evaluation mode.
             groups: its units.
-            reduction: whether absolute values are taken of the gradient of a batch's mean loss, or of those
-                of its examples' losses.
+            reduction: whether absolute values are taken of the gradient of the mean over a batch's losses, or
+                of those of its examples' losses.
             seed: seed of draws.
         """
 
-    def add(self, batch: Mapping[str, Tensor], losses: ExampleLosses) -> None:
+    def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
         """Take a batch into account."""
 
     def scores(self) -> Scores:

@@ -1,6 +1,6 @@
 """Score the units of a model by what a dataset's loss says of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -11,25 +11,29 @@ from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.term import OutputKind
 from kdpipe.models.family import family_of
 from kdpipe.models.signals import Request, run_model
-from kdpipe.pruning.criterion import Criterion, ExampleLosses, Reduction, Scores
+from kdpipe.pruning.criterion import Criterion, Reduction, Scores
+
+LabelLosses = Callable[[Mapping[str, Tensor], Reduction], Tensor]
 
 
-def example_losses(model: Any, kind: OutputKind, rows: str | None) -> ExampleLosses:
-    """Return a function from a batch to the loss of each of its examples on its labels [B].
+def label_losses(model: Any, kind: OutputKind, rows: str | None) -> LabelLosses:
+    """Return a function from a batch to the losses on its labels.
+
+    By batch these are those of the rows of logits [N], as in training; by example those of the examples [B],
+    each the mean over its rows.
 
     Args:
         model: the model.
         kind: what the task's logits mean.
-        rows: the rows that a model gives logits of, as in `Request`; the loss of an example is the mean over
-            its rows.
+        rows: the rows that a model gives logits of, as in `Request`.
     """
     loss = HardLoss()
 
-    def losses(batch: Mapping[str, Tensor]) -> Tensor:
+    def losses(batch: Mapping[str, Tensor], reduction: Reduction) -> Tensor:
         logits = run_model(model, batch, Request(rows=rows)).logits
         assert logits is not None
         found = loss(logits, batch["labels"], kind)
-        return found if rows is None else _by_example(found, batch, rows)
+        return found if rows is None or reduction == "batch" else _by_example(found, batch, rows)
 
     return losses
 
@@ -38,7 +42,7 @@ def score_units(
     model: Any,
     criterion: str,
     batches: Iterable[Mapping[str, Tensor]],
-    losses: ExampleLosses,
+    losses: LabelLosses,
     *,
     reduction: Reduction = "batch",
     seed: int = 0,
@@ -49,7 +53,7 @@ def score_units(
         model: the model, whose dropout is turned off; its weights stay as they are.
         criterion: the criterion's name in the catalog.
         batches: batches of the data, on any device.
-        losses: the loss of each example of a batch.
+        losses: the losses of a batch, as of `label_losses`.
         reduction: whether absolute values are taken of a batch's mean gradient or of each example's.
         seed: seed of draws.
     """
@@ -58,7 +62,8 @@ def score_units(
     found: Criterion = catalog.resolve("criteria", criterion)(model, groups, reduction, seed)
     if found.reads_data:
         for batch in batches:
-            found.add({name: tensor.to(model.device) for name, tensor in batch.items()}, losses)
+            moved = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            found.add(moved, lambda own: losses(own, reduction))
     return found.scores()
 
 

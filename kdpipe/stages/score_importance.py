@@ -16,7 +16,7 @@ from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
 from kdpipe.models.signals import SPANS
-from kdpipe.pruning.importance import example_losses, score_units
+from kdpipe.pruning.importance import label_losses, score_units
 from kdpipe.pruning.scores import SCORES, write_scores
 
 # The rows whose logits count, by what a task's rows are.
@@ -36,7 +36,7 @@ def run(settings: ScoreImportanceSettings, job: Job, *, model: Path, data: Path)
             scored,
             settings.criterion,
             _batches(examples, settings.batch_size, collator),
-            example_losses(scored, task.kind, ROWS[task.positions]),
+            label_losses(scored, task.kind, ROWS[task.positions]),
             reduction=settings.reduction,
             seed=settings.seed,
         )

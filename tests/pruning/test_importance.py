@@ -10,7 +10,7 @@ from kdpipe.catalog import CRITERIA
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head
 from kdpipe.models.units import KINDS, masked
-from kdpipe.pruning.importance import example_losses, score_units
+from kdpipe.pruning.importance import label_losses, score_units
 from kdpipe.pruning.scores import read_scores, write_scores
 from tests.models.conftest import (  # noqa: F401 (fixtures)
     PRUNABLE,
@@ -34,7 +34,7 @@ def model(request, with_head):  # noqa: F811
 
 def scores_of(model, criterion, batches=BATCHES, **options):
     own = copy.deepcopy(model)
-    return score_units(own, criterion, batches, example_losses(own, "categorical", None), **options)
+    return score_units(own, criterion, batches, label_losses(own, "categorical", None), **options)
 
 
 def mean_loss(model, batch):
@@ -115,7 +115,7 @@ def test_batches_go_where_the_model_is(with_head):  # noqa: F811
     model = with_head("bert", CLASSIFIER).to("meta")
     seen: set[str] = set()
 
-    def losses(batch):
+    def losses(batch, reduction):
         seen.update(tensor.device.type for tensor in batch.values())
         return torch.zeros(len(batch["labels"]), device="meta", requires_grad=True)
 
@@ -149,10 +149,10 @@ def test_by_example_is_batches_of_one(model):
 @pytest.mark.parametrize("criterion", ["mask_gradient", "weight_gradient"])
 def test_by_example_takes_one_pass_backward(with_head, criterion):  # noqa: F811
     model = with_head("bert", CLASSIFIER)
-    losses, passes = example_losses(model, "categorical", None), []
+    losses, passes = label_losses(model, "categorical", None), []
 
-    def counted(batch):
-        found = losses(batch)
+    def counted(batch, reduction):
+        found = losses(batch, reduction)
         found.register_hook(lambda gradient: passes.append(len(gradient)))
         return found
 
@@ -164,7 +164,7 @@ def test_weight_gradients_of_two_batches(with_head):  # noqa: F811
     """|w| (|g1| + |g2|) of the batches' mean losses, over a unit's weights; the model stays as it is."""
     model = with_head("bert", CLASSIFIER)
     before = copy.deepcopy(model.state_dict())
-    found = score_units(model, "weight_gradient", BATCHES, example_losses(model, "categorical", None))
+    found = score_units(model, "weight_gradient", BATCHES, label_losses(model, "categorical", None))
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     model.requires_grad_()
     names = ("attention.output.dense", "intermediate.dense", "output.dense")
@@ -219,15 +219,16 @@ def test_permuted_heads_have_permuted_scores(with_head):  # noqa: F811
         torch.testing.assert_close(scores_of(permuted, criterion)["head"][0], expected, rtol=1e-4, atol=1e-7)
 
 
-def test_tags_count_by_the_words_of_an_example(with_head):  # noqa: F811
+def test_tags_count_alike_in_a_batch_and_by_their_example_in_an_example(with_head):  # noqa: F811
     model = with_head("bert", Head("token_classification", ("b", "c", "a")))
     batch = batch_of(6, 6)
     rows, labels = torch.tensor([1, 2, 3, 8]), torch.tensor([0, 1, 2, 1])
     batch |= {"label_rows": rows, "labels": labels}
-    losses = example_losses(model, "categorical", "label_rows")(batch)
+    losses = label_losses(model, "categorical", "label_rows")
     logits = model(batch["input_ids"], batch["attention_mask"]).logits.flatten(0, 1)[rows]
     each = functional.cross_entropy(logits, labels, reduction="none")
-    torch.testing.assert_close(losses, torch.stack([each[:3].mean(), each[3]]))
+    torch.testing.assert_close(losses(batch, "batch"), each)
+    torch.testing.assert_close(losses(batch, "example"), torch.stack([each[:3].mean(), each[3]]))
 
 
 def test_scores_are_kept_as_a_table(model, tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from kdpipe.models.units import Groups
-from kdpipe.pruning.criterion import ExampleLosses, Reduction, Scores
+from kdpipe.pruning.criterion import Losses, Reduction, Scores
 from kdpipe.pruning.weights import sum_by_unit, unit_weights
 
 
@@ -23,7 +23,7 @@ class Magnitude:
         self._body = model.base_model
         self._groups = groups
 
-    def add(self, batch: Mapping[str, Tensor], losses: ExampleLosses) -> None:
+    def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
         """Take no batch into account."""
 
     def scores(self) -> Scores:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kdpipe.models.units import KINDS, Groups, masked
-from kdpipe.pruning.criterion import ExampleLosses, Reduction, Scores
+from kdpipe.pruning.criterion import Losses, Reduction, Scores
 
 
 class MaskGradient:
@@ -32,7 +32,7 @@ class MaskGradient:
         }
         model.requires_grad_(False)
 
-    def add(self, batch: Mapping[str, Tensor], losses: ExampleLosses) -> None:
+    def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
         """Take a batch into account."""
         size = len(batch["input_ids"]) if self._by_example else 1
         masks = {

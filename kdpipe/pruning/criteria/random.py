@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kdpipe.draws import IMPORTANCE, draw_seed
 from kdpipe.models.units import KINDS, Groups
-from kdpipe.pruning.criterion import ExampleLosses, Reduction, Scores
+from kdpipe.pruning.criterion import Losses, Reduction, Scores
 
 
 class Random:
@@ -20,7 +20,7 @@ class Random:
         self._counts = {kind: [group.count(model.base_model) for group in groups[kind]] for kind in KINDS}
         self._generator = torch.Generator().manual_seed(draw_seed(seed, IMPORTANCE))
 
-    def add(self, batch: Mapping[str, Tensor], losses: ExampleLosses) -> None:
+    def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
         """Take no batch into account."""
 
     def scores(self) -> Scores:

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from kdpipe.models.units import Groups
-from kdpipe.pruning.criterion import ExampleLosses, Reduction, Scores
+from kdpipe.pruning.criterion import Losses, Reduction, Scores
 from kdpipe.pruning.weights import UnitWeight, sum_by_unit, unit_weights
 
 
@@ -36,7 +36,7 @@ class WeightGradient:
         self._owned = unit_weights(self._body, groups)
         self._sums = [torch.zeros_like(own.weight) for own in self._owned]
 
-    def add(self, batch: Mapping[str, Tensor], losses: ExampleLosses) -> None:
+    def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
         """Take a batch into account."""
         with self._recording() as calls:
             found = losses(batch)
