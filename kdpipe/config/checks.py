@@ -133,6 +133,8 @@ def _importance(graph: Graph, node: Node) -> Findings:
 
 
 def _ranking_data(graph: Graph, scored: str, name: str, how: ScoreImportanceSettings) -> Findings:
+    if not constants(catalog.CRITERIA[how.criterion])["reads_data"]:
+        return
     dataset = graph.datasets[name]
     if dataset.task == LANGUAGE_MODELING:
         yield ("importance",), f"units are ranked by the loss of labels, {name!r} is for {LANGUAGE_MODELING}"

@@ -1,6 +1,6 @@
 """Score a model's heads and neurons by how much a dataset's loss needs them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -26,37 +26,36 @@ ROWS = {"examples": None, "labelled": "label_rows", SPANS: SPANS}
 def run(settings: ScoreImportanceSettings, job: Job, *, model: Path, data: Path) -> None:
     """Write the score of every unit."""
     task, labels = task_of(data)
-    scored = load_frozen(model, task.head(labels), default_device())
-    tokenizer = load_tokenizer(model)
-    check_fit(model, tokenizer, data)
-    collator = Collator(EncodedSplit(data, settings.split), tokenizer.pad_token_id)
-    examples = _examples(settings, collator)
+    reads = catalog.resolve("criteria", settings.criterion).reads_data
+    scored = load_frozen(model, task.head(labels) if reads else None, default_device())
+    seen, batches = _batches(settings, model, data) if reads else (0, ())
     with job.artifact() as draft:
         scores = score_units(
             scored,
             settings.criterion,
-            _batches(examples, settings.batch_size, collator),
+            batches,
             label_losses(scored, task.kind, ROWS[task.positions]),
             reduction=settings.reduction,
             seed=settings.seed,
         )
         write_scores(draft.folder / SCORES, scores)
-        draft.record(forwards=len(examples), backwards=len(examples))
+        draft.record(forwards=seen, backwards=seen)
 
 
-def _examples(settings: ScoreImportanceSettings, collator: Collator) -> list[int]:
-    """Return the examples of the first batches of the seed's order; none where the criterion reads none."""
-    if not catalog.resolve("criteria", settings.criterion).reads_data:
-        return []
-    if collator.split.labels is None:
-        raise DataError(f"{collator.split.path}: expected labels, by whose loss units are ranked, found none")
-    order = LengthGroupedSampler(collator.split.lengths, settings.batch_size, settings.seed, collator)
-    return list(order)[: settings.batches and settings.batches * settings.batch_size]
-
-
-def _batches(examples: list[int], size: int, collator: Collator) -> Iterator[dict[str, Tensor]]:
-    for start in range(0, len(examples), size):
-        yield collator(examples[start : start + size])
+def _batches(
+    settings: ScoreImportanceSettings, model: Path, data: Path
+) -> tuple[int, Iterable[Mapping[str, Tensor]]]:
+    """Return the first batches of the seed's order, after the number of their examples."""
+    tokenizer = load_tokenizer(model)
+    check_fit(model, tokenizer, data)
+    split, size = EncodedSplit(data, settings.split), settings.batch_size
+    if split.labels is None:
+        raise DataError(f"{split.path}: expected labels, by whose loss units are ranked, found none")
+    collator = Collator(split, tokenizer.pad_token_id)
+    order = list(LengthGroupedSampler(split.lengths, size, settings.seed, collator))
+    examples = order[: settings.batches and settings.batches * size]
+    starts = range(0, len(examples), size)
+    return len(examples), (collator(examples[start : start + size]) for start in starts)
 
 
 if __name__ == "__main__":

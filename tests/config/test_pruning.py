@@ -183,6 +183,12 @@ def test_families_that_are_not_pruned_or_sliced(mistakes_of):
     ]
 
 
+@pytest.mark.parametrize("criterion", ["magnitude", "random"])
+def test_criteria_that_look_at_no_data_need_no_labels(mistakes_of, criterion):
+    importance = {"criterion": criterion, "dataset": "text"}
+    assert mistakes_of(prune(model="base", sparsity=0.5, importance=importance)) == []
+
+
 def test_siblings_share_scores_and_criteria_have_their_own(graph_of):
     graph = graph_of({
         "models.a": {"prune": {"model": "teacher", "sparsity": 0.5}},

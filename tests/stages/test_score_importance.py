@@ -67,6 +67,11 @@ def test_a_model_without_the_head_is_refused(language_model: Path, task_data: Pa
         scored(language_model, task_data)
 
 
+@pytest.mark.parametrize("criterion", ["magnitude", "random"])
+def test_what_looks_at_no_data_needs_no_head(language_model: Path, task_data: Path, criterion: str) -> None:
+    assert len(units(scored(language_model, task_data, criterion=criterion, split="none")).unique()) > 1
+
+
 def test_a_split_that_is_not_there_or_has_no_labels_is_refused(
     teacher_of: Callable[[str, str], tuple[Path, Path]], tmp_path: Path
 ) -> None:
