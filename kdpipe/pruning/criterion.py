@@ -28,7 +28,7 @@ class Criterion(Protocol):
         """Prepare a model.
 
         Args:
-            model: the model, in evaluation mode.
+            model: the model, in evaluation mode, whose weights take no gradients.
             groups: its units.
             reduction: whether absolute values are taken of the gradient of the mean over a batch's losses, or
                 of those of its examples' losses.

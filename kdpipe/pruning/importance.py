@@ -1,6 +1,7 @@
 """Score the units of a model by what a dataset's loss says of them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -59,12 +60,24 @@ def score_units(
     """
     model.eval()
     groups = family_of(model).groups(model.base_model)
-    found: Criterion = catalog.resolve("criteria", criterion)(model, groups, reduction, seed)
-    if found.reads_data:
-        for batch in batches:
-            moved = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            found.add(moved, lambda own: losses(own, reduction))
-    return found.scores()
+    with _frozen(model):
+        found: Criterion = catalog.resolve("criteria", criterion)(model, groups, reduction, seed)
+        if found.reads_data:
+            for batch in batches:
+                moved = {name: tensor.to(model.device) for name, tensor in batch.items()}
+                found.add(moved, lambda own: losses(own, reduction))
+        return found.scores()
+
+
+@contextmanager
+def _frozen(model: Any) -> Iterator[None]:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_()
 
 
 def _by_example(losses: Tensor, batch: Mapping[str, Tensor], rows: str) -> Tensor:

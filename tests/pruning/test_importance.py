@@ -166,7 +166,6 @@ def test_weight_gradients_of_two_batches(with_head):  # noqa: F811
     before = copy.deepcopy(model.state_dict())
     found = score_units(model, "weight_gradient", BATCHES, label_losses(model, "categorical", None))
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    model.requires_grad_()
     names = ("attention.output.dense", "intermediate.dense", "output.dense")
     for place, block in enumerate(model.bert.encoder.layer):
         weights = [block.get_submodule(name).weight for name in names]

@@ -30,7 +30,6 @@ class MaskGradient:
             kind: [torch.zeros(group.count(self._body), device=model.device) for group in groups[kind]]
             for kind in KINDS
         }
-        model.requires_grad_(False)
 
     def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
         """Take a batch into account."""

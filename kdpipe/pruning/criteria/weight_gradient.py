@@ -32,7 +32,6 @@ class WeightGradient:
         self._body = model.base_model
         self._groups = groups
         self._by_example = reduction == "example"
-        model.requires_grad_(False)
         self._owned = unit_weights(self._body, groups)
         self._sums = [torch.zeros_like(own.weight) for own in self._owned]
 
