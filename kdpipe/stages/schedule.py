@@ -83,6 +83,8 @@ def run(
     cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
     shape = config_shape(source.config)
     objective = build_objective(settings.losses, task, shape, shape, settings.seed)
+    request = objective.teacher_request()
+    read = (request.logits or request.hidden_states) and cached is None
     with job.artifact() as draft, job.progress(None, "schedule") as bar:
         outcome = train(
             learner,
@@ -91,7 +93,7 @@ def run(
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
             checkpoints=job.checkpoints,
-            teacher=None if cached else Teacher(source, objective.teacher_request()),
+            teacher=Teacher(source, request) if read else None,
             evaluate=lambda model: _with_tradeoff(method, score(model)),
             sizes=list(sizes.values()),
             bar=bar,

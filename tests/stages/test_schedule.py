@@ -207,6 +207,19 @@ def test_the_teacher_runs_once_a_batch(
     assert (manifest["forwards"], manifest["backwards"]) == (96 + 32 * passes, 32 * passes)
 
 
+def test_a_teacher_that_no_term_reads_is_not_run(
+    teacher_of: TeacherOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(self: Teacher, batch: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(Teacher, "__call__", run)
+    model, data = teacher_of("bert", "task_data")
+    given = {"importance": scored(model, data), "sparsities": [0.8], "losses": [{"loss": "hard"}]}
+    made = scheduled(tmp_path / "made", model, data, **given)
+    assert read_manifest(made)["forwards"] == read_manifest(made)["backwards"] == 96
+
+
 def test_the_same_seed_gives_the_same_assistant(teacher_of: TeacherOf, tmp_path: Path) -> None:
     model, data = teacher_of("bert", "task_data")
     importance = scored(model, data)
