@@ -17,7 +17,7 @@ class ImportanceSettings(Settings):
         dataset: the dataset whose loss is looked at; by default that of the model, or of its nearest ancestor
             that has one.
         criterion: its name in the catalog.
-        split: the split that is read.
+        split: the split that is read, which has labels and is no test split.
         batches: how many batches are read, the first in the order of the seed; null for all.
         batch_size: examples of a batch.
         reduction: whether absolute values are taken of a batch's mean gradient or of each example's.
