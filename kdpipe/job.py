@@ -15,7 +15,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -62,9 +62,12 @@ class Job:
     minutes: float | None = None
     clock: Clock = field(default_factory=Clock)
 
-    def artifact(self) -> AbstractContextManager[Draft]:
-        """Return the context in which the stage writes its artifact."""
-        return publish(self.output, self.state, self.origin, self.clock)
+    @contextmanager
+    def artifact(self) -> Iterator[Draft]:
+        """Open the draft of the artifact; when that is whole, there is nothing to go on from any more."""
+        with publish(self.output, self.state, self.origin, self.clock) as draft:
+            yield draft
+        self.clear_state(keep=False)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -160,7 +163,6 @@ def _run(run: Callable[..., None], stage: str, arguments: argparse.Namespace, co
             return
         job.clear_state(keep=True)
         run(**settings, job=job, **paths)
-        job.clear_state(keep=False)
 
 
 def _inputs(paths: Mapping[str, Any]) -> dict[str, str]:

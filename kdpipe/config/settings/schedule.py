@@ -31,8 +31,8 @@ class ScheduleSettings(Distillation):
         sparsities: the sizes that are trained, as shares of the unpruned teacher that go.
         metric: the metric of the choice, on the validation split; by default the dataset's first.
         compat: `paper`, or `code` to choose as the published code does: sizes as small as the student or
-            smaller are candidates, too, and stand for the student's, which is then one of `sparsities`. Biases
-            are dropped as by `prune`.
+            smaller are candidates, too, and stand for the student's, which is then one of `sparsities`.
+            Biases are dropped as by `prune`.
         importance: how the teacher's units are ranked; by default a pruned teacher's are as they were, and
             others' are ranked with the defaults.
         losses: the loss terms, the same for all sizes.
