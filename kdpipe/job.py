@@ -74,7 +74,7 @@ class Job:
         """What an earlier run with the same settings, inputs and code left to go on from."""
         folder = self.state / "checkpoints" / state_name(self.output) / digest(self.origin)
         deadline = None if self.minutes is None else self.clock.started + 60 * self.minutes
-        return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock)
+        return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock, kept=True)
 
     @cached_property
     def shards(self) -> Shards:

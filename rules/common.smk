@@ -3,6 +3,7 @@ import json
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 from kdpipe.artifacts.artifact import recorded_code
@@ -94,13 +95,19 @@ def node(wildcards):
     return GRAPH.nodes[wildcards.model].settings
 
 
+@cache
+def job(stage, *names):
+    """The job of a rule, whose wildcards stand in the order of the parameters that describe it."""
+    return JOBS[stage](GRAPH, *names)
+
+
 def inputs(stage):
     """An input function: what a job reads, by option of its stage."""
 
     def of(wildcards):
-        job = JOBS[stage](GRAPH, **wildcards)
-        read = {option: list(map(done, folders)) for option, folders in job.inputs.items()}
-        return {**read, "files": list(map(str, job.files))}
+        made = job(stage, *wildcards)
+        read = {option: list(map(done, folders)) for option, folders in made.inputs.items()}
+        return {**read, "files": list(map(str, made.files))}
 
     return of
 
@@ -109,7 +116,7 @@ def settings(stage):
     """A function that gives the settings of a job as options of its command line."""
 
     def of(wildcards):
-        told = JOBS[stage](GRAPH, **wildcards).told()
+        told = job(stage, *wildcards).told()
         return shlex.join(word for option, text in told.items() for word in (f"--{option}", text))
 
     return of
@@ -122,21 +129,21 @@ def code(stage):
     """
 
     def of(wildcards):
-        job = JOBS[stage](GRAPH, **wildcards)
-        now = " ".join([identity(code_of(job.modules)), *job.modules])
-        return now if GRAPH.document.rerun.code else recorded_code(job.folder) or now
+        made = job(stage, *wildcards)
+        now = " ".join([identity(code_of(made.modules)), *made.modules])
+        return now if GRAPH.document.rerun.code else recorded_code(made.folder) or now
 
     return of
 
 
 def memory(stage):
     """A function that gives the memory a job asks for in MB, more at each attempt."""
-    return lambda wildcards, attempt: attempt * memory_mb(GRAPH, JOBS[stage](GRAPH, **wildcards))
+    return lambda wildcards, attempt: attempt * memory_mb(GRAPH, job(stage, *wildcards))
 
 
 def runtime(stage):
     """A function that gives the minutes a job asks for, more at each attempt."""
-    return lambda wildcards, attempt: attempt * minutes(GRAPH, JOBS[stage](GRAPH, **wildcards))
+    return lambda wildcards, attempt: attempt * minutes(GRAPH, job(stage, *wildcards))
 
 
 def training_job(wildcards):

@@ -40,12 +40,14 @@ class Checkpoints:
         interval: seconds between two checkpoints.
         deadline: when the stage has to have stopped, by the monotonic clock; None if it may go on.
         clock: how long the stage has worked.
+        kept: whether they stay when a training is done, as what was trained has still to be kept itself.
     """
 
     folder: Path
     interval: float = 600.0
     deadline: float | None = None
     clock: Clock = field(default_factory=Clock)
+    kept: bool = False
 
     def latest(self) -> Path | None:
         """Return the newest checkpoint that is whole, and count the time that it took."""

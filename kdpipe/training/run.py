@@ -103,7 +103,8 @@ def train(
         checkpoints.clear()
     with resumption.listening():
         result = trainer.train(str(resumption.resumed) if resumption.resumed else None)
-    checkpoints.clear()
+    if not checkpoints.kept:
+        checkpoints.clear()
     _check_finite(student, result)
     seen = _seen(trainer.seen)
     passes = _passes(seen["examples_seen"], len(sizes), teacher is not None)

@@ -24,24 +24,35 @@ class KilledError(Exception):
 
 @pytest.fixture
 def stages(
-    sst2: Path, language_model: Path, classifier: Path, task_data: Path, monkeypatch: pytest.MonkeyPatch
+    sst2: Path,
+    language_model: Path,
+    classifier: Path,
+    task_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, Run]:
     """By name, functions that run a stage of several shards into a folder."""
     monkeypatch.setattr(pipeline, "CHUNK_EXAMPLES", 8)
     monkeypatch.setattr(pipeline, "CHUNKS_OF_A_SHARD", 2)
     monkeypatch.setattr(cache, "ROWS", 16)
     source = {"source": "glue", "name": "SST-2", "path": str(sst2)}
+    twice = {**source, "splits": {"again": str(sst2 / "dev.tsv")}}
     data = PreprocessSettings.model_validate({
         "sources": [source], "task": "classification", "max_length": 32
     })  # fmt: skip
     signals = CacheTeacherSettings(logits=True, hidden_states=(0, 2))
     scores = EvaluateSettings(metrics=("accuracy",))
+    two_splits = tmp_path / "two_splits"
+    wanted = PreprocessSettings.model_validate({
+        "sources": [twice], "task": "classification", "max_length": 32
+    })  # fmt: skip
+    preprocess.run(wanted, job_for(two_splits), tokenizer=language_model)
     return {
         "preprocess": lambda folder: preprocess.run(data, job_for(folder), tokenizer=language_model),
         "cache_teacher": lambda folder: cache_teacher.run(
             signals, job_for(folder), teacher=classifier, data=task_data
         ),
-        "evaluate": lambda folder: evaluate.run(scores, job_for(folder), model=classifier, data=task_data),
+        "evaluate": lambda folder: evaluate.run(scores, job_for(folder), model=classifier, data=two_splits),
     }
 
 
@@ -68,7 +79,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], list[str]]:
     return limit
 
 
-@pytest.mark.parametrize(("name", "shards"), [("preprocess", 9), ("cache_teacher", 6), ("evaluate", 1)])
+@pytest.mark.parametrize(("name", "shards"), [("preprocess", 9), ("cache_teacher", 6), ("evaluate", 2)])
 def test_it_goes_on_where_it_was(
     stages: dict[str, Run], made: Callable[[int | None], list[str]], tmp_path: Path, name: str, shards: int
 ) -> None:

@@ -125,3 +125,11 @@ def test_a_checkpoint_that_is_not_whole_does_not_count(run: Any, tmp_path: Path)
     (checkpoint,) = (tmp_path / "broken").iterdir()
     (checkpoint / "optimizer.pt").write_bytes(b"")
     assert_same(undisturbed, run("broken", BASE))
+
+
+def test_what_is_not_kept_yet_is_not_trained_anew(run: Any, tmp_path: Path) -> None:
+    undisturbed = run("kept", BASE, interval=0.0, kept=True)
+    (checkpoint,) = (tmp_path / "kept").glob("step-*")
+    before = (checkpoint / "model.safetensors").stat().st_mtime_ns
+    assert_same(undisturbed, run("kept", BASE, interval=1e9, kept=True))
+    assert (checkpoint / "model.safetensors").stat().st_mtime_ns == before
