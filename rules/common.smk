@@ -9,6 +9,7 @@ from pathlib import Path
 from kdpipe.artifacts.artifact import recorded_code
 from kdpipe.config.build import build_graph
 from kdpipe.config.document import merge, read_config
+from kdpipe.config.groups import group_of
 from kdpipe.config.hub import hub_folder
 from kdpipe.config.identity import code_of, digest, identity
 from kdpipe.config.jobs import JOBS
@@ -146,14 +147,9 @@ def runtime(stage):
     return lambda wildcards, attempt: attempt * minutes(GRAPH, job(stage, *wildcards))
 
 
-def training_job(wildcards):
-    """The job that trains a model and, where jobs are submitted, scores it on its own dataset.
-
-    A pretrained model is scored by a job of its own: the data is encoded with its tokenizer in between.
-    """
-    own = wildcards.get("dataset") in (None, getattr(node(wildcards), "dataset", None))
-    trained = GRAPH.nodes[wildcards.model].stage in ("finetune", "distill", "schedule")
-    return f"train-{wildcards.model}" if trained and own else None
+def group(wildcards):
+    """The group of a job whose wildcards name a model, and maybe a dataset that it is scored on."""
+    return group_of(GRAPH, wildcards)
 
 
 def published_values():

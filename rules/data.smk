@@ -27,6 +27,8 @@ rule preprocess:
         files(LAYOUT.data("{dataset}", "{tokenizer}"), "dataset.json"),
     log:
         f"{LOGS}/preprocess/{{dataset}}/{{tokenizer}}.log",
+    group:
+        "data-{dataset}-{tokenizer}"
     threads: THREADS
     resources:
         mem_mb=memory("preprocess"),
@@ -48,6 +50,8 @@ rule count_tokens:
         files(LAYOUT.counts("{dataset}", "{tokenizer}"), "counts.parquet"),
     log:
         f"{LOGS}/count_tokens/{{dataset}}/{{tokenizer}}.log",
+    group:
+        "data-{dataset}-{tokenizer}"
     resources:
         mem_mb=memory("count_tokens"),
         runtime=runtime("count_tokens"),

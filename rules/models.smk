@@ -29,6 +29,8 @@ rule create:
         f"{LOGS}/create/{{model}}.log",
     wildcard_constraints:
         model=made_by("create"),
+    group:
+        group
     resources:
         mem_mb=memory("create"),
         runtime=runtime("create"),
@@ -51,6 +53,8 @@ rule extract:
         f"{LOGS}/extract/{{model}}.log",
     wildcard_constraints:
         model=made_by("extract"),
+    group:
+        group
     resources:
         mem_mb=memory("extract"),
         runtime=runtime("extract"),
@@ -95,6 +99,8 @@ rule prune:
         f"{LOGS}/prune/{{model}}.log",
     wildcard_constraints:
         model=made_by("prune"),
+    group:
+        group
     resources:
         mem_mb=memory("prune"),
         runtime=runtime("prune"),

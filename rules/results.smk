@@ -9,7 +9,7 @@ rule evaluate:
     log:
         f"{LOGS}/evaluate/{{model}}/{{dataset}}.log",
     group:
-        training_job
+        group
     threads: THREADS
     resources:
         mem_mb=memory("evaluate"),
@@ -32,6 +32,8 @@ rule export:
         files(LAYOUT.export("{model}", "{dataset}")),
     log:
         f"{LOGS}/export/{{model}}/{{dataset}}.log",
+    group:
+        group
     threads: THREADS
     resources:
         mem_mb=memory("export"),

@@ -35,7 +35,7 @@ rule finetune:
     wildcard_constraints:
         model=made_by("finetune"),
     group:
-        training_job
+        group
     threads: THREADS
     resources:
         mem_mb=memory("finetune"),
@@ -105,7 +105,7 @@ rule distill:
     wildcard_constraints:
         model=made_by("distill"),
     group:
-        training_job
+        group
     threads: THREADS
     resources:
         mem_mb=memory("distill"),
@@ -131,7 +131,7 @@ rule schedule:
     wildcard_constraints:
         model=made_by("schedule"),
     group:
-        training_job
+        group
     threads: THREADS
     resources:
         mem_mb=memory("schedule"),

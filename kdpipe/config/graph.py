@@ -1,6 +1,6 @@
 """The graph that a config stands for: models and datasets, and the jobs that make them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -62,6 +62,16 @@ class Graph:
             return settings.evaluate
         own = getattr(settings, "dataset", None)
         return (own,) if own else ()
+
+    @cached_property
+    def users(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """The nodes that name a model, each with the setting in which it does, by the model's name."""
+        found: dict[str, list[tuple[str, str]]] = {name: [] for name in self.nodes}
+        for name, node in self.nodes.items():
+            for setting, kind, used in node.settings.references():
+                if kind == "model":
+                    found[used].append((name, setting))
+        return found
 
     @cached_property
     def evaluations(self) -> tuple[tuple[str, str], ...]:
