@@ -24,14 +24,14 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "setting up $(VENV): a few minutes, about 2 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt $(TORCH_INDEX:%=--index-url %) torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[lint,test]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[lint,slurm,test]'
 	@touch $@
 
 run: setup ## run the workflow on config.yaml (CORES=all)
 	$(BIN)/snakemake --cores $(CORES)
 
 test: setup ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 check: setup ## check format, lint, types, layers and rules
 	$(BIN)/ruff format --check .

@@ -1,0 +1,97 @@
+"""What a cluster does to a job: it ends with the same bytes as one that nothing was done to."""
+
+import os
+import re
+import signal
+
+import yaml
+
+from tests.cluster.conftest import Run, control, slurm, wait_until
+from tests.workflow.conftest import write_config
+
+
+def test_a_preempted_job_stops_at_a_checkpoint_and_goes_on(run: Run, undisturbed: str) -> None:
+    run.site["slurm_partition"] = "scavenge"
+    run.start()
+    run.checkpoint()
+    _, node = run.job()
+    slurm("sbatch", "-p", "cpu", "-w", node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 5")
+    assert run.end() == 0, run.output()
+    assert "stopped by SIGTERM after step" in run.output()
+    assert "going on from" in run.log()
+    assert run.sums() == undisturbed
+
+
+def test_a_job_whose_node_dies_goes_on_at_another(run: Run, undisturbed: str) -> None:
+    run.start()
+    run.checkpoint()
+    job, node = run.job()
+    control("kill-node", node)
+    wait_until(lambda: "PENDING" in slurm("squeue", "-h", "-j", job, "-o", "%T"))
+    # SLURM waits for two minutes before it starts a job again.
+    slurm("scontrol", "update", f"jobid={job}", "starttime=now")
+    assert run.end() == 0, run.output()
+    assert slurm("sacct", "-n", "-X", "-D", "-j", job, "-o", "NodeList").split()[-1] != node
+    assert "going on from" in run.log()
+    assert run.sums() == undisturbed
+
+
+def test_jobs_outlive_a_restart_of_the_controller(run: Run, undisturbed: str) -> None:
+    run.start()
+    run.checkpoint()
+    control("restart-ctld")
+    assert run.end() == 0, run.output()
+    assert "going on from" not in run.log()
+    assert run.sums() == undisturbed
+
+
+def test_a_job_killed_for_its_memory_is_given_more(run: Run, undisturbed: str) -> None:
+    run.start("--set-resources", "finetune:mem_mb=450*attempt")
+    assert run.end() == 0, run.output()
+    asked = re.findall(r"mem_mb=(\d+)", run.output())
+    assert asked[0] == "450"
+    assert asked[-1] == "900"
+    assert run.sums() == undisturbed
+
+
+def test_a_job_stops_before_its_time_limit_and_goes_on(run: Run) -> None:
+    config = yaml.safe_load((run.folder / "config.yaml").read_text())
+    config["models"]["teacher"]["finetune"]["training"]["num_train_epochs"] = 500
+    write_config(run.folder / "config.yaml", config)
+    run.start("--set-resources", "finetune:runtime=attempt")
+    assert run.end() == 0, run.output()
+    stopped = re.findall(r"^finetune teacher: stopped by the time limit after step (\d+)", run.output(), re.M)
+    assert stopped
+    assert f"step-{stopped[-1]}" in re.findall(r"going on from .*/(step-\d+)", run.log())
+    assert "TIMEOUT" not in run.output()
+
+
+def test_a_run_stopped_with_ctrl_c_goes_on_when_it_is_started_again(run: Run, undisturbed: str) -> None:
+    run.start()
+    run.checkpoint()
+    os.killpg(run.process.pid, signal.SIGINT)
+    assert run.end() == 1
+    wait_until(lambda: not slurm("squeue", "-h"))
+    run.start()
+    assert run.end() == 0, run.output()
+    assert "going on from" in run.log()
+    assert run.sums() == undisturbed
+
+
+def test_sigusr1_reaches_the_stage_through_the_job_step(run: Run, undisturbed: str) -> None:
+    run.start()
+    run.checkpoint()
+    job, _ = run.job()
+    slurm("scancel", "--signal=USR1", job)
+    assert run.end() == 0, run.output()
+    assert "stopped by SIGUSR1 after step" in run.output()
+    assert run.sums() == undisturbed
+
+
+def test_a_job_cancelled_by_hand_is_noticed(run: Run, undisturbed: str) -> None:
+    run.start()
+    run.checkpoint()
+    job, _ = run.job()
+    slurm("scancel", job)
+    assert run.end() == 0, run.output()
+    assert run.sums() == undisturbed
