@@ -1,4 +1,4 @@
-"""Time that `kdpipe check` and `snakemake --dry-run` take on large configs, started anew each time.
+"""Time that `kdpipe check`, `kdpipe why` and a dry run of Snakemake take on large configs, each started anew.
 
     python benchmarks/check.py [--repeats N] [--json FILE]
 
@@ -29,6 +29,7 @@ class Case(NamedTuple):
     seeds: int
     shapes: int
     check: float | None
+    why: float | None
     dry_run: float
 
 
@@ -39,7 +40,7 @@ class Seconds(NamedTuple):
     processor: float
 
 
-CASES = (Case(5, 5, 9, check=1.0, dry_run=5.0), Case(8, 5, 20, check=None, dry_run=15.0))
+CASES = (Case(5, 5, 9, check=1.0, why=5.0, dry_run=5.0), Case(8, 5, 20, check=None, why=None, dry_run=15.0))
 
 
 def main() -> None:
@@ -60,9 +61,11 @@ def measure(case: Case, repeats: int) -> list[dict[str, Any]]:
         folder = Path(name)
         config = write_config(folder, case)
         check = [COMMANDS / "kdpipe", "check", config]
+        why = [COMMANDS / "kdpipe", "why", "best-task0-1", config]
         dry_run = [COMMANDS / "snakemake", "-s", SNAKEFILE, "--configfile", config, "--dry-run", "--quiet"]
         results = []
-        for what, command, target in (("check", check, case.check), ("dry run", dry_run, case.dry_run)):
+        timed = (("check", check, case.check), ("why", why, case.why), ("dry run", dry_run, case.dry_run))
+        for what, command, target in timed:
             runs = [run(command, folder) for _ in range(repeats)]
             results.append(
                 {

@@ -1,0 +1,111 @@
+"""What a SLURM cluster adds to the jobs of the default run: waiting, starting Snakemake twice, imports.
+
+    python benchmarks/cluster.py PROFILE [--json FILE]
+
+PROFILE names account and partition. A job adds the seconds from its submission to its end, without those that
+its stages count. A level of the chain holds the jobs that wait for equally many others, one after the other.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pandas as pd
+
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.config.build import build_graph
+from kdpipe.config.document import read_config
+from kdpipe.config.jobs import jobs_for
+
+ROOT = Path(__file__).parents[1]
+TARGET = 20.0
+
+
+class Submitted(NamedTuple):
+    """A job of SLURM: when it was submitted and ended, and the folders that its stages made."""
+
+    start: pd.Timestamp
+    end: pd.Timestamp
+    folders: list[Path]
+
+
+def main() -> None:
+    """Run, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("profile", type=Path)
+    parser.add_argument("--json", type=Path, help="where to write the numbers")
+    options = parser.parse_args()
+    with TemporaryDirectory() as name:
+        jobs = run(Path(name), options.profile.resolve())
+        added = [seconds(job) - sum(made_in(Path(name) / folder) for folder in job.folders) for job in jobs]
+    levels = level_of([job.folders for job in jobs])
+    table = pd.DataFrame({
+        "level": levels,
+        "start": [job.start for job in jobs],
+        "end": [job.end for job in jobs],
+        "added_s": added,
+    })  # fmt: skip
+    by_level = table.groupby("level").agg(
+        jobs=("added_s", "size"), start=("start", "min"), end=("end", "max"), added_s=("added_s", "median")
+    )
+    by_level["wall_s"] = (by_level.pop("end") - by_level.pop("start")).dt.total_seconds()
+    print(by_level.round(1).to_string())
+    print(f"median of {len(jobs)} jobs: {median(added):.1f} s added, at most {TARGET:.0f}")
+    if options.json:
+        content = {"median_added_s": median(added), "levels": by_level.reset_index().to_dict("records")}
+        options.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def run(folder: Path, profile: Path) -> list[Submitted]:
+    """Run the default config over SLURM; return its jobs."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--profile", profile]
+    command += ["--workflow-profile", ROOT / "profiles/slurm", "--slurm-keep-successful-logs"]
+    done = subprocess.run(list(map(str, command)), cwd=folder, check=True, text=True, stderr=subprocess.PIPE)
+    [name] = re.findall(r"SLURM run ID: (\S+)", done.stderr)
+    query = ["sacct", "--allocations", "--noheader", "--parsable2", "--name", name]
+    query += ["--format", "JobIDRaw,Submit,End"]
+    rows = subprocess.run(query, check=True, text=True, stdout=subprocess.PIPE).stdout.split()
+    jobs = []
+    for number, submitted, ended in (row.split("|") for row in rows):
+        [log] = folder.glob(f".snakemake/slurm_logs/**/{number}.log")
+        made = re.findall(r"^ +output: .* (\S+)/SHA256SUMS$", log.read_text(encoding="utf-8"), re.MULTILINE)
+        folders = [Path(made_folder) for made_folder in dict.fromkeys(made)]
+        jobs.append(Submitted(pd.Timestamp(submitted), pd.Timestamp(ended), folders))
+    return jobs
+
+
+def seconds(job: Submitted) -> float:
+    """Return the seconds from the submission of a job to its end."""
+    return (job.end - job.start).total_seconds()
+
+
+def made_in(folder: Path) -> float:
+    """Return the seconds that a stage counted."""
+    return float(read_manifest(folder)["seconds"])
+
+
+def level_of(jobs: list[list[Path]]) -> list[int]:
+    """Return how many jobs of SLURM each waits for, one after the other.
+
+    Args:
+        jobs: the folders that each makes.
+    """
+    graph = build_graph(read_config([ROOT / "config.yaml"]))
+    maker = {folder: index for index, folders in enumerate(jobs) for folder in folders}
+    levels = [0] * len(jobs)
+    for made in jobs_for(graph, graph.nodes):
+        own = maker.get(made.folder)
+        if own is not None:
+            read = [maker.get(folder, own) for folders in made.inputs.values() for folder in folders]
+            levels[own] = max([levels[own], *(levels[index] + 1 for index in read if index != own)])
+    return levels
+
+
+if __name__ == "__main__":
+    main()
