@@ -141,6 +141,8 @@ def _run(run: Callable[..., None], stage: str, arguments: argparse.Namespace, co
     os.environ["RAYON_NUM_THREADS"] = str(arguments.threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(arguments.threads)
+    if "transformers" in sys.modules:
+        _keep_to_what_matters(sys.modules["transformers"].utils.logging)
     settings = {name: _settings(model, getattr(arguments, name)) for name, model in _settings_of(run).items()}
     paths = {name: getattr(arguments, name) for name in _paths_of(run)}
     given = {name: value.model_dump(mode="json", exclude=set(AFTERWARDS)) for name, value in settings.items()}
@@ -163,6 +165,12 @@ def _run(run: Callable[..., None], stage: str, arguments: argparse.Namespace, co
             return
         job.clear_state(keep=True)
         run(**settings, job=job, **paths)
+
+
+def _keep_to_what_matters(logs: Any) -> None:
+    """Keep bars out of the log, and that transformers could spread a model over several GPUs in other ways."""
+    logs.disable_progress_bar()
+    logging.getLogger("transformers.distributed").setLevel(logging.ERROR)
 
 
 def _inputs(paths: Mapping[str, Any]) -> dict[str, str]:

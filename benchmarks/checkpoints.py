@@ -1,0 +1,91 @@
+"""What checkpoints cost a training at their default interval.
+
+    python benchmarks/checkpoints.py [--data DIR] [--steps N] [--json FILE]
+
+Models of the sizes of 6-layer MiniLM and of BERT-base are trained for some steps, without checkpoints and
+with one after every step; what a checkpoint adds is set against the interval. By default the data is that of
+the default run. Checkpoints go to the folder for temporary files.
+"""
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from transformers import BertConfig, BertForSequenceClassification
+
+from kdpipe.artifacts.checkpoints import Checkpoints
+from kdpipe.data.batches import Collator
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.evaluation.scoring import task_of
+from kdpipe.training.objective import Objective
+from kdpipe.training.run import train
+from kdpipe.training.terms import hard_term
+
+SIZES = {
+    "MiniLM": {"hidden_size": 384, "num_hidden_layers": 6, "intermediate_size": 1536},
+    "BERT-base": {"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 3072},
+}
+TARGET = 0.03
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("results/default/data/packages/base"))
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="where to write the numbers")
+    options = parser.parse_args()
+    results = [measure(name, options) for name in SIZES]
+    print(f"{'':12}{'parameters':>14}{'s a checkpoint':>16}{'of the time':>13}{'at most':>9}")
+    for result in results:
+        print(
+            "{model:12}{parameters:14,}{checkpoint_s:16.2f}{share:13.2%}".format(**result), f"{TARGET:8.0%}"
+        )
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what a checkpoint of a model adds to a step, and the share of an interval that it is."""
+    bare, _ = timed(name, options, math.inf)
+    seconds, model = timed(name, options, 0.0)
+    added = (seconds - bare) / (options.steps - 1)
+    return {
+        "model": name,
+        "parameters": model.num_parameters(),
+        "checkpoint_s": added,
+        "share": added / (Checkpoints.interval + added),
+    }
+
+
+def timed(name: str, options: argparse.Namespace, interval: float) -> tuple[float, Any]:
+    """Return the seconds of a training with checkpoints at an interval, the median of 3, and its model."""
+    task, labels = task_of(options.data)
+    split = EncodedSplit(options.data, "train")
+    sizes: dict[str, Any] = {**SIZES[name], "num_labels": len(labels or ())}
+    model = BertForSequenceClassification(BertConfig(**sizes))
+    arguments = {"max_steps": options.steps, "per_device_train_batch_size": 2, "bf16": False}
+    seconds = []
+    for _ in range(3):
+        with TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            objective = Objective([hard_term(task)], task.kind)
+            train(
+                model,
+                objective,
+                Collator(split, pad_id=0),
+                arguments,
+                seed=1,
+                checkpoints=Checkpoints(Path(folder), interval),
+            )
+            seconds.append(time.perf_counter() - start)
+    return median(seconds), model
+
+
+if __name__ == "__main__":
+    main()
