@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from kdpipe.artifacts.artifact import recorded_code
+from kdpipe.artifacts.lock import share
 from kdpipe.config.build import build_graph
 from kdpipe.config.document import merge, read_config
 from kdpipe.config.groups import group_of
@@ -25,6 +26,11 @@ try:
 except ConfigError as error:
     print(f"The config has mistakes:\n{error}", file=sys.stderr)
     sys.exit(EXIT_STATUS)
+
+# Snakemake's own locks stay behind when it is killed, and would keep the next one from starting.
+if workflow.is_main_process and share(Path(".snakemake/kdpipe.lock")):
+    for left in Path(".snakemake/locks").glob("*.lock"):
+        left.unlink()
 
 LAYOUT = GRAPH.layout
 HUB = hub_folder(GRAPH.document.data_dir)
