@@ -1,12 +1,15 @@
 """SHA256SUMS: the digests of an artifact's files, written last, the one file that later stages depend on."""
 
 import hashlib
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 from kdpipe.errors import KdpipeError
 
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 def file_digest(path: Path) -> str:
@@ -37,22 +40,39 @@ def read_sums(folder: Path) -> dict[str, str]:
         raise KdpipeError(
             f"{folder} is no finished artifact: it has no {SUMS}; run the stage that makes it"
         ) from None
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    found = [_LINE.fullmatch(line) for line in lines]
+    if not lines or not all(found):
+        raise KdpipeError(f"{folder / SUMS} is not as it was written; {_remedy(folder)}")
+    return {match[2]: match[1] for match in found if match}
 
 
-def verify(folder: Path) -> str:
+def verify(folder: Path, but: Collection[str] = ()) -> str:
     """Check every file of an artifact against its digest, and return the digest of the artifact.
 
+    Args:
+        folder: the artifact's folder.
+        but: names of files that are only looked for.
+
     Raises:
-        KdpipeError: a file is missing, truncated or altered.
+        KdpipeError: a file is missing, truncated, altered, or not of the artifact.
     """
-    for name, digest in read_sums(folder).items():
+    sums = read_sums(folder)
+    for name, digest in sums.items():
         path = folder / name
         if not path.is_file():
-            raise KdpipeError(f"{path} is missing; delete {folder / SUMS} and run its stage again")
-        if file_digest(path) != digest:
+            raise KdpipeError(f"{path} is missing; {_remedy(folder)}")
+        if name not in but and file_digest(path) != digest:
             raise KdpipeError(
                 f"{path} is not what its stage wrote (its SHA-256 differs from {folder / SUMS}); "
-                f"delete {folder / SUMS} and run its stage again"
+                f"{_remedy(folder)}"
+            )
+    for path in sorted(folder.iterdir()):
+        if path.name not in (*sums, SUMS, MANIFEST) and not path.name.startswith("."):
+            raise KdpipeError(
+                f"{path} is not in {folder / SUMS}: move it away if it is yours, else {_remedy(folder)}"
             )
     return file_digest(folder / SUMS)
+
+
+def _remedy(folder: Path) -> str:
+    return f"delete {folder / SUMS} and run its stage again"

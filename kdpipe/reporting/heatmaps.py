@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kdpipe import catalog
+from kdpipe.artifacts.sums import verify
 from kdpipe.config.graph import Graph
 from kdpipe.config.settings.jobs import ScoreImportanceSettings
 from kdpipe.config.signatures import constants
@@ -64,10 +65,12 @@ class Importance:
 def importance_maps(graph: Graph) -> Iterator[Importance]:
     """Draw the scores of importance that a graph makes."""
     for (model, dataset, key), how in graph.importances.items():
+        folder = graph.layout.importance(model, dataset, key)
+        verify(folder)
         yield Importance(
             f"{model} on {dataset}: {how.criterion}",
             f"{_data(how)}seed {how.seed}",
-            tuple(_maps(graph.layout.importance(model, dataset, key) / SCORES)),
+            tuple(_maps(folder / SCORES)),
         )
 
 

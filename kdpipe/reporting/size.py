@@ -4,11 +4,15 @@ import json
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from kdpipe import catalog
+from kdpipe.artifacts.sums import SUMS
 from kdpipe.config.families import family_name
 from kdpipe.config.signatures import constants
+from kdpipe.errors import KdpipeError
 
+WEIGHTS = "model.safetensors"
 FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -33,15 +37,34 @@ def read_size(folder: Path) -> Size:
     target = catalog.FAMILIES.get(family_name(config.get("model_type", "")))
     fields = constants(target)["shape_fields"] if target else {}
     depth, width = (config.get(fields.get(key)) for key in ("depth", "width"))
-    return Size(count_parameters(folder / "model.safetensors"), depth, width)
+    return Size(count_parameters(folder / WEIGHTS), depth, width)
 
 
 def count_parameters(path: Path) -> int:
     """Return the number of weights in a safetensors file, its floating-point numbers, from the header alone.
 
+    Raises:
+        KdpipeError: the file ends before what the header says, or after.
+
     Reference:
         https://huggingface.co/docs/safetensors: eight bytes of length, then a JSON header.
     """
+    size = path.stat().st_size
     with path.open("rb") as stream:
-        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    return sum(prod(tensor["shape"]) for tensor in header.values() if tensor.get("dtype") in FLOATS)
+        length = int.from_bytes(stream.read(8), "little")
+        header = _tensors(stream.read(min(length, size)))
+    expected = 8 + length + max((tensor["data_offsets"][1] for tensor in header), default=0)
+    if not header or size != expected:
+        raise KdpipeError(
+            f"{path}: expected {expected:,} bytes by its header, found {size:,}; "
+            f"delete {path.parent / SUMS} and run its stage again"
+        )
+    return sum(prod(tensor["shape"]) for tensor in header if tensor["dtype"] in FLOATS)
+
+
+def _tensors(header: bytes) -> list[dict[str, Any]]:
+    try:
+        content = json.loads(header)
+    except ValueError:
+        return []
+    return [entry for name, entry in content.items() if name != "__metadata__"]

@@ -77,6 +77,24 @@ def test_harm_is_detected_and_named(tmp_path: Path, harm: str) -> None:
         verify(tmp_path / "a")
 
 
+@pytest.mark.parametrize("text", ["", "0b7e", "half of a line  data.txt\n"])
+def test_sums_that_are_not_as_they_were_written_are_named(tmp_path: Path, text: str) -> None:
+    write(tmp_path / "a", "hello")
+    (tmp_path / "a" / SUMS).write_text(text)
+    with pytest.raises(KdpipeError, match=f"{SUMS} is not as it was written; delete .*{SUMS} and run"):
+        verify(tmp_path / "a")
+
+
+def test_a_file_that_is_not_of_the_artifact_is_named(tmp_path: Path) -> None:
+    """Such as one that somebody planted, or that a list of digests which was cut off does not name."""
+    write(tmp_path / "a", "hello")
+    (tmp_path / "a" / "pytorch_model.bin").write_text("pickle")
+    with pytest.raises(KdpipeError, match=r"pytorch_model\.bin is not in .*: move it away"):
+        verify(tmp_path / "a")
+    (tmp_path / "a" / "pytorch_model.bin").rename(tmp_path / "a" / ".nfs0001")
+    verify(tmp_path / "a")
+
+
 def test_a_folder_without_sums_is_no_artifact(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text(json.dumps({}))
     with pytest.raises(KdpipeError, match="no finished artifact"):

@@ -74,3 +74,12 @@ def test_an_unfinished_artifact_is_an_error(config: dict[str, Any], make_results
     (graph.layout.results / folder / SUMS).unlink()
     with pytest.raises(KdpipeError, match=f"{folder} is no finished artifact"):
         collect_results(graph)
+
+
+@pytest.mark.parametrize("file", ["models/init/config.json", "evaluations/plain-mrpc-1/mrpc/metrics.parquet"])
+def test_an_altered_file_is_an_error(config: dict[str, Any], make_results: Any, file: str):
+    graph = make_results(config)
+    path = graph.layout.results / file
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(KdpipeError, match=f"{file} is not what its stage wrote"):
+        collect_results(graph)
