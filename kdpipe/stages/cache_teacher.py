@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from transformers import AutoConfig
-
 from kdpipe.config.layers import match_layers
 from kdpipe.config.settings.jobs import CacheTeacherSettings
 from kdpipe.data.batches import Collator
@@ -14,7 +12,7 @@ from kdpipe.knowledge.cache import SIGNALS, check_size, write_knowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
 from kdpipe.models.fit import check_fit
-from kdpipe.models.loading import load_frozen, load_tokenizer
+from kdpipe.models.loading import load_frozen, load_tokenizer, read_config
 from kdpipe.models.precision import autocast, default_device, norms_in_fp32, use_bf16
 from kdpipe.models.signals import SPANS, Request
 
@@ -26,7 +24,7 @@ def run(
     task, labels = task_of(data)
     tokenizer = load_tokenizer(teacher)
     check_fit(teacher, tokenizer, data)
-    depth, width = config_shape(AutoConfig.from_pretrained(teacher))
+    depth, width = config_shape(read_config(teacher))
     states = _states(settings, depth)
     split = EncodedSplit(data, settings.split)
     check_size(int(split.lengths.sum()), width, len(states), settings.precision, limit_gb)

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
-
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
@@ -16,7 +14,7 @@ from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
 from kdpipe.models.fit import check_fit
-from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
+from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head, read_config
 from kdpipe.models.precision import default_device
 from kdpipe.training.masking import training_targets
 from kdpipe.training.objective import Objective
@@ -41,7 +39,7 @@ def run(
     task, labels = task_of(data)
     tokenizer = load_tokenizer(student)
     check_fit(student, tokenizer, data)
-    shapes = [config_shape(AutoConfig.from_pretrained(folder)) for folder in (teacher, student)]
+    shapes = [config_shape(read_config(folder)) for folder in (teacher, student)]
     objective = build_objective(settings.losses, task, shapes[0], shapes[1], settings.seed)
     _check_tokens(objective, task, teacher, tokenizer, online=knowledge is None)
     running = None if knowledge else _online(objective, teacher, tokenizer, data)
