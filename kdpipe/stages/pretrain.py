@@ -18,7 +18,7 @@ from kdpipe.training.supervised import train_on_labels
 
 def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> None:
     """Train tokenizer and model on the training split of a text dataset."""
-    with job.artifact() as draft, TemporaryDirectory(dir=draft.folder.parent) as scratch:
+    with job.artifact() as draft, TemporaryDirectory(dir=draft.folder) as scratch:
         data = Path(scratch)
         tokenizer = _encode(settings, dataset, data, job)
         counts = count_tokens(data / "train.parquet", len(tokenizer))["count"].to_numpy()
