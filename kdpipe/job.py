@@ -15,7 +15,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from tqdm import tqdm
 from kdpipe import catalog
 from kdpipe.artifacts.artifact import Draft, publish, read_manifest, state_name
 from kdpipe.artifacts.checkpoints import Checkpoints, Clock
+from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.lock import locked
 from kdpipe.artifacts.shards import Shards
 from kdpipe.artifacts.sums import SUMS, verify
@@ -129,11 +130,15 @@ def main(run: Callable[..., None]) -> None:
         except KeyboardInterrupt:
             status, message = STOPPED_STATUS, "stopped by hand"
         except Exception as error:
-            traceback.print_exc()
-            status, message = 1, f"{type(error).__name__}: {error}"
+            fault = tell_fault(error, _state(arguments))
+            if fault is None:
+                traceback.print_exc()
+            status, message = (EXIT_STATUS, fault) if fault else (1, f"{type(error).__name__}: {error}")
         if status:
             for stream in {sys.stderr, console}:
-                print(f"{stage} {arguments.output.name}: {message}", file=stream, flush=True)
+                # A log on a full disk takes no last line.
+                with suppress(OSError):
+                    print(f"{stage} {arguments.output.name}: {message}", file=stream, flush=True)
     sys.exit(status)
 
 
@@ -148,7 +153,7 @@ def _run(run: Callable[..., None], stage: str, arguments: argparse.Namespace, co
     given = {name: value.model_dump(mode="json", exclude=set(AFTERWARDS)) for name, value in settings.items()}
     job = Job(
         output=arguments.output,
-        state=arguments.state or arguments.output.parent / ".state",
+        state=_state(arguments),
         threads=arguments.threads,
         console=console,
         origin={
@@ -171,6 +176,22 @@ def _keep_to_what_matters(logs: Any) -> None:
     """Keep bars out of the log, and that transformers could spread a model over several GPUs in other ways."""
     logs.disable_progress_bar()
     logging.getLogger("transformers.distributed").setLevel(logging.ERROR)
+
+
+def _open_log(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # An earlier process that goes on writes to its own log, which has no name any more.
+        path.unlink(missing_ok=True)
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        sys.stderr.write(f"--log: {tell_fault(error, path) or error}\n")
+        sys.exit(EXIT_STATUS)
+
+
+def _state(arguments: argparse.Namespace) -> Path:
+    state: Path = arguments.state or arguments.output.parent / ".state"
+    return state
 
 
 def _inputs(paths: Mapping[str, Any]) -> dict[str, str]:
@@ -258,10 +279,7 @@ def _logging(path: Path | None) -> Iterator[TextIO]:
     console = sys.stderr
     if path is not None:
         console = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # An earlier process that goes on writes to its own log, which has no name any more.
-        path.unlink(missing_ok=True)
-        with path.open("w", encoding="utf-8") as log:
+        with _open_log(path) as log:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
                 os.dup2(log.fileno(), stream.fileno())

@@ -67,9 +67,14 @@ class Checkpoints:
         path = self.folder / f"step-{step}"
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
-        yield path
-        (path / SECONDS).write_text(json.dumps(self.clock.seconds()), encoding="utf-8")
-        write_sums(path)
+        try:
+            yield path
+            (path / SECONDS).write_text(json.dumps(self.clock.seconds()), encoding="utf-8")
+            write_sums(path)
+        except BaseException:
+            # On a full disk the older one counts, and this one takes room.
+            shutil.rmtree(path, ignore_errors=True)
+            raise
         for other in self.folder.glob("step-*"):
             if other != path:
                 # Without its sums a folder that is half removed is no checkpoint.
