@@ -4,13 +4,16 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytest
 import torch
 
 from kdpipe.artifacts.checkpoints import Checkpoints
+from kdpipe.artifacts.sums import write_sums
 from kdpipe.data.batches import Collator
 from kdpipe.errors import StoppedError
 from kdpipe.evaluation.scoring import validation_scorer
@@ -133,3 +136,29 @@ def test_what_is_not_kept_yet_is_not_trained_anew(run: Any, tmp_path: Path) -> N
     before = (checkpoint / "model.safetensors").stat().st_mtime_ns
     assert_same(undisturbed, run("kept", BASE, interval=1e9, kept=True))
     assert (checkpoint / "model.safetensors").stat().st_mtime_ns == before
+
+
+class Planted:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "pytorch_model.bin"])
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_planted_pickle_is_not_executed(run: Any, name: str, listed: bool, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        run("planted", BASE, 4, die, interval=0.0)
+    (checkpoint,) = (tmp_path / "planted").iterdir()
+    torch.save(Planted(tmp_path / "executed"), checkpoint / name)
+    if listed:
+        write_sums(checkpoint)
+    # Unlisted, the checkpoint does not count; listed, PyTorch refuses, and weights are read from safetensors.
+    refused = listed and name != "pytorch_model.bin"
+    with pytest.raises(UnpicklingError) if refused else nullcontext():
+        run("planted", BASE)
+    assert not (tmp_path / "executed").exists()
