@@ -17,6 +17,8 @@ from kdpipe.draws import MASKING, ORDER, draw_seed
 # Batches are padded to multiples of this many tokens, so that few shapes occur and kernels are reused, but to
 # no more than the longest example has, beyond which the model may have no positions.
 PAD_MULTIPLE = 8
+# What marks the batch of a process for which there are no examples: another's, which count for nothing.
+STAND_IN = "stand_in"
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,10 @@ class Collator:
         pad_id: id of the padding token.
         targets: which tokens are to be predicted, for language modelling.
         knowledge: a teacher's cached signals, which become part of the batch.
+
+    Attributes:
+        epoch: on which draws depend.
+        part: where in a batch the examples of this process begin, and their distance.
     """
 
     def __init__(
@@ -128,22 +134,31 @@ class Collator:
         self.targets = targets
         self.knowledge = knowledge
         self.epoch = 0
+        self.part = (0, 1)
 
     def __call__(self, examples: Sequence[int]) -> dict[str, Tensor]:
-        """Return the batch of some examples."""
-        indices = np.asarray(examples, dtype=np.int64)
+        """Return the batch of some examples, or this process's part of it."""
+        whole = np.asarray(examples, dtype=np.int64)
+        first, step = self.part
+        own = np.arange(first, len(whole), step)
+        if len(own):
+            return self._batch(whole, own)
+        return {**self._batch(whole, np.arange(1)), STAND_IN: torch.ones(())}
+
+    def _batch(self, whole: NDArray[np.int64], own: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Return the examples of a batch that stand in some places of it."""
+        indices = whole[own]
         lengths = self.split.lengths[indices]
         width = padded_width(lengths, self.split.longest)
         real = np.arange(width) < lengths[:, None]
-        flat = ragged(self.split.offsets[indices], lengths)
-        input_ids = np.full(real.shape, self.pad_id, dtype=np.int64)
-        input_ids[real] = self.split.input_ids[flat]
         batch = {"attention_mask": real.astype(np.int64), "token_rows": np.flatnonzero(real)}
         if self.split.token_type_ids is not None:
+            flat = ragged(self.split.offsets[indices], lengths)
             batch["token_type_ids"] = np.zeros(real.shape, dtype=np.int64)
             batch["token_type_ids"][real] = self.split.token_type_ids[flat]
+        # Draws are those of the whole batch, whatever part of it is taken.
+        input_ids, predicted = (tokens[own, :width] for tokens in self._tokens(whole))
         if self.targets is not None:
-            input_ids, predicted = self.targets(input_ids, lengths, self.epoch, indices)
             label_rows = np.flatnonzero(predicted != IGNORE_INDEX)
             batch |= _labelled(label_rows, predicted.reshape(-1)[label_rows], batch["token_rows"])
         elif self.split.words is not None:
@@ -153,6 +168,16 @@ class Collator:
             batch["labels"] = labels.astype(np.int64).reshape(-1) if self.split.windowed else labels
         tensors = {name: torch.from_numpy(array) for name, array in {"input_ids": input_ids, **batch}.items()}
         return {**tensors, **(self.knowledge.batch(indices) if self.knowledge else {})}
+
+    def _tokens(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return what the model reads [B, L], padded, and what it is to predict, if it is."""
+        lengths = self.split.lengths[indices]
+        real = np.arange(padded_width(lengths, self.split.longest)) < lengths[:, None]
+        input_ids = np.full(real.shape, self.pad_id, dtype=np.int64)
+        input_ids[real] = self.split.input_ids[ragged(self.split.offsets[indices], lengths)]
+        if self.targets is None:
+            return input_ids, input_ids
+        return self.targets(input_ids, lengths, self.epoch, indices)
 
     def _tagged(
         self, width: int, token_rows: NDArray[np.int64], indices: NDArray[np.int64]

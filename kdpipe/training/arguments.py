@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from kdpipe import catalog
+from kdpipe import catalog, processes
 from kdpipe.draws import DROPOUT, draw_seed
 from kdpipe.models.precision import use_bf16
 
@@ -38,7 +38,8 @@ def training_arguments(given: dict[str, Any], folder: Path, seed: int, steps: in
             "bf16": use_bf16(False if given.get("fp16") else given.get("bf16")),
             **given,
             "output_dir": str(folder),
-            "seed": draw_seed(seed, DROPOUT),
+            # Processes that drop the same units would draw fewer masks than there are examples.
+            "seed": draw_seed(seed, DROPOUT, *([processes.rank()] if processes.rank() else [])),
             "disable_tqdm": True,
             "logging_nan_inf_filter": False,
             "remove_unused_columns": False,
@@ -52,7 +53,7 @@ def training_arguments(given: dict[str, Any], folder: Path, seed: int, steps: in
 
 
 def count_steps(given: dict[str, Any], examples: int) -> int:
-    """Return the optimizer steps of a run over some number of examples, on one process."""
+    """Return the optimizer steps of a run over some number of examples."""
     if given.get("max_steps", -1) > 0:
         return int(given["max_steps"])
     batch = given.get("per_device_train_batch_size", 8) * given.get("gradient_accumulation_steps", 1)

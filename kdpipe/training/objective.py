@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from kdpipe.data.batches import STAND_IN
 from kdpipe.draws import PROJECTION, draw_seed
 from kdpipe.errors import ModelError
 from kdpipe.losses.reduce import pack
@@ -163,6 +164,7 @@ def _projections(term: Term, widths: tuple[int, int], seed: int) -> nn.ModuleLis
 
 
 def count_rows(batch: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of rows of a batch by the positions that a term may count."""
-    counts = {positions: len(batch[name]) for positions, name in COUNTED_BY.items() if name in batch}
+    """Return the number of rows of a batch by the positions that a term may count; of a stand-in, none."""
+    real = STAND_IN not in batch
+    counts = {positions: real * len(batch[name]) for positions, name in COUNTED_BY.items() if name in batch}
     return counts | {SPANS: 2 * counts["examples"]}

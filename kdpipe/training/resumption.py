@@ -9,8 +9,8 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
+from kdpipe import processes
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.errors import StoppedError
 
@@ -39,7 +40,7 @@ class Resumption(TrainerCallback):
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
-        self.resumed = checkpoints.latest()
+        self.resumed = processes.shared(checkpoints.latest)
         self._trainer: Any = None
         self._before: dict[signal.Signals, Any] = {}
         self._asked = ""
@@ -90,8 +91,10 @@ class Resumption(TrainerCallback):
         # After an epoch's last step the Trainer still has to log and evaluate, which it would not do again.
         if float(state.epoch).is_integer() and not self._between_epochs:
             return
-        reason = self._asked or self._out_of_time(now)
-        if reason or now - self._written >= self.checkpoints.interval:
+        reason, due = _agreed(
+            self._asked or self._out_of_time(now), now - self._written >= self.checkpoints.interval
+        )
+        if reason or due:
             self._write()
         if reason:
             raise StoppedError(
@@ -101,10 +104,13 @@ class Resumption(TrainerCallback):
 
     def _write(self) -> None:
         started = time.monotonic()
-        with self.checkpoints.write(self._trainer.state.global_step) as folder:
-            _save(self._trainer, folder)
+        with self._opened() as opened:
+            _save(self._trainer, processes.shared(lambda: opened))
         self._written = self._stepped = time.monotonic()
         self._longest_writing = max(self._longest_writing, self._written - started)
+
+    def _opened(self) -> AbstractContextManager[Any]:
+        return nullcontext() if processes.rank() else self.checkpoints.write(self._trainer.state.global_step)
 
     def _out_of_time(self, now: float) -> str:
         if self.checkpoints.deadline is None:
@@ -122,14 +128,27 @@ class Resumption(TrainerCallback):
             signal.signal(number, handler)
 
 
+def _agreed(reason: str, due: bool) -> tuple[str, bool]:
+    """Return why any of the processes is to stop, and whether a checkpoint is due for any."""
+    stopping, writing = processes.summed([bool(reason), due])
+    return next(filter(None, processes.gathered(reason))) if stopping else "", bool(writing)
+
+
 def _save(trainer: Any, folder: Path) -> None:
+    """Write a checkpoint: of each process its random numbers, and its share of what is not logged yet."""
     place = str(folder)
     trainer.save_model(place, _internal_call=True)
     trainer._save_optimizer_and_scheduler(place)
     trainer._save_scaler(place)
     trainer._save_rng_state(place)
-    trainer.state.save_to_json(str(folder / STATE))
-    progress = {
+    progress = processes.gathered(_progress(trainer))
+    if not processes.rank():
+        trainer.state.save_to_json(str(folder / STATE))
+        (folder / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+
+
+def _progress(trainer: Any) -> dict[str, Any]:
+    return {
         "loss": trainer._tr_loss.item(),
         "total_loss": trainer._total_loss_scalar,
         "trainer_logged_step": trainer._globalstep_last_logged,
@@ -138,10 +157,11 @@ def _save(trainer: Any, folder: Path) -> None:
         "logged_step": trainer._logged_step,
         "callbacks": [callback.state()["attributes"] for callback in _stateful(trainer)],
     }
-    (folder / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
 
 
-def _restore(trainer: Any, progress: Mapping[str, Any]) -> None:
+def _restore(trainer: Any, everyones: Sequence[Mapping[str, Any]]) -> None:
+    same = len(everyones) == processes.count()
+    progress = everyones[processes.rank()] if same else _spread(everyones)
     trainer._tr_loss += progress["loss"]
     # The mean loss at the end is over all steps.
     trainer._initial_global_step = 0
@@ -152,6 +172,16 @@ def _restore(trainer: Any, progress: Mapping[str, Any]) -> None:
     trainer._logged_step = progress["logged_step"]
     for callback, attributes in zip(_stateful(trainer), progress["callbacks"], strict=True):
         vars(callback).update(attributes)
+
+
+def _spread(everyones: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what each process goes on from where there were more or fewer of them."""
+    totals = {name: sum(one["sums"][name] for one in everyones) for name in everyones[0]["sums"]}
+    return {
+        **everyones[0],
+        "loss": sum(one["loss"] for one in everyones) / len(everyones),
+        "sums": {name: total / processes.count() for name, total in totals.items()},
+    }
 
 
 def _stateful(trainer: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from torch import nn
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
+from kdpipe import processes
 from kdpipe.artifacts.artifact import Draft
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.tables import HISTORY, write_table
@@ -64,7 +65,7 @@ def train(
     sizes: Sequence[Size] = (nullcontext,),
     bar: "tqdm[Any] | None" = None,
 ) -> Outcome:
-    """Train a model in place.
+    """Train a model in place, in as many processes as there are.
 
     Args:
         student: the model.
@@ -99,11 +100,12 @@ def train(
         callbacks=_callbacks(training, bar),
     )
     trainer.remove_callback(PrinterCallback)
-    if resumption.resumed is None:
+    if resumption.resumed is None and not processes.rank():
         checkpoints.clear()
     with resumption.listening():
         result = trainer.train(str(resumption.resumed) if resumption.resumed else None)
-    if not checkpoints.kept:
+    processes.gathered(None)
+    if not checkpoints.kept and not processes.rank():
         checkpoints.clear()
     _check_finite(student, result)
     seen = _seen(trainer.seen)
@@ -115,7 +117,7 @@ def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -
     """Write a trained model, its history, and what it saw."""
     save_model(student, tokenizer, draft.folder)
     write_table(draft.folder / "history.parquet", outcome.history, HISTORY)
-    draft.record(**outcome.seen)
+    draft.record(processes=processes.count(), **outcome.seen)
 
 
 class ProgressBar(TrainerCallback):

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from safetensors.torch import save_model as save_safetensors
 from torch import Tensor, nn
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainingArguments
 
-from kdpipe.data.batches import Collator, Indices, LengthGroupedSampler
+from kdpipe import processes
+from kdpipe.data.batches import STAND_IN, Collator, Indices, LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
 from kdpipe.knowledge.cache import LOGITS_KEY, STATE_KEY
 from kdpipe.knowledge.teacher import Teacher
@@ -50,6 +51,9 @@ class LearningTrainer(Trainer):
     Each loss term is summed over its rows and divided by their number in the whole accumulated batch, so
     that accumulation changes nothing; each is logged by its name as its mean since the last log.
 
+    Of several processes each takes its part of every batch. Sums and counts are those of all, so that their
+    number changes nothing either.
+
     Args:
         learner: the model with its objective.
         arguments: the arguments of training.
@@ -85,6 +89,7 @@ class LearningTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         self.learner = learner
         self.collator = collator
+        collator.part = (processes.rank(), processes.count())
         self.order_seed = seed
         self.teacher = teacher
         self.score = evaluate
@@ -107,8 +112,10 @@ class LearningTrainer(Trainer):
         inputs = self._prepare_inputs(inputs)
         self._signals = self._teacher_signals(inputs)
         losses = []
-        for size in self.sizes:
-            with size():
+        for number, size in enumerate(self.sizes, start=1):
+            # The gradients of all sizes go to the other processes at once.
+            alone = self.accelerator.no_sync(model) if number < len(self.sizes) else nullcontext()
+            with size(), alone:
                 losses.append(super().training_step(model, inputs, num_items_in_batch))
         return torch.stack(losses).sum()
 
@@ -119,15 +126,21 @@ class LearningTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Return the weighted sum of the loss terms, each divided by its number of rows and of sizes."""
+        """Return the weighted sum of the loss terms, each divided by its number of rows and of sizes.
+
+        It is multiplied by the number of processes, over which gradients and logged losses are averaged.
+        """
         sums = model(inputs, self._signals)
+        if STAND_IN in inputs:
+            sums = {name: 0 * value for name, value in sums.items()}
         means = {
             term.name: sums[term.name] / max(num_items_in_batch[term.positions], 1) / len(self.sizes)
             for term in self.learner.objective.terms
         }
         for name, mean in means.items():
             self._sums[name] = self._sums.get(name, 0) + mean.detach()
-        return sum(term.weight * means[term.name] for term in self.learner.objective.terms)
+        total = sum(term.weight * means[term.name] for term in self.learner.objective.terms)
+        return processes.count() * total
 
     def _teacher_signals(self, batch: dict[str, Tensor]) -> Signals:
         if self.teacher is not None:
@@ -144,12 +157,23 @@ class LearningTrainer(Trainer):
         counts: Counter[str] = Counter()
         for batch in batch_samples:
             counts.update(count_rows(batch))
-        self.seen.update(counts)
-        return counts
+        totals = dict(zip(counts, map(int, processes.summed(counts.values())), strict=True))
+        self.seen.update(totals)
+        return totals
+
+    def get_train_dataloader(self) -> DataLoader[int]:
+        """Return the batches of an epoch: every process goes through all, and its collator takes its part."""
+        loader: DataLoader[int] = super().get_train_dataloader()
+        if processes.count() > 1:
+            shard: Any = loader.batch_sampler
+            shard.num_processes, shard.process_index, shard.even_batches = 1, 0, False
+            # By this name the sampler is told the epoch also where the batches of one are skipped.
+            shard.sampler = shard.batch_sampler.sampler
+        return loader
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        batch_size = self.args.train_batch_size * self.args.world_size
-        return LengthGroupedSampler(self.collator.split.lengths, batch_size, self.order_seed, self.collator)
+        batch_size, lengths = self.args.train_batch_size, self.collator.split.lengths
+        return LengthGroupedSampler(lengths, batch_size, self.order_seed, self.collator)
 
     def _maybe_log_save_evaluate(self, *arguments: Any, **options: Any) -> None:
         super()._maybe_log_save_evaluate(*arguments, **options)
@@ -173,7 +197,8 @@ class LearningTrainer(Trainer):
         """
         steps = self.state.global_step - self._logged_step
         if "loss" in logs and steps:
-            logs |= {name: float(total) / steps for name, total in self._sums.items()}
+            totals = processes.summed(map(float, self._sums.values()))
+            logs |= {name: total / steps for name, total in zip(self._sums, totals, strict=True)}
             self._sums, self._logged_step = {}, self.state.global_step
         if not math.isfinite(logs.get("loss", 0.0)):
             terms = ", ".join(
@@ -193,8 +218,9 @@ class LearningTrainer(Trainer):
         Raises:
             TrainingError: what decides which checkpoint is best is not measured there.
         """
-        assert self.score is not None
-        scores = self.score(self.learner.student)
+        score = self.score
+        assert score is not None
+        scores = processes.shared(lambda: dict(score(self.learner.student)))
         best = (self.args.metric_for_best_model or "").removeprefix("eval_")
         if best and best not in scores:
             raise TrainingError(
@@ -207,7 +233,14 @@ class LearningTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def _finalize_training(self, *arguments: Any) -> Any:
+        (loss,) = processes.summed([self._tr_loss.item()])
+        self._tr_loss.fill_(loss / processes.count())
+        return super()._finalize_training(*arguments)  # type: ignore[no-untyped-call]
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        if not self.args.should_save:
+            return
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         save_safetensors(self.learner, str(folder / "model.safetensors"))

@@ -9,6 +9,7 @@ import torch
 
 from kdpipe.data.batches import (
     PAD_MULTIPLE,
+    STAND_IN,
     Collator,
     LengthGroupedSampler,
     Masking,
@@ -16,6 +17,7 @@ from kdpipe.data.batches import (
     batches_by_length,
 )
 from kdpipe.data.encoded import EncodedSplit, ragged
+from kdpipe.training.objective import count_rows
 
 SPECIAL = [0, 1, 2, 3, 4]
 
@@ -57,6 +59,31 @@ def test_targets_are_the_original_tokens_at_masked_positions(text_data: Path) ->
     assert len(masked["labels"]) == int(np.ceil(0.15 * int(plain["attention_mask"].sum())))
     assert not set(masked["labels"].tolist()) & set(SPECIAL)
     assert masked["token_rows"][masked["label_places"]].equal(masked["label_rows"])
+
+
+def test_parts_of_a_batch_are_masked_as_the_whole(text_data: Path) -> None:
+    collator = Collator(EncodedSplit(text_data, "train"), 0, masking())
+    whole = collator(range(7))
+    targets = whole["label_rows"] // whole["input_ids"].shape[1]
+    for first in range(2):
+        collator.part = (first, 2)
+        part = collator(range(7))
+        rows, width = part["input_ids"].shape
+        assert part["input_ids"].equal(whole["input_ids"][first::2, :width])
+        assert part["attention_mask"].sum() == whole["attention_mask"][first::2].sum()
+        own = torch.isin(targets, torch.arange(first, 7, 2))
+        assert part["labels"].equal(whole["labels"][own])
+        assert rows == len(range(first, 7, 2))
+        assert STAND_IN not in part
+
+
+def test_without_examples_of_its_own_a_part_counts_for_nothing(text_data: Path) -> None:
+    collator = Collator(EncodedSplit(text_data, "train"), 0, masking())
+    collator.part = (1, 2)
+    part = collator([3])
+    assert STAND_IN in part
+    assert len(part["input_ids"]) == 1
+    assert set(count_rows(part).values()) == {0}
 
 
 def test_every_token_but_the_first_is_a_target_of_the_one_before(text_data: Path) -> None:

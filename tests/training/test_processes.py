@@ -1,0 +1,118 @@
+"""Several processes train one model as one process does."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdpipe.evaluation.tasks.classification import Classification
+from kdpipe.knowledge.cache import write_knowledge
+from kdpipe.knowledge.teacher import Teacher
+from kdpipe.models.loading import load_frozen
+from kdpipe.models.signals import Request
+from kdpipe.training.arguments import training_arguments
+from tests.training.conftest import FAST, LABELS, collator
+from tests.training.together import SAME, Places, resumed, save
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def places(
+    classifier: Path,
+    task_data: Path,
+    language_model: Path,
+    text_data: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Places:
+    """The folders that trainings read, and a file with the signals of a teacher."""
+    knowledge = tmp_path_factory.mktemp("knowledge") / "signals.arrow"
+    cpu = torch.device("cpu")
+    teacher = Teacher(
+        load_frozen(classifier, Classification.head(LABELS), cpu), Request(hidden_states=(0, 4))
+    )
+    write_knowledge(knowledge, teacher, collator(task_data), "float32", cpu)
+    return {
+        "classifier": classifier,
+        "task_data": task_data,
+        "language_model": language_model,
+        "text_data": text_data,
+        "knowledge": knowledge,
+    }
+
+
+@pytest.fixture(scope="module")
+def together(places: Places, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what two processes have trained."""
+    out = tmp_path_factory.mktemp("together")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    told = json.dumps({name: str(path) for name, path in places.items()})
+    started = []
+    for number in "01":
+        ranks = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        environment = {**os.environ, **ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        command = [sys.executable, "-m", "tests.training.together", told, str(out)]
+        with (out / f"log-{number}").open("w") as log:
+            started.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log))
+    statuses = [process.wait(timeout=300) for process in started]
+    assert statuses == [0, 0], (out / "log-0").read_text() + (out / "log-1").read_text()
+    return out
+
+
+def read(path: Path) -> Any:
+    return torch.load(path, weights_only=False)
+
+
+def assert_close(found: Any, expected: Any) -> None:
+    for name, weight in expected[0].items():
+        torch.testing.assert_close(found[0][name], weight, atol=2e-5, rtol=0, msg=name)
+    assert len(found[1]) == len(expected[1])
+    for row, same in zip(found[1], expected[1], strict=True):
+        assert row == {**same, "value": pytest.approx(same["value"], rel=1e-4, abs=1e-6)}
+    assert found[2] == expected[2]
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    assert found[1:] == expected[1:]
+    for name, weight in expected[0].items():
+        assert torch.equal(found[0][name], weight), name
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_two_processes_train_what_one_trains(
+    name: str, together: Path, places: Places, tmp_path: Path
+) -> None:
+    save(SAME[name](places, tmp_path / "state"), tmp_path / "alone.pt")
+    first, other = (read(together / f"{name}-{number}.pt") for number in (0, 1))
+    assert_close(first, read(tmp_path / "alone.pt"))
+    assert_same(other, first)
+
+
+def test_killed_and_stopped_they_end_with_the_same_bits(together: Path) -> None:
+    for number in (0, 1):
+        undisturbed = read(together / f"undisturbed-{number}.pt")
+        assert_same(read(together / f"interrupted-{number}.pt"), undisturbed)
+        word = (together / f"word-{number}.txt").read_text()
+        assert re.match(r"stopped by SIGUSR1 after step \d+ of 18; it goes on from there", word)
+
+
+def test_one_goes_on_with_what_two_have_left(together: Path, places: Places, tmp_path: Path) -> None:
+    assert [path.name for path in (together / "left").iterdir()] == ["step-8"]
+    save(resumed(places, together / "left", dropout=False), tmp_path / "one.pt")
+    save(resumed(places, tmp_path / "state", dropout=False), tmp_path / "undisturbed.pt")
+    assert_close(read(tmp_path / "one.pt"), read(tmp_path / "undisturbed.pt"))
+
+
+def test_each_process_draws_its_own_dropout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    alone = training_arguments(FAST, tmp_path, 1, 1).seed
+    monkeypatch.setenv("RANK", "1")
+    assert training_arguments(FAST, tmp_path, 1, 1).seed != alone

@@ -1,0 +1,202 @@
+"""Trainings that `test_processes` runs in one process itself, and in two processes through this program."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdpipe import processes
+from kdpipe.artifacts.checkpoints import Checkpoints
+from kdpipe.config.settings.masking import MaskingSettings
+from kdpipe.data.batches import Collator
+from kdpipe.errors import StoppedError
+from kdpipe.evaluation.scoring import validation_scorer
+from kdpipe.evaluation.targets import token_targets
+from kdpipe.evaluation.tasks.classification import Classification
+from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
+from kdpipe.knowledge.cache import CachedKnowledge
+from kdpipe.losses.hidden_mse import HiddenMSELoss
+from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
+from kdpipe.models.family import family_of
+from kdpipe.models.loading import load_model, load_tokenizer, load_with_head
+from kdpipe.models.sliced import Slices
+from kdpipe.models.units import KINDS
+from kdpipe.pruning.cut import prune_to_sparsity
+from kdpipe.pruning.ranking import rank_units
+from kdpipe.training.objective import Objective, Projection, Term
+from kdpipe.training.run import Outcome, train
+from kdpipe.training.terms import hard_term
+from tests.training.conftest import FAST, LABELS, collator, distillation_terms, student_of
+from tests.training.test_resumption import BEST, Interrupted, KilledError, die
+
+Places = dict[str, Path]
+Trained = tuple[Any, Outcome]
+# Of 96 examples the last batch has one.
+ODD = {**FAST, "per_device_train_batch_size": 19, "num_train_epochs": 2, "logging_steps": 3}
+RESUMED = {**ODD, "num_train_epochs": 3, "logging_steps": 4}
+
+
+def hard() -> Objective:
+    return Objective([hard_term(Classification)], "categorical")
+
+
+def still(model: Any) -> Any:
+    """Take the dropout out of a model."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def plain(places: Places, state: Path) -> Trained:
+    model = student_of(places["classifier"])
+    return model, train(
+        model, hard(), collator(places["task_data"]), ODD, seed=5, checkpoints=Checkpoints(state)
+    )
+
+
+def distilled(places: Places, state: Path) -> Trained:
+    """Several terms, each with a normaliser of its own, over accumulated batches of cached knowledge."""
+    model, batches = student_of(places["classifier"], seed=2), collator(places["task_data"])
+    batches.knowledge = CachedKnowledge(places["knowledge"], batches.split)
+    terms = [*distillation_terms([(0, 0), (4, 2)], Projection(learning_rate=1e-2)), hard_term(Classification)]
+    options = {**ODD, "per_device_train_batch_size": 7, "gradient_accumulation_steps": 3}
+    objective = Objective(terms, "categorical", widths=(16, 16), seed=1)
+    return model, train(model, objective, batches, options, seed=5, checkpoints=Checkpoints(state))
+
+
+def partly_read(places: Places, state: Path) -> Trained:
+    """No term reads the last blocks and the head, and the embeddings are frozen."""
+    model, batches = student_of(places["classifier"], seed=2), collator(places["task_data"])
+    model.bert.embeddings.requires_grad_(False)
+    batches.knowledge = CachedKnowledge(places["knowledge"], batches.split)
+    objective = Objective([Term("hidden_mse", HiddenMSELoss(), 1.0, "all", [(4, 2)])], "categorical")
+    options = {**ODD, "weight_decay": 0.1}
+    return model, train(model, objective, batches, options, seed=5, checkpoints=Checkpoints(state))
+
+
+def masked(places: Places, state: Path) -> Trained:
+    """So few tokens are masked that parts of a batch have none."""
+    model, tokenizer = (
+        still(load_model(places["language_model"])),
+        load_tokenizer(places["language_model"]),
+    )
+    targets = token_targets(model, tokenizer, MaskingSettings(probability=0.03, smoothing=0), 1)
+    objective = Objective([hard_term(LanguageModeling)], "categorical")
+    batches = collator(places["text_data"], targets=targets)
+    options = {**ODD, "per_device_train_batch_size": 5}
+    return model, train(model, objective, batches, options, seed=5, checkpoints=Checkpoints(state))
+
+
+def best(places: Places, state: Path) -> Trained:
+    """What an evaluation says differs from process to process, but only that of the first counts."""
+    model, scores = student_of(places["classifier"]), iter([0.9, 0.5, 0.4, 0.3])
+    options = {**ODD, **BEST, "num_train_epochs": 4}
+    outcome = train(
+        model,
+        hard(),
+        collator(places["task_data"]),
+        options,
+        seed=5,
+        checkpoints=Checkpoints(state),
+        evaluate=lambda _: {"accuracy": processes.rank() or next(scores)},
+    )
+    return model, outcome
+
+
+def sizes(places: Places, state: Path) -> Trained:
+    """Three sizes together, the smallest of which has no use of some units."""
+    source = student_of(places["classifier"])
+    source.config.hidden_dropout_prob = 0.0
+    groups, generator = family_of(source).groups(source.base_model), torch.Generator().manual_seed(3)
+    ranks = {
+        kind: rank_units([torch.rand(g.count(source.base_model), generator=generator) for g in groups[kind]])
+        for kind in KINDS
+    }
+    learner = prune_to_sparsity(source, 0.25, ranks)
+    slices, batches = Slices(learner), collator(places["task_data"])
+    counts = [prune_to_sparsity(source, own, ranks).config.unit_counts for own in (0.25, 0.5, 0.75)]
+    batches.knowledge = CachedKnowledge(places["knowledge"], batches.split)
+    objective = Objective([Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=2.0))], "categorical")
+    options = {**ODD, "gradient_accumulation_steps": 2}
+    outcome = train(
+        learner,
+        objective,
+        batches,
+        options,
+        seed=5,
+        checkpoints=Checkpoints(state),
+        sizes=[partial(slices.at, own) for own in counts],
+    )
+    return learner, outcome
+
+
+SAME: dict[str, Callable[[Places, Path], Trained]] = {
+    function.__name__: function for function in (plain, distilled, partly_read, masked, best, sizes)
+}
+
+
+def resumed(
+    places: Places, state: Path, dropout: bool = True, after: int = 0, act: Any = None, **more: Any
+) -> Trained:
+    """A training that goes on from what an earlier one left, and does something before its n-th batch."""
+    model = load_with_head(places["classifier"], Classification.head(LABELS), 1)
+    batches: Collator = collator(places["task_data"])
+    outcome = train(
+        model if dropout else still(model),
+        hard(),
+        Interrupted(batches, after, act) if after else batches,
+        RESUMED,
+        seed=5,
+        checkpoints=Checkpoints(state, **more),
+        evaluate=validation_scorer(
+            load_tokenizer(places["classifier"]), places["task_data"], seed=1, probability=0.0
+        ),
+    )
+    return model, outcome
+
+
+def be_signalled() -> None:
+    """Signal the last process alone."""
+    if processes.rank():
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def stop(places: Places, folder: Path, after: int, **options: Any) -> str:
+    """Stop a training, and return what it says."""
+    try:
+        resumed(places, folder, after=after, act=be_signalled, **options)
+    except StoppedError as stopped:
+        return str(stopped)
+    return ""
+
+
+def save(trained: Trained, path: Path) -> None:
+    model, outcome = trained
+    torch.save((model.state_dict(), outcome.history, dict(outcome.seen)), path)
+
+
+def main(places: Places, out: Path) -> None:
+    processes.join(threads=1)
+    number = processes.rank()
+    for name, run in SAME.items():
+        save(run(places, out / "state" / name), out / f"{name}-{number}.pt")
+    save(resumed(places, out / "undisturbed"), out / f"undisturbed-{number}.pt")
+    for batches in (5, 4):
+        with suppress(KilledError):
+            resumed(places, out / "interrupted", after=batches, act=die, interval=0.0)
+    (out / f"word-{number}.txt").write_text(stop(places, out / "interrupted", 2))
+    save(resumed(places, out / "interrupted"), out / f"interrupted-{number}.pt")
+    stop(places, out / "left", 9, dropout=False)
+
+
+if __name__ == "__main__":
+    given = {name: Path(path) for name, path in json.loads(sys.argv[1]).items()}
+    main(given, Path(sys.argv[2]))
