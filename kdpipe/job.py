@@ -15,16 +15,17 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TextIO, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 from tqdm import tqdm
 
-from kdpipe import catalog
+from kdpipe import catalog, processes
 from kdpipe.artifacts.artifact import Draft, publish, read_manifest, state_name
 from kdpipe.artifacts.checkpoints import Checkpoints, Clock
 from kdpipe.artifacts.faults import tell_fault
@@ -35,6 +36,7 @@ from kdpipe.config.identity import code_of, digest, identity, modules_named
 from kdpipe.config.mistakes import problems_of
 from kdpipe.config.settings.base import AFTERWARDS
 from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS, ConfigError, KdpipeError, StoppedError
+from kdpipe.launch import TEAM, await_others
 
 LOG = logging.getLogger("kdpipe")
 
@@ -46,7 +48,7 @@ class Job:
     Args:
         output: folder of the artifact it makes.
         state: folder for half-written and resumable state, on the same file system.
-        threads: processor threads it may use.
+        threads: processor threads that this process may use.
         console: where progress bars go.
         origin: what the artifact is made from and by, for its manifest: settings, inputs, code.
         checkpoint_minutes: minutes of work between two checkpoints.
@@ -64,8 +66,29 @@ class Job:
     clock: Clock = field(default_factory=Clock)
 
     @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Wait for other jobs that make the same; yields whether there is still something to be made."""
+        if processes.rank():
+            yield processes.shared(bool)
+            return
+        with locked(self.state / "locks" / state_name(self.output)) as waited:
+            done = waited and self.is_done()
+            if done:
+                LOG.info("the artifact is there by now")
+            else:
+                self.clear_state(keep=True)
+            yield processes.shared(lambda: not done)
+
+    @contextmanager
     def artifact(self) -> Iterator[Draft]:
-        """Open the draft of the artifact; when that is whole, there is nothing to go on from any more."""
+        """Open the draft of the artifact; when that is whole, there is nothing to go on from any more.
+
+        Of several processes the first writes it; what the others are given leads nowhere.
+        """
+        if processes.rank():
+            with TemporaryDirectory() as folder:
+                yield Draft(Path(folder))
+            return
         with publish(self.output, self.state, self.origin, self.clock) as draft:
             yield draft
         self.clear_state(keep=False)
@@ -112,16 +135,21 @@ class Job:
         )
 
 
-def main(run: Callable[..., None]) -> None:
+def main(run: Callable[..., None], several: bool = False) -> None:
     """Run a stage with the arguments of the command line and exit.
 
     Exit status 0 means the artifact is there, 2 a mistake that the user can mend, 1 anything else.
+
+    Args:
+        run: the stage.
+        several: whether it knows how to run in several processes.
     """
     stage = Path(inspect.getfile(run)).stem
     arguments = _parser(run, stage).parse_args()
-    with _logging(arguments.log) as console:
+    with _logging(None if processes.rank() else arguments.log) as console:
+        TEAM.name, TEAM.streams = f"{stage} {arguments.output.name}", {sys.stderr, console}
         try:
-            _run(run, stage, arguments, console)
+            _run(run, stage, arguments, console, several)
             status = 0
         except KdpipeError as error:
             status, message = EXIT_STATUS, str(error)
@@ -133,43 +161,50 @@ def main(run: Callable[..., None]) -> None:
             fault = tell_fault(error, _state(arguments))
             if fault is None:
                 traceback.print_exc()
+            await_others()
             status, message = (EXIT_STATUS, fault) if fault else (1, f"{type(error).__name__}: {error}")
         if status:
-            for stream in {sys.stderr, console}:
-                # A log on a full disk takes no last line.
-                with suppress(OSError):
-                    print(f"{stage} {arguments.output.name}: {message}", file=stream, flush=True)
+            TEAM.end(f"{TEAM.name}: {message}")
+            if processes.rank():
+                # At once, or the others would see it gone before they can know why.
+                os._exit(status)
     sys.exit(status)
 
 
-def _run(run: Callable[..., None], stage: str, arguments: argparse.Namespace, console: TextIO) -> None:
-    os.environ["RAYON_NUM_THREADS"] = str(arguments.threads)
+def _run(
+    run: Callable[..., None], stage: str, arguments: argparse.Namespace, console: TextIO, several: bool
+) -> None:
+    threads = max(1, arguments.threads // processes.count())
+    os.environ["RAYON_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(arguments.threads)
+        sys.modules["torch"].set_num_threads(threads)
     if "transformers" in sys.modules:
         _keep_to_what_matters(sys.modules["transformers"].utils.logging)
+    if processes.count() > 1:
+        if not several:
+            raise KdpipeError(f"{stage} runs in one process, found WORLD_SIZE {processes.count()}; unset it")
+        processes.join(threads)
     settings = {name: _settings(model, getattr(arguments, name)) for name, model in _settings_of(run).items()}
     paths = {name: getattr(arguments, name) for name in _paths_of(run)}
     given = {name: value.model_dump(mode="json", exclude=set(AFTERWARDS)) for name, value in settings.items()}
     job = Job(
         output=arguments.output,
         state=_state(arguments),
-        threads=arguments.threads,
+        threads=threads,
         console=console,
-        origin={
-            "settings": {**given, "threads": arguments.threads},
-            "inputs": _inputs(paths),
-            "code": _code(arguments.code, stage, given),
-        },
+        origin=processes.shared(
+            lambda: {
+                "settings": {**given, "threads": arguments.threads},
+                "inputs": _inputs(paths),
+                "code": _code(arguments.code, stage, given),
+            }
+        ),
         checkpoint_minutes=arguments.checkpoint_minutes,
         minutes=arguments.minutes,
     )
-    with locked(job.state / "locks" / state_name(job.output)) as waited:
-        if waited and job.is_done():
-            LOG.info("the artifact is there by now")
-            return
-        job.clear_state(keep=True)
-        run(**settings, job=job, **paths)
+    with job.turn() as wanted:
+        if wanted:
+            run(**settings, job=job, **paths)
 
 
 def _keep_to_what_matters(logs: Any) -> None:
@@ -283,5 +318,6 @@ def _logging(path: Path | None) -> Iterator[TextIO]:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
                 os.dup2(log.fileno(), stream.fileno())
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    level = logging.ERROR if processes.rank() else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     yield console

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from kdpipe import processes
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
@@ -61,6 +62,7 @@ def run(
             evaluate=validation_scorer(tokenizer, data, seed=settings.seed, probability=probability),
             bar=bar,
         )
+        processes.leave_to_first()
         save_outcome(draft, learner, tokenizer, outcome)
         draft.record(pairs={term.name: list(term.pairs) for term in objective.terms if term.pairs})
 
@@ -92,4 +94,4 @@ def _online(objective: Objective, folder: Path, tokenizer: Any, data: Path) -> T
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, several=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kdpipe import processes
 from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.job import Job, main
@@ -32,8 +33,9 @@ def run(settings: FinetuneSettings, job: Job, *, model: Path, data: Path, counts
             checkpoints=job.checkpoints,
             bar=bar,
         )
+        processes.leave_to_first()
         save_outcome(draft, student, tokenizer, outcome)
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, several=True)

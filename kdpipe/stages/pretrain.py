@@ -4,6 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from kdpipe import processes
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.data.counts import count_tokens
@@ -19,8 +20,8 @@ from kdpipe.training.supervised import train_on_labels
 def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> None:
     """Train tokenizer and model on the training split of a text dataset."""
     with job.artifact() as draft, TemporaryDirectory(dir=draft.folder) as scratch:
-        data = Path(scratch)
-        tokenizer = _encode(settings, dataset, data, job)
+        data = processes.shared(lambda: Path(scratch))
+        tokenizer = processes.shared(lambda: _encode(settings, dataset, data, job))
         counts = count_tokens(data / "train.parquet", len(tokenizer))["count"].to_numpy()
         options = {**special_tokens(tokenizer), **settings.architecture.options}
         model = create_language_model(settings.architecture.family, options, len(tokenizer), settings.seed)
@@ -37,6 +38,7 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
                 checkpoints=job.checkpoints,
                 bar=bar,
             )
+        processes.leave_to_first()
         save_outcome(draft, model, tokenizer, outcome)
         draft.record(source_files=source_digests(dataset))
 
@@ -62,4 +64,4 @@ def _encode(settings: PretrainSettings, dataset: PreprocessSettings, data: Path,
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, several=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from transformers import PreTrainedModel
 
-from kdpipe import catalog
+from kdpipe import catalog, processes
 from kdpipe.artifacts.tables import write_table
 from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.data.batches import Collator
@@ -98,6 +98,7 @@ def run(
             sizes=list(sizes.values()),
             bar=bar,
         )
+        processes.leave_to_first()
         values = score(learner)
         chosen = method.choose(values)
         assistant = prune_to_sparsity(learner, chosen)
@@ -109,6 +110,7 @@ def run(
 
 def _write_teacher(settings: ScheduleSettings, job: Job, teacher: Any, tokenizer: Any) -> None:
     LOG.warning("no size lies between the teacher and the target %g: it is written", settings.target)
+    processes.leave_to_first()
     with job.artifact() as draft:
         save_outcome(draft, teacher, tokenizer, Outcome([], {}))
         write_table(draft.folder / CANDIDATES, [], SCHEMA)
@@ -173,4 +175,4 @@ def _candidates(
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, several=True)

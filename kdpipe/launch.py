@@ -1,0 +1,136 @@
+"""Start a stage in several processes, which train one model together.
+
+    python -m kdpipe.launch 2 finetune --settings '{…}' --model DIR --data DIR --output DIR
+
+This process becomes the first of them: it alone writes, is the one to be signalled, and ends with the stage's
+exit status and last word, be that another's; both are lost with torchrun. None outlives the first.
+"""
+
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from threading import Lock, Thread
+from typing import TextIO
+
+from kdpipe import processes
+from kdpipe.errors import STOPPED_STATUS
+
+# Seconds in which it shows who failed first: what befalls the others follows from that.
+GRACE = 2.0
+
+
+class Team:
+    """The other processes, as far as this one has started them.
+
+    Attributes:
+        name: what they are called in the last word.
+        streams: where that goes.
+    """
+
+    def __init__(self) -> None:
+        self.name = "kdpipe"
+        self.streams: Iterable[TextIO] = (sys.stderr,)
+        self._others: list[subprocess.Popen[str]] = []
+        self._ending = Lock()
+
+    def start(self, number: int, command: Sequence[str]) -> None:
+        """Start one, in a session of its own: what is typed at the terminal is for the first."""
+        ranks = {"RANK": str(number), "LOCAL_RANK": str(number)}
+        # What all would warn of, the first does.
+        environment = {**os.environ, **ranks, "TRANSFORMERS_VERBOSITY": "error"}
+        other = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._others.append(other)
+        Thread(target=self._watch, args=(number, other), daemon=True).start()
+
+    def end(self, message: str) -> None:
+        """Say the last word, after which no process says anything."""
+        self._ending.acquire()
+        for other in self._others:
+            other.kill()
+        for stream in self.streams:
+            # A log on a full disk takes no last line.
+            with suppress(OSError):
+                print(message, file=stream, flush=True)
+
+    def _watch(self, number: int, other: "subprocess.Popen[str]") -> None:
+        """Pass on what another process writes; if it fails, end with its status and its last line."""
+        last = ""
+        for line in other.stdout or ():
+            sys.stderr.write(last)
+            last = line
+        status = other.wait()
+        if status == STOPPED_STATUS:
+            return
+        if status == 0:
+            sys.stderr.write(last)
+            return
+        # The first may have failed of the same, and this one may be stuck where Python has no say.
+        time.sleep(GRACE / 4)
+        if status < 0:
+            sys.stderr.write(last)
+            place = f"{self.name}: process {number + 1} of {processes.count()}"
+            last = f"{place} was ended by {signal.Signals(-status).name}"
+        self.end(last.rstrip("\n"))
+        os._exit(max(status, 1))
+
+
+TEAM = Team()
+
+
+def await_others() -> None:
+    """Leave the word to another process if its failure is the cause of this one's."""
+    if processes.count() > 1:
+        time.sleep(GRACE if processes.rank() else 2 * GRACE)
+
+
+def main() -> None:
+    """Run a stage as the first or as another of several processes."""
+    number, stage, *arguments = sys.argv[1:]
+    if processes.rank():
+        Thread(target=_end_with_first, daemon=True).start()
+    else:
+        _lead(int(number))
+    sys.argv[1:] = arguments
+    runpy.run_module(f"kdpipe.stages.{stage}", run_name="__main__", alter_sys=True)
+
+
+def _lead(number: int) -> None:
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    os.environ |= {"WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number), **address}
+    os.environ |= {"RANK": "0", "LOCAL_RANK": "0"}
+    for other in range(1, number):
+        TEAM.start(other, [sys.executable, "-m", "kdpipe.launch", *sys.argv[1:]])
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def _end_with_first() -> None:
+    """Wait for the end of the first process, which holds the other end of the standard input."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    # Under its own name, so that the stage finds the same team.
+    from kdpipe.launch import main as start
+
+    start()
