@@ -40,13 +40,17 @@ SNAPSHOT = LAYOUT.state / f"config-{digest({**config, **HOW})}.json"
 THREADS = GRAPH.document.threads
 LOGS = f"{LAYOUT.results}/logs"
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
-RUN = (
-    "python -m kdpipe.stages.{rule} {params.settings} {params.inputs} --output {params.output:q} "
+GPUS = GRAPH.document.gpus
+ARGUMENTS = (
+    " {params.settings} {params.inputs} --output {params.output:q} "
     "--state {LAYOUT.state:q} --log {log:q} --code {params.code} --threads {params.threads} "
     "--checkpoint-minutes {GRAPH.document.checkpoint_minutes}"
     # Of what runs here nobody ends the time.
     + (" --minutes {resources.runtime}" if workflow.remote_exec else "")
 )
+RUN = "python -m kdpipe.stages.{rule}" + ARGUMENTS
+# Only what trains can use more than one GPU, in a process for each.
+TRAIN = "python -m kdpipe.launch {GPUS} {rule}" + ARGUMENTS if GPUS > 1 else RUN
 
 # Only `load` and `fetch` may use the network.
 ONLINE = "unset HF_HUB_OFFLINE; "

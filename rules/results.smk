@@ -14,7 +14,7 @@ rule evaluate:
     resources:
         mem_mb=memory("evaluate"),
         runtime=runtime("evaluate"),
-        gpu=GRAPH.document.gpus,
+        gpu=min(1, GPUS),
     params:
         settings=settings("evaluate"),
         code=code("evaluate"),
@@ -38,7 +38,7 @@ rule export:
     resources:
         mem_mb=memory("export"),
         runtime=runtime("export"),
-        gpu=GRAPH.document.gpus,
+        gpu=min(1, GPUS),
     params:
         settings=settings("export"),
         code=code("export"),

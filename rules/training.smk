@@ -14,7 +14,8 @@ rule pretrain:
     resources:
         mem_mb=memory("pretrain"),
         runtime=runtime("pretrain"),
-        gpu=GRAPH.document.gpus,
+        gpu=GPUS,
+        nodes=1,
     params:
         settings=settings("pretrain"),
         code=code("pretrain"),
@@ -22,7 +23,7 @@ rule pretrain:
         inputs=arguments,
         threads=THREADS,
     shell:
-        RUN
+        TRAIN
 
 
 rule finetune:
@@ -40,7 +41,8 @@ rule finetune:
     resources:
         mem_mb=memory("finetune"),
         runtime=runtime("finetune"),
-        gpu=GRAPH.document.gpus,
+        gpu=GPUS,
+        nodes=1,
     params:
         settings=settings("finetune"),
         code=code("finetune"),
@@ -48,7 +50,7 @@ rule finetune:
         inputs=arguments,
         threads=THREADS,
     shell:
-        RUN
+        TRAIN
 
 
 rule score_importance:
@@ -62,7 +64,7 @@ rule score_importance:
     resources:
         mem_mb=memory("score_importance"),
         runtime=runtime("score_importance"),
-        gpu=GRAPH.document.gpus,
+        gpu=min(1, GPUS),
     params:
         settings=settings("score_importance"),
         code=code("score_importance"),
@@ -84,7 +86,7 @@ rule cache_teacher:
     resources:
         mem_mb=memory("cache_teacher"),
         runtime=runtime("cache_teacher"),
-        gpu=GRAPH.document.gpus,
+        gpu=min(1, GPUS),
     params:
         settings=settings("cache_teacher"),
         code=code("cache_teacher"),
@@ -110,7 +112,8 @@ rule distill:
     resources:
         mem_mb=memory("distill"),
         runtime=runtime("distill"),
-        gpu=GRAPH.document.gpus,
+        gpu=GPUS,
+        nodes=1,
     params:
         settings=settings("distill"),
         code=code("distill"),
@@ -118,7 +121,7 @@ rule distill:
         inputs=arguments,
         threads=THREADS,
     shell:
-        RUN
+        TRAIN
 
 
 rule schedule:
@@ -136,7 +139,8 @@ rule schedule:
     resources:
         mem_mb=memory("schedule"),
         runtime=runtime("schedule"),
-        gpu=GRAPH.document.gpus,
+        gpu=GPUS,
+        nodes=1,
     params:
         settings=settings("schedule"),
         code=code("schedule"),
@@ -144,4 +148,4 @@ rule schedule:
         inputs=arguments,
         threads=THREADS,
     shell:
-        RUN
+        TRAIN

@@ -36,8 +36,10 @@ class Document(Settings):
         results: folder of all artifacts.
         data_dir: folder that relative dataset paths start from; `KDPIPE_DATA` or `data` by default.
         seed: seed of nodes that give none.
-        threads: processor threads of each job; part of what makes results repeatable.
-        gpus: GPUs that a job which runs models asks a cluster for.
+        threads: processor threads of each job, which its processes share; part of what makes results
+            repeatable.
+        gpus: GPUs that a training asks a cluster for, with a process for each; other jobs that run models ask
+            for one.
         cache_limit_gb: size that one cache of a teacher's signals may have, in GB (10^9 bytes).
         checkpoint_minutes: minutes of training between two checkpoints; they change no result.
         matrix: variables and their values, or a list of such blocks.

@@ -37,13 +37,14 @@ def memory_mb(graph: Graph, job: Job) -> int:
     settings = job.settings.get("settings")
     shapes = [_known(graph.facts[name].shape) for name in _models(graph, job)]
     size = WEIGHT * sum(map(parameters, shapes))
-    dataset = _dataset(graph, job)
+    dataset, processes = _dataset(graph, job), 1
     if isinstance(settings, TRAINING) and dataset:
-        size += TRAINED_WEIGHT * parameters(shapes[0])
+        processes = max(1, graph.document.gpus)
+        size = processes * (size + TRAINED_WEIGHT * parameters(shapes[0]))
         size += activations(shapes[0], _training(settings, "per_device_train_batch_size", 8), dataset)
     elif isinstance(settings, RUNNING) and dataset:
         size += activations(shapes[0], SCORED_BATCH, dataset)
-    return SNAKEMAKE_MB + STAGE_MB + round(size / 1e6)
+    return SNAKEMAKE_MB + processes * STAGE_MB + round(size / 1e6)
 
 
 def minutes(graph: Graph, job: Job) -> int:
@@ -58,7 +59,8 @@ def minutes(graph: Graph, job: Job) -> int:
     if isinstance(settings, ScheduleSettings):
         tokens *= len(settings.sparsities)
     document = graph.document
-    speed = document.gpus * GPU_SPEED or document.threads * THREAD_SPEED
+    gpus = document.gpus if isinstance(settings, TRAINING) else min(1, document.gpus)
+    speed = gpus * GPU_SPEED or document.threads * THREAD_SPEED
     work = 2 * (parameters(shape) - _embeddings(shape)) * tokens
     return min(DAY, MINUTES + round(work / speed / 60))
 

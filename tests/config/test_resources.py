@@ -36,6 +36,19 @@ def test_more_is_asked_for_larger_batches_and_longer_trainings(graph_of):
     assert minutes(*teacher({EPOCHS: 2000, "gpus": 1})) < slow
 
 
+def test_several_gpus_are_of_use_to_trainings_alone_whose_processes_take_memory_each(graph_of):
+    def asked(gpus, makes, *names):
+        graph = graph_of({EPOCHS: 10**4, "gpus": gpus})
+        job = makes(graph, *names)
+        return memory_mb(graph, job), minutes(graph, job)
+
+    one, two = asked(1, model_job, "teacher"), asked(2, model_job, "teacher")
+    assert two[0] - one[0] > 1200
+    assert two[1] < one[1]
+    scored = next(iter(graph_of().evaluations))
+    assert asked(1, evaluation_job, *scored) == asked(2, evaluation_job, *scored)
+
+
 def test_models_on_the_hub_are_taken_to_be_as_large_as_bert_base(graph_of):
     graph = graph_of({"models.hub": {"load": {"path": "someone/something"}}})
     job = model_job(graph, "hub")

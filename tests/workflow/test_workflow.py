@@ -72,6 +72,10 @@ def test_a_change_reruns_what_it_reaches(folder: Path, config: dict[str, Any], c
     assert listed(folder, changed) == expected
 
 
+def test_more_gpus_rerun_nothing(folder: Path, config: dict[str, Any]) -> None:
+    assert listed(folder, {**config, "gpus": 2}) == []
+
+
 def test_a_config_file_is_used_alone(folder: Path, config: dict[str, Any]) -> None:
     only = {**config, "models": {"base": config["models"]["base"]}, "results": "other"}
     assert listed(folder, only) == ["pretrain", "report"]
