@@ -150,6 +150,7 @@ def test_the_hub_is_pinned_to_a_commit(fetch, repository: Path, tmp_path: Path) 
     assert f"a/reviews at main is commit {MAIN}" in done.stderr
     assert read_manifest(output)["commit"] == MAIN
     assert read(output) == EXPECTED
+    assert list((tmp_path / "home/hub").glob("datasets--a--reviews"))
     assert not list((tmp_path / "home").rglob("*.py"))
 
 

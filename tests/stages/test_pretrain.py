@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.artifact import read_manifest, state_name
 from kdpipe.artifacts.sums import read_sums
 from kdpipe.catalog import resolve
 from kdpipe.config.settings.jobs import PreprocessSettings
@@ -20,16 +20,18 @@ from tests.models.conftest import SHAPES
 from tests.stages.conftest import job_for
 
 
+GIVEN = {
+    "dataset": "text",
+    "architecture": {"family": "bert", **ARCHITECTURE},
+    "vocab_size": 70,
+    "training": {"max_steps": 3, "per_device_train_batch_size": 8},
+}
+
+
 def test_a_model_and_its_tokenizer_are_made_the_same_twice(text_files: Path, tmp_path: Path) -> None:
     source = {"source": "text", "path": str(text_files)}
     dataset = PreprocessSettings(sources=(source,), task="language_modeling", max_length=32)
-    given = {
-        "dataset": "text",
-        "architecture": {"family": "bert", **ARCHITECTURE},
-        "vocab_size": 70,
-        "training": {"max_steps": 3, "per_device_train_batch_size": 8},
-    }
-    settings = PretrainSettings.model_validate(given)
+    settings = PretrainSettings.model_validate(GIVEN)
     for name in ("a", "b"):
         run(settings, dataset, job_for(tmp_path / name))
     assert read_sums(tmp_path / "a") == read_sums(tmp_path / "b")
@@ -37,6 +39,26 @@ def test_a_model_and_its_tokenizer_are_made_the_same_twice(text_files: Path, tmp
         str(path) for path in text_files.iterdir()
     }
     assert load_model(tmp_path / "a").config.vocab_size == len(load_tokenizer(tmp_path / "a")) <= 70
+
+
+def test_encoded_text_lies_where_the_next_run_removes_it(
+    text_files: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = {"source": "text", "path": str(text_files)}
+    dataset = PreprocessSettings(sources=(source,), task="language_modeling", max_length=32)
+    encoded = []
+
+    def kill(*_: object) -> None:
+        encoded.extend(job.state.rglob("train.parquet"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kdpipe.stages.pretrain.create_language_model", kill)
+    # Nor is there a folder of temporary files that it would fill.
+    monkeypatch.setattr("tempfile.tempdir", str(job.state / "no such folder"))
+    with pytest.raises(KeyboardInterrupt):
+        run(PretrainSettings.model_validate(GIVEN), dataset, job)
+    (file,) = encoded
+    assert file.parent.parent == job.state / "drafts" / state_name(job.output)
 
 
 CHINESE = [

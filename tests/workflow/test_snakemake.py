@@ -71,6 +71,16 @@ def test_what_a_failed_job_wrote_whole_is_kept_and_counts_as_done(folder: Path) 
     assert "Nothing to be done" in run(folder, "--rerun-incomplete").stdout
 
 
+def test_jobs_have_the_environment_of_their_user(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "own"))
+    monkeypatch.setenv("HF_HOME", "/models")
+    assert run(folder, "--config", "fail=echo $TMPDIR $HF_HOME > seen;").returncode == 0
+    assert (folder / "seen").read_text() == f"{tmp_path / 'own'} /models\n"
+
+
 def test_what_lies_between_may_be_removed_when_all_is_done(folder: Path) -> None:
     text = (folder / "Snakefile").read_text().replace('input: "a/SUMS", "b/SUMS"', 'input: "b/SUMS"')
     (folder / "Snakefile").write_text(text)
