@@ -19,7 +19,6 @@ from tests.conftest import ARCHITECTURE
 from tests.models.conftest import SHAPES
 from tests.stages.conftest import job_for
 
-
 GIVEN = {
     "dataset": "text",
     "architecture": {"family": "bert", **ARCHITECTURE},
@@ -46,7 +45,7 @@ def test_encoded_text_lies_where_the_next_run_removes_it(
 ) -> None:
     source = {"source": "text", "path": str(text_files)}
     dataset = PreprocessSettings(sources=(source,), task="language_modeling", max_length=32)
-    encoded = []
+    encoded: list[Path] = []
 
     def kill(*_: object) -> None:
         encoded.extend(job.state.rglob("train.parquet"))
