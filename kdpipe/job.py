@@ -26,12 +26,12 @@ from pydantic import BaseModel, ValidationError
 from tqdm import tqdm
 
 from kdpipe import catalog, processes
-from kdpipe.artifacts.artifact import Draft, publish, read_manifest, state_name
+from kdpipe.artifacts.artifact import Draft, finished, publish, read_manifest, restore, state_name
 from kdpipe.artifacts.checkpoints import Checkpoints, Clock
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.lock import locked
 from kdpipe.artifacts.shards import Shards
-from kdpipe.artifacts.sums import SUMS, verify
+from kdpipe.artifacts.sums import SUMS, file_digest, verify
 from kdpipe.config.identity import code_of, digest, identity, modules_named
 from kdpipe.config.mistakes import problems_of
 from kdpipe.config.settings.base import AFTERWARDS
@@ -72,7 +72,7 @@ class Job:
             yield processes.shared(bool)
             return
         with locked(self.state / "locks" / state_name(self.output)) as waited:
-            done = waited and self.is_done()
+            done = (waited and self.is_done()) or self.take_up()
             if done:
                 LOG.info("the artifact is there by now")
             else:
@@ -107,12 +107,27 @@ class Job:
 
     def is_done(self) -> bool:
         """Tell whether the artifact is there, made from and by the same."""
-        try:
-            verify(self.output)
-            made = read_manifest(self.output)
-        except (KdpipeError, OSError):
+        return self._made_in(self.output) is not None
+
+    def take_up(self) -> bool:
+        """Put the artifact back if an earlier process finished it from the same, and it was removed since."""
+        made = self._made_in(finished(self.output, self.state))
+        # Of what is read besides artifacts the digests have to be known.
+        if made is None or not (made["inputs"] or "source_files" in made):
             return False
-        return {name: made.get(name) for name in self.origin} == self.origin
+        sources = made.get("source_files", {})
+        if any(not Path(path).is_file() or file_digest(Path(path)) != sources[path] for path in sources):
+            return False
+        restore(self.output, self.state)
+        return True
+
+    def _made_in(self, folder: Path) -> dict[str, Any] | None:
+        try:
+            verify(folder)
+            made = read_manifest(folder)
+        except (KdpipeError, OSError):
+            return None
+        return made if {name: made.get(name) for name in self.origin} == self.origin else None
 
     def clear_state(self, keep: bool) -> None:
         """Remove what there is to go on from, or only what has become of no use."""
@@ -208,7 +223,7 @@ def _run(
 
 
 def _keep_to_what_matters(logs: Any) -> None:
-    """Keep bars out of the log, and that transformers could spread a model over several GPUs in other ways."""
+    """Keep out of the log bars, and that transformers could spread a model over several GPUs in other ways."""
     logs.disable_progress_bar()
     logging.getLogger("transformers.distributed").setLevel(logging.ERROR)
 

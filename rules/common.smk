@@ -2,6 +2,7 @@
 import json
 import re
 import shlex
+import shutil
 import sys
 from functools import cache
 from pathlib import Path
@@ -65,6 +66,11 @@ onstart:
     # The report reads the config from a file: a large one would not fit on a command line.
     SNAPSHOT.parent.mkdir(parents=True, exist_ok=True)
     SNAPSHOT.write_text(json.dumps(config))
+
+
+onsuccess:
+    # By now Snakemake knows of all that is finished.
+    shutil.rmtree(LAYOUT.state / "finished", ignore_errors=True)
 
 
 wildcard_constraints:

@@ -1,12 +1,16 @@
 """The command line of stages, tried on `select` and `count_tokens`, which start fast."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from kdpipe.artifacts.sums import verify
+import pytest
+
+from kdpipe.artifacts.sums import SUMS, file_digest, verify
 from kdpipe.errors import EXIT_STATUS
+from kdpipe.job import Job
 
 
 def run_stage(stage: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -71,3 +75,42 @@ def test_inputs_are_checked_against_their_digests(
     )
     assert done.returncode == EXIT_STATUS
     assert "counts.parquet is not what its stage wrote" in done.stderr
+
+
+ORIGIN = {"settings": {"rate": 1}, "inputs": {"models/base": "0b7e"}}
+
+
+@pytest.mark.parametrize(
+    ("origin", "text", "there"),
+    [
+        (ORIGIN, "read", True),
+        ({**ORIGIN, "settings": {"rate": 2}}, "read", False),
+        ({**ORIGIN, "inputs": {"models/base": "1c8f"}}, "read", False),
+        (ORIGIN, "changed", False),
+    ],
+)
+def test_what_was_finished_from_the_same_is_put_back(
+    tmp_path: Path, origin: dict[str, object], text: str, there: bool
+) -> None:
+    """Snakemake removes what a process made that outlived the one that started it."""
+    source, output, state = tmp_path / "source", tmp_path / "made", tmp_path / ".state"
+    source.write_text("read")
+    with Job(output, state, origin=ORIGIN).artifact() as draft:
+        (draft.folder / "data").write_text("made")
+        draft.record(source_files={str(source): file_digest(source)})
+    before = (output / "data").stat().st_ino
+    shutil.rmtree(output)
+    source.write_text(text)
+    assert Job(output, state, origin=origin).take_up() == there
+    assert (output / SUMS).exists() == there
+    if there:
+        verify(output)
+        assert (output / "data").stat().st_ino == before
+        assert not list((state / "drafts").iterdir())
+
+
+def test_what_reads_more_than_is_known_is_not_put_back(tmp_path: Path) -> None:
+    origin = {**ORIGIN, "inputs": {}}
+    with Job(tmp_path / "made", tmp_path / ".state", origin=origin).artifact() as draft:
+        (draft.folder / "data").write_text("made")
+    assert not Job(tmp_path / "made", tmp_path / ".state", origin=origin).take_up()

@@ -1,10 +1,11 @@
 """Artifacts appear whole or not at all: written in a draft folder, then moved, their digests last."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -80,9 +81,29 @@ def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) 
         }
         draft.write_json(MANIFEST, manifest)
         write_sums(draft.folder)
+        # Not every file system has links.
+        with suppress(OSError, shutil.Error):
+            _link(draft.folder, finished(output, state))
         _move(draft.folder, output)
     finally:
         shutil.rmtree(draft.folder, ignore_errors=True)
+
+
+def finished(output: Path, state: Path) -> Path:
+    """Return where an artifact stays until its workflow has ended.
+
+    A workflow that was killed takes what was being made for half-written and removes it when it is started
+    again, also if the process that made it has outlived the workflow and finished it.
+    """
+    return state / "finished" / state_name(output)
+
+
+def restore(output: Path, state: Path) -> None:
+    """Put back an artifact that was removed."""
+    draft = state / "drafts" / state_name(output)
+    _link(finished(output, state), draft)
+    _move(draft, output)
+    draft.rmdir()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -95,6 +116,11 @@ def recorded_code(folder: Path) -> str:
     """Return the code that made an artifact as its stage was told of it; "" where there is no manifest."""
     code = read_manifest(folder).get("code") if (folder / MANIFEST).exists() else None
     return " ".join([code["identity"], *code["roots"]]) if code else ""
+
+
+def _link(folder: Path, copy: Path) -> None:
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy, copy_function=os.link)
 
 
 def _move(draft: Path, output: Path) -> None:

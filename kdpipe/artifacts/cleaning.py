@@ -21,7 +21,11 @@ DEPTHS = {
     "knowledge": 3,
     "models": 1,
 }
-STATE = ("checkpoints", "drafts")
+STATE = {
+    "checkpoints": "checkpoints of what is finished",
+    "drafts": "half-written",
+    "finished": "what is finished, once more",
+}
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,12 @@ def _of_no_node(graph: Graph, jobs: list[Job]) -> Iterator[tuple[Path, str]]:
 
 def _state(graph: Graph, jobs: list[Job]) -> Iterator[tuple[Path, str]]:
     unfinished = {state_name(job.folder) for job in jobs if not (job.folder / SUMS).exists()}
-    for kind in STATE:
+    for kind, why in STATE.items():
         for folder in sorted((graph.layout.state / kind).glob("*")):
             if is_free(graph.layout.state / "locks" / folder.name) and (
                 kind == "drafts" or folder.name not in unfinished
             ):
-                yield folder, "half-written" if kind == "drafts" else "checkpoints of what is finished"
+                yield folder, why
 
 
 def _size(folder: Path) -> int:

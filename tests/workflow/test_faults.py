@@ -6,10 +6,12 @@ KDPIPE_KILLS says how often; docs/results/faults.md has what came of 20 kills.
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,19 +54,32 @@ def draw_kills(number: int, artifacts: int) -> list[Kill]:
     return [Kill(index * artifacts // number, rng.uniform(0, 2), whom[index]) for index in range(number)]
 
 
-def start(folder: Path, *more: str) -> "subprocess.Popen[bytes]":
-    """Start the workflow as a user would, in a session of its own."""
-    command = [*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--cores", str(CORES)]
-    command += ["--configfile", str(CONFIG), *more]
-    with (folder / "output").open("ab") as output:
-        return subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    """A function that starts the workflow as a user would, in a session of its own."""
+    sessions = []
+
+    def begin(folder: Path, *more: str, config: Path = CONFIG) -> "subprocess.Popen[bytes]":
+        command = [*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--cores", str(CORES)]
+        with (folder / "output").open("ab") as output:
+            process = subprocess.Popen(
+                [*command, "--configfile", str(config), *more],
+                cwd=folder,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        sessions.append(process.pid)
+        return process
+
+    yield begin
+    for session in sessions:
+        with suppress(ProcessLookupError):
+            os.killpg(session, signal.SIGKILL)
 
 
 def finished(folder: Path) -> dict[str, bytes]:
@@ -87,16 +102,25 @@ def stages(session: int) -> Iterator[str]:
             yield f"{words[2].rpartition('.')[2]} {Path(words[words.index('--output') + 1]).name}"
 
 
-def wait_for(process: "subprocess.Popen[bytes]", kill: Kill, folder: Path, seconds: float) -> float:
-    """Wait for the moment of a kill, and return the seconds since the start."""
-    started, due = time.monotonic(), None
+def wait_for(
+    process: "subprocess.Popen[bytes]", kill: Kill, folder: Path, seconds: float, last: int
+) -> float:
+    """Wait for the moment of a kill, and return the seconds since the start.
+
+    Args:
+        process: the Snakemake that will be killed.
+        kill: when.
+        folder: where it runs.
+        seconds: the mean seconds of a job.
+        last: artifacts that are there when the last is being made, which no kill may miss.
+    """
+    started, reached = time.monotonic(), None
     while True:
         assert process.poll() is None, (folder / "output").read_text()
         done, now = len(finished(folder)), time.monotonic()
-        if due is None and done >= kill.done:
-            due = now + kill.share * seconds
-        # Not so late that nothing is left for those that follow.
-        if due is not None and (now >= due or done > kill.done + 1):
+        if reached is None and done >= kill.done:
+            reached = now
+        if reached is not None and (now >= reached + kill.share * seconds or done == last):
             return now - started
         time.sleep(0.05)
 
@@ -107,7 +131,7 @@ def results(folder: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+def undisturbed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """The folder of a run that nothing disturbs, and the mean seconds of a job."""
     folder = tmp_path_factory.mktemp("undisturbed")
     started = time.monotonic()
@@ -116,14 +140,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
 
 
 def test_killed_and_started_again_it_ends_with_the_same_bytes(
-    undisturbed: tuple[Path, float], tmp_path: Path
+    undisturbed: tuple[Path, float], start: Start, tmp_path: Path
 ) -> None:
     reference, seconds = undisturbed
     rows = ["| kill | after | done | killed | at work | outlived earlier ones |", "|---|---|---|---|---|---|"]
     sessions: list[int] = []
-    for number, kill in enumerate(draw_kills(KILLS, len(finished(reference)) - 1), 1):
+    last = len(finished(reference)) - 1
+    for number, kill in enumerate(draw_kills(KILLS, last), 1):
         process = start(tmp_path)
-        after = wait_for(process, kill, tmp_path, seconds)
+        after = wait_for(process, kill, tmp_path, seconds, last)
         done, running = len(finished(tmp_path)), ", ".join(stages(process.pid))
         outlived = ", ".join(chain.from_iterable(map(stages, sessions)))
         (os.killpg if kill.all else os.kill)(process.pid, signal.SIGKILL)
@@ -143,3 +168,21 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(
     assert not [*tmp_path.glob("results/.state/drafts/*"), *tmp_path.glob("results/.state/checkpoints/*")]
     assert start(tmp_path, "-n").wait() == 0
     assert "Nothing to be done" in (tmp_path / "output").read_text()[-1000:]
+
+
+def test_what_outlived_snakemake_is_not_made_again(start: Start, folder: Path) -> None:
+    """The `folder` of a small pipeline that has run; its student is made once more."""
+    student = folder / "results/models/student"
+    shutil.rmtree(student)
+    process = start(folder, config=folder / "config.yaml")
+    while not any(stages(process.pid)):
+        assert process.poll() is None, (folder / "output").read_text()
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    while any(stages(process.pid)):
+        time.sleep(0.05)
+    made = (student / "model.safetensors").stat().st_ino
+    assert start(folder, config=folder / "config.yaml").wait() == 0, (folder / "output").read_text()
+    assert (student / "model.safetensors").stat().st_ino == made
+    assert not (folder / "results/.state/finished").exists()
