@@ -14,9 +14,9 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,6 +100,12 @@ class Job:
         deadline = None if self.minutes is None else self.clock.started + 60 * self.minutes
         return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock, kept=True)
 
+    def checkpoints_of(self, files: Iterable[Path]) -> Checkpoints:
+        """Return `checkpoints` of a stage that reads files besides artifacts; they are of these alone."""
+        stats = {str(path): path.stat() for path in files if path.exists()}
+        key = digest({path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()})
+        return replace(self.checkpoints, folder=self.checkpoints.folder / key)
+
     @cached_property
     def shards(self) -> Shards:
         """What an earlier run of a stage that does not train has done, as of `checkpoints`."""
@@ -112,8 +118,7 @@ class Job:
     def take_up(self) -> bool:
         """Put the artifact back if an earlier process finished it from the same, and it was removed since."""
         made = self._made_in(finished(self.output, self.state))
-        # Of what is read besides artifacts the digests have to be known.
-        if made is None or not (made["inputs"] or "source_files" in made):
+        if made is None:
             return False
         sources = made.get("source_files", {})
         if any(not Path(path).is_file() or file_digest(Path(path)) != sources[path] for path in sources):
@@ -223,7 +228,7 @@ def _run(
 
 
 def _keep_to_what_matters(logs: Any) -> None:
-    """Keep out of the log bars, and that transformers could spread a model over several GPUs in other ways."""
+    """Keep out of the log bars, and that transformers could spread a model over GPUs in other ways."""
     logs.disable_progress_bar()
     logging.getLogger("transformers.distributed").setLevel(logging.ERROR)
 

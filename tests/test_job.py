@@ -110,6 +110,7 @@ def test_what_was_finished_from_the_same_is_put_back(
 
 
 def test_what_reads_more_than_is_known_is_not_put_back(tmp_path: Path) -> None:
+    """Such as a report, which reads whatever its config names."""
     origin = {**ORIGIN, "inputs": {}}
     with Job(tmp_path / "made", tmp_path / ".state", origin=origin).artifact() as draft:
         (draft.folder / "data").write_text("made")

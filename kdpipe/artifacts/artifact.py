@@ -81,9 +81,10 @@ def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) 
         }
         draft.write_json(MANIFEST, manifest)
         write_sums(draft.folder)
-        # Not every file system has links.
-        with suppress(OSError, shutil.Error):
-            _link(draft.folder, finished(output, state))
+        # What else it may be made from has to be known; and not every file system has links.
+        if origin.get("inputs") or "source_files" in draft.facts:
+            with suppress(OSError, shutil.Error):
+                _link(draft.folder, finished(output, state))
         _move(draft.folder, output)
     finally:
         shutil.rmtree(draft.folder, ignore_errors=True)

@@ -1,5 +1,7 @@
 """Open the sources that a dataset's settings name."""
 
+from pathlib import Path
+
 from kdpipe import catalog
 from kdpipe.artifacts.sums import file_digest
 from kdpipe.config.settings.dataset import SourceSettings, read_dataset
@@ -23,15 +25,15 @@ def open_dataset(settings: PreprocessSettings) -> Source:
     return Unlabelled(source) if settings.labels == "none" else source
 
 
+def source_files(settings: PreprocessSettings) -> list[Path]:
+    """Return the local files that a dataset is read from."""
+    sources = [read_dataset(dict(source)) for source in settings.sources]
+    return [path for source in sources if isinstance(source, SourceSettings) for path in source.local_files()]
+
+
 def source_digests(settings: PreprocessSettings) -> dict[str, str]:
     """Return the SHA-256 of the local files that a dataset is read from, by their paths."""
-    sources = [read_dataset(dict(source)) for source in settings.sources]
-    return {
-        str(path): file_digest(path)
-        for source in sources
-        if isinstance(source, SourceSettings)
-        for path in source.local_files()
-    }
+    return {str(path): file_digest(path) for path in source_files(settings)}
 
 
 def _names(settings: PreprocessSettings) -> list[str]:

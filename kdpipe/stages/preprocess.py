@@ -3,8 +3,9 @@
 import logging
 from pathlib import Path
 
+from kdpipe.artifacts.shards import Shards
 from kdpipe.config.settings.jobs import PreprocessSettings
-from kdpipe.data.opening import open_dataset, source_digests
+from kdpipe.data.opening import open_dataset, source_digests, source_files
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.summary import labels_in_words
 from kdpipe.job import Job, main
@@ -24,7 +25,7 @@ def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
             stride=settings.stride,
             processes=job.threads,
             progress=bar.update,
-            shards=job.shards,
+            shards=Shards(job.checkpoints_of(source_files(settings)).folder, job.clock),
         )
         for split, facts in description["splits"].items():
             found = [f"{count:,} {name}" for name, count in facts.items() if name != "columns"]

@@ -8,7 +8,7 @@ from kdpipe import processes
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.data.counts import count_tokens
-from kdpipe.data.opening import open_dataset, source_digests
+from kdpipe.data.opening import open_dataset, source_digests, source_files
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.evaluation.targets import token_targets
 from kdpipe.job import Job, main
@@ -35,7 +35,7 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
                 settings.training.model_dump(exclude_unset=True),
                 seed=settings.seed,
                 probability=settings.masking.probability,
-                checkpoints=job.checkpoints,
+                checkpoints=job.checkpoints_of(source_files(dataset)),
                 bar=bar,
             )
         processes.leave_to_first()

@@ -1,5 +1,6 @@
 """A long stage that was killed does not do again what it had done, and writes the same bytes."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,5 +93,33 @@ def test_it_goes_on_where_it_was(
     rest = made(None)
     stages[name](tmp_path / "killed")
     assert begun + rest == every
+    sums = [(tmp_path / folder / SUMS).read_bytes() for folder in ("undisturbed", "killed")]
+    assert sums[0] == sums[1]
+
+
+def test_what_was_read_of_a_file_that_has_changed_does_not_count(
+    made: Callable[[int | None], list[str]],
+    sst2: Path,
+    language_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipeline, "CHUNK_EXAMPLES", 16)
+    monkeypatch.setattr(pipeline, "CHUNKS_OF_A_SHARD", 1)
+    data = shutil.copytree(sst2, tmp_path / "SST-2")
+    settings = PreprocessSettings.model_validate({
+        "sources": [{"source": "glue", "name": "SST-2", "path": str(data)}],
+        "task": "classification",
+        "max_length": 32,
+    })  # fmt: skip
+    made(4)
+    with pytest.raises(KilledError):
+        preprocess.run(settings, job_for(tmp_path / "killed"), tokenizer=language_model)
+    train = data / "train.tsv"
+    train.write_text(train.read_text().replace("good", "dull"))
+    again = made(None)
+    preprocess.run(settings, job_for(tmp_path / "killed"), tokenizer=language_model)
+    assert len(again) == 9
+    preprocess.run(settings, job_for(tmp_path / "undisturbed"), tokenizer=language_model)
     sums = [(tmp_path / folder / SUMS).read_bytes() for folder in ("undisturbed", "killed")]
     assert sums[0] == sums[1]
