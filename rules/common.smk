@@ -7,7 +7,10 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
+
 from kdpipe.artifacts.artifact import recorded_code
+from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.lock import share
 from kdpipe.config.build import build_graph
 from kdpipe.config.document import merge, read_config
@@ -64,8 +67,11 @@ shell.prefix(f"export PATH={BIN}:$PATH OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1;
 
 onstart:
     # The report reads the config from a file: a large one would not fit on a command line.
-    SNAPSHOT.parent.mkdir(parents=True, exist_ok=True)
-    SNAPSHOT.write_text(json.dumps(config))
+    try:
+        SNAPSHOT.parent.mkdir(parents=True, exist_ok=True)
+        SNAPSHOT.write_text(json.dumps(config))
+    except OSError as error:
+        raise WorkflowError(tell_fault(error, SNAPSHOT) or str(error)) from None
 
 
 onsuccess:

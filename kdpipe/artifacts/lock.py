@@ -34,9 +34,15 @@ def locked(path: Path) -> Iterator[bool]:
 
 
 def share(path: Path) -> bool:
-    """Hold a lock beside others until this process ends; returns whether nobody held it before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a", encoding="utf-8")
+    """Hold a lock beside others until this process ends; returns whether nobody held it before.
+
+    Where it may not be written nothing is known of others.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a", encoding="utf-8")
+    except OSError:
+        return False
     _shared.append(file)
     alone = _try(file.fileno())
     fcntl.flock(file.fileno(), fcntl.LOCK_SH)

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from kdpipe.artifacts.lock import share
+
 SHARE = """
 import sys
 from pathlib import Path
@@ -36,3 +38,8 @@ def test_a_shared_lock_tells_the_first_from_those_beside_it(tmp_path: Path) -> N
     with sharing(path) as next_one:
         assert first_word(next_one) == "True"
         next_one.communicate()
+
+
+def test_where_it_may_not_be_written_others_are_not_known_of(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert not share(tmp_path / "file" / "lock")

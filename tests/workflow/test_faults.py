@@ -6,6 +6,7 @@ KDPIPE_KILLS says how often; docs/results/faults.md has what came of 20 kills.
 import logging
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kdpipe.artifacts.sums import SUMS, verify
-from tests.workflow.conftest import ROOT, SNAKEMAKE
+from tests.workflow.conftest import ROOT, SNAKEMAKE, write_config
 
 pytestmark = pytest.mark.slow
 LOG = logging.getLogger(__name__)
@@ -186,3 +187,14 @@ def test_what_outlived_snakemake_is_not_made_again(start: Start, folder: Path) -
     assert start(folder, config=folder / "config.yaml").wait() == 0, (folder / "output").read_text()
     assert (student / "model.safetensors").stat().st_ino == made
     assert not (folder / "results/.state/finished").exists()
+
+
+def test_results_on_a_read_only_disk_are_told_at_the_start(
+    start: Start, config: dict[str, Any], small_disk: Path, tmp_path: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    write_config(tmp_path / "config.yaml", {**config, "results": str(small_disk / "results")})
+    assert start(tmp_path, config=tmp_path / "config.yaml").wait() == 1
+    output = (tmp_path / "output").read_text()
+    assert re.search(rf"^{small_disk}.* cannot be read or written \(read-only", output, re.MULTILINE)
+    assert "Traceback" not in output
