@@ -36,6 +36,7 @@ def test_what_is_of_no_node_goes_and_what_is_unfinished_stays(folder: Path, conf
     for name in ("results+models+student", "results+models+teacher"):
         (state / "checkpoints" / name / "key").mkdir(parents=True)
         (state / "drafts" / name).mkdir(parents=True)
+        (state / "finished" / name).mkdir(parents=True)
     (folder / "results/models/student/SHA256SUMS").unlink()
     models = {name: node for name, node in config["models"].items() if name != "small"}
     models["student"] = {"distill": {**models["student"]["distill"], "student": "base"}}
@@ -48,6 +49,7 @@ def test_what_is_of_no_node_goes_and_what_is_unfinished_stays(folder: Path, conf
         "models/small",
         ".state/checkpoints/results+models+teacher",
         ".state/drafts/results+models+teacher",
+        ".state/finished/results+models+teacher",
     }
     assert len(unused) == 1
     clean(folder, "--yes")
