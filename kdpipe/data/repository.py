@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from huggingface_hub import HfApi, metadata_load, snapshot_download
+from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
 
 from kdpipe.errors import DataError
@@ -87,6 +88,6 @@ def _reached(called: str) -> Iterator[None]:
     except (HTTPError, HFValidationError, OSError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
-            f"the dataset {called} could not be fetched from the Hub: {reason}; check name, revision and"
-            " network, or give the path of a local folder"
+            f"the dataset {called} could not be fetched from the Hub: {reason}; check name, revision,"
+            f" network and the room in {HF_HUB_CACHE}, or give the path of a local folder"
         ) from None

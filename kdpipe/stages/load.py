@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
+from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 
@@ -49,8 +50,8 @@ def _fetch(settings: LoadSettings) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(
-            f"{settings.path!r} could not be fetched from the Hub: {reason}; check name, revision and "
-            "network, or give the path of a local folder"
+            f"{settings.path!r} could not be fetched from the Hub: {reason}; check name, revision, "
+            f"network and the room in {HF_HUB_CACHE}, or give the path of a local folder"
         ) from None
 
 

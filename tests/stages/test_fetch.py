@@ -181,6 +181,7 @@ def test_what_the_hub_does_not_have_is_named(fetch, tmp_path: Path) -> None:
     done = fetch({}, {"path": "a/none"}, tmp_path / "kept")
     assert done.returncode == 2
     assert "the dataset a/none at main could not be fetched from the Hub: " in done.stderr.splitlines()[-1]
+    assert f"the room in {tmp_path / 'home/hub'}, or" in done.stderr
     assert "Traceback" not in done.stderr
 
 
