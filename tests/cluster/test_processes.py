@@ -1,4 +1,4 @@
-"""A training over all GPUs of its job; those of the test cluster are none, so its processes use the processor."""
+"""A training over all GPUs of its job; the test cluster has none, so its processes use the processor."""
 
 import json
 
