@@ -57,8 +57,9 @@ class Team:
         Thread(target=self._watch, args=(number, other), daemon=True).start()
 
     def end(self, message: str) -> None:
-        """Say the last word, after which no process says anything."""
-        self._ending.acquire()
+        """Say the last word, after which none of several processes says anything."""
+        if self._others:
+            self._ending.acquire()
         for other in self._others:
             other.kill()
         for stream in self.streams:

@@ -14,9 +14,10 @@ from kdpipe.artifacts.artifact import publish
 from kdpipe.artifacts.checkpoints import Clock
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.sums import SUMS, verify
+from kdpipe.command import main
 from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.errors import EXIT_STATUS
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.stages import finetune
 from tests.test_job import count, run_stage
 

@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import SUMS, read_sums, verify, write_sums
+from kdpipe.command import main
 from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS
-from kdpipe.job import main
 from kdpipe.launch import Team
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.stages import evaluate, finetune, pretrain
@@ -186,7 +186,7 @@ def test_what_is_not_proven_in_several_processes_is_refused(
 ) -> None:
     for name, value in world.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("kdpipe.job.TEAM", Team())
+    monkeypatch.setattr("kdpipe.command.TEAM", Team())
     given = json.dumps({"model": "base", "dataset": "task"} if stage is finetune else {})
     places = ["--model", str(base), "--data", str(task_data), "--output", str(tmp_path / "made")]
     monkeypatch.setattr(sys, "argv", ["", "--settings", given, *places, "--threads", "1"])

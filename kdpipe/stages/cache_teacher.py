@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from kdpipe.command import main
 from kdpipe.config.layers import match_layers
 from kdpipe.config.settings.jobs import CacheTeacherSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import task_of
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.knowledge.cache import SIGNALS, check_size, write_knowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape

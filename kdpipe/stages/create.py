@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from kdpipe.command import main
 from kdpipe.config.settings.create import CreateSettings
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.models.creation import create_body, special_tokens
 from kdpipe.models.loading import load_tokenizer, save_model
 

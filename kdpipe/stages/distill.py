@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe import processes
+from kdpipe.command import main
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.scoring import task_of, validation_scorer
 from kdpipe.evaluation.task import Task
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape

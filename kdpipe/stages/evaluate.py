@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 
 from kdpipe.artifacts.shards import Shards
 from kdpipe.artifacts.tables import METRICS, write_table
+from kdpipe.command import main
 from kdpipe.config.settings.jobs import EvaluateSettings
 from kdpipe.data.encoded import labelled_splits, read_description
 from kdpipe.data.source import TRAIN
 from kdpipe.errors import DataError, suggest
 from kdpipe.evaluation.scoring import score, task_of
 from kdpipe.evaluation.task import AnswerLimits, Evaluation
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device

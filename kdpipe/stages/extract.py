@@ -3,9 +3,10 @@
 import logging
 from pathlib import Path
 
+from kdpipe.command import main
 from kdpipe.config.layers import choose_blocks
 from kdpipe.config.settings.extract import ExtractSettings
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.models.extraction import extract_as, extract_blocks
 from kdpipe.models.family import depth_of
 from kdpipe.models.loading import load_model, load_tokenizer, save_model

@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kdpipe.command import main
 from kdpipe.config.settings.jobs import FetchSettings
 from kdpipe.data.fetched import part_name
 from kdpipe.data.hub import Splits, declared_classes, find_splits
 from kdpipe.data.parquet import FEATURES
 from kdpipe.data.repository import Repository, folder_repository, hub_repository, read_card
 from kdpipe.errors import DataError
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 
 LOG = logging.getLogger(__name__)
 Found = TypeVar("Found")

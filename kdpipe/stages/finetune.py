@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from kdpipe import processes
+from kdpipe.command import main
 from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.evaluation.scoring import task_of
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.training.masking import training_targets

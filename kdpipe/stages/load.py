@@ -8,10 +8,11 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 
 from kdpipe.artifacts.sums import file_digest
+from kdpipe.command import main
 from kdpipe.config.facts import local_folder
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.errors import ModelError
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.models.loading import agree_on_padding, load_model, load_tokenizer, name_labels, save_model
 
 WEIGHTS_FILE = "model.safetensors"

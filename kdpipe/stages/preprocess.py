@@ -4,11 +4,12 @@ import logging
 from pathlib import Path
 
 from kdpipe.artifacts.shards import Shards
+from kdpipe.command import main
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.data.opening import open_dataset, source_digests, source_files
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.summary import labels_in_words
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 
 LOG = logging.getLogger(__name__)
 

@@ -5,13 +5,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from kdpipe import processes
+from kdpipe.command import main
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.data.counts import count_tokens
 from kdpipe.data.opening import open_dataset, source_digests, source_files
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.evaluation.targets import token_targets
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.models.creation import create_language_model, special_tokens, train_wordpiece
 from kdpipe.training.run import save_outcome
 from kdpipe.training.supervised import train_on_labels

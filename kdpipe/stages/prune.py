@@ -3,8 +3,9 @@
 import logging
 from pathlib import Path
 
+from kdpipe.command import main
 from kdpipe.config.settings.prune import PruneSettings
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.models.pruned import as_stock
 from kdpipe.pruning.cut import Shape, name_units, prune_to_shape, prune_to_sparsity, ranks_from

@@ -3,8 +3,9 @@
 import logging
 from pathlib import Path
 
+from kdpipe.command import main
 from kdpipe.config.build import load_graph
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.page import render_page
 from kdpipe.reporting.results import collect_results, write_results

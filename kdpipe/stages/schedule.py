@@ -11,12 +11,13 @@ from transformers import PreTrainedModel
 
 from kdpipe import catalog, processes
 from kdpipe.artifacts.tables import write_table
+from kdpipe.command import main
 from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import DataError, ModelError
 from kdpipe.evaluation.scoring import task_of, validation_scorer
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape

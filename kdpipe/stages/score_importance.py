@@ -6,12 +6,13 @@ from pathlib import Path
 from torch import Tensor
 
 from kdpipe import catalog
+from kdpipe.command import main
 from kdpipe.config.settings.jobs import ScoreImportanceSettings
 from kdpipe.data.batches import Collator, LengthGroupedSampler
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import DataError
 from kdpipe.evaluation.scoring import task_of
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device

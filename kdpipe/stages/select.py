@@ -7,11 +7,12 @@ from pathlib import Path
 from kdpipe import catalog
 from kdpipe.artifacts.sums import read_sums
 from kdpipe.artifacts.tables import read_rows
+from kdpipe.command import main
 from kdpipe.config.settings.select import SelectSettings
 from kdpipe.config.signatures import constants
 from kdpipe.data.encoded import read_description
 from kdpipe.errors import KdpipeError, suggest
-from kdpipe.job import Job, main
+from kdpipe.job import Job
 
 LOG = logging.getLogger(__name__)
 

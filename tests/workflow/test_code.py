@@ -48,4 +48,4 @@ def test_code_counts_only_if_asked_for(
     folder: Path, config: dict[str, Any], listed: Callable[..., list[str]]
 ) -> None:
     write_config(folder / "config.yaml", {**config, "rerun": {"code": False}})
-    assert listed("kdpipe/job.py", "status = 0", "status = 0 + 0") == []
+    assert listed("kdpipe/command.py", "status = 0", "status = 0 + 0") == []
