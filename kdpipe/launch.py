@@ -6,6 +6,7 @@ This process becomes the first of them: it alone writes, is the one to be signal
 exit status and last word, be that another's; both are lost with torchrun. None outlives the first.
 """
 
+import argparse
 import os
 import runpy
 import signal
@@ -18,7 +19,7 @@ from contextlib import suppress
 from threading import Lock, Thread
 from typing import TextIO
 
-from kdpipe import processes
+from kdpipe import catalog, processes
 from kdpipe.errors import STOPPED_STATUS
 
 # Seconds in which it shows who failed first: what befalls the others follows from that.
@@ -100,13 +101,17 @@ def await_others() -> None:
 
 def main() -> None:
     """Run a stage as the first or as another of several processes."""
-    number, stage, *arguments = sys.argv[1:]
+    parser = argparse.ArgumentParser("python -m kdpipe.launch", description=main.__doc__)
+    parser.add_argument("processes", type=int, help="how many processes there are")
+    parser.add_argument("stage", choices=catalog.STAGES, help="what they run")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what that is told")
+    given = parser.parse_args()
     if processes.rank():
         Thread(target=_end_with_first, daemon=True).start()
-    else:
-        _lead(int(number))
-    sys.argv[1:] = arguments
-    runpy.run_module(f"kdpipe.stages.{stage}", run_name="__main__", alter_sys=True)
+    elif given.processes > 1:
+        _lead(given.processes)
+    sys.argv[1:] = given.arguments
+    runpy.run_module(f"kdpipe.stages.{given.stage}", run_name="__main__", alter_sys=True)
 
 
 def _lead(number: int) -> None:
