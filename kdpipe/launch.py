@@ -72,22 +72,27 @@ class Team:
         """Pass on what another process writes; if it fails, end with its status and its last line."""
         last = ""
         for line in other.stdout or ():
-            sys.stderr.write(last)
+            _pass_on(last)
             last = line
         status = other.wait()
         if status == STOPPED_STATUS:
             return
         if status == 0:
-            sys.stderr.write(last)
-            return
+            return _pass_on(last)
         # The first may have failed of the same, and this one may be stuck where Python has no say.
         time.sleep(GRACE / 4)
         if status < 0:
-            sys.stderr.write(last)
+            _pass_on(last)
             place = f"{self.name}: process {number + 1} of {processes.count()}"
             last = f"{place} was ended by {signal.Signals(-status).name}"
         self.end(last.rstrip("\n"))
         os._exit(max(status, 1))
+
+
+def _pass_on(text: str) -> None:
+    # What a full disk does not take is lost, as a process that is not listened to would halt.
+    with suppress(OSError):
+        sys.stderr.write(text)
 
 
 TEAM = Team()
