@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.knowledge.cache import write_knowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.loading import load_frozen
 from kdpipe.models.signals import Request
 from kdpipe.training.arguments import training_arguments
-from tests.training.conftest import FAST, LABELS, collator
+from tests.conftest import CLASSIFICATION, QUESTION_ANSWERING
+from tests.training.conftest import FAST, collator
 from tests.training.together import SAME, Places, resumed, save
 
 ROOT = Path(__file__).parents[2]
@@ -30,21 +30,28 @@ def places(
     task_data: Path,
     language_model: Path,
     text_data: Path,
+    reader: Path,
+    question_data: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Places:
-    """The folders that trainings read, and a file with the signals of a teacher."""
-    knowledge = tmp_path_factory.mktemp("knowledge") / "signals.arrow"
-    cpu = torch.device("cpu")
-    teacher = Teacher(
-        load_frozen(classifier, Classification.head(LABELS), cpu), Request(hidden_states=(0, 4))
-    )
-    write_knowledge(knowledge, teacher, collator(task_data), "float32", cpu)
+    """The folders that trainings read, and files with the signals of teachers."""
+    folder, cpu = tmp_path_factory.mktemp("knowledge"), torch.device("cpu")
+    teachers = {
+        "knowledge": (classifier, CLASSIFICATION, Request(hidden_states=(0, 4)), task_data),
+        "answers": (reader, QUESTION_ANSWERING, Request(rows="token_rows"), question_data),
+    }
+    for name, (model, head, request, data) in teachers.items():
+        teacher = Teacher(load_frozen(model, head, cpu), request)
+        write_knowledge(folder / name, teacher, collator(data), "float32", cpu)
     return {
+        "reader": reader,
+        "question_data": question_data,
+        "answers": folder / "answers",
         "classifier": classifier,
         "task_data": task_data,
         "language_model": language_model,
         "text_data": text_data,
-        "knowledge": knowledge,
+        "knowledge": folder / "knowledge",
     }
 
 

@@ -21,11 +21,13 @@ from kdpipe.evaluation.scoring import validation_scorer
 from kdpipe.evaluation.targets import token_targets
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
+from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
 from kdpipe.knowledge.cache import CachedKnowledge
+from kdpipe.knowledge.teacher import Teacher
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.family import family_of
-from kdpipe.models.loading import load_model, load_tokenizer, load_with_head
+from kdpipe.models.loading import load_frozen, load_model, load_tokenizer, load_with_head
 from kdpipe.models.sliced import Slices
 from kdpipe.models.units import KINDS
 from kdpipe.pruning.cut import prune_to_sparsity
@@ -33,6 +35,7 @@ from kdpipe.pruning.ranking import rank_units
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.run import Outcome, train
 from kdpipe.training.terms import hard_term
+from tests.conftest import CLASSIFICATION, QUESTION_ANSWERING
 from tests.training.conftest import FAST, LABELS, collator, distillation_terms, student_of
 from tests.training.test_resumption import BEST, Interrupted, KilledError, die
 
@@ -95,6 +98,19 @@ def masked(places: Places, state: Path) -> Trained:
     return model, train(model, objective, batches, options, seed=5, checkpoints=Checkpoints(state))
 
 
+def windows(places: Places, state: Path) -> Trained:
+    """Starts and ends of answers, whose rows are as long as the windows of a part."""
+    model = still(load_with_head(places["reader"], QUESTION_ANSWERING, 1))
+    batches = collator(places["question_data"])
+    batches.knowledge = CachedKnowledge(places["answers"], batches.split)
+    soft = Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=2.0), positions="spans")
+    objective = Objective([soft, hard_term(QuestionAnswering)], "categorical")
+    # What moves all places of a text alike has no gradient but rounding, which Adam would make steps of.
+    sgd = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}
+    options = {**ODD, **sgd, "per_device_train_batch_size": len(batches.split) // 3}
+    return model, train(model, objective, batches, options, seed=5, checkpoints=Checkpoints(state))
+
+
 def best(places: Places, state: Path) -> Trained:
     """What an evaluation says differs from process to process, but only that of the first counts."""
     model, scores = student_of(places["classifier"]), iter([0.9, 0.5, 0.4, 0.3])
@@ -112,7 +128,7 @@ def best(places: Places, state: Path) -> Trained:
 
 
 def sizes(places: Places, state: Path) -> Trained:
-    """Three sizes together, the smallest of which has no use of some units."""
+    """Three sizes together, the smallest of which has no use of some units, against a teacher that is run."""
     source = student_of(places["classifier"])
     source.config.hidden_dropout_prob = 0.0
     groups, generator = family_of(source).groups(source.base_model), torch.Generator().manual_seed(3)
@@ -123,8 +139,8 @@ def sizes(places: Places, state: Path) -> Trained:
     learner = prune_to_sparsity(source, 0.25, ranks)
     slices, batches = Slices(learner), collator(places["task_data"])
     counts = [prune_to_sparsity(source, own, ranks).config.unit_counts for own in (0.25, 0.5, 0.75)]
-    batches.knowledge = CachedKnowledge(places["knowledge"], batches.split)
     objective = Objective([Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=2.0))], "categorical")
+    teacher = load_frozen(places["classifier"], CLASSIFICATION, torch.device("cpu"))
     options = {**ODD, "gradient_accumulation_steps": 2}
     outcome = train(
         learner,
@@ -133,13 +149,14 @@ def sizes(places: Places, state: Path) -> Trained:
         options,
         seed=5,
         checkpoints=Checkpoints(state),
+        teacher=Teacher(teacher, objective.teacher_request()),
         sizes=[partial(slices.at, own) for own in counts],
     )
     return learner, outcome
 
 
 SAME: dict[str, Callable[[Places, Path], Trained]] = {
-    function.__name__: function for function in (plain, distilled, partly_read, masked, best, sizes)
+    function.__name__: function for function in (plain, distilled, partly_read, masked, windows, best, sizes)
 }
 
 
