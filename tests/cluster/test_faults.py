@@ -2,12 +2,15 @@
 
 import os
 import re
+import shutil
 import signal
+from pathlib import Path
 
 import yaml
 
-from tests.cluster.conftest import Run, control, slurm, wait_until
-from tests.workflow.conftest import write_config
+from kdpipe.artifacts.artifact import read_manifest
+from tests.cluster.conftest import TEACHER, Run, control, slurm, wait_until
+from tests.workflow.conftest import snakemake, write_config
 
 
 def test_a_preempted_job_stops_at_a_checkpoint_and_goes_on(run: Run, undisturbed: str) -> None:
@@ -95,3 +98,22 @@ def test_a_job_cancelled_by_hand_is_noticed(run: Run, undisturbed: str) -> None:
     slurm("scancel", job)
     assert run.end() == 0, run.output()
     assert run.sums() == undisturbed
+
+
+def test_processes_on_two_gpus_stop_together_and_go_on(run: Run, tmp_path: Path) -> None:
+    config = yaml.safe_load((run.folder / "config.yaml").read_text())
+    write_config(run.folder / "config.yaml", {**config, "gpus": 2, "threads": 2})
+    alone = shutil.copytree(run.folder, tmp_path / "undisturbed", copy_function=shutil.copy2)
+    assert snakemake(alone, "--configfile", "config.yaml", "--", TEACHER).returncode == 0
+    run.site["slurm_partition"] = "gpu"
+    run.start()
+    run.checkpoint()
+    job, _ = run.job()
+    granted = slurm("sacct", "-n", "-X", "-j", job, "-P", "-o", "AllocTRES").split(",")
+    assert {"gres/gpu=2", "node=1"} <= set(granted)
+    slurm("scancel", "--signal=TERM", job)
+    assert run.end() == 0, run.output()
+    assert "stopped by SIGTERM after step" in run.output()
+    assert "going on from" in run.log()
+    assert read_manifest((run.folder / TEACHER).parent)["processes"] == 2
+    assert run.sums() == (alone / TEACHER).read_text()
