@@ -245,6 +245,19 @@ class LearningTrainer(Trainer):
         folder.mkdir(parents=True, exist_ok=True)
         save_safetensors(self.learner, str(folder / "model.safetensors"))
 
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """Accept that of weights which are tied only one was stored.
+
+        Raises:
+            TrainingError: others are missing, or there are more.
+        """
+        weights, missing = self.learner.state_dict(), set(load_result.missing_keys)
+        loaded = {value.data_ptr() for name, value in weights.items() if name not in missing}
+        wrong = [name for name in missing if weights[name].data_ptr() not in loaded]
+        if wrong or load_result.unexpected_keys:
+            names = ", ".join(sorted([*wrong, *load_result.unexpected_keys]))
+            raise TrainingError(f"a checkpoint is not of this model: they differ in {names}")
+
 
 def _move_to_own_group(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], rate: float) -> None:
     own = {id(parameter) for parameter in parameters}

@@ -1,13 +1,20 @@
 """Fine-tuning leaves a task model, its history and what it saw."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.sums import SUMS
 from kdpipe.artifacts.tables import read_rows
 from kdpipe.config.settings.finetune import FinetuneSettings
+from kdpipe.errors import StoppedError
 from kdpipe.job import Job
 from kdpipe.models.loading import load_model
 from kdpipe.stages.finetune import run
+from tests.stages.conftest import job_for
 
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 16, "learning_rate": 1e-3}
 
@@ -37,3 +44,30 @@ def test_text_is_masked_and_evaluated_during_training(
     ]
     manifest = read_manifest(job.output)
     assert 0.14 < manifest["targets_seen"] / manifest["tokens_seen"] < 0.18
+
+
+BEST = {
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "cross_entropy",
+    "greater_is_better": False,
+}
+
+
+@pytest.mark.parametrize("options", [{}, BEST], ids=["last", "best"])
+def test_a_language_model_goes_on_although_its_tied_weights_are_stored_once(
+    options: dict[str, Any], language_model: Path, text_data: Path, tmp_path: Path
+) -> None:
+    training = {"num_train_epochs": 2, "per_device_train_batch_size": 32, "bf16": False, **options}
+    settings = FinetuneSettings(model="m", dataset="d", training=training)
+
+    def finetune(name: str, minutes: float | None = None) -> bytes:
+        run(
+            settings, replace(job_for(tmp_path / name), minutes=minutes), model=language_model, data=text_data
+        )
+        return (tmp_path / name / SUMS).read_bytes()
+
+    with pytest.raises(StoppedError, match="after step 1 of"):
+        finetune("stopped", minutes=0)
+    assert finetune("stopped") == finetune("undisturbed")

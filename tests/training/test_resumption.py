@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.sums import write_sums
 from kdpipe.data.batches import Collator
-from kdpipe.errors import StoppedError
+from kdpipe.errors import StoppedError, TrainingError
 from kdpipe.evaluation.scoring import validation_scorer
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.models.loading import load_tokenizer, load_with_head
@@ -162,3 +163,15 @@ def test_a_planted_pickle_is_not_executed(run: Any, name: str, listed: bool, tmp
     with pytest.raises(UnpicklingError) if refused else nullcontext():
         run("planted", BASE)
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(run: Any, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        run("lacking", BASE, 4, die, interval=0.0)
+    (checkpoint,) = (tmp_path / "lacking").iterdir()
+    weights = load_file(checkpoint / "model.safetensors")
+    del weights["student.classifier.bias"]
+    save_file(weights, checkpoint / "model.safetensors")
+    write_sums(checkpoint)
+    with pytest.raises(TrainingError, match=r"they differ in student\.classifier\.bias"):
+        run("lacking", BASE)
