@@ -109,6 +109,18 @@ def test_what_was_finished_from_the_same_is_put_back(
         assert not list((state / "drafts").iterdir())
 
 
+def test_what_was_removed_in_part_is_put_back(tmp_path: Path) -> None:
+    """So it is where a process finished it while a workflow removed it."""
+    job = Job(tmp_path / "made", tmp_path / ".state", origin=ORIGIN)
+    with job.artifact() as draft:
+        for name in ("data", "more"):
+            (draft.folder / name).write_text(name)
+    (job.output / "more").unlink()
+    assert job.take_up()
+    verify(job.output)
+    assert not list((job.state / "drafts").iterdir())
+
+
 def test_what_reads_more_than_is_known_is_not_put_back(tmp_path: Path) -> None:
     """Such as a report, which reads whatever its config names."""
     origin = {**ORIGIN, "inputs": {}}

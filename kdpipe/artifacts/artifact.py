@@ -104,7 +104,8 @@ def restore(output: Path, state: Path) -> None:
     draft = state / "drafts" / state_name(output)
     _link(finished(output, state), draft)
     _move(draft, output)
-    draft.rmdir()
+    # To move a link to where the same file is does nothing.
+    shutil.rmtree(draft)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
