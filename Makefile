@@ -31,7 +31,7 @@ run: setup ## run the workflow on config.yaml (CORES=all)
 	$(BIN)/snakemake --cores $(CORES)
 
 test: setup ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: setup ## check format, lint, types, layers and rules
 	$(BIN)/ruff format --check .

@@ -18,22 +18,18 @@ import pytest
 
 from tests.workflow.conftest import ROOT, SNAKEMAKE, pipeline, snakemake, write_config
 
-HERE = Path(__file__).parent
 CONTROL = os.environ.get("KDPIPE_CLUSTER", "")
 TEACHER = "results/models/teacher/SHA256SUMS"
 SECONDS = 240
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run all tests of the cluster, where there is one."""
-    missing = "sbatch is missing" if shutil.which("sbatch") is None else ""
-    missing = missing or ("" if CONTROL else "KDPIPE_CLUSTER names no command that controls the cluster")
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group("cluster"))
-            if missing:
-                item.add_marker(pytest.mark.skip(reason=missing))
+@pytest.fixture(autouse=True)
+def _cluster() -> None:
+    """Skip where there is no cluster."""
+    if shutil.which("sbatch") is None:
+        pytest.skip("sbatch is missing")
+    if not CONTROL:
+        pytest.skip("KDPIPE_CLUSTER names no command that controls the cluster")
 
 
 def slurm(*command: str) -> str:

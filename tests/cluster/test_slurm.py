@@ -1,4 +1,7 @@
-"""What a cluster does to a job: it ends with the same bytes as one that nothing was done to."""
+"""Whatever a cluster does to a job, it ends with the same bytes as one that nothing was done to.
+
+All in one file, so that one process runs them all: each may harm the jobs of another.
+"""
 
 import os
 import re
@@ -6,11 +9,15 @@ import shutil
 import signal
 from pathlib import Path
 
+import pandas as pd
+import pytest
 import yaml
 
 from kdpipe.artifacts.artifact import read_manifest
 from tests.cluster.conftest import TEACHER, Run, control, slurm, wait_until
-from tests.workflow.conftest import snakemake, write_config
+from tests.workflow.conftest import ROOT, snakemake, write_config
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_preempted_job_stops_at_a_checkpoint_and_goes_on(run: Run, undisturbed: str) -> None:
@@ -117,3 +124,18 @@ def test_processes_on_two_gpus_stop_together_and_go_on(run: Run, tmp_path: Path)
     assert "going on from" in run.log()
     assert read_manifest((run.folder / TEACHER).parent)["processes"] == 2
     assert run.sums() == (alone / TEACHER).read_text()
+
+
+def test_the_default_config_runs_on_four_nodes(run: Run) -> None:
+    shutil.rmtree(run.folder)
+    run.folder.mkdir()
+    shutil.copy(ROOT / "config.yaml", run.folder)
+    # A job takes a whole node, so that all nodes have work.
+    run.site["slurm_extra"] = "'--exclusive'"
+    run.start(targets=())
+    assert run.end(seconds=1800) == 0, run.output()
+    nodes = slurm("sacct", "-n", "-X", "-P", "-o", "NodeList", "--name", run.name()).split()
+    assert set(nodes) == set(slurm("sinfo", "-h", "-N", "-p", "cpu", "-o", "%N").split())
+    results = pd.read_parquet(run.folder / "results/default/report/results.parquet")
+    assert results["value"].notna().all()
+    assert {"pretrain", "finetune", "distill", "schedule"} <= set(results["stage"])
