@@ -1,9 +1,10 @@
 """One process at a time makes an artifact, also if an earlier one outlived the workflow that started it.
 
 A lock goes with the process that holds it, however that ends. On a network file system it holds between
-machines where that has locks.
+machines where that has locks; where there are none at all, nothing is known of others.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 LOG = logging.getLogger(__name__)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _shared: list[TextIO] = []
 
 
@@ -22,44 +24,64 @@ def locked(path: Path) -> Iterator[bool]:
     """Hold a lock; yields whether another process held it first, whose end was waited for."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
-        waited = not _try(file.fileno())
-        if waited:
+        free = _try(file)
+        if free is None:
+            LOG.warning("%s: this file system has no locks; start no second workflow on it", path.parent)
+        elif not free:
             file.seek(0)
             LOG.warning("waiting for %s, which makes the same; stop it to take over", file.read().strip())
             fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-        file.seek(0)
-        file.truncate()
-        print(f"process {os.getpid()} on {socket.gethostname()}", file=file, flush=True)
-        yield waited
+        _write(file, f"process {os.getpid()} on {socket.gethostname()}")
+        yield free is False
 
 
 def share(path: Path) -> bool:
-    """Hold a lock beside others until this process ends; returns whether nobody held it before.
+    """Hold a lock beside others until this process ends; tells whether surely nobody held it before.
 
-    Where it may not be written nothing is known of others.
+    It is not sure where the lock may not be written, or was last held on another machine: some file systems
+    keep locks within each.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a", encoding="utf-8")
+        # Of NFS a shared lock wants a file that can be read.
+        file = path.open("a+", encoding="utf-8")
     except OSError:
         return False
     _shared.append(file)
-    alone = _try(file.fileno())
+    free = _try(file)
+    if free is None:
+        return False
+    file.seek(0)
+    here, last = socket.gethostname(), file.read().strip()
+    alone = free and last in ("", here)
+    if alone:
+        _write(file, here)
     fcntl.flock(file.fileno(), fcntl.LOCK_SH)
     return alone
 
 
 def is_free(path: Path) -> bool:
-    """Tell whether nobody holds a lock."""
+    """Tell whether it is known that nobody holds a lock."""
     if not path.exists():
         return True
-    with path.open("a", encoding="utf-8") as file:
-        return _try(file.fileno())
+    with path.open("a+", encoding="utf-8") as file:
+        return bool(_try(file))
 
 
-def _try(number: int) -> bool:
+def _try(file: TextIO) -> bool | None:
+    """Take a lock if it is free; None where there are no locks."""
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return None
+        raise
     return True
+
+
+def _write(file: TextIO, text: str) -> None:
+    file.seek(0)
+    file.truncate()
+    print(text, file=file, flush=True)
