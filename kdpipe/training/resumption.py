@@ -86,7 +86,8 @@ class Resumption(TrainerCallback):
         self._longest_step = max(self._longest_step, now - self._stepped)
         self._stepped = now
         state = self._trainer.state
-        if state.global_step >= state.max_steps:
+        # Of a training that is over, early or not, a checkpoint does not know that it is.
+        if state.global_step >= state.max_steps or self._trainer.control.should_training_stop:
             return
         # After an epoch's last step the Trainer still has to log and evaluate, which it would not do again.
         if float(state.epoch).is_integer() and not self._between_epochs:

@@ -175,3 +175,10 @@ def test_a_checkpoint_that_lacks_weights_is_refused(run: Any, tmp_path: Path) ->
     write_sums(checkpoint)
     with pytest.raises(TrainingError, match=r"they differ in student\.classifier\.bias"):
         run("lacking", BASE)
+
+
+def test_what_was_stopped_early_does_not_go_on(run: Any) -> None:
+    options = {**BASE, **BEST, "learning_rate": 0.0, "num_train_epochs": 5, "early_stopping_patience": 1}
+    undisturbed = run("early", options, interval=0.0, kept=True)
+    assert max(row["epoch"] for row in undisturbed[1].history) == 2
+    assert_same(undisturbed, run("early", options, interval=0.0, kept=True))
