@@ -8,6 +8,7 @@ from kdpipe import catalog
 from kdpipe.config.layers import match_layers
 from kdpipe.config.settings.losses import HiddenTermSettings, TermSettings
 from kdpipe.evaluation.task import Task
+from kdpipe.losses.hard import HardLoss
 from kdpipe.training.objective import Objective, Positions, Projection, Term
 
 # Tokens that are masked, and first pieces of words that have tags, are those with a label.
@@ -53,7 +54,7 @@ def build_objective(
 
 def hard_term(task: type[Task]) -> Term:
     """Return the term of training with labels alone."""
-    return Term("hard", catalog.resolve("losses", "hard")(), positions=cast(Positions, task.positions))
+    return Term("hard", HardLoss(), positions=cast(Positions, task.positions))
 
 
 def _term(name: str, settings: TermSettings, task: type[Task], depths: tuple[int, int]) -> Term:

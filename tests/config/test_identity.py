@@ -1,5 +1,6 @@
 """Code is the same as long as its syntax trees are, docstrings apart."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,3 +107,13 @@ def test_a_model_that_is_not_there_yet_may_be_of_any_family(graph_of):
     graph = graph_of({"models.hub": {"load": {"path": "someone/something"}}})
     families = {identity.module_of(target) for target in catalog.FAMILIES.values()}
     assert families <= set(modules_of(graph, "evaluate", ["hub"]))
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_training_on_labels_runs_their_loss(stage):
+    assert "kdpipe.losses.hard" in code_of([catalog.STAGES[stage]])
+
+
+def test_no_code_takes_an_entry_of_the_catalog_that_neither_it_nor_settings_name():
+    for path in (ROOT / "kdpipe").rglob("*.py"):
+        assert not re.search(r'resolve\("\w+", "', path.read_text(encoding="utf-8")), path
