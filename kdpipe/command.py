@@ -34,7 +34,8 @@ from kdpipe.launch import TEAM, await_others
 def main(run: Callable[..., None], several: bool = False) -> None:
     """Run a stage with the arguments of the command line and exit.
 
-    Exit status 0 means the artifact is there, 2 a mistake that the user can mend, 1 anything else.
+    Exit status 0 means the artifact is there, 2 a mistake that the user can mend, 75 that it was stopped and
+    goes on when it is run again, 1 anything else.
 
     Args:
         run: the stage.

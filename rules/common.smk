@@ -52,9 +52,10 @@ ARGUMENTS = (
     # Of what runs here nobody ends the time.
     + (" --minutes {resources.runtime}" if workflow.remote_exec else "")
 )
-RUN = "python -m kdpipe.stages.{rule}" + ARGUMENTS
+# A signal to the shell is one to the stage, which it becomes.
+RUN = "exec python -m kdpipe.stages.{rule}" + ARGUMENTS
 # Only what trains can use more than one GPU, in a process for each.
-TRAIN = "python -m kdpipe.launch {GPUS} {rule}" + ARGUMENTS if GPUS > 1 else RUN
+TRAIN = "exec python -m kdpipe.launch {GPUS} {rule}" + ARGUMENTS if GPUS > 1 else RUN
 
 # Only `load` and `fetch` may use the network.
 ONLINE = "unset HF_HUB_OFFLINE; "

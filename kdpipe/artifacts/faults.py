@@ -27,7 +27,8 @@ def tell_fault(error: BaseException, place: Path) -> str | None:
         place: where the stage writes, if the error does not say.
     """
     text = " ".join(str(error).split())
-    place = Path(getattr(error, "filename", None) or place)
+    named = getattr(error, "filename", None)
+    place = Path(named) if isinstance(named, str) else place
     for number, said in NO_ROOM.items():
         if os.strerror(number) in text:
             return _no_room(said, place)
