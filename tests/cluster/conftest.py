@@ -20,7 +20,7 @@ from tests.workflow.conftest import ROOT, SNAKEMAKE, pipeline, snakemake, write_
 
 CONTROL = os.environ.get("KDPIPE_CLUSTER", "")
 TEACHER = "results/models/teacher/SHA256SUMS"
-SECONDS = 240
+SECONDS = 600
 
 
 @pytest.fixture(autouse=True)
@@ -120,10 +120,10 @@ class Run:
 
 @pytest.fixture(scope="session")
 def prepared(sst2: Path, text_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that the teacher is trained from; the training takes 600 steps."""
+    """A folder with all that the teacher is trained from; the training takes 2,400 steps."""
     folder = tmp_path_factory.mktemp("cluster")
     config = pipeline(sst2, text_files)
-    training = {**config["defaults"]["finetune"]["training"], "num_train_epochs": 100}
+    training = {**config["defaults"]["finetune"]["training"], "num_train_epochs": 400}
     config["models"]["teacher"]["finetune"] |= {"training": training, "evaluate": []}
     write_config(folder / "config.yaml", {**config, "checkpoint_minutes": 0.03})
     done = snakemake(folder, "--configfile", "config.yaml", "--", "results/data/task/base/SHA256SUMS")

@@ -66,7 +66,7 @@ def test_a_job_killed_for_its_memory_is_given_more(run: Run, undisturbed: str) -
 
 def test_a_job_stops_before_its_time_limit_and_goes_on(run: Run) -> None:
     config = yaml.safe_load((run.folder / "config.yaml").read_text())
-    config["models"]["teacher"]["finetune"]["training"]["num_train_epochs"] = 500
+    config["models"]["teacher"]["finetune"]["training"]["num_train_epochs"] = 1500
     write_config(run.folder / "config.yaml", config)
     run.start("--set-resources", "finetune:runtime=attempt")
     assert run.end() == 0, run.output()
