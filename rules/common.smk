@@ -162,12 +162,12 @@ def code(stage):
 
 def memory(stage):
     """A function that gives the memory a job asks for in MB, more at each attempt."""
-    return lambda wildcards, attempt: attempt * memory_mb(GRAPH, job(stage, *wildcards))
+    return lambda wildcards, attempt: memory_mb(GRAPH, job(stage, *wildcards), attempt)
 
 
 def runtime(stage):
     """A function that gives the minutes a job asks for, more at each attempt."""
-    return lambda wildcards, attempt: attempt * minutes(GRAPH, job(stage, *wildcards))
+    return lambda wildcards, attempt: minutes(GRAPH, job(stage, *wildcards), attempt)
 
 
 def group(wildcards):

@@ -1,7 +1,7 @@
 """What a job may need on a cluster: memory and time, estimated from its settings before anything is read.
 
-Estimates are generous, not tight. A job that needs more is given more when it is tried again, and a training
-goes on from its checkpoint.
+Estimates are generous, not tight. A job that needs more is given more when it is tried again, up to what a
+cluster starts: a training goes on from its checkpoint, so that it need not be given the time of all of it.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Any
 
 from kdpipe.config.entries import Dataset, Shape
 from kdpipe.config.graph import Graph
+from kdpipe.config.groups import SHORT, TRAINED
 from kdpipe.config.jobs import Job
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.finetune import FinetuneSettings
@@ -25,15 +26,30 @@ USUAL = {"depth": 12, "width": 768, "heads": 12, "neurons": 3072, "vocabulary": 
 # Training rows where no file tells, and bytes of a row where one does.
 ROWS, ROW_BYTES = 100_000, 100
 SCORED_BATCH = 64
-# Minutes of every job, and floating-point operations a second of a thread and of a GPU, at the least.
+# Minutes of every job, at the least, and how long it may ask for. Most clusters end a job after a day: the
+# times of a group, which add up, fit in it. There a model is made from another one, trained and scored.
 MINUTES, DAY = 15, 24 * 60
-THREAD_SPEED, GPU_SPEED = 1e10, 5e12
+LONGEST = {**dict.fromkeys(SHORT, 60), **dict.fromkeys(TRAINED, 20 * 60), "evaluate": 3 * 60}
+MOST_MEMORY = 3
+# Floating-point operations a second of a thread and of a GPU, well below what usual ones do.
+THREAD_SPEED, GPU_SPEED = 3e10, 5e12
+# The share of a dataset's rows that evaluations read, which are those held out.
+HELD_OUT = 0.5
 TRAINING = FinetuneSettings | PretrainSettings | Distillation
 RUNNING = CacheTeacherSettings | EvaluateSettings | ScoreImportanceSettings
 
 
-def memory_mb(graph: Graph, job: Job) -> int:
-    """Return the memory that a job may need, in MB."""
+def memory_mb(graph: Graph, job: Job, attempt: int = 1) -> int:
+    """Return the memory that a job asks for, in MB; more at each attempt, up to three times as much."""
+    return min(attempt, MOST_MEMORY) * _memory_mb(graph, job)
+
+
+def minutes(graph: Graph, job: Job, attempt: int = 1) -> int:
+    """Return the time that a job asks for, in minutes; more at each attempt, as far as it may."""
+    return min(attempt * _minutes(graph, job), LONGEST.get(job.stage, DAY))
+
+
+def _memory_mb(graph: Graph, job: Job) -> int:
     settings = job.settings.get("settings")
     shapes = [_known(graph.facts[name].shape) for name in _models(graph, job)]
     size = WEIGHT * sum(map(parameters, shapes))
@@ -47,8 +63,7 @@ def memory_mb(graph: Graph, job: Job) -> int:
     return SNAKEMAKE_MB + processes * STAGE_MB + round(size / 1e6)
 
 
-def minutes(graph: Graph, job: Job) -> int:
-    """Return the time that a job may take, in minutes; at most a day, after which a training goes on."""
+def _minutes(graph: Graph, job: Job) -> int:
     settings, dataset = job.settings.get("settings"), _dataset(graph, job)
     if not isinstance(settings, TRAINING | RUNNING) or dataset is None:
         return MINUTES
@@ -58,11 +73,13 @@ def minutes(graph: Graph, job: Job) -> int:
         tokens *= 3 * _training(settings, "num_train_epochs", 3)
     if isinstance(settings, ScheduleSettings):
         tokens *= len(settings.sparsities)
+    if isinstance(settings, EvaluateSettings):
+        tokens *= HELD_OUT
     document = graph.document
     gpus = document.gpus if isinstance(settings, TRAINING) else min(1, document.gpus)
     speed = gpus * GPU_SPEED or document.threads * THREAD_SPEED
     work = 2 * (parameters(shape) - _embeddings(shape)) * tokens
-    return min(DAY, MINUTES + round(work / speed / 60))
+    return MINUTES + round(work / speed / 60)
 
 
 def parameters(shape: Mapping[str, int]) -> int:

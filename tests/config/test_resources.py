@@ -1,13 +1,22 @@
 """What jobs ask a cluster for follows from their settings."""
 
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from transformers import BertConfig, BertModel
 
+from kdpipe.config.build import build_graph
+from kdpipe.config.document import read_config
+from kdpipe.config.groups import group_of
 from kdpipe.config.jobs import JOBS, Job, data_job, evaluation_job, knowledge_job, model_job
-from kdpipe.config.resources import DAY, MINUTES, memory_mb, minutes, parameters
+from kdpipe.config.resources import DAY, HELD_OUT, LONGEST, MINUTES, memory_mb, minutes, parameters
 
 BATCH = "models.teacher.finetune.training.per_device_train_batch_size"
 EPOCHS = "models.teacher.finetune.training.num_train_epochs"
+ROOT = Path(__file__).parents[2]
+# A teacher of the size of BERT-base.
+HUB = {"models.hub": {"load": {"path": "someone/something"}}, "models.teacher.finetune.model": "hub"}
 SMALL = {"width": 32, "depth": 3, "heads": 4, "neurons": 64, "vocabulary": 1000}
 
 
@@ -31,9 +40,39 @@ def test_more_is_asked_for_larger_batches_and_longer_trainings(graph_of):
 
     assert memory_mb(*teacher({BATCH: 256})) > memory_mb(*teacher({BATCH: 8}))
     assert minutes(*teacher({EPOCHS: 2000})) > minutes(*teacher({EPOCHS: 3}))
-    assert minutes(*teacher({EPOCHS: 10**9})) == DAY
+    assert minutes(*teacher({EPOCHS: 10**9})) == LONGEST["finetune"]
     slow = minutes(*teacher({EPOCHS: 2000}))
     assert minutes(*teacher({EPOCHS: 2000, "gpus": 1})) < slow
+
+
+@pytest.mark.parametrize("attempt", [1, 4])
+@pytest.mark.parametrize("name", ["minidisc", "rosita"])
+def test_a_group_of_a_paper_scale_config_fits_within_a_day_at_each_attempt(name, attempt):
+    graph = build_graph(read_config([ROOT / f"config/{name}.yaml"]))
+    jobs = [({"model": model}, model_job(graph, model)) for model in graph.nodes]
+    for model, dataset in graph.evaluations:
+        jobs.append(({"model": model, "dataset": dataset}, evaluation_job(graph, model, dataset)))
+    groups: Counter[str | None] = Counter()
+    for wildcards, job in jobs:
+        groups[group_of(graph, wildcards)] += minutes(graph, job, attempt)
+    del groups[None]
+    assert LONGEST["distill"] < max(groups.values()) <= DAY
+
+
+def test_a_job_that_is_tried_again_asks_for_more_as_far_as_there_are_machines(graph_of):
+    graph = graph_of()
+    job = model_job(graph, "small")
+    assert [minutes(graph, job, attempt) for attempt in (1, 2, 4)] == [MINUTES, 2 * MINUTES, 4 * MINUTES]
+    once = memory_mb(graph, job)
+    assert [memory_mb(graph, job, attempt) for attempt in (2, 3, 4)] == [2 * once, 3 * once, 3 * once]
+
+
+def test_scoring_reads_the_rows_held_out_once_and_only_forward(graph_of):
+    graph = graph_of({**HUB, EPOCHS: 1})
+    trained = minutes(graph, model_job(graph, "teacher")) - MINUTES
+    scored = minutes(graph, evaluation_job(graph, "teacher", "task")) - MINUTES
+    assert scored == pytest.approx(trained * HELD_OUT / 3, abs=1)
+    assert 60 < scored < LONGEST["evaluate"] - MINUTES
 
 
 def test_several_gpus_are_of_use_to_trainings_alone_whose_processes_take_memory_each(graph_of):
