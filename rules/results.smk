@@ -32,8 +32,6 @@ rule export:
         files(LAYOUT.export("{model}", "{dataset}")),
     log:
         f"{LOGS}/export/{{model}}/{{dataset}}.log",
-    group:
-        group
     threads: THREADS
     resources:
         mem_mb=memory("export"),

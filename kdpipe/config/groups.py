@@ -1,6 +1,7 @@
 """Which jobs share one job of a cluster: short ones join the training that they come before or after.
 
-A group must not need what depends on a part of it, or its jobs wait for each other.
+A group must not need what depends on a part of it, or its jobs wait for each other. It is a chain: Snakemake
+adds up the processors of those that could run at once, so that models are exported by jobs of their own.
 """
 
 from collections.abc import Mapping
