@@ -50,11 +50,3 @@ def training_arguments(given: dict[str, Any], folder: Path, seed: int, steps: in
         # The Trainer would cut a batch by rows, whose positions in the whole batch its tensors name.
         arguments._n_gpu = 1
     return arguments
-
-
-def count_steps(given: dict[str, Any], examples: int) -> int:
-    """Return the optimizer steps of a run over some number of examples."""
-    if given.get("max_steps", -1) > 0:
-        return int(given["max_steps"])
-    batch = given.get("per_device_train_batch_size", 8) * given.get("gradient_accumulation_steps", 1)
-    return int(-(-examples // batch) * given.get("num_train_epochs", 3))

@@ -17,13 +17,14 @@ from kdpipe import processes
 from kdpipe.artifacts.artifact import Draft
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.tables import HISTORY, write_table
+from kdpipe.config.settings.training import count_steps
 from kdpipe.data.batches import Collator
 from kdpipe.errors import ModelError, TrainingError
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.loading import save_model
 from kdpipe.models.precision import default_device, norms_in_fp32
-from kdpipe.training.arguments import count_steps, training_arguments
+from kdpipe.training.arguments import training_arguments
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
 from kdpipe.training.trainer import Learner, LearningTrainer, Size

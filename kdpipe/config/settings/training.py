@@ -115,3 +115,15 @@ Training = Annotated[
     BeforeValidator(_validate),
     PlainSerializer(lambda training: training.model_dump(exclude_unset=True), return_type=dict),
 ]
+
+
+def count_steps(given: dict[str, Any], examples: int) -> int:
+    """Return the optimizer steps of a run over some number of examples."""
+    if given.get("max_steps", -1) > 0:
+        return int(given["max_steps"])
+    return int(-(-examples // examples_of_step(given)) * given.get("num_train_epochs", 3))
+
+
+def examples_of_step(given: dict[str, Any]) -> int:
+    """Return the examples that an optimizer step learns from."""
+    return int(given.get("per_device_train_batch_size", 8) * given.get("gradient_accumulation_steps", 1))
