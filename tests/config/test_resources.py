@@ -9,10 +9,21 @@ from transformers import BertConfig, BertModel
 from kdpipe.config.build import build_graph
 from kdpipe.config.document import read_config
 from kdpipe.config.groups import group_of
-from kdpipe.config.jobs import JOBS, Job, data_job, evaluation_job, knowledge_job, model_job
-from kdpipe.config.resources import DAY, HELD_OUT, LONGEST, MINUTES, memory_mb, minutes, parameters
+from kdpipe.config.jobs import (
+    JOBS,
+    Job,
+    counts_job,
+    data_job,
+    evaluation_job,
+    export_job,
+    knowledge_job,
+    model_job,
+)
+from kdpipe.config.resources import DAY, HELD_OUT, LONGEST, MINUTES, memory_mb, minutes
+from kdpipe.config.sizes import parameters
 
 BATCH = "models.teacher.finetune.training.per_device_train_batch_size"
+STEPS = "models.teacher.finetune.training.max_steps"
 EPOCHS = "models.teacher.finetune.training.num_train_epochs"
 ROOT = Path(__file__).parents[2]
 # A teacher of the size of BERT-base.
@@ -109,3 +120,70 @@ def test_every_job_asks_for_something(graph_of):
         assert isinstance(job, Job)
         assert memory_mb(graph, job) >= 1500
         assert MINUTES <= minutes(graph, job) <= DAY
+
+
+def test_fractions_of_an_epoch_and_a_number_of_steps_count(graph_of):
+    def trained(settings):
+        graph = graph_of({**HUB, **settings})
+        return minutes(graph, model_job(graph, "teacher")) - MINUTES
+
+    whole = trained({EPOCHS: 1})
+    assert trained({EPOCHS: 0.5}) == pytest.approx(whole / 2, abs=1)
+    assert trained({STEPS: 100_000 // 8 // 5}) == pytest.approx(whole / 5, abs=1)
+
+
+def test_a_fetched_dataset_takes_as_long_as_it_was_thought_to_before(graph_of, tmp_path):
+    hub = {"source": "hub", "task": "classification", "text": "text", "label": "label", "path": "a/b"}
+
+    def asked():
+        graph = graph_of({**HUB, "datasets.task": hub, "data_dir": str(tmp_path), EPOCHS: 1})
+        job = model_job(graph, "teacher")
+        return [source.fetched for source in graph.datasets["task"].sources], minutes(graph, job)
+
+    (folder,), before = asked()
+    folder.mkdir(parents=True)
+    (folder / "SHA256SUMS").write_text("0" * 64 + "  train-00000.parquet\n")
+    assert asked()[1] == before > MINUTES
+
+
+def test_encoding_and_counting_take_longer_the_more_there_is_to_read(graph_of, tmp_path):
+    text = tmp_path / "text.txt"
+
+    def asked(size):
+        with text.open("wb") as stream:
+            stream.truncate(size)
+        graph = graph_of(
+            {"datasets.text": {"source": "text", "task": "language_modeling", "path": str(text)}}
+        )
+        makes = ((data_job, "text", "base"), (counts_job, "text", "base"), (model_job, "base"))
+        return [minutes(graph, make(graph, *names)) for make, *names in makes]
+
+    small, large = asked(10**6), asked(10**9)
+    assert max(small) < 2 * MINUTES
+    assert all(less + 60 < more for less, more in zip(small, large, strict=True))
+    assert large[0] + large[1] <= DAY
+
+
+def test_an_export_takes_as_long_as_an_evaluation(graph_of):
+    graph = graph_of({**HUB, "models.teacher.finetune.export": ["task"]})
+    pair = ("teacher", "task")
+    assert minutes(graph, export_job(graph, *pair)) == minutes(graph, evaluation_job(graph, *pair)) > 60
+
+
+def test_a_teacher_that_runs_beside_its_student_takes_time(graph_of):
+    def student(cache):
+        graph = graph_of({**HUB, EPOCHS: 1, "models.student.distill.cache": cache})
+        return minutes(graph, model_job(graph, "student"))
+
+    assert student("off") > student("on") + 60
+
+
+def test_memory_holds_all_rows_of_a_dataset(graph_of):
+    def asked(rows):
+        graph = graph_of({"datasets.task.rows": rows})
+        jobs = (model_job(graph, "teacher"), evaluation_job(graph, "teacher", "task"))
+        return [memory_mb(graph, job) for job in jobs]
+
+    bytes_a_row = 5 * 128
+    for few, many in zip(asked(1000), asked(1_001_000), strict=True):
+        assert many - few == pytest.approx(bytes_a_row, abs=1)
