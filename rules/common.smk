@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from kdpipe.artifacts.artifact import recorded_code
+from kdpipe.artifacts.artifact import finished, recorded_code
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.lock import share
 from kdpipe.config.build import build_graph
@@ -76,8 +76,10 @@ onstart:
 
 
 onsuccess:
-    # By now Snakemake knows of all that is finished.
-    shutil.rmtree(LAYOUT.state / "finished", ignore_errors=True)
+    # By now Snakemake knows of all that is finished and that this run was about.
+    for known in workflow.dag.jobs:
+        for output in known.output[:1]:
+            shutil.rmtree(finished(Path(output).parent, LAYOUT.state), ignore_errors=True)
 
 
 wildcard_constraints:

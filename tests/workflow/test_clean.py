@@ -36,7 +36,8 @@ def test_what_is_of_no_node_goes_and_what_is_unfinished_stays(folder: Path, conf
     for name in ("results+models+student", "results+models+teacher"):
         (state / "checkpoints" / name / "key").mkdir(parents=True)
         (state / "drafts" / name).mkdir(parents=True)
-        (state / "finished" / name).mkdir(parents=True)
+    for name in ("small", "student", "teacher"):
+        (state / "finished" / f"results+models+{name}").mkdir(parents=True)
     (folder / "results/models/student/SHA256SUMS").unlink()
     models = {name: node for name, node in config["models"].items() if name != "small"}
     models["student"] = {"distill": {**models["student"]["distill"], "student": "base"}}
@@ -49,10 +50,25 @@ def test_what_is_of_no_node_goes_and_what_is_unfinished_stays(folder: Path, conf
         "models/small",
         ".state/checkpoints/results+models+teacher",
         ".state/drafts/results+models+teacher",
-        ".state/finished/results+models+teacher",
+        ".state/finished/results+models+small",
     }
     assert len(unused) == 1
     clean(folder, "--yes")
     plan = snakemake(folder, "--configfile", "config.yaml", "-n").stdout
     assert jobs(plan) == ["cache_teacher", "distill", "evaluate", "report"]
     assert (state / "checkpoints/results+models+student/key").exists()
+
+
+def test_a_run_forgets_what_it_was_about_and_nothing_else(language_model: Path, tmp_path: Path) -> None:
+    """The copy of what another target needs may be the last one."""
+    models = {
+        "base": {"load": {"path": str(language_model)}},
+        "small": {"extract": {"model": "base", "layers": "first:1"}},
+        "smaller": {"extract": {"model": "base", "layers": "first:2"}},
+    }
+    write_config(tmp_path / "config.yaml", {"results": "results", "models": models})
+    left = tmp_path / "results/.state/finished"
+    (left / "results+models+smaller").mkdir(parents=True)
+    done = snakemake(tmp_path, "results/models/small/SHA256SUMS", "--configfile", "config.yaml")
+    assert done.returncode == 0, done.stdout
+    assert [path.name for path in left.iterdir()] == ["results+models+smaller"]
