@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdpipe.artifacts.artifact import state_name
+from kdpipe.artifacts.changes import reasons
 from kdpipe.artifacts.lock import is_free
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.config.graph import Graph
@@ -24,7 +25,7 @@ DEPTHS = {
 STATE = {
     "checkpoints": "checkpoints of what is finished",
     "drafts": "half-written",
-    "finished": "what is finished, once more",
+    "finished": "of no model in the config, once more",
 }
 
 
@@ -44,10 +45,18 @@ class Leftover:
 
 
 def find_leftovers(graph: Graph) -> list[Leftover]:
-    """Return what may be removed: used caches, what no model needs, and state that nobody goes on from."""
+    """Return what may be removed: used caches, what no model needs, and state that nobody goes on from.
+
+    What a process is at work on is not among them, nor what is no folder of its own.
+    """
     jobs = jobs_for(graph, graph.nodes)
-    found = [*_used_caches(jobs), *_of_no_node(graph, jobs), *_state(graph, jobs)]
-    return [Leftover(folder, why, _size(folder)) for folder, why in found]
+    again = _made_again(graph, jobs)
+    found = [*_used_caches(jobs, again), *_of_no_node(graph, jobs), *_state(graph, jobs, again)]
+    return [
+        Leftover(folder, why, _size(folder))
+        for folder, why in found
+        if folder.is_dir() and not folder.is_symlink() and _is_idle(graph, folder)
+    ]
 
 
 def remove(leftover: Leftover) -> None:
@@ -56,13 +65,26 @@ def remove(leftover: Leftover) -> None:
     shutil.rmtree(leftover.folder)
 
 
-def _used_caches(jobs: list[Job]) -> Iterator[tuple[Path, str]]:
-    readers: dict[Path, list[Path]] = {}
+def _made_again(graph: Graph, jobs: list[Job]) -> set[Path]:
+    """Return the artifacts that are still to be made, or are being made."""
+    again: set[Path] = set()
+    for job in jobs:
+        read = {folder for folders in job.inputs.values() for folder in folders}
+        # A cache that is not there is made only for one of these.
+        gone = job.stage == "cache_teacher" and not (job.folder / SUMS).exists()
+        changed = not gone and any(reasons(graph, job))
+        if changed or read & again or not _is_idle(graph, job.folder):
+            again.add(job.folder)
+    return again
+
+
+def _used_caches(jobs: list[Job], again: set[Path]) -> Iterator[tuple[Path, str]]:
+    readers: dict[Path, set[Path]] = {}
     for job in jobs:
         for folder in job.inputs.get("knowledge", ()):
-            readers.setdefault(folder, []).append(job.folder)
+            readers.setdefault(folder, set()).add(job.folder)
     for folder, models in readers.items():
-        if folder.exists() and all((model / SUMS).exists() for model in models):
+        if not models & again:
             yield folder, "a teacher's signals, used by all"
 
 
@@ -74,14 +96,23 @@ def _of_no_node(graph: Graph, jobs: list[Job]) -> Iterator[tuple[Path, str]]:
                 yield folder, "of no model in the config"
 
 
-def _state(graph: Graph, jobs: list[Job]) -> Iterator[tuple[Path, str]]:
-    unfinished = {state_name(job.folder) for job in jobs if not (job.folder / SUMS).exists()}
+def _state(graph: Graph, jobs: list[Job], again: set[Path]) -> Iterator[tuple[Path, str]]:
+    unfinished = {job.folder for job in jobs if job.folder in again or not (job.folder / SUMS).exists()}
+    # Until Snakemake has seen that something is finished, it may remove it and need the copy.
+    kept = {
+        "checkpoints": {state_name(folder) for folder in unfinished},
+        "finished": {state_name(job.folder) for job in jobs},
+    }
     for kind, why in STATE.items():
         for folder in sorted((graph.layout.state / kind).glob("*")):
-            if is_free(graph.layout.state / "locks" / folder.name) and (
-                kind == "drafts" or folder.name not in unfinished
-            ):
+            if folder.name not in kept.get(kind, ()):
                 yield folder, why
+
+
+def _is_idle(graph: Graph, folder: Path) -> bool:
+    """Tell whether no process makes an artifact; its state is called by the name of its lock."""
+    state = graph.layout.state
+    return is_free(state / "locks" / (folder.name if state in folder.parents else state_name(folder)))
 
 
 def _size(folder: Path) -> int:

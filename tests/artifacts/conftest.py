@@ -1,0 +1,60 @@
+"""Artifacts of a small config, as if its stages had made them."""
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdpipe.artifacts.artifact import publish
+from kdpipe.artifacts.checkpoints import Clock
+from kdpipe.artifacts.sums import SUMS, file_digest
+from kdpipe.config.build import build_graph
+from kdpipe.config.graph import Graph
+from kdpipe.config.identity import code_of, identity
+from kdpipe.config.jobs import Job, jobs_for
+from tests.config.conftest import CONFIG
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture
+def graph_of(tmp_path: Path) -> Callable[..., Graph]:
+    """A function that changes the config and returns its graph."""
+
+    def build(change: Change = lambda config: None) -> Graph:
+        config = {**deepcopy(CONFIG), "results": str(tmp_path / "results"), "data_dir": str(tmp_path)}
+        change(config)
+        return build_graph(config)
+
+    return build
+
+
+@pytest.fixture
+def graph(graph_of: Callable[..., Graph], tmp_path: Path) -> Graph:
+    """The graph of the config, of which everything is made."""
+    (tmp_path / "glue/MRPC").mkdir(parents=True)
+    (tmp_path / "glue/MRPC/train.tsv").write_text("", encoding="utf-8")
+    graph = graph_of()
+    for job in jobs_for(graph, graph.nodes):
+        make(graph, job)
+    return graph
+
+
+def make(graph: Graph, job: Job) -> None:
+    """Write an artifact as if its stage had made it."""
+    modules = code_of(job.modules)
+    settings = {option: json.loads(text) for option, text in job.told().items()}
+    origin = {
+        "settings": settings,
+        "inputs": {
+            str(folder): file_digest(folder / SUMS) for folders in job.inputs.values() for folder in folders
+        },
+        "code": {"identity": identity(modules), "roots": list(job.modules), "modules": modules},
+    }
+    with publish(job.folder, graph.layout.state, origin, Clock()) as draft:
+        draft.write_json("made.json", job.stage)
+        if job.files:
+            draft.record(source_files={str(path): file_digest(path) for path in job.files})
