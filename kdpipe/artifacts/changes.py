@@ -8,7 +8,7 @@ from kdpipe.artifacts.artifact import read_manifest, versions
 from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest
 from kdpipe.config.graph import Graph
 from kdpipe.config.identity import code_of
-from kdpipe.config.jobs import Job, jobs_for
+from kdpipe.config.jobs import ONE_THREAD, Job, jobs_for
 from kdpipe.errors import KdpipeError, suggest
 
 NONE = object()
@@ -42,8 +42,9 @@ def reasons(graph: Graph, job: Job) -> Iterator[str]:
         yield "it is not there"
         return
     manifest = read_manifest(job.folder)
-    yield from _settings(manifest["settings"], job)
+    yield from _settings(manifest["settings"], job, graph.document.threads)
     yield from _inputs(manifest["inputs"], job)
+    yield from _files(manifest.get("source_files"), job)
     if graph.document.rerun.code:
         yield from _code(manifest, job)
 
@@ -59,26 +60,42 @@ def remarks(graph: Graph, job: Job) -> Iterator[str]:
         yield from _code(manifest, job)
 
 
-def _settings(then: Mapping[str, Any], job: Job) -> Iterator[str]:
+def _settings(then: Mapping[str, Any], job: Job, threads: int) -> Iterator[str]:
     now = {option: json.loads(text) for option, text in job.told().items()}
+    if job.stage not in ONE_THREAD:
+        now["threads"] = threads
     before = {option: then.get(option) for option in now}
     for path, old, new in _differences(_flat(before), _flat(now)):
         yield f"{path} {_said(old, new)}"
 
 
 def _inputs(then: Mapping[str, str], job: Job) -> Iterator[str]:
-    for folder in (folder for folders in job.inputs.values() for folder in folders):
-        if str(folder) not in then:
+    now = {str(folder): folder for folders in job.inputs.values() for folder in folders}
+    for name, folder in now.items():
+        if name not in then:
             yield f"it is now made from {folder}"
-        elif (folder / SUMS).exists() and file_digest(folder / SUMS) != then[str(folder)]:
+        elif (folder / SUMS).exists() and file_digest(folder / SUMS) != then[name]:
             yield f"{folder} has changed"
+    for name in sorted(then.keys() - now):
+        yield f"it is no longer made from {name}"
+
+
+def _files(then: Mapping[str, str] | None, job: Job) -> Iterator[str]:
+    now = {str(file): file for file in job.files}
     made = (job.folder / SUMS).stat().st_mtime
-    for file in job.files:
-        if file.exists() and file.stat().st_mtime > made:
+    for name, file in now.items():
+        if then is not None and name not in then:
+            yield f"{file} is new"
+        elif file.exists() and file.stat().st_mtime > made:
             yield f"{file} is newer"
+    for name in sorted((then or {}).keys() - now):
+        yield f"{name} is no longer read"
 
 
 def _code(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
+    if "code" not in manifest:
+        yield "its manifest does not say what code made it"
+        return
     for module, then, now in _differences(manifest["code"]["modules"], code_of(job.modules)):
         how = "has changed" if NONE not in (then, now) else _said(then, now)
         yield f"{module} {how}"

@@ -30,6 +30,8 @@ RULES = {
     "importance": "score_importance",
     "knowledge": "cache_teacher",
 }
+# The stages that take one processor thread, whatever the config's `threads`.
+ONE_THREAD = ("count_tokens", "create", "extract", "fetch", "load", "prune", "report", "select")
 OF_THE_HUB = (".md", ".parquet")
 
 

@@ -14,7 +14,7 @@ from kdpipe.artifacts.sums import SUMS, file_digest
 from kdpipe.config.build import build_graph
 from kdpipe.config.graph import Graph
 from kdpipe.config.identity import code_of, identity
-from kdpipe.config.jobs import Job, jobs_for
+from kdpipe.config.jobs import ONE_THREAD, Job, jobs_for
 from tests.config.conftest import CONFIG
 
 Change = Callable[[dict[str, Any]], object]
@@ -45,10 +45,11 @@ def graph(graph_of: Callable[..., Graph], tmp_path: Path) -> Graph:
 
 def make(graph: Graph, job: Job) -> None:
     """Write an artifact as if its stage had made it."""
+    threads = 1 if job.stage in ONE_THREAD else graph.document.threads
     modules = code_of(job.modules)
     settings = {option: json.loads(text) for option, text in job.told().items()}
     origin = {
-        "settings": settings,
+        "settings": {**settings, "threads": threads},
         "inputs": {
             str(folder): file_digest(folder / SUMS) for folders in job.inputs.values() for folder in folders
         },

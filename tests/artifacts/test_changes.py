@@ -1,0 +1,53 @@
+"""Every reason for which an artifact would be made again is told."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdpipe.artifacts.changes import explain
+from kdpipe.artifacts.sums import MANIFEST
+from kdpipe.config.graph import Graph
+from kdpipe.config.jobs import ONE_THREAD
+from tests.workflow.conftest import ROOT
+
+
+def test_a_change_of_threads(graph: Graph, graph_of: Callable[..., Graph]) -> None:
+    assert explain(graph, "student") == "student is as the config says"
+    found = explain(graph_of(lambda config: config.update(threads=3)), "student")
+    assert found.count("  threads was 2 and is 3") == found.count("would be made again") == 6
+    assert f"{graph.layout.model('small')} would" not in found
+
+
+def test_the_stages_of_one_thread_are_those_of_the_rules() -> None:
+    rules = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk")))
+    found = re.findall(r"^rule (\w+):(?:\n(?!rule).*)*?\n        threads=1,", rules, re.MULTILINE)
+    assert sorted(found) == sorted(ONE_THREAD)
+
+
+def test_an_artifact_that_was_made_before_code_was_recorded(graph: Graph) -> None:
+    path = graph.layout.model("small") / MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest["code"]
+    path.write_text(json.dumps(manifest))
+    assert "  its manifest does not say what code made it" in explain(graph, "small").splitlines()
+
+
+def test_an_input_that_is_no_longer_read(graph: Graph, graph_of: Callable[..., Graph]) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["models"]["student"]["distill"]["student"] = "base"
+
+    found = explain(graph_of(change), "student").splitlines()
+    assert f"  it is no longer made from {graph.layout.model('small')}" in found
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_source_files_that_have_come_and_gone(graph: Graph, tmp_path: Path, there: bool) -> None:
+    folder = tmp_path / "glue/MRPC"
+    file = folder / ("dev.tsv" if there else "train.tsv")
+    file.touch() if there else file.unlink()
+    told = f"  {file} is new" if there else f"  {file} is no longer read"
+    assert told in explain(graph, "teacher").splitlines()
