@@ -1,6 +1,7 @@
 """SHA256SUMS: the digests of an artifact's files, written last, the one file that later stages depend on."""
 
 import hashlib
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -25,7 +26,16 @@ def write_sums(folder: Path) -> None:
     # Written aside first: a list that breaks off would vouch for less than there is.
     written = folder / f".{SUMS}"
     written.write_text("".join(lines), encoding="utf-8")
+    # A machine that goes off may lose what only waits for its disk; what is older goes by this list.
+    for path in (*(folder / name for name in names), written):
+        _store(path)
     written.replace(folder / SUMS)
+
+
+def _store(path: Path) -> None:
+    """Wait until a file is on its disk."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def read_sums(folder: Path) -> dict[str, str]:
