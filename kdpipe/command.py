@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, get_type_hints
 
@@ -31,7 +32,11 @@ from kdpipe.job import Job
 from kdpipe.launch import TEAM, await_others
 
 
-def main(run: Callable[..., None], several: bool = False) -> None:
+def main(
+    run: Callable[..., None],
+    several: bool = False,
+    sources: Callable[..., Mapping[str, str]] = lambda **settings: {},
+) -> None:
     """Run a stage with the arguments of the command line and exit.
 
     Exit status 0 means the artifact is there, 2 a mistake that the user can mend, 75 that it was stopped and
@@ -40,13 +45,15 @@ def main(run: Callable[..., None], several: bool = False) -> None:
     Args:
         run: the stage.
         several: whether it knows how to run in several processes.
+        sources: gives the SHA-256 of the files that it reads besides artifacts, by their paths, from what
+            settings it takes.
     """
     stage = Path(inspect.getfile(run)).stem
     arguments = _parser(run, stage).parse_args()
     with _logging(None if processes.rank() else arguments.log) as console:
         TEAM.name, TEAM.streams = f"{stage} {arguments.output.name}", {sys.stderr, console}
         try:
-            _run(run, stage, arguments, console, several)
+            _run(run, stage, arguments, console, several, sources)
             status = 0
         except KdpipeError as error:
             status, message = EXIT_STATUS, str(error)
@@ -69,7 +76,12 @@ def main(run: Callable[..., None], several: bool = False) -> None:
 
 
 def _run(
-    run: Callable[..., None], stage: str, arguments: argparse.Namespace, console: TextIO, several: bool
+    run: Callable[..., None],
+    stage: str,
+    arguments: argparse.Namespace,
+    console: TextIO,
+    several: bool,
+    sources: Callable[..., Mapping[str, str]],
 ) -> None:
     threads = max(1, arguments.threads // processes.count())
     os.environ["RAYON_NUM_THREADS"] = str(threads)
@@ -98,6 +110,7 @@ def _run(
         ),
         checkpoint_minutes=arguments.checkpoint_minutes,
         minutes=arguments.minutes,
+        sources=partial(sources, **settings),
     )
     with job.turn() as wanted:
         if wanted:

@@ -3,7 +3,7 @@
 import logging
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +18,7 @@ from kdpipe.artifacts.artifact import Draft, finished, publish, read_manifest, r
 from kdpipe.artifacts.checkpoints import Checkpoints, Clock
 from kdpipe.artifacts.lock import locked
 from kdpipe.artifacts.shards import Shards
-from kdpipe.artifacts.sums import file_digest, verify
+from kdpipe.artifacts.sums import verify
 from kdpipe.config.identity import digest
 from kdpipe.errors import KdpipeError
 
@@ -38,6 +38,7 @@ class Job:
         checkpoint_minutes: minutes of work between two checkpoints.
         minutes: minutes that the job may take; None for any number.
         clock: how long it has worked.
+        sources: gives the SHA-256 of the files that it reads besides artifacts, by their paths.
     """
 
     output: Path
@@ -48,6 +49,7 @@ class Job:
     checkpoint_minutes: float = 10.0
     minutes: float | None = None
     clock: Clock = field(default_factory=Clock)
+    sources: Callable[[], Mapping[str, str]] = dict
 
     @contextmanager
     def turn(self) -> Iterator[bool]:
@@ -104,8 +106,7 @@ class Job:
         made = self._made_in(finished(self.output, self.state))
         if made is None:
             return False
-        sources = made.get("source_files", {})
-        if any(not Path(path).is_file() or file_digest(Path(path)) != sources[path] for path in sources):
+        if made.get("source_files", {}) != self.sources():
             return False
         restore(self.output, self.state)
         return True

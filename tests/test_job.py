@@ -81,27 +81,36 @@ ORIGIN = {"settings": {"rate": 1}, "inputs": {"models/base": "0b7e"}}
 
 
 @pytest.mark.parametrize(
-    ("origin", "text", "there"),
+    ("origin", "files", "there"),
     [
-        (ORIGIN, "read", True),
-        ({**ORIGIN, "settings": {"rate": 2}}, "read", False),
-        ({**ORIGIN, "inputs": {"models/base": "1c8f"}}, "read", False),
-        (ORIGIN, "changed", False),
+        (ORIGIN, {"a.txt": "read"}, True),
+        ({**ORIGIN, "settings": {"rate": 2}}, {"a.txt": "read"}, False),
+        ({**ORIGIN, "inputs": {"models/base": "1c8f"}}, {"a.txt": "read"}, False),
+        (ORIGIN, {"a.txt": "changed"}, False),
+        (ORIGIN, {"a.txt": "read", "b.txt": "new"}, False),
+        (ORIGIN, {}, False),
     ],
 )
 def test_what_was_finished_from_the_same_is_put_back(
-    tmp_path: Path, origin: dict[str, object], text: str, there: bool
+    tmp_path: Path, origin: dict[str, object], files: dict[str, str], there: bool
 ) -> None:
     """Snakemake removes what a process made that outlived the one that started it."""
-    source, output, state = tmp_path / "source", tmp_path / "made", tmp_path / ".state"
-    source.write_text("read")
+    folder, output, state = tmp_path / "texts", tmp_path / "made", tmp_path / ".state"
+
+    def digests() -> dict[str, str]:
+        return {str(path): file_digest(path) for path in folder.iterdir()}
+
+    folder.mkdir()
+    (folder / "a.txt").write_text("read")
     with Job(output, state, origin=ORIGIN).artifact() as draft:
         (draft.folder / "data").write_text("made")
-        draft.record(source_files={str(source): file_digest(source)})
+        draft.record(source_files=digests())
     before = (output / "data").stat().st_ino
     shutil.rmtree(output)
-    source.write_text(text)
-    assert Job(output, state, origin=origin).take_up() == there
+    (folder / "a.txt").unlink()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    assert Job(output, state, origin=origin, sources=digests).take_up() == there
     assert (output / SUMS).exists() == there
     if there:
         verify(output)

@@ -7,7 +7,7 @@ from kdpipe.artifacts.sums import file_digest
 from kdpipe.config.settings.dataset import SourceSettings, read_dataset
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.signatures import constructor_options
-from kdpipe.data.source import Source
+from kdpipe.data.source import Installed, Source
 from kdpipe.data.views import Combined, Sample, Unlabelled
 
 # The settings of a source that tell it from others.
@@ -16,7 +16,7 @@ NAMING = ("source", "name", "path", "train")
 
 def open_dataset(settings: PreprocessSettings) -> Source:
     """Return what a dataset is read from, sampled, joined and unlabelled as its settings say."""
-    sources = [_open(read_dataset(dict(source)), settings) for source in settings.sources]
+    sources = [_open(source, settings) for source in _sources(settings)]
     source = sources[0]
     if len(sources) > 1 or settings.proportions:
         source = Combined(sources, settings.seed, settings.proportions, _names(settings))
@@ -27,8 +27,14 @@ def open_dataset(settings: PreprocessSettings) -> Source:
 
 def source_files(settings: PreprocessSettings) -> list[Path]:
     """Return the local files that a dataset is read from."""
-    sources = [read_dataset(dict(source)) for source in settings.sources]
-    return [path for source in sources if isinstance(source, SourceSettings) for path in source.local_files()]
+    return [path for source in _sources(settings) for path in source.local_files()]
+
+
+def files_read(settings: PreprocessSettings) -> list[Path]:
+    """Return all files that a dataset is read from: local ones, and those of installed packages."""
+    readers = [_reader(source, settings) for source in _sources(settings)]
+    installed = [file for reader in readers if isinstance(reader, Installed) for file in reader.modules()]
+    return [*source_files(settings), *installed]
 
 
 def source_digests(settings: PreprocessSettings) -> dict[str, str]:
@@ -36,16 +42,25 @@ def source_digests(settings: PreprocessSettings) -> dict[str, str]:
     return {str(path): file_digest(path) for path in source_files(settings)}
 
 
+def _sources(settings: PreprocessSettings) -> list[SourceSettings]:
+    sources = [read_dataset(dict(source)) for source in settings.sources]
+    return [source for source in sources if isinstance(source, SourceSettings)]
+
+
 def _names(settings: PreprocessSettings) -> list[str]:
     """Return what the sources are called in messages: by the name of the source and by where it reads."""
     return [" ".join(str(source[key]) for key in NAMING if key in source) for source in settings.sources]
 
 
-def _open(settings: object, dataset: PreprocessSettings) -> Source:
-    assert isinstance(settings, SourceSettings)
+def _open(settings: SourceSettings, dataset: PreprocessSettings) -> Source:
+    source = _reader(settings, dataset)
+    return Sample(source, settings.rows, dataset.seed) if settings.rows is not None else source
+
+
+def _reader(settings: SourceSettings, dataset: PreprocessSettings) -> Source:
     target = catalog.SOURCES[settings.source]
     taken = constructor_options(target)
     common = {"path": settings.path, "files": settings.files, "labels": dataset.labels}
     options = {name: value for name, value in common.items() if name in taken} | settings.options
     source: Source = catalog.resolve("sources", settings.source)(task=dataset.task, **options)
-    return Sample(source, settings.rows, dataset.seed) if settings.rows is not None else source
+    return source

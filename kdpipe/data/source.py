@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
 
 TRAIN = "train"
 VALIDATION = "validation"
@@ -78,4 +79,13 @@ class Source(Protocol):
         Raises:
             DataError: there is no such split, or what it holds is malformed.
         """
+        ...
+
+
+@runtime_checkable
+class Installed(Protocol):
+    """What reads installed packages, which are no files of the user's."""
+
+    def modules(self) -> list[Path]:
+        """Return the files that it reads."""
         ...

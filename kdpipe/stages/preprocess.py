@@ -6,7 +6,7 @@ from pathlib import Path
 from kdpipe.artifacts.shards import Shards
 from kdpipe.command import main
 from kdpipe.config.settings.jobs import PreprocessSettings
-from kdpipe.data.opening import open_dataset, source_digests, source_files
+from kdpipe.data.opening import files_read, open_dataset, source_digests
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.summary import labels_in_words
 from kdpipe.job import Job
@@ -26,7 +26,7 @@ def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
             stride=settings.stride,
             processes=job.threads,
             progress=bar.update,
-            shards=Shards(job.checkpoints_of(source_files(settings)).folder, job.clock),
+            shards=Shards(job.checkpoints_of(files_read(settings)).folder, job.clock),
         )
         for split, facts in description["splits"].items():
             found = [f"{count:,} {name}" for name, count in facts.items() if name != "columns"]
@@ -36,4 +36,4 @@ def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, sources=source_digests)

@@ -9,7 +9,7 @@ from kdpipe.command import main
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.data.counts import count_tokens
-from kdpipe.data.opening import open_dataset, source_digests, source_files
+from kdpipe.data.opening import files_read, open_dataset, source_digests
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.evaluation.targets import token_targets
 from kdpipe.job import Job
@@ -36,7 +36,7 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
                 settings.training.model_dump(exclude_unset=True),
                 seed=settings.seed,
                 probability=settings.masking.probability,
-                checkpoints=job.checkpoints_of(source_files(dataset)),
+                checkpoints=job.checkpoints_of(files_read(dataset)),
                 bar=bar,
             )
         processes.leave_to_first()
@@ -65,4 +65,4 @@ def _encode(settings: PretrainSettings, dataset: PreprocessSettings, data: Path,
 
 
 if __name__ == "__main__":
-    main(run, several=True)
+    main(run, several=True, sources=lambda settings, dataset: source_digests(dataset))

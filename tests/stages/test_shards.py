@@ -123,3 +123,30 @@ def test_what_was_read_of_a_file_that_has_changed_does_not_count(
     preprocess.run(settings, job_for(tmp_path / "undisturbed"), tokenizer=language_model)
     sums = [(tmp_path / folder / SUMS).read_bytes() for folder in ("undisturbed", "killed")]
     assert sums[0] == sums[1]
+
+
+def test_what_was_read_of_a_package_that_was_upgraded_does_not_count(
+    made: Callable[[int | None], list[str]],
+    language_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    module = tmp_path / "site/some_docs/__init__.py"
+    module.parent.mkdir(parents=True)
+    submodules = [module.with_name(f"{first}{last}.py") for first in "abcdef" for last in "uvwxyz"]
+    for path in (module, *submodules):
+        path.write_text(f'"""The {path.stem} tells of a long story and of a plot."""', encoding="utf-8")
+    settings = PreprocessSettings.model_validate({
+        "sources": [{"source": "pydoc", "task": "language_modeling", "packages": ["some_docs"]}],
+        "task": "language_modeling",
+        "max_length": 32,
+    })  # fmt: skip
+    made(1)
+    with pytest.raises(KilledError):
+        preprocess.run(settings, job_for(tmp_path / "killed"), tokenizer=language_model)
+    for path in submodules:
+        path.write_text(path.read_text().replace("long", "very short"), encoding="utf-8")
+    again = made(None)
+    preprocess.run(settings, job_for(tmp_path / "killed"), tokenizer=language_model)
+    assert len(again) == 3

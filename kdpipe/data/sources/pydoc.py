@@ -74,6 +74,10 @@ class PydocSource:
         """The packages, for classification."""
         return self._packages if self.task == "classification" else None
 
+    def modules(self) -> list[Path]:
+        """Return the source files of the packages."""
+        return [file for package in self._packages for _, file in sorted(_modules(package))]
+
     def splits(self) -> tuple[str, ...]:
         """Return train, validation and test."""
         return STANDARD_SPLITS
