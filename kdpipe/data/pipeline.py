@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
 from itertools import count, islice
+from threading import Thread
 from types import ModuleType, TracebackType
 from typing import Self
 
@@ -127,8 +129,17 @@ def _without_main() -> Iterator[None]:
 
 def _start(make_encoder: Callable[[], Encoder]) -> None:
     global _encoder
+    Thread(target=_end_with_parent, daemon=True).start()
     # Made at the first chunk: what an initializer raises does not reach the caller.
     _encoder = cache(make_encoder)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has, also where that could not say so."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _encode(examples: list[Example]) -> Encoded:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +80,39 @@ def test_mistakes_in_a_worker_reach_the_caller(tokenizer_file, tmp_path, labels)
     make_encoder = encoder_for("classification", file, 8, ("no",))
     with Pipeline(make_encoder, 2) as pipeline, pytest.raises(DataError, match="expected"):
         list(pipeline.encode(chunks(examples(3))))
+
+
+ENDLESS = """
+import multiprocessing, sys
+from itertools import repeat
+from pathlib import Path
+from kdpipe.data.encoding import encoder_for
+from kdpipe.data.pipeline import Pipeline
+from kdpipe.data.source import Example
+make_encoder = encoder_for("classification", Path(sys.argv[1]), 8, ("yes",))
+with Pipeline(make_encoder, 2) as pipeline:
+    for number, _ in enumerate(pipeline.encode(repeat([Example("1", "a")]))):
+        if number == 10:
+            print(*(worker.pid for worker in multiprocessing.active_children()), flush=True)
+"""
+
+
+def test_workers_end_with_what_started_them(tokenizer_file):
+    """Killed, it cannot tell them to."""
+    command = [sys.executable, "-c", ENDLESS, str(tokenizer_file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        workers = [int(pid) for pid in process.stdout.readline().split()]
+        assert len(workers) == 2
+        process.kill()
+    deadline = time.monotonic() + 10
+    while any(map(_is_running, workers)):
+        assert time.monotonic() < deadline, workers
+        time.sleep(0.05)
+
+
+def _is_running(pid):
+    try:
+        # A process that has ended, but which nobody has asked for yet, has no memory.
+        return bool(Path(f"/proc/{pid}/statm").read_text().strip("0 \n"))
+    except (FileNotFoundError, ProcessLookupError):
+        return False
