@@ -152,10 +152,11 @@ def _inputs(paths: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _code(given: Sequence[str], stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the manifest says of the code: its identity as the workflow knows it, and the modules."""
+    """Return what the manifest says of the code: its identity, that which the workflow told, the modules."""
     known, *roots = given or ["", catalog.STAGES[stage], *modules_named(settings)]
     modules = code_of(roots)
-    return {"identity": known or identity(modules), "roots": roots, "modules": modules}
+    own = identity(modules)
+    return {"identity": own, "told": known or own, "roots": roots, "modules": modules}
 
 
 def _settings(model: type[BaseModel], text: str) -> BaseModel:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from kdpipe.artifacts.artifact import read_manifest, recorded_code
 from kdpipe.artifacts.sums import SUMS, file_digest, verify
+from kdpipe.config.identity import code_of, identity
 from kdpipe.errors import EXIT_STATUS
 from kdpipe.job import Job
 
@@ -75,6 +77,17 @@ def test_inputs_are_checked_against_their_digests(
     )
     assert done.returncode == EXIT_STATUS
     assert "counts.parquet is not what its stage wrote" in done.stderr
+
+
+def test_the_manifest_names_the_code_that_ran_and_the_one_that_was_told(
+    task_data: Path, language_model: Path, tmp_path: Path
+) -> None:
+    """With `rerun: {code: false}` the workflow goes on telling that of the code before."""
+    root = "kdpipe.stages.count_tokens"
+    count(task_data, language_model, tmp_path / "counts", "{}", "--code", "0b7e", root)
+    code = read_manifest(tmp_path / "counts")["code"]
+    assert code["identity"] == identity(code_of([root]))
+    assert recorded_code(tmp_path / "counts") == f"0b7e {root}"
 
 
 ORIGIN = {"settings": {"rate": 1}, "inputs": {"models/base": "0b7e"}}

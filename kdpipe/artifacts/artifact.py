@@ -117,7 +117,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def recorded_code(folder: Path) -> str:
     """Return the code that made an artifact as its stage was told of it; "" where there is no manifest."""
     code = read_manifest(folder).get("code") if (folder / MANIFEST).exists() else None
-    return " ".join([code["identity"], *code["roots"]]) if code else ""
+    return " ".join([code.get("told", code["identity"]), *code["roots"]]) if code else ""
 
 
 def _link(folder: Path, copy: Path) -> None:

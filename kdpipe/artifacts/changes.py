@@ -7,7 +7,7 @@ from typing import Any
 from kdpipe.artifacts.artifact import read_manifest, versions
 from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest
 from kdpipe.config.graph import Graph
-from kdpipe.config.identity import code_of
+from kdpipe.config.identity import code_of, identity
 from kdpipe.config.jobs import ONE_THREAD, Job, jobs_for
 from kdpipe.errors import KdpipeError, suggest
 
@@ -46,7 +46,7 @@ def reasons(graph: Graph, job: Job) -> Iterator[str]:
     yield from _inputs(manifest["inputs"], job)
     yield from _files(manifest.get("source_files"), job)
     if graph.document.rerun.code:
-        yield from _code(manifest, job)
+        yield from list(_code(manifest, job)) or _told(manifest, job)
 
 
 def remarks(graph: Graph, job: Job) -> Iterator[str]:
@@ -99,6 +99,13 @@ def _code(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
     for module, then, now in _differences(manifest["code"]["modules"], code_of(job.modules)):
         how = "has changed" if NONE not in (then, now) else _said(then, now)
         yield f"{module} {how}"
+
+
+def _told(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
+    """Yield whether the workflow still takes it for what older code made."""
+    code = manifest["code"]
+    if code.get("told", code["identity"]) != identity(code_of(job.modules)):
+        yield "it was made while `rerun: {code: false}` held"
 
 
 def _said(then: Any, now: Any) -> str:

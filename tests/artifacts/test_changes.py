@@ -36,6 +36,14 @@ def test_an_artifact_that_was_made_before_code_was_recorded(graph: Graph) -> Non
     assert "  its manifest does not say what code made it" in explain(graph, "small").splitlines()
 
 
+def test_what_was_made_while_code_did_not_count(graph: Graph) -> None:
+    path = graph.layout.model("small") / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["code"]["told"] = "0b7e"
+    path.write_text(json.dumps(manifest))
+    assert "  it was made while `rerun: {code: false}` held" in explain(graph, "small").splitlines()
+
+
 def test_an_input_that_is_no_longer_read(graph: Graph, graph_of: Callable[..., Graph]) -> None:
     def change(config: dict[str, Any]) -> None:
         config["models"]["student"]["distill"]["student"] = "base"
