@@ -99,12 +99,15 @@ def level_of(jobs: list[list[Path]]) -> list[int]:
     graph = build_graph(read_config([ROOT / "config.yaml"]))
     maker = {folder: index for index, folders in enumerate(jobs) for folder in folders}
     levels = [0] * len(jobs)
+    levels[maker[graph.layout.report]] = len(jobs)
     for made in jobs_for(graph, graph.nodes):
         own = maker.get(made.folder)
         if own is not None:
             read = [maker.get(folder, own) for folders in made.inputs.values() for folder in folders]
             levels[own] = max([levels[own], *(levels[index] + 1 for index in read if index != own)])
-    return levels
+    # The report waits for all.
+    *others, _ = sorted(set(levels))
+    return [min(level, max(others) + 1) for level in levels]
 
 
 if __name__ == "__main__":
