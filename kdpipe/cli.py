@@ -67,11 +67,12 @@ def _why(options: argparse.Namespace) -> None:
 def _clean(options: argparse.Namespace) -> None:
     from kdpipe.artifacts.cleaning import find_leftovers, remove
 
-    found = find_leftovers(load_graph(options.config))
+    graph = load_graph(options.config)
+    found = find_leftovers(graph)
     for leftover in found:
         print(f"{leftover.size / 1e6:10.1f} MB  {leftover.folder}  ({leftover.why})")
         if options.yes:
-            remove(leftover)
+            remove(graph, leftover)
     total = sum(leftover.size for leftover in found) / 1e6
     print(f"{total:10.1f} MB  {'removed' if options.yes else 'may be removed, with --yes'}")
 

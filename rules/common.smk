@@ -116,11 +116,6 @@ def made_by(stage):
     return one_of(name for name, node in GRAPH.nodes.items() if node.stage == stage)
 
 
-def node(wildcards):
-    """The settings of the node that a job makes."""
-    return GRAPH.nodes[wildcards.model].settings
-
-
 @cache
 def job(stage, *names):
     """The job of a rule, whose wildcards stand in the order of the parameters that describe it."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdpipe.artifacts.artifact import state_name
+from kdpipe.artifacts.artifact import finished, state_name
 from kdpipe.artifacts.changes import reasons
 from kdpipe.artifacts.lock import is_free
 from kdpipe.artifacts.sums import SUMS
@@ -59,10 +59,12 @@ def find_leftovers(graph: Graph) -> list[Leftover]:
     ]
 
 
-def remove(leftover: Leftover) -> None:
-    """Remove a folder; what breaks off leaves no artifact that looks whole."""
+def remove(graph: Graph, leftover: Leftover) -> None:
+    """Remove a folder and the copy that shares its room; what breaks off leaves nothing that looks whole."""
     (leftover.folder / SUMS).unlink(missing_ok=True)
-    shutil.rmtree(leftover.folder)
+    for folder in (finished(leftover.folder, graph.layout.state), leftover.folder):
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 def _made_again(graph: Graph, jobs: list[Job]) -> set[Path]:

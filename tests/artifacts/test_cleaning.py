@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdpipe.artifacts.artifact import state_name
+from kdpipe.artifacts.artifact import finished, state_name
 from kdpipe.artifacts.cleaning import find_leftovers, remove
 from kdpipe.artifacts.lock import locked
 from kdpipe.artifacts.sums import SUMS
@@ -32,9 +32,12 @@ def reseed(config: dict[str, Any]) -> None:
 
 def test_a_cache_whose_readers_are_done_and_nothing_that_is_needed(graph: Graph) -> None:
     assert offered(graph) == ["knowledge"]
-    for leftover in find_leftovers(graph):
-        remove(leftover)
+    (leftover,) = find_leftovers(graph)
+    copy = finished(leftover.folder, graph.layout.state)
+    assert copy.exists()
+    remove(graph, leftover)
     assert offered(graph) == []
+    assert not copy.exists()
 
 
 @pytest.mark.parametrize("change", [warm, reseed])

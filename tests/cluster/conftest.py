@@ -105,7 +105,9 @@ class Run:
 
     def job(self) -> tuple[str, str]:
         """Return the number of the job that runs, and its node."""
-        number, node = slurm("squeue", "-h", "-t", "running", "-o", "%i %N").split()
+        jobs = slurm("squeue", "-h", "-t", "running", "--name", self.name(), "-o", "%i %N").splitlines()
+        assert len(jobs) == 1, f"{jobs} run\n{self.output()}"
+        number, node = jobs[0].split()
         return number, node
 
     def name(self) -> str:

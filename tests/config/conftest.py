@@ -44,6 +44,12 @@ CONFIG: Config = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever datasets a machine has, what follows from a config is the same."""
+    monkeypatch.delenv("KDPIPE_DATA", raising=False)
+
+
 @pytest.fixture
 def config() -> Config:
     """A config with a model of each kind that is made for another one."""

@@ -3,8 +3,7 @@ import pytest
 PYDOC = "source 'pydoc' serves language_modeling, classification"
 
 
-def test_paths_of_datasets_start_from_the_data_folder(graph_of, monkeypatch):
-    monkeypatch.delenv("KDPIPE_DATA", raising=False)
+def test_paths_of_datasets_start_from_the_data_folder(graph_of):
     graph = graph_of({
         "data_dir": "/data",
         "datasets.a": {"source": "text", "train": "a.txt", "test": "/b.txt", "splits": {"hard": "c.txt"}},

@@ -90,8 +90,7 @@ def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path):
     assert "is not YAML" in mistake
 
 
-def test_defaults(monkeypatch):
-    monkeypatch.delenv("KDPIPE_DATA", raising=False)
+def test_defaults():
     document = parse_document({"models": {"a": {}}}, Mistakes())
     assert (document.results, document.data_dir, document.seed) == (Path("results"), Path("data"), 42)
     assert document.report.over == ("seed",)

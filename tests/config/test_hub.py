@@ -45,8 +45,7 @@ def test_datasets_of_one_repository_are_fetched_once(graph_of):
     assert list(graph.fetches) == ["nyu-mll/glue/default/main"]
 
 
-def test_a_task_of_glue_is_the_configuration_of_its_name(graph_of, monkeypatch):
-    monkeypatch.delenv("KDPIPE_DATA", raising=False)
+def test_a_task_of_glue_is_the_configuration_of_its_name(graph_of):
     task = {"source": "glue_hub", "path": "nyu-mll/glue", "name": "STS-B", "revision": "b" * 40}
     graph = graph_of({"data_dir": "data", "datasets.a": task})
     (kept,) = graph.fetches

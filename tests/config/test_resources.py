@@ -19,8 +19,9 @@ from kdpipe.config.jobs import (
     knowledge_job,
     model_job,
 )
-from kdpipe.config.resources import DAY, HELD_OUT, LONGEST, MINUTES, memory_mb, minutes
+from kdpipe.config.resources import DAY, HELD_OUT, LONGEST, MINUTES, SCORED_BATCH, memory_mb, minutes
 from kdpipe.config.sizes import parameters
+from kdpipe.evaluation.inference import BATCH_SIZE
 
 BATCH = "models.teacher.finetune.training.per_device_train_batch_size"
 STEPS = "models.teacher.finetune.training.max_steps"
@@ -187,3 +188,7 @@ def test_memory_holds_all_rows_of_a_dataset(graph_of):
     bytes_a_row = 5 * 128
     for few, many in zip(asked(1000), asked(1_001_000), strict=True):
         assert many - few == pytest.approx(bytes_a_row, abs=1)
+
+
+def test_scoring_takes_the_batches_that_it_is_estimated_by():
+    assert SCORED_BATCH == BATCH_SIZE
