@@ -19,7 +19,7 @@ from kdpipe.artifacts.checkpoints import Checkpoints, Clock
 from kdpipe.artifacts.lock import locked
 from kdpipe.artifacts.shards import Shards
 from kdpipe.artifacts.sums import verify
-from kdpipe.config.identity import digest
+from kdpipe.config.digest import digest
 from kdpipe.errors import KdpipeError
 
 LOG = logging.getLogger("kdpipe")

@@ -13,10 +13,11 @@ from kdpipe.artifacts.artifact import finished, recorded_code
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.lock import share
 from kdpipe.config.build import build_graph
+from kdpipe.config.digest import digest
 from kdpipe.config.document import merge, read_config
 from kdpipe.config.groups import group_of
 from kdpipe.config.hub import hub_folder
-from kdpipe.config.identity import code_of, digest, identity
+from kdpipe.config.identity import code_of, identity
 from kdpipe.config.jobs import JOBS
 from kdpipe.config.resources import memory_mb, minutes
 from kdpipe.errors import EXIT_STATUS, ConfigError

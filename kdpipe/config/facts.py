@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe import catalog
+from kdpipe.config.digest import digest
 from kdpipe.config.document import Document
-from kdpipe.config.entries import UNKNOWN, Dataset, Facts, Node, Shape
+from kdpipe.config.entries import LANGUAGE_MODELING, UNKNOWN, Dataset, Facts, Node, Shape
 from kdpipe.config.families import (
     count_outputs,
     family_facts,
@@ -20,7 +21,6 @@ from kdpipe.config.families import (
     require_head,
     shape_of,
 )
-from kdpipe.config.identity import digest
 from kdpipe.config.layers import count_blocks
 from kdpipe.config.mistakes import Mistakes, SettingError
 from kdpipe.config.pruning import pruned_facts, scheduled_facts
@@ -81,7 +81,7 @@ def _facts(
         case PretrainSettings() as settings:
             _require_head("architecture", settings.architecture.family, MASKED, ("ForMaskedLM",))
             shape = _architecture_shape(settings.architecture, settings.vocab_size)
-            return Facts(node.name, shape, "language_modeling")
+            return Facts(node.name, shape, LANGUAGE_MODELING)
         case ExtractSettings() as settings:
             return _extracted(settings, facts[settings.model])
         case SelectSettings() as settings:

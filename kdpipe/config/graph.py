@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from kdpipe.config.digest import digest
 from kdpipe.config.document import Document
-from kdpipe.config.entries import Dataset, Facts, Node
+from kdpipe.config.entries import LANGUAGE_MODELING, Dataset, Facts, Node
 from kdpipe.config.hub import fetch_settings, hub_folder, kept
-from kdpipe.config.identity import digest
 from kdpipe.config.layers import Pairs, match_layers
 from kdpipe.config.layout import Layout
 from kdpipe.config.settings.base import Settings, StageSettings
@@ -92,7 +92,7 @@ class Graph:
         if not any(term.needs_teacher and term.weight for term in settings.losses):
             return False
         if settings.cache == "auto":
-            return self.datasets[settings.dataset].task != "language_modeling"
+            return self.datasets[settings.dataset].task != LANGUAGE_MODELING
         return settings.cache == "on"
 
     def layer_pairs(self, settings: Distillation) -> list[tuple[HiddenTermSettings, Pairs | None]]:

@@ -5,15 +5,13 @@ and models name in the catalog. The digest of a module is that of its syntax tre
 and docstrings change nothing; the catalog, which only names, and `__init__` files do not count.
 """
 
-import ast
-import hashlib
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from kdpipe import catalog
+from kdpipe.config.digest import digest
+from kdpipe.config.outlines import Outline, outline
 from kdpipe.config.signatures import source_file
 
 PACKAGE = "kdpipe"
@@ -26,9 +24,6 @@ NAMING = {
     "source": "sources",
     "task": "tasks",
 }
-# How code names what is imported later, such as the class of a family's configs.
-OBJECT = re.compile(r"[a-z_0-9.]+:\w+")
-HAS_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def modules_named(settings: Any) -> Iterator[str]:
@@ -72,17 +67,7 @@ def _code(roots: frozenset[str]) -> dict[str, str]:
 @cache
 def _imports(module: str) -> frozenset[str]:
     """Return the modules of kdpipe that a module imports, at its top or within a function, or names."""
-    return frozenset(name for node in ast.walk(_tree(module)) for name in _imported(node) if _counts(name))
-
-
-def _imported(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str) and OBJECT.fullmatch(node.value):
-        yield module_of(node.value)
-    elif isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module:
-        yield node.module
-        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(filter(_counts, _outline(module).names))
 
 
 @cache
@@ -92,8 +77,8 @@ def _counts(name: str) -> bool:
 
 
 @cache
-def _tree(module: str) -> ast.Module:
-    return ast.parse(source_file(module).read_text(encoding="utf-8"))
+def _outline(module: str) -> Outline:
+    return outline(source_file(module).read_text(encoding="utf-8"))
 
 
 @cache
@@ -101,21 +86,4 @@ def _module_digest(module: str) -> str:
     """Return the digest of a module, and of the templates and style sheets beside it."""
     folder = source_file(module).parent
     beside = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in (".css", ".j2"))
-    return digest([_outline(_tree(module)), *(path.read_text(encoding="utf-8") for path in beside)])
-
-
-def _outline(node: Any) -> Any:
-    """Return a syntax tree as lists, without docstrings and without what only some Pythons have."""
-    if isinstance(node, list):
-        return [_outline(item) for item in node]
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = {name: value for name, value in ast.iter_fields(node) if value is not None and value != []}
-    if isinstance(node, HAS_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
-        fields["body"] = node.body[1:]
-    return [type(node).__name__, *([name, _outline(value)] for name, value in sorted(fields.items()))]
-
-
-def digest(content: Any) -> str:
-    """Return a short digest of something that JSON can hold."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    return digest([_outline(module).digest, *(path.read_text(encoding="utf-8") for path in beside)])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kdpipe.config.entries import LANGUAGE_MODELING
 from kdpipe.config.graph import Graph, key_of
 from kdpipe.config.hub import hub_folder
 from kdpipe.config.modules import modules_of
@@ -222,7 +223,7 @@ def _inputs_of(graph: Graph, model: str, settings: StageSettings) -> dict[str, l
 
 
 def _prefers_rare_tokens(graph: Graph, settings: FinetuneSettings | DistillSettings) -> bool:
-    is_text = graph.datasets[settings.dataset].task == "language_modeling"
+    is_text = graph.datasets[settings.dataset].task == LANGUAGE_MODELING
     return is_text and bool(settings.masking.smoothing)
 
 

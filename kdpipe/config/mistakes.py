@@ -1,12 +1,13 @@
 """The mistakes of a config: where each stands, what it is, and that each is told once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import ValidationError
 
 from kdpipe.errors import ConfigError, KdpipeError, Problem
 
 Where = tuple[str | int, ...]
+Findings = Iterator[tuple[Where, str]]
 
 
 class Mistakes:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from kdpipe.config.digest import digest
 from kdpipe.config.graph import key_of
-from kdpipe.config.identity import digest
 from kdpipe.config.settings.jobs import LayerMapSettings
 
 LOSSES: list[dict[str, Any]] = [{"loss": "kl", "temperature": 2}, {"loss": "hidden_mse", "layers": "spaced"}]

@@ -14,7 +14,7 @@ from kdpipe.config.jobs import model_job
 from kdpipe.config.modules import modules_of
 
 ROOT = Path(__file__).parents[2]
-CACHED = (identity._code, identity._imports, identity._counts, identity._tree, identity._module_digest)
+CACHED = (identity._code, identity._imports, identity._counts, identity._outline, identity._module_digest)
 DISTILL = ("kdpipe.stages.distill", "kdpipe.losses.kl")
 
 

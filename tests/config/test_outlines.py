@@ -1,0 +1,64 @@
+"""What a source says is kept between runs, and nothing depends on its being kept."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from kdpipe.config.outlines import Outline, outline
+
+SOURCE = 'import json\n\nfrom kdpipe import catalog\n\nCLASS = "kdpipe.models.bigru:BiGRU"\n'
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the user's caches."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The sources that were parsed."""
+    sources: list[str] = []
+    parse = ast.parse
+
+    def count(source: str) -> ast.Module:
+        sources.append(source)
+        return parse(source)
+
+    monkeypatch.setattr(ast, "parse", count)
+    return sources
+
+
+def kept(cache: Path) -> list[Path]:
+    return list(cache.glob("kdpipe/outlines/*"))
+
+
+def test_names_are_imports_and_classes_that_are_named_by_texts(cache):
+    assert outline(SOURCE).names == ["json", "kdpipe", "kdpipe.catalog", "kdpipe.models.bigru"]
+
+
+def test_a_source_is_parsed_once(cache, parsed):
+    found = outline(SOURCE)
+    assert isinstance(outline(SOURCE), Outline)
+    assert outline(SOURCE) == found
+    assert parsed == [SOURCE]
+    assert outline(f"{SOURCE}x = 1\n") != found
+    assert len(kept(cache)) == 2
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", '{"names": []}', "\0"])
+def test_what_is_damaged_is_worked_out_again(cache, parsed, damaged):
+    found = outline(SOURCE)
+    (file,) = kept(cache)
+    file.write_text(damaged)
+    assert outline(SOURCE) == found
+    assert outline(SOURCE) == found
+    assert len(parsed) == 2
+
+
+def test_where_nothing_can_be_kept_nothing_is(cache, parsed):
+    (cache / "kdpipe").write_text("not a folder")
+    assert outline(SOURCE) == outline(SOURCE)
+    assert parsed == [SOURCE, SOURCE]
