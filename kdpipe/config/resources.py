@@ -62,11 +62,22 @@ def _memory_mb(graph: Graph, job: Job) -> int:
     if isinstance(settings, TRAINING) and dataset:
         processes = max(1, graph.document.gpus)
         size = processes * (size + TRAINED_WEIGHT * parameters(shapes[0]) + encoded_bytes(dataset))
-        batch = settings.training.model_dump(exclude_unset=True).get("per_device_train_batch_size", 8)
-        size += activations(shapes[0], batch, dataset.max_length)
     elif isinstance(settings, RUNNING) and dataset:
-        size += activations(shapes[0], SCORED_BATCH, dataset.max_length) + encoded_bytes(dataset)
+        size += encoded_bytes(dataset)
+    if isinstance(settings, TRAINING | RUNNING) and dataset:
+        size += _activations(settings, shapes[0], dataset.max_length)
     return SNAKEMAKE_MB + processes * STAGE_MB + round(size / 1e6)
+
+
+def _activations(settings: TRAINING | RUNNING, shape: dict[str, int], length: int) -> int:
+    """Return the bytes of the activations of a job's batch."""
+    if isinstance(settings, TRAINING):
+        given = settings.training.model_dump(exclude_unset=True)
+        return activations(shape, given.get("per_device_train_batch_size", 8), length)
+    if isinstance(settings, ScoreImportanceSettings):
+        return activations(shape, settings.batch_size, length)
+    # Without gradients, those of a block are gone when the next one has its own.
+    return activations({**shape, "depth": 1}, SCORED_BATCH, length)
 
 
 def _minutes(graph: Graph, job: Job) -> int:

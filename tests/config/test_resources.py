@@ -16,6 +16,7 @@ from kdpipe.config.jobs import (
     data_job,
     evaluation_job,
     export_job,
+    importance_job,
     knowledge_job,
     model_job,
 )
@@ -192,3 +193,18 @@ def test_memory_holds_all_rows_of_a_dataset(graph_of):
 
 def test_scoring_takes_the_batches_that_it_is_estimated_by():
     assert SCORED_BATCH == BATCH_SIZE
+
+
+def test_scoring_keeps_the_activations_of_one_block_and_importance_those_of_all(graph_of):
+    def scored(depth):
+        graph = graph_of({"models.base.pretrain.architecture.num_hidden_layers": depth})
+        return memory_mb(graph, evaluation_job(graph, "teacher", "task"))
+
+    def ranked(settings):
+        cut = {"prune": {"model": "teacher", "sparsity": 0.5, "importance": settings}}
+        graph = graph_of({**HUB, "models.cut": cut})
+        (wanted,) = graph.importances
+        return memory_mb(graph, importance_job(graph, *wanted))
+
+    assert scored(40) - scored(4) < 50
+    assert ranked({"batch_size": 64}) - ranked({"batch_size": 32}) > 1000
