@@ -2,12 +2,15 @@
 
     python benchmarks/cluster.py PROFILE [--json FILE]
 
-PROFILE names account and partition. A job adds the seconds from its submission to its end, without those that
-its stages count. A level of the chain holds the jobs that wait for equally many others, one after the other.
+PROFILE names account and partition. As many jobs run at a time as there are cores here, where the nodes of a
+test cluster are: more would wait for each other. A job adds the seconds from its submission to its end,
+without those that its stages count. A level of the chain holds the jobs that wait for equally many others,
+one after the other.
 """
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -66,10 +69,12 @@ def run(folder: Path, profile: Path) -> list[Submitted]:
     """Run the default config over SLURM; return its jobs."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--profile", profile]
     command += ["--workflow-profile", ROOT / "profiles/slurm", "--slurm-keep-successful-logs"]
+    command += ["--jobs", os.cpu_count()]
     done = subprocess.run(list(map(str, command)), cwd=folder, check=True, text=True, stderr=subprocess.PIPE)
     [name] = re.findall(r"SLURM run ID: (\S+)", done.stderr)
     query = ["sacct", "--allocations", "--noheader", "--parsable2", "--name", name]
-    query += ["--format", "JobIDRaw,Submit,End"]
+    # Without a start it tells of the jobs since midnight.
+    query += ["--starttime", "now-1days", "--format", "JobIDRaw,Submit,End"]
     rows = subprocess.run(query, check=True, text=True, stdout=subprocess.PIPE).stdout.split()
     jobs = []
     for number, submitted, ended in (row.split("|") for row in rows):

@@ -134,7 +134,9 @@ def test_the_default_config_runs_on_four_nodes(run: Run) -> None:
     run.site["slurm_extra"] = "'--exclusive'"
     run.start(targets=())
     assert run.end(seconds=1800) == 0, run.output()
-    nodes = slurm("sacct", "-n", "-X", "-P", "-o", "NodeList", "--name", run.name()).split()
+    # Without a start, sacct tells of the jobs since midnight.
+    asked = ("-o", "NodeList", "--name", run.name(), "--starttime", "now-1days")
+    nodes = slurm("sacct", "-n", "-X", "-P", *asked).split()
     assert set(nodes) == set(slurm("sinfo", "-h", "-N", "-p", "cpu", "-o", "%N").split())
     results = pd.read_parquet(run.folder / "results/default/report/results.parquet")
     assert results["value"].notna().all()
