@@ -82,7 +82,7 @@ class Job:
     @cached_property
     def checkpoints(self) -> Checkpoints:
         """What an earlier run with the same settings, inputs and code left to go on from."""
-        folder = self.state / "checkpoints" / state_name(self.output) / digest(self.origin)
+        folder = self.state / "checkpoints" / state_name(self.output) / digest(_decisive(self.origin))
         deadline = None if self.minutes is None else self.clock.started + 60 * self.minutes
         return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock, kept=True)
 
@@ -117,7 +117,8 @@ class Job:
             made = read_manifest(folder)
         except (KdpipeError, OSError):
             return None
-        return made if {name: made.get(name) for name in self.origin} == self.origin else None
+        same = _decisive({name: made.get(name) for name in self.origin}) == _decisive(self.origin)
+        return made if same else None
 
     def clear_state(self, keep: bool) -> None:
         """Remove what there is to go on from, or only what has become of no use."""
@@ -138,3 +139,9 @@ class Job:
             disable=not self.console.isatty(),
             leave=False,
         )
+
+
+def _decisive(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a result depends on: not on what the workflow takes for the code that made it."""
+    code = origin.get("code") or {}
+    return {**origin, "code": {name: value for name, value in code.items() if name != "told"}}

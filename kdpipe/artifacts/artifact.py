@@ -14,7 +14,8 @@ from subprocess import DEVNULL, CalledProcessError, check_output
 from typing import Any
 
 from kdpipe.artifacts.checkpoints import Clock
-from kdpipe.artifacts.sums import MANIFEST, SUMS, write_sums
+from kdpipe.artifacts.sums import MANIFEST, SUMS, remedy, write_sums
+from kdpipe.errors import KdpipeError
 
 PACKAGES = (
     "kdpipe",
@@ -25,6 +26,14 @@ PACKAGES = (
     "safetensors",
     "pyarrow",
     "numpy",
+    "scikit-learn",
+    "scipy",
+    "seqeval",
+    # With some of those above, the texts of the source `pydoc`.
+    "huggingface-hub",
+    "matplotlib",
+    "networkx",
+    "pandas",
 )
 
 
@@ -109,8 +118,15 @@ def restore(output: Path, state: Path) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return an artifact's manifest."""
-    content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    """Return an artifact's manifest.
+
+    Raises:
+        KdpipeError: it is not as it was written.
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except ValueError:
+        raise KdpipeError(f"{folder / MANIFEST} is not as it was written; {remedy(folder)}") from None
     return content
 
 

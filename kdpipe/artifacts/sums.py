@@ -27,8 +27,9 @@ def write_sums(folder: Path) -> None:
     written = folder / f".{SUMS}"
     written.write_text("".join(lines), encoding="utf-8")
     # A machine that goes off may lose what only waits for its disk; what is older goes by this list.
-    for path in (*(folder / name for name in names), written):
-        _store(path)
+    for path in (*(folder / name for name in names), folder / MANIFEST, written):
+        if path.exists():
+            _store(path)
     written.replace(folder / SUMS)
 
 
@@ -52,7 +53,7 @@ def read_sums(folder: Path) -> dict[str, str]:
         ) from None
     found = [_LINE.fullmatch(line) for line in lines]
     if not lines or not all(found):
-        raise KdpipeError(f"{folder / SUMS} is not as it was written; {_remedy(folder)}")
+        raise KdpipeError(f"{folder / SUMS} is not as it was written; {remedy(folder)}")
     return {match[2]: match[1] for match in found if match}
 
 
@@ -70,19 +71,20 @@ def verify(folder: Path, but: Collection[str] = ()) -> str:
     for name, digest in sums.items():
         path = folder / name
         if not path.is_file():
-            raise KdpipeError(f"{path} is missing; {_remedy(folder)}")
+            raise KdpipeError(f"{path} is missing; {remedy(folder)}")
         if name not in but and file_digest(path) != digest:
             raise KdpipeError(
                 f"{path} is not what its stage wrote (its SHA-256 differs from {folder / SUMS}); "
-                f"{_remedy(folder)}"
+                f"{remedy(folder)}"
             )
     for path in sorted(folder.iterdir()):
         if path.name not in (*sums, SUMS, MANIFEST) and not path.name.startswith("."):
             raise KdpipeError(
-                f"{path} is not in {folder / SUMS}: move it away if it is yours, else {_remedy(folder)}"
+                f"{path} is not in {folder / SUMS}: move it away if it is yours, else {remedy(folder)}"
             )
     return file_digest(folder / SUMS)
 
 
-def _remedy(folder: Path) -> str:
+def remedy(folder: Path) -> str:
+    """Return what to do about an artifact that is not as it was written."""
     return f"delete {folder / SUMS} and run its stage again"
