@@ -38,6 +38,16 @@ from kdpipe.errors import KdpipeError, suggest
 
 PACKAGE = "package:"
 MASKED = "masked language modelling"
+# Of a folder or a repository, what is read of it.
+LOADED = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "spiece.model",
+)
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
@@ -184,6 +194,12 @@ def local_folder(path: str) -> Path | None:
     if not HUB_NAME.fullmatch(path):
         raise KdpipeError(f"there is no folder {path!r}, and it is no name of a Hub repository")
     return None
+
+
+def loaded_files(path: str) -> list[Path]:
+    """Return the files that `load` reads of a folder of the user's; none of a package or the Hub."""
+    folder = None if path.startswith(PACKAGE) else local_folder(path)
+    return sorted(file for pattern in LOADED for file in folder.glob(pattern)) if folder else []
 
 
 def _architecture_shape(architecture: ArchitectureBase, vocabulary: int | None) -> Shape:

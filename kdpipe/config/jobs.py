@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kdpipe.config.entries import LANGUAGE_MODELING
+from kdpipe.config.facts import loaded_files
 from kdpipe.config.graph import Graph, key_of
 from kdpipe.config.hub import hub_folder
 from kdpipe.config.modules import modules_of
@@ -16,6 +17,7 @@ from kdpipe.config.settings.base import AFTERWARDS, Settings, StageSettings
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.finetune import FinetuneSettings
+from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.config.settings.select import SelectSettings
@@ -159,6 +161,8 @@ def model_job(graph: Graph, model: str) -> Job:
     if isinstance(settings, PretrainSettings):
         told["dataset"] = graph.preprocess_settings(settings.dataset)
         files = _source_files(graph, settings.dataset)
+    elif isinstance(settings, LoadSettings):
+        files = loaded_files(settings.path)
     read = (name for option, _, name in settings.references() if option not in AFTERWARDS)
     return Job(
         node.stage,

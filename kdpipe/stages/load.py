@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 
 from kdpipe.artifacts.sums import file_digest
 from kdpipe.command import main
-from kdpipe.config.facts import local_folder
+from kdpipe.config.facts import LOADED, loaded_files, local_folder
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.errors import ModelError
 from kdpipe.job import Job
@@ -17,15 +17,6 @@ from kdpipe.models.loading import agree_on_padding, load_model, load_tokenizer, 
 
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
-FILES = [
-    "config.json",
-    WEIGHTS_FILE,
-    "tokenizer*",
-    "vocab*",
-    "merges.txt",
-    "special_tokens_map.json",
-    "spiece.model",
-]
 
 
 def run(settings: LoadSettings, job: Job) -> None:
@@ -43,11 +34,17 @@ def run(settings: LoadSettings, job: Job) -> None:
         if settings.labels is not None:
             name_labels(model, settings.labels)
         save_model(model, tokenizer, draft.folder)
+        draft.record(source_files=_digests(settings))
+
+
+def _digests(settings: LoadSettings) -> dict[str, str]:
+    """Return the SHA-256 of the local files that are read, by their paths."""
+    return {str(path): file_digest(path) for path in loaded_files(settings.path)}
 
 
 def _fetch(settings: LoadSettings) -> Path:
     try:
-        return Path(snapshot_download(settings.path, revision=settings.revision, allow_patterns=FILES))
+        return Path(snapshot_download(settings.path, revision=settings.revision, allow_patterns=[*LOADED]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(
@@ -74,4 +71,4 @@ def _check_weights(folder: Path, sha256: str | None) -> None:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, sources=_digests)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import file_digest, read_sums, verify
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.errors import KdpipeError, ModelError
@@ -24,6 +25,8 @@ def test_a_folder_is_copied_with_its_head(classifier: Path, job: Job) -> None:
     assert type(ours) is type(theirs)
     assert torch.equal(ours.classifier.weight, theirs.classifier.weight)
     assert (job.output / "tokenizer.json").exists()
+    weights = classifier / "model.safetensors"
+    assert read_manifest(job.output)["source_files"][str(weights)] == file_digest(weights)
 
 
 def test_a_package_is_found_without_importing_it(
