@@ -1,7 +1,8 @@
 """What has changed since an artifact was made: settings, inputs, code, and packages."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kdpipe.artifacts.artifact import read_manifest, versions
@@ -12,6 +13,10 @@ from kdpipe.config.jobs import ONE_THREAD, Job, jobs_for
 from kdpipe.errors import KdpipeError, suggest
 
 NONE = object()
+# What nobody asks for by itself: it is made when something that reads it is.
+ONLY_READ = ("cache_teacher", "count_tokens", "preprocess", "score_importance")
+# Up to this many bytes Snakemake compares the contents of a file that is newer.
+COMPARED = 1_000_000
 
 
 def explain(graph: Graph, model: str) -> str:
@@ -22,13 +27,12 @@ def explain(graph: Graph, model: str) -> str:
     """
     if model not in graph.nodes:
         raise KdpipeError(f"there is no model {model!r}; {suggest(model, graph.nodes)}")
+    jobs = jobs_for(graph, [model])
     lines: list[str] = []
-    noted: dict[str, None] = {}
-    for job in jobs_for(graph, [model]):
-        found = list(reasons(graph, job))
-        noted |= dict.fromkeys(remarks(graph, job))
+    for folder, found in changes(graph, jobs).items():
         if found:
-            lines += [f"{job.folder} would be made again:", *(f"  {reason}" for reason in found)]
+            lines += [f"{folder} would be made again:", *(f"  {reason}" for reason in found)]
+    noted = dict.fromkeys(remark for job in jobs for remark in remarks(graph, job))
     if not lines:
         lines = [f"{model} is as the config says"]
     return "\n".join(
@@ -36,15 +40,48 @@ def explain(graph: Graph, model: str) -> str:
     )
 
 
-def reasons(graph: Graph, job: Job) -> Iterator[str]:
-    """Yield why an artifact would be made again; that another one is, is not among them."""
+def changes(graph: Graph, jobs: Sequence[Job]) -> dict[Path, list[str]]:
+    """Return why each artifact would be made again; that another one is, is not among the reasons.
+
+    What is made only to be read is not missed as long as nothing that reads it would be made again.
+
+    Args:
+        graph: the graph.
+        jobs: each after those that it reads from.
+    """
+    found = {job.folder: list(_reasons(graph, job)) for job in jobs}
+    spent = {job.folder for job in jobs if job.stage in ONLY_READ and not (job.folder / SUMS).exists()}
+    again = made_again(jobs, {folder: why for folder, why in found.items() if folder not in spent})
+    missed: set[Path] = set()
+    for job in reversed(jobs):
+        if job.folder in spent - missed:
+            found[job.folder] = []
+        elif job.folder in again | spent:
+            missed |= _read(job)
+    return found
+
+
+def made_again(jobs: Sequence[Job], why: Mapping[Path, Collection[str]]) -> set[Path]:
+    """Return the artifacts that would be made again, for a reason or because one that they read would be."""
+    again: set[Path] = set()
+    for job in jobs:
+        if why.get(job.folder) or _read(job) & again:
+            again.add(job.folder)
+    return again
+
+
+def _read(job: Job) -> set[Path]:
+    return {folder for folders in job.inputs.values() for folder in folders}
+
+
+def _reasons(graph: Graph, job: Job) -> Iterator[str]:
     if not (job.folder / SUMS).exists() or not (job.folder / MANIFEST).exists():
         yield "it is not there"
         return
     manifest = read_manifest(job.folder)
     yield from _settings(manifest["settings"], job, graph.document.threads)
     yield from _inputs(manifest["inputs"], job)
-    yield from _files(manifest.get("source_files"), job)
+    yield from _files(manifest, job)
     if graph.document.rerun.code:
         yield from list(_code(manifest, job)) or _told(manifest, job)
 
@@ -54,6 +91,9 @@ def remarks(graph: Graph, job: Job) -> Iterator[str]:
     if not (job.folder / MANIFEST).exists():
         return
     manifest = read_manifest(job.folder)
+    for file in _edited(manifest, job):
+        if not _is_newer(file, job):
+            yield f"{file} has changed, but is older than what was made from it, and times count: touch it"
     for package, then, now in _differences(manifest["versions"], versions()):
         yield f"{package} {_said(then, now)}"
     if not graph.document.rerun.code:
@@ -80,16 +120,30 @@ def _inputs(then: Mapping[str, str], job: Job) -> Iterator[str]:
         yield f"it is no longer made from {name}"
 
 
-def _files(then: Mapping[str, str] | None, job: Job) -> Iterator[str]:
-    now = {str(file): file for file in job.files}
-    made = (job.folder / SUMS).stat().st_mtime
+def _files(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
+    then, now = manifest.get("source_files"), {str(file): file for file in job.files}
+    edited = set(_edited(manifest, job))
     for name, file in now.items():
         if then is not None and name not in then:
             yield f"{file} is new"
-        elif file.exists() and file.stat().st_mtime > made:
+        elif file in edited and _is_newer(file, job):
+            yield f"{file} has changed"
+        elif file.exists() and _is_newer(file, job) and (then is None or file.stat().st_size > COMPARED):
             yield f"{file} is newer"
     for name in sorted((then or {}).keys() - now):
         yield f"{name} is no longer read"
+
+
+def _edited(manifest: Mapping[str, Any], job: Job) -> Iterator[Path]:
+    """Yield the files that are not what they were when an artifact was made."""
+    then = manifest.get("source_files") or {}
+    for file in job.files:
+        if str(file) in then and file.exists() and file_digest(file) != then[str(file)]:
+            yield file
+
+
+def _is_newer(file: Path, job: Job) -> bool:
+    return file.stat().st_mtime > (job.folder / SUMS).stat().st_mtime
 
 
 def _code(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdpipe.artifacts.artifact import finished, state_name
-from kdpipe.artifacts.changes import reasons
+from kdpipe.artifacts.changes import changes, made_again
 from kdpipe.artifacts.lock import is_free
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.config.graph import Graph
@@ -69,15 +69,9 @@ def remove(graph: Graph, leftover: Leftover) -> None:
 
 def _made_again(graph: Graph, jobs: list[Job]) -> set[Path]:
     """Return the artifacts that are still to be made, or are being made."""
-    again: set[Path] = set()
-    for job in jobs:
-        read = {folder for folders in job.inputs.values() for folder in folders}
-        # A cache that is not there is made only for one of these.
-        gone = job.stage == "cache_teacher" and not (job.folder / SUMS).exists()
-        changed = not gone and any(reasons(graph, job))
-        if changed or read & again or not _is_idle(graph, job.folder):
-            again.add(job.folder)
-    return again
+    why = changes(graph, jobs)
+    busy = {job.folder: ["it is being made"] for job in jobs if not _is_idle(graph, job.folder)}
+    return made_again(jobs, {**why, **busy})
 
 
 def _used_caches(jobs: list[Job], again: set[Path]) -> Iterator[tuple[Path, str]]:
@@ -100,10 +94,12 @@ def _of_no_node(graph: Graph, jobs: list[Job]) -> Iterator[tuple[Path, str]]:
 
 def _state(graph: Graph, jobs: list[Job], again: set[Path]) -> Iterator[tuple[Path, str]]:
     unfinished = {job.folder for job in jobs if job.folder in again or not (job.folder / SUMS).exists()}
+    # The copy of what is of no node shares its room, and goes with it.
+    strange = {state_name(folder) for folder, _ in _of_no_node(graph, jobs)}
     # Until Snakemake has seen that something is finished, it may remove it and need the copy.
     kept = {
         "checkpoints": {state_name(folder) for folder in unfinished},
-        "finished": {state_name(job.folder) for job in jobs},
+        "finished": {state_name(job.folder) for job in jobs} | strange,
     }
     for kind, why in STATE.items():
         for folder in sorted((graph.layout.state / kind).glob("*")):

@@ -1,7 +1,9 @@
 """Every reason for which an artifact would be made again is told."""
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ import pytest
 from kdpipe.artifacts.changes import explain
 from kdpipe.artifacts.sums import MANIFEST
 from kdpipe.config.graph import Graph
-from kdpipe.config.jobs import ONE_THREAD
+from kdpipe.config.jobs import ONE_THREAD, model_job
+from tests.artifacts.conftest import make
 from tests.workflow.conftest import ROOT
 
 
@@ -59,3 +62,44 @@ def test_source_files_that_have_come_and_gone(graph: Graph, tmp_path: Path, ther
     file.touch() if there else file.unlink()
     told = f"  {file} is new" if there else f"  {file} is no longer read"
     assert told in explain(graph, "teacher").splitlines()
+
+
+def test_files_count_by_what_is_in_them(graph: Graph, tmp_path: Path) -> None:
+    """As Snakemake goes by times, what is older than what was made from it is only told."""
+    file = tmp_path / "glue/MRPC/train.tsv"
+    file.touch()
+    assert explain(graph, "teacher") == "teacher is as the config says"
+    file.write_text("other")
+    assert f"  {file} has changed" in explain(graph, "teacher").splitlines()
+    os.utime(file, (0, 0))
+    first, noted, *rest = explain(graph, "teacher").splitlines()
+    assert (first, noted) == ("teacher is as the config says", "no reason to make anything again:")
+    assert any(line.startswith(f"  {file} has changed, but is older") for line in rest)
+
+
+def test_what_is_only_read_is_missed_by_what_reads_it(
+    graph: Graph, graph_of: Callable[..., Graph], tmp_path: Path
+) -> None:
+    (key,) = graph.caches
+    caches, data = graph.layout.knowledge(*key), graph.layout.data("task", "base")
+    for folder in (caches, data):
+        shutil.rmtree(folder)
+    assert explain(graph, "student") == "student is as the config says"
+
+    def slower(config: dict[str, Any]) -> None:
+        config["models"]["student"]["distill"]["training"] = {"learning_rate": 1e-5}
+
+    found = explain(graph_of(slower), "student")
+    for folder in (caches, data):
+        assert f"{folder} would be made again:\n  it is not there" in found
+
+
+def test_other_weights_in_a_folder_that_is_loaded(
+    graph_of: Callable[..., Graph], language_model: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(language_model, tmp_path / "given")
+    graph = graph_of(lambda config: config["models"].update(given={"load": {"path": str(folder)}}))
+    make(graph, model_job(graph, "given"))
+    assert explain(graph, "given") == "given is as the config says"
+    (folder / "model.safetensors").write_bytes(b"other")
+    assert f"  {folder / 'model.safetensors'} has changed" in explain(graph, "given").splitlines()

@@ -67,6 +67,19 @@ def test_what_goes_on_from_a_checkpoint_keeps_it(graph: Graph, graph_of: Callabl
     assert offered(graph_of(warm)) == []
 
 
+def test_what_is_of_no_node_is_told_once_with_the_copy_that_shares_its_room(
+    graph: Graph, graph_of: Callable[..., Graph]
+) -> None:
+    copy = finished(graph.layout.model("student"), graph.layout.state)
+    assert copy.exists()
+    found = find_leftovers(graph_of(lambda config: config["models"].pop("student")))
+    assert graph.layout.model("student") in [leftover.folder for leftover in found]
+    assert copy not in [leftover.folder for leftover in found]
+    for leftover in found:
+        remove(graph, leftover)
+    assert not copy.exists()
+
+
 def test_files_and_links_are_left_alone(graph: Graph, tmp_path: Path) -> None:
     models = graph.layout.results / "models"
     (models / "notes.txt").write_text("mine", encoding="utf-8")
