@@ -1,6 +1,6 @@
 """Models with random weights, and tokenizers trained from text."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -58,12 +58,21 @@ def train_wordpiece(
 ) -> PreTrainedTokenizerFast:
     """Train an uncased WordPiece tokenizer with BERT's special tokens and templates.
 
-    The same text gives the same vocabulary in the same order.
-
     Args:
         texts: yields the text; called twice.
         vocab_size: entries of the vocabulary, special tokens included.
         max_length: longest input in tokens that the model reads.
+
+    Raises:
+        ModelError: the vocabulary has no room for the characters of the text.
+    """
+    return wordpiece_tokenizer(train_vocabulary(texts, vocab_size), max_length)
+
+
+def train_vocabulary(texts: Callable[[], Iterable[str]], vocab_size: int) -> list[str]:
+    """Return the entries of a WordPiece vocabulary by their ids; arguments as of `train_wordpiece`.
+
+    The same text gives the same vocabulary in the same order.
 
     Raises:
         ModelError: the vocabulary has no room for the characters of the text.
@@ -78,13 +87,19 @@ def train_wordpiece(
             f"the start of words and inside counted apart, found {vocab_size}; raise it"
         )
     vocabulary = _wordpieces(texts(), [*SPECIAL_TOKENS, *characters], vocab_size)
-    tokenizer = _uncased(vocabulary)
+    return sorted(vocabulary, key=vocabulary.__getitem__)
+
+
+def wordpiece_tokenizer(vocabulary: Sequence[str], max_length: int) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of a vocabulary that `train_vocabulary` gives."""
+    ids = {entry: number for number, entry in enumerate(vocabulary)}
+    tokenizer = _uncased(ids)
     tokenizer.add_special_tokens(SPECIAL_TOKENS)
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
+        special_tokens=[(token, ids[token]) for token in ("[CLS]", "[SEP]")],
     )
     names = {f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS}
     return PreTrainedTokenizerFast(

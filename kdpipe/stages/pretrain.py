@@ -1,10 +1,14 @@
 """Train a small model and its WordPiece tokenizer from scratch, as a masked language model."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
+
 from kdpipe import processes
+from kdpipe.artifacts.shards import Shards
 from kdpipe.command import main
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
@@ -13,7 +17,12 @@ from kdpipe.data.opening import files_read, open_dataset, source_digests
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.evaluation.targets import token_targets
 from kdpipe.job import Job
-from kdpipe.models.creation import create_language_model, special_tokens, train_wordpiece
+from kdpipe.models.creation import (
+    create_language_model,
+    special_tokens,
+    train_vocabulary,
+    wordpiece_tokenizer,
+)
 from kdpipe.training.run import save_outcome
 from kdpipe.training.supervised import train_on_labels
 
@@ -22,7 +31,10 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
     """Train tokenizer and model on the training split of a text dataset."""
     with job.artifact() as draft, TemporaryDirectory(dir=draft.folder) as scratch:
         data = processes.shared(lambda: Path(scratch))
-        tokenizer = processes.shared(lambda: _encode(settings, dataset, data, job))
+        checkpoints = job.checkpoints_of(files_read(dataset))
+        # A training that starts from nothing removes all checkpoints, and is to find the text encoded.
+        shards = Shards(checkpoints.folder.with_suffix(".text"), job.clock)
+        tokenizer = processes.shared(lambda: _encode(settings, dataset, data, job, shards))
         counts = count_tokens(data / "train.parquet", len(tokenizer))["count"].to_numpy()
         options = {**special_tokens(tokenizer), **settings.architecture.options}
         model = create_language_model(settings.architecture.family, options, len(tokenizer), settings.seed)
@@ -36,7 +48,7 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
                 settings.training.model_dump(exclude_unset=True),
                 seed=settings.seed,
                 probability=settings.masking.probability,
-                checkpoints=job.checkpoints_of(files_read(dataset)),
+                checkpoints=checkpoints,
                 bar=bar,
             )
         processes.leave_to_first()
@@ -44,12 +56,20 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
         draft.record(source_files=source_digests(dataset))
 
 
-def _encode(settings: PretrainSettings, dataset: PreprocessSettings, data: Path, job: Job) -> Any:
+def _encode(
+    settings: PretrainSettings, dataset: PreprocessSettings, data: Path, job: Job, shards: Shards
+) -> Any:
     """Train a tokenizer on the text, and write the text as it encodes it."""
     source = open_dataset(dataset)
-    tokenizer = train_wordpiece(
-        lambda: (example.text for example in source.read("train")), settings.vocab_size, dataset.max_length
-    )
+
+    def train() -> pa.Table:
+        def texts() -> Iterator[str]:
+            return (example.text for example in source.read("train"))
+
+        return pa.table({"entry": train_vocabulary(texts, settings.vocab_size)})
+
+    vocabulary = shards.table("vocabulary", train)["entry"].to_pylist()
+    tokenizer = wordpiece_tokenizer(vocabulary, dataset.max_length)
     tokenizer.save_pretrained(data)
     with job.progress(None, "preprocess", "example") as bar:
         write_dataset(
@@ -60,6 +80,7 @@ def _encode(settings: PretrainSettings, dataset: PreprocessSettings, data: Path,
             max_length=dataset.max_length,
             processes=job.threads,
             progress=bar.update,
+            shards=shards,
         )
     return tokenizer
 

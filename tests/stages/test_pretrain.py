@@ -97,3 +97,24 @@ def test_every_family_with_a_masked_head_is_trained(family: str, text_files: Pat
     model = load_model(tmp_path / "made")
     assert type(model).__name__ == resolve("families", family).heads["ForMaskedLM"]
     assert history[history["name"] == "loss"]["value"].iloc[-1] < math.log(model.config.vocab_size)
+
+
+def test_a_run_that_was_killed_does_not_train_its_tokenizer_or_encode_its_text_again(
+    text_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = {"source": "text", "path": str(text_files)}
+    dataset = PreprocessSettings(sources=(source,), task="language_modeling", max_length=32)
+    settings = PretrainSettings.model_validate(GIVEN)
+    run(settings, dataset, job_for(tmp_path / "undisturbed"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr("kdpipe.stages.pretrain.create_language_model", refuse)
+        with pytest.raises(KeyboardInterrupt):
+            run(settings, dataset, job_for(tmp_path / "killed"))
+    monkeypatch.setattr("kdpipe.stages.pretrain.train_vocabulary", refuse)
+    monkeypatch.setattr("kdpipe.data.pipeline.Pipeline.encode", refuse)
+    run(settings, dataset, job_for(tmp_path / "killed"))
+    assert read_sums(tmp_path / "killed") == read_sums(tmp_path / "undisturbed")
