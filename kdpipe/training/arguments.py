@@ -13,6 +13,10 @@ from kdpipe.models.precision import use_bf16
 LOGS_PER_RUN = 50
 OWN_DEFAULTS = {
     "save_strategy": "no",
+    # The Trainer's own checkpoints are for the best weights alone; a training that was stopped goes on from
+    # those that kdpipe writes.
+    "save_only_model": True,
+    "save_total_limit": 1,
     "report_to": "none",
     "logging_first_step": True,
     "dataloader_pin_memory": False,

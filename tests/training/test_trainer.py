@@ -324,3 +324,29 @@ def test_draws_depend_on_seed_and_purpose() -> None:
     }
     assert len(draws) == 4
     assert draw_seed(1, "order", 0) == 2526664946
+
+
+def test_of_the_trainers_own_checkpoints_the_best_and_the_last_are_kept_without_an_optimizer(
+    classifier: Path, task_data: Path, tmp_path: Path
+) -> None:
+    scores = iter([2.0, 1.0, 0.5, 0.2])
+    kept: list[set[str]] = []
+
+    def evaluate(model: Any) -> dict[str, float]:
+        kept.append({path.name for path in tmp_path.rglob("checkpoint-*")})
+        assert not list(tmp_path.rglob("optimizer.pt"))
+        return {"accuracy": next(scores)}
+
+    best = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+    options = {**FAST, **best, "num_train_epochs": 4, "metric_for_best_model": "accuracy"}
+    checkpoints = Checkpoints(tmp_path / "state")
+    train(
+        student_of(classifier),
+        hard(),
+        collator(task_data),
+        options,
+        seed=5,
+        checkpoints=checkpoints,
+        evaluate=evaluate,
+    )
+    assert [len(names) for names in kept] == [0, 1, 2, 2]
