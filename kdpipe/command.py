@@ -89,6 +89,7 @@ def _run(
         sys.modules["torch"].set_num_threads(threads)
     if "transformers" in sys.modules:
         _keep_to_what_matters(sys.modules["transformers"].utils.logging)
+    processes.check_tasks()
     if processes.count() > 1:
         if not several:
             raise KdpipeError(f"{stage} runs in one process, found WORLD_SIZE {processes.count()}; unset it")

@@ -26,6 +26,20 @@ def rank() -> int:
     return int(os.environ.get("RANK", 0))
 
 
+def check_tasks() -> None:
+    """Check that no other task of the same step of SLURM does the same.
+
+    Raises:
+        KdpipeError: there are several.
+    """
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
+    if count() == 1 and tasks > 1:
+        raise KdpipeError(
+            f"expected one task of SLURM, found {tasks}, which would all do the same; start one "
+            "(`--ntasks=1`), and set `gpus: N` for a training in N processes"
+        )
+
+
 def join(threads: int) -> None:
     """Meet the other processes, and take a GPU of one's own where there are any.
 

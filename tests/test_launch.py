@@ -172,6 +172,7 @@ def test_killed_and_stopped_they_go_on_to_the_same_bytes(start: Start, two: Path
     [
         (finetune, {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}, "expected all processes on one machine"),
         (evaluate, {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, "evaluate runs in one process"),
+        (finetune, {"SLURM_STEP_NUM_TASKS": "2"}, "expected one task of SLURM, found 2"),
     ],
 )
 def test_what_is_not_proven_in_several_processes_is_refused(
