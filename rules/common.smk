@@ -77,10 +77,11 @@ onstart:
 
 
 onsuccess:
-    # By now Snakemake knows of all that is finished and that this run was about.
-    for known in workflow.dag.jobs:
-        for output in known.output[:1]:
-            shutil.rmtree(finished(Path(output).parent, LAYOUT.state), ignore_errors=True)
+    forget_finished()
+
+
+onerror:
+    forget_finished()
 
 
 wildcard_constraints:
@@ -90,6 +91,14 @@ wildcard_constraints:
     teacher="[^/]+",
     scored="[^/]+",
     key="[^/]+",
+
+
+def forget_finished():
+    """Remove the copies of what is finished and what Snakemake knows is."""
+    for known in workflow.dag.jobs:
+        if workflow.dag.finished(known) or not workflow.dag.needrun(known):
+            for output in known.output[:1]:
+                shutil.rmtree(finished(Path(output).parent, LAYOUT.state), ignore_errors=True)
 
 
 def done(folder):

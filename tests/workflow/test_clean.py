@@ -1,5 +1,6 @@
 """`kdpipe clean` removes what nobody needs; nothing has to be made again."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,10 +51,13 @@ def test_what_is_of_no_node_goes_and_what_is_unfinished_stays(folder: Path, conf
         "models/small",
         ".state/checkpoints/results+models+teacher",
         ".state/drafts/results+models+teacher",
-        ".state/finished/results+models+small",
     }
     assert len(unused) == 1
     clean(folder, "--yes")
+    assert sorted(path.name for path in (state / "finished").iterdir()) == [
+        "results+models+student",
+        "results+models+teacher",
+    ]
     plan = snakemake(folder, "--configfile", "config.yaml", "-n").stdout
     assert jobs(plan) == ["cache_teacher", "distill", "evaluate", "report"]
     assert (state / "checkpoints/results+models+student/key").exists()
@@ -72,3 +76,19 @@ def test_a_run_forgets_what_it_was_about_and_nothing_else(language_model: Path, 
     done = snakemake(tmp_path, "results/models/small/SHA256SUMS", "--configfile", "config.yaml")
     assert done.returncode == 0, done.stdout
     assert [path.name for path in left.iterdir()] == ["results+models+smaller"]
+
+
+def test_a_run_of_which_a_part_failed_forgets_the_rest(language_model: Path, tmp_path: Path) -> None:
+    """What is made anew on purpose is not put back from before."""
+    (tmp_path / "broken").mkdir()
+    shutil.copy(language_model / "config.json", tmp_path / "broken")
+    models = {
+        "base": {"load": {"path": str(language_model)}},
+        "small": {"extract": {"model": "base", "layers": "first:1"}},
+        "broken": {"load": {"path": "broken"}},
+    }
+    write_config(tmp_path / "config.yaml", {"results": "results", "models": models})
+    done = snakemake(tmp_path, "--configfile", "config.yaml", "--keep-going")
+    assert done.returncode == 1
+    assert (tmp_path / "results/models/small/SHA256SUMS").exists()
+    assert not list((tmp_path / "results/.state/finished").iterdir())
