@@ -58,6 +58,9 @@ def test_jobs_outlive_a_restart_of_the_controller(run: Run, undisturbed: str) ->
 def test_a_job_killed_for_its_memory_is_given_more(run: Run, undisturbed: str) -> None:
     run.start("--set-resources", "finetune:mem_mb=450*attempt")
     assert run.end() == 0, run.output()
+    of_run = ("--name", run.name(), "--starttime", "now-1days")
+    # A step of the first job ended by SIGKILL.
+    assert slurm("sacct", "-n", "-X", "-D", "-P", "-o", "DerivedExitCode", *of_run).split()[0] == "0:9"
     asked = re.findall(r"mem_mb=(\d+)", run.output())
     assert asked[0] == "450"
     assert asked[-1] == "900"
@@ -82,9 +85,10 @@ def test_a_run_stopped_with_ctrl_c_goes_on_when_it_is_started_again(run: Run, un
     os.killpg(run.process.pid, signal.SIGINT)
     assert run.end() == 1
     wait_until(lambda: not slurm("squeue", "-h"))
+    (stopped,) = re.findall(r"stopped by SIGTERM after step (\d+)", run.log())
     run.start()
     assert run.end() == 0, run.output()
-    assert "going on from" in run.log()
+    assert re.search(rf"going on from .*/step-{stopped}\b", run.log())
     assert run.sums() == undisturbed
 
 
@@ -104,6 +108,7 @@ def test_a_job_cancelled_by_hand_is_noticed(run: Run, undisturbed: str) -> None:
     job, _ = run.job()
     slurm("scancel", job)
     assert run.end() == 0, run.output()
+    assert "stopped by SIGTERM after step" in run.output()
     assert run.sums() == undisturbed
 
 
@@ -117,7 +122,7 @@ def test_processes_on_two_gpus_stop_together_and_go_on(run: Run, tmp_path: Path)
     run.checkpoint()
     job, _ = run.job()
     granted = slurm("sacct", "-n", "-X", "-j", job, "-P", "-o", "AllocTRES").split(",")
-    assert {"gres/gpu=2", "node=1"} <= set(granted)
+    assert {"cpu=2", "gres/gpu=2", "node=1"} <= set(granted)
     slurm("scancel", "--signal=TERM", job)
     assert run.end() == 0, run.output()
     assert "stopped by SIGTERM after step" in run.output()
@@ -135,9 +140,10 @@ def test_the_default_config_runs_on_four_nodes(run: Run) -> None:
     run.start(targets=())
     assert run.end(seconds=1800) == 0, run.output()
     # Without a start, sacct tells of the jobs since midnight.
-    asked = ("-o", "NodeList", "--name", run.name(), "--starttime", "now-1days")
-    nodes = slurm("sacct", "-n", "-X", "-P", *asked).split()
-    assert set(nodes) == set(slurm("sinfo", "-h", "-N", "-p", "cpu", "-o", "%N").split())
+    of_run = ("--name", run.name(), "--starttime", "now-1days")
+    nodes = set(slurm("sacct", "-n", "-X", "-P", "-o", "NodeList", *of_run).split())
+    assert len(nodes) == 4
+    assert nodes == set(slurm("sinfo", "-h", "-N", "-p", "cpu", "-o", "%N").split())
     results = pd.read_parquet(run.folder / "results/default/report/results.parquet")
     assert results["value"].notna().all()
     assert {"pretrain", "finetune", "distill", "schedule"} <= set(results["stage"])
