@@ -45,11 +45,14 @@ if os.environ.get("RANK") == "1":
     Collator.__call__ = fail
 """
 Start = Callable[..., "tuple[subprocess.Popen[str], Path]"]
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "kdpipe.stages.finetune")
 
 
-def launch(stage: str, *arguments: object, **environment: str) -> "subprocess.Popen[str]":
+def launch(
+    stage: str, *arguments: object, by: tuple[str, ...] = (), **environment: str
+) -> "subprocess.Popen[str]":
     """Start a stage in two processes."""
-    command = [sys.executable, "-m", "kdpipe.launch", "2", stage, *map(str, arguments)]
+    command = [sys.executable, "-m", *(by or ("kdpipe.launch", "2", stage)), *map(str, arguments)]
     return subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
     )
@@ -70,12 +73,16 @@ def start(base: Path, task_data: Path, tmp_path_factory: pytest.TempPathFactory)
     """A function that starts a fine-tuning in two processes, and returns its process and folder."""
     folder = tmp_path_factory.mktemp("models")
 
-    def begin(name: str, act: str = "", *more: object) -> "tuple[subprocess.Popen[str], Path]":
+    def begin(
+        name: str, act: str = "", *more: object, by: tuple[str, ...] = ()
+    ) -> "tuple[subprocess.Popen[str], Path]":
         (folder / "sitecustomize.py").write_text(FAILING.format(act=act or "pass"))
         settings = FinetuneSettings(model="base", dataset="task", training=TRAINING).model_dump_json()
         places = ("--model", base, "--data", task_data, "--output", folder / name, "--threads", 2)
-        told = ("--settings", settings, *places, "--log", folder / f"{name}.log", *more)
-        return launch("finetune", *told, PYTHONPATH=f"{folder}:{ROOT}"), folder / name
+        # torchrun takes --log for an option of its own.
+        log = () if by else ("--log", folder / f"{name}.log")
+        told = ("--settings", settings, *places, *log, *more)
+        return launch("finetune", *told, by=by, PYTHONPATH=f"{folder}:{ROOT}"), folder / name
 
     return begin
 
@@ -116,6 +123,13 @@ def test_a_model_is_fine_tuned_as_in_one_process(
     assert read_manifest(two).items() >= {"processes": 2, "examples_seen": one["examples_seen"]}.items()
     assert one["processes"] == 1
     assert not list(two.parent.glob(".state/drafts/*"))
+
+
+def test_torchrun_starts_them_too(start: Start, two: Path) -> None:
+    process, folder = start("by_torchrun", by=TORCHRUN)
+    status, said = finish(process)
+    assert status == 0, said
+    assert (folder / SUMS).read_bytes() == (two / SUMS).read_bytes()
 
 
 def test_a_model_is_pretrained_as_in_one_process(text_files: Path, tmp_path: Path) -> None:
