@@ -45,6 +45,7 @@ class Resumption(TrainerCallback):
         self._before: dict[signal.Signals, Any] = {}
         self._asked = ""
         self._between_epochs = False
+        self._best: str | None = None
         self._written = self._stepped = time.monotonic()
         self._longest_step = self._longest_writing = 0.0
 
@@ -67,6 +68,7 @@ class Resumption(TrainerCallback):
         if self.resumed is not None:
             LOG.info("going on from %s", self.resumed)
             _restore(self._trainer, json.loads((self.resumed / PROGRESS).read_text(encoding="utf-8")))
+        self._best = state.best_model_checkpoint
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Note that the epoch before has been logged and evaluated."""
@@ -92,9 +94,9 @@ class Resumption(TrainerCallback):
         # After an epoch's last step the Trainer still has to log and evaluate, which it would not do again.
         if float(state.epoch).is_integer() and not self._between_epochs:
             return
-        reason, due = _agreed(
-            self._asked or self._out_of_time(now), now - self._written >= self.checkpoints.interval
-        )
+        # Of what was the best until now the Trainer has removed the weights.
+        due = now - self._written >= self.checkpoints.interval or state.best_model_checkpoint != self._best
+        reason, due = _agreed(self._asked or self._out_of_time(now), due)
         if reason or due:
             self._write()
         if reason:
@@ -107,6 +109,7 @@ class Resumption(TrainerCallback):
         started = time.monotonic()
         with self._opened() as opened:
             _save(self._trainer, processes.shared(lambda: opened))
+        self._best = self._trainer.state.best_model_checkpoint
         self._written = self._stepped = time.monotonic()
         self._longest_writing = max(self._longest_writing, self._written - started)
 

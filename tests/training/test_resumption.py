@@ -1,5 +1,6 @@
 """A training that was stopped at any step ends with the same bits as one that was not."""
 
+import json
 import os
 import signal
 import time
@@ -103,6 +104,22 @@ def test_killed_at_every_few_batches_it_ends_the_same(run: Any, kind: str, tmp_p
     resumed = run("killed", options)
     assert_same(undisturbed, resumed)
     assert not (tmp_path / "killed").exists()
+
+
+def test_a_checkpoint_names_best_weights_that_are_there(
+    run: Any, task_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Trainer removes those that were the best before."""
+    scores = iter([0.1, 0.2])
+    scorer = "tests.training.test_resumption.validation_scorer"
+    monkeypatch.setattr(scorer, lambda *_, **__: lambda model: {"accuracy": next(scores)})
+    two_epochs = 2 * -(-len(collator(task_data).split) // 32)
+    with pytest.raises(KilledError):
+        run("killed", OPTIONS["best"], two_epochs + 2, die, interval=1e9)
+    (checkpoint,) = (tmp_path / "killed").glob("step-*")
+    assert checkpoint.name == f"step-{two_epochs}"
+    best = json.loads((checkpoint / "trainer_state.json").read_text())["best_model_checkpoint"]
+    assert Path(best, "model.safetensors").exists()
 
 
 def test_a_signal_stops_it_after_a_step_and_it_goes_on(run: Any, tmp_path: Path) -> None:
