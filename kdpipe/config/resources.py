@@ -26,12 +26,15 @@ SNAKEMAKE_MB, STAGE_MB = 300, 1200
 # Bytes of a float32 weight; and with its gradient and the two moments of Adam.
 WEIGHT, TRAINED_WEIGHT = 4, 16
 SCORED_BATCH = 64
+# Rows of which a teacher's signals are kept in memory until they are written.
+CACHED_ROWS = 1024
 # Minutes of every job, at the least, and how long it may ask for. Most clusters end a job after a day: the
 # times of a group, which add up, fit in it. There a model is made from another one, trained and scored.
 MINUTES, DAY = 15, 24 * 60
 LONGEST = {**dict.fromkeys(SHORT, 60), **dict.fromkeys(TRAINED, 20 * 60), "evaluate": 3 * 60}
 LONGEST |= {"preprocess": DAY // 2, "count_tokens": DAY // 2}
 MOST_MEMORY = 3
+BYTES = {"float16": 2, "float32": 4}
 # Floating-point operations a second of a thread and of a GPU, well below what usual ones do.
 THREAD_SPEED, GPU_SPEED = 3e10, 5e12
 # A pass forward and one backward take as long as three forward.
@@ -70,14 +73,18 @@ def _memory_mb(graph: Graph, job: Job) -> int:
 
 
 def _activations(settings: TRAINING | RUNNING, shape: dict[str, int], length: int) -> int:
-    """Return the bytes of the activations of a job's batch."""
+    """Return the bytes of the activations that a job keeps at a time."""
     if isinstance(settings, TRAINING):
         given = settings.training.model_dump(exclude_unset=True)
         return activations(shape, given.get("per_device_train_batch_size", 8), length)
     if isinstance(settings, ScoreImportanceSettings):
         return activations(shape, settings.batch_size, length)
     # Without gradients, those of a block are gone when the next one has its own.
-    return activations({**shape, "depth": 1}, SCORED_BATCH, length)
+    size = activations({**shape, "depth": 1}, SCORED_BATCH, length)
+    if isinstance(settings, CacheTeacherSettings):
+        states = shape["depth"] + 1 if settings.maps else len(settings.hidden_states)
+        size += CACHED_ROWS * length * states * shape["width"] * BYTES[settings.precision]
+    return size
 
 
 def _minutes(graph: Graph, job: Job) -> int:

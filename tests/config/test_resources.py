@@ -20,9 +20,19 @@ from kdpipe.config.jobs import (
     knowledge_job,
     model_job,
 )
-from kdpipe.config.resources import DAY, HELD_OUT, LONGEST, MINUTES, SCORED_BATCH, memory_mb, minutes
+from kdpipe.config.resources import (
+    CACHED_ROWS,
+    DAY,
+    HELD_OUT,
+    LONGEST,
+    MINUTES,
+    SCORED_BATCH,
+    memory_mb,
+    minutes,
+)
 from kdpipe.config.sizes import parameters
 from kdpipe.evaluation.inference import BATCH_SIZE
+from kdpipe.knowledge.cache import ROWS
 
 BATCH = "models.teacher.finetune.training.per_device_train_batch_size"
 STEPS = "models.teacher.finetune.training.max_steps"
@@ -193,6 +203,7 @@ def test_memory_holds_all_rows_of_a_dataset(graph_of):
 
 def test_scoring_takes_the_batches_that_it_is_estimated_by():
     assert SCORED_BATCH == BATCH_SIZE
+    assert CACHED_ROWS == ROWS
 
 
 def test_scoring_keeps_the_activations_of_one_block_and_importance_those_of_all(graph_of):
@@ -208,3 +219,14 @@ def test_scoring_keeps_the_activations_of_one_block_and_importance_those_of_all(
 
     assert scored(40) - scored(4) < 50
     assert ranked({"batch_size": 64}) - ranked({"batch_size": 32}) > 1000
+
+
+def test_a_cache_keeps_the_states_of_many_rows(graph_of):
+    def cached(precision):
+        graph = graph_of({**HUB, "models.student.distill.cache_precision": precision})
+        (key,) = graph.caches
+        return memory_mb(graph, knowledge_job(graph, *key))
+
+    # As long as its depth is not known, all states of a BERT-base.
+    states = 13 * 768
+    assert cached("float32") - cached("float16") == pytest.approx(CACHED_ROWS * 128 * states * 2 / 1e6, abs=1)
