@@ -29,9 +29,11 @@ def explain(graph: Graph, model: str) -> str:
         raise KdpipeError(f"there is no model {model!r}; {suggest(model, graph.nodes)}")
     jobs = jobs_for(graph, [model])
     lines: list[str] = []
-    for folder, found in changes(graph, jobs).items():
-        if found:
-            lines += [f"{folder} would be made again:", *(f"  {reason}" for reason in found)]
+    # What only other models miss is made again for all that read it.
+    why = changes(graph, jobs_for(graph, graph.nodes))
+    for job in jobs:
+        if found := why[job.folder]:
+            lines += [f"{job.folder} would be made again:", *(f"  {reason}" for reason in found)]
     noted = dict.fromkeys(remark for job in jobs for remark in remarks(graph, job))
     if not lines:
         lines = [f"{model} is as the config says"]
@@ -50,15 +52,14 @@ def changes(graph: Graph, jobs: Sequence[Job]) -> dict[Path, list[str]]:
         jobs: each after those that it reads from.
     """
     found = {job.folder: list(_reasons(graph, job)) for job in jobs}
-    spent = {job.folder for job in jobs if job.stage in ONLY_READ and not (job.folder / SUMS).exists()}
-    again = made_again(jobs, {folder: why for folder, why in found.items() if folder not in spent})
-    missed: set[Path] = set()
-    for job in reversed(jobs):
-        if job.folder in spent - missed:
-            found[job.folder] = []
-        elif job.folder in again | spent:
-            missed |= _read(job)
-    return found
+    idle = {job.folder for job in jobs if _is_spent(job)}
+    while True:
+        why = {folder: [] if folder in idle else reasons for folder, reasons in found.items()}
+        again = made_again(jobs, why) - idle
+        missed = {folder for job in jobs if job.folder in again for folder in _read(job)} & idle
+        if not missed:
+            return why
+        idle -= missed
 
 
 def made_again(jobs: Sequence[Job], why: Mapping[Path, Collection[str]]) -> set[Path]:
@@ -68,6 +69,11 @@ def made_again(jobs: Sequence[Job], why: Mapping[Path, Collection[str]]) -> set[
         if why.get(job.folder) or _read(job) & again:
             again.add(job.folder)
     return again
+
+
+def _is_spent(job: Job) -> bool:
+    """Tell whether something that is made only to be read is not there."""
+    return job.stage in ONLY_READ and not (job.folder / SUMS).exists()
 
 
 def _read(job: Job) -> set[Path]:
@@ -88,7 +94,9 @@ def _reasons(graph: Graph, job: Job) -> Iterator[str]:
 
 def remarks(graph: Graph, job: Job) -> Iterator[str]:
     """Yield what has changed but is no reason to make an artifact again."""
-    if not (job.folder / MANIFEST).exists():
+    if _is_spent(job):
+        yield f"{job.folder} is not there; that its settings, files or code have changed would go unseen here"
+    if not (job.folder / SUMS).exists() or not (job.folder / MANIFEST).exists():
         return
     manifest = read_manifest(job.folder)
     for file in _edited(manifest, job):

@@ -84,7 +84,9 @@ def test_what_is_only_read_is_missed_by_what_reads_it(
     caches, data = graph.layout.knowledge(*key), graph.layout.data("task", "base")
     for folder in (caches, data):
         shutil.rmtree(folder)
-    assert explain(graph, "student") == "student is as the config says"
+    first, noted, *rest = explain(graph, "student").splitlines()
+    assert (first, noted) == ("student is as the config says", "no reason to make anything again:")
+    assert [line.split()[0] for line in rest] == [str(data), str(caches)]
 
     def slower(config: dict[str, Any]) -> None:
         config["models"]["student"]["distill"]["training"] = {"learning_rate": 1e-5}
@@ -103,3 +105,16 @@ def test_other_weights_in_a_folder_that_is_loaded(
     assert explain(graph, "given") == "given is as the config says"
     (folder / "model.safetensors").write_bytes(b"other")
     assert f"  {folder / 'model.safetensors'} has changed" in explain(graph, "given").splitlines()
+
+
+def test_what_another_model_misses_is_made_again_for_all_that_read_it(
+    graph: Graph, graph_of: Callable[..., Graph]
+) -> None:
+    """Snakemake runs again all that read what it makes."""
+    shutil.rmtree(graph.layout.data("task", "base"))
+
+    def slower(config: dict[str, Any]) -> None:
+        config["models"]["student"]["distill"]["training"] = {"learning_rate": 1e-5}
+
+    found = explain(graph_of(slower), "teacher").splitlines()
+    assert found[:2] == [f"{graph.layout.data('task', 'base')} would be made again:", "  it is not there"]
