@@ -178,3 +178,5 @@ def test_a_manifest_that_breaks_off_is_named_and_vouches_for_nothing(tmp_path: P
         read_manifest(output)
     with Job(output, state, origin=ORIGIN).turn() as wanted:
         assert wanted
+    (output / SUMS).unlink()
+    assert recorded_code(output) == ""

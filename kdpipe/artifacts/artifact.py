@@ -131,8 +131,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def recorded_code(folder: Path) -> str:
-    """Return the code that made an artifact as its stage was told of it; "" where there is no manifest."""
-    code = read_manifest(folder).get("code") if (folder / MANIFEST).exists() else None
+    """Return the code that made an artifact as its stage was told of it; "" where there is no artifact."""
+    there = (folder / SUMS).exists() and (folder / MANIFEST).exists()
+    code = read_manifest(folder).get("code") if there else None
     return " ".join([code.get("told", code["identity"]), *code["roots"]]) if code else ""
 
 

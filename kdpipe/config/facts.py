@@ -199,7 +199,8 @@ def local_folder(path: str) -> Path | None:
 def loaded_files(path: str) -> list[Path]:
     """Return the files that `load` reads of a folder of the user's; none of a package or the Hub."""
     folder = None if path.startswith(PACKAGE) else local_folder(path)
-    return sorted(file for pattern in LOADED for file in folder.glob(pattern)) if folder else []
+    found = (file for pattern in LOADED for file in folder.glob(pattern)) if folder else ()
+    return sorted(file for file in found if file.is_file())
 
 
 def _architecture_shape(architecture: ArchitectureBase, vocabulary: int | None) -> Shape:

@@ -34,7 +34,9 @@ def run(settings: LoadSettings, job: Job) -> None:
         if settings.labels is not None:
             name_labels(model, settings.labels)
         save_model(model, tokenizer, draft.folder)
-        draft.record(source_files=_digests(settings))
+        # What a package or the Hub holds may be another one at the next start.
+        if files := _digests(settings):
+            draft.record(source_files=files)
 
 
 def _digests(settings: LoadSettings) -> dict[str, str]:

@@ -38,6 +38,7 @@ def test_a_package_is_found_without_importing_it(
     monkeypatch.syspath_prepend(str(package.parent))
     run(LoadSettings(path="package:some_model_package/model"), job)
     assert verify(job.output)
+    assert "source_files" not in read_manifest(job.output)
 
 
 def test_the_right_digest_is_accepted(classifier: Path, job: Job) -> None:
