@@ -113,7 +113,7 @@ def main() -> None:
     given = parser.parse_args()
     if processes.rank():
         Thread(target=_end_with_first, daemon=True).start()
-    elif given.processes > 1:
+    elif given.processes > 1 and not processes.is_another_task():
         _lead(given.processes)
     sys.argv[1:] = given.arguments
     runpy.run_module(f"kdpipe.stages.{given.stage}", run_name="__main__", alter_sys=True)

@@ -26,17 +26,21 @@ def rank() -> int:
     return int(os.environ.get("RANK", 0))
 
 
+def is_another_task() -> bool:
+    """Tell whether SLURM has started this several times, and it is not the first."""
+    return count() == 1 and int(os.environ.get("SLURM_PROCID", 0)) > 0
+
+
 def check_tasks() -> None:
-    """Check that no other task of the same step of SLURM does the same.
+    """Check that the first task of the same step of SLURM does not do the same.
 
     Raises:
-        KdpipeError: there are several.
+        KdpipeError: it does.
     """
-    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
-    if count() == 1 and tasks > 1:
+    if is_another_task():
         raise KdpipeError(
-            f"expected one task of SLURM, found {tasks}, which would all do the same; start one "
-            "(`--ntasks=1`), and set `gpus: N` for a training in N processes"
+            f"expected one task of SLURM, found {os.environ['SLURM_STEP_NUM_TASKS']}, which would all do the "
+            "same; start one (`--ntasks=1`), and set `gpus: N` for a training in N processes"
         )
 
 

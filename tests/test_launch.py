@@ -186,7 +186,11 @@ def test_killed_and_stopped_they_go_on_to_the_same_bytes(start: Start, two: Path
     [
         (finetune, {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}, "expected all processes on one machine"),
         (evaluate, {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, "evaluate runs in one process"),
-        (finetune, {"SLURM_STEP_NUM_TASKS": "2"}, "expected one task of SLURM, found 2"),
+        (
+            finetune,
+            {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"},
+            "expected one task of SLURM, found 2",
+        ),
     ],
 )
 def test_what_is_not_proven_in_several_processes_is_refused(
@@ -211,3 +215,13 @@ def test_what_is_not_proven_in_several_processes_is_refused(
     said = capsys.readouterr().err
     assert said.startswith(f"{stage.__name__.split('.')[-1]} made: {word}")
     assert said.count("\n") == 1
+
+
+def test_a_second_task_of_slurm_leads_nobody(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    process, folder = start("second")
+    status, said = finish(process)
+    assert status == EXIT_STATUS
+    assert said.startswith("finetune second: expected one task of SLURM, found 2")
+    assert not folder.exists()
