@@ -32,7 +32,11 @@ class Outline(NamedTuple):
 
 def outline(source: str) -> Outline:
     """Return the outline of a source, from the user's cache where it is there."""
-    kept = user_cache_path("kdpipe") / "outlines" / f"{_key(source)}.json"
+    try:
+        kept = user_cache_path("kdpipe") / "outlines" / f"{_key(source)}.json"
+    except RuntimeError:
+        # The user has no home.
+        return _outline(source)
     try:
         return Outline(**json.loads(kept.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

@@ -62,3 +62,11 @@ def test_where_nothing_can_be_kept_nothing_is(cache, parsed):
     (cache / "kdpipe").write_text("not a folder")
     assert outline(SOURCE) == outline(SOURCE)
     assert parsed == [SOURCE, SOURCE]
+
+
+def test_a_user_without_a_home_keeps_nothing(monkeypatch, parsed):
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    assert outline(SOURCE) == outline(SOURCE)
+    assert parsed == [SOURCE, SOURCE]
