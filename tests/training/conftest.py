@@ -14,6 +14,7 @@ from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.loading import load_with_head
 from kdpipe.training.objective import Objective, Projection, Term
+from kdpipe.training.terms import hard_term
 
 LABELS = ("0", "1")
 FAST = {"learning_rate": 1e-3, "per_device_train_batch_size": 8, "num_train_epochs": 1, "bf16": False}
@@ -38,6 +39,18 @@ def distillation_terms(pairs: Sequence[tuple[int, int]], projection: Projection 
         Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=2.0)),
         Term("hidden_mse", HiddenMSELoss(), 3.0, "all", pairs, projection),
     ]
+
+
+def hard() -> Objective:
+    return Objective([hard_term(Classification)], "categorical")
+
+
+def weights(model: Any) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def curve(outcome: Any, name: str) -> list[float]:
+    return [row["value"] for row in outcome.history if row["name"] == name]
 
 
 @pytest.fixture

@@ -22,8 +22,16 @@ from kdpipe.pruning.cut import prune_to_sparsity
 from kdpipe.pruning.ranking import rank_units
 from kdpipe.training.objective import Objective, Projection
 from kdpipe.training.run import freeze, train
-from kdpipe.training.terms import hard_term
-from tests.training.conftest import FAST, LABELS, collator, distillation_terms, student_of
+from tests.training.conftest import (
+    FAST,
+    LABELS,
+    collator,
+    curve,
+    distillation_terms,
+    hard,
+    student_of,
+    weights,
+)
 
 CPU = torch.device("cpu")
 
@@ -45,18 +53,6 @@ def run(
         checkpoints=Checkpoints(tmp_path),
         teacher=teacher,
     )
-
-
-def hard() -> Objective:
-    return Objective([hard_term(Classification)], "categorical")
-
-
-def weights(model: Any) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
-
-
-def curve(outcome: Any, name: str) -> list[float]:
-    return [row["value"] for row in outcome.history if row["name"] == name]
 
 
 def test_training_learns(classifier: Path, task_data: Path, tmp_path: Path) -> None:
@@ -217,89 +213,6 @@ def test_weights_that_no_log_shows_to_be_broken_stop_the_run(
         run(student_of(classifier), hard(), collator(task_data), tmp_path, max_steps=1, learning_rate=1e39)
 
 
-def test_less_of_a_perplexity_is_better(classifier: Path, task_data: Path, tmp_path: Path) -> None:
-    scores = iter([1.0, 2.0])
-    seen: list[torch.Tensor] = []
-
-    def evaluate(model: Any) -> dict[str, float]:
-        seen.append(weights(model))
-        return {"perplexity": next(scores)}
-
-    student = student_of(classifier)
-    best = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
-    options = {**FAST, **best, "num_train_epochs": 2, "metric_for_best_model": "perplexity"}
-    train(
-        student,
-        hard(),
-        collator(task_data),
-        options,
-        seed=5,
-        checkpoints=Checkpoints(tmp_path / "state"),
-        evaluate=evaluate,
-    )
-    assert torch.equal(weights(student), seen[0])
-    assert not (tmp_path / "state").exists()
-
-
-def test_evaluation_without_a_validation_split_is_refused_at_once(
-    classifier: Path, task_data: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(TrainingError, match="no validation split"):
-        run(student_of(classifier), hard(), collator(task_data), tmp_path, eval_strategy="epoch")
-
-
-def test_evaluation_during_training_chooses_the_best(
-    classifier: Path, task_data: Path, tmp_path: Path
-) -> None:
-    scores = iter([0.9, 0.5, 0.4, 0.3])
-    seen: list[torch.Tensor] = []
-
-    def evaluate(model: Any) -> dict[str, float]:
-        seen.append(weights(model))
-        return {"accuracy": next(scores)}
-
-    student = student_of(classifier)
-    options = {
-        **FAST,
-        "num_train_epochs": 4,
-        "eval_strategy": "epoch",
-        "save_strategy": "epoch",
-        "load_best_model_at_end": True,
-        "metric_for_best_model": "accuracy",
-        "early_stopping_patience": 2,
-    }
-    outcome = train(
-        student,
-        hard(),
-        collator(task_data),
-        options,
-        seed=5,
-        checkpoints=Checkpoints(tmp_path),
-        evaluate=evaluate,
-    )
-    assert curve(outcome, "eval_accuracy") == [0.9, 0.5, 0.4]
-    assert torch.equal(weights(student), seen[0])
-
-
-def test_a_metric_that_is_not_measured_chooses_nothing(
-    classifier: Path, task_data: Path, tmp_path: Path
-) -> None:
-    best = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
-    options = {**FAST, **best, "metric_for_best_model": "no_answer_accuracy"}
-    with pytest.raises(
-        TrainingError, match=r"'no_answer_accuracy' is not measured .* did you mean 'accuracy'"
-    ):
-        train(
-            student_of(classifier),
-            hard(),
-            collator(task_data),
-            options,
-            seed=5,
-            checkpoints=Checkpoints(tmp_path),
-            evaluate=lambda model: {"accuracy": 1.0},
-        )
-
-
 def test_no_norm_is_decayed(classifier: Path, task_data: Path, tmp_path: Path) -> None:
     from kdpipe.training.arguments import training_arguments
     from kdpipe.training.trainer import Learner, LearningTrainer
@@ -324,29 +237,3 @@ def test_draws_depend_on_seed_and_purpose() -> None:
     }
     assert len(draws) == 4
     assert draw_seed(1, "order", 0) == 2526664946
-
-
-def test_of_the_trainers_own_checkpoints_the_best_and_the_last_are_kept_without_an_optimizer(
-    classifier: Path, task_data: Path, tmp_path: Path
-) -> None:
-    scores = iter([2.0, 1.0, 0.5, 0.2])
-    kept: list[set[str]] = []
-
-    def evaluate(model: Any) -> dict[str, float]:
-        kept.append({path.name for path in tmp_path.rglob("checkpoint-*")})
-        assert not list(tmp_path.rglob("checkpoint-*/optimizer.pt"))
-        return {"accuracy": next(scores)}
-
-    best = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
-    options = {**FAST, **best, "num_train_epochs": 4, "metric_for_best_model": "accuracy"}
-    checkpoints = Checkpoints(tmp_path / "state")
-    train(
-        student_of(classifier),
-        hard(),
-        collator(task_data),
-        options,
-        seed=5,
-        checkpoints=checkpoints,
-        evaluate=evaluate,
-    )
-    assert [len(names) for names in kept] == [0, 1, 2, 2]
