@@ -34,7 +34,9 @@ def explain(graph: Graph, model: str) -> str:
     for job in jobs:
         if found := why[job.folder]:
             lines += [f"{job.folder} would be made again:", *(f"  {reason}" for reason in found)]
-    noted = dict.fromkeys(remark for job in jobs for remark in remarks(graph, job))
+    noted = dict.fromkeys(
+        remark for job in jobs for remark in (*_unseen(job, why[job.folder]), *remarks(graph, job))
+    )
     if not lines:
         lines = [f"{model} is as the config says"]
     return "\n".join(
@@ -92,16 +94,18 @@ def _reasons(graph: Graph, job: Job) -> Iterator[str]:
         yield from list(_code(manifest, job)) or _told(manifest, job)
 
 
+def _unseen(job: Job, why: Collection[str]) -> Iterator[str]:
+    if _is_spent(job) and not why:
+        yield f"{job.folder} is not there; that its settings, files or code have changed would go unseen here"
+
+
 def remarks(graph: Graph, job: Job) -> Iterator[str]:
     """Yield what has changed but is no reason to make an artifact again."""
-    if _is_spent(job):
-        yield f"{job.folder} is not there; that its settings, files or code have changed would go unseen here"
     if not (job.folder / SUMS).exists() or not (job.folder / MANIFEST).exists():
         return
     manifest = read_manifest(job.folder)
-    for file in _edited(manifest, job):
-        if not _is_newer(file, job):
-            yield f"{file} has changed, but is older than what was made from it, and times count: touch it"
+    for file in _edited(manifest, job, newer=False):
+        yield f"{file} has changed, but is older than what was made from it, and times count: touch it"
     for package, then, now in _differences(manifest["versions"], versions()):
         yield f"{package} {_said(then, now)}"
     if not graph.document.rerun.code:
@@ -130,11 +134,11 @@ def _inputs(then: Mapping[str, str], job: Job) -> Iterator[str]:
 
 def _files(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
     then, now = manifest.get("source_files"), {str(file): file for file in job.files}
-    edited = set(_edited(manifest, job))
+    edited = set(_edited(manifest, job, newer=True))
     for name, file in now.items():
         if then is not None and name not in then:
             yield f"{file} is new"
-        elif file in edited and _is_newer(file, job):
+        elif file in edited:
             yield f"{file} has changed"
         elif file.exists() and _is_newer(file, job) and (then is None or file.stat().st_size > COMPARED):
             yield f"{file} is newer"
@@ -142,11 +146,12 @@ def _files(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
         yield f"{name} is no longer read"
 
 
-def _edited(manifest: Mapping[str, Any], job: Job) -> Iterator[Path]:
-    """Yield the files that are not what they were when an artifact was made."""
+def _edited(manifest: Mapping[str, Any], job: Job, *, newer: bool) -> Iterator[Path]:
+    """Yield the newer or the older files that are not what they were when an artifact was made."""
     then = manifest.get("source_files") or {}
     for file in job.files:
-        if str(file) in then and file.exists() and file_digest(file) != then[str(file)]:
+        known = str(file) in then and file.exists() and _is_newer(file, job) == newer
+        if known and file_digest(file) != then[str(file)]:
             yield file
 
 

@@ -51,7 +51,12 @@ def find_leftovers(graph: Graph) -> list[Leftover]:
     """
     jobs = jobs_for(graph, graph.nodes)
     again = _made_again(graph, jobs)
-    found = [*_used_caches(jobs, again), *_of_no_node(graph, jobs), *_state(graph, jobs, again)]
+    strange = list(_of_no_node(graph, jobs))
+    found = [
+        *_used_caches(jobs, again),
+        *((folder, "of no model in the config") for folder in strange),
+        *_state(graph, jobs, again, strange),
+    ]
     return [
         Leftover(folder, why, _size(folder))
         for folder, why in found
@@ -84,22 +89,23 @@ def _used_caches(jobs: list[Job], again: set[Path]) -> Iterator[tuple[Path, str]
             yield folder, "a teacher's signals, used by all"
 
 
-def _of_no_node(graph: Graph, jobs: list[Job]) -> Iterator[tuple[Path, str]]:
+def _of_no_node(graph: Graph, jobs: list[Job]) -> Iterator[Path]:
     known = {job.folder for job in jobs}
     for kind, depth in DEPTHS.items():
         for folder in sorted((graph.layout.results / kind).glob("/".join("*" * depth))):
             if folder not in known:
-                yield folder, "of no model in the config"
+                yield folder
 
 
-def _state(graph: Graph, jobs: list[Job], again: set[Path]) -> Iterator[tuple[Path, str]]:
+def _state(
+    graph: Graph, jobs: list[Job], again: set[Path], strange: list[Path]
+) -> Iterator[tuple[Path, str]]:
     unfinished = {job.folder for job in jobs if job.folder in again or not (job.folder / SUMS).exists()}
-    # The copy of what is of no node shares its room, and goes with it.
-    strange = {state_name(folder) for folder, _ in _of_no_node(graph, jobs)}
     # Until Snakemake has seen that something is finished, it may remove it and need the copy.
+    # The copy of what is of no node shares its room, and goes with it.
     kept = {
         "checkpoints": {state_name(folder) for folder in unfinished},
-        "finished": {state_name(job.folder) for job in jobs} | strange,
+        "finished": {state_name(folder) for folder in (*(job.folder for job in jobs), *strange)},
     }
     for kind, why in STATE.items():
         for folder in sorted((graph.layout.state / kind).glob("*")):

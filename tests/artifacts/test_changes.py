@@ -94,6 +94,7 @@ def test_what_is_only_read_is_missed_by_what_reads_it(
     found = explain(graph_of(slower), "student")
     for folder in (caches, data):
         assert f"{folder} would be made again:\n  it is not there" in found
+    assert "no reason" not in found
 
 
 def test_other_weights_in_a_folder_that_is_loaded(
