@@ -38,9 +38,10 @@ def check_tasks() -> None:
         KdpipeError: it does.
     """
     if is_another_task():
+        tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "several")
         raise KdpipeError(
-            f"expected one task of SLURM, found {os.environ['SLURM_STEP_NUM_TASKS']}, which would all do the "
-            "same; start one (`--ntasks=1`), and set `gpus: N` for a training in N processes"
+            f"expected one task of SLURM, found {tasks}, which would all do the same; start one "
+            "(`--ntasks=1`), and set `gpus: N` for a training in N processes"
         )
 
 
