@@ -1,6 +1,7 @@
 """Train a small model and its WordPiece tokenizer from scratch, as a masked language model."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +16,7 @@ from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.data.counts import count_tokens
 from kdpipe.data.opening import files_read, open_dataset, source_digests
 from kdpipe.data.preprocess import write_dataset
+from kdpipe.data.source import Source
 from kdpipe.evaluation.targets import token_targets
 from kdpipe.job import Job
 from kdpipe.models.creation import (
@@ -63,10 +65,7 @@ def _encode(
     source = open_dataset(dataset)
 
     def train() -> pa.Table:
-        def texts() -> Iterator[str]:
-            return (example.text for example in source.read("train"))
-
-        return pa.table({"entry": train_vocabulary(texts, settings.vocab_size)})
+        return pa.table({"entry": train_vocabulary(partial(_texts, source), settings.vocab_size)})
 
     vocabulary = shards.table("vocabulary", train)["entry"].to_pylist()
     tokenizer = wordpiece_tokenizer(vocabulary, dataset.max_length)
@@ -83,6 +82,10 @@ def _encode(
             shards=shards,
         )
     return tokenizer
+
+
+def _texts(source: Source) -> Iterator[str]:
+    return (example.text for example in source.read("train"))
 
 
 if __name__ == "__main__":
