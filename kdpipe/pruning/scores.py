@@ -1,5 +1,6 @@
 """Scores of importance as a table: one row for each head and each neuron."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from kdpipe.models.units import KINDS
 from kdpipe.pruning.criterion import Scores
 
 SCORES = "scores.parquet"
+# Says in the table how many places each kind has, as one that has lost all its units has no rows.
+PLACES = b"places"
 SCHEMA = pa.schema(
     [("layer", pa.int32()), ("unit", pa.string()), ("index", pa.int32()), ("score", pa.float32())]
 )
@@ -31,16 +34,15 @@ def write_scores(path: Path, scores: Scores) -> None:
         for kind in KINDS
         for place, own in enumerate(scores[kind])
     ]
-    pq.write_table(pa.concat_tables(tables), path)
+    places = json.dumps({kind: len(scores[kind]) for kind in KINDS})
+    pq.write_table(pa.concat_tables(tables).replace_schema_metadata({PLACES: places}), path)
 
 
 def read_scores(path: Path) -> Scores:
     """Return the scores of a table by kind and place [units]."""
-    rows = pq.read_table(path).to_pandas()
-    return {
-        kind: [
-            torch.from_numpy(own["score"].to_numpy().copy())
-            for _, own in rows[rows["unit"] == kind].groupby("layer")
-        ]
-        for kind in KINDS
-    }
+    table = pq.read_table(path)
+    places = json.loads(table.schema.metadata[PLACES])
+    scores: Scores = {kind: [torch.empty(0)] * places[kind] for kind in KINDS}
+    for (kind, place), own in table.to_pandas().groupby(["unit", "layer"]):
+        scores[kind][place] = torch.from_numpy(own["score"].to_numpy().copy())
+    return scores

@@ -35,10 +35,12 @@ class UnitWeight:
 
 
 def unit_weights(body: nn.Module, groups: Groups) -> list[UnitWeight]:
-    """Return the weights of all units."""
+    """Return the weights of all units; a place that has lost its own has none."""
     found = []
     for kind in KINDS:
         for place, group in enumerate(groups[kind]):
+            if not group.count(body):
+                continue
             inputs = group.inputs if kind == "neuron" else ()
             for name, side in [*((name, 0) for name in inputs), (group.output, 1)]:
                 linear: Any = body.get_submodule(name)

@@ -10,6 +10,7 @@ from kdpipe.catalog import CRITERIA
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head
 from kdpipe.models.units import KINDS, masked
+from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
 from kdpipe.pruning.importance import label_losses, score_units
 from kdpipe.pruning.scores import read_scores, write_scores
 from tests.models.conftest import (  # noqa: F401 (fixtures)
@@ -236,3 +237,14 @@ def test_scores_are_kept_as_a_table(model, tmp_path):
     found = read_scores(tmp_path / "scores.parquet")
     assert [len(found[kind]) for kind in KINDS] == [len(scores[kind]) for kind in KINDS]
     torch.testing.assert_close(flat(found), flat(scores))
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_a_model_with_empty_places_is_scored_and_pruned_again(model, criterion, tmp_path):
+    cut = prune_to_sparsity(model, 0.7, ranks_from(model, scores_of(model, "random", seed=4)))
+    assert 0 in cut.config.unit_counts["head"]
+    write_scores(tmp_path / "scores.parquet", scores_of(cut, criterion))
+    found = read_scores(tmp_path / "scores.parquet")
+    assert {kind: [len(own) for own in found[kind]] for kind in KINDS} == cut.config.unit_counts
+    less = prune_to_sparsity(cut, 0.9, ranks_from(cut, found))
+    assert sum(less.config.unit_counts["neuron"]) < sum(cut.config.unit_counts["neuron"])
