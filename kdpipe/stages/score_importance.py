@@ -10,13 +10,14 @@ from kdpipe.command import main
 from kdpipe.config.settings.jobs import ScoreImportanceSettings
 from kdpipe.data.batches import Collator, LengthGroupedSampler
 from kdpipe.data.encoded import EncodedSplit
-from kdpipe.errors import DataError
+from kdpipe.errors import DataError, ModelError
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.job import Job
 from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
 from kdpipe.models.signals import SPANS
+from kdpipe.pruning.criterion import Scores
 from kdpipe.pruning.importance import label_losses, score_units
 from kdpipe.pruning.scores import SCORES, write_scores
 
@@ -39,6 +40,7 @@ def run(settings: ScoreImportanceSettings, job: Job, *, model: Path, data: Path)
             reduction=settings.reduction,
             seed=settings.seed,
         )
+        _check_finite(model, scores)
         write_scores(draft.folder / SCORES, scores)
         draft.record(forwards=seen, backwards=seen)
 
@@ -57,6 +59,14 @@ def _batches(
     examples = order[: settings.batches and settings.batches * size]
     starts = range(0, len(examples), size)
     return len(examples), (collator(examples[start : start + size]) for start in starts)
+
+
+def _check_finite(model: Path, scores: Scores) -> None:
+    if not all(own.isfinite().all() for places in scores.values() for own in places):
+        raise ModelError(
+            f"{model}: expected finite scores of all heads and neurons, found others, as its weights or its"
+            " loss are not finite; train it with a lower learning rate"
+        )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import torch
 
 from kdpipe.catalog import CRITERIA
 from kdpipe.errors import DataError, ModelError
+from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.models.units import KINDS
 from kdpipe.pruning.scores import SCORES, read_scores
 from tests.stages.conftest import scored
@@ -70,6 +71,18 @@ def test_a_model_without_the_head_is_refused(language_model: Path, task_data: Pa
 @pytest.mark.parametrize("criterion", ["magnitude", "random"])
 def test_what_looks_at_no_data_needs_no_head(language_model: Path, task_data: Path, criterion: str) -> None:
     assert len(units(scored(language_model, task_data, criterion=criterion, split="none")).unique()) > 1
+
+
+def test_scores_that_are_not_finite_rank_nothing(
+    teacher_of: Callable[[str, str], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    folder, data = teacher_of("bert", "task_data")
+    model = load_model(folder)
+    with torch.no_grad():
+        model.classifier.bias.fill_(float("nan"))
+    save_model(model, load_tokenizer(folder), tmp_path / "broken")
+    with pytest.raises(ModelError, match="broken: expected finite scores of all heads and neurons"):
+        scored(tmp_path / "broken", data)
 
 
 def test_a_split_that_is_not_there_or_has_no_labels_is_refused(
