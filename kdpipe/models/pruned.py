@@ -124,6 +124,14 @@ def _built(model_class: Any, config: Any, weights: Mapping[str, Tensor]) -> PreT
     return model
 
 
+def count_parameters(model: PreTrainedModel, counts: Mapping[UnitKind, Sequence[int]]) -> int:
+    """Return how many parameters a pruned model with so many units in each place would have."""
+    config = copy.deepcopy(model.config)
+    config.unit_counts = dict(counts)
+    with torch.device("meta"):
+        return type(model)(config).num_parameters()
+
+
 def factorize(model: PreTrainedModel, rank: int) -> PreTrainedModel:
     """Return a copy of a model with word embeddings of a rank, the closest there are to what it has.
 

@@ -24,5 +24,8 @@ class Method(Protocol):
     def tradeoff(self, metric: float, sparsity: float) -> float:
         """Return what sizes are compared by, from a size's metric on held-out data; more is better."""
 
+    def score(self, metrics: Mapping[float, float]) -> float:
+        """Return what states of a training are compared by, from the metric of each size by its sparsity."""
+
     def choose(self, metrics: Mapping[float, float]) -> float:
         """Return the sparsity of the assistant, from the metric of each size by its sparsity."""

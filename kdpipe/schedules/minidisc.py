@@ -19,7 +19,7 @@ class MiniDisc:
         target: sparsity of the student.
         weight: what a whole model's worth of sparsity counts (lambda, 0.2 in the paper).
         compat: `code` admits sizes as small as the student or smaller and then takes the student's, which
-            makes it its own assistant.
+            makes it its own assistant; for a smaller one it counts with its metric alone.
     """
 
     target: float
@@ -34,8 +34,15 @@ class MiniDisc:
         """Return t = m + lambda * sparsity, of a metric m in 0 to 1."""
         return metric + self.weight * sparsity
 
+    def score(self, metrics: Mapping[float, float]) -> float:
+        """Return the best tradeoff; where a size smaller than the student has it, the student's metric."""
+        best = self._best(metrics)
+        return metrics[self.target] if best > self.target else self.tradeoff(metrics[best], best)
+
     def choose(self, metrics: Mapping[float, float]) -> float:
         """Return the sparsity of the size with the best tradeoff, of equals the largest model."""
+        return min(self._best(metrics), self.target)
+
+    def _best(self, metrics: Mapping[float, float]) -> float:
         admitted = [sparsity for sparsity in sorted(metrics) if self.admits(sparsity)]
-        best = max(admitted, key=lambda sparsity: self.tradeoff(metrics[sparsity], sparsity))
-        return min(best, self.target)
+        return max(admitted, key=lambda sparsity: self.tradeoff(metrics[sparsity], sparsity))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import torch
 from transformers import PreTrainedModel
 
 from kdpipe import catalog, processes
@@ -15,7 +16,7 @@ from kdpipe.command import main
 from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
-from kdpipe.errors import DataError, ModelError
+from kdpipe.errors import DataError, ModelError, suggest
 from kdpipe.evaluation.scoring import task_of, validation_scorer
 from kdpipe.job import Job
 from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
@@ -24,6 +25,7 @@ from kdpipe.models.family import config_shape
 from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
+from kdpipe.models.pruned import count_parameters
 from kdpipe.models.sliced import Counts, Slices
 from kdpipe.pruning.cut import is_smaller, name_units, prune_to_sparsity, ranks_from, units_at
 from kdpipe.pruning.scores import SCORES, read_scores
@@ -62,7 +64,9 @@ def run(
 ) -> None:
     """Train the sizes, score them, and write the one that the method chooses; without any, the teacher."""
     task, labels = task_of(data)
-    tokenizer, source = load_tokenizer(teacher), load_frozen(teacher, task.head(labels), default_device())
+    # One whose signals are stored is not run.
+    device = torch.device("cpu") if knowledge else default_device()
+    tokenizer, source = load_tokenizer(teacher), load_frozen(teacher, task.head(labels), device)
     check_fit(teacher, tokenizer, data)
     if not is_smaller(settings.target, source):
         raise ModelError(
@@ -135,7 +139,11 @@ def _scorer(
         found = {}
         for sparsity, size in sizes.items():
             with size():
-                found[sparsity] = score(model)[metric]
+                values = score(model)
+            if metric not in values:
+                what = f"{metric!r} is not measured on the validation split; {suggest(metric, values)}"
+                raise DataError(f"{data}: metric: {what}")
+            found[sparsity] = values[metric]
             LOG.info("sparsity %g: %s %.4f", sparsity, metric, found[sparsity])
         return found
 
@@ -143,10 +151,9 @@ def _scorer(
 
 
 def _with_tradeoff(method: Method, values: Mapping[float, float]) -> dict[str, float]:
-    """Return what a training is evaluated by: the metric of each size, and the tradeoff of the best."""
-    best = method.choose(values)
+    """Return what a training is evaluated by: the metric of each size, and what the method makes of them."""
     named = {f"{sparsity:g}": value for sparsity, value in values.items()}
-    return {**named, TRADEOFF: method.tradeoff(values[best], best)}
+    return {**named, TRADEOFF: method.score(values)}
 
 
 def _candidates(
@@ -168,7 +175,7 @@ def _candidates(
             "chosen": sparsity == chosen,
             "heads": sum(counts[sparsity]["head"]),
             "neurons": sum(counts[sparsity]["neuron"]),
-            "parameters": prune_to_sparsity(learner, sparsity).num_parameters(),
+            "parameters": count_parameters(learner, counts[sparsity]),
             "forwards": forwards,
         }
         for sparsity, value in values.items()

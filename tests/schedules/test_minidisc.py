@@ -26,6 +26,18 @@ def test_the_tradeoff_is_a_sum():
     assert MiniDisc(0.9, 0.2).tradeoff(0.87, 0.8) == pytest.approx(1.03)
 
 
+def test_states_of_a_training_are_compared_by_the_tradeoff_of_the_choice():
+    metrics = {0.5: 0.9, 0.8: 0.7, 0.9: 0.6, 0.95: 0.5}
+    assert MiniDisc(0.9, 0.2).score(metrics) == pytest.approx(1.0)
+    assert MiniDisc(0.9, 100).score(metrics) == pytest.approx(80.7)
+
+
+def test_as_published_a_student_that_stands_for_a_smaller_size_counts_with_its_metric_alone():
+    """So does the published second stage, in which all sizes are trained again for the student's sake."""
+    assert MiniDisc(0.9, 100, "code").score({0.8: 0.7, 0.9: 0.6, 0.95: 0.5}) == 0.6
+    assert MiniDisc(0.9, 100, "code").score({0.8: 0.7, 0.9: 0.6}) == pytest.approx(90.6)
+
+
 def test_without_a_weight_the_best_metric_wins_and_ties_go_to_the_largest():
     assert MiniDisc(0.9, 0).choose({0.8: 0.9, 0.5: 0.9, 0.6: 0.7}) == 0.5
 

@@ -12,7 +12,7 @@ from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.tables import read_rows
 from kdpipe.config.settings.jobs import CacheTeacherSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
-from kdpipe.errors import ModelError
+from kdpipe.errors import DataError, ModelError
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import depth_of
@@ -239,13 +239,26 @@ def test_accumulated_batches_are_a_larger_one(teacher_of: TeacherOf, tmp_path: P
         {"per_device_train_batch_size": 96},
         {"per_device_train_batch_size": 24, "gradient_accumulation_steps": 4},
     )
-    curves = []
+    step = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}
+    losses, weights = [], []
     for index, training in enumerate(ways):
-        given = {"importance": importance, "sparsities": [0.5, 0.8], "training": training}
+        given = {"importance": importance, "sparsities": [0.5, 0.8], "training": {**step, **training}}
         made = scheduled(tmp_path / f"{index}", teacher, data, **given)
         (loss,) = (row["value"] for row in read_rows(made / "history.parquet") if row["name"] == "loss")
-        curves.append(loss)
-    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+        losses.append(loss)
+        weights.append(load_model(made).state_dict())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(*weights, atol=1e-6, rtol=0)
+    start = load_model(
+        pruned(teacher, tmp_path / "start", importance, sparsity=read_manifest(made)["chosen"])
+    ).state_dict()
+    assert not torch.equal(start["classifier.weight"], weights[0]["classifier.weight"])
+
+
+def test_a_metric_that_is_not_measured_is_refused(teacher_of: TeacherOf, tmp_path: Path) -> None:
+    model, data = teacher_of("bert", "task_data")
+    with pytest.raises(DataError, match=r"metric: 'acuracy' is not measured .* did you mean 'accuracy'"):
+        scheduled(tmp_path / "assistant", model, data, importance=scored(model, data), metric="acuracy")
 
 
 def test_as_the_published_code_chooses_the_student_may_be_its_own_assistant(
