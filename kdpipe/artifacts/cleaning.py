@@ -8,7 +8,7 @@ from pathlib import Path
 from kdpipe.artifacts.artifact import finished, state_name
 from kdpipe.artifacts.changes import changes, made_again
 from kdpipe.artifacts.lock import is_free
-from kdpipe.artifacts.sums import SUMS
+from kdpipe.artifacts.sums import MANIFEST, SUMS
 from kdpipe.config.graph import Graph
 from kdpipe.config.jobs import Job, jobs_for
 
@@ -22,6 +22,7 @@ DEPTHS = {
     "knowledge": 3,
     "models": 1,
 }
+USED = "a teacher's signals, used by all"
 STATE = {
     "checkpoints": "checkpoints of what is finished",
     "drafts": "half-written",
@@ -65,11 +66,19 @@ def find_leftovers(graph: Graph) -> list[Leftover]:
 
 
 def remove(graph: Graph, leftover: Leftover) -> None:
-    """Remove a folder and the copy that shares its room; what breaks off leaves nothing that looks whole."""
+    """Remove a folder and the copy that shares its room; what breaks off leaves nothing that looks whole.
+
+    Of used signals the manifest stays, by which a report tells what they cost.
+    """
     (leftover.folder / SUMS).unlink(missing_ok=True)
-    for folder in (finished(leftover.folder, graph.layout.state), leftover.folder):
-        if folder.exists():
-            shutil.rmtree(folder)
+    copied = finished(leftover.folder, graph.layout.state)
+    if copied.exists():
+        shutil.rmtree(copied)
+    if leftover.why != USED:
+        shutil.rmtree(leftover.folder)
+        return
+    for path in _contents(leftover.folder):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _made_again(graph: Graph, jobs: list[Job]) -> set[Path]:
@@ -85,8 +94,12 @@ def _used_caches(jobs: list[Job], again: set[Path]) -> Iterator[tuple[Path, str]
         for folder in job.inputs.get("knowledge", ()):
             readers.setdefault(folder, set()).add(job.folder)
     for folder, models in readers.items():
-        if not models & again:
-            yield folder, "a teacher's signals, used by all"
+        if not models & again and folder.is_dir() and any(_contents(folder)):
+            yield folder, USED
+
+
+def _contents(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name != MANIFEST]
 
 
 def _of_no_node(graph: Graph, jobs: list[Job]) -> Iterator[Path]:

@@ -10,8 +10,9 @@ import pytest
 from kdpipe.artifacts.artifact import finished, state_name
 from kdpipe.artifacts.cleaning import find_leftovers, remove
 from kdpipe.artifacts.lock import locked
-from kdpipe.artifacts.sums import SUMS
+from kdpipe.artifacts.sums import MANIFEST, SUMS
 from kdpipe.config.graph import Graph
+from kdpipe.reporting.costs import read_ledger
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -38,6 +39,15 @@ def test_a_cache_whose_readers_are_done_and_nothing_that_is_needed(graph: Graph)
     remove(graph, leftover)
     assert offered(graph) == []
     assert not copy.exists()
+
+
+def test_what_used_signals_cost_is_known_afterwards(graph: Graph) -> None:
+    before = read_ledger(graph).costs
+    assert "cache_teacher" in [cost.stage for cost in before]
+    (leftover,) = find_leftovers(graph)
+    remove(graph, leftover)
+    assert [path.name for path in leftover.folder.iterdir()] == [MANIFEST]
+    assert read_ledger(graph).costs == before
 
 
 @pytest.mark.parametrize("change", [warm, reseed])
