@@ -13,6 +13,7 @@ from kdpipe.config.graph import Graph, key_of
 from kdpipe.config.matrix import Matrix
 from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.select import SelectSettings
 from kdpipe.reporting.grouping import group_names
 
 
@@ -44,6 +45,7 @@ class ModelCost:
         model: the model, or the group of runs.
         stage: the stage that makes it.
         runs: number of runs.
+        ends: whether no other model is made from it.
         trainings: models trained, itself among them.
         cost: what was computed.
         uncached: what would have been, had no teacher's signals been stored: every training that read them
@@ -53,6 +55,7 @@ class ModelCost:
     model: str
     stage: str
     runs: int
+    ends: bool
     trainings: float
     cost: Passes
     uncached: Passes
@@ -65,7 +68,7 @@ class _Work:
     Args:
         own: what its stage took.
         trained: whether that is a training.
-        scores: scores of importance that it reads, and what they took.
+        scores: scores of importance and evaluations that it reads, and what they took.
         signals: stored signals of a teacher that it reads, and what they took.
         beside: what its teacher would have taken, had it run beside the training.
     """
@@ -80,7 +83,8 @@ class _Work:
 def model_costs(graph: Graph) -> list[ModelCost]:
     """Return what each evaluated model cost, those that differ only in `report.over` together.
 
-    Models, stored signals and scores of importance count; encoding and evaluation do not.
+    Models, stored signals, scores of importance, and evaluations by which a model is chosen count; encoding
+    and other evaluations do not.
     """
     groups = group_names(graph.document.models, Matrix(graph.document.matrix), graph.document.report.over)
     evaluated = {model for model, _ in graph.evaluations}
@@ -90,8 +94,14 @@ def model_costs(graph: Graph) -> list[ModelCost]:
             runs.setdefault(group, []).append(name)
     works = {name: _work(graph, node) for name, node in graph.nodes.items()}
     lineages = _lineages(graph)
+    sources = {one for name, line in lineages.items() for one in line if one != name}
     return [
-        _cost(group, graph.nodes[names[0]].stage, [[works[one] for one in lineages[name]] for name in names])
+        _cost(
+            group,
+            graph.nodes[names[0]].stage,
+            sources.isdisjoint(names),
+            [[works[one] for one in lineages[name]] for name in names],
+        )
         for group, names in runs.items()
     ]
 
@@ -103,7 +113,7 @@ def _work(graph: Graph, node: Node) -> _Work:
     return _Work(
         own=_passes(folder),
         trained=hasattr(node.settings, "training"),
-        scores=_scores(graph, node.settings),
+        scores=_scores(graph, node.settings) | _compared(graph, node.settings),
         signals=signals,
         beside=_total(_beside(stored, seen) for stored in signals.values()),
     )
@@ -116,6 +126,14 @@ def _scores(graph: Graph, settings: StageSettings) -> dict[Path, Passes]:
     model, dataset, how = wanted
     folder = graph.layout.importance(model, dataset, key_of(how))
     return {folder: _passes(folder)}
+
+
+def _compared(graph: Graph, settings: StageSettings) -> dict[Path, Passes]:
+    """Return the evaluations by which a model is chosen."""
+    if not isinstance(settings, SelectSettings):
+        return {}
+    folders = [graph.layout.evaluation(name, settings.dataset) for name in settings.among]
+    return {folder: _passes(folder) for folder in folders}
 
 
 def _signals(graph: Graph, settings: StageSettings) -> dict[Path, Passes]:
@@ -151,7 +169,7 @@ def _lineages(graph: Graph) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _cost(group: str, stage: str, lineages: Sequence[Sequence[_Work]]) -> ModelCost:
+def _cost(group: str, stage: str, ends: bool, lineages: Sequence[Sequence[_Work]]) -> ModelCost:
     made = [
         _total(work.own for work in works) + _distinct(work.scores for work in works) for works in lineages
     ]
@@ -161,6 +179,7 @@ def _cost(group: str, stage: str, lineages: Sequence[Sequence[_Work]]) -> ModelC
         group,
         stage,
         len(lineages),
+        ends,
         fmean(sum(work.trained for work in works) for works in lineages),
         _mean([own + other for own, other in zip(made, signals, strict=True)]),
         _mean([own + other for own, other in zip(made, beside, strict=True)]),

@@ -1,13 +1,12 @@
 """What the artifacts of a graph cost: seconds, examples and tokens, by stage."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import MANIFEST
 from kdpipe.config.graph import Graph
+from kdpipe.config.jobs import jobs_for
 
 SEEN = {"examples": "examples_seen", "tokens": "tokens_seen"}
 
@@ -53,9 +52,9 @@ class Ledger:
 def read_ledger(graph: Graph) -> Ledger:
     """Add up the manifests of all artifacts that a graph uses."""
     manifests: dict[str, list[dict[str, Any]]] = {}
-    for stage, folder in dict.fromkeys(_artifacts(graph)):
-        if (folder / MANIFEST).exists():
-            manifests.setdefault(stage, []).append(read_manifest(folder))
+    for job in jobs_for(graph, graph.nodes):
+        if (job.folder / MANIFEST).exists():
+            manifests.setdefault(job.stage, []).append(read_manifest(job.folder))
     costs = sorted((_cost(*item) for item in manifests.items()), key=lambda cost: -cost.seconds)
     return Ledger(tuple(costs), _environment([one for some in manifests.values() for one in some]))
 
@@ -73,26 +72,3 @@ def _environment(manifests: list[dict[str, Any]]) -> dict[str, str]:
             found.setdefault(name, set()).add(value)
     texts = {name: ", ".join(sorted(values - {""})) for name, values in found.items()}
     return {name: text for name, text in texts.items() if text}
-
-
-def _artifacts(graph: Graph) -> Iterator[tuple[str, Path]]:
-    layout = graph.layout
-    for node in graph.nodes.values():
-        yield node.stage, layout.model(node.name)
-    for pair in graph.evaluations:
-        yield "evaluate", layout.evaluation(*pair)
-    for key in graph.caches:
-        yield "cache_teacher", layout.knowledge(*key)
-    for key in graph.importances:
-        yield "score_importance", layout.importance(*key)
-    for model, dataset in (*graph.evaluations, *(key[:2] for key in (*graph.caches, *graph.importances))):
-        yield "preprocess", layout.data(dataset, graph.facts[model].tokenizer)
-    for node in graph.nodes.values():
-        own = getattr(node.settings, "dataset", None)
-        # `pretrain` makes the tokenizer that it encodes with.
-        if own is not None and node.stage != "pretrain":
-            place = own, graph.facts[node.name].tokenizer
-            yield "preprocess", layout.data(*place)
-            masking = getattr(node.settings, "masking", None)
-            if masking is not None and masking.smoothing:
-                yield "count_tokens", layout.counts(*place)

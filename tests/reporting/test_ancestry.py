@@ -20,6 +20,7 @@ def test_every_ancestor_counts_once(pruning: Graph):
         "mini-{seed}",
         "distill",
         runs=2,
+        ends=True,
         trainings=4,
         cost=Passes(forwards=3 * 100 + 700 + 2 * 50 + 32, backwards=3 * 100 + 700 + 32, seconds=30),
         uncached=Passes(
@@ -29,14 +30,17 @@ def test_every_ancestor_counts_once(pruning: Graph):
 
 
 def test_a_choice_costs_all_that_was_tried(pruning: Graph):
-    """MaxiDisc: two assistants of one teacher, one cache and one scoring, and two students."""
+    """MaxiDisc: two assistants of one teacher, one cache and one scoring, and two students compared."""
     assert costs_of(pruning)["maxi"] == ModelCost(
         "maxi",
         "select",
         runs=1,
+        ends=True,
         trainings=6,
-        cost=Passes(forwards=6 * 100 + 3 * 50 + 32, backwards=6 * 100 + 32, seconds=11 * 2 + 3 * 8 + 4),
-        uncached=Passes(forwards=6 * 100 + 4 * 100 + 32, backwards=6 * 100 + 32, seconds=11 * 2 + 4 * 16 + 4),
+        cost=Passes(forwards=6 * 100 + 3 * 50 + 32, backwards=6 * 100 + 32, seconds=11 * 2 + 3 * 8 + 4 + 2),
+        uncached=Passes(
+            forwards=6 * 100 + 4 * 100 + 32, backwards=6 * 100 + 32, seconds=11 * 2 + 4 * 16 + 4 + 2
+        ),
     )
 
 
@@ -54,6 +58,10 @@ def test_maxidisc_with_n_assistants_is_two_n_trainings_and_that_of_the_teacher()
         assert settings.teacher in (name.replace("trial", "trial-assistant") for name in chosen.among)
     assert trainings["maxidisc-mrpc-{seed}"] == 1 + 2 * 8
     assert trainings["minidisc-mrpc-{seed}"] == 1 + 2
+
+
+def test_what_others_are_made_from_does_not_end(pruning: Graph):
+    assert [cost.model for cost in model_costs(pruning) if cost.ends] == ["mini-{seed}", "maxi"]
 
 
 def test_models_that_no_one_evaluates_have_no_row(pruning: Graph):

@@ -10,8 +10,8 @@ def test_seconds_and_tokens_add_up_by_stage(example: Graph):
         Cost("finetune", jobs=8, seconds=16.0, examples=800, tokens=16000),
         Cost("cache_teacher", jobs=2, seconds=16.0, examples=0, tokens=0),
         Cost("evaluate", jobs=15, seconds=15.0, examples=0, tokens=0),
-        Cost("distill", jobs=6, seconds=12.0, examples=600, tokens=12000),
         Cost("preprocess", jobs=3, seconds=12.0, examples=0, tokens=0),
+        Cost("distill", jobs=6, seconds=12.0, examples=600, tokens=12000),
         Cost("pretrain", jobs=1, seconds=2.0, examples=100, tokens=2000),
         Cost("extract", jobs=1, seconds=2.0, examples=0, tokens=0),
     )

@@ -114,7 +114,7 @@ def test_pruning_is_drawn(pruning: Graph):
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page[page.index('id="pruning"') :]))
     assert "narrow heads 2 2 4 neurons 4 4 8" in text
     assert "assistant-{seed} heads 2 0.5 2.5 neurons 3 0 3" in text
-    assert "maxi select 1 6 782 632 50.0 s 1,032 1 min 30 s" in text
+    assert "maxi select 1 6 782 632 52.0 s 1,032 1 min 32 s" in text
 
 
 def test_without_pruning_no_section_is_about_it(page: str):
