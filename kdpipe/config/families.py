@@ -53,6 +53,9 @@ def shape_of(family: str, config: Mapping[str, Any]) -> Shape:
     facts = family_facts(family)
     defaults = constants(facts["config_class"])
     values = {fact: config.get(name, defaults.get(name)) for fact, name in facts["shape_fields"].items()}
+    if values["width"] and values.get("neurons") is None and facts["shape_fields"].get("neurons") in defaults:
+        # What GPT-2 takes for the None that is its default.
+        values["neurons"] = 4 * values["width"]
     if values.get("positions"):
         values["positions"] -= facts["reserved_positions"]
     return Shape(family=family, **{"heads": 0, **values})

@@ -129,7 +129,8 @@ def test_a_folder_of_another_family_has_its_own_names(loaded):
 
 @pytest.mark.parametrize(("fields", "shape"), [
     ({"model_type": "roberta"}, Shape("roberta", 6, 48, 4, 900, positions=126, neurons=3072)),
-    ({"model_type": "gpt2", "n_layer": 2, "n_embd": 16, "n_head": 8}, Shape("gpt2", 2, 16, 8, 900, 1024)),
+    ({"model_type": "gpt2", "n_layer": 2, "n_embd": 16, "n_head": 8},
+     Shape("gpt2", 2, 16, 8, 900, 1024, neurons=64)),
     ({"model_type": "t5", "num_layers": 2, "d_model": 16},
      Shape("t5", 2, 16, 8, 900, prompts=512, neurons=2048)),
     ({"model_type": "enct5", "n_positions": 99}, Shape("enct5", 6, 512, 8, 900, prompts=99, neurons=2048)),
