@@ -29,6 +29,10 @@ def test_its_gradient_is_twice_the_mean_difference(wave):
     torch.testing.assert_close(student.grad, 2 * (student - teacher).detach() / 6)
 
 
+def test_equal_states_cost_nothing(wave):
+    assert HiddenMSELoss()(wave(5, 6), wave(5, 6), "categorical").tolist() == [0] * 5
+
+
 def test_normalized_it_matches_minidisc(wave, real_rows):
     """Its PKD: `MSELoss` of the last states of all real tokens, each divided by its length."""
     student, teacher = wave(2, 4, 6), wave(2, 4, 6, k=1.3, o=0.5)
