@@ -176,8 +176,8 @@ def as_stock(model: PreTrainedModel) -> PreTrainedModel:
     family, config = family_of(model), model.config
     counts = config.unit_counts
     own_heads = getattr(config, family.shape_fields["heads"])
-    bare = config.drops_empty_bias and 0 in counts["neuron"]
-    if set(counts["head"]) != {own_heads} or len(set(counts["neuron"])) > 1 or bare:
+    # Without neurons GPT-2 has no width to run with, and T5 none to draw weights by.
+    if set(counts["head"]) != {own_heads} or len(set(counts["neuron"])) > 1 or 0 in counts["neuron"]:
         return model
     model = prune_units(model, {kind: [own.argsort() for own in places[kind]] for kind in KINDS}, ranks)
     fields = {key: value for key, value in config.to_dict().items() if key not in (*FIELDS, "model_type")}

@@ -242,6 +242,15 @@ def test_what_a_stock_class_can_have_is_one(with_head):
     )
 
 
+def test_without_neurons_none_is_of_a_stock_class(model):
+    """GPT-2 has no width then to run with, and T5 none to draw weights by."""
+    ranks = ranked(model)
+    heads = [torch.arange(len(own)) for own in ranks["head"]]
+    bare = prune_units(model, {"head": heads, "neuron": [own[:0] for own in ranks["neuron"]]}, ranks)
+    assert as_stock(bare) is bare
+    assert logits_of(bare.eval(), batch_of(9, 5)).isfinite().all()
+
+
 def test_zeros_that_stay_are_kept(with_head):
     """The published code finds kept weights by being other than 0."""
     model: Any = with_head("bert", CLASSIFIER)
