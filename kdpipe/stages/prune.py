@@ -7,7 +7,7 @@ from kdpipe.command import main
 from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.job import Job
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
-from kdpipe.models.pruned import as_stock
+from kdpipe.models.pruned import as_stock, ranks_of
 from kdpipe.pruning.cut import Shape, name_units, prune_to_shape, prune_to_sparsity, ranks_from
 from kdpipe.pruning.scores import SCORES, read_scores
 
@@ -15,7 +15,7 @@ LOG = logging.getLogger(__name__)
 
 
 def run(settings: PruneSettings, job: Job, *, model: Path, importance: Path | None = None) -> None:
-    """Write the smaller model, of the stock class where that has such shapes."""
+    """Write the smaller model, of the stock class where that has such shapes and there was no ranking."""
     source = load_model(model)
     ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
     drop = settings.compat == "code"
@@ -30,7 +30,8 @@ def run(settings: PruneSettings, job: Job, *, model: Path, importance: Path | No
         LOG.info("%ss kept in each place: %s", kind, ", ".join(map(str, own)))
     with job.artifact() as draft:
         # A stock model carries no ranking, by which one of a sparsity is cut again.
-        saved = as_stock(pruned) if settings.sparsity is None else pruned
+        stays = settings.sparsity is not None or ranks_of(source) is not None
+        saved = pruned if stays else as_stock(pruned)
         save_model(saved, load_tokenizer(model), draft.folder)
         draft.record(unit_counts=counts, kept=kept)
 

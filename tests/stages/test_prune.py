@@ -122,6 +122,24 @@ def test_a_shape_of_the_stock_class_needs_no_import(teacher_of: TeacherOf, tmp_p
     assert loaded.bert.encoder.layer[1].output.dense.weight.shape == (16, 8)
 
 
+@pytest.mark.parametrize("shape", [{"layers": 2}, {"heads": 4, "intermediate_size": 8}])
+def test_a_ranking_is_carried_on_also_in_a_shape_of_the_stock_class(
+    teacher_of: TeacherOf, tmp_path: Path, shape: dict[str, int]
+) -> None:
+    """Whether the lowest blocks of a sparse model are whole only its ranking tells, and no config."""
+    model, data = teacher_of("bert", "task_data")
+    whole = pruned(model, tmp_path / "whole", scored(model, data), sparsity=0.0)
+    even = pruned(whole, tmp_path / "even", **shape)
+    assert sum(counts(pruned(even, tmp_path / "sparse", sparsity=0.9))["head"]) == 1
+
+
+def test_without_neurons_a_model_is_read_and_pruned_again(taught: tuple[Path, Path], tmp_path: Path) -> None:
+    model, data = taught
+    bare = pruned(model, tmp_path / "bare", scored(model, data), intermediate_size=0)
+    assert set(counts(bare)["neuron"]) == {0}
+    assert set(counts(pruned(bare, tmp_path / "narrow", heads=1))["head"]) == {1}
+
+
 def test_as_the_published_code_cuts_the_bias_of_a_place_without_heads_goes(
     teacher_of: TeacherOf, tmp_path: Path
 ) -> None:
