@@ -123,7 +123,7 @@ def _importance(graph: Graph, node: Node) -> Findings:
         return
     wanted = graph.importance_of(settings)
     if wanted is None:
-        if settings.needs_ranks and (given or not graph.facts[settings.source].ranked):
+        if settings.needs_ranks and (given or graph.facts[settings.source].ranked is False):
             what = f"is required, with a `dataset` that ranks the units: {scored!r} was trained on none"
             yield ("importance",), what
         return

@@ -1,11 +1,12 @@
 """What a config's graph consists of: models, datasets, and what is known of them before they exist."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.dataset import DatasetSettings, SourceSettings
+from kdpipe.config.units import KINDS, Units
 
 # The task of datasets without labels, on which models are pretrained.
 LANGUAGE_MODELING = "language_modeling"
@@ -44,11 +45,9 @@ class Facts:
         tokenizer: the node that its tokenizer comes from.
         shape: its shape.
         head: the task of its head; "" for none, None where only its files will tell.
-        sparsity: the share of its unpruned ancestor's heads and neurons that is gone, of an assistant
-            and of a chosen model the least that is; None where that is not one number, or only its files will
-            tell.
-        ranked: whether it carries the ranking of its units by which it was pruned; None of a model chosen
-            among some that do and some that do not.
+        units: what of its unpruned ancestor's heads and neurons is gone.
+        ranked: whether it carries the ranking of its units by which it was pruned; None where only its files
+            will tell, as of a model chosen among some that do and some that do not.
         embedding_rank: rank of its word embeddings, of a chosen model the largest; None where they are whole.
         deep_as: the model not fetched yet that it has the depth of; "" where the depth is known.
     """
@@ -56,10 +55,16 @@ class Facts:
     tokenizer: str
     shape: Shape = Shape()
     head: str | None = None
-    sparsity: float | None = 0.0
+    units: Mapping[str, Units] = field(default_factory=lambda: dict.fromkeys(KINDS, Units()))
     ranked: bool | None = False
     embedding_rank: int | None = None
     deep_as: str = ""
+
+    @property
+    def sparsity(self) -> float | None:
+        """The share of heads and neurons that is gone at least; None where it is not one, or not known."""
+        gone = {own.gone for own in self.units.values()}
+        return gone.pop() if len(gone) == 1 else None
 
 
 # What is known of a model whose settings are wrong.

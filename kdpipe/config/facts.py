@@ -23,7 +23,7 @@ from kdpipe.config.families import (
 )
 from kdpipe.config.layers import count_blocks
 from kdpipe.config.mistakes import Mistakes, SettingError
-from kdpipe.config.pruning import pruned_facts, scheduled_facts
+from kdpipe.config.pruning import pruned_facts, scheduled_facts, within
 from kdpipe.config.settings.architecture import ArchitectureBase
 from kdpipe.config.settings.create import CreateSettings
 from kdpipe.config.settings.distill import DistillSettings
@@ -34,6 +34,7 @@ from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.config.settings.select import SelectSettings
+from kdpipe.config.units import KINDS, Units, fewest_gone, recorded_units
 from kdpipe.errors import KdpipeError, suggest
 
 PACKAGE = "package:"
@@ -115,7 +116,7 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
     except KdpipeError as error:
         raise SettingError("path", str(error)) from None
     if folder is None:
-        return Facts(tokenizer=name, sparsity=None, deep_as=name)
+        return Facts(tokenizer=name, units=dict.fromkeys(KINDS, Units(gone=None)), deep_as=name)
     config = _read_json(folder / "config.json")
     family = family_name(str(config.get("model_type")))
     if family not in catalog.FAMILIES:
@@ -125,13 +126,12 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
     _check_labels(settings, config, head)
     file = folder / "tokenizer.json"
     tokenizer = tokenizers.setdefault(_encoding(file), name) if file.exists() else name
-    pruned = bool(config.get("unit_counts"))
     return Facts(
         tokenizer,
         shape_of(family, config),
         head,
-        None if pruned else 0.0,
-        ranked=pruned,
+        recorded_units(config),
+        ranked=bool(config.get("unit_counts")),
         embedding_rank=config.get("embedding_rank"),
     )
 
@@ -238,7 +238,8 @@ def _extracted(settings: ExtractSettings, model: Facts) -> Facts:
         depth = count_blocks(settings.layers, model.shape.depth)
     except KdpipeError as error:
         raise SettingError("layers", str(error)) from None
-    return replace(model, shape=replace(model.shape, depth=depth, family=family), deep_as="")
+    shape = replace(model.shape, depth=depth, family=family)
+    return replace(model, shape=shape, units=within(model.units, shape), deep_as="")
 
 
 def _selected(settings: SelectSettings, facts: Mapping[str, Facts]) -> Facts:
@@ -247,11 +248,11 @@ def _selected(settings: SelectSettings, facts: Mapping[str, Facts]) -> Facts:
     if len({model.tokenizer for model in candidates} - {UNKNOWN.tokenizer}) > 1:
         raise SettingError("among", "all candidates must have the same tokenizer")
     same_shape = all(other.shape == first.shape for other in candidates)
-    gone, ranked = ({getattr(model, fact) for model in candidates} for fact in ("sparsity", "ranked"))
+    ranked = {model.ranked for model in candidates}
     return replace(
         first,
         shape=first.shape if same_shape else Shape(family=first.shape.family),
-        sparsity=None if None in gone else min(gone),
+        units={kind: fewest_gone([model.units[kind] for model in candidates]) for kind in KINDS},
         ranked=ranked.pop() if len(ranked) == 1 else None,
         embedding_rank=max(filter(None, (model.embedding_rank for model in candidates)), default=None),
     )

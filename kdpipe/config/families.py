@@ -6,6 +6,7 @@ from typing import Any
 from kdpipe import catalog
 from kdpipe.config.entries import Shape
 from kdpipe.config.signatures import constants
+from kdpipe.config.units import KINDS
 from kdpipe.errors import ModelError
 
 # The tasks of each kind of head, named as the transformers classes that have it end.
@@ -59,6 +60,20 @@ def shape_of(family: str, config: Mapping[str, Any]) -> Shape:
     if values.get("positions"):
         values["positions"] -= facts["reserved_positions"]
     return Shape(family=family, **{"heads": 0, **values})
+
+
+def count_places(shape: Shape) -> dict[str, int | None]:
+    """Return how many attentions (`heads`) and feed-forward layers (`neurons`) there are, as far as known."""
+    if shape.family is None or shape.depth is None:
+        return dict.fromkeys(KINDS)
+    others = family_facts(shape.family)["other_places"]
+    return {kind: shape.depth + others[kind] for kind in KINDS}
+
+
+def count_units(shape: Shape) -> dict[str, int | None]:
+    """Return how many heads and neurons a model with blocks of one shape has, as far as known."""
+    sizes, places = {kind: getattr(shape, kind) for kind in KINDS}, count_places(shape)
+    return {kind: sizes[kind] and places[kind] and sizes[kind] * places[kind] for kind in KINDS}
 
 
 def longest_input(shape: Shape, task: str) -> int | None:

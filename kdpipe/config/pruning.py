@@ -5,14 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from kdpipe import catalog
-from kdpipe.config.entries import Facts
-from kdpipe.config.families import family_facts
+from kdpipe.config.entries import Facts, Shape
+from kdpipe.config.families import count_places, count_units, family_facts
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
+from kdpipe.config.units import Units, leaves_fewer
 
 # What a setting of a uniform shape is called in the shape of a model.
-SIZES = {"heads": "heads", "layers": "depth", "intermediate_size": "neurons", "embedding_rank": "width"}
+SIZES = {"heads": "heads", "layers": "depth", "intermediate_size": "neurons"}
 
 
 def pruned_facts(settings: PruneSettings, model: Facts) -> Facts:
@@ -26,24 +27,19 @@ def pruned_facts(settings: PruneSettings, model: Facts) -> Facts:
         _require("compat", model, "sliced", "pruned as the published code prunes")
     if settings.needs_ranks:
         _require_ranking(settings, model)
+    units = _units(model)
     if settings.sparsity is not None:
-        _check_sparsity(settings.sparsity, model)
-        return replace(model, sparsity=settings.sparsity, ranked=True)
-    _check_shape(settings.shape, model)
-    sizes: dict[str, Any] = {
-        SIZES[name]: size for name, size in settings.shape.items() if name != "embedding_rank"
-    }
-    fewer_heads = settings.heads is not None and settings.heads != model.shape.heads
-    rank = settings.embedding_rank or model.embedding_rank
+        _check_sparsity(settings.sparsity, units)
+        return replace(model, units=_at(settings.sparsity, units), ranked=True)
+    _check_shape(settings.shape, model, units)
+    sizes: dict[str, Any] = {SIZES[name]: size for name, size in settings.shape.items() if name in SIZES}
+    shape, ranked = replace(model.shape, **sizes), _is_ranked(settings, model)
     return replace(
         model,
-        shape=replace(model.shape, **sizes),
-        sparsity=None if settings.needs_ranks else model.sparsity,
-        # One that a stock class can have is saved as such.
-        ranked=fewer_heads
-        or (rank is not None and settings.needs_ranks)
-        or (settings.heads is None and model.ranked),
-        embedding_rank=rank,
+        shape=shape,
+        units=model.units if ranked is False else within(units, shape),
+        ranked=ranked,
+        embedding_rank=settings.embedding_rank or model.embedding_rank,
         deep_as="" if settings.layers else model.deep_as,
     )
 
@@ -56,41 +52,80 @@ def scheduled_facts(settings: ScheduleSettings, teacher: Facts) -> Facts:
     """
     _require("teacher", teacher, "sliced", "trained in several sizes")
     _require_ranking(settings, teacher)
-    gone, target = teacher.sparsity, settings.target
-    if gone is None:
-        # Whatever the teacher lacks, an assistant lacks as much as the largest of the sizes.
-        least = min((sparsity for sparsity in settings.sparsities if sparsity < target), default=None)
-        return replace(teacher, sparsity=least, ranked=True)
-    if target <= gone:
-        what = f"expected more than the {gone:g} of its unpruned ancestor that the teacher lacks"
-        raise SettingError(
-            "target", f"{what}, found {target:g}: the student is to be smaller than its teacher"
-        )
-    between = [sparsity for sparsity in settings.sparsities if gone < sparsity < target]
-    return replace(teacher, sparsity=min(between, default=gone), ranked=True)
+    units, target = _units(teacher), settings.target
+    if not leaves_fewer(target, units):
+        what = f"expected more than the {_lack(units)} that the teacher lacks, found {target:g}"
+        raise SettingError("target", f"{what}: the student is to be smaller than its teacher")
+    between = [sparsity for sparsity in settings.sparsities if sparsity < target]
+    least = min((sparsity for sparsity in between if leaves_fewer(sparsity, units)), default=None)
+    return replace(teacher, units=units if least is None else _at(least, units), ranked=True)
+
+
+def within(units: Mapping[str, Units], shape: Shape) -> dict[str, Units]:
+    """Return what is known of the units of a pruned model whose blocks have no more than a shape's."""
+    counts = count_units(shape)
+    return {kind: own.at_most(counts[kind]) for kind, own in units.items()}
+
+
+def _units(model: Facts) -> Mapping[str, Units]:
+    """Return what is known of a model's units; one that is of a stock class is its own ancestor."""
+    if model.ranked is not False:
+        return model.units
+    counts = count_units(model.shape)
+    return {kind: replace(own, whole=counts[kind]) for kind, own in model.units.items()}
+
+
+def _at(sparsity: float, units: Mapping[str, Units]) -> dict[str, Units]:
+    return {kind: replace(own, gone=sparsity) for kind, own in units.items()}
+
+
+def _is_ranked(settings: PruneSettings, model: Facts) -> bool | None:
+    """Tell whether a model of a uniform shape carries a ranking, as all do that no stock class can have."""
+    if model.ranked or not settings.needs_ranks:
+        return model.ranked
+    if settings.embedding_rank or model.embedding_rank or settings.intermediate_size == 0:
+        return True
+    if settings.heads in (None, model.shape.heads):
+        return model.ranked
+    return None if model.shape.heads is None else True
 
 
 def _require_ranking(settings: PruneSettings | ScheduleSettings, model: Facts) -> None:
     if model.ranked is None and settings.importance is None:
-        what = (
-            f"is required: of the models that {settings.source!r} is chosen among only some carry a ranking"
-        )
-        raise SettingError("importance", what)
+        what = f"whether {settings.source!r} carries a ranking is known once it is made"
+        raise SettingError("importance", f"is required: {what}")
 
 
-def _check_sparsity(sparsity: float, model: Facts) -> None:
-    if model.sparsity is not None and sparsity < model.sparsity:
-        what = f"the model lacks {model.sparsity:g} of its unpruned ancestor already, found {sparsity:g}"
+def _check_sparsity(sparsity: float, units: Mapping[str, Units]) -> None:
+    if min(own.removed_by(sparsity) for own in units.values()) < 0:
+        what = f"the model lacks {_lack(units)} already, found {sparsity:g}"
         raise SettingError("sparsity", f"{what}; a sparsity is always of that ancestor")
 
 
-def _check_shape(sizes: Mapping[str, int], model: Facts) -> None:
+def _lack(units: Mapping[str, Units]) -> str:
+    """Return how much is gone of the units of which more is."""
+    kind, own = max(units.items(), key=lambda named: named[1].gone or 0.0)
+    return f"{own.gone or 0.0:g} of the {kind} of its unpruned ancestor"
+
+
+def _check_shape(sizes: Mapping[str, int], model: Facts, units: Mapping[str, Units]) -> None:
+    places = count_places(model.shape)
     for name, wanted in sizes.items():
-        there = getattr(model.shape, SIZES[name])
-        if name == "embedding_rank":
-            there = model.embedding_rank or there
+        there = getattr(model.shape, SIZES[name]) if name in SIZES else _widest(model)
         if there is not None and wanted > there:
             raise SettingError(name, f"the model has {there}, found {wanted}")
+    for name, kind in SIZES.items():
+        left = units[kind].left if kind in units else None
+        if left is not None and sizes.get(name, 0) * (places[kind] or 0) > left:
+            what = (
+                f"of the {kind} at most {left} are left, found {sizes[name]} in each of {places[kind]} places"
+            )
+            raise SettingError(name, what)
+
+
+def _widest(model: Facts) -> int | None:
+    """Return the rank of a model's word embeddings."""
+    return model.embedding_rank or model.shape.width
 
 
 def _require(setting: str, model: Facts, fact: str, what: str) -> None:

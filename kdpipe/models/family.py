@@ -59,6 +59,8 @@ class Family(Protocol):
         sliced: whether its models run in several sizes with one set of weights.
         unit_names: where in a block its heads (`head`) and the neurons of its feed-forward layer (`neuron`)
             are; empty for families that are not pruned.
+        other_places: how many attentions (`heads`) and feed-forward layers (`neurons`) are pruned with those
+            of the blocks.
     """
 
     config_class: ClassVar[str]
@@ -71,6 +73,7 @@ class Family(Protocol):
     copied_from: ClassVar[dict[str, NameMap]] = {}
     sliced: ClassVar[bool] = True
     unit_names: ClassVar[dict[str, UnitNames]] = {}
+    other_places: ClassVar[dict[str, int]] = {"heads": 0, "neurons": 0}
 
     @staticmethod
     def adapt(config: Any) -> Any:

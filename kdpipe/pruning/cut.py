@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from kdpipe.config.units import count_removed
 from kdpipe.errors import ModelError
 from kdpipe.models.extraction import extract_blocks
 from kdpipe.models.family import family_of
 from kdpipe.models.pruned import Pruned, factorize, places_of, prune_units, ranks_of
 from kdpipe.models.units import KINDS, UnitKind
-from kdpipe.pruning.ranking import count_removed, keep_best, keep_ranked, rank_units
+from kdpipe.pruning.ranking import keep_best, keep_ranked, rank_units
 
 Ranks = Mapping[UnitKind, list[Tensor]]
 

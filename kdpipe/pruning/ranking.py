@@ -46,15 +46,5 @@ def keep_best(ranks: Sequence[Tensor], count: int) -> list[Tensor]:
     return [_best(own)[:count] for own in ranks]
 
 
-def count_removed(sparsity: float, total: int) -> int:
-    """Return how many of a kind of units a sparsity removes; halves are rounded to even.
-
-    Args:
-        sparsity: a fraction of the unpruned ancestor.
-        total: units of the ancestor.
-    """
-    return round(sparsity * total)
-
-
 def _best(ranks: Tensor) -> Tensor:
     return torch.sort(ranks, descending=True, stable=True).indices

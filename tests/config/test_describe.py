@@ -38,12 +38,14 @@ def test_the_summary_has_shapes_pairs_and_numbers(graph_of):
 def test_of_models_that_lose_units_the_sparsity_is_shown(graph_of):
     text = summary(graph_of({
         "models.cut": {"prune": {"model": "teacher", "sparsity": 0.75}},
-        "models.halved": {"prune": {"model": "teacher", "intermediate_size": 8}},
+        "models.halved": {"prune": {"model": "teacher", "heads": 1}},
+        "models.narrow": {"prune": {"model": "teacher", "intermediate_size": 8}},
         "models.assistant": {"schedule": {"teacher": "teacher", "dataset": "task", "target": 0.9}},
     }))  # fmt: skip
     rows = {line.split()[0]: re.split(r"  +", line)[5:7] for line in text.splitlines() if "24" in line}
     assert rows["cut"] == ["up to 2", "0.75"]
-    assert rows["halved"] == ["2", "?"]
+    assert rows["halved"] == ["up to 1", "?"]
+    assert rows["narrow"] == ["2", "0"]
     assert rows["assistant"] == ["up to 2", "0.5 or more"]
 
 

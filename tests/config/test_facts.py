@@ -4,6 +4,7 @@ import pytest
 
 from kdpipe.config.entries import Facts, Shape
 from kdpipe.config.facts import local_folder
+from kdpipe.config.units import Units
 from kdpipe.errors import KdpipeError
 
 BERT = {
@@ -15,6 +16,7 @@ BERT = {
     "vocab_size": 900,
     "max_position_embeddings": 128,
 }
+UNKNOWN_UNITS = {"heads": Units(gone=None), "neurons": Units(gone=None)}
 SHAPE = Shape("bert", depth=6, width=48, heads=4, vocabulary=900, positions=128, neurons=3072)
 
 
@@ -101,6 +103,33 @@ def test_heads_for_texts_are_told_apart_by_their_outputs(loaded, fields, head):
     assert loaded(architectures=["BertForSequenceClassification"], **fields).head == head
 
 
+PRUNED = {
+    "model_type": "pruned-bert",
+    "unit_counts": {"head": [2] * 6, "neuron": [768] * 6},
+    "ancestor_counts": {"head": 24, "neuron": 18432},
+}
+
+
+def test_a_pruned_folder_says_how_much_is_gone(loaded):
+    facts = loaded(**PRUNED)
+    assert facts.units == {"heads": Units(24, 0.5), "neurons": Units(18432, 0.75)}
+    assert facts.ranked
+
+
+@pytest.mark.parametrize(("cut", "mistake"), [
+    ({"sparsity": 0.6}, "sparsity: the model lacks 0.75 of the neurons of its unpruned ancestor already"),
+    ({"heads": 3}, "heads: of the heads at most 12 are left, found 3 in each of 6 places"),
+])  # fmt: skip
+def test_what_a_pruned_folder_lacks_is_not_pruned_again(mistakes_of, folder, cut, mistake):
+    models = {
+        "models.m": {"load": {"path": folder(**PRUNED)}},
+        "models.cut": {"prune": {"model": "m", **cut}},
+    }
+    assert [found.partition(",")[0] for found in mistakes_of(models)] == [
+        f"models.cut.prune.{mistake}".partition(",")[0]
+    ]
+
+
 def test_a_head_that_does_not_say_what_it_is_for_may_be_for_either(mistakes_of, folder):
     table = {"source": "table", "path": "a.tsv", "text": "a", "label": "b"}
     datasets = {f"datasets.{task}": {**table, "task": task} for task in ("classification", "multi_label")}
@@ -168,10 +197,10 @@ def test_a_model_of_the_hub_is_unknown_and_so_is_what_is_made_from_it(graph_of):
             }
         },
     })  # fmt: skip
-    assert graph.facts["hub"] == Facts("hub", sparsity=None, deep_as="hub")
-    assert graph.facts["cut"] == Facts("hub", Shape(depth=3), sparsity=None)
-    assert graph.facts["tuned"] == Facts("hub", Shape(), "classification", None, deep_as="hub")
-    assert graph.facts["student"] == Facts("hub", Shape(depth=3), "classification", None)
+    assert graph.facts["hub"] == Facts("hub", units=UNKNOWN_UNITS, deep_as="hub")
+    assert graph.facts["cut"] == Facts("hub", Shape(depth=3), units=UNKNOWN_UNITS)
+    assert graph.facts["tuned"] == Facts("hub", Shape(), "classification", UNKNOWN_UNITS, deep_as="hub")
+    assert graph.facts["student"] == Facts("hub", Shape(depth=3), "classification", UNKNOWN_UNITS)
 
 
 @pytest.mark.parametrize(("path", "what"), [

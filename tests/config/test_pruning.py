@@ -5,11 +5,19 @@ import pytest
 from kdpipe.config.graph import key_of
 
 PRUNE = "models.cut.prune"
+NARROW = {"heads": 1, "intermediate_size": 384}
 HUB = {"models.hub": {"load": {"path": "some/classifier", "labels": ["0", "1"]}}}
 
 
 def prune(**settings):
     return {"models.cut": {"prune": {"model": "teacher", **settings}}}
+
+
+def then(*before, **settings):
+    """Return the changes that prune a model several times, the last time into `next`."""
+    names = [*(f"cut{place}" for place in range(len(before))), "next"]
+    cuts = zip(names, ["teacher", *names], [*before, settings], strict=False)
+    return {f"models.{name}": {"prune": {"model": model, **cut}} for name, model, cut in cuts}
 
 
 def schedule(**settings):
@@ -60,7 +68,19 @@ def schedule(**settings):
     ({"models.cut": {"prune": {"model": "base", "sparsity": 0.5, "importance": {"dataset": "task"}}}},
      f"{PRUNE}.importance: 'task' is for classification, but 'base' has a head for "),
     ({**prune(sparsity=0.6), "models.less": {"prune": {"model": "cut", "sparsity": 0.5}}},
-     "models.less.prune.sparsity: the model lacks 0.6 of its unpruned ancestor already, found 0.5"),
+     "models.less.prune.sparsity: the model lacks 0.6 of the heads of its unpruned ancestor already, found"),
+    (then({"sparsity": 0.6}, heads=2), "models.next.prune.heads: of the heads at most 3 are left, found 2"),
+    (then({"sparsity": 0.6}, intermediate_size=1229),
+     "models.next.prune.intermediate_size: of the neurons at most 4915 are left, found 1229 in each of 4 pl"),
+    (then(NARROW, sparsity=0.3),
+     "models.next.prune.sparsity: the model lacks 0.875 of the neurons of its unpruned ancestor already"),
+    (then({"sparsity": 0.5}, {"layers": 1}, sparsity=0.6),
+     "models.next.prune.sparsity: the model lacks 0.75 of the heads of its unpruned ancestor already"),
+    ({**prune(**NARROW), **schedule(teacher="cut", sparsities=[0.2], target=0.6)},
+     "models.assistant.schedule.target: expected more than the 0.875 of the neurons of its unpruned ancest"),
+    ({**prune(sparsity=0.5), "models.x": {"extract": {"model": "cut", "layers": "first:1"}},
+      "models.less": {"prune": {"model": "x", "sparsity": 0.6}}},
+     "models.less.prune.sparsity: the model lacks 0.75 of the heads of its unpruned ancestor already"),
     (schedule(target=1.5), "models.assistant.schedule.target: should be less than 1"),
     (schedule(sparsities=[]), "models.assistant.schedule.sparsities: expected at least one"),
     (schedule(sparsities=[0.0]), "models.assistant.schedule.sparsities[0]: should be greater than 0"),
@@ -70,14 +90,14 @@ def schedule(**settings):
     (schedule(sparsities=[0.5, 0.95], compat="code"),
      "models.assistant.schedule.sparsities: expected the target 0.9, which smaller sizes stand for"),
     ({**prune(sparsity=0.6), **schedule(teacher="cut", target=0.6)},
-     "models.assistant.schedule.target: expected more than the 0.6 of its unpruned ancestor that the teac"),
+     "models.assistant.schedule.target: expected more than the 0.6 of the heads of its unpruned ancestor th"),
     ({**schedule(sparsities=[0.5, 0.7]), **prune(model="assistant", sparsity=0.3)},
-     f"{PRUNE}.sparsity: the model lacks 0.5 of its unpruned ancestor already, found 0.3"),
+     f"{PRUNE}.sparsity: the model lacks 0.5 of the heads of its unpruned ancestor already, found"),
     ({**HUB, **schedule(teacher="hub"), **prune(model="assistant", sparsity=0.3)},
-     f"{PRUNE}.sparsity: the model lacks 0.5 of its unpruned ancestor already, found 0.3"),
+     f"{PRUNE}.sparsity: the model lacks 0.5 of the heads of its unpruned ancestor already, found"),
     ({**HUB, **schedule(teacher="hub", sparsities=[0.7, 0.8]), "models.next": {
         "schedule": {"teacher": "assistant", "dataset": "task", "target": 0.6}}},
-     "models.next.schedule.target: expected more than the 0.7 of its unpruned ancestor that the teac"),
+     "models.next.schedule.target: expected more than the 0.7 of the heads of its unpruned ancestor that th"),
     ({**prune(sparsity=0.5), "models.x": {
         "extract": {"model": "cut", "layers": "first:2", "architecture": "distilbert"}}},
      "models.x.extract.architecture: distilbert students have no blocks or embeddings of the shapes of a"),
@@ -104,11 +124,26 @@ def test_mistakes(mistakes_of, changes, mistake):
      {"cut": 0.9}),
     # Where none is smaller than the student, none stands for it.
     (schedule(sparsities=[0.5, 0.8], compat="code"), {"assistant": 0.5}),
-    (prune(intermediate_size=8), {"cut": None}),
+    # As one of the stock class it is an ancestor of its own.
+    (prune(intermediate_size=8), {"cut": 0.0}),
+    (prune(heads=1, intermediate_size=1536), {"cut": 0.5}),
+    (prune(heads=1), {"cut": None}),
 ])  # fmt: skip
 def test_the_sparsity_that_is_known(graph_of, changes, models):
     facts = graph_of(changes).facts
     assert {name: facts[name].sparsity for name in models} == models
+
+
+@pytest.mark.parametrize("changes", [
+    then(NARROW, sparsity=0.875),
+    then({"sparsity": 0.6}, intermediate_size=1228),
+    then({"intermediate_size": 8}, sparsity=0.1),
+    # So many of 8 heads are gone, and of 12,288 neurons.
+    then({"sparsity": 0.6}, sparsity=0.59999),
+    then({"sparsity": 0.5}, {"layers": 1}, sparsity=0.75),
+])  # fmt: skip
+def test_what_is_left_can_be_pruned_again(mistakes_of, changes):
+    assert mistakes_of(changes) == []
 
 
 def chosen(*among, **models):
@@ -131,8 +166,8 @@ def test_a_chosen_model_may_be_any_of_them(graph_of, changes, sparsity, ranked, 
 def test_a_model_that_may_carry_a_ranking_or_not_is_ranked_anew(mistakes_of, told, changed):
     changes = {**chosen("teacher", a={"sparsity": 0.3}), **prune(model="best", sparsity=0.5)}
     found = mistakes_of({**changes, **schedule(teacher="best")})
-    assert [mistake.removesuffix("ing") for mistake in found] == [
-        f"{where}.importance: is required: of the models that 'best' is chosen among only some carry a rank"
+    assert found == [
+        f"{where}.importance: is required: whether 'best' carries a ranking is known once it is made"
         for where in (PRUNE, "models.assistant.schedule")
     ]
     importance = {"importance": {"criterion": "random"}}
@@ -152,11 +187,25 @@ def test_a_distilbert_is_made_of_a_model_of_the_stock_class(graph_of):
     ({"intermediate_size": 8}, {"layers": 2}, False),
     ({"embedding_rank": 8}, {"layers": 2}, False),
     ({"embedding_rank": 8}, {"intermediate_size": 8}, True),
+    ({"heads": 1}, {"heads": 1, "intermediate_size": 8}, True),
+    ({"sparsity": 0.0}, {"heads": 2, "intermediate_size": 8}, True),
+    ({"intermediate_size": 8}, {"heads": 2, "intermediate_size": 8}, False),
+    ({"layers": 2}, {"intermediate_size": 0}, True),
 ])  # fmt: skip
 def test_what_carries_its_ranking_on(graph_of, first, second, ranked):
     """All but models that are saved as ones of their stock class, and those never ranked."""
     given = {**prune(**first), "models.next": {"prune": {"model": "cut", **second}}}
     assert graph_of(given).facts["next"].ranked is ranked
+
+
+def test_where_heads_are_not_known_nor_is_whether_some_go(mistakes_of):
+    """Of a stock model that keeps all of them no ranking is carried on."""
+    importance = {"dataset": "task"}
+    first = {"model": "hub", "heads": 12, "intermediate_size": 8, "importance": importance}
+    assert mistakes_of({**HUB, **then(first, sparsity=0.5)}) == [
+        "models.next.prune.importance: is required: whether 'cut0' carries a ranking is known once it is made"
+    ]
+    assert mistakes_of({**HUB, **then(first, sparsity=0.5, importance=importance)}) == []
 
 
 @pytest.mark.parametrize("teacher", [{"dataset": "task"}, {"model": "bse", "dataset": "task"}])

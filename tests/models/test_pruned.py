@@ -7,6 +7,7 @@ import pytest
 import torch
 import transformers
 
+from kdpipe.config.families import count_places, count_units, shape_of
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head, load_model, save_model
@@ -38,6 +39,16 @@ def kept_above(ranks, removed):
 @pytest.fixture(params=PRUNABLE)
 def model(request, with_head):
     return scattered(with_head(request.param, CLASSIFIER))
+
+
+def test_a_config_shows_how_many_units_there_are(model):
+    groups = family_of(model).groups(model.base_model)
+    shape = shape_of(model.config.model_type, model.config.to_dict())
+    places, units = count_places(shape), count_units(shape)
+    for kind, own in groups.items():
+        assert len(own) == places[f"{kind}s"]
+        # GPT-2's neurons follow from its width.
+        assert units[f"{kind}s"] in (None, sum(group.count(model.base_model) for group in own))
 
 
 def test_masks_of_ones_change_nothing(model):

@@ -38,6 +38,8 @@ class T5(Family):
         },
         "neuron": {"inputs": ("layer.1.DenseReluDense.wi",), "output": "layer.1.DenseReluDense.wo"},
     }
+    # Of the decoder, which attends to itself and to the encoder.
+    other_places: ClassVar[dict[str, int]] = {"heads": 2, "neurons": 1}
 
     @staticmethod
     def adapt(config: Any) -> Any:

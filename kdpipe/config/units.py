@@ -1,0 +1,74 @@
+"""How many heads and neurons a model has lost, as far as a config shows it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+# What is told of a shape's units is called as the shape calls their number in a block.
+KINDS = ("heads", "neurons")
+
+
+@dataclass(frozen=True)
+class Units:
+    """The heads of a model, or its neurons.
+
+    Args:
+        whole: how many its unpruned ancestor has; None where only its files will tell, and of a model that is
+            its own.
+        gone: the share of these that it lacks at least; None where only its files will tell.
+    """
+
+    whole: int | None = None
+    gone: float | None = 0.0
+
+    @property
+    def left(self) -> int | None:
+        """How many there are at most."""
+        return None if self.whole is None else self.whole - count_removed(self.gone or 0.0, self.whole)
+
+    def removed_by(self, sparsity: float) -> float:
+        """Return how many more a sparsity removes, or what share; below 0 it would bring some back."""
+        gone = self.gone or 0.0
+        if self.whole is None:
+            return sparsity - gone
+        return count_removed(sparsity, self.whole) - count_removed(gone, self.whole)
+
+    def at_most(self, count: int | None) -> "Units":
+        """Return what is known of them where no more than so many are left."""
+        if count is None or self.whole is None:
+            return self
+        return replace(self, gone=max(self.gone or 0.0, 1 - count / self.whole))
+
+
+def recorded_units(config: Mapping[str, Any]) -> dict[str, Units]:
+    """Return what the config of a saved model says of its units and those of its unpruned ancestor."""
+    counts, whole = config.get("unit_counts"), config.get("ancestor_counts")
+    if not counts or not whole:
+        return dict.fromkeys(KINDS, Units(gone=None if counts else 0.0))
+    return {f"{kind}s": Units(total, gone=1 - sum(counts[kind]) / total) for kind, total in whole.items()}
+
+
+def count_removed(sparsity: float, total: int) -> int:
+    """Return how many of a kind of units a sparsity removes; halves are rounded to even.
+
+    Args:
+        sparsity: a fraction of the unpruned ancestor.
+        total: units of the ancestor.
+    """
+    return round(sparsity * total)
+
+
+def leaves_fewer(sparsity: float, units: Mapping[str, Units]) -> bool:
+    """Tell whether a sparsity makes a model smaller: it removes some units, and brings none back."""
+    removed = [own.removed_by(sparsity) for own in units.values()]
+    return min(removed) >= 0 and max(removed) > 0
+
+
+def fewest_gone(candidates: Sequence[Units]) -> Units:
+    """Return what holds of any of several models' heads or neurons."""
+    whole = {own.whole for own in candidates}
+    gone = [own.gone for own in candidates if own.gone is not None]
+    return Units(
+        whole=whole.pop() if len(whole) == 1 else None,
+        gone=min(gone) if len(gone) == len(candidates) else None,
+    )
