@@ -25,6 +25,7 @@ class Shape:
         vocabulary: number of token ids.
         positions: longest input in tokens; None too where any length is read.
         prompts: longest input of a head for tokens, where that has a limit of its own.
+        embeddings: size of a word embedding, where that may be another than a hidden state's.
     """
 
     family: str | None = None
@@ -35,6 +36,7 @@ class Shape:
     positions: int | None = None
     neurons: int | None = None
     prompts: int | None = None
+    embeddings: int | None = None
 
 
 @dataclass(frozen=True)

@@ -103,9 +103,7 @@ def _facts(
             known = scheduled_facts(settings, facts[settings.teacher])
             return replace(known, head=datasets[settings.dataset].task)
         case FinetuneSettings(model=start, dataset=dataset) | DistillSettings(student=start, dataset=dataset):
-            task = datasets[dataset].task
-            _require_head("dataset", facts[start].shape.family, task, kinds_for(task))
-            return replace(facts[start], head=task)
+            return _trained(start, facts[start], datasets[dataset].task)
     raise TypeError(f"no facts are known of stage {node.stage}")
 
 
@@ -222,6 +220,14 @@ def _architecture_shape(architecture: ArchitectureBase, vocabulary: int | None) 
             "architecture", f"{names['width']} must be a multiple of {names['heads']}, {found}"
         )
     return replace(shape, vocabulary=vocabulary)
+
+
+def _trained(name: str, start: Facts, task: str) -> Facts:
+    _require_head("dataset", start.shape.family, task, kinds_for(task))
+    if start.embedding_rank and task == LANGUAGE_MODELING:
+        what = f"a head for {task} needs whole word embeddings, those of {name!r} have rank"
+        raise SettingError("dataset", f"{what} {start.embedding_rank}; train on it before they are cut down")
+    return replace(start, head=task)
 
 
 def _extracted(settings: ExtractSettings, model: Facts) -> Facts:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from kdpipe import catalog
-from kdpipe.config.entries import Facts, Shape
+from kdpipe.config.entries import LANGUAGE_MODELING, Facts, Shape
 from kdpipe.config.families import count_places, count_units, family_facts
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.settings.prune import PruneSettings
@@ -27,6 +27,8 @@ def pruned_facts(settings: PruneSettings, model: Facts) -> Facts:
         _require("compat", model, "sliced", "pruned as the published code prunes")
     if settings.needs_ranks:
         _require_ranking(settings, model)
+    if settings.embedding_rank is not None:
+        _check_embeddings(model)
     units = _units(model)
     if settings.sparsity is not None:
         _check_sparsity(settings.sparsity, units)
@@ -123,9 +125,16 @@ def _check_shape(sizes: Mapping[str, int], model: Facts, units: Mapping[str, Uni
             raise SettingError(name, what)
 
 
+def _check_embeddings(model: Facts) -> None:
+    _require("embedding_rank", model, "factorized", "given word embeddings of a lower rank")
+    if model.head == LANGUAGE_MODELING:
+        what = f"the model's head for {LANGUAGE_MODELING} needs whole word embeddings"
+        raise SettingError("embedding_rank", f"{what}; prune a model that was trained for another task")
+
+
 def _widest(model: Facts) -> int | None:
     """Return the rank of a model's word embeddings."""
-    return model.embedding_rank or model.shape.width
+    return model.embedding_rank or model.shape.embeddings or model.shape.width
 
 
 def _require(setting: str, model: Facts, fact: str, what: str) -> None:

@@ -47,8 +47,8 @@ class Family(Protocol):
 
     Attributes:
         config_class: its config class, as "module:Class".
-        shape_fields: the config's names for depth, width, heads, vocabulary, positions and prompts, as far as
-            its models have these.
+        shape_fields: the config's names for depth, width, heads, vocabulary and the rest of a shape, as far
+            as its models have these.
         inputs: what its body takes of a batch, whose rows are padded on the right.
         heads: its classes that have a head, by how the transformers class that builds them ends, such as
             `ForSequenceClassification` of `AutoModelForSequenceClassification`.
@@ -56,6 +56,7 @@ class Family(Protocol):
         heads_share_width: whether the width of a hidden state is divided among the heads.
         reserved_positions: rows of its table of positions that no token uses.
         copied_from: the families whose blocks a student of this family can be made of.
+        factorized: whether its models can have word embeddings of a lower rank.
         sliced: whether its models run in several sizes with one set of weights.
         unit_names: where in a block its heads (`head`) and the neurons of its feed-forward layer (`neuron`)
             are; empty for families that are not pruned.
@@ -71,6 +72,7 @@ class Family(Protocol):
     heads_share_width: ClassVar[bool] = True
     reserved_positions: ClassVar[int] = 0
     copied_from: ClassVar[dict[str, NameMap]] = {}
+    factorized: ClassVar[bool] = True
     sliced: ClassVar[bool] = True
     unit_names: ClassVar[dict[str, UnitNames]] = {}
     other_places: ClassVar[dict[str, int]] = {"heads": 0, "neurons": 0}

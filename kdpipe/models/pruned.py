@@ -67,6 +67,9 @@ class Pruned:
     def __init__(self, config: Any) -> None:
         super().__init__(config)  # type: ignore[call-arg]
         body = self.base_model  # type: ignore[attr-defined]
+        if config.embedding_rank and self.get_output_embeddings() is not None:  # type: ignore[attr-defined]
+            rank = f"found a rank of {config.embedding_rank}"
+            raise ModelError(f"the head of a {type(self).__name__} needs whole word embeddings, {rank}")
         _narrow(body, config)
         self.post_init()  # type: ignore[attr-defined]
 

@@ -13,6 +13,14 @@ def prune(**settings):
     return {"models.cut": {"prune": {"model": "teacher", **settings}}}
 
 
+def task_model(**architecture):
+    """Return the changes that make `own`, a model for the task that is trained from the start."""
+    return {
+        "models.raw": {"create": {"architecture": architecture, "tokenizer": "base"}},
+        "models.own": {"finetune": {"model": "raw", "dataset": "task"}},
+    }
+
+
 def then(*before, **settings):
     """Return the changes that prune a model several times, the last time into `next`."""
     names = [*(f"cut{place}" for place in range(len(before))), "next"]
@@ -36,6 +44,17 @@ def schedule(**settings):
     (prune(embedding_rank=25), f"{PRUNE}.embedding_rank: the model has 24, found 25"),
     ({**prune(embedding_rank=8), "models.less": {"prune": {"model": "cut", "embedding_rank": 16}}},
      "models.less.prune.embedding_rank: the model has 8, found 16"),
+    (prune(model="base", embedding_rank=8),
+     f"{PRUNE}.embedding_rank: the model's head for language_modeling needs whole word embeddings"),
+    ({**task_model(family="enct5"), **prune(model="own", embedding_rank=8)},
+     f"{PRUNE}.embedding_rank: models of the family enct5 are not given word embeddings of a lower rank; th"),
+    ({**task_model(family="electra", embedding_size=16), **prune(model="own", embedding_rank=20)},
+     f"{PRUNE}.embedding_rank: the model has 16, found 20"),
+    ({**prune(embedding_rank=8), "models.next": {"finetune": {"model": "cut", "dataset": "text"}}},
+     "models.next.finetune.dataset: a head for language_modeling needs whole word embeddings, those of 'cut"),
+    ({**prune(embedding_rank=8), "models.next": {
+        "distill": {"teacher": "base", "student": "cut", "dataset": "text", "losses": [{"loss": "kl"}]}}},
+     "models.next.distill.dataset: a head for language_modeling needs whole word embeddings, those of 'cut'"),
     ({"datasets.long": {"source": "glue", "name": "MRPC", "path": "glue/MRPC", "max_length": 600},
       **prune(sparsity=0.5, importance={"dataset": "long"})},
      "datasets.long.max_length: 'long' has 600, but 'teacher' reads at most 512 tokens"),

@@ -10,7 +10,7 @@ import transformers
 from kdpipe.config.families import count_places, count_units, shape_of
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
-from kdpipe.models.loading import Head, load_model, save_model
+from kdpipe.models.loading import Head, load_model, load_with_head, save_model
 from kdpipe.models.pruned import CLASSES, as_stock, factorize, prune_units, pruned_config, ranks_of
 from kdpipe.models.sliced import Slices
 from kdpipe.models.units import KINDS, masked
@@ -224,6 +224,12 @@ def test_factorised_embeddings_keep_the_row_of_padding(with_head, wordpiece, tmp
         assert not own.table.weight[embeddings.padding_idx].any()
         assert not own.table.weight.grad[embeddings.padding_idx].any()
         assert own.table.weight.grad[7].any()
+
+
+def test_a_head_for_tokens_needs_whole_embeddings(with_head, wordpiece, tmp_path):
+    save_model(factorize(with_head("bert", CLASSIFIER), 5), wordpiece, tmp_path)
+    with pytest.raises(ModelError, match="a PrunedBertForMaskedLM needs whole word embeddings, found a rank"):
+        load_with_head(tmp_path, Head("language_modeling"), 1)
 
 
 def test_the_parameters_of_rosita():

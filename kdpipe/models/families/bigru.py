@@ -16,6 +16,7 @@ class BiGRU(Family):
         "width": "hidden_size",
         "vocabulary": "vocab_size",
     }
+    factorized = False
     sliced = False
     heads: ClassVar[dict[str, str]] = {
         "ForSequenceClassification": "BiGRUForSequenceClassification",

@@ -14,6 +14,15 @@ class Electra(Bert):
     """
 
     config_class = "transformers.models.electra.configuration_electra:ElectraConfig"
+    shape_fields: ClassVar[dict[str, str]] = {
+        "depth": "num_hidden_layers",
+        "width": "hidden_size",
+        "heads": "num_attention_heads",
+        "neurons": "intermediate_size",
+        "vocabulary": "vocab_size",
+        "positions": "max_position_embeddings",
+        "embeddings": "embedding_size",
+    }
     heads: ClassVar[dict[str, str]] = {
         "ForMaskedLM": "ElectraForMaskedLM",
         "ForSequenceClassification": "ElectraForSequenceClassification",

@@ -31,6 +31,8 @@ class T5(Family):
         "ForTokenClassification": "EncT5ForTokenClassification",
     }
     heads_share_width = False
+    # Encoder and decoder share their embeddings.
+    factorized = False
     unit_names: ClassVar[dict[str, UnitNames]] = {
         "head": {
             "inputs": ("layer.0.SelfAttention.q", "layer.0.SelfAttention.k", "layer.0.SelfAttention.v"),
