@@ -15,6 +15,7 @@ from kdpipe.config.mistakes import Findings, Mistakes
 from kdpipe.config.settings.dataset import CombineSettings
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.finetune import FinetuneSettings
+from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.jobs import ScoreImportanceSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.prune import PruneSettings
@@ -118,20 +119,42 @@ def _importance(graph: Graph, node: Node) -> Findings:
     scored = (given and given.model) or settings.source
     same = graph.trained_from(settings.source)
     if scored not in same:
-        what = f"{settings.source!r} does not have the units of {scored!r}, trained; give {' or '.join(same)}"
-        yield ("importance", "model"), what
+        able = " or ".join(_rankable(graph, settings, same) or same)
+        yield (
+            ("importance", "model"),
+            f"{settings.source!r} does not have the units of {scored!r}, trained; give {able}",
+        )
         return
     wanted = graph.importance_of(settings)
     if wanted is None:
         if settings.needs_ranks and (given or graph.facts[settings.source].ranked is False):
-            what = f"is required, with a `dataset` that ranks the units: {scored!r} was trained on none"
+            criterion = (given or ImportanceSettings()).criterion
+            use = "that ranks the units" if _reads_data(criterion) else "whose name the scores go by"
+            what = f"is required, with a `dataset` {use}: {scored!r} was trained on none"
             yield ("importance",), what
         return
     yield from _ranking_data(graph, *wanted)
 
 
+def _rankable(graph: Graph, settings: PruneSettings | ScheduleSettings, names: Iterable[str]) -> list[str]:
+    """Return those models by whose scores a node's units can be ranked as it asks."""
+    asked = settings.importance or ImportanceSettings()
+    found = []
+    for name in names:
+        update = {"importance": asked.model_copy(update={"model": name})}
+        wanted = graph.importance_of(settings.model_copy(update=update))
+        if wanted and not any(_ranking_data(graph, *wanted)):
+            found.append(name)
+    return found
+
+
+def _reads_data(criterion: str) -> bool:
+    reads: bool = constants(catalog.CRITERIA[criterion])["reads_data"]
+    return reads
+
+
 def _ranking_data(graph: Graph, scored: str, name: str, how: ScoreImportanceSettings) -> Findings:
-    if not constants(catalog.CRITERIA[how.criterion])["reads_data"]:
+    if not _reads_data(how.criterion):
         return
     dataset = graph.datasets[name]
     if dataset.task == LANGUAGE_MODELING:

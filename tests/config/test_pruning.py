@@ -251,6 +251,24 @@ def test_families_that_are_not_pruned_or_sliced(mistakes_of):
     ]
 
 
+def test_of_ancestors_those_are_offered_whose_head_fits(mistakes_of):
+    where = "models.assistant.schedule.importance.model"
+    for importance in ({"model": "small"}, {"model": "small", "dataset": "task"}):
+        assert mistakes_of(schedule(importance=importance)) == [
+            f"{where}: 'teacher' does not have the units of 'small', trained; give teacher"
+        ]
+
+
+@pytest.mark.parametrize(("criterion", "use"), [
+    ("random", "whose name the scores go by"),
+    ("mask_gradient", "that ranks the units"),
+])  # fmt: skip
+def test_a_model_trained_on_nothing_needs_a_dataset_to_be_ranked(mistakes_of, criterion, use):
+    assert mistakes_of({**HUB, **prune(model="hub", sparsity=0.5, importance={"criterion": criterion})}) == [
+        f"{PRUNE}.importance: is required, with a `dataset` {use}: 'hub' was trained on none"
+    ]
+
+
 @pytest.mark.parametrize("criterion", ["magnitude", "random"])
 def test_criteria_that_look_at_no_data_need_no_labels(mistakes_of, criterion):
     importance = {"criterion": criterion, "dataset": "text"}
