@@ -4,15 +4,15 @@ Each check looks at one node and yields (setting of the node's stage, what is wr
 model passes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from kdpipe import catalog
 from kdpipe.config.distillation_checks import check_distillation
-from kdpipe.config.entries import LANGUAGE_MODELING, Node
+from kdpipe.config.entries import LANGUAGE_MODELING, Dataset, Node
 from kdpipe.config.families import longest_input
 from kdpipe.config.graph import Graph
 from kdpipe.config.mistakes import Findings, Mistakes
-from kdpipe.config.settings.dataset import CombineSettings
+from kdpipe.config.settings.dataset import SPLIT_FILES, CombineSettings, HubSettings
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.config.settings.importance import ImportanceSettings
@@ -109,6 +109,8 @@ def _selection(graph: Graph, node: Node) -> Findings:
         yield ("metric",), _no_metric(settings.dataset, settings.metric, metrics)
     if settings.split == "train":
         yield ("split",), "models are scored on held-out splits; give `validation` or `test`"
+    for what in _no_split(graph.datasets[settings.dataset], settings.split):
+        yield ("split",), what
 
 
 def _importance(graph: Graph, node: Node) -> Findings:
@@ -167,7 +169,19 @@ def _ranking_data(graph: Graph, scored: str, name: str, how: ScoreImportanceSett
             "test labels are for scores alone, or a choice would have seen them; give `train` or `validation`"
         )
         yield ("importance", "split"), what
+    for what in _no_split(dataset, how.split):
+        yield ("importance", "split"), what
     yield from _needs_head(graph, scored, name, "importance")
+
+
+def _no_split(dataset: Dataset, split: str) -> Iterator[str]:
+    """Yield what is wrong with the name of a split: it is no usual one, and none that the dataset names."""
+    source = dataset.sources[0]
+    known = {*SPLIT_FILES, *source.files}
+    # Others may be in a repository, or go by the names of several parts, such as `validation_mismatched`.
+    if isinstance(source, HubSettings) or split in known or split.partition("_")[0] in SPLIT_FILES:
+        return
+    yield f"{dataset.name!r} has no split {split!r}; {suggest(split, known)}"
 
 
 def _schedule(graph: Graph, node: Node) -> Findings:

@@ -100,6 +100,7 @@ def test_weights_that_are_all_zero(mistakes_of):
     [
         ({"metric": "f2"}, "metric: 'task' has no metric 'f2'; there is accuracy, accuracy_and_f1, f1"),
         ({"split": "train"}, "split: models are scored on held-out splits; give `validation` or `test`"),
+        ({"split": "validaton"}, "split: 'task' has no split 'validaton'; did you mean 'validation'?"),
     ],
 )
 def test_a_choice_is_made_by_a_score_that_exists(mistakes_of, given, mistake):

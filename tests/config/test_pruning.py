@@ -81,6 +81,8 @@ def schedule(**settings):
      "models.less.prune.importance.model: 'cut' does not have the units of 'teacher', trained; give cut"),
     (schedule(importance={"model": "small"}),
      "models.assistant.schedule.importance.model: 'teacher' does not have the units of 'small', trained"),
+    (prune(sparsity=0.5, importance={"split": "trian"}),
+     f"{PRUNE}.importance.split: 'task' has no split 'trian'; did you mean 'train'?"),
     (prune(sparsity=0.5, importance={"model": "base", "dataset": "task"}),
      f"{PRUNE}.importance: 'task' is for classification, but 'base' has a head for language_modeling"),
     (prune(sparsity=0.5, importance={"dataset": "x"}), f"{PRUNE}.importance: there is no dataset 'x'"),
@@ -257,6 +259,12 @@ def test_of_ancestors_those_are_offered_whose_head_fits(mistakes_of):
         assert mistakes_of(schedule(importance=importance)) == [
             f"{where}: 'teacher' does not have the units of 'small', trained; give teacher"
         ]
+
+
+@pytest.mark.parametrize("split", ["validation_mismatched", "extra"])
+def test_splits_besides_the_usual_ones_rank_units(mistakes_of, split):
+    extra = {"datasets.task.splits": {"extra": "extra.tsv"}}
+    assert mistakes_of({**extra, **prune(sparsity=0.5, importance={"split": split})}) == []
 
 
 @pytest.mark.parametrize(("criterion", "use"), [
