@@ -12,6 +12,7 @@ from typing import Any
 from kdpipe.config.build import build_graph
 from kdpipe.config.entries import Dataset, Node, Shape
 from kdpipe.config.graph import Graph
+from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.create import CreateSettings
 from kdpipe.config.settings.dataset import (
     SPLIT_FILES,
@@ -20,6 +21,7 @@ from kdpipe.config.settings.dataset import (
     SourceSettings,
     read_dataset,
 )
+from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
@@ -230,7 +232,6 @@ def _models(graph: Graph, stand_ins: Mapping[str, StandIn]) -> Iterator[tuple[st
     """Yield the models; of each template there is one."""
     factors: dict[str, int] = {}
     for name, node in graph.nodes.items():
-        parents = [parent for _, kind, parent in node.settings.references() if kind == "model"]
         if name in stand_ins:
             factors[name] = shrinkage(stand_ins[name].shape)
             yield node.template, {"load": _loaded(node, stand_ins[name])}
@@ -239,8 +240,15 @@ def _models(graph: Graph, stand_ins: Mapping[str, StandIn]) -> Iterator[tuple[st
             factors[name] = shrinkage(shape)
             yield node.template, {node.stage: _small(node, factors[name], shape)}
         else:
-            factors[name] = factors[parents[0]]
+            factors[name] = max(factors[model] for model in _made_from(node.settings))
             yield node.template, {node.stage: _small(node, factors[name])}
+
+
+def _made_from(settings: StageSettings) -> list[str]:
+    """Return the model that another has its sizes from, or those that it may have them from."""
+    if isinstance(settings, Distillation):
+        return [settings.learner]
+    return [name for _, kind, name in settings.references() if kind == "model"]
 
 
 def _loaded(node: Node, model: StandIn) -> dict[str, Any]:

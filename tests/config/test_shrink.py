@@ -68,6 +68,20 @@ def test_models_are_as_deep_with_as_many_heads_but_narrow(paper):
     assert graph.nodes["pruned-cola"].settings.embedding_rank == 8
 
 
+def test_sizes_shrink_as_the_student_that_a_model_is_made_from_does(in_small):
+    teacher = {"create": {"architecture": {"family": "bert", "hidden_size": 384}, "tokenizer": "base"}}
+    losses = [{"loss": "soft_cross_entropy"}]
+    distilled = {"teacher": "tuned", "student": "base", "dataset": "task", "losses": losses}
+    models = {
+        "teacher": teacher,
+        "tuned": {"finetune": {"model": "teacher", "dataset": "task"}},
+        "model": {"distill": distilled},
+        "pruned": {"prune": {"model": "model", "intermediate_size": 2400}},
+    }
+    _, graph = in_small({"datasets": {"task": GLUE}, "models": MODELS | models})
+    assert (graph.facts["model"].shape.neurons, graph.facts["pruned"].shape.neurons) == (192, 150)
+
+
 def test_models_that_have_different_tokenizers_keep_such(in_small):
     models = {name: {"load": {"path": f"bert-base-{name}", "evaluate": []}} for name in ("cased", "uncased")}
     heads = {f"{name}-task": {"finetune": {"model": name, "dataset": "task"}} for name in models}
