@@ -25,6 +25,7 @@ from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
+from kdpipe.config.settings.report import ReportSettings
 from kdpipe.config.stand_ins import StandIn, shrinkage, small_sizes, stand_in
 from kdpipe.errors import ConfigError, Problem, suggest
 
@@ -89,9 +90,10 @@ def shrink(
             place of a model.
     """
     # Mistakes of other values are worth knowing too.
-    build_graph(config)
+    whole = build_graph(config)
     matrix = _one_value_each(config.get("matrix"), values)
-    graph = _used(build_graph({**config, "matrix": matrix}))
+    # What the report names may be left out.
+    graph = _used(build_graph({**config, "matrix": matrix, "report": {}}))
     # Relative paths would be looked for below `data_dir`.
     place = folder.absolute()
     datasets, models = _datasets(graph, place / "data"), _stand_ins(graph, place / "models")
@@ -105,6 +107,7 @@ def shrink(
             for name, dataset in graph.datasets.items()
         },
         "models": dict(_models(graph, models)),
+        "report": _report(ReportSettings.model_validate(config.get("report", {})), whole, graph),
     }
     return Shrunk(small, list(datasets.values()), list(models.values()))
 
@@ -268,3 +271,20 @@ def _small(node: Node, factor: int, shape: Shape | None = None) -> dict[str, Any
 
 def _training(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: item for key, item in given.items() if key not in LEFT_OUT} | TRAINING
+
+
+def _report(report: ReportSettings, whole: Graph, graph: Graph) -> dict[str, Any]:
+    """Return the settings of the report without what is of models left out, or of whole ones."""
+    names = {*graph.nodes, *(node.template for node in graph.nodes.values())}
+    left_out = {"published", "plots"} | ({"baseline"} if report.baseline not in names else set())
+    lost = _columns(whole) - _columns(graph)
+    plots = [
+        plot.model_dump(exclude_unset=True) for plot in report.plots if not lost & {plot.x, plot.y, plot.by}
+    ]
+    return report.model_dump(mode="json", exclude_unset=True, exclude=left_out) | {"plots": plots}
+
+
+def _columns(graph: Graph) -> set[str]:
+    """Return the metrics and the matrix variables of models that are scored."""
+    metrics = {metric for _, dataset in graph.evaluations for metric in graph.datasets[dataset].metrics}
+    return metrics | {variable for model, _ in graph.evaluations for variable in graph.nodes[model].variables}

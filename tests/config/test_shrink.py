@@ -126,6 +126,21 @@ def test_other_values_are_those_beside_the_wanted_one(in_small):
     assert small.config["matrix"] == {"task": ["stsb"], "share": [0.1]}
 
 
+def test_a_report_keeps_what_is_of_the_models_that_are_kept(in_small, write):
+    published = write("model,dataset,metric,value\nmodel-b,task-b,accuracy,1\n", "published.csv")
+    plots = [{"x": "parameters", "y": metric} for metric in ("matthews", "accuracy")]
+    report = {"title": "Tasks", "baseline": "model-b", "published": str(published), "plots": plots}
+    datasets = {
+        "task-{task}": {"source": "glue", "name": "{task.name}", "path": "{task.name}"},
+    }
+    models = MODELS | {"model-{task}": {"finetune": {"model": "base", "dataset": "task-{task}"}}}
+    matrix = {"task": {"a": {"name": "SST-2"}, "b": {"name": "CoLA"}}}
+    config = {"matrix": matrix, "datasets": datasets, "models": models, "report": report}
+    assert in_small(config)[0].config["report"] == {"title": "Tasks", "plots": plots[1:]}
+    kept = {"title": "Tasks", "baseline": "model-b", "plots": plots[:1]}
+    assert in_small(config, task="b")[0].config["report"] == kept
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
