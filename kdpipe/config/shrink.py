@@ -1,7 +1,8 @@
 """The same graph in small, to be run before days of computing: where does a config not hold together?
 
-Every matrix variable keeps one value, and what only others need is left out. Every training takes two steps,
-and models that exist already give way to random ones. Sizes in `prune` shrink as the width does.
+Every matrix variable keeps one value, or as few as leave every template a node, and what only others need is
+left out. Every training takes two steps, and models that exist already give way to random ones. Sizes in
+`prune` shrink as the width does.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,7 +28,7 @@ from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.report import ReportSettings
 from kdpipe.config.stand_ins import StandIn, shrinkage, small_sizes, stand_in
-from kdpipe.errors import ConfigError, Problem, suggest
+from kdpipe.config.thinning import thinned_graph
 
 ROWS = 64
 # The rows of a split, so that an epoch is two steps as well.
@@ -82,24 +83,22 @@ def shrink(
     Args:
         config: the config, read and merged.
         folder: takes the results and what is made up.
-        values: the value that a matrix variable keeps, by default its first.
+        values: the value that a matrix variable keeps, by default the first of those that most blocks have.
         splits_of: tells the splits of a dataset that is there.
 
     Raises:
-        ConfigError: the config has mistakes, a variable has no such value, or nothing can be made up in
+        ConfigError: the config has mistakes, variables have no such values, or nothing can be made up in
             place of a model.
     """
     # Mistakes of other values are worth knowing too.
     whole = build_graph(config)
-    matrix = _one_value_each(config.get("matrix"), values)
-    # What the report names may be left out.
-    graph = _used(build_graph({**config, "matrix": matrix, "report": {}}))
+    graph = thinned_graph(config, values)
     # Relative paths would be looked for below `data_dir`.
     place = folder.absolute()
     datasets, models = _datasets(graph, place / "data"), _stand_ins(graph, place / "models")
     small = {key: value for key, value in config.items() if key != "defaults"} | {
         "results": str(folder / "results"),
-        "matrix": matrix,
+        "matrix": graph.document.matrix,
         "datasets": {
             dataset.template: datasets[name].sources[0].model_dump(mode="json", exclude_unset=True)
             if name in datasets
@@ -110,56 +109,6 @@ def shrink(
         "report": _report(ReportSettings.model_validate(config.get("report", {})), whole, graph),
     }
     return Shrunk(small, list(datasets.values()), list(models.values()))
-
-
-def _one_value_each(matrix: Any, values: Mapping[str, str]) -> dict[str, Any]:
-    """Return a matrix of one block in which every variable has one value."""
-    blocks = [matrix or {}] if not isinstance(matrix, list) else matrix
-    _check_values(blocks, values)
-    found: dict[str, Any] = {}
-    # The values of other variables are those that stand beside the wanted ones.
-    for block in sorted(blocks, key=lambda block: not _has(block, values)):
-        for variable, given in block.items():
-            kept = [value for value in given if str(value) == values.get(variable, str(value))][:1]
-            if kept and variable not in found:
-                found[variable] = {kept[0]: given[kept[0]]} if isinstance(given, Mapping) else kept
-    return found
-
-
-def _check_values(blocks: Iterable[Mapping[str, Any]], values: Mapping[str, str]) -> None:
-    known: dict[str, list[str]] = {}
-    for block in blocks:
-        for variable, given in block.items():
-            known.setdefault(variable, []).extend(map(str, given))
-    for variable, wanted in values.items():
-        if variable not in known:
-            what = f"there is no variable {variable!r}; {suggest(variable, known)}"
-            raise ConfigError([Problem("matrix", what)])
-        if wanted not in known[variable]:
-            what = f"there is no value {wanted!r}; {suggest(wanted, known[variable])}"
-            raise ConfigError([Problem(f"matrix.{variable}", what)])
-
-
-def _has(block: Mapping[str, Any], values: Mapping[str, str]) -> bool:
-    return all(wanted in map(str, block.get(variable, [wanted])) for variable, wanted in values.items())
-
-
-def _used(graph: Graph) -> Graph:
-    """Return a graph without the loaded models and the datasets that nothing reads."""
-    read = {(kind, name) for node in graph.nodes.values() for _, kind, name in node.settings.references()} | {
-        ("dataset", dataset) for _, dataset, _ in graph.importances
-    }
-    for name in reversed(list(graph.datasets)):
-        settings = graph.datasets[name].settings
-        if isinstance(settings, CombineSettings) and ("dataset", name) in read:
-            read |= {("dataset", part) for part in settings.combine}
-    nodes = {
-        name: node
-        for name, node in graph.nodes.items()
-        if node.stage != "load" or ("model", name) in read or node.settings.evaluate or node.settings.export
-    }
-    datasets = {name: dataset for name, dataset in graph.datasets.items() if ("dataset", name) in read}
-    return replace(graph, nodes=nodes, datasets=datasets)
 
 
 def _datasets(graph: Graph, folder: Path) -> dict[str, Dataset]:

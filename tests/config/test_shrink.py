@@ -126,6 +126,40 @@ def test_other_values_are_those_beside_the_wanted_one(in_small):
     assert small.config["matrix"] == {"task": ["stsb"], "share": [0.1]}
 
 
+def test_a_block_is_kept_where_no_other_has_its_variables(in_small):
+    blocks = [{"kind": {"a": {"n": 1}}, "heads": [6]}, {"kind": {"b": {"m": 2}}, "layers": [3]}]
+    models = {
+        "tuned-{kind}": {"finetune": {"model": "base", "dataset": "task"}},
+        "model-{kind}-{heads}": {
+            "prune": {"model": "tuned-{kind}", "heads": "{heads}", "seed": "{kind.n}"},
+        },
+        "model-{kind}-{layers}": {
+            "prune": {"model": "tuned-{kind}", "layers": "{layers}", "seed": "{kind.m}"},
+        },
+    }
+    plots = [{"x": "heads", "y": "accuracy"}, {"x": "parameters", "y": "accuracy", "by": "kind"}]
+    report = {"baseline": "tuned-{kind}", "plots": plots}
+    config = {"matrix": blocks, "datasets": {"task": GLUE}, "models": MODELS | models, "report": report}
+    small, graph = in_small(config)
+    assert small.config["matrix"] == blocks
+    assert set(graph.nodes) == {"base", "tuned-a", "tuned-b", "model-a-6", "model-b-3"}
+    assert graph.nodes["model-a-6"].variables == {"kind": "a", "heads": 6}
+    # None shows `heads` in the whole config either, which is worth knowing.
+    assert small.config["report"] == {"plots": plots[:1]}
+
+
+def test_blocks_keep_the_value_that_they_share(in_small):
+    blocks = [{"task": ["rte", "sst2"], "heads": [6]}, {"task": ["sst2"], "layers": [3]}, {"task": ["cola"]}]
+    small, _ = in_small({"matrix": blocks, "datasets": {"task": GLUE}, "models": TRAINED})
+    assert small.config["matrix"] == [{"task": ["sst2"], "heads": [6]}, {"task": ["sst2"], "layers": [3]}]
+
+
+def test_values_that_no_block_has_together(in_small):
+    blocks = [{"task": ["sst2"], "share": [0.5]}, {"task": ["stsb"], "share": [0.1, 0.5]}]
+    with pytest.raises(ConfigError, match=r"matrix: no block has task=sst2 and share=0\.1 together"):
+        in_small({"matrix": blocks, "datasets": {"task": GLUE}, "models": TRAINED}, task="sst2", share="0.1")
+
+
 def test_a_report_keeps_what_is_of_the_models_that_are_kept(in_small, write):
     published = write("model,dataset,metric,value\nmodel-b,task-b,accuracy,1\n", "published.csv")
     plots = [{"x": "parameters", "y": metric} for metric in ("matthews", "accuracy")]
