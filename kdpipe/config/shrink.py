@@ -89,6 +89,7 @@ def shrink(
     Raises:
         ConfigError: the config has mistakes, variables have no such values, or nothing can be made up in
             place of a model.
+        KdpipeError: what is kept needs values that are not.
     """
     # Mistakes of other values are worth knowing too.
     whole = build_graph(config)

@@ -9,7 +9,7 @@ from kdpipe.config.entries import Dataset, Node
 from kdpipe.config.graph import Graph
 from kdpipe.config.matrix import Matrix
 from kdpipe.config.settings.dataset import CombineSettings
-from kdpipe.errors import ConfigError, Problem, suggest
+from kdpipe.errors import ConfigError, KdpipeError, Problem, suggest
 
 Block = Mapping[str, Any]
 Entry = TypeVar("Entry", Node, Dataset)
@@ -27,10 +27,10 @@ def thinned_graph(config: Mapping[str, Any], values: Mapping[str, str]) -> Graph
 
     Raises:
         ConfigError: there is no such variable or value, or no block has those wanted together.
+        KdpipeError: something needs values that are not kept.
     """
     matrix = _thinned(config.get("matrix"), values)
-    # What the report names may be left out.
-    return _used(_each_alone(build_graph({**config, "matrix": matrix, "report": {}})))
+    return _used(_each_alone(_graph_of(config, matrix)))
 
 
 def _thinned(matrix: Any, values: Mapping[str, str]) -> Any:
@@ -86,6 +86,24 @@ def _ranked(blocks: Sequence[Block], variable: str, values: Mapping[str, str]) -
 def _first(ranked: Sequence[Any], given: Any) -> Any:
     kept = next(value for value in ranked if value in given)
     return {kept: given[kept]} if isinstance(given, Mapping) else [kept]
+
+
+def _graph_of(config: Mapping[str, Any], matrix: Any) -> Graph:
+    """Return the graph of a config without mistakes, with the part of its matrix that is kept.
+
+    Raises:
+        KdpipeError: it needs more than that.
+    """
+    try:
+        # What the report names may be left out.
+        return build_graph({**config, "matrix": matrix, "report": {}})
+    except ConfigError as error:
+        blocks = matrix if isinstance(matrix, list) else [matrix]
+        kept = (f"{name}={value}" for block in blocks for name in block for value in block[name])
+        raise KdpipeError(
+            f"{error}\nwith the whole matrix this is no mistake, but kept of it is only "
+            f"{', '.join(dict.fromkeys(kept))}; `--value VARIABLE=VALUE` keeps another value"
+        ) from None
 
 
 def _each_alone(graph: Graph) -> Graph:

@@ -9,7 +9,7 @@ from kdpipe.config.document import read_config
 from kdpipe.config.shrink import shrink
 from kdpipe.data.opening import open_dataset
 from kdpipe.data.samples import write_sample
-from kdpipe.errors import ConfigError
+from kdpipe.errors import ConfigError, KdpipeError
 from kdpipe.models.samples import write_model
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -158,6 +158,18 @@ def test_values_that_no_block_has_together(in_small):
     blocks = [{"task": ["sst2"], "share": [0.5]}, {"task": ["stsb"], "share": [0.1, 0.5]}]
     with pytest.raises(ConfigError, match=r"matrix: no block has task=sst2 and share=0\.1 together"):
         in_small({"matrix": blocks, "datasets": {"task": GLUE}, "models": TRAINED}, task="sst2", share="0.1")
+
+
+def test_a_name_of_what_is_not_kept(in_small):
+    models = {
+        "tuned-{kind}": {"finetune": {"model": "base", "dataset": "task"}},
+        "model": {"finetune": {"model": "tuned-b", "dataset": "task"}},
+    }
+    config = {"matrix": {"kind": ["a", "b"]}, "datasets": {"task": GLUE}, "models": MODELS | models}
+    kept = "but kept of it is only kind=a; `--value VARIABLE=VALUE` keeps another"
+    with pytest.raises(KdpipeError, match=rf"models\.model\.finetune\.model: there is no (?s:.*){kept}"):
+        in_small(config)
+    assert "model" in in_small(config, kind="b")[1].nodes
 
 
 def test_a_report_keeps_what_is_of_the_models_that_are_kept(in_small, write):
