@@ -24,7 +24,7 @@ from kdpipe.config.build import load_graph
 from kdpipe.config.describe import describable, describe, describe_graph, list_names, mermaid, summary
 from kdpipe.config.document import read_config
 from kdpipe.config.schema import config_schema
-from kdpipe.config.shrink import shrink
+from kdpipe.config.shrink import Shrunk, shrink
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
 
 
@@ -78,8 +78,8 @@ def _clean(options: argparse.Namespace) -> None:
 
 
 def _shrink(options: argparse.Namespace) -> None:
+    from kdpipe.artifacts.faults import tell_fault
     from kdpipe.data.opening import open_dataset
-    from kdpipe.data.samples import write_sample
 
     small = shrink(
         read_config(options.config),
@@ -87,6 +87,22 @@ def _shrink(options: argparse.Namespace) -> None:
         dict(options.value),
         lambda settings: open_dataset(settings).splits(),
     )
+    file = options.output / "config.yaml"
+    try:
+        _write(small, file)
+    except OSError as error:
+        what = f"expected a folder, or a path where one can be made: {error}"
+        raise KdpipeError(f"--output: {tell_fault(error, file) or what}") from None
+    graph = load_graph([file])
+    print(f"made up: {', '.join(small.made_up) or 'nothing'}")
+    print(f"report: {graph.layout.report / 'report.html'}, once this is done:")
+    print(f"snakemake --cores 2 --configfile {file}")
+
+
+def _write(small: Shrunk, file: Path) -> None:
+    from kdpipe.data.samples import write_sample
+
+    file.parent.mkdir(parents=True, exist_ok=True)
     for dataset in small.datasets:
         write_sample(dataset.sources[0], dataset.task)
     if small.models:
@@ -95,13 +111,7 @@ def _shrink(options: argparse.Namespace) -> None:
 
         for model in small.models:
             write_model(model)
-    options.output.mkdir(parents=True, exist_ok=True)
-    file = options.output / "config.yaml"
     file.write_text(yaml.safe_dump(small.config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    graph = load_graph([file])
-    print(f"made up: {', '.join(small.made_up) or 'nothing'}")
-    print(f"report: {graph.layout.report / 'report.html'}, once this is done:")
-    print(f"snakemake --cores 2 --configfile {file}")
 
 
 def _choice(text: str) -> tuple[str, str]:

@@ -106,6 +106,23 @@ def test_a_config_is_shrunk_to_a_folder(run, tmp_path, monkeypatch):
     assert (folder / "data/mnli/dev_mismatched.tsv").exists()
 
 
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        ("file", "File exists"),
+        ("file/small", "Not a directory"),
+        ("/proc/small", "No such file or directory"),
+    ],
+)
+def test_an_output_that_is_no_folder(run, tmp_path, write, output, why):
+    config = write("models: {base: {load: {path: bert-base-uncased}}}")
+    output = write("", "file").parent / output
+    status, _, errors = run("shrink", config, "--output", output)
+    assert status == 2
+    assert errors.startswith("--output: expected a folder, or a path where one can be made: ")
+    assert errors.endswith(f"{why}: '{output}'\n")
+
+
 @pytest.mark.parametrize("value", ["task=wnli", "tusk=mnli"])
 def test_a_value_that_the_matrix_lacks(run, tmp_path, value):
     status, _, errors = run(
