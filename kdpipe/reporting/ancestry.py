@@ -45,7 +45,7 @@ class ModelCost:
         model: the model, or the group of runs.
         stage: the stage that makes it.
         runs: number of runs.
-        ends: whether no other model is made from it.
+        ends: whether no other evaluated model is made from it.
         trainings: models trained, itself among them.
         cost: what was computed.
         uncached: what would have been, had no teacher's signals been stored: every training that read them
@@ -94,7 +94,7 @@ def model_costs(graph: Graph) -> list[ModelCost]:
             runs.setdefault(group, []).append(name)
     works = {name: _work(graph, node) for name, node in graph.nodes.items()}
     lineages = _lineages(graph)
-    sources = {one for name, line in lineages.items() for one in line if one != name}
+    sources = {one for names in runs.values() for name in names for one in lineages[name] if one != name}
     return [
         _cost(
             group,

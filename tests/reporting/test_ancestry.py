@@ -64,6 +64,13 @@ def test_what_others_are_made_from_does_not_end(pruning: Graph):
     assert [cost.model for cost in model_costs(pruning) if cost.ends] == ["mini-{seed}", "maxi"]
 
 
+def test_what_is_made_into_a_model_that_no_one_evaluates_ends(config: dict[str, Any], make_results: Any):
+    config["models"]["student-{task}-{seed}"]["distill"]["evaluate"] = []
+    config["models"]["plain-{task}-{seed}"]["finetune"]["evaluate"] = []
+    ends = {cost.model for cost in model_costs(make_results(config)) if cost.ends}
+    assert ends == {"teacher-mrpc", "teacher-sst2"}
+
+
 def test_models_that_no_one_evaluates_have_no_row(pruning: Graph):
     assert list(costs_of(pruning)) == [
         "base",
