@@ -64,15 +64,11 @@ def run(
 ) -> None:
     """Train the sizes, score them, and write the one that the method chooses; without any, the teacher."""
     task, labels = task_of(data)
-    # One whose signals are stored is not run.
-    device = torch.device("cpu") if knowledge else default_device()
-    tokenizer, source = load_tokenizer(teacher), load_frozen(teacher, task.head(labels), device)
+    tokenizer = load_tokenizer(teacher)
     check_fit(teacher, tokenizer, data)
-    if not is_smaller(settings.target, source):
-        raise ModelError(
-            f"{teacher}: expected more heads or neurons than the sparsity {settings.target:g} of the student"
-            " leaves of its unpruned ancestor, found as few; raise `target`, or give a larger teacher"
-        )
+    # One whose signals are stored is not run.
+    source = load_frozen(teacher, task.head(labels), torch.device("cpu") if knowledge else default_device())
+    _check_target(settings.target, teacher, source)
     ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
     method = catalog.resolve("methods", settings.method)(settings.target, settings.tradeoff, settings.compat)
     sparsities = [sparsity for sparsity in sorted(settings.sparsities) if is_smaller(sparsity, source)]
@@ -111,6 +107,14 @@ def run(
         rows = _candidates(method, metric, values, counts, learner, outcome.seen["examples_seen"])
         write_table(draft.folder / CANDIDATES, rows, SCHEMA)
         draft.record(chosen=chosen, kept=name_units(assistant))
+
+
+def _check_target(target: float, folder: Path, teacher: PreTrainedModel) -> None:
+    if not is_smaller(target, teacher):
+        raise ModelError(
+            f"{folder}: expected more heads or neurons than the sparsity {target:g} of the student"
+            " leaves of its unpruned ancestor, found as few; raise `target`, or give a larger teacher"
+        )
 
 
 def _write_teacher(settings: ScheduleSettings, job: Job, teacher: Any, tokenizer: Any) -> None:

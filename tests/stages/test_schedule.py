@@ -275,6 +275,35 @@ def test_as_the_published_code_chooses_the_student_may_be_its_own_assistant(
     assert [load_model(own).config.drops_empty_bias for own in (paper, code)] == [None, True]
 
 
+def test_the_published_second_stage_trains_all_sizes_again_for_the_students_sake(
+    teacher_of: TeacherOf, tmp_path: Path
+) -> None:
+    model, data = teacher_of("bert", "task_data")
+    first = scheduled(
+        tmp_path / "first", model, data, importance=scored(model, data), sparsities=[0.5, 0.9, 0.95]
+    )
+    often = {"num_train_epochs": 3, "eval_strategy": "epoch", "save_strategy": "epoch"}
+    student = scheduled(
+        tmp_path / "student",
+        first,
+        data,
+        sparsities=[0.5, 0.7, 0.9, 0.95],
+        compat="code",
+        tradeoff=100,
+        training={**often, "load_best_model_at_end": True, "metric_for_best_model": "tradeoff"},
+    )
+    assert [row["sparsity"] for row in candidates(student)] == [0.7, 0.9, 0.95]
+    assert read_manifest(student)["chosen"] == 0.9
+    history = read_rows(student / "history.parquet")
+    scores = {
+        name: [row["value"] for row in history if row["name"] == f"eval_{name}"]
+        for name in ("0.9", "tradeoff")
+    }
+    assert scores["tradeoff"] == scores["0.9"]
+    (chosen,) = (row for row in candidates(student) if row["chosen"])
+    assert chosen["value"] == max(scores["0.9"])
+
+
 def test_the_best_checkpoint_is_that_of_the_best_tradeoff(teacher_of: TeacherOf, tmp_path: Path) -> None:
     model, data = teacher_of("bert", "task_data")
     often = {
