@@ -141,6 +141,8 @@ def sizes(places: Places, state: Path) -> Trained:
     counts = [prune_to_sparsity(source, own, ranks).config.unit_counts for own in (0.25, 0.5, 0.75)]
     objective = Objective([Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=2.0))], "categorical")
     teacher = load_frozen(places["classifier"], CLASSIFICATION, torch.device("cpu"))
+    # A teacher that agrees with its student leaves no gradient but rounding, which Adam would make steps of.
+    torch.nn.init.normal_(teacher.classifier.weight, generator=generator)
     options = {**ODD, "gradient_accumulation_steps": 2}
     outcome = train(
         learner,
