@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from kdpipe import catalog, processes
 from kdpipe.artifacts.faults import tell_fault
+from kdpipe.artifacts.ownership import place_of
 from kdpipe.artifacts.sums import SUMS, verify
 from kdpipe.config.identity import code_of, identity, modules_named
 from kdpipe.config.mistakes import problems_of
@@ -105,8 +106,8 @@ def _run(
         origin=processes.shared(
             lambda: {
                 "settings": {**given, "threads": arguments.threads},
-                "inputs": _inputs(paths),
-                "code": _code(arguments.code, stage, given),
+                "inputs": _inputs(paths, _state(arguments).parent),
+                "code": _code(arguments.code or [catalog.STAGES[stage], *modules_named(given)]),
             }
         ),
         checkpoint_minutes=arguments.checkpoint_minutes,
@@ -140,24 +141,22 @@ def _state(arguments: argparse.Namespace) -> Path:
     return state
 
 
-def _inputs(paths: Mapping[str, Any]) -> dict[str, str]:
-    """Check the artifacts that a stage reads; return their digests by their folders."""
+def _inputs(paths: Mapping[str, Any], results: Path) -> dict[str, str]:
+    """Check the artifacts that a stage reads; return their digests by their places in the results."""
     artifacts = {}
     for role, value in paths.items():
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path) and not path.exists():
                 raise KdpipeError(f"--{role}: there is no {path}")
             if isinstance(path, Path) and path.is_dir():
-                artifacts[str(path)] = verify(path)
+                artifacts[place_of(path, results)] = verify(path)
     return artifacts
 
 
-def _code(given: Sequence[str], stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the manifest says of the code: its identity, that which the workflow told, the modules."""
-    known, *roots = given or ["", catalog.STAGES[stage], *modules_named(settings)]
+def _code(roots: Sequence[str]) -> dict[str, Any]:
+    """Return what the manifest says of the code: its identity, and the modules with those it starts from."""
     modules = code_of(roots)
-    own = identity(modules)
-    return {"identity": own, "told": known or own, "roots": roots, "modules": modules}
+    return {"identity": identity(modules), "roots": list(roots), "modules": modules}
 
 
 def _settings(model: type[BaseModel], text: str) -> BaseModel:
@@ -203,8 +202,8 @@ def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--code",
         nargs="+",
-        metavar="WORD",
-        help="identity of the code that it runs, and the modules that it starts from",
+        metavar="MODULE",
+        help="modules of kdpipe that it starts from (default: its own, and those that its settings name)",
     )
     parser.add_argument(
         "--checkpoint-minutes", type=float, default=10, help="minutes of work between two checkpoints"

@@ -14,9 +14,10 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from kdpipe import processes
-from kdpipe.artifacts.artifact import Draft, finished, publish, read_manifest, restore, state_name
+from kdpipe.artifacts.artifact import Draft, finished, publish, read_manifest, restore
 from kdpipe.artifacts.checkpoints import Checkpoints, Clock
 from kdpipe.artifacts.lock import locked
+from kdpipe.artifacts.ownership import check_folder, check_place, state_name
 from kdpipe.artifacts.shards import Shards
 from kdpipe.artifacts.sums import verify
 from kdpipe.config.digest import digest
@@ -53,11 +54,17 @@ class Job:
 
     @contextmanager
     def turn(self) -> Iterator[bool]:
-        """Wait for other jobs that make the same; yields whether there is still something to be made."""
+        """Wait for other jobs that make the same; yields whether there is still something to be made.
+
+        Raises:
+            KdpipeError: the folder of the artifact has files that kdpipe did not write.
+        """
         if processes.rank():
             yield processes.shared(bool)
             return
-        with locked(self.state / "locks" / state_name(self.output)) as waited:
+        check_place(self.output)
+        with locked(self.state / "locks" / state_name(self.output, self.state)) as waited:
+            check_folder(self.output, self.state)
             done = (waited and self.is_done()) or self.take_up()
             if done:
                 LOG.info("the artifact is there by now")
@@ -82,7 +89,7 @@ class Job:
     @cached_property
     def checkpoints(self) -> Checkpoints:
         """What an earlier run with the same settings, inputs and code left to go on from."""
-        folder = self.state / "checkpoints" / state_name(self.output) / digest(_decisive(self.origin))
+        folder = self.state / "checkpoints" / state_name(self.output, self.state) / digest(dict(self.origin))
         deadline = None if self.minutes is None else self.clock.started + 60 * self.minutes
         return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock, kept=True)
 
@@ -117,8 +124,7 @@ class Job:
             made = read_manifest(folder)
         except (KdpipeError, OSError):
             return None
-        same = _decisive({name: made.get(name) for name in self.origin}) == _decisive(self.origin)
-        return made if same else None
+        return made if all(made.get(name) == value for name, value in self.origin.items()) else None
 
     def clear_state(self, keep: bool) -> None:
         """Remove what there is to go on from, or only what has become of no use."""
@@ -139,9 +145,3 @@ class Job:
             disable=not self.console.isatty(),
             leave=False,
         )
-
-
-def _decisive(origin: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a result depends on: not on what the workflow takes for the code that made it."""
-    code = origin.get("code") or {}
-    return {**origin, "code": {name: value for name, value in code.items() if name != "told"}}

@@ -9,18 +9,21 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from kdpipe.artifacts.artifact import finished, recorded_code
+from kdpipe.artifacts.artifact import finished
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.lock import share
+from kdpipe.artifacts.reruns import Reruns
 from kdpipe.config.build import build_graph
 from kdpipe.config.digest import digest
 from kdpipe.config.document import merge, read_config
 from kdpipe.config.groups import group_of
 from kdpipe.config.hub import hub_folder
-from kdpipe.config.identity import code_of, identity
 from kdpipe.config.jobs import JOBS
 from kdpipe.config.resources import memory_mb, minutes
-from kdpipe.errors import EXIT_STATUS, ConfigError
+from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
+
+# Lines on what has changed, at a start.
+SHOWN = 10
 
 try:
     # A `configfile:` directive would merge config.yaml below every --configfile, and Snakemake overlooks
@@ -37,11 +40,27 @@ if workflow.is_main_process and share(Path(".snakemake/kdpipe.lock")):
     for left in Path(".snakemake/locks").glob("*.lock"):
         left.unlink()
 
+# What the manifests say decides what is made again, not the times of files or what Snakemake has on record: inputs
+# of rules are `ancient`, and Snakemake is told of each job as with --forcerun.
+RERUNS = None
+if workflow.is_main_process:
+    try:
+        RERUNS = Reruns(GRAPH)
+        RERUNS.check()
+    except KdpipeError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_STATUS)
+    lines = RERUNS.lines()
+    more = (
+        [f"and {len(lines) - SHOWN} more; `kdpipe why MODEL` says why"]
+        if len(lines) > SHOWN
+        else []
+    )
+    print(*lines[:SHOWN], *more, sep="\n", end="\n" if lines else "", file=sys.stderr)
+
 LAYOUT = GRAPH.layout
 HUB = hub_folder(GRAPH.document.data_dir)
-# Without what changes no result, so that it does not rerun the report.
-HOW = dict.fromkeys(("rerun", "checkpoint_minutes", "gpus"))
-SNAPSHOT = LAYOUT.state / f"config-{digest({**config, **HOW})}.json"
+SNAPSHOT = LAYOUT.state / f"config-{digest(config)}.json"
 THREADS = GRAPH.document.threads
 LOGS = f"{LAYOUT.results}/logs"
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
@@ -72,6 +91,10 @@ onstart:
     try:
         SNAPSHOT.parent.mkdir(parents=True, exist_ok=True)
         SNAPSHOT.write_text(json.dumps(config))
+        again().check()
+        again().adopt()
+    except KdpipeError as error:
+        raise WorkflowError(str(error)) from None
     except OSError as error:
         raise WorkflowError(tell_fault(error, SNAPSHOT) or str(error)) from None
 
@@ -101,9 +124,27 @@ def forget_finished():
                 shutil.rmtree(finished(Path(output).parent, LAYOUT.state), ignore_errors=True)
 
 
+@cache
+def again():
+    """What is made again; what --forcerun names is known when Snakemake works out the jobs."""
+    asked = workflow.dag_settings.forcerun
+    return Reruns(GRAPH, asked) if asked else RERUNS
+
+
+def tell_if_again(folder):
+    """Tell Snakemake to make an artifact again that is there."""
+    if workflow.is_main_process and folder in again() and Path(done(folder)).exists():
+        workflow.dag.forcefiles.add(done(folder))
+
+
 def done(folder):
     """The file that says an artifact is whole; the only one that other jobs depend on."""
     return str(folder / "SHA256SUMS")
+
+
+def read_from(path):
+    """A file that a job reads, whose time does not count; what is made again reruns what reads it."""
+    return path if workflow.is_main_process and Path(path).parent in again() else ancient(path)
 
 
 def files(folder, *names):
@@ -137,8 +178,12 @@ def inputs(stage):
 
     def of(wildcards):
         made = job(stage, *wildcards)
-        read = {option: list(map(done, folders)) for option, folders in made.inputs.items()}
-        return {**read, "files": list(map(str, made.files))}
+        tell_if_again(made.folder)
+        read = {
+            option: [read_from(done(folder)) for folder in folders]
+            for option, folders in made.inputs.items()
+        }
+        return {**read, "files": [read_from(str(file)) for file in made.files]}
 
     return of
 
@@ -154,17 +199,8 @@ def settings(stage):
 
 
 def code(stage):
-    """A function that gives the identity of the code that a job runs, and the modules that it starts from.
-
-    It takes no output, as Snakemake does not record what is derived from that.
-    """
-
-    def of(wildcards):
-        made = job(stage, *wildcards)
-        now = " ".join([identity(code_of(made.modules)), *made.modules])
-        return now if GRAPH.document.rerun.code else recorded_code(made.folder) or now
-
-    return of
+    """A function that gives the modules that a job starts from."""
+    return lambda wildcards: " ".join(job(stage, *wildcards).modules)
 
 
 def memory(stage):
@@ -180,12 +216,6 @@ def runtime(stage):
 def group(wildcards):
     """The group of a job whose wildcards name a model, and maybe a dataset that it is scored on."""
     return group_of(GRAPH, wildcards)
-
-
-def published_values():
-    """The file of published values that the report compares with, if there is one."""
-    path = GRAPH.document.report.published
-    return [str(path)] if path is not None and path.exists() else []
 
 
 def arguments(wildcards, input):

@@ -49,10 +49,7 @@ rule export:
 
 rule report:
     input:
-        [done(LAYOUT.model(name)) for name in GRAPH.nodes],
-        [done(LAYOUT.evaluation(*pair)) for pair in GRAPH.evaluations],
-        [done(LAYOUT.importance(*key)) for key in GRAPH.importances],
-        published_values(),
+        unpack(inputs("report")),
     output:
         files(LAYOUT.report, "report.html", "results.parquet", "results.csv"),
     log:

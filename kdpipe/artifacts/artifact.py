@@ -14,7 +14,8 @@ from subprocess import DEVNULL, CalledProcessError, check_output
 from typing import Any
 
 from kdpipe.artifacts.checkpoints import Clock
-from kdpipe.artifacts.sums import MANIFEST, SUMS, remedy, write_sums
+from kdpipe.artifacts.ownership import check_folder, facts_of, note_written, state_name, written_files
+from kdpipe.artifacts.sums import MANIFEST, SUMS, read_sums, remedy, write_sums
 from kdpipe.errors import KdpipeError
 
 PACKAGES = (
@@ -59,12 +60,6 @@ class Draft:
         (self.folder / name).write_text(text + "\n", encoding="utf-8")
 
 
-def state_name(output: Path) -> str:
-    """Return the name of what belongs to an artifact in the folder of state."""
-    # No name of a node holds a plus sign, so no two artifacts share one.
-    return "+".join(output.parts[-3:]).lstrip("/")
-
-
 @contextmanager
 def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) -> Iterator[Draft]:
     """Write an artifact: yields a draft, and moves it to `output` if the block ends without an error.
@@ -74,8 +69,12 @@ def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) 
         state: folder on the same file system for the draft.
         origin: what it is made from and by, for its manifest.
         clock: how long its stage has worked.
+
+    Raises:
+        KdpipeError: the folder has files that kdpipe did not write.
     """
-    draft = Draft(state / "drafts" / state_name(output))
+    check_folder(output, state)
+    draft = Draft(state / "drafts" / state_name(output, state))
     shutil.rmtree(draft.folder, ignore_errors=True)
     draft.folder.mkdir(parents=True)
     try:
@@ -94,7 +93,7 @@ def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) 
         if origin.get("inputs") or "source_files" in draft.facts:
             with suppress(OSError, shutil.Error):
                 _link(draft.folder, finished(output, state))
-        _move(draft.folder, output)
+        _move(draft.folder, output, state)
     finally:
         shutil.rmtree(draft.folder, ignore_errors=True)
 
@@ -105,14 +104,14 @@ def finished(output: Path, state: Path) -> Path:
     A workflow that was killed takes what was being made for half-written and removes it when it is started
     again, also if the process that made it has outlived the workflow and finished it.
     """
-    return state / "finished" / state_name(output)
+    return state / "finished" / state_name(output, state)
 
 
 def restore(output: Path, state: Path) -> None:
     """Put back an artifact that was removed."""
-    draft = state / "drafts" / state_name(output)
+    draft = state / "drafts" / state_name(output, state)
     _link(finished(output, state), draft)
-    _move(draft, output)
+    _move(draft, output, state)
     # To move a link to where the same file is does nothing.
     shutil.rmtree(draft)
 
@@ -126,15 +125,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except ValueError:
-        raise KdpipeError(f"{folder / MANIFEST} is not as it was written; {remedy(folder)}") from None
+        raise KdpipeError(
+            f"{folder / MANIFEST} is not as it was written; {remedy(folder / MANIFEST)}"
+        ) from None
     return content
-
-
-def recorded_code(folder: Path) -> str:
-    """Return the code that made an artifact as its stage was told of it; "" where there is no artifact."""
-    there = (folder / SUMS).exists() and (folder / MANIFEST).exists()
-    code = read_manifest(folder).get("code") if there else None
-    return " ".join([code.get("told", code["identity"]), *code["roots"]]) if code else ""
 
 
 def _link(folder: Path, copy: Path) -> None:
@@ -142,16 +136,23 @@ def _link(folder: Path, copy: Path) -> None:
     shutil.copytree(folder, copy, copy_function=os.link)
 
 
-def _move(draft: Path, output: Path) -> None:
+def _move(draft: Path, output: Path, state: Path) -> None:
+    """Move what was written to its folder, in place of what an earlier run wrote there."""
+    check_folder(output, state)
+    sums = read_sums(draft)
+    new = {path.name: [facts_of(path, sums.get(path.name))] for path in draft.iterdir()}
+    old = {name: files for name, files in written_files(output, state).items() if (output / name).exists()}
+    # A run that is killed before all is moved leaves files of both.
+    note_written(output, state, {name: [*old.get(name, ()), *new.get(name, ())] for name in {**old, **new}})
     output.mkdir(parents=True, exist_ok=True)
     (output / SUMS).unlink(missing_ok=True)
-    for path in output.iterdir():
-        if path.is_file() and not (draft / path.name).exists():
-            path.unlink()
+    for name in old.keys() - new.keys() - {SUMS}:
+        (output / name).unlink()
     for path in sorted(draft.iterdir()):
         if path.name != SUMS:
             path.replace(output / path.name)
     (draft / SUMS).replace(output / SUMS)
+    note_written(output, state, new)
 
 
 @cache

@@ -1,4 +1,8 @@
-"""What has changed since an artifact was made: settings, inputs, code, and packages."""
+"""What has changed since an artifact was made: settings, inputs, code, and packages.
+
+Its manifest says what it was made from and by, wherever its folder lies by now, and so decides whether it is
+made again; no times of files and no records of Snakemake do.
+"""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -6,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe.artifacts.artifact import read_manifest, versions
-from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest
+from kdpipe.artifacts.digests import known_digest
+from kdpipe.artifacts.ownership import place_of
+from kdpipe.artifacts.sums import MANIFEST, SUMS, read_sums
 from kdpipe.config.graph import Graph
-from kdpipe.config.identity import code_of, identity
+from kdpipe.config.identity import code_of
 from kdpipe.config.jobs import ONE_THREAD, Job, jobs_for
 from kdpipe.errors import KdpipeError, suggest
 
 NONE = object()
+ASKED = "it was asked for"
 # What nobody asks for by itself: it is made when something that reads it is.
 ONLY_READ = ("cache_teacher", "count_tokens", "preprocess", "score_importance")
-# Up to this many bytes Snakemake compares the contents of a file that is newer.
-COMPARED = 1_000_000
 
 
 def explain(graph: Graph, model: str) -> str:
@@ -44,7 +49,7 @@ def explain(graph: Graph, model: str) -> str:
     )
 
 
-def changes(graph: Graph, jobs: Sequence[Job]) -> dict[Path, list[str]]:
+def changes(graph: Graph, jobs: Sequence[Job], asked: Collection[Path] = ()) -> dict[Path, list[str]]:
     """Return why each artifact would be made again; that another one is, is not among the reasons.
 
     What is made only to be read is not missed as long as nothing that reads it would be made again.
@@ -52,13 +57,14 @@ def changes(graph: Graph, jobs: Sequence[Job]) -> dict[Path, list[str]]:
     Args:
         graph: the graph.
         jobs: each after those that it reads from.
+        asked: artifacts that the user wants to be made again.
     """
-    found = {job.folder: list(_reasons(graph, job)) for job in jobs}
-    idle = {job.folder for job in jobs if _is_spent(job)}
+    found = {job.folder: [*([ASKED] if job.folder in asked else []), *_reasons(graph, job)] for job in jobs}
+    idle = {job.folder for job in jobs if _is_spent(job) and job.folder not in asked}
     while True:
         why = {folder: [] if folder in idle else reasons for folder, reasons in found.items()}
         again = made_again(jobs, why) - idle
-        missed = {folder for job in jobs if job.folder in again for folder in _read(job)} & idle
+        missed = {folder for job in jobs if job.folder in again for folder in read_by(job)} & idle
         if not missed:
             return why
         idle -= missed
@@ -68,30 +74,46 @@ def made_again(jobs: Sequence[Job], why: Mapping[Path, Collection[str]]) -> set[
     """Return the artifacts that would be made again, for a reason or because one that they read would be."""
     again: set[Path] = set()
     for job in jobs:
-        if why.get(job.folder) or _read(job) & again:
+        if why.get(job.folder) or read_by(job) & again:
             again.add(job.folder)
     return again
 
 
 def _is_spent(job: Job) -> bool:
-    """Tell whether something that is made only to be read is not there."""
-    return job.stage in ONLY_READ and not (job.folder / SUMS).exists()
+    """Tell whether something that is made only to be read is not there, or not all of it."""
+    return job.stage in ONLY_READ and any(_missing(job.folder))
 
 
-def _read(job: Job) -> set[Path]:
-    return {folder for folders in job.inputs.values() for folder in folders}
+def _missing(folder: Path) -> Iterator[str]:
+    """Yield what is not there of an artifact."""
+    if not (folder / SUMS).exists() or not (folder / MANIFEST).exists():
+        yield "it is not there"
+        return
+    try:
+        names = read_sums(folder)
+    except KdpipeError:
+        yield f"its {SUMS} is not as it was written"
+        return
+    yield from (f"its {name} is not there" for name in names if not (folder / name).exists())
+
+
+def read_by(job: Job) -> set[Path]:
+    """Return the artifacts that a job reads; of datasets of the Hub the job names the file of digests."""
+    fetched = {file.parent for file in job.files if file.name == SUMS}
+    return {folder for folders in job.inputs.values() for folder in folders} | fetched
 
 
 def _reasons(graph: Graph, job: Job) -> Iterator[str]:
-    if not (job.folder / SUMS).exists() or not (job.folder / MANIFEST).exists():
-        yield "it is not there"
+    missing = list(_missing(job.folder))
+    if missing:
+        yield from missing
         return
     manifest = read_manifest(job.folder)
     yield from _settings(manifest["settings"], job, graph.document.threads)
-    yield from _inputs(manifest["inputs"], job)
+    yield from _inputs(manifest["inputs"], job, graph.layout.results)
     yield from _files(manifest, job)
     if graph.document.rerun.code:
-        yield from list(_code(manifest, job)) or _told(manifest, job)
+        yield from _code(manifest, job)
 
 
 def _unseen(job: Job, why: Collection[str]) -> Iterator[str]:
@@ -101,11 +123,9 @@ def _unseen(job: Job, why: Collection[str]) -> Iterator[str]:
 
 def remarks(graph: Graph, job: Job) -> Iterator[str]:
     """Yield what has changed but is no reason to make an artifact again."""
-    if not (job.folder / SUMS).exists() or not (job.folder / MANIFEST).exists():
+    if any(_missing(job.folder)):
         return
     manifest = read_manifest(job.folder)
-    for file in _edited(manifest, job, newer=False):
-        yield f"{file} has changed, but is older than what was made from it, and times count: touch it"
     for package, then, now in _differences(manifest["versions"], versions()):
         yield f"{package} {_said(then, now)}"
     if not graph.document.rerun.code:
@@ -121,42 +141,26 @@ def _settings(then: Mapping[str, Any], job: Job, threads: int) -> Iterator[str]:
         yield f"{path} {_said(old, new)}"
 
 
-def _inputs(then: Mapping[str, str], job: Job) -> Iterator[str]:
-    now = {str(folder): folder for folders in job.inputs.values() for folder in folders}
+def _inputs(then: Mapping[str, str], job: Job, results: Path) -> Iterator[str]:
+    now = {place_of(folder, results): folder for folders in job.inputs.values() for folder in folders}
     for name, folder in now.items():
         if name not in then:
             yield f"it is now made from {folder}"
-        elif (folder / SUMS).exists() and file_digest(folder / SUMS) != then[name]:
+        elif (folder / SUMS).exists() and known_digest(folder / SUMS) != then[name]:
             yield f"{folder} has changed"
     for name in sorted(then.keys() - now):
-        yield f"it is no longer made from {name}"
+        yield f"it is no longer made from {results / name}"
 
 
 def _files(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
-    then, now = manifest.get("source_files"), {str(file): file for file in job.files}
-    edited = set(_edited(manifest, job, newer=True))
+    then, now = manifest.get("source_files") or {}, {str(file): file for file in job.files}
     for name, file in now.items():
-        if then is not None and name not in then:
+        if name not in then:
             yield f"{file} is new"
-        elif file in edited:
+        elif file.exists() and known_digest(file) != then[name]:
             yield f"{file} has changed"
-        elif file.exists() and _is_newer(file, job) and (then is None or file.stat().st_size > COMPARED):
-            yield f"{file} is newer"
-    for name in sorted((then or {}).keys() - now):
+    for name in sorted(then.keys() - now):
         yield f"{name} is no longer read"
-
-
-def _edited(manifest: Mapping[str, Any], job: Job, *, newer: bool) -> Iterator[Path]:
-    """Yield the newer or the older files that are not what they were when an artifact was made."""
-    then = manifest.get("source_files") or {}
-    for file in job.files:
-        known = str(file) in then and file.exists() and _is_newer(file, job) == newer
-        if known and file_digest(file) != then[str(file)]:
-            yield file
-
-
-def _is_newer(file: Path, job: Job) -> bool:
-    return file.stat().st_mtime > (job.folder / SUMS).stat().st_mtime
 
 
 def _code(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
@@ -166,13 +170,6 @@ def _code(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
     for module, then, now in _differences(manifest["code"]["modules"], code_of(job.modules)):
         how = "has changed" if NONE not in (then, now) else _said(then, now)
         yield f"{module} {how}"
-
-
-def _told(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
-    """Yield whether the workflow still takes it for what older code made."""
-    code = manifest["code"]
-    if code.get("told", code["identity"]) != identity(code_of(job.modules)):
-        yield "it was made while `rerun: {code: false}` held"
 
 
 def _said(then: Any, now: Any) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdpipe.artifacts.artifact import finished, state_name
+from kdpipe.artifacts.artifact import finished
 from kdpipe.artifacts.changes import changes, made_again
 from kdpipe.artifacts.lock import is_free
+from kdpipe.artifacts.ownership import state_name
 from kdpipe.artifacts.sums import MANIFEST, SUMS
 from kdpipe.config.graph import Graph
 from kdpipe.config.jobs import Job, jobs_for
@@ -117,8 +118,10 @@ def _state(
     # Until Snakemake has seen that something is finished, it may remove it and need the copy.
     # The copy of what is of no node shares its room, and goes with it.
     kept = {
-        "checkpoints": {state_name(folder) for folder in unfinished},
-        "finished": {state_name(folder) for folder in (*(job.folder for job in jobs), *strange)},
+        "checkpoints": {state_name(folder, graph.layout.state) for folder in unfinished},
+        "finished": {
+            state_name(folder, graph.layout.state) for folder in (*(job.folder for job in jobs), *strange)
+        },
     }
     for kind, why in STATE.items():
         for folder in sorted((graph.layout.state / kind).glob("*")):
@@ -129,7 +132,7 @@ def _state(
 def _is_idle(graph: Graph, folder: Path) -> bool:
     """Tell whether no process makes an artifact; its state is called by the name of its lock."""
     state = graph.layout.state
-    return is_free(state / "locks" / (folder.name if state in folder.parents else state_name(folder)))
+    return is_free(state / "locks" / (folder.name if state in folder.parents else state_name(folder, state)))
 
 
 def _size(folder: Path) -> int:

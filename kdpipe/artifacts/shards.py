@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from kdpipe.artifacts.checkpoints import SECONDS, Clock
 from kdpipe.artifacts.sums import file_digest
+from kdpipe.artifacts.whole import whole
 
 
 class Shards:
@@ -35,20 +36,21 @@ class Shards:
                     return pa.ipc.open_file(file).read_all()
             path.unlink()
         table = make()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        part = self._folder / f"{name}.part"
-        with pa.OSFile(str(part), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
-        _write(self._folder / SECONDS, json.dumps(self._clock.seconds()))
-        part.replace(self._folder / _file_name(name, part))
+        self._keep(name, table)
         return table
+
+    def _keep(self, name: str, table: pa.Table) -> None:
+        with whole(self._folder / SECONDS) as seconds:
+            seconds.write_text(json.dumps(self._clock.seconds()), encoding="utf-8")
+        part = self._folder / f"{name}.part"
+        try:
+            with pa.OSFile(str(part), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table)
+            part.replace(self._folder / _file_name(name, part))
+        finally:
+            # On a full disk the room is needed.
+            part.unlink(missing_ok=True)
 
 
 def _file_name(name: str, path: Path) -> str:
     return f"{name}.{file_digest(path)}.arrow"
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

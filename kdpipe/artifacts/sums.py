@@ -53,7 +53,7 @@ def read_sums(folder: Path) -> dict[str, str]:
         ) from None
     found = [_LINE.fullmatch(line) for line in lines]
     if not lines or not all(found):
-        raise KdpipeError(f"{folder / SUMS} is not as it was written; {remedy(folder)}")
+        raise KdpipeError(f"{folder / SUMS} is not as it was written; {remedy(folder / SUMS)}")
     return {match[2]: match[1] for match in found if match}
 
 
@@ -71,20 +71,19 @@ def verify(folder: Path, but: Collection[str] = ()) -> str:
     for name, digest in sums.items():
         path = folder / name
         if not path.is_file():
-            raise KdpipeError(f"{path} is missing; {remedy(folder)}")
+            raise KdpipeError(f"{path} is missing; run its stage again")
         if name not in but and file_digest(path) != digest:
             raise KdpipeError(
-                f"{path} is not what its stage wrote (its SHA-256 differs from {folder / SUMS}); "
-                f"{remedy(folder)}"
+                f"{path} is not what its stage wrote: {SUMS} beside it has another SHA-256; {remedy(path)}"
             )
     for path in sorted(folder.iterdir()):
         if path.name not in (*sums, SUMS, MANIFEST) and not path.name.startswith("."):
             raise KdpipeError(
-                f"{path} is not in {folder / SUMS}: move it away if it is yours, else {remedy(folder)}"
+                f"{path} is not in {folder / SUMS}: move it away if it is yours, else {remedy(path)}"
             )
     return file_digest(folder / SUMS)
 
 
-def remedy(folder: Path) -> str:
-    """Return what to do about an artifact that is not as it was written."""
-    return f"delete {folder / SUMS} and run its stage again"
+def remedy(path: Path) -> str:
+    """Return what to do about a file of an artifact that is not as it was written."""
+    return f"delete {path} and run its stage again"

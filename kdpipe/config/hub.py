@@ -10,6 +10,7 @@ from kdpipe.config.settings.jobs import FetchSettings
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 # No name on the Hub begins with a dot.
 LOCAL = ".local"
+READ = (".md", ".parquet")
 
 
 def hub_folder(data_dir: Path) -> Path:
@@ -33,6 +34,12 @@ def kept(settings: HubSettings, data_dir: Path) -> HubSettings:
     if not HUB_NAME.fullmatch(str(settings.path)):
         raise SettingError("path", f"there is no folder {local}, and it is no name of a Hub repository")
     return settings.model_copy(update={"path": hub_folder(data_dir) / settings.path})
+
+
+def repository_files(settings: FetchSettings) -> list[Path]:
+    """Return the files of a local folder that is laid out as a repository, as far as they are read."""
+    found = sorted(Path(settings.path).rglob("*")) if settings.local else []
+    return [path for path in found if path.suffix in READ]
 
 
 def fetch_settings(settings: HubSettings, data_dir: Path) -> FetchSettings:

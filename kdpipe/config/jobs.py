@@ -11,7 +11,7 @@ from pathlib import Path
 from kdpipe.config.entries import LANGUAGE_MODELING
 from kdpipe.config.facts import loaded_files
 from kdpipe.config.graph import Graph, key_of
-from kdpipe.config.hub import hub_folder
+from kdpipe.config.hub import hub_folder, repository_files
 from kdpipe.config.modules import modules_of
 from kdpipe.config.settings.base import AFTERWARDS, Settings, StageSettings
 from kdpipe.config.settings.distill import DistillSettings
@@ -35,7 +35,8 @@ RULES = {
 }
 # The stages that take one processor thread, whatever the config's `threads`.
 ONE_THREAD = ("count_tokens", "create", "extract", "fetch", "load", "prune", "report", "select")
-OF_THE_HUB = (".md", ".parquet")
+# What of a config says where artifacts lie and how they come to be, not what they are.
+ELSEWHERE = ("cache_limit_gb", "checkpoint_minutes", "data_dir", "gpus", "rerun", "results")
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Job:
     files: Sequence[Path] = ()
 
     def told(self) -> dict[str, str]:
-        """Return the settings as JSON by option; what a model is scored on changes nothing in it."""
+        """Return the settings as JSON by option, without what changes nothing in the artifact."""
         return {
-            option: settings.model_dump_json(exclude=set(AFTERWARDS))
+            option: settings.model_dump_json(exclude={*AFTERWARDS, *ELSEWHERE})
             for option, settings in self.settings.items()
         }
 
@@ -69,13 +70,12 @@ class Job:
 def fetch_job(graph: Graph, repository: str) -> Job:
     """Fetch a dataset of the Hub."""
     settings = graph.fetches[repository]
-    found = sorted(Path(settings.path).rglob("*")) if settings.local else []
     return Job(
         "fetch",
         hub_folder(graph.document.data_dir) / repository,
         {"settings": settings},
         modules_of(graph, "fetch", ()),
-        files=[path for path in found if path.suffix in OF_THE_HUB],
+        files=repository_files(settings),
     )
 
 
@@ -147,7 +147,19 @@ def export_job(graph: Graph, model: str, dataset: str) -> Job:
 
 def report_job(graph: Graph) -> Job:
     """Report on everything; the config that it is told comes as a file."""
-    return Job("report", graph.layout.report, {}, modules_of(graph, "report", ()))
+    layout, published = graph.layout, graph.document.report.published
+    return Job(
+        "report",
+        layout.report,
+        {"config": graph.document},
+        modules_of(graph, "report", ()),
+        {
+            "models": [layout.model(name) for name in graph.nodes],
+            "evaluations": [layout.evaluation(*pair) for pair in graph.evaluations],
+            "importance": [layout.importance(*key) for key in graph.importances],
+        },
+        [published] if published is not None and published.exists() else [],
+    )
 
 
 def model_job(graph: Graph, model: str) -> Job:
@@ -192,6 +204,17 @@ def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
             if name in models:
                 visit(makes(graph, name, dataset))
     return list(found.values())
+
+
+def all_jobs(graph: Graph) -> list[Job]:
+    """Return all jobs of a graph, each after those that it reads from."""
+    fetched = [fetch_job(graph, repository) for repository in graph.fetches]
+    return [*fetched, *jobs_for(graph, graph.nodes), report_job(graph)]
+
+
+def state_of(graph: Graph, job: Job) -> Path:
+    """Return the folder of state of a job; what is fetched does not lie in the results."""
+    return hub_folder(graph.document.data_dir) / ".state" if job.stage == "fetch" else graph.layout.state
 
 
 def _maker(graph: Graph, folder: Path) -> Job:

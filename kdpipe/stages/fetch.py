@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kdpipe.artifacts.sums import file_digest
 from kdpipe.command import main
+from kdpipe.config.hub import repository_files
 from kdpipe.config.settings.jobs import FetchSettings
 from kdpipe.data.fetched import part_name
 from kdpipe.data.hub import Splits, declared_classes, find_splits
@@ -38,7 +40,8 @@ def run(settings: FetchSettings, job: Job) -> None:
             rows[split] = sum(_store(folder / name, part, classes) for part, name in parts.items())
             columns = ", ".join(f"{field.name} ({field.type})" for field in pq.read_schema(min(parts)))
             LOG.info("%s: %d rows of %s", split, rows[split], columns)
-        draft.record(commit=repository.commit, splits=splits, rows=rows)
+        files = {str(path): file_digest(path) for path in repository_files(settings)}
+        draft.record(commit=repository.commit, splits=splits, rows=rows, source_files=files)
 
 
 def _find(settings: FetchSettings) -> tuple[Repository, Splits]:

@@ -1,10 +1,16 @@
 """Write the report of a config: a page to read, and the results as tables."""
 
+import json
 import logging
 from pathlib import Path
+from typing import Any
 
+from kdpipe.artifacts.ownership import place_of
+from kdpipe.artifacts.sums import SUMS, file_digest
 from kdpipe.command import main
 from kdpipe.config.build import load_graph
+from kdpipe.config.graph import Graph
+from kdpipe.config.jobs import report_job
 from kdpipe.job import Job
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.page import render_page
@@ -21,9 +27,24 @@ def run(job: Job, *, config: Path) -> None:
     aggregated = aggregate(results, graph)
     page = render_page(graph, aggregated)
     with job.artifact() as draft:
+        draft.record(**_origin(graph))
         write_results(results, draft.folder)
         (draft.folder / "report.html").write_text(page, encoding="utf-8")
     LOG.info("results\n%s", format_table(aggregated))
+
+
+def _origin(graph: Graph) -> dict[str, Any]:
+    """Return what the manifest says that the report is made from."""
+    made, results = report_job(graph), graph.layout.results
+    return {
+        "settings": {option: json.loads(text) for option, text in made.told().items()} | {"threads": 1},
+        "inputs": {
+            place_of(folder, results): file_digest(folder / SUMS)
+            for folders in made.inputs.values()
+            for folder in folders
+        },
+        "source_files": {str(file): file_digest(file) for file in made.files},
+    }
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 
 from kdpipe.artifacts.artifact import publish
 from kdpipe.artifacts.checkpoints import Clock
+from kdpipe.artifacts.ownership import place_of
 from kdpipe.artifacts.sums import SUMS, file_digest
 from kdpipe.config.build import build_graph
 from kdpipe.config.graph import Graph
@@ -51,7 +52,9 @@ def make(graph: Graph, job: Job) -> None:
     origin = {
         "settings": {**settings, "threads": threads},
         "inputs": {
-            str(folder): file_digest(folder / SUMS) for folders in job.inputs.values() for folder in folders
+            place_of(folder, graph.layout.results): file_digest(folder / SUMS)
+            for folders in job.inputs.values()
+            for folder in folders
         },
         "code": {"identity": identity(modules), "roots": list(job.modules), "modules": modules},
     }

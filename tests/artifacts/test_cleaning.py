@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from kdpipe.artifacts.artifact import finished, state_name
+from kdpipe.artifacts.artifact import finished
 from kdpipe.artifacts.cleaning import find_leftovers, remove
 from kdpipe.artifacts.lock import locked
+from kdpipe.artifacts.ownership import state_name
 from kdpipe.artifacts.sums import MANIFEST, SUMS
 from kdpipe.config.graph import Graph
 from kdpipe.reporting.costs import read_ledger
@@ -59,21 +60,21 @@ def test_a_cache_stays_whose_reader_is_to_be_made_again(
 
 
 def test_a_cache_stays_whose_reader_is_at_work(graph: Graph) -> None:
-    with locked(graph.layout.state / "locks" / state_name(graph.layout.model("student"))):
+    with locked(graph.layout.state / "locks" / state_name(graph.layout.model("student"), graph.layout.state)):
         assert offered(graph) == []
 
 
 def test_the_copy_of_what_is_finished_stays_until_its_workflow_has_ended(graph: Graph) -> None:
     """Snakemake, killed alone, removes what was finished since when it is started again."""
     copies = graph.layout.state / "finished"
-    assert copies.joinpath("results+models+student").exists()
-    (copies / "results+models+gone").mkdir()
-    assert offered(graph) == ["knowledge", ".state/finished/results+models+gone"]
+    assert copies.joinpath("models+student").exists()
+    (copies / "models+gone").mkdir()
+    assert offered(graph) == ["knowledge", ".state/finished/models+gone"]
 
 
 def test_what_goes_on_from_a_checkpoint_keeps_it(graph: Graph, graph_of: Callable[..., Graph]) -> None:
-    (graph.layout.state / "checkpoints/results+models+student/key").mkdir(parents=True)
-    assert offered(graph) == ["knowledge", ".state/checkpoints/results+models+student"]
+    (graph.layout.state / "checkpoints/models+student/key").mkdir(parents=True)
+    assert offered(graph) == ["knowledge", ".state/checkpoints/models+student"]
     assert offered(graph_of(warm)) == []
 
 
@@ -103,5 +104,5 @@ def test_what_a_process_makes_is_left_alone(graph: Graph) -> None:
     folder = graph.layout.model("other")
     folder.mkdir()
     assert "models/other" in offered(graph)
-    with locked(graph.layout.state / "locks" / state_name(folder)):
+    with locked(graph.layout.state / "locks" / state_name(folder, graph.layout.state)):
         assert "models/other" not in offered(graph)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from kdpipe.artifacts.artifact import read_manifest, state_name
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.ownership import state_name
 from kdpipe.artifacts.sums import read_sums
 from kdpipe.catalog import resolve
 from kdpipe.config.settings.jobs import PreprocessSettings
@@ -57,7 +58,7 @@ def test_encoded_text_lies_where_the_next_run_removes_it(
     with pytest.raises(KeyboardInterrupt):
         run(PretrainSettings.model_validate(GIVEN), dataset, job)
     (file,) = encoded
-    assert file.parent.parent == job.state / "drafts" / state_name(job.output)
+    assert file.parent.parent == job.state / "drafts" / state_name(job.output, job.state)
 
 
 CHINESE = [

@@ -89,4 +89,7 @@ def test_the_command_line_logs_the_table(config: Path, tmp_path: Path):
     options = [text for name, path in folders.items() for text in (f"--{name}", str(path))]
     subprocess.run([sys.executable, "-m", "kdpipe.stages.report", *options], check=True)
     assert "base          12     1      12.50" in (tmp_path / "log").read_text(encoding="utf-8")
-    assert list(json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"]) == ["threads"]
+    assert list(json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"]) == [
+        "config",
+        "threads",
+    ]

@@ -34,33 +34,33 @@ def test_used_caches_go_and_nothing_is_to_be_done(folder: Path) -> None:
 
 def test_what_is_of_no_node_goes_and_what_is_unfinished_stays(folder: Path, config: dict[str, Any]) -> None:
     state = folder / "results/.state"
-    for name in ("results+models+student", "results+models+teacher"):
+    for name in ("models+student", "models+teacher"):
         (state / "checkpoints" / name / "key").mkdir(parents=True)
         (state / "drafts" / name).mkdir(parents=True)
     for name in ("small", "student", "teacher"):
-        (state / "finished" / f"results+models+{name}").mkdir(parents=True)
+        (state / "finished" / f"models+{name}").mkdir(parents=True)
     (folder / "results/models/student/SHA256SUMS").unlink()
     models = {name: node for name, node in config["models"].items() if name != "small"}
     models["student"] = {"distill": {**models["student"]["distill"], "student": "base"}}
     write_config(folder / "config.yaml", {**config, "models": models})
-    with locked(state / "locks/results+models+student"):
+    with locked(state / "locks/models+student"):
         found = {line.split()[2].removeprefix("results/") for line in clean(folder)[:-1]}
     # The cache is of other states than the deeper student's.
     unused = {name for name in found if name.startswith("knowledge/teacher/task/")}
     assert found - unused == {
         "models/small",
-        ".state/checkpoints/results+models+teacher",
-        ".state/drafts/results+models+teacher",
+        ".state/checkpoints/models+teacher",
+        ".state/drafts/models+teacher",
     }
     assert len(unused) == 1
     clean(folder, "--yes")
     assert sorted(path.name for path in (state / "finished").iterdir()) == [
-        "results+models+student",
-        "results+models+teacher",
+        "models+student",
+        "models+teacher",
     ]
     plan = snakemake(folder, "--configfile", "config.yaml", "-n").stdout
     assert jobs(plan) == ["cache_teacher", "distill", "evaluate", "report"]
-    assert (state / "checkpoints/results+models+student/key").exists()
+    assert (state / "checkpoints/models+student/key").exists()
 
 
 def test_a_run_forgets_what_it_was_about_and_nothing_else(language_model: Path, tmp_path: Path) -> None:
@@ -72,10 +72,10 @@ def test_a_run_forgets_what_it_was_about_and_nothing_else(language_model: Path, 
     }
     write_config(tmp_path / "config.yaml", {"results": "results", "models": models})
     left = tmp_path / "results/.state/finished"
-    (left / "results+models+smaller").mkdir(parents=True)
+    (left / "models+smaller").mkdir(parents=True)
     done = snakemake(tmp_path, "results/models/small/SHA256SUMS", "--configfile", "config.yaml")
     assert done.returncode == 0, done.stdout
-    assert [path.name for path in left.iterdir()] == ["results+models+smaller"]
+    assert [path.name for path in left.iterdir()] == ["models+smaller"]
 
 
 def test_a_run_of_which_a_part_failed_forgets_the_rest(language_model: Path, tmp_path: Path) -> None:

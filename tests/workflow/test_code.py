@@ -15,24 +15,33 @@ LOSS = "kdpipe/losses/soft_cross_entropy.py"
 
 
 @pytest.fixture
-def listed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """A function that edits a file of a copy of kdpipe and returns the jobs that the workflow then lists."""
-    copied = tmp_path / "kdpipe"
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of kdpipe, which runs in place of the original."""
+    folder = tmp_path / "kdpipe"
     for name in ("kdpipe", "rules", "profiles"):
-        shutil.copytree(ROOT / name, copied / name)
-    shutil.copy(ROOT / "Snakefile", copied)
-    monkeypatch.setenv("PYTHONPATH", str(copied), prepend=os.pathsep)
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "Snakefile", folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    return folder
+
+
+@pytest.fixture
+def listed(folder: Path, copied: Path) -> Callable[..., list[str]]:
+    """A function that edits a file of a copy of kdpipe and returns the jobs that the workflow then lists."""
 
     def edit(file: str, old: str, new: str) -> list[str]:
-        path = copied / file
-        text = path.read_text(encoding="utf-8")
-        assert old in text
-        path.write_text(text.replace(old, new), encoding="utf-8")
+        replace(copied / file, old, new)
         done = snakemake(folder, "--configfile", "config.yaml", "-n", snakefile=copied / "Snakefile")
         assert done.returncode == 0, done.stdout
         return jobs(done.stdout)
 
     return edit
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def test_a_loss_reruns_the_student_that_is_trained_by_it(listed: Callable[..., list[str]]) -> None:
@@ -49,3 +58,15 @@ def test_code_counts_only_if_asked_for(
 ) -> None:
     write_config(folder / "config.yaml", {**config, "rerun": {"code": False}})
     assert listed("kdpipe/command.py", "status = 0", "status = 0 + 0") == []
+
+
+def test_what_code_made_that_is_there_no_more_is_made_again(
+    folder: Path, copied: Path, listed: Callable[..., list[str]]
+) -> None:
+    """An edit after the start of a run, taken back before the next one, is in the manifest alone."""
+    replace(copied / LOSS, "1.0 if kind", "1.00 * 1 if kind")
+    target = "results/models/student/SHA256SUMS"
+    done = snakemake(folder, "--configfile", "config.yaml", "--", target, snakefile=copied / "Snakefile")
+    assert done.returncode == 0, done.stdout
+    assert jobs(done.stdout) == ["distill"]
+    assert listed(LOSS, "1.00 * 1 if kind", "1.0 if kind") == ["distill", "evaluate", "report"]

@@ -1,0 +1,148 @@
+"""Which files of an artifact's folder kdpipe has written; nothing else there is ever removed or overwritten.
+
+Snakemake deletes the outputs of a job before it starts, among them the list of digests. So the names and
+digests of what is written stand once more below the folder of state, and tell a file of the user's from ours.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, read_sums
+from kdpipe.artifacts.whole import whole
+from kdpipe.config.digest import digest
+from kdpipe.errors import KdpipeError
+
+# What of a longer name would not fit beside the endings that files of state have.
+LONGEST_NAME = 180
+# What is known of a file, and of all files of a folder: a digest, and where known a size and a time.
+Facts = Mapping[str, Any]
+Written = Mapping[str, Sequence[Facts]]
+
+
+def place_of(output: Path, results: Path) -> str:
+    """Return where an artifact lies below the results, which may be moved; of others the whole path."""
+    place = os.path.relpath(output, results)
+    return str(output) if place.startswith(os.pardir) else place
+
+
+def state_name(output: Path, state: Path) -> str:
+    """Return the name of what belongs to an artifact in the folder of state.
+
+    It is the artifact's place below the folder that holds the state, so that results may be moved.
+    """
+    # No name of a node holds a plus sign, so no two artifacts share a name.
+    name = place_of(output, state.parent).replace(os.sep, "+")
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}+{digest(name)}"
+
+
+def check_place(output: Path) -> None:
+    """Refuse a place for an artifact that is no folder, or that more than an artifact lies in.
+
+    Raises:
+        KdpipeError: it is a link, a file, the working folder or one above it.
+    """
+    if output.is_symlink():
+        raise KdpipeError(f"{output} is a link, where an artifact needs a folder of its own; remove the link")
+    resolved, here = output.resolve(), Path.cwd()
+    if resolved == here or resolved in here.parents:
+        raise KdpipeError(
+            f"--output: {str(output)!r} is the working folder or one above it; "
+            "expected a folder that holds nothing but the artifact"
+        )
+    if output.exists() and not output.is_dir():
+        raise KdpipeError(f"{output} is a file, where an artifact needs a folder; move the file away")
+
+
+def check_folder(output: Path, state: Path) -> None:
+    """Refuse a folder for an artifact that holds anything which kdpipe did not write.
+
+    Raises:
+        KdpipeError: it does; or it is no place for an artifact.
+    """
+    check_place(output)
+    foreign = next(foreign_paths(output, state), None)
+    if foreign is not None:
+        raise KdpipeError(
+            f"{foreign} is not what kdpipe wrote there, and nothing else is overwritten; "
+            "move it away, or delete it if nobody needs it, and start again"
+        )
+
+
+def foreign_paths(output: Path, state: Path) -> Iterator[Path]:
+    """Yield what lies in an artifact's folder and was not written by kdpipe, or was changed since.
+
+    Hidden files, such as those of a network file system, stay where they are and are not among them.
+    """
+    if not output.is_dir():
+        return
+    written = written_files(output, state)
+    for path in sorted(output.iterdir()):
+        if not path.name.startswith(".") and not _is_as_written(path, written.get(path.name, ())):
+            yield path
+
+
+def written_files(output: Path, state: Path) -> Written:
+    """Return what kdpipe has written into an artifact's folder, by name.
+
+    A name has two files while one takes the place of the other. An artifact that was made before there were
+    lists is known by its own digests.
+    """
+    try:
+        content = json.loads(_list(output, state).read_text(encoding="utf-8"))
+        return {name: [dict(facts) for facts in files] for name, files in content.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return _vouched_for(output)
+
+
+def note_written(output: Path, state: Path, files: Written) -> None:
+    """Write the list of what kdpipe has written into an artifact's folder."""
+    with whole(_list(output, state)) as part:
+        part.write_text(json.dumps(files, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def adopt(output: Path, state: Path) -> None:
+    """Write the list of an artifact that has none, from its own digests, before anything deletes these."""
+    if not _list(output, state).exists() and (files := _vouched_for(output)):
+        note_written(output, state, files)
+
+
+def facts_of(path: Path, sha256: str | None = None) -> Facts:
+    """Return what a list says of a file, whose digest is worked out where it is not known."""
+    stat = path.stat()
+    return {"sha256": sha256 or file_digest(path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+
+
+def _list(output: Path, state: Path) -> Path:
+    return state / "written" / f"{state_name(output, state)}.json"
+
+
+def _vouched_for(output: Path) -> Written:
+    if not _is_ours(output / MANIFEST):
+        return {}
+    try:
+        sums = read_sums(output)
+    except (KdpipeError, OSError, ValueError):
+        return {}
+    lists = {name: [facts_of(output / name)] for name in (MANIFEST, SUMS)}
+    return {**{name: [{"sha256": value}] for name, value in sums.items()}, **lists}
+
+
+def _is_ours(manifest: Path) -> bool:
+    """Tell a manifest that kdpipe wrote from another program's."""
+    try:
+        return manifest.is_file() and "kdpipe" in json.loads(manifest.read_bytes())["versions"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
+
+
+def _is_as_written(path: Path, files: Sequence[Facts]) -> bool:
+    if not files or path.is_symlink() or not path.is_file():
+        return False
+    stat = path.stat()
+    if any((stat.st_size, stat.st_mtime_ns) == (facts.get("size"), facts.get("mtime_ns")) for facts in files):
+        return True
+    sized = [facts["sha256"] for facts in files if facts.get("size", stat.st_size) == stat.st_size]
+    return bool(sized) and file_digest(path) in sized

@@ -1,0 +1,59 @@
+"""Which artifacts a workflow makes again: what has changed by its manifest, and what is made from that."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from kdpipe.artifacts.changes import changes, made_again
+from kdpipe.artifacts.ownership import adopt, check_folder
+from kdpipe.artifacts.sums import SUMS
+from kdpipe.config.graph import Graph
+from kdpipe.config.jobs import Job, all_jobs, state_of
+from kdpipe.errors import KdpipeError
+
+
+class Reruns:
+    """The artifacts of a graph that are made again.
+
+    Args:
+        graph: the graph.
+        asked: what the user wants to be made again: rules, and files of artifacts.
+    """
+
+    def __init__(self, graph: Graph, asked: Collection[str] = ()) -> None:
+        jobs = all_jobs(graph)
+        self._reasons = changes(graph, jobs, {job.folder for job in jobs if _is_named(job, asked)})
+        again = made_again(jobs, self._reasons)
+        self._states = {job.folder: state_of(graph, job) for job in jobs if job.folder in again}
+
+    def __contains__(self, folder: Path) -> bool:
+        return folder in self._states
+
+    def lines(self) -> list[str]:
+        """Return a line for every artifact that is there and has a reason of its own."""
+        there = [folder for folder in self._states if self._reasons[folder] and (folder / SUMS).exists()]
+        return [f"{folder} is made again: {'; '.join(self._reasons[folder])}" for folder in there]
+
+    def check(self) -> None:
+        """Look for files in the folders of artifacts that kdpipe did not write.
+
+        Raises:
+            KdpipeError: there are such files; one for each folder.
+        """
+        found = []
+        for folder, state in self._states.items():
+            try:
+                check_folder(folder, state)
+            except KdpipeError as error:
+                found.append(str(error))
+        if found:
+            raise KdpipeError("\n".join(found))
+
+    def adopt(self) -> None:
+        """Note which files kdpipe has written, before Snakemake deletes what says so."""
+        for folder, state in self._states.items():
+            adopt(folder, state)
+
+
+def _is_named(job: Job, names: Collection[str]) -> bool:
+    """Tell whether a job is named by its rule or by a file of its artifact."""
+    return job.stage in names or any(Path(name).parent == job.folder for name in names)

@@ -1,0 +1,57 @@
+"""Digests of large files are kept as long as nothing happens to the file."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from kdpipe.artifacts import digests
+from kdpipe.artifacts.digests import known_digest
+from kdpipe.artifacts.sums import file_digest
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that counts as large, and is old enough for its digest to be kept."""
+    monkeypatch.setattr(digests, "SMALL", 3)
+    monkeypatch.setattr(digests, "COARSE", 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "train.tsv"
+    path.write_text("first")
+    return path
+
+
+def kept(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "cache").rglob("digests/*"))
+
+
+def test_a_digest_is_kept(large: Path, tmp_path: Path) -> None:
+    assert known_digest(large) == file_digest(large)
+    (file,) = kept(tmp_path)
+    file.write_text("from the cache")
+    assert known_digest(large) == "from the cache"
+
+
+def test_an_edit_counts_though_size_and_time_are_set_back(large: Path) -> None:
+    before, stat = known_digest(large), large.stat()
+    time.sleep(0.01)
+    large.write_text("other")
+    os.utime(large, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert known_digest(large) == file_digest(large) != before
+
+
+def test_what_was_written_just_now_is_not_kept(
+    large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "COARSE", 10**12)
+    known_digest(large)
+    assert kept(tmp_path) == []
+
+
+def test_where_nothing_can_be_kept_a_digest_is_worked_out(
+    large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert known_digest(large) == file_digest(large)

@@ -1,0 +1,116 @@
+"""What manifests say decides what is made again, whatever Snakemake has on record and files have as times."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdpipe.errors import EXIT_STATUS
+from tests.workflow.conftest import jobs, snakemake, write_config
+
+pytestmark = pytest.mark.slow
+Listed = Callable[..., list[str]]
+
+
+@pytest.fixture
+def elsewhere(folder: Path) -> Path:
+    """The finished run as a fresh checkout has it: without Snakemake's records, and with other times."""
+    shutil.rmtree(folder / ".snakemake")
+    for time, path in enumerate(sorted(folder.rglob("*"), reverse=True), start=1_000_000_000):
+        os.utime(path, (time, time))
+    return folder
+
+
+def listed(folder: Path, config: dict[str, Any], *arguments: str) -> list[str]:
+    done = snakemake(folder, "--configfile", write_config(folder / "config.yaml", config), "-n", *arguments)
+    assert done.returncode == 0, done.stdout
+    return jobs(done.stdout)
+
+
+def test_elsewhere_nothing_is_made_again_and_a_setting_is_noticed(
+    elsewhere: Path, config: dict[str, Any]
+) -> None:
+    assert listed(elsewhere, config) == []
+    config = json.loads(json.dumps(config))
+    config["models"]["small"]["extract"]["seed"] = 3
+    config["models"]["student"]["distill"]["losses"][0]["temperature"] = 4
+    assert listed(elsewhere, config) == ["distill", "evaluate", "extract", "report"]
+
+
+def test_moved_results_are_those_that_were_moved(elsewhere: Path, config: dict[str, Any]) -> None:
+    (elsewhere / "results").rename(elsewhere / "moved")
+    assert listed(elsewhere, {**config, "results": "moved"}) == []
+    (elsewhere / "linked").symlink_to(elsewhere / "moved")
+    assert listed(elsewhere, {**config, "results": "linked"}) == []
+
+
+@pytest.mark.parametrize(
+    ("gone", "expected"),
+    [
+        ("report/report.html", ["report"]),
+        ("evaluations/student/task/predictions.parquet", ["evaluate", "report"]),
+        ("models/student/history.parquet", ["distill", "evaluate", "report"]),
+        ("models/student/manifest.json", ["distill", "evaluate", "report"]),
+        # Nothing that reads it would be made again.
+        ("data/task/base/train.parquet", []),
+    ],
+)
+def test_a_file_that_is_gone_is_missed(
+    folder: Path, config: dict[str, Any], gone: str, expected: list[str]
+) -> None:
+    (folder / "results" / gone).unlink()
+    assert listed(folder, config) == expected
+
+
+def test_an_edited_file_is_noticed_whatever_its_time(
+    folder: Path, config: dict[str, Any], tmp_path: Path
+) -> None:
+    data = shutil.copytree(config["datasets"]["task"]["path"], tmp_path / "SST-2")
+    config = json.loads(json.dumps(config))
+    config["datasets"]["task"]["path"] = str(data)
+    target = "results/data/task/base/SHA256SUMS"
+    done = snakemake(folder, "--configfile", write_config(folder / "config.yaml", config), "--", target)
+    assert done.returncode == 0, done.stdout
+    with (data / "train.tsv").open("a", encoding="utf-8") as file:
+        file.write("a good film\t1\n")
+    os.utime(data / "train.tsv", (0, 0))
+    assert listed(folder, config, "--", target) == ["preprocess"]
+
+
+def test_what_the_user_asks_for_reruns_what_reads_it(folder: Path, config: dict[str, Any]) -> None:
+    assert listed(folder, config, "--forcerun", "extract") == ["distill", "evaluate", "extract", "report"]
+    assert listed(folder, config, "--forcerun", "results/report/SHA256SUMS") == ["report"]
+    changed = json.loads(json.dumps(config))
+    changed["models"]["teacher"]["finetune"]["seed"] = 9
+    assert listed(folder, changed, "--", "results/models/small/SHA256SUMS") == []
+
+
+@pytest.mark.parametrize("place", ["models/student/notes.txt", "models/student/config.json"])
+def test_files_of_the_user_s_stop_a_run_before_anything_is_deleted(
+    folder: Path, config: dict[str, Any], place: str
+) -> None:
+    config = json.loads(json.dumps(config))
+    config["models"]["student"]["distill"]["seed"] = 3
+    (folder / "results" / place).write_text("mine")
+    done = snakemake(folder, "--configfile", write_config(folder / "config.yaml", config))
+    assert done.returncode == EXIT_STATUS
+    assert f"results/{place} is not what kdpipe wrote there" in done.stdout
+    assert (folder / "results" / place).read_text() == "mine"
+    assert (folder / "results/models/student/model.safetensors").exists()
+
+
+def test_a_model_of_the_user_s_where_an_artifact_would_go_is_kept(
+    tmp_path: Path, language_model: Path
+) -> None:
+    mine = shutil.copytree(language_model, tmp_path / "models/base")
+    (mine / "SHA256SUMS").unlink()
+    before = sorted(mine.iterdir())
+    config = {"results": ".", "models": {"base": {"load": {"path": str(language_model)}}}}
+    done = snakemake(tmp_path, "--configfile", write_config(tmp_path / "config.yaml", config))
+    assert done.returncode == EXIT_STATUS
+    assert "models/base/config.json is not what kdpipe wrote there" in done.stdout
+    assert sorted(mine.iterdir()) == before
