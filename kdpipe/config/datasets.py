@@ -9,7 +9,7 @@ from kdpipe import catalog
 from kdpipe.config.document import Document
 from kdpipe.config.entries import Dataset
 from kdpipe.config.hub import kept
-from kdpipe.config.mistakes import Mistakes, SettingError
+from kdpipe.config.mistakes import Mistakes, SettingError, key_path
 from kdpipe.config.settings.dataset import (
     SPLIT_FILES,
     CombineSettings,
@@ -31,6 +31,8 @@ OF_QUESTIONS = {
 }
 # With fewer tokens beside the stride, questions of usual lengths would be cut.
 LEAST_ROOM = 64
+# Of datasets that are combined of combined ones, the sources double at each step.
+MOST_SOURCES = 1000
 # The tasks that read an option of the sources of tables.
 READ_FOR = {
     "text_pair": ("classification", "regression", "multi_label"),
@@ -59,7 +61,10 @@ def work_out_datasets(
             elif all(part in found for part in settings.combine):
                 found[name] = _combined(dataset, settings, [found[part] for part in settings.combine])
         except SettingError as error:
-            mistakes.add(("datasets", dataset.template, error.setting), str(error), name)
+            where = ("datasets", dataset.template, error.setting)
+            # What was wrong has been left out, so that it seems to be missing.
+            if key_path(where) not in {problem.where for problem in mistakes.problems}:
+                mistakes.add(where, str(error), name)
     return found
 
 
@@ -117,6 +122,9 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
 
 
 def _check_parts(dataset: Dataset, parts: Sequence[Dataset]) -> None:
+    count = sum(len(part.sources) for part in parts)
+    if count > MOST_SOURCES:
+        raise SettingError("combine", f"is read from {count:,} sources; there may be {MOST_SOURCES:,}")
     tasks = {part.task for part in parts}
     if len(tasks) > 1:
         raise SettingError("combine", f"all datasets must have one task, found {', '.join(sorted(tasks))}")

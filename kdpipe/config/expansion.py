@@ -16,6 +16,10 @@ from kdpipe.config.stages import MODEL_STAGES
 from kdpipe.errors import suggest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# Names of state join a model's and a dataset's, and file systems end at 255 characters.
+LONGEST_NAME = 100
+# The papers that are reproduced have up to 1,700 models.
+MOST_NAMES = 20_000
 
 
 def expand_datasets(document: Document, matrix: Matrix, mistakes: Mistakes) -> dict[str, Dataset | None]:
@@ -78,15 +82,26 @@ def _names(
             if name in found:
                 what = f"{name!r} is defined twice, here and by {(found[name] or [name])[0]!r}"
                 mistakes.add(where, what, name)
-            elif NAME.fullmatch(name):
-                found[name] = template, choice
-            else:
-                what = (
-                    "expected a name of letters, digits, `.`, `_`, `-` that begins with one of the first two"
-                )
-                mistakes.add(where, f"{what}, found {name!r}", name)
-                found[name] = None
+                continue
+            fault = _fault(name)
+            if fault:
+                mistakes.add(where, fault, name)
+            found[name] = None if fault else (template, choice)
+        if len(found) > MOST_NAMES:
+            mistakes.add((section,), f"the matrix makes more than {MOST_NAMES:,} of these; take out values")
+            mistakes.stop()
     return found
+
+
+def _fault(name: str) -> str | None:
+    """Return what keeps folders from being called by a name."""
+    if len(name) > LONGEST_NAME:
+        what = f"expected a name of at most {LONGEST_NAME} characters"
+        return f"{what}, found {len(name)}: {name[:LONGEST_NAME]!r}…"
+    if not NAME.fullmatch(name):
+        what = "expected a name of letters, digits, `.`, `_`, `-` that begins with one of the first two"
+        return f"{what}, found {name!r}"
+    return None
 
 
 def _stage(document: Document, template: str, name: str, mistakes: Mistakes) -> str | None:

@@ -1,6 +1,7 @@
 """What follows from a config about its models before any of them exists."""
 
 import json
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -21,7 +22,7 @@ from kdpipe.config.families import (
     require_head,
     shape_of,
 )
-from kdpipe.config.layers import count_blocks
+from kdpipe.config.layers import check_depth, count_blocks
 from kdpipe.config.mistakes import Mistakes, SettingError
 from kdpipe.config.pruning import pruned_facts, scheduled_facts, within
 from kdpipe.config.settings.architecture import ArchitectureBase
@@ -182,16 +183,28 @@ def local_folder(path: str) -> Path | None:
         KdpipeError: a package is not installed, or a path that cannot be a Hub name does not exist.
     """
     if path.startswith(PACKAGE):
-        package, _, below = path.removeprefix(PACKAGE).partition("/")
-        spec = find_spec(package) if package.isidentifier() else None
-        if spec is None or not spec.submodule_search_locations:
-            raise KdpipeError(f"package {package!r} is not installed; install it with pip")
-        return Path(spec.submodule_search_locations[0], below)
+        return _package_folder(*path.removeprefix(PACKAGE).partition("/")[::2])
     if Path(path).is_dir():
         return Path(path)
     if not HUB_NAME.fullmatch(path):
         raise KdpipeError(f"there is no folder {path!r}, and it is no name of a Hub repository")
     return None
+
+
+def _package_folder(package: str, below: str) -> Path:
+    """Return a folder of an installed package."""
+    try:
+        spec = find_spec(package) if package.isidentifier() else None
+    except (ImportError, ValueError):
+        # Of modules that Python runs as a program, such as __main__.
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise KdpipeError(f"package {package!r} is not installed; install it with pip")
+    root = Path(spec.submodule_search_locations[0])
+    folder = Path(os.path.normpath(root / below))
+    if not folder.is_relative_to(root):
+        raise KdpipeError(f"{below!r} leads out of the package {package!r}; give a folder within it")
+    return folder
 
 
 def loaded_files(path: str) -> list[Path]:
@@ -209,6 +222,10 @@ def _architecture_shape(architecture: ArchitectureBase, vocabulary: int | None) 
     if shape.neurons is None:
         # The width of feed-forward layers follows from that of the model where the config gives none.
         sizes.pop("neurons", None)
+    try:
+        check_depth(shape.depth or 0)
+    except KdpipeError as error:
+        raise SettingError("architecture", str(error)) from None
     for fact, size in sizes.items():
         if size < 1:
             least = 1 + (facts["reserved_positions"] if fact == "positions" else 0)

@@ -188,10 +188,13 @@ class Graph:
 
     def own_dataset(self, name: str) -> str | None:
         """Return the dataset of a model, or of its nearest ancestor that has one."""
-        settings = self.nodes[name].settings
-        own = getattr(settings, "dataset", None)
-        parents = [parent for _, kind, parent in settings.references() if kind == "model"]
-        return own or (self.own_dataset(parents[0]) if parents else None)
+        while True:
+            settings = self.nodes[name].settings
+            own: str | None = getattr(settings, "dataset", None)
+            parents = [parent for _, kind, parent in settings.references() if kind == "model"]
+            if own or not parents:
+                return own
+            name = parents[0]
 
     def importance_of(self, settings: StageSettings) -> tuple[str, str, ScoreImportanceSettings] | None:
         """Return the model that is scored for a node, on which dataset and how; None where none is.
@@ -213,12 +216,10 @@ class Graph:
 
     def trained_from(self, name: str) -> tuple[str, ...]:
         """Return a model and the ancestors that training alone made it from, whose units it all has."""
-        settings = self.nodes[name].settings
-        if isinstance(settings, FinetuneSettings):
-            return (name, *self.trained_from(settings.model))
-        if isinstance(settings, DistillSettings):
-            return (name, *self.trained_from(settings.student))
-        return (name,)
+        found = [name]
+        while isinstance(settings := self.nodes[found[-1]].settings, FinetuneSettings | DistillSettings):
+            found.append(settings.model if isinstance(settings, FinetuneSettings) else settings.student)
+        return tuple(found)
 
     @cached_property
     def importances(self) -> dict[tuple[str, str, str], ScoreImportanceSettings]:

@@ -23,7 +23,7 @@ MARGINAL_UTILITY = {"t_top8": "top:8", "t_top10": "top:10", "t_top12": "top:12"}
 # Blocks that DistilBERT's extraction script keeps, by the number asked for.
 DISTILBERT = {**{n: (0, 2, 4, 7, 9, 11)[:n] for n in range(1, 7)}, 9: (0, 2, 3, 4, 7, 8, 9, 10, 11)}
 
-# Stands in for a depth that is not known yet.
+# More blocks than any model has; stands in for a depth that is not known yet.
 ANY_DEPTH = 1000
 
 BLOCK_CHOICES = "a list of blocks from 0, `first:n`, `spaced:n` or `distilbert:n`"
@@ -43,11 +43,18 @@ def choose_blocks(choice: str | Sequence[int], depth: int) -> tuple[int, ...]:
     Raises:
         KdpipeError: the choice is not of the grammar or reaches beyond the model.
     """
+    check_depth(depth)
     blocks = tuple(choice) if not isinstance(choice, str) else _named_blocks(choice, depth)
     outside = [block for block in blocks if not 0 <= block < depth]
     if outside or not blocks:
         raise KdpipeError(f"blocks 0 to {depth - 1} exist, {choice!r} takes {list(blocks)}")
     return blocks
+
+
+def check_depth(depth: int) -> None:
+    """Raise KdpipeError if a model is said to have more blocks than any has."""
+    if depth > ANY_DEPTH:
+        raise KdpipeError(f"models have at most {ANY_DEPTH} blocks, found {depth}")
 
 
 def count_blocks(choice: str | Sequence[int], depth: int | None) -> int:
@@ -61,10 +68,10 @@ def count_blocks(choice: str | Sequence[int], depth: int | None) -> int:
 
 def _named_blocks(choice: str, depth: int) -> tuple[int, ...]:
     match _split(choice):
+        case "first" | "spaced", int(count) if count > depth:
+            raise KdpipeError(f"blocks 0 to {depth - 1} exist, found {choice!r}")
         case "first", int(count):
             return tuple(range(count))
-        case "spaced", int(count) if count > depth:
-            raise KdpipeError(f"the model has {depth} blocks, found {choice!r}")
         case "spaced", int(count):
             return tuple(round(i * (depth - 1) / max(count - 1, 1)) for i in range(count))
         case "distilbert", int(count) if count in DISTILBERT:
@@ -85,6 +92,8 @@ def match_layers(layers: str | Sequence[Sequence[int]], teacher_depth: int, stud
     Raises:
         KdpipeError: the map is not of the grammar or names states that do not exist.
     """
+    for depth in (teacher_depth, student_depth):
+        check_depth(depth)
     if isinstance(layers, str):
         pairs = _named_pairs(layers, teacher_depth, student_depth)
     else:
@@ -126,7 +135,7 @@ def _spread(top: int, student_depth: int) -> Pairs:
 
 
 def _split(text: str) -> tuple[str, int | None]:
-    match = re.fullmatch(r"([a-z]+)(?::([1-9]\d*))?", text)
+    match = re.fullmatch(r"([a-z]+)(?::([1-9]\d{0,17}))?", text)
     if not match:
         return "", None
     return match[1], int(match[2]) if match[2] else None

@@ -4,12 +4,15 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import log10, prod
 from typing import Any
 
 from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.errors import KdpipeError, suggest
 
 WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+# The papers that are reproduced take a hundredth of this.
+MOST_CHOICES = 100_000
 PLACEHOLDER = re.compile(rf"\{{({WORD.pattern})(?:\.({WORD.pattern}))?\}}", re.ASCII)
 
 
@@ -40,7 +43,8 @@ class Matrix:
         blocks: `matrix` of a config: one block or several, each variable to its values.
 
     Raises:
-        ConfigError: a name is not a word, or values are neither a list of scalars nor records.
+        ConfigError: a name is not a word, values are neither a list of scalars nor records, or there are too
+            many choices of them.
     """
 
     def __init__(self, blocks: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> None:
@@ -49,8 +53,10 @@ class Matrix:
             values = [_read_block(blocks, ("matrix",), mistakes)]
         else:
             values = [_read_block(b, ("matrix", i), mistakes) for i, b in enumerate(blocks or [])]
+        _check_size(values, mistakes)
         mistakes.stop()
         self.choices: list[Choice] = [choice for block in values for choice in _product(block)]
+        self._found: dict[tuple[str, ...], list[Choice]] = {}
         self.variables = tuple(dict.fromkeys(name for block in values for name in block))
 
     def choices_of(self, variables: Sequence[str], within: Choice | None = None) -> list[Choice]:
@@ -59,6 +65,9 @@ class Matrix:
         Raises:
             MatrixError: a value has different fields in two blocks, so that its choice is not distinct.
         """
+        known = None if within else self._found.get(tuple(variables))
+        if known is not None:
+            return known
         distinct: dict[tuple[str, ...], Choice] = {}
         for choice in self.choices or [{}]:
             agrees = all(choice.get(name) == value for name, value in (within or {}).items())
@@ -67,7 +76,10 @@ class Matrix:
                 key = tuple(str(value.name) for value in part.values())
                 if distinct.setdefault(key, part) is not part:
                     _check_same_record(distinct[key], part)
-        return list(distinct.values())
+        found = list(distinct.values())
+        if not within:
+            self._found[tuple(variables)] = found
+        return found
 
     def variables_in(self, text: str) -> list[str]:
         """Return the variables whose placeholders occur in a text, each once."""
@@ -147,6 +159,15 @@ def _lookup(match: re.Match[str], choice: Choice) -> Any:
 def _product(block: Mapping[str, list[Value]]) -> Iterator[Choice]:
     for combination in itertools.product(*block.values()):
         yield dict(zip(block, combination, strict=True))
+
+
+def _check_size(blocks: Sequence[Mapping[str, Sequence[Value]]], mistakes: Mistakes) -> None:
+    count = sum(prod(map(len, block.values())) for block in blocks)
+    if count > MOST_CHOICES:
+        number = f"{count:,}" if count < 10**15 else f"about 10^{log10(count):.0f}"
+        what = f"its values have {number} combinations; there may be {MOST_CHOICES:,}"
+        remedy = "put variables that no name has together in blocks of their own"
+        mistakes.add(("matrix",), f"{what}; take out values, or {remedy}")
 
 
 def _read_block(block: Mapping[str, Any], where: Where, mistakes: Mistakes) -> dict[str, list[Value]]:

@@ -82,6 +82,15 @@ def test_proportions_of_combinations_multiply(graph_of):
     assert graph.preprocess_settings("plain").proportions is None
 
 
+def test_combinations_of_combinations_are_counted(mistakes_of):
+    halves = {f"datasets.a{i}.combine": [f"a{i - 1}", f"b{i - 1}"] for i in range(2, 60)}
+    halves |= {f"datasets.b{i}.combine": [f"a{i - 1}", f"b{i - 1}"] for i in range(2, 60)}
+    both = {"datasets.a1.combine": ["task"], "datasets.b1.combine": ["task"]}
+    (*_, first, second) = mistakes_of(both | halves)
+    assert first == "datasets.a11.combine: is read from 1,024 sources; there may be 1,000"
+    assert second == "datasets.b11.combine: is read from 1,024 sources; there may be 1,000"
+
+
 def test_only_datasets_of_one_task_are_combined(mistakes_of):
     assert mistakes_of({"datasets.d": {"combine": ["text", "task"]}}) == [
         "datasets.d.combine: all datasets must have one task, found classification, language_modeling"

@@ -53,6 +53,19 @@ def test_names_that_are_not(told, config, name):
     assert mistake.startswith(f"models.{name}: expected a name of letters, digits")
 
 
+def test_a_name_is_no_longer_than_files_can_be_called_by(told, config):
+    config["models"] |= {"m" * 100: {"load": {"path": "a/b"}}, "n" * 101: {"load": {"path": "a/b"}}}
+    (mistake,) = told(config)
+    assert mistake.endswith(f": expected a name of at most 100 characters, found 101: '{'n' * 100}'…")
+
+
+def test_models_of_a_matrix_are_counted(mistakes_of):
+    assert mistakes_of({
+        "matrix": {"a": list(range(300)), "b": list(range(100))},
+        "models.m-{a}-{b}": {"load": {"path": "a/b"}},
+    }) == ["models: the matrix makes more than 20,000 of these; take out values"]  # fmt: skip
+
+
 def test_a_name_that_no_folder_could_have_is_told_once(mistakes_of):
     (mistake,) = mistakes_of({
         "matrix": {"task": ["a b", "c d"]}, "models.m-{task}": {"load": {"path": "a/b"}}

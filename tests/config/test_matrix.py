@@ -113,6 +113,18 @@ def test_variables_that_no_block_has_together_make_no_name():
         matrix.expand("{task}-{size}")
 
 
+@pytest.mark.parametrize(
+    ("variables", "count"), [(5, "100,010"), (14, "100,000,000,000,010"), (9000, "about 10^9000")]
+)
+def test_a_product_is_bounded_before_it_is_made(variables, count):
+    with pytest.raises(ConfigError) as error:
+        Matrix([{f"v{i}": list(range(10)) for i in range(variables)}, {"w": list(range(10))}])
+    assert str(error.value).startswith(
+        f"matrix: its values have {count} combinations; there may be 100,000; "
+    )
+    assert len(Matrix([{f"v{i}": list(range(10)) for i in range(5)}]).choices) == 100_000
+
+
 def test_a_value_whose_fields_differ_between_blocks_is_no_single_choice():
     blocks = [{"task": {"a": {"lr": 1}}, "size": ["s"]}, {"task": {"a": {"lr": 2}}, "size": ["l"]}]
     with pytest.raises(MatrixError, match="task 'a' has different fields in two blocks"):
