@@ -3,18 +3,16 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError
 
 from kdpipe.config.mistakes import Mistakes, Where, explain
+from kdpipe.config.parsing import parse
 from kdpipe.config.settings.base import NotEmpty, Settings
 from kdpipe.config.settings.report import ReportSettings
-from kdpipe.errors import ConfigError, Problem
 
 DATA_VARIABLE = "KDPIPE_DATA"
-MERGE = "tag:yaml.org,2002:merge"
 # Without these there is nothing to look for further mistakes in.
 MAIN_SECTIONS = {"matrix", "datasets", "defaults", "models"}
 
@@ -76,41 +74,15 @@ class Document(Settings):
         return ("models", template, stage, *setting)
 
 
-class _Loader(yaml.CSafeLoader):
-    """Reads YAML, noting keys that are no scalars or stand twice in one mapping."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self.problems: list[Problem] = []
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen = set()
-    for key, _ in node.value:
-        place = f"{key.start_mark.name}:{key.start_mark.line + 1}"
-        if not isinstance(key, yaml.ScalarNode):
-            loader.problems.append(Problem(place, "expected a name as key; put one with braces in quotes"))
-        elif key.value in seen and key.tag != MERGE:
-            loader.problems.append(Problem(place, f"key {key.value!r} stands twice; remove or rename one"))
-        else:
-            seen.add(key.value)
-    node.value = [(key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
-    loader.flatten_mapping(node)
-    return dict(loader.construct_pairs(node, deep=True))
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
-
-
 def read_config(paths: Sequence[Path]) -> dict[str, Any]:
     """Read config files and merge them left to right, as Snakemake merges `--configfile`s.
 
     Raises:
-        ConfigError: a file is missing, is not YAML, or holds no mapping.
+        ConfigError: a file is missing, is not YAML, or holds what no config does.
     """
     merged: dict[str, Any] = {}
     for path in paths:
-        merged = merge(merged, _read(path))
+        merged = merge(merged, parse(path))
     return merged
 
 
@@ -148,23 +120,6 @@ def _without(config: Mapping[str, Any], wrong: set[Where]) -> dict[str, Any]:
     for section in {str(where[0]) for where in wrong if len(where) > 1}:
         left[section] = {key: value for key, value in left[section].items() if (section, key) not in wrong}
     return left
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open(encoding="utf-8") as stream:
-            loader = _Loader(stream)
-            content = loader.get_single_data()
-    except OSError as error:
-        raise ConfigError([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        text = f"is not YAML: {' '.join(str(error).split())}; strings with braces need quotes"
-        raise ConfigError([Problem(str(path), text)]) from None
-    if loader.problems:
-        raise ConfigError(loader.problems)
-    if not isinstance(content, dict):
-        raise ConfigError([Problem(str(path), "expected a mapping of sections such as `models`")])
-    return content
 
 
 def _has(value: Any, where: Where) -> bool:

@@ -10,12 +10,6 @@ from kdpipe.config.mistakes import Mistakes
 from kdpipe.errors import ConfigError
 
 
-def mistakes_in(path):
-    with pytest.raises(ConfigError) as error:
-        read_config([path])
-    return [str(problem) for problem in error.value.problems]
-
-
 @pytest.mark.parametrize(("base", "overlay"), [
     ({}, {}),
     ({"a": 1}, {"b": 2}),
@@ -42,52 +36,6 @@ def test_several_files_merge_from_left_to_right(write):
     second = write("results: b\nreport: {over: [z]}", "second.yaml")
     third = write(json.dumps({"results": "c"}), "third.json")
     assert read_config([first, second, third]) == {"results": "c", "report": {"title": "one", "over": ["z"]}}
-
-
-def test_anchors_and_merge_keys_are_read(write):
-    path = write("a: &x {b: 1, c: 2}\nd: {<<: *x, c: 3}\n")
-    assert read_config([path])["d"] == {"b": 1, "c": 3}
-
-
-def test_keys_that_stand_twice_are_refused_all_at_once(write):
-    path = write("seed: 1\nmodels:\n  a: {load: {path: x}}\n  b: {}\n  a: {load: {path: y}}\nseed: 2\n")
-    found = mistakes_in(path)
-    assert sorted(found) == [
-        f"{path}:5: key 'a' stands twice; remove or rename one",
-        f"{path}:6: key 'seed' stands twice; remove or rename one",
-    ]
-
-
-def test_the_same_key_in_different_mappings_is_none_that_stands_twice(write):
-    assert read_config([write("a: {x: 1}\nb: {x: 1}")]) == {"a": {"x": 1}, "b": {"x": 1}}
-
-
-def test_an_unquoted_placeholder_as_key_gets_a_hint(write):
-    path = write("datasets:\n  {task}: {source: glue}\n")
-    assert mistakes_in(path) == [f"{path}:2: expected a name as key; put one with braces in quotes"]
-
-
-@pytest.mark.parametrize("text", ["a: {b: c-{task}}", "a: {task}-x", "a: [", "a: b: c", "\t- a"])
-def test_what_is_not_yaml_is_refused_with_its_line(write, text):
-    path = write(f"seed: 1\n{text}\n")
-    (mistake,) = mistakes_in(path)
-    assert mistake.startswith(f"{path}: is not YAML: ")
-    assert "line 2" in mistake or "line 3" in mistake
-    assert mistake.endswith("strings with braces need quotes")
-
-
-@pytest.mark.parametrize("text", ["", "- a\n- b", "text"])
-def test_a_config_is_a_mapping(write, text):
-    path = write(text)
-    assert mistakes_in(path) == [f"{path}: expected a mapping of sections such as `models`"]
-
-
-def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path):
-    path = tmp_path / "none.yaml"
-    assert mistakes_in(path) == [f"{path}: cannot be read: No such file or directory"]
-    path.write_bytes(b"seed: \xff\xfe")
-    (mistake,) = mistakes_in(path)
-    assert "is not YAML" in mistake
 
 
 def test_defaults():

@@ -1,0 +1,231 @@
+"""Config files from YAML to plain values: what is written, or the file and line of what cannot be taken so.
+
+YAML 1.1 takes some words for something else than text, and Snakemake hands a config on as JSON. So keys are
+text, and values are what JSON knows too. Limits keep a file from taking all of a machine's memory.
+"""
+
+import json
+import re
+import stat
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kdpipe.errors import ConfigError, Problem
+
+TAG = "tag:yaml.org,2002:"
+PLAIN = ("bool", "float", "int", "null")
+# What YAML takes a word for that is no text.
+TAKEN = {
+    "bool": "a boolean",
+    "float": "a number",
+    "int": "a number",
+    "merge": "a sign of its own",
+    "null": "nothing",
+    "timestamp": "a date",
+    "value": "a sign of its own",
+}
+# Written out, a config with 1,700 models takes a tenth of this.
+MOST_BYTES, MOST_VALUES, DEEPEST = 10_000_000, 200_000, 100
+BITS = 64
+# To YAML, 1:30 is 90 and 010 is 8.
+OTHER_BASE = re.compile(r"[-+]?(0[0-7_]+|.*:.*)", re.DOTALL)
+# JSON writes a character beyond the first 65,536 as two escapes, which YAML does not know.
+SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB]..\\u[dD][c-fC-F]..)")
+# What a line that is not YAML may have in it, and what to do about it.
+HINTS = {
+    r"^ *\t": "indent with spaces, not tabs",
+    r"[{}]": "strings with braces need quotes",
+    r": .*:(\s|$)": "a string with a colon needs quotes",
+    r"(:|-) +[@`%&*!|>]": "a string that begins with a sign needs quotes",
+}
+
+
+class _UnplainError(Exception):
+    """A key or value that cannot be taken as it is written."""
+
+
+def parse(path: Path) -> dict[str, Any]:
+    """Return the sections of a config file.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or holds what no config does; each with its line.
+    """
+    text = _read(path)
+    parser = _Parser(path, text)
+    try:
+        content = parser.parse()
+    except yaml.YAMLError as error:
+        raise ConfigError([_explain(error, path, text)]) from None
+    if parser.problems:
+        raise ConfigError(parser.problems)
+    if not isinstance(content, dict):
+        raise ConfigError([Problem(str(path), "expected a mapping of sections such as `models`")])
+    return content
+
+
+def _read(path: Path) -> str:
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+            raise ConfigError([Problem(str(path), f"is {what}; give a config file")])
+        if found.st_size > MOST_BYTES:
+            what = f"has {found.st_size:,} bytes; a config has at most {MOST_BYTES:,}"
+            raise ConfigError([Problem(str(path), what)])
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([Problem(str(path)[:1000], f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        what = f"is not text in UTF-8 (byte {error.start}); save it as UTF-8"
+        raise ConfigError([Problem(str(path), what)]) from None
+    except ValueError as error:
+        raise ConfigError([Problem(repr(str(path)), f"cannot be read: {error}")]) from None
+    is_json = text.lstrip().startswith("{")
+    return SURROGATES.sub(lambda pair: pair[1] + json.loads(f'"{pair[2]}"'), text) if is_json else text
+
+
+class _Parser(yaml.CSafeLoader):
+    """Makes plain values of YAML.
+
+    Args:
+        path: the file.
+        text: what is in it.
+    """
+
+    def __init__(self, path: Path, text: str) -> None:
+        super().__init__(text)
+        self.problems: list[Problem] = []
+        self._path = path
+        self._depth = self._count = 0
+
+    def parse(self) -> Any:
+        """Return the content of the file, noting what cannot be taken as it is written.
+
+        Raises:
+            yaml.YAMLError: it is not YAML.
+            ConfigError: it is larger than a config may be.
+        """
+        node = self.get_single_node()
+        return None if node is None else self._value(node)
+
+    def descend_resolver(self, current_node: yaml.Node | None, current_index: Any) -> None:
+        """Count how deep a node lies, before the C code that reads it goes deeper."""
+        self._descend(current_node)
+
+    def ascend_resolver(self) -> None:
+        """Go back to the node above."""
+        self._depth -= 1
+
+    def _descend(self, node: yaml.Node | None) -> None:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            what = f"more than {DEEPEST} levels lie in each other, or an alias in itself"
+            raise ConfigError([self._problem(node, what)])
+
+    def _value(self, node: yaml.Node) -> Any:
+        """Return the value of a node; one that aliases name is made and counted each time."""
+        self._descend(node)
+        self._count += 1
+        if self._count > MOST_VALUES:
+            what = f"there are more than {MOST_VALUES:,} values, those of aliases counted each time"
+            raise ConfigError([self._problem(node, what)])
+        try:
+            return self._plain(node, node.tag.removeprefix(TAG))
+        except _UnplainError as error:
+            self.problems.append(self._problem(node, str(error)))
+        finally:
+            self._depth -= 1
+
+    def _plain(self, node: yaml.Node, kind: str) -> Any:
+        if isinstance(node, yaml.MappingNode) and kind == "map":
+            return self._mapping(node)
+        if isinstance(node, yaml.SequenceNode) and kind == "seq":
+            return [self._value(item) for item in node.value]
+        if isinstance(node, yaml.ScalarNode) and (kind in TAKEN or kind == "str"):
+            return self._scalar(node, kind)
+        raise _UnplainError(
+            f"the tag `{node.tag.replace(TAG, '!!')}` is not read; write the value without it"
+        )
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        below: dict[str, Any] = {}
+        for key, item in node.value:
+            if key.tag == f"{TAG}merge":
+                for part in self._merged(item):
+                    below = {**part, **below}
+            elif self._is_key(key, own):
+                own[key.value] = self._value(item)
+        return {**below, **own}
+
+    def _merged(self, node: yaml.Node) -> Iterator[dict[str, Any]]:
+        """Yield the mappings that `<<` lays below another, the first one uppermost."""
+        for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            found = self._value(part)
+            if isinstance(found, dict):
+                yield found
+            else:
+                self.problems.append(self._problem(part, "`<<` takes a mapping, or a list of them"))
+
+    def _is_key(self, node: yaml.Node, known: dict[str, Any]) -> bool:
+        """Tell whether a node can be the key of a mapping that has some already."""
+        kind = node.tag.removeprefix(TAG)
+        if not isinstance(node, yaml.ScalarNode):
+            what = "expected a name as key; put one with braces in quotes"
+        elif kind != "str":
+            taken = TAKEN.get(kind, "not text")
+            what = f"the key `{node.value[:BITS]}` is {taken} to YAML; put it in quotes"
+        elif "\0" in node.value:
+            what = "a key holds the character NUL; remove it"
+        elif node.value in known:
+            what = f"key {node.value!r} stands twice; remove or rename one"
+        else:
+            return True
+        self.problems.append(self._problem(node, what))
+        return False
+
+    def _scalar(self, node: yaml.ScalarNode, kind: str) -> Any:
+        if kind == "str":
+            if "\0" in node.value:
+                raise _UnplainError("a text holds the character NUL; remove it")
+            return node.value
+        written = f"`{node.value[:BITS]}`"
+        if kind not in PLAIN:
+            raise _UnplainError(f"{written} is {TAKEN[kind]} to YAML; put it in quotes")
+        try:
+            found = self.construct_object(node)
+        except (ValueError, KeyError, OverflowError):
+            raise _UnplainError(
+                f"{written} is {TAKEN[kind]} to YAML that it cannot read; put it in quotes"
+            ) from None
+        if kind in ("int", "float") and OTHER_BASE.fullmatch(node.value):
+            raise _UnplainError(f"{written} is the number {found} to YAML; write it so, or put it in quotes")
+        if kind == "int" and found.bit_length() >= BITS:
+            raise _UnplainError(f"{written} has more than {BITS} bits; give a smaller number")
+        return found
+
+    def _problem(self, node: yaml.Node | None, what: str) -> Problem:
+        return Problem(f"{self._path}:{node.start_mark.line + 1 if node else 1}", what)
+
+
+def _explain(error: yaml.YAMLError, path: Path, text: str) -> Problem:
+    """Return what keeps a file from being read as YAML, with its line and what to do."""
+    if isinstance(error, yaml.reader.ReaderError):
+        number = text.encode()[: error.position].count(b"\n")
+        return Problem(f"{path}:{number + 1}", f"is not YAML: {error.reason} (U+{error.character:04X})")
+    assert isinstance(error, yaml.MarkedYAMLError)
+    mark = error.problem_mark
+    assert mark is not None
+    begun = error.context_mark or mark
+    context = error.context or ""
+    if context and begun.line != mark.line:
+        context += f" that begins in line {begun.line + 1}"
+    what = ", ".join(filter(None, (context, error.problem)))
+    lines = text.splitlines()
+    seen = [lines[number] for number in (mark.line, begun.line) if number < len(lines)]
+    hints = (hint for line in seen for pattern, hint in HINTS.items() if re.search(pattern, line))
+    return Problem(f"{path}:{mark.line + 1}", "; ".join([f"is not YAML: {what}", *islice(hints, 1)]))
