@@ -9,8 +9,10 @@ from pydantic import Field, ValidationError
 
 from kdpipe.config.mistakes import Mistakes, Where, explain
 from kdpipe.config.parsing import parse
+from kdpipe.config.paths import OutputFolder
 from kdpipe.config.settings.base import NotEmpty, Settings
 from kdpipe.config.settings.report import ReportSettings
+from kdpipe.errors import ConfigError
 
 DATA_VARIABLE = "KDPIPE_DATA"
 # Without these there is nothing to look for further mistakes in.
@@ -25,6 +27,10 @@ class RerunSettings(Settings):
     """
 
     code: bool = True
+
+
+def _data_dir() -> Path:
+    return Path(os.environ.get(DATA_VARIABLE) or "data")
 
 
 class Document(Settings):
@@ -48,8 +54,8 @@ class Document(Settings):
         report: settings of the report.
     """
 
-    results: Path = Path("results")
-    data_dir: Path = Field(default_factory=lambda: Path(os.environ.get(DATA_VARIABLE, "data")))
+    results: OutputFolder = Path("results")
+    data_dir: OutputFolder = Field(default_factory=_data_dir, validate_default=True)
     seed: int = Field(default=42, ge=0)
     threads: int = Field(default=2, ge=1)
     gpus: int = Field(default=0, ge=0)
@@ -111,7 +117,11 @@ def parse_document(config: Mapping[str, Any], mistakes: Mistakes) -> Document:
         mistakes.add(where, what)
     if MAIN_SECTIONS.intersection(where[0] for where, _ in found):
         mistakes.stop()
-    return Document.model_validate(_without(config, {where[:2] for where, _ in found}))
+    try:
+        return Document.model_validate(_without(config, {where[:2] for where, _ in found}))
+    except ValidationError:
+        # What takes the place of a section is wrong too: the environment gives `data_dir`.
+        raise ConfigError(mistakes.problems) from None
 
 
 def _without(config: Mapping[str, Any], wrong: set[Where]) -> dict[str, Any]:

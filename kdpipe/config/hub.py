@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from kdpipe.config.mistakes import SettingError
+from kdpipe.config.paths import folder_fault
 from kdpipe.config.settings.dataset import HubSettings
 from kdpipe.config.settings.jobs import FetchSettings
 
@@ -28,12 +29,17 @@ def kept(settings: HubSettings, data_dir: Path) -> HubSettings:
     if local.is_dir():
         if settings.revision != "main":
             raise SettingError("revision", f"a local folder has none, and {local} is one; remove this")
-        return settings.model_copy(
-            update={"path": Path(hub_folder(data_dir), LOCAL, *local.absolute().parts[1:])}
-        )
+        return _at(Path(hub_folder(data_dir), LOCAL, *local.absolute().parts[1:]), settings)
     if not HUB_NAME.fullmatch(str(settings.path)):
         raise SettingError("path", f"there is no folder {local}, and it is no name of a Hub repository")
-    return settings.model_copy(update={"path": hub_folder(data_dir) / settings.path})
+    return _at(hub_folder(data_dir) / settings.path, settings)
+
+
+def _at(folder: Path, settings: HubSettings) -> HubSettings:
+    found = settings.model_copy(update={"path": folder})
+    if fault := folder_fault(found.fetched):
+        raise SettingError("path", fault)
+    return found
 
 
 def repository_files(settings: FetchSettings) -> list[Path]:

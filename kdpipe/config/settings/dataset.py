@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
 from kdpipe.config.mistakes import SettingError
+from kdpipe.config.paths import LocalPath
 from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings
 from kdpipe.config.settings.explanation import mistake, read_name
 from kdpipe.config.signatures import Option, constants, constructor_options, docstring, options_model
@@ -73,11 +74,11 @@ class SourceSettings(DatasetBase):
 
     source: str
     task: str | None = None
-    path: Path | None = None
-    train: Path | None = None
-    validation: Path | None = None
-    test: Path | None = None
-    splits: dict[Annotated[str, AfterValidator(_split_name)], Path] | None = None
+    path: LocalPath | None = None
+    train: LocalPath | None = None
+    validation: LocalPath | None = None
+    test: LocalPath | None = None
+    splits: dict[Annotated[str, AfterValidator(_split_name)], LocalPath] | None = None
 
     @property
     def files(self) -> dict[str, Path]:
@@ -109,7 +110,7 @@ class HubSettings(SourceSettings):
         revision: commit, branch or tag of the repository.
     """
 
-    path: Path
+    path: LocalPath
     name: str = Field(default="default", pattern=r"^\w[\w.+-]*$")
     revision: str = Field(default="main", pattern=r"^\w[\w.+-]*(/\w[\w.+-]*)*$")
 

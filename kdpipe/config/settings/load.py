@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from kdpipe.config.paths import possible
 from kdpipe.config.settings.base import StageSettings
 
 
@@ -25,7 +26,7 @@ class LoadSettings(StageSettings):
         labels: names of the outputs of its head, in their order; those its own config gives by default.
     """
 
-    path: str
+    path: Annotated[str, AfterValidator(possible)]
     revision: str | None = None
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     labels: Annotated[tuple[str, ...], AfterValidator(_distinct)] | None = Field(default=None, min_length=1)

@@ -1,9 +1,8 @@
 """`report`: what the report compares, and against what."""
 
-from pathlib import Path
-
 from pydantic import Field
 
+from kdpipe.config.paths import LocalPath
 from kdpipe.config.settings.base import Settings
 
 # The columns of the results that a plot may name, besides matrix variables.
@@ -38,5 +37,5 @@ class ReportSettings(Settings):
     title: str = "kdpipe"
     baseline: str | None = None
     over: tuple[str, ...] = ("seed",)
-    published: Path | None = None
+    published: LocalPath | None = None
     plots: tuple[PlotSettings, ...] = Field(default=())

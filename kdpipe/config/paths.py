@@ -1,0 +1,92 @@
+"""Paths that a config names: those that no file system has, and where the workflow cannot keep results."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_core import PydanticCustomError
+
+Given = TypeVar("Given", str, Path)
+# In bytes. Linux takes names of 255 and paths of 4,096, of which the folders around need a share; what
+# belongs to an artifact is called by the last part of `results` and two names.
+LONGEST_NAME, LONGEST_PATH, LONGEST_FOLDER = 255, 1000, 100
+SHOWN = 60
+
+
+def possible(path: Given) -> Given:
+    """Return a path, or raise what makes pydantic refuse one that no file system has."""
+    _refuse(_fault(str(path)))
+    return path
+
+
+def _usable(path: Path) -> Path:
+    _refuse(folder_fault(path))
+    return path
+
+
+def _not_empty(path: Any) -> Any:
+    _refuse("is empty; give a folder, such as `.` for the working folder" if path == "" else None)
+    return path
+
+
+def _refuse(fault: str | None) -> None:
+    if fault:
+        raise PydanticCustomError("path", "{fault}", {"fault": fault})
+
+
+LocalPath = Annotated[Path, AfterValidator(possible)]
+OutputFolder = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(possible), AfterValidator(_usable)]
+
+
+def _fault(text: str) -> str | None:
+    """Return why there can be no such path."""
+    if not text:
+        return "is empty; give a path"
+    if "\0" in text:
+        return f"a path cannot hold the character NUL, found {text[:SHOWN]!r}"
+    if text.startswith("~"):
+        return f"`~` stands for no home folder here; write the path out, found {text[:SHOWN]!r}"
+    longest = max(map(_size, text.split("/")))
+    if longest > LONGEST_NAME or _size(text) > LONGEST_PATH:
+        return (
+            f"paths have at most {LONGEST_PATH} bytes and {LONGEST_NAME} in a name, "
+            f"found {_size(text)} and {longest}: {text[:SHOWN]!r}…"
+        )
+    return None
+
+
+def folder_fault(path: Path) -> str | None:
+    """Return why the workflow cannot write below a folder, as something that it runs takes it for another."""
+    text = str(path)
+    shown = f"found {text[:SHOWN]!r}"
+    if not text.isprintable():
+        return f"a folder of the workflow cannot have line breaks or the like in its path, {shown}"
+    if set("{}<>").intersection(text):
+        return f"Snakemake fills in what stands in braces or angle brackets; take them out, {shown}"
+    if text.startswith("-"):
+        return f"commands take for an option what begins with `-`; write the whole path, {shown}"
+    if ":" in text.partition("/")[0]:
+        return f"what begins with a word and a colon is taken for an address; write the whole path, {shown}"
+    if text != text.strip():
+        return f"take out the blanks at its ends, {shown}"
+    if _size(path.name) > LONGEST_FOLDER:
+        return f"its last name may have {LONGEST_FOLDER} bytes, found {_size(path.name)}: {text[:SHOWN]!r}…"
+    return None
+
+
+def place_fault(path: Path) -> str | None:
+    """Return why there can be no folder at a path: what is there already."""
+    for place in (path, *path.parents):
+        if os.path.isdir(place):  # noqa: PTH112 (it takes what cannot be looked at for none)
+            break
+        if os.path.lexists(place):
+            what = "a link that leads to no folder" if place.is_symlink() else "a file"
+            return f"expected a folder, or a path where one can be made, but {place} is {what}"
+    if os.path.realpath(path) == "/":
+        return "the root of a file system cannot hold results; give a folder of its own"
+    return None
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="replace"))
