@@ -17,9 +17,10 @@ from kdpipe.config.facts import work_out_facts
 from kdpipe.config.graph import Graph
 from kdpipe.config.matrix import Matrix
 from kdpipe.config.mistakes import Mistakes
+from kdpipe.config.overlaps import check_folders
 from kdpipe.config.references import order_datasets, order_nodes
 from kdpipe.config.report_checks import check_report
-from kdpipe.errors import ConfigError
+from kdpipe.errors import ConfigError, Problem
 
 
 def load_graph(paths: Sequence[Path]) -> Graph:
@@ -28,15 +29,26 @@ def load_graph(paths: Sequence[Path]) -> Graph:
     Raises:
         ConfigError: the config has mistakes; all of them.
     """
-    return build_graph(read_config(paths))
+    return build_graph(read_config(paths), paths)
 
 
-def build_graph(config: Mapping[str, Any]) -> Graph:
+def build_graph(config: Mapping[str, Any], files: Sequence[Path] = ()) -> Graph:
     """Build the graph of a config that has been read and merged.
 
+    Args:
+        config: the config.
+        files: the files that it was read from, which no artifact may overwrite.
+
     Raises:
-        ConfigError: the config has mistakes; all of them.
+        ConfigError: the config has mistakes, all of them; or a file that it names cannot be looked at.
     """
+    try:
+        return _build(config, files)
+    except OSError as error:
+        raise ConfigError([Problem(str(error.filename), f"cannot be read: {error.strerror}")]) from None
+
+
+def _build(config: Mapping[str, Any], files: Sequence[Path]) -> Graph:
     mistakes = Mistakes()
     document = parse_document(config, mistakes)
     matrix = _read_matrix(document, mistakes)
@@ -52,6 +64,7 @@ def build_graph(config: Mapping[str, Any]) -> Graph:
     facts = work_out_facts(nodes, all_nodes, datasets, document, mistakes)
     graph = Graph(document, nodes, datasets, facts)
     check_graph(graph, mistakes)
+    check_folders(graph, files, mistakes)
     mistakes.stop()
     return graph
 

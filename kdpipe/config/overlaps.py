@@ -1,0 +1,122 @@
+"""That no artifact goes where the user's files are: a stage takes the folder of its artifact for its own."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kdpipe.config.entries import UNKNOWN
+from kdpipe.config.facts import local_folder
+from kdpipe.config.graph import Graph
+from kdpipe.config.mistakes import Mistakes, Where
+from kdpipe.config.paths import place_fault
+from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings, matching
+from kdpipe.config.settings.load import LoadSettings
+
+LOGS = "logs"
+
+
+def check_folders(graph: Graph, files: Sequence[Path], mistakes: Mistakes) -> None:
+    """Find what lies in the folders of a graph's artifacts, or around them, and is not of the graph.
+
+    Args:
+        graph: the graph.
+        files: the config files that it is read from.
+        mistakes: takes what is wrong.
+    """
+    fault = place_fault(graph.document.results)
+    if fault:
+        mistakes.add(("results",), fault)
+        return
+    artifacts = _Artifacts(graph)
+    for where, entry, path in _read(graph):
+        # Of a pattern what counts are the files, which may lie beside anything.
+        found = artifacts.around(path) or artifacts.within(path)
+        _tell(mistakes, where, path, found, entry)
+    for path in (*files, *_tracked(graph.document.results)):
+        _tell(mistakes, ("results",), path, artifacts.around(path), str(path))
+
+
+def _tell(mistakes: Mistakes, where: Where, path: Path, artifact: Path | None, entry: str) -> None:
+    if artifact:
+        remedy = "give `results` a folder of its own, or move the files"
+        mistakes.add(where, f"{path} would lie together with the artifact {artifact}; {remedy}", entry)
+
+
+class _Artifacts:
+    """The folders of a graph's artifacts, with the links of the folders around them followed."""
+
+    def __init__(self, graph: Graph) -> None:
+        folders = list(_folders(graph))
+        real = {parent: _real(parent) for parent in {folder.parent for folder in folders}}
+        self._folders = {real[folder.parent] / folder.name: folder for folder in folders}
+        self._above: dict[Path, Path] = {}
+        for place, folder in self._folders.items():
+            self._above |= {above: folder for above in place.parents if above not in self._above}
+
+    def around(self, path: Path) -> Path | None:
+        """Return the artifact that a path is or lies in."""
+        real = _real(path)
+        return next((self._folders[place] for place in (real, *real.parents) if place in self._folders), None)
+
+    def within(self, path: Path) -> Path | None:
+        """Return an artifact that lies in a folder."""
+        return self._above.get(_real(path))
+
+
+def _folders(graph: Graph) -> Iterator[Path]:
+    """Yield the folders of what there may be of each model and dataset, and of all of them."""
+    layout = graph.layout
+    for model in graph.nodes:
+        yield layout.model(model)
+        yield from (layout.evaluation(model, ""), layout.export(model, ""))
+        yield from (layout.importance(model, "", ""), layout.knowledge(model, "", ""))
+    for dataset in graph.datasets:
+        yield from (layout.data(dataset, ""), layout.counts(dataset, ""))
+    yield from (layout.report, layout.state, layout.results / LOGS)
+
+
+def _read(graph: Graph) -> Iterator[tuple[Where, str, Path]]:
+    """Yield what is read of the user's, each with its key path and the entry that names it."""
+    for name, node in graph.nodes.items():
+        # What cannot be loaded is told already.
+        if isinstance(node.settings, LoadSettings) and graph.facts[name] is not UNKNOWN:
+            folder = local_folder(node.settings.path)
+            if folder:
+                yield graph.document.place(node.template, node.stage, ("path",)), name, folder
+    for name, dataset in graph.datasets.items():
+        if isinstance(dataset.settings, SourceSettings):
+            for setting, given in _files(dataset.settings):
+                for path in _places(graph.document.data_dir / given):
+                    yield ("datasets", dataset.template, *setting), name, path
+    published = graph.document.report.published
+    if published:
+        yield ("report", "published"), "", published
+
+
+def _files(settings: SourceSettings) -> Iterator[tuple[Where, Path]]:
+    given = {(key,): path for key in ("path", *SPLIT_FILES) if (path := getattr(settings, key))}
+    yield from given.items()
+    yield from ((("splits", split), path) for split, path in (settings.splits or {}).items())
+
+
+def _places(path: Path) -> set[Path]:
+    """Return a file or folder itself; of a pattern the folders with its files."""
+    return {path} if path.exists() else {file.parent for file in matching(path)}
+
+
+def _tracked(results: Path) -> list[Path]:
+    """Return the files below a folder that Git knows, if the folder is there and Git can be asked."""
+    real = _real(results)
+    if not real.is_dir() or not any((above / ".git").exists() for above in (real, *real.parents)):
+        return []
+    command = ["git", "-C", str(real), "ls-files", "-z"]
+    try:
+        known = subprocess.run(command, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [results / os.fsdecode(name) for name in known.split(b"\0") if name]
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
