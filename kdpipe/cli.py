@@ -23,6 +23,7 @@ from kdpipe import catalog
 from kdpipe.config.build import load_graph
 from kdpipe.config.describe import describable, describe, describe_graph, list_names, mermaid, summary
 from kdpipe.config.document import read_config
+from kdpipe.config.paths import folder_fault
 from kdpipe.config.schema import config_schema
 from kdpipe.config.shrink import Shrunk, shrink
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
@@ -79,8 +80,12 @@ def _clean(options: argparse.Namespace) -> None:
 
 def _shrink(options: argparse.Namespace) -> None:
     from kdpipe.artifacts.faults import tell_fault
+    from kdpipe.artifacts.shrunk import rewritten
     from kdpipe.data.opening import open_dataset
 
+    fault = folder_fault(options.output / "results")
+    if fault:
+        raise KdpipeError(f"--output: {fault}")
     small = shrink(
         read_config(options.config),
         options.output,
@@ -89,7 +94,8 @@ def _shrink(options: argparse.Namespace) -> None:
     )
     file = options.output / "config.yaml"
     try:
-        _write(small, file)
+        with rewritten(options.output, options.config):
+            _write(small, file)
     except OSError as error:
         what = f"expected a folder, or a path where one can be made: {error}"
         raise KdpipeError(f"--output: {tell_fault(error, file) or what}") from None
@@ -102,7 +108,6 @@ def _shrink(options: argparse.Namespace) -> None:
 def _write(small: Shrunk, file: Path) -> None:
     from kdpipe.data.samples import write_sample
 
-    file.parent.mkdir(parents=True, exist_ok=True)
     for dataset in small.datasets:
         write_sample(dataset.sources[0], dataset.task)
     if small.models:

@@ -60,6 +60,26 @@ def test_several_files_are_merged(run, write):
     assert (status, errors.splitlines()[0]) == (2, "report.baseline: there is no model 'c'; there is a, b")
 
 
+@pytest.mark.parametrize("text", [
+    "models: {a: {load: {path: b, revision: 2024-02-30}}}",
+    "seed: 0x_",
+    f"models: {'[' * 10_000}",
+    json.dumps({"models": 0}).replace("0", '{"a":' * 10_000 + "0" + "}" * 10_000),
+    "models: {a: {load: {path: 'package:__main__'}}}",
+    f"models: {{a: {{load: {{path: {'x' * 5000}}}}}}}",
+    'models: {a: {load: {path: "a\\0b"}}}',
+    "models: {a: {load: {path: x/y}}, b: {extract: {model: a, layers: 'first:1000000000000'}}}",
+    f"matrix: {{{', '.join(f'v{i}: [1, 2, 3]' for i in range(60))}}}\nmodels: {{a: {{load: {{path: x/y}}}}}}",
+    "models: {on: {load: {path: x/y}}}",
+    "models: {a: {load: {path: x/y}}}\nresults: '~'",
+])  # fmt: skip
+def test_a_config_with_values_that_nobody_expects(run, write, text):
+    status, output, errors = run("check", write(text))
+    assert (status, output) == (2, "")
+    assert errors.endswith("\n1 mistake found\n")
+    assert len(errors) < 600
+
+
 def test_a_missing_file(run, tmp_path):
     status, output, errors = run("check", tmp_path / "none.yaml")
     assert (status, output) == (2, "")
@@ -104,6 +124,26 @@ def test_a_config_is_shrunk_to_a_folder(run, tmp_path, monkeypatch):
     ]
     assert run("check", folder / "config.yaml")[0] == 0
     assert (folder / "data/mnli/dev_mismatched.tsv").exists()
+
+
+def test_a_config_is_not_shrunk_over_itself_or_other_files(run, tmp_path, write, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = write("models: {a: {load: {path: bert-base-cased}}, b: {extract: {model: a, layers: [0]}}}")
+    before = config.read_text()
+    for output in (".", "", tmp_path, tmp_path.parent, "/"):
+        status, printed, errors = run("shrink", config, "--output", output)
+        assert (status, printed) == (2, "")
+        assert f"{config}, which is read, lies in" in errors
+    (tmp_path / "other").mkdir()
+    other = write("models: {}", "other/config.yaml")
+    status, _, errors = run("shrink", config, "--output", "other")
+    assert (status, "other is not empty" in errors) == (2, True)
+    assert run("shrink", config, "--output", "small")[0] == 0
+    assert run("shrink", config, "--output", "small")[0] == 0
+    status, _, errors = run("shrink", "small/config.yaml", "--output", "small")
+    assert (status, "small/config.yaml, which is read, lies in small" in errors) == (2, True)
+    assert (config.read_text(), other.read_text()) == (before, "models: {}")
+    assert run("shrink", config, "--output", "{x}")[2].startswith("--output: Snakemake fills in")
 
 
 @pytest.mark.parametrize(
