@@ -62,8 +62,6 @@ FAMILIES = {
     "t5": "kdpipe.models.families.t5:T5",
 }
 
-LOWER_IS_BETTER = ("cross_entropy", "loss", "perplexity", "squared_error")
-
 STAGES = {
     "load": "kdpipe.stages.load",
     "create": "kdpipe.stages.create",

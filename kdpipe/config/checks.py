@@ -23,6 +23,7 @@ from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.config.settings.select import SelectSettings
 from kdpipe.config.signatures import constants
 from kdpipe.errors import suggest
+from kdpipe.metrics import LOWER_IS_BETTER
 
 EXPORTED = ("classification", "regression")
 
@@ -191,7 +192,7 @@ def _schedule(graph: Graph, node: Node) -> Findings:
     metrics = constants(catalog.TASKS[graph.datasets[dataset].task])["all_metrics"]
     if metric not in metrics:
         yield ("metric",), _no_metric(dataset, metric, metrics)
-    elif metric in catalog.LOWER_IS_BETTER:
+    elif metric in LOWER_IS_BETTER:
         what = f"sparsity counts for an assistant as {metric} counts against it; give another metric"
         yield ("metric",), what
 

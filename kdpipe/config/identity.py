@@ -1,12 +1,14 @@
 """What of kdpipe's own code the result of a stage depends on.
 
-A stage runs the modules that it imports, directly or through others, and those that its settings, datasets
-and models name in the catalog. The digest of a module is that of its syntax tree, so that layout, comments
-and docstrings change nothing; the catalog, which only names, and `__init__` files do not count.
+A stage runs the modules that it imports, directly or through others, those that its settings, datasets and
+models name in the catalog, and the `__init__` of every package that holds any of them. The digest of a module
+is that of its syntax tree, so that layout, comments and docstrings change nothing; the catalog, which only
+names, does not count.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from kdpipe import catalog
@@ -15,6 +17,7 @@ from kdpipe.config.outlines import Outline, outline
 from kdpipe.config.signatures import source_file
 
 PACKAGE = "kdpipe"
+INIT = "__init__.py"
 # Settings that are names in the catalog, with the kind that they name.
 NAMING = {
     "criterion": "criteria",
@@ -66,24 +69,36 @@ def _code(roots: frozenset[str]) -> dict[str, str]:
 
 @cache
 def _imports(module: str) -> frozenset[str]:
-    """Return the modules of kdpipe that a module imports, at its top or within a function, or names."""
-    return frozenset(filter(_counts, _outline(module).names))
+    """Return the packages that hold a module, and what of kdpipe it imports, anywhere, or names.
+
+    What a package imports, such as architectures that it registers, counts for those that name it themselves.
+    """
+    parts = module.split(".")
+    above = [".".join(parts[:number]) for number in range(1, len(parts))]
+    named = [] if _file(module).name == INIT else filter(_counts, _outline(module).names)
+    return frozenset([*above, *named])
 
 
 @cache
 def _counts(name: str) -> bool:
     own = name.startswith(f"{PACKAGE}.") and name != catalog.__name__
-    return own and source_file(name).is_file()
+    return own and _file(name).is_file()
+
+
+def _file(name: str) -> Path:
+    """Return the file of a module, or the `__init__` of a package."""
+    file = source_file(name)
+    return file if file.is_file() else file.with_suffix("") / INIT
 
 
 @cache
 def _outline(module: str) -> Outline:
-    return outline(source_file(module).read_text(encoding="utf-8"))
+    return outline(_file(module).read_text(encoding="utf-8"))
 
 
 @cache
 def _module_digest(module: str) -> str:
     """Return the digest of a module, and of the templates and style sheets beside it."""
-    folder = source_file(module).parent
+    folder = _file(module).parent
     beside = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in (".css", ".j2"))
     return digest([_outline(module).digest, *(path.read_text(encoding="utf-8") for path in beside)])

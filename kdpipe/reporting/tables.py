@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from kdpipe import catalog
+from kdpipe.metrics import LOWER_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Column:
     @property
     def lower_is_better(self) -> bool:
         """Whether less of the metric is better."""
-        return self.metric in catalog.LOWER_IS_BETTER
+        return self.metric in LOWER_IS_BETTER
 
 
 @dataclass(frozen=True)

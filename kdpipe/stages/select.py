@@ -13,6 +13,7 @@ from kdpipe.config.signatures import constants
 from kdpipe.data.encoded import read_description
 from kdpipe.errors import KdpipeError, suggest
 from kdpipe.job import Job
+from kdpipe.metrics import LOWER_IS_BETTER
 
 LOG = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def run(
         path: _value(evaluation, metric, settings.split)
         for path, evaluation in zip(models, evaluations, strict=True)
     }
-    choose = min if metric in catalog.LOWER_IS_BETTER else max
+    choose = min if metric in LOWER_IS_BETTER else max
     best = choose(values, key=lambda path: values[path])
     for path, value in values.items():
         LOG.info("%s: %s %.4f%s", path.name, metric, value, " (chosen)" if path == best else "")

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from kdpipe import catalog, processes
+from kdpipe import processes
 from kdpipe.draws import DROPOUT, draw_seed
+from kdpipe.metrics import LOWER_IS_BETTER
 from kdpipe.models.precision import use_bf16
 
 LOGS_PER_RUN = 50
@@ -37,7 +38,7 @@ def training_arguments(given: dict[str, Any], folder: Path, seed: int, steps: in
     arguments = TrainingArguments(
         **{
             **OWN_DEFAULTS,
-            "greater_is_better": metric not in catalog.LOWER_IS_BETTER,
+            "greater_is_better": metric not in LOWER_IS_BETTER,
             "logging_steps": max(1, steps // LOGS_PER_RUN),
             "bf16": use_bf16(False if given.get("fp16") else given.get("bf16")),
             **given,

@@ -58,10 +58,30 @@ def changed(edit: Callable[[str, str, str], None], *change: str, roots: tuple[st
     ("training/trainer.py", "import math\n", "import math  # for isfinite\n\n", False),
     ("training/trainer.py", '"""Trains a learner,', '"""Trains one learner,', False),
     ("catalog.py", '"kl":', '"kullback_leibler":', False),
-    ("models/__init__.py", '"enct5", "pruned"', '"enct5"', False),
+    ("models/__init__.py", '"enct5", "pruned"', '"enct5"', True),
+    ("models/__init__.py", '"""Importing', '"""To import', False),
+    ("models/bigru.py", "import", "import os\nimport", False),
+    ("data/__init__.py", "", "import os", True),
+    ("reporting/__init__.py", "", "import os", False),
+    ("__init__.py", "", "import os", True),
 ])  # fmt: skip
 def test_what_counts_as_a_change(edit, file, old, new, counts):
     assert changed(edit, file, old, new) == counts
+
+
+@pytest.mark.parametrize(("file", "old", "new", "stages"), [
+    ("metrics.py", '("cross_entropy", ', "(", {
+        "distill", "finetune", "pretrain", "report", "schedule", "select"
+    }),
+    ("models/__init__.py", '"enct5", "pruned"', '"enct5"', {
+        "cache_teacher", "create", "distill", "evaluate", "export", "extract", "finetune", "load", "pretrain",
+        "prune", "schedule", "score_importance",
+    }),
+])  # fmt: skip
+def test_stages_that_read_a_module(edit, file, old, new, stages):
+    before = {stage: code_of([module]) for stage, module in catalog.STAGES.items()}
+    edit(file, old, new)
+    assert {stage for stage, module in catalog.STAGES.items() if code_of([module]) != before[stage]} == stages
 
 
 def test_templates_count_for_what_lies_beside_them(edit):

@@ -12,6 +12,7 @@ from kdpipe.evaluation.answers import answer_metrics
 from kdpipe.evaluation.metrics import compute, pearson, spearman
 from kdpipe.evaluation.tasks import classification, multi_label, regression
 from kdpipe.evaluation.tasks.token_classification import entity_metrics
+from kdpipe.metrics import LOWER_IS_BETTER
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -94,4 +95,4 @@ def test_it_is_known_of_every_metric_whether_lower_is_better(task: str) -> None:
     good, bad = scores(task, right=True), scores(task, right=False)
     for metric in catalog.resolve("tasks", task).all_metrics:
         assert good[metric] != bad[metric]
-        assert (good[metric] < bad[metric]) == (metric in catalog.LOWER_IS_BETTER), metric
+        assert (good[metric] < bad[metric]) == (metric in LOWER_IS_BETTER), metric
