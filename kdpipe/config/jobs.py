@@ -17,6 +17,7 @@ from kdpipe.config.settings.base import AFTERWARDS, Settings, StageSettings
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.finetune import FinetuneSettings
+from kdpipe.config.settings.jobs import CountTokensSettings
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
@@ -97,7 +98,7 @@ def counts_job(graph: Graph, dataset: str, tokenizer: str) -> Job:
     layout = graph.layout
     inputs = {"data": [layout.data(dataset, tokenizer)], "tokenizer": [layout.model(tokenizer)]}
     folder, modules = layout.counts(dataset, tokenizer), modules_of(graph, "count_tokens", ())
-    return Job("count_tokens", folder, {"settings": Settings()}, modules, inputs)
+    return Job("count_tokens", folder, {"settings": CountTokensSettings()}, modules, inputs)
 
 
 def importance_job(graph: Graph, scored: str, dataset: str, key: str) -> Job:

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from kdpipe.artifacts.changes import explain
+from kdpipe.config.build import load_graph
 from kdpipe.errors import EXIT_STATUS
-from tests.workflow.conftest import write_config
+from tests.workflow.conftest import snakemake, write_config
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +36,21 @@ def why(folder: Path, config: dict[str, Any]) -> Callable[..., list[str]]:
 
 def test_nothing_has_changed(why: Callable[..., list[str]]) -> None:
     assert why("student") == ["student is as the config says"]
+
+
+def test_nothing_has_changed_of_what_has_just_been_made(
+    folder: Path, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader prefers rare tokens, and so reads their counts."""
+    reader = {"finetune": {"model": "base", "dataset": "text", "evaluate": []}}
+    path = write_config(folder / "config.yaml", {**config, "models": {**config["models"], "reader": reader}})
+    done = snakemake(folder, "results/models/reader/SHA256SUMS", "--configfile", path)
+    assert done.returncode == 0, done.stdout
+    assert (folder / "results/counts/text/base/SHA256SUMS").exists()
+    monkeypatch.chdir(folder)
+    graph = load_graph([Path(path)])
+    for model in graph.nodes:
+        assert explain(graph, model) == f"{model} is as the config says"
 
 
 def test_a_setting_of_a_model_and_of_one_that_it_is_made_from(why: Callable[..., list[str]]) -> None:

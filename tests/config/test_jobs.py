@@ -1,0 +1,43 @@
+"""What a job of a config tells its stage is what the stage's manifest then says that it was told."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from kdpipe import catalog
+from kdpipe.command import _settings, _settings_of
+from kdpipe.config.graph import Graph
+from kdpipe.config.jobs import fetch_job, jobs_for
+from kdpipe.config.settings.base import AFTERWARDS
+
+# With what the small config has, every stage but the report, which is told a file.
+EVERYTHING: dict[str, Any] = {
+    "datasets.reviews": {
+        "source": "hub",
+        "path": "someone/reviews",
+        "task": "classification",
+        "text": "text",
+        "label": "label",
+    },
+    "models.given": {"load": {"path": "someone/something"}},
+    "models.created": {"create": {"architecture": {"family": "distilbert", "dim": 24}, "tokenizer": "base"}},
+    "models.reader": {"finetune": {"model": "base", "dataset": "text", "masking": {"smoothing": 1}}},
+    "models.critic": {"finetune": {"model": "base", "dataset": "reviews", "training": {"learning_rate": 1}}},
+    "models.cut": {"prune": {"model": "teacher", "sparsity": 0.5, "importance": {"batches": 2}}},
+    "models.assistant": {
+        "schedule": {"teacher": "teacher", "dataset": "task", "target": 0.9, "losses": [{"loss": "kl"}]}
+    },
+    "models.best": {"select": {"among": ["teacher", "student"], "dataset": "task", "export": ["task"]}},
+}
+
+
+def test_every_stage(graph_of: Callable[..., Graph]) -> None:
+    graph, stages = graph_of(EVERYTHING), set()
+    for job in [*(fetch_job(graph, name) for name in graph.fetches), *jobs_for(graph, graph.nodes)]:
+        takes = _settings_of(catalog.load(f"{catalog.STAGES[job.stage]}:run"))
+        assert {option: type(settings) for option, settings in job.settings.items()} == takes
+        for option, text in job.told().items():
+            recorded = _settings(takes[option], text).model_dump(mode="json", exclude=set(AFTERWARDS))
+            assert recorded == json.loads(text), job.folder
+        stages.add(job.stage)
+    assert stages == catalog.STAGES.keys() - {"report"}
