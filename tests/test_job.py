@@ -87,10 +87,11 @@ def test_the_manifest_names_the_code_that_ran(task_data: Path, language_model: P
     assert read_manifest(tmp_path / "counts")["code"] == code
 
 
+CODE = {"identity": "2d9a", "roots": ["kdpipe.stages.prune"], "modules": {}}
 ORIGIN = {
     "settings": {"rate": 1},
     "inputs": {"models/base": "0b7e"},
-    "code": {"identity": "2d9a"},
+    "code": CODE,
 }
 
 
@@ -98,7 +99,7 @@ ORIGIN = {
     ("origin", "files", "there"),
     [
         (ORIGIN, {"a.txt": "read"}, True),
-        ({**ORIGIN, "code": {"identity": "3eab"}}, {"a.txt": "read"}, False),
+        ({**ORIGIN, "code": {**CODE, "identity": "3eab"}}, {"a.txt": "read"}, False),
         ({**ORIGIN, "settings": {"rate": 2}}, {"a.txt": "read"}, False),
         ({**ORIGIN, "inputs": {"models/base": "1c8f"}}, {"a.txt": "read"}, False),
         (ORIGIN, {"a.txt": "changed"}, False),

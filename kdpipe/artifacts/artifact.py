@@ -14,8 +14,9 @@ from subprocess import DEVNULL, CalledProcessError, check_output
 from typing import Any
 
 from kdpipe.artifacts.checkpoints import Clock
+from kdpipe.artifacts.manifest import parse_manifest
 from kdpipe.artifacts.ownership import check_folder, facts_of, note_written, state_name, written_files
-from kdpipe.artifacts.sums import MANIFEST, SUMS, read_sums, remedy, write_sums
+from kdpipe.artifacts.sums import MANIFEST, SUMS, damaged, read_listing, read_sums, write_sums
 from kdpipe.errors import KdpipeError
 
 PACKAGES = (
@@ -120,15 +121,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return an artifact's manifest.
 
     Raises:
-        KdpipeError: it is not as it was written.
+        KdpipeError: it is missing, not as it was written, or may not be read.
     """
     try:
-        content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return parse_manifest(read_listing(folder / MANIFEST))
+    except FileNotFoundError:
+        raise KdpipeError(f"{folder / MANIFEST} is missing; run its stage again") from None
     except ValueError:
-        raise KdpipeError(
-            f"{folder / MANIFEST} is not as it was written; {remedy(folder / MANIFEST)}"
-        ) from None
-    return content
+        raise KdpipeError(damaged(folder / MANIFEST)) from None
 
 
 def _link(folder: Path, copy: Path) -> None:

@@ -86,7 +86,7 @@ def _is_spent(job: Job) -> bool:
 
 def _missing(folder: Path) -> Iterator[str]:
     """Yield what is not there of an artifact."""
-    if not (folder / SUMS).exists() or not (folder / MANIFEST).exists():
+    if not (folder / SUMS).is_file() or not (folder / MANIFEST).exists():
         yield "it is not there"
         return
     try:
@@ -94,7 +94,7 @@ def _missing(folder: Path) -> Iterator[str]:
     except KdpipeError:
         yield f"its {SUMS} is not as it was written"
         return
-    yield from (f"its {name} is not there" for name in names if not (folder / name).exists())
+    yield from (f"its {name} is not there" for name in names if not (folder / name).is_file())
 
 
 def read_by(job: Job) -> set[Path]:
@@ -108,9 +108,13 @@ def _reasons(graph: Graph, job: Job) -> Iterator[str]:
     if missing:
         yield from missing
         return
-    manifest = read_manifest(job.folder)
-    yield from _settings(manifest["settings"], job, graph.document.threads)
-    yield from _inputs(manifest["inputs"], job, graph.layout.results)
+    try:
+        manifest = read_manifest(job.folder)
+    except KdpipeError as error:
+        yield str(error)
+        return
+    yield from _settings(manifest.get("settings", {}), job, graph.document.threads)
+    yield from _inputs(manifest.get("inputs", {}), job, graph.layout.results)
     yield from _files(manifest, job)
     if graph.document.rerun.code:
         yield from _code(manifest, job)
@@ -125,7 +129,11 @@ def remarks(graph: Graph, job: Job) -> Iterator[str]:
     """Yield what has changed but is no reason to make an artifact again."""
     if any(_missing(job.folder)):
         return
-    manifest = read_manifest(job.folder)
+    try:
+        manifest = read_manifest(job.folder)
+    except KdpipeError:
+        # It is among the reasons.
+        return
     for package, then, now in _differences(manifest["versions"], versions()):
         yield f"{package} {_said(then, now)}"
     if not graph.document.rerun.code:
@@ -146,7 +154,7 @@ def _inputs(then: Mapping[str, str], job: Job, results: Path) -> Iterator[str]:
     for name, folder in now.items():
         if name not in then:
             yield f"it is now made from {folder}"
-        elif (folder / SUMS).exists() and known_digest(folder / SUMS) != then[name]:
+        elif (folder / SUMS).is_file() and known_digest(folder / SUMS) != then[name]:
             yield f"{folder} has changed"
     for name in sorted(then.keys() - now):
         yield f"it is no longer made from {results / name}"

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, read_sums
+from kdpipe.artifacts.manifest import parse_manifest
+from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, read_listing, read_sums
 from kdpipe.artifacts.whole import whole
 from kdpipe.config.digest import digest
 from kdpipe.errors import KdpipeError
@@ -133,8 +134,8 @@ def _vouched_for(output: Path) -> Written:
 def _is_ours(manifest: Path) -> bool:
     """Tell a manifest that kdpipe wrote from another program's."""
     try:
-        return manifest.is_file() and "kdpipe" in json.loads(manifest.read_bytes())["versions"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return "kdpipe" in parse_manifest(read_listing(manifest))["versions"]
+    except (FileNotFoundError, KdpipeError, ValueError):
         return False
 
 

@@ -3,14 +3,18 @@
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Collection
 from pathlib import Path
 
+from kdpipe.artifacts.faults import tell_fault
 from kdpipe.errors import KdpipeError
 
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
-_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+# More bytes than any list of an artifact's files, or manifest, has.
+MOST = 100_000_000
+_LINE = re.compile(r"([0-9a-f]{64})  ([^/]+)")
 
 
 def file_digest(path: Path) -> str:
@@ -46,15 +50,35 @@ def read_sums(folder: Path) -> dict[str, str]:
         KdpipeError: the folder is no finished artifact.
     """
     try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        lines = read_listing(folder / SUMS).decode().splitlines()
     except FileNotFoundError:
         raise KdpipeError(
             f"{folder} is no finished artifact: it has no {SUMS}; run the stage that makes it"
         ) from None
+    except UnicodeDecodeError:
+        raise KdpipeError(damaged(folder / SUMS)) from None
     found = [_LINE.fullmatch(line) for line in lines]
     if not lines or not all(found):
-        raise KdpipeError(f"{folder / SUMS} is not as it was written; {remedy(folder / SUMS)}")
+        raise KdpipeError(damaged(folder / SUMS))
     return {match[2]: match[1] for match in found if match}
+
+
+def read_listing(path: Path) -> bytes:
+    """Return the bytes of what is written about an artifact beside its files.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        KdpipeError: it is no file, too large, or may not be read.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST:
+            raise KdpipeError(damaged(path))
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise KdpipeError(tell_fault(error, path) or f"{path} cannot be read: {error.strerror}") from None
 
 
 def verify(folder: Path, but: Collection[str] = ()) -> str:
@@ -82,6 +106,11 @@ def verify(folder: Path, but: Collection[str] = ()) -> str:
                 f"{path} is not in {folder / SUMS}: move it away if it is yours, else {remedy(path)}"
             )
     return file_digest(folder / SUMS)
+
+
+def damaged(path: Path) -> str:
+    """Return what to say of a file about an artifact that is not as it was written."""
+    return f"{path} is not as it was written; {remedy(path)}"
 
 
 def remedy(path: Path) -> str:
