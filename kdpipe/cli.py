@@ -69,7 +69,9 @@ def _clean(options: argparse.Namespace) -> None:
     from kdpipe.artifacts.cleaning import find_leftovers, remove
 
     graph = load_graph(options.config)
-    found = find_leftovers(graph)
+    found, foreign = find_leftovers(graph)
+    for folder, why in foreign.items():
+        print(f"foreign: {folder}; {why}, left alone")
     for leftover in found:
         print(f"{leftover.size / 1e6:10.1f} MB  {leftover.folder}  ({leftover.why})")
         if options.yes:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from kdpipe.artifacts.artifact import finished
 from kdpipe.artifacts.changes import changes, made_again
+from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.lock import is_free
-from kdpipe.artifacts.ownership import state_name
+from kdpipe.artifacts.ownership import foreign_in, lies_in, real_path, state_name, written_files
 from kdpipe.artifacts.sums import MANIFEST, SUMS
 from kdpipe.config.graph import Graph
 from kdpipe.config.jobs import Job, jobs_for
+from kdpipe.errors import KdpipeError
 
 # How many folders below its own an artifact of each kind lies.
 DEPTHS = {
@@ -46,40 +48,75 @@ class Leftover:
     size: int
 
 
-def find_leftovers(graph: Graph) -> list[Leftover]:
-    """Return what may be removed: used caches, what no model needs, and state that nobody goes on from.
+def find_leftovers(graph: Graph) -> tuple[list[Leftover], dict[Path, str]]:
+    """Return what may be removed, and the folders in the same places that are not kdpipe's own, with why.
 
-    What a process is at work on is not among them, nor what is no folder of its own.
+    Used caches may be, artifacts that no model needs, and state that nobody goes on from; not what a process
+    is at work on.
     """
     jobs = jobs_for(graph, graph.nodes)
     again = _made_again(graph, jobs)
     strange = list(_of_no_node(graph, jobs))
-    found = [
+    places = [
         *_used_caches(jobs, again),
         *((folder, "of no model in the config") for folder in strange),
         *_state(graph, jobs, again, strange),
     ]
-    return [
-        Leftover(folder, why, _size(folder))
-        for folder, why in found
-        if folder.is_dir() and not folder.is_symlink() and _is_idle(graph, folder)
-    ]
+    found, foreign = [], {}
+    for folder, why in places:
+        if folder.is_dir() and _is_idle(graph, folder):
+            if against := _foreign(graph, folder):
+                foreign[folder] = against
+            else:
+                found.append(Leftover(folder, why, _size(folder)))
+    return found, foreign
 
 
 def remove(graph: Graph, leftover: Leftover) -> None:
     """Remove a folder and the copy that shares its room; what breaks off leaves nothing that looks whole.
 
     Of used signals the manifest stays, by which a report tells what they cost.
+
+    Raises:
+        KdpipeError: something in it has become another's, or cannot be removed.
     """
-    (leftover.folder / SUMS).unlink(missing_ok=True)
-    copied = finished(leftover.folder, graph.layout.state)
-    if copied.exists():
-        shutil.rmtree(copied)
-    if leftover.why != USED:
-        shutil.rmtree(leftover.folder)
-        return
-    for path in _contents(leftover.folder):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if against := _foreign(graph, leftover.folder):
+        raise KdpipeError(f"{leftover.folder} was left alone: {against}")
+    try:
+        if _is_state(graph, leftover.folder):
+            _remove_state(graph, leftover.folder)
+        else:
+            _remove_artifact(graph, leftover)
+    except OSError as error:
+        raise KdpipeError(tell_fault(error, leftover.folder) or str(error)) from None
+
+
+def _remove_artifact(graph: Graph, leftover: Leftover) -> None:
+    """Remove the files that are kdpipe's own; a folder into which another came meanwhile stays."""
+    # Without its list of digests a folder that is half removed is no artifact.
+    for name in (SUMS, *written_files(leftover.folder, graph.layout.state)):
+        if name != MANIFEST or leftover.why != USED:
+            (leftover.folder / name).unlink(missing_ok=True)
+    _remove_state(graph, finished(leftover.folder, graph.layout.state))
+    if leftover.why != USED and not any(leftover.folder.iterdir()):
+        leftover.folder.rmdir()
+
+
+def _remove_state(graph: Graph, folder: Path) -> None:
+    if folder.exists() and lies_in(folder, graph.layout.results):
+        (folder / SUMS).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+
+
+def _foreign(graph: Graph, folder: Path) -> str:
+    """Return what speaks against removing a folder; what lies in the folder of state is kdpipe's own."""
+    if not lies_in(folder, graph.layout.results):
+        return "a link leads there"
+    return "" if _is_state(graph, folder) else foreign_in(folder, graph.layout.state)
+
+
+def _is_state(graph: Graph, folder: Path) -> bool:
+    return graph.layout.state in folder.parents
 
 
 def _made_again(graph: Graph, jobs: list[Job]) -> set[Path]:
@@ -100,14 +137,16 @@ def _used_caches(jobs: list[Job], again: set[Path]) -> Iterator[tuple[Path, str]
 
 
 def _contents(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name != MANIFEST]
+    return [path for path in folder.glob("*") if path.name != MANIFEST]
 
 
 def _of_no_node(graph: Graph, jobs: list[Job]) -> Iterator[Path]:
+    """Yield folders of no job, of which none reads a file; one that is empty takes no room."""
     known = {job.folder for job in jobs}
+    read = {folder for job in jobs for file in job.files for folder in real_path(file).parents}
     for kind, depth in DEPTHS.items():
         for folder in sorted((graph.layout.results / kind).glob("/".join("*" * depth))):
-            if folder not in known:
+            if folder not in known and real_path(folder) not in read and any(folder.glob("*")):
                 yield folder
 
 
@@ -131,9 +170,9 @@ def _state(
 
 def _is_idle(graph: Graph, folder: Path) -> bool:
     """Tell whether no process makes an artifact; its state is called by the name of its lock."""
-    state = graph.layout.state
-    return is_free(state / "locks" / (folder.name if state in folder.parents else state_name(folder, state)))
+    name = folder.name if _is_state(graph, folder) else state_name(folder, graph.layout.state)
+    return is_free(graph.layout.state / "locks" / name)
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())

@@ -85,6 +85,32 @@ def foreign_paths(output: Path, state: Path) -> Iterator[Path]:
             yield path
 
 
+def foreign_in(output: Path, state: Path) -> str:
+    """Return what speaks against removing a folder; "" where kdpipe has written all that it holds."""
+    written = written_files(output, state)
+    try:
+        strange = next(foreign_paths(output, state), None)
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    if not written:
+        return "not made by kdpipe"
+    if strange is None:
+        return ""
+    return (
+        f"{strange.name} in it {'was changed since' if strange.name in written else 'was not made by kdpipe'}"
+    )
+
+
+def real_path(path: Path) -> Path:
+    """Return a path without links; of links in a circle, as it is."""
+    return Path(os.path.realpath(path))
+
+
+def lies_in(folder: Path, results: Path) -> bool:
+    """Tell whether a folder lies below the results without a link on the way; these may be one themselves."""
+    return real_path(folder) == real_path(results) / folder.relative_to(results)
+
+
 def written_files(output: Path, state: Path) -> Written:
     """Return what kdpipe has written into an artifact's folder, by name.
 
@@ -93,7 +119,11 @@ def written_files(output: Path, state: Path) -> Written:
     """
     try:
         content = json.loads(_list(output, state).read_text(encoding="utf-8"))
-        return {name: [dict(facts) for facts in files] for name, files in content.items()}
+        return {
+            name: [dict(facts) for facts in files]
+            for name, files in content.items()
+            if name == Path(name).name
+        }
     except (OSError, ValueError, AttributeError, TypeError):
         return _vouched_for(output)
 
