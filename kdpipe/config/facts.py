@@ -1,6 +1,5 @@
 """What follows from a config about its models before any of them exists."""
 
-import json
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -9,22 +8,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from kdpipe import catalog
 from kdpipe.config.digest import digest
 from kdpipe.config.document import Document
 from kdpipe.config.entries import LANGUAGE_MODELING, UNKNOWN, Dataset, Facts, Node, Shape
 from kdpipe.config.families import (
+    checked_shape,
     count_outputs,
     family_facts,
-    family_name,
-    head_task,
     kinds_for,
     require_head,
-    shape_of,
 )
 from kdpipe.config.layers import check_depth, count_blocks
 from kdpipe.config.mistakes import Mistakes, SettingError
 from kdpipe.config.pruning import pruned_facts, scheduled_facts, within
+from kdpipe.config.saved_config import read_saved
+from kdpipe.config.saved_files import files_of, read_object
 from kdpipe.config.settings.architecture import ArchitectureBase
 from kdpipe.config.settings.create import CreateSettings
 from kdpipe.config.settings.distill import DistillSettings
@@ -36,20 +34,10 @@ from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.config.settings.select import SelectSettings
 from kdpipe.config.units import KINDS, Units, fewest_gone, recorded_units
-from kdpipe.errors import KdpipeError, suggest
+from kdpipe.errors import KdpipeError
 
 PACKAGE = "package:"
 MASKED = "masked language modelling"
-# Of a folder or a repository, what is read of it.
-LOADED = (
-    "config.json",
-    "model.safetensors",
-    "tokenizer*",
-    "vocab*",
-    "merges.txt",
-    "special_tokens_map.json",
-    "spiece.model",
-)
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
@@ -112,35 +100,33 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
     """Read a model's files, if they are here; equal tokenizers go by the name of the first node with them."""
     try:
         folder = local_folder(settings.path)
+        saved = read_saved(folder) if folder else None
+        encoding = _encoding(folder) if folder else ""
     except KdpipeError as error:
         raise SettingError("path", str(error)) from None
-    if folder is None:
+    if saved is None:
         return Facts(tokenizer=name, units=dict.fromkeys(KINDS, Units(gone=None)), deep_as=name)
-    config = _read_json(folder / "config.json")
-    family = family_name(str(config.get("model_type")))
-    if family not in catalog.FAMILIES:
-        hint = suggest(str(family), catalog.FAMILIES)
-        raise SettingError("path", f"{folder} holds a model of the family {family!r}; {hint}")
-    head = head_task(family, config)
-    _check_labels(settings, config, head)
-    file = folder / "tokenizer.json"
-    tokenizer = tokenizers.setdefault(_encoding(file), name) if file.exists() else name
+    config = saved.config
+    _check_labels(settings, config, saved.head)
     return Facts(
-        tokenizer,
-        shape_of(family, config),
-        head,
+        tokenizers.setdefault(encoding, name) if encoding else name,
+        saved.shape,
+        saved.head,
         recorded_units(config),
         ranked=bool(config.get("unit_counts")),
         embedding_rank=config.get("embedding_rank"),
     )
 
 
-def _encoding(file: Path) -> str:
-    """Return a digest of how a tokenizer's file says text is encoded, however the file was written.
+def _encoding(folder: Path) -> str:
+    """Return a digest of how a tokenizer's file says text is encoded, however it was written; "" without it.
 
     Datasets have their own lengths, so its truncation and padding say nothing.
     """
-    content = _read_json(file)
+    file = folder / "tokenizer.json"
+    if not file.exists():
+        return ""
+    content = read_object(file)
     return digest({key: part for key, part in content.items() if key not in ("truncation", "padding")})
 
 
@@ -164,16 +150,6 @@ def _require_head(setting: str, family: str | None, task: str, kinds: Collection
             require_head(family, task, kinds)
     except KdpipeError as error:
         raise SettingError(setting, str(error)) from None
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict):
-        raise SettingError("path", f"{file} cannot be read; expected the folder of a model")
-    return content
 
 
 def local_folder(path: str) -> Path | None:
@@ -210,32 +186,16 @@ def _package_folder(package: str, below: str) -> Path:
 def loaded_files(path: str) -> list[Path]:
     """Return the files that `load` reads of a folder of the user's; none of a package or the Hub."""
     folder = None if path.startswith(PACKAGE) else local_folder(path)
-    found = (file for pattern in LOADED for file in folder.glob(pattern)) if folder else ()
-    return sorted(file for file in found if file.is_file())
+    return files_of(folder) if folder else []
 
 
 def _architecture_shape(architecture: ArchitectureBase, vocabulary: int | None) -> Shape:
-    shape = shape_of(architecture.family, architecture.options)
-    facts = family_facts(architecture.family)
-    names = facts["shape_fields"]
-    sizes = {fact: getattr(shape, fact) or 0 for fact in names if fact != "vocabulary"}
-    if shape.neurons is None:
-        # The width of feed-forward layers follows from that of the model where the config gives none.
-        sizes.pop("neurons", None)
     try:
+        # The tokenizer gives the vocabulary, and says whether there is one.
+        shape = checked_shape(architecture.family, architecture.options)
         check_depth(shape.depth or 0)
     except KdpipeError as error:
         raise SettingError("architecture", str(error)) from None
-    for fact, size in sizes.items():
-        if size < 1:
-            least = 1 + (facts["reserved_positions"] if fact == "positions" else 0)
-            found = size + least - 1
-            raise SettingError("architecture", f"{names[fact]} must be at least {least}, found {found}")
-    if facts["heads_share_width"] and "heads" in sizes and sizes["width"] % sizes["heads"]:
-        found = f"found {sizes['width']} and {sizes['heads']}"
-        raise SettingError(
-            "architecture", f"{names['width']} must be a multiple of {names['heads']}, {found}"
-        )
     return replace(shape, vocabulary=vocabulary)
 
 

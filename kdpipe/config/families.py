@@ -62,6 +62,29 @@ def shape_of(family: str, config: Mapping[str, Any]) -> Shape:
     return Shape(family=family, **{"heads": 0, **values})
 
 
+def checked_shape(family: str, config: Mapping[str, Any]) -> Shape:
+    """Return the shape of a model as `shape_of` does, if there can be one.
+
+    Raises:
+        ModelError: a size is too small, or the heads cannot share the width.
+    """
+    shape = shape_of(family, config)
+    facts = family_facts(family)
+    names = facts["shape_fields"]
+    sizes = {fact: getattr(shape, fact) or 0 for fact in names}
+    if shape.neurons is None:
+        # The width of feed-forward layers follows from that of the model where the config gives none.
+        sizes.pop("neurons", None)
+    for fact, size in sizes.items():
+        if size < 1:
+            least = 1 + (facts["reserved_positions"] if fact == "positions" else 0)
+            raise ModelError(f"{names[fact]} must be at least {least}, found {size + least - 1}")
+    if facts["heads_share_width"] and "heads" in sizes and sizes["width"] % sizes["heads"]:
+        found = f"found {sizes['width']} and {sizes['heads']}"
+        raise ModelError(f"{names['width']} must be a multiple of {names['heads']}, {found}")
+    return shape
+
+
 def count_places(shape: Shape) -> dict[str, int | None]:
     """Return how many attentions (`heads`) and feed-forward layers (`neurons`) there are, as far as known."""
     if shape.family is None or shape.depth is None:
@@ -97,7 +120,7 @@ def head_task(family: str, config: Mapping[str, Any]) -> str | None:
 
 def count_outputs(config: Mapping[str, Any]) -> int:
     """Return the number of outputs of a head with labels; a config leaves two that have no names out."""
-    return len(config.get("id2label") or range(2))
+    return len(config.get("id2label") or range(config.get("num_labels") or 2))
 
 
 def kinds_for(task: str) -> list[str]:

@@ -63,7 +63,11 @@ class EncT5Model(EncT5PreTrainedModel):
         "encoder.embed_tokens.weight": "shared.weight",
         "decoder.embed_tokens.weight": "shared.weight",
     }
-    _keys_to_ignore_on_load_unexpected = [r"decoder\.block\.[1-9]", "lm_head"]  # noqa: RUF012
+    _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012
+        r"decoder\.block\.[1-9]",
+        r"EncDecAttention\.relative_attention_bias",
+        "lm_head",
+    ]
 
     def __init__(self, config: EncT5Config) -> None:
         super().__init__(config)

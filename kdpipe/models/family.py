@@ -52,6 +52,10 @@ class Family(Protocol):
         inputs: what its body takes of a batch, whose rows are padded on the right.
         heads: its classes that have a head, by how the transformers class that builds them ends, such as
             `ForSequenceClassification` of `AutoModelForSequenceClassification`.
+        head_tensors: for kinds of head, the weights by which a model is known to have it whose config does
+            not name its class; of several kinds the first is taken.
+        optional: what a checkpoint may have or lack of the body: pieces of the names of tensors that a new
+            head brings along, or that older versions have saved.
         causal: whether a position sees only itself and those before it.
         heads_share_width: whether the width of a hidden state is divided among the heads.
         reserved_positions: rows of its table of positions that no token uses.
@@ -68,6 +72,8 @@ class Family(Protocol):
     shape_fields: ClassVar[dict[str, str]]
     inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
     heads: ClassVar[dict[str, str]]
+    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {}
+    optional: ClassVar[tuple[str, ...]] = ()
     causal: ClassVar[bool] = False
     heads_share_width: ClassVar[bool] = True
     reserved_positions: ClassVar[int] = 0

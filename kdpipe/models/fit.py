@@ -28,8 +28,23 @@ def check_fit(folder: Path, tokenizer: Any, data: Path) -> None:
             f"{data} has rows of {found} tokens, but {folder} reads at most {positions}; "
             f"give the dataset `max_length: {positions}`, or take a model with more positions"
         )
-    if shape.vocabulary is not None and len(tokenizer) > shape.vocabulary:
+    check_vocabulary(config, tokenizer, folder)
+
+
+def check_vocabulary(config: Any, tokenizer: Any, folder: Path) -> None:
+    """Refuse a model whose tokenizer has tokens that it does not know.
+
+    Args:
+        config: the model's config.
+        tokenizer: the tokenizer.
+        folder: the model's folder.
+
+    Raises:
+        ModelError: it has.
+    """
+    count = 1 + max(tokenizer.get_vocab().values(), default=-1)
+    if count > config.vocab_size:
         raise ModelError(
-            f"{folder} knows {shape.vocabulary} tokens, but the tokenizer has {len(tokenizer)}; "
+            f"{folder} knows {config.vocab_size} tokens, but the tokenizer has {count}; "
             "a model needs the tokenizer that it was trained with"
         )

@@ -1,8 +1,7 @@
 """Read and write model folders, and give a model the head that a dataset needs."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
 from kdpipe.config.families import PROBLEMS, kinds_for, require_head, stock_class
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of, family_of_config
-from kdpipe.models.initialization import draw_weights
+from kdpipe.models.weights import read_weights
 
 LOG = logging.getLogger(__name__)
 LABELLED = ("ForSequenceClassification", "ForTokenClassification")
@@ -41,12 +40,14 @@ def load_model(folder: Path, seed: int = 0) -> PreTrainedModel:
 
     Args:
         folder: the model's folder.
-        seed: seed of what its weights lack, such as a pooler.
+        seed: seed of a pooler, if its weights have none.
+
+    Raises:
+        ModelError: its weights are not those of such a model.
     """
     config = read_config(folder)
     kind = head_kind(config, _saved_as(config))
-    name = f"AutoModel{kind}" if kind else _saved_as(config)
-    return _from_pretrained(getattr(transformers, name, AutoModel), folder, config, seed)
+    return read_weights(getattr(transformers, f"AutoModel{kind}"), folder, config, seed)
 
 
 def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
@@ -72,7 +73,7 @@ def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
         )
     _set_outputs(config, head)
     model_class = getattr(transformers, f"AutoModel{kind}")
-    model = _from_pretrained(model_class, folder, config, seed, new_head=order is None)
+    model = read_weights(model_class, folder, config, seed, new_head=order is None)
     _reorder(model, order)
     return model
 
@@ -146,6 +147,10 @@ def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
     """Write config, weights and tokenizer of a model."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    # The library of safetensors lets nobody else read its files, whatever the user's umask.
+    mode = (folder / "config.json").stat().st_mode
+    for file in folder.glob("*.safetensors"):
+        file.chmod(mode)
 
 
 def read_config(folder: Path) -> Any:
@@ -174,46 +179,6 @@ def _described(config: Any) -> str:
 
 def _saved_as(config: Any) -> str:
     return str((config.architectures or [""])[0])
-
-
-def _from_pretrained(
-    model_class: Any, folder: Path, config: Any, seed: int, new_head: bool = False
-) -> PreTrainedModel:
-    with torch.random.fork_rng(), _without_report(new_head):
-        model, found = model_class.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            ignore_mismatched_sizes=new_head,
-            output_loading_info=True,
-        )
-        missing = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
-        head = _head_parameters(model) if new_head else set()
-        if new_head and missing - head:
-            LOG.warning("%s lacks %s: drawn from seed %d", folder, ", ".join(sorted(missing - head)), seed)
-        draw_weights(model, missing | head, seed)
-    loaded: PreTrainedModel = model
-    return loaded
-
-
-@contextmanager
-def _without_report(new_head: bool) -> Iterator[None]:
-    """Keep transformers from listing the weights of a new head as missing, which is told otherwise."""
-    logger = logging.getLogger("transformers.modeling_utils")
-    level = logger.level
-    logger.setLevel(logging.ERROR if new_head else level)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def _head_parameters(model: PreTrainedModel) -> set[str]:
-    body = {id(parameter) for parameter in model.base_model.parameters()}
-    return {name for name, parameter in model.named_parameters() if id(parameter) not in body}
 
 
 def _label_order(config: Any, head: Head) -> list[int] | None:

@@ -1,35 +1,36 @@
 """Bring a model into the results: from a directory, an installed package or the Hub."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from safetensors import SafetensorError
+from transformers import PreTrainedModel
 
 from kdpipe.artifacts.sums import file_digest
 from kdpipe.command import main
-from kdpipe.config.facts import LOADED, loaded_files, local_folder
+from kdpipe.config.facts import loaded_files, local_folder
+from kdpipe.config.saved_config import SavedModel, read_saved
+from kdpipe.config.saved_files import CONFIG, LOADED, WEIGHTS, files_of
 from kdpipe.config.settings.load import LoadSettings
-from kdpipe.errors import ModelError
+from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.job import Job
+from kdpipe.models.fit import check_vocabulary
 from kdpipe.models.loading import agree_on_padding, load_model, load_tokenizer, name_labels, save_model
-
-WEIGHTS_FILE = "model.safetensors"
-TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
 
 
 def run(settings: LoadSettings, job: Job) -> None:
     """Copy a model with its head and tokenizer."""
     folder = local_folder(settings.path) or _fetch(settings)
-    _check_weights(folder, settings.sha256)
-    _check_tokenizer(folder)
+    saved = read_saved(folder)
+    _check_digest(folder / WEIGHTS, settings.sha256)
     with job.artifact() as draft:
-        try:
-            model, tokenizer = load_model(folder, settings.seed), load_tokenizer(folder)
-        except (OSError, ValueError, SafetensorError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(f"{folder} cannot be loaded as a model: {reason}") from None
+        model, tokenizer = _load(saved, settings.seed)
         agree_on_padding(model, tokenizer)
         if settings.labels is not None:
             name_labels(model, settings.labels)
@@ -37,6 +38,42 @@ def run(settings: LoadSettings, job: Job) -> None:
         # What a package or the Hub holds may be another one at the next start.
         if files := _digests(settings):
             draft.record(source_files=files)
+
+
+def _load(saved: SavedModel, seed: int) -> tuple[PreTrainedModel, Any]:
+    """Load model and tokenizer.
+
+    The libraries see a folder with the files that were checked and nothing else: no further weights, no
+    adapters, no code and no other settings.
+    """
+    with TemporaryDirectory() as place:
+        seen = Path(place)
+        for file in files_of(saved.folder):
+            if file.name != CONFIG:
+                (seen / file.name).symlink_to(file.absolute())
+        (seen / CONFIG).write_text(json.dumps(saved.config), encoding="utf-8")
+        with _told_of(saved.folder, seen, "model"):
+            model = load_model(seen, seed)
+        with _told_of(saved.folder, seen, "tokenizer"):
+            tokenizer = load_tokenizer(seen)
+            if not tokenizer.is_fast:
+                raise ModelError(f"{seen} has a tokenizer without a fast version; give it a tokenizer.json")
+            check_vocabulary(model.config, tokenizer, seen)
+    return model, tokenizer
+
+
+@contextmanager
+def _told_of(folder: Path, seen: Path, what: str) -> Iterator[None]:
+    """Tell all that a library finds wrong with the folder that it sees as a mistake in the user's."""
+    try:
+        yield
+    except KdpipeError as error:
+        raise ModelError(str(error).replace(str(seen), str(folder))) from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".replace(str(seen), str(folder)).split())
+        raise ModelError(f"{folder} cannot be loaded as a {what}: {reason[:200]}") from None
 
 
 def _digests(settings: LoadSettings) -> dict[str, str]:
@@ -47,7 +84,7 @@ def _digests(settings: LoadSettings) -> dict[str, str]:
 def _fetch(settings: LoadSettings) -> Path:
     try:
         return Path(snapshot_download(settings.path, revision=settings.revision, allow_patterns=[*LOADED]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(
             f"{settings.path!r} could not be fetched from the Hub: {reason}; check name, revision, "
@@ -55,17 +92,7 @@ def _fetch(settings: LoadSettings) -> Path:
         ) from None
 
 
-def _check_tokenizer(folder: Path) -> None:
-    if not any((folder / name).exists() for name in TOKENIZERS):
-        raise ModelError(f"{folder} has no tokenizer; expected one of {', '.join(TOKENIZERS)}")
-
-
-def _check_weights(folder: Path, sha256: str | None) -> None:
-    weights = folder / WEIGHTS_FILE
-    if not weights.exists():
-        raise ModelError(
-            f"{folder} has no {WEIGHTS_FILE}; weights are read from that file alone, never pickled"
-        )
+def _check_digest(weights: Path, sha256: str | None) -> None:
     if sha256 and file_digest(weights) != sha256:
         raise ModelError(
             f"{weights}: expected sha256 {sha256}, found {file_digest(weights)}; check path and revision"

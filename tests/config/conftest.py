@@ -1,8 +1,10 @@
 """A small config without mistakes, and ways to change it and to see what a check says of it."""
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,6 +88,17 @@ def mistakes_of(changed: Callable[..., Config]) -> Callable[..., list[str]]:
         return told(changed(settings))
 
     return mistakes
+
+
+def write_model(folder: Path, config: Config, tensors: Collection[str] = ()) -> Path:
+    """Write the folder of a model as far as a check reads it: of its weights, that they are large."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    names = [*tensors, *(f"weights.{number}" for number in range(20))]
+    header = json.dumps({name: {"dtype": "F32", "shape": [10**6], "data_offsets": [0, 0]} for name in names})
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    (folder / "tokenizer.json").write_text("{}")
+    return folder
 
 
 @pytest.fixture(name="told")

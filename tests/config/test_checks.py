@@ -1,6 +1,6 @@
-import json
-
 import pytest
+
+from tests.config.conftest import write_model
 
 STUDENT = "models.student.distill"
 UNLABELLED = {"datasets.unlabelled": {"source": "glue", "name": "MRPC", "path": "glue", "labels": "none"}}
@@ -16,8 +16,7 @@ def other(tmp_path):
         "num_hidden_layers": 2,
         "max_position_embeddings": 160,
     }
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    return {"load": {"path": str(tmp_path)}}
+    return {"load": {"path": str(write_model(tmp_path, config))}}
 
 
 def test_a_config_without_mistakes(mistakes_of):

@@ -1,11 +1,10 @@
-import json
-
 import pytest
 
 from kdpipe.config.entries import Facts, Shape
 from kdpipe.config.facts import local_folder
 from kdpipe.config.units import Units
 from kdpipe.errors import KdpipeError
+from tests.config.conftest import write_model
 
 BERT = {
     "model_type": "bert",
@@ -25,8 +24,10 @@ def folder(tmp_path):
     """A function that writes the folder of a model, as far as a check reads it."""
 
     def write(**changes):
-        (tmp_path / "config.json").write_text(json.dumps({**BERT, **changes}))
-        return str(tmp_path)
+        config = {**BERT, **changes}
+        if config["model_type"] not in ("bert", "pruned-bert"):
+            del config["architectures"]
+        return str(write_model(tmp_path, config))
 
     return write
 
@@ -159,10 +160,10 @@ def test_a_folder_of_another_family_has_its_own_names(loaded):
 @pytest.mark.parametrize(("fields", "shape"), [
     ({"model_type": "roberta"}, Shape("roberta", 6, 48, 4, 900, positions=126, neurons=3072)),
     ({"model_type": "gpt2", "n_layer": 2, "n_embd": 16, "n_head": 8},
-     Shape("gpt2", 2, 16, 8, 900, 1024, neurons=64)),
+     Shape("gpt2", 2, 16, 8, 900, 128, neurons=64)),
     ({"model_type": "t5", "num_layers": 2, "d_model": 16},
-     Shape("t5", 2, 16, 8, 900, prompts=512, neurons=2048)),
-    ({"model_type": "enct5", "n_positions": 99}, Shape("enct5", 6, 512, 8, 900, prompts=99, neurons=2048)),
+     Shape("t5", 2, 16, 4, 900, prompts=512, neurons=2048)),
+    ({"model_type": "enct5", "n_positions": 99}, Shape("enct5", 6, 48, 4, 900, prompts=99, neurons=2048)),
     ({"model_type": "bigru"}, Shape("bigru", 6, 48, heads=0, vocabulary=900)),
 ])  # fmt: skip
 def test_tokens_that_a_family_reads(loaded, fields, shape):
@@ -170,7 +171,7 @@ def test_tokens_that_a_family_reads(loaded, fields, shape):
 
 
 def test_what_a_folder_does_not_say_is_as_transformers_has_it(tmp_path, graph_of):
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    write_model(tmp_path, {"model_type": "bert"})
     shape = graph_of({"models.m": {"load": {"path": str(tmp_path)}}}).facts["m"].shape
     assert shape == Shape(
         "bert", depth=12, width=768, heads=12, vocabulary=30522, positions=512, neurons=3072
@@ -217,7 +218,7 @@ def test_a_model_of_the_hub_is_unknown_and_so_is_what_is_made_from_it(graph_of):
     ("package:../yaml", "package '..' is not installed"),
     ("package:yaml/../..", "'../..' leads out of the package 'yaml'; give a folder within it"),
     ("package:yaml//etc", "'/etc' leads out of the package 'yaml'; give a folder within it"),
-    ("package:yaml/model", "config.json cannot be read; expected the folder of a model"),
+    ("package:yaml/model", "config.json cannot be read (there is none); expected the folder"),
 ])  # fmt: skip
 def test_what_cannot_be_loaded(mistakes_of, path, what):
     (mistake,) = mistakes_of({"models.m": {"load": {"path": path}}})
@@ -225,14 +226,17 @@ def test_what_cannot_be_loaded(mistakes_of, path, what):
     assert what in mistake
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "\xff"])
-def test_a_config_that_is_none(mistakes_of, tmp_path, text):
+@pytest.mark.parametrize(("text", "reason"), [
+    ("{", "it is no JSON"),
+    ("[]", "expected a JSON object, found list"),
+    ("\xff", "it is no JSON"),
+])  # fmt: skip
+def test_a_config_that_is_none(mistakes_of, tmp_path, text, reason):
     (tmp_path / "config.json").write_text(text, encoding="latin-1")
-    (mistake,) = mistakes_of({"models.m": {"load": {"path": str(tmp_path)}}})
-    assert (
-        mistake
-        == f"models.m.load.path: {tmp_path / 'config.json'} cannot be read; expected the folder of a model"
-    )
+    assert mistakes_of({"models.m": {"load": {"path": str(tmp_path)}}}) == [
+        f"models.m.load.path: {tmp_path}/config.json cannot be read ({reason}); "
+        "expected the folder of a saved model"
+    ]
 
 
 def test_a_family_that_is_not_known(mistakes_of, folder):
@@ -320,8 +324,7 @@ def test_equal_tokenizers_go_by_one_name(graph_of, tmp_path):
         "c": '{"truncation": {"max_length": 128}, "model": {"vocab": {"a": 1, "b": 0}}}',
     }
     for name, tokenizer in written.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text(json.dumps(BERT))
+        write_model(tmp_path / name, BERT)
         (tmp_path / name / "tokenizer.json").write_text(tokenizer)
     loads = {f"models.{name}": {"load": {"path": str(tmp_path / name)}} for name in written}
     facts = graph_of(loads).facts

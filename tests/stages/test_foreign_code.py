@@ -85,7 +85,7 @@ def test_pickles_in_place_of_the_weights_are_not_executed(
 
 def test_a_model_that_only_its_own_code_could_load_is_refused(planted: Path, mark: Path, job: Job) -> None:
     _change(planted / "config.json", model_type="unheard-of")
-    with pytest.raises(ModelError, match="cannot be loaded as a model"):
+    with pytest.raises(ModelError, match="holds a model of the family 'unheard-of'"):
         run(LoadSettings(path=str(planted)), job)
     assert not mark.exists()
     assert not job.output.exists()

@@ -26,6 +26,13 @@ class Bert(Family):
         "ForTokenClassification": "BertForTokenClassification",
         "ForQuestionAnswering": "BertForQuestionAnswering",
     }
+    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForMaskedLM": ("cls.predictions.transform.dense.weight",),
+        "ForQuestionAnswering": ("qa_outputs.weight",),
+        "ForSequenceClassification": ("classifier.weight", "bert.pooler.dense.weight"),
+        "ForTokenClassification": ("classifier.weight",),
+    }
+    optional: ClassVar[tuple[str, ...]] = ("pooler.",)
 
     unit_names: ClassVar[dict[str, UnitNames]] = {
         "head": {

@@ -32,6 +32,12 @@ class DistilBert(Family):
         "ForTokenClassification": "DistilBertForTokenClassification",
         "ForQuestionAnswering": "DistilBertForQuestionAnswering",
     }
+    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForMaskedLM": ("vocab_transform.weight",),
+        "ForQuestionAnswering": ("qa_outputs.weight",),
+        "ForSequenceClassification": ("pre_classifier.weight",),
+        "ForTokenClassification": ("classifier.weight",),
+    }
     copied_from: ClassVar[dict[str, NameMap]] = {
         "bert": {
             "config": {

@@ -29,6 +29,12 @@ class Electra(Bert):
         "ForTokenClassification": "ElectraForTokenClassification",
         "ForQuestionAnswering": "ElectraForQuestionAnswering",
     }
+    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForMaskedLM": ("generator_predictions.dense.weight",),
+        "ForQuestionAnswering": ("qa_outputs.weight",),
+        "ForSequenceClassification": ("classifier.dense.weight",),
+        "ForTokenClassification": ("classifier.weight",),
+    }
 
     @staticmethod
     def lm_logits(model: Any, hidden: Tensor) -> Tensor:

@@ -30,6 +30,13 @@ class GPT2(Family):
         "ForTokenClassification": "GPT2ForTokenClassification",
         "ForQuestionAnswering": "GPT2ForQuestionAnswering",
     }
+    # The head that predicts tokens has none of its own.
+    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForQuestionAnswering": ("qa_outputs.weight",),
+        "ForSequenceClassification": ("score.weight",),
+        "ForTokenClassification": ("classifier.weight",),
+    }
+    optional: ClassVar[tuple[str, ...]] = (".attn.masked_bias",)
     unit_names: ClassVar[dict[str, UnitNames]] = {
         "head": {"inputs": ("attn.c_attn",), "output": "attn.c_proj"},
         "neuron": {"inputs": ("mlp.c_fc",), "output": "mlp.c_proj"},

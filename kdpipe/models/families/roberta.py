@@ -18,6 +18,12 @@ class Roberta(Bert):
         "ForTokenClassification": "RobertaForTokenClassification",
         "ForQuestionAnswering": "RobertaForQuestionAnswering",
     }
+    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForMaskedLM": ("lm_head.dense.weight",),
+        "ForQuestionAnswering": ("qa_outputs.weight",),
+        "ForSequenceClassification": ("classifier.dense.weight",),
+        "ForTokenClassification": ("classifier.weight",),
+    }
     # Padding, whose id is 1, takes position 1; the first token has position 2.
     reserved_positions = 2
 

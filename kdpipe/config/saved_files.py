@@ -1,0 +1,180 @@
+"""The files of a saved model's folder: none of them is taken to be what its name says."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdpipe.errors import ModelError
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
+# Of a folder or a repository, what is read of it.
+LOADED = (
+    CONFIG,
+    WEIGHTS,
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "spiece.model",
+)
+SAVE = "load the model with transformers where you trust it, and save it with `save_pretrained(FOLDER{})`"
+PARTS = "its weights are in several files; " + SAVE.format(', max_shard_size="1TB"')
+FOREIGN = "its weights are of another format; " + SAVE.format("")
+# How weights come besides, by the names of files that give it away, and what to do about it.
+OTHERWISE = {
+    "adapter_config.json": "it has an adapter alone; merge it into its model with `merge_and_unload()` of "
+    "peft, and save the model",
+    "*-of-*": PARTS,
+    "*.index.json": PARTS,
+    "*.safetensors": f"its weights have another name; rename the file to {WEIGHTS}",
+    **dict.fromkeys(("*.bin", "*.pt", "*.pth", "*.ckpt*", "*.h5", "*.msgpack", "*.gguf", "*.onnx"), FOREIGN),
+}
+# Longer files of JSON are no part of a model; the library of safetensors reads no longer headers either.
+LONGEST = 100_000_000
+FLOATS = ("F64", "F32", "F16", "BF16")
+# What models of our families have besides weights: positions, masks, and ranks of what is left by pruning.
+COUNTED = ("position_ids", "token_type_ids", "attn.bias", "ranks.index", "ranks.rank")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What the header of a safetensors file says of a tensor.
+
+    Args:
+        dtype: its type, such as `F32`.
+        shape: its sizes.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ModelError: the file is missing, no regular file, too long, or holds something else.
+    """
+    try:
+        content = json.loads(_read(file))
+    except (UnicodeDecodeError, ValueError):
+        raise unreadable(file, "it is no JSON") from None
+    except RecursionError:
+        raise unreadable(file, "it is nested too deep") from None
+    if not isinstance(content, dict):
+        raise unreadable(file, f"expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """Return what the weights of a folder consist of, by name; the weights themselves are not read.
+
+    Raises:
+        ModelError: there are none, they are stored otherwise, or they are no floating-point numbers.
+
+    Reference:
+        https://huggingface.co/docs/safetensors: eight bytes of length, then a JSON header.
+    """
+    file = folder / WEIGHTS
+    if not file.exists():
+        what = f"{folder} has no {WEIGHTS}; weights are read from that file alone, never pickled"
+        raise ModelError(what + _stored_otherwise(folder))
+    header = _header(file)
+    header.pop("__metadata__", None)
+    found = {name: _tensor(file, entry) for name, entry in header.items()}
+    if not found:
+        raise ModelError(f"{file} holds no tensors; take one that holds the weights of the model")
+    _check_types(file, found)
+    return found
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Refuse a folder without a tokenizer, or with files of one that are no JSON objects.
+
+    Raises:
+        ModelError: it is such a folder.
+    """
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise ModelError(f"{folder} has no tokenizer; expected one of {', '.join(TOKENIZERS)}")
+    for file in files_of(folder):
+        if file.suffix == ".json":
+            read_object(file)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the files of a folder that are read, regular ones."""
+    found = {file for pattern in LOADED for file in folder.glob(pattern)}
+    return sorted(file for file in found if file.is_file())
+
+
+def unreadable(file: Path, reason: str) -> ModelError:
+    """Return the error that says why a file cannot be read."""
+    return ModelError(f"{file} cannot be read ({reason}); expected the folder of a saved model")
+
+
+def some(names: Mapping[str, Any] | list[str], most: int = 3) -> str:
+    """Return the first few of some names, and how many more there are."""
+    first = [name if len(name) <= 80 else f"{name[:80]}…" for name in list(names)[:most]]
+    more = len(names) - len(first)
+    return ", ".join(first) + (f" and {more:,} more" if more else "")
+
+
+def _read(file: Path) -> str:
+    try:
+        # A FIFO would be waited for, and a device may have no end.
+        if not file.is_file():
+            raise unreadable(file, "it is no regular file" if file.exists() else "there is none")
+        if file.stat().st_size > LONGEST:
+            raise unreadable(file, f"it is longer than {LONGEST:,} bytes")
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise unreadable(file, str(error.strerror)) from None
+
+
+def _header(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise unreadable(file, "it is no regular file")
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length)) if length <= min(size, LONGEST) else None
+    except OSError as error:
+        raise unreadable(file, str(error.strerror)) from None
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise unreadable(file, "it is no safetensors file, or cut off")
+    return header
+
+
+def _tensor(file: Path, entry: Any) -> Tensor:
+    match entry:
+        case {"dtype": str(dtype), "shape": list(shape)} if all(type(size) is int for size in shape):
+            return Tensor(dtype, tuple(shape))
+    raise unreadable(file, "its header is not that of a safetensors file")
+
+
+def _check_types(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    wrong = [
+        f"{name} ({tensor.dtype})"
+        for name, tensor in tensors.items()
+        if tensor.dtype not in FLOATS and not name.endswith(COUNTED)
+    ]
+    if wrong:
+        raise ModelError(
+            f"{file}: expected weights of type {', '.join(FLOATS)}, found {some(wrong)}; quantized models "
+            "are not read: take the model that this one was made from"
+        )
+
+
+def _stored_otherwise(folder: Path) -> str:
+    for pattern, remedy in OTHERWISE.items():
+        if found := sorted(file.name for file in folder.glob(pattern)):
+            return f"; found {some(found)}: {remedy}"
+    return ""

@@ -1,0 +1,134 @@
+"""Read the weights of a saved model, all of which have a place in it, and none of whose are missing."""
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from kdpipe.config.saved_files import some
+from kdpipe.errors import ModelError
+from kdpipe.models.family import family_of
+from kdpipe.models.initialization import draw_weights
+
+LOG = logging.getLogger(__name__)
+ONE_MODEL = "take config.json and weights from the same checkpoint"
+
+
+def read_weights(
+    model_class: Any, folder: Path, config: Any, seed: int, new_head: bool = False
+) -> PreTrainedModel:
+    """Return a model with the weights of a folder.
+
+    Args:
+        model_class: the class, with the head that is wanted.
+        folder: the model's folder.
+        config: its config.
+        seed: seed of what is drawn: a new head, and a pooler that is missing beside it or beside none.
+        new_head: whether the head is drawn, whatever the folder has of one.
+
+    Raises:
+        ModelError: weights of the model are missing, have another shape, have no place or are not finite.
+    """
+    with torch.random.fork_rng(), _without_report():
+        model, found = model_class.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+        head = _head_parameters(model) if new_head else set()
+        missing = {*found["missing_keys"]}
+        misfits = {name: sizes for name, *sizes in found["mismatched_keys"]}
+        optional = (
+            {name for name in missing if _is_optional(model, name)} if new_head or _is_body(model) else set()
+        )
+        _check_all_there(model, folder, missing - head - optional)
+        _check_shapes(model, folder, {name: sizes for name, sizes in misfits.items() if name not in head})
+        _check_places(model, folder, found["unexpected_keys"])
+        if optional:
+            LOG.warning("%s lacks %s: drawn from seed %d", folder, ", ".join(sorted(optional)), seed)
+        draw_weights(model, missing | misfits.keys() | head, seed)
+        _check_finite(model, folder)
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+@contextmanager
+def _without_report() -> Iterator[None]:
+    """Keep transformers from listing the weights that do not fit, which is told otherwise."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _head_parameters(model: PreTrainedModel) -> set[str]:
+    body = {id(parameter) for parameter in model.base_model.parameters()}
+    named = model.named_parameters(remove_duplicate=False)
+    return {name for name, parameter in named if id(parameter) not in body}
+
+
+def _is_body(model: PreTrainedModel) -> bool:
+    return model.base_model is model
+
+
+def _is_optional(model: PreTrainedModel, name: str) -> bool:
+    return any(piece in name for piece in family_of(model).optional)
+
+
+def _check_all_there(model: PreTrainedModel, folder: Path, missing: Collection[str]) -> None:
+    if missing:
+        own = model.state_dict()
+        raise ModelError(
+            f"{folder} lacks {len(missing)} of the {len(own)} tensors of a {type(model).__name__}: "
+            f"{some([name for name in own if name in missing])}; {ONE_MODEL}"
+        )
+
+
+def _check_shapes(model: PreTrainedModel, folder: Path, misfits: dict[str, Any]) -> None:
+    if misfits:
+        told = [
+            f"{name} (found {list(theirs)}, expected {list(ours)})"
+            for name, (theirs, ours) in sorted(misfits.items())
+        ]
+        raise ModelError(
+            f"{folder}: weights have other shapes than those of the {type(model).__name__} that config.json "
+            f"describes: {some(told)}; {ONE_MODEL}"
+        )
+
+
+def _check_places(model: PreTrainedModel, folder: Path, homeless: Collection[str]) -> None:
+    """Refuse tensors of the body that the model has no place for, and tell of those of other heads."""
+    prefix, parts = f"{model.base_model_prefix}.", {name for name, _ in model.base_model.named_children()}
+    own = sorted(
+        name
+        for name in homeless
+        if (name.startswith(prefix) or name.partition(".")[0] in parts) and not _is_optional(model, name)
+    )
+    if own:
+        raise ModelError(
+            f"{folder}: a {type(model).__name__} of this transformers has no place for {some(own)}; "
+            f"without them it would be another model: {ONE_MODEL}"
+        )
+    if homeless:
+        LOG.info("%s: tensors of another head are dropped: %s", folder, some(sorted(homeless), most=8))
+
+
+def _check_finite(model: PreTrainedModel, folder: Path) -> None:
+    wrong = [name for name, parameter in model.named_parameters() if not parameter.isfinite().all()]
+    if wrong:
+        raise ModelError(
+            f"{folder}: numbers that are NaN or infinite are in {some(wrong)}; "
+            "take a checkpoint from before its training went wrong"
+        )
