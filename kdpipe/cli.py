@@ -43,6 +43,10 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough; Python would complain when it flushes at its end.
         sys.stdout = None
+    except OSError as error:
+        # What is left to print would fail again.
+        sys.stdout = None
+        _fail(f"{error.filename or 'what is printed'}: {error.strerror or error}")
 
 
 def _fail(message: str) -> NoReturn:

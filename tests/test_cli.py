@@ -207,3 +207,11 @@ def test_a_reader_that_stops_early_sees_no_traceback():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
+def test_what_cannot_be_printed_is_told():
+    command = [sys.executable, "-m", "kdpipe.cli", "schema"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "what is printed: No space left on device\n")

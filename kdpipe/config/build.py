@@ -17,7 +17,7 @@ from kdpipe.config.facts import work_out_facts
 from kdpipe.config.graph import Graph
 from kdpipe.config.matrix import Matrix
 from kdpipe.config.mistakes import Mistakes
-from kdpipe.config.overlaps import check_folders
+from kdpipe.config.overlaps import check_folders, check_inputs
 from kdpipe.config.references import order_datasets, order_nodes
 from kdpipe.config.report_checks import check_report
 from kdpipe.errors import ConfigError, Problem
@@ -64,6 +64,7 @@ def _build(config: Mapping[str, Any], files: Sequence[Path]) -> Graph:
     facts = work_out_facts(nodes, all_nodes, datasets, document, mistakes)
     graph = Graph(document, nodes, datasets, facts)
     check_graph(graph, mistakes)
+    check_inputs(graph, mistakes)
     check_folders(graph, files, mistakes)
     mistakes.stop()
     return graph

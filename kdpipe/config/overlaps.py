@@ -1,4 +1,7 @@
-"""That no artifact goes where the user's files are: a stage takes the folder of its artifact for its own."""
+"""That artifacts go where nothing of the user's is, which a stage would take for its own.
+
+And that Snakemake takes the names of what is read as they are.
+"""
 
 import os
 import subprocess
@@ -6,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kdpipe.config.entries import UNKNOWN
-from kdpipe.config.facts import local_folder
+from kdpipe.config.facts import loaded_files, local_folder
 from kdpipe.config.graph import Graph
 from kdpipe.config.mistakes import Mistakes, Where
-from kdpipe.config.paths import place_fault
+from kdpipe.config.paths import FILLED_IN, is_filled_in, place_fault
 from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings, matching
 from kdpipe.config.settings.load import LoadSettings
 
@@ -35,6 +38,23 @@ def check_folders(graph: Graph, files: Sequence[Path], mistakes: Mistakes) -> No
         _tell(mistakes, where, path, found, entry)
     for path in (*files, *_tracked(graph.document.results)):
         _tell(mistakes, ("results",), path, artifacts.around(path), str(path))
+
+
+def check_inputs(graph: Graph, mistakes: Mistakes) -> None:
+    """Find files that jobs read whose names Snakemake would take for patterns."""
+    for where, entry, files in _inputs(graph):
+        odd = next((file for file in files if is_filled_in(str(file))), None)
+        if odd:
+            mistakes.add(where, f"{FILLED_IN}; rename {odd}, or move it away", entry)
+
+
+def _inputs(graph: Graph) -> Iterator[tuple[Where, str, list[Path]]]:
+    """Yield the files that are read, with the key path and the entry that they belong to."""
+    for where, name, settings in _loads(graph):
+        yield where, name, loaded_files(settings.path)
+    for name, dataset in graph.datasets.items():
+        if isinstance(dataset.settings, SourceSettings):
+            yield ("datasets", dataset.template), name, dataset.sources[0].local_files()
 
 
 def _tell(mistakes: Mistakes, where: Where, path: Path, artifact: Path | None, entry: str) -> None:
@@ -78,12 +98,10 @@ def _folders(graph: Graph) -> Iterator[Path]:
 
 def _read(graph: Graph) -> Iterator[tuple[Where, str, Path]]:
     """Yield what is read of the user's, each with its key path and the entry that names it."""
-    for name, node in graph.nodes.items():
-        # What cannot be loaded is told already.
-        if isinstance(node.settings, LoadSettings) and graph.facts[name] is not UNKNOWN:
-            folder = local_folder(node.settings.path)
-            if folder:
-                yield graph.document.place(node.template, node.stage, ("path",)), name, folder
+    for where, name, settings in _loads(graph):
+        folder = local_folder(settings.path)
+        if folder:
+            yield where, name, folder
     for name, dataset in graph.datasets.items():
         if isinstance(dataset.settings, SourceSettings):
             for setting, given in _files(dataset.settings):
@@ -92,6 +110,13 @@ def _read(graph: Graph) -> Iterator[tuple[Where, str, Path]]:
     published = graph.document.report.published
     if published:
         yield ("report", "published"), "", published
+
+
+def _loads(graph: Graph) -> Iterator[tuple[Where, str, LoadSettings]]:
+    """Yield the models that are loaded; what cannot be is told already."""
+    for name, node in graph.nodes.items():
+        if isinstance(node.settings, LoadSettings) and graph.facts[name] is not UNKNOWN:
+            yield graph.document.place(node.template, node.stage, ("path",)), name, node.settings
 
 
 def _files(settings: SourceSettings) -> Iterator[tuple[Where, Path]]:

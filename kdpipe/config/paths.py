@@ -12,6 +12,7 @@ Given = TypeVar("Given", str, Path)
 # belongs to an artifact is called by the last part of `results` and two names.
 LONGEST_NAME, LONGEST_PATH, LONGEST_FOLDER = 255, 1000, 100
 SHOWN = 60
+FILLED_IN = "Snakemake fills in what stands in braces or angle brackets"
 
 
 def possible(path: Given) -> Given:
@@ -36,7 +37,7 @@ def _refuse(fault: str | None) -> None:
 
 
 LocalPath = Annotated[Path, AfterValidator(possible)]
-OutputFolder = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(possible), AfterValidator(_usable)]
+OutputFolder = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_usable)]
 
 
 def _fault(text: str) -> str | None:
@@ -47,6 +48,8 @@ def _fault(text: str) -> str | None:
         return f"a path cannot hold the character NUL, found {text[:SHOWN]!r}"
     if text.startswith("~"):
         return f"`~` stands for no home folder here; write the path out, found {text[:SHOWN]!r}"
+    if is_filled_in(text):
+        return f"{FILLED_IN}; take them out, found {text[:SHOWN]!r}"
     longest = max(map(_size, text.split("/")))
     if longest > LONGEST_NAME or _size(text) > LONGEST_PATH:
         return (
@@ -56,14 +59,19 @@ def _fault(text: str) -> str | None:
     return None
 
 
+def is_filled_in(text: str) -> bool:
+    """Tell whether Snakemake would take a path for a pattern."""
+    return not set("{}<>").isdisjoint(text)
+
+
 def folder_fault(path: Path) -> str | None:
     """Return why the workflow cannot write below a folder, as something that it runs takes it for another."""
     text = str(path)
-    shown = f"found {text[:SHOWN]!r}"
+    fault, shown = _fault(text), f"found {text[:SHOWN]!r}"
+    if fault:
+        return fault
     if not text.isprintable():
         return f"a folder of the workflow cannot have line breaks or the like in its path, {shown}"
-    if set("{}<>").intersection(text):
-        return f"Snakemake fills in what stands in braces or angle brackets; take them out, {shown}"
     if text.startswith("-"):
         return f"commands take for an option what begins with `-`; write the whole path, {shown}"
     if ":" in text.partition("/")[0]:

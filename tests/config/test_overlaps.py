@@ -70,6 +70,20 @@ def test_what_lies_apart_is_no_mistake(there, mistakes_of, results, settings):
     assert mistakes_of({"results": results, **settings}) == []
 
 
+def test_names_that_snakemake_takes_for_patterns_are_told(there, mistakes_of):
+    settings = {"datasets.text": PATTERN, "models.bert.load.path": "models/bert"}
+    (there / "texts/{x}.md").touch()
+    (there / "models/bert/{x}.txt").touch()
+    assert mistakes_of(settings) == []
+    (there / "texts/b<y>.txt").touch()
+    (there / "models/bert/vocab{x}").touch()
+    what = "Snakemake fills in what stands in braces or angle brackets; rename"
+    assert mistakes_of(settings) == [
+        f"models.bert.load.path: {what} models/bert/vocab{{x}}, or move it away",
+        f"datasets.text: {what} data/../texts/b<y>.txt, or move it away",
+    ]
+
+
 def test_the_config_lies_apart_from_artifacts(there):
     file = there / "models/m/config.yaml"
     file.parent.mkdir()

@@ -17,6 +17,7 @@ FILES = {"source": "text", "task": "language_modeling"}
     ("é" * 128, "found 256 and 256: 'ééé"),
     ("/".join(["y" * 200] * 6), "found 1205 and 200: 'yyy"),
     ("a\0b", "a path cannot hold the character NUL, found 'a\\x00b'"),
+    ("a/{x}", "Snakemake fills in what stands in braces or angle brackets; take them out, found 'a/{x}'"),
     ("~/data", "`~` stands for no home folder here; write the path out, found '~/data'"),
 ])  # fmt: skip
 def test_a_path_that_no_file_system_has(mistakes_of, config, setting, path, what):
