@@ -13,10 +13,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from reprlib import Repr
+from typing import Any
 
 EXIT_STATUS = 2
 # What sysexits.h calls a temporary failure.
 STOPPED_STATUS = 75
+# The characters of a message that quote what was found, and those of a place and of a message in all.
+MOST_QUOTED, MOST_PLACE, MOST_TOLD = 80, 200, 800
 
 
 class KdpipeError(Exception):
@@ -52,7 +56,8 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}" if self.where else self.what
+        what = shortened(self.what, MOST_TOLD)
+        return f"{shortened(self.where, MOST_PLACE)}: {what}" if self.where else what
 
 
 class ConfigError(KdpipeError):
@@ -67,10 +72,38 @@ class ConfigError(KdpipeError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
+class _Quotes(Repr):
+    """Spells a value as Python does, and of a long or deep one no more than is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = MOST_QUOTED
+        self.maxdict = self.maxlist = self.maxtuple = 10
+
+    def repr_int(self, value: int, level: int) -> str:
+        """Spell a number, also one that has more digits than Python writes."""
+        if value.bit_length() > 4 * MOST_QUOTED:
+            return f"a number of about {round(value.bit_length() * 0.30103)} digits"
+        return repr(value)
+
+
+QUOTES = _Quotes()
+
+
+def quoted(value: Any) -> str:
+    """Return how a message spells a value that was found, in at most 80 characters."""
+    return shortened(QUOTES.repr(value), MOST_QUOTED)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text, of a long one the beginning and the end."""
+    return text if len(text) <= most else f"{text[: most // 2 - 1]} … {text[most // 2 - most + 2 :]}"
+
+
+def suggest(name: Any, known: Iterable[str]) -> str:
     """Return `did you mean 'X'?` for the nearest known name, else the names there are."""
     names = tuple(sorted(map(str, known)))
-    nearest = _nearest(str(name), names)
+    nearest = _nearest(name if isinstance(name, str) else quoted(name), names)
     if nearest:
         return f"did you mean {nearest!r}?"
     return f"there is {', '.join(names[:20])}" if names else "there is none"

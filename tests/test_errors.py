@@ -1,6 +1,16 @@
 import pytest
 
-from kdpipe.errors import ConfigError, DataError, KdpipeError, ModelError, Problem, TrainingError, suggest
+from kdpipe.errors import (
+    ConfigError,
+    DataError,
+    KdpipeError,
+    ModelError,
+    Problem,
+    TrainingError,
+    quoted,
+    shortened,
+    suggest,
+)
 
 
 @pytest.mark.parametrize("error", [ConfigError, DataError, ModelError, TrainingError])
@@ -29,3 +39,25 @@ def test_a_config_error_holds_every_problem_once_and_in_order():
 ])  # fmt: skip
 def test_the_nearest_name_is_suggested(name, known, hint):
     assert suggest(name, known) == hint
+
+
+@pytest.mark.parametrize(("value", "spelt"), [
+    ("warm", "'warm'"),
+    ([1, {"b": None, "a": True}], "[1, {'a': True, 'b': None}]"),
+    (-(10**400), "a number of about 400 digits"),
+    (list(range(50)), "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...]"),
+    ("\x1b[31m\n", r"'\x1b[31m\n'"),
+])  # fmt: skip
+def test_what_was_found_is_spelt_as_python_does(value, spelt):
+    assert quoted(value) == spelt
+    assert quoted(10**5000) == "a number of about 5000 digits"
+
+
+def test_of_what_is_long_the_beginning_and_the_end_are_told():
+    assert shortened("abcdefghijk", 11) == "abcdefghijk"
+    assert shortened("abcdefghijkl", 11) == "abcd … ijkl"
+    assert len(quoted({"x" * 300: ["y" * 300] * 300})) == 80
+    problem = str(Problem("a" * 10**5, "b" * 10**5))
+    assert len(problem) == 1002
+    assert problem.startswith("aaa")
+    assert problem.endswith("bbb")

@@ -59,7 +59,8 @@ def key_path(where: Sequence[str | int]) -> str:
     path = ""
     for part in where:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path
+    # What would move the cursor, or begin another line, is spelt out.
+    return path if path.isprintable() else repr(path)[1:-1]
 
 
 def explain(error: ValidationError) -> list[tuple[Where, str]]:

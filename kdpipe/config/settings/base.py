@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
@@ -22,9 +21,13 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_after_validator_function
 
 from kdpipe import catalog
+from kdpipe.config.settings.bounds import Seed
 from kdpipe.config.settings.explanation import alternatives, explained
-from kdpipe.errors import suggest
+from kdpipe.errors import quoted, suggest
 
+# No setting has numbers in more lists and mappings in one another.
+LEVELS = 4
+PLAIN = {int, float, str, type(None), ...}
 # YAML 1.1 takes `5e-5` for a string, as it has no dot.
 NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
@@ -40,7 +43,7 @@ class Settings(BaseModel):
         try:
             return handler(_read_numbers(cls, value))
         except ValidationError as error:
-            raise ValidationError.from_exception_data(cls.__name__, explained(cls, error)) from None
+            raise ValidationError.from_exception_data(cls.__name__, explained(cls, value, error)) from None
 
 
 def read_number(value: Any) -> Any:
@@ -51,13 +54,50 @@ def read_number(value: Any) -> Any:
 def _read_numbers(model: type[BaseModel], value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    texts = _text_fields(model)
-    return {key: item if key in texts else read_number(item) for key, item in value.items()}
+    texts, numbers = _text_fields(model), _number_fields(model)
+    read = {key: item if key in texts else read_number(item) for key, item in value.items()}
+    return {key: _mark_switches(item) if key in numbers else item for key, item in read.items()}
+
+
+class _Switch:
+    """A boolean where a number belongs, which pydantic would take for 0 or 1."""
+
+    def __init__(self, value: bool) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+def _mark_switches(value: Any, levels: int = LEVELS) -> Any:
+    if isinstance(value, dict) and levels:
+        return {key: _mark_switches(item, levels - 1) for key, item in value.items()}
+    if isinstance(value, list) and levels:
+        return [_mark_switches(item, levels - 1) for item in value]
+    return _Switch(value) if isinstance(value, bool) else value
 
 
 @cache
 def _text_fields(model: type[BaseModel]) -> set[str]:
     return {name for name, field in model.model_fields.items() if str in alternatives(field.annotation)}
+
+
+@cache
+def _number_fields(model: type[BaseModel]) -> set[str]:
+    """Return the fields that hold numbers and may hold text, but neither booleans nor sections."""
+    held = {name: set(_held(field.annotation)) for name, field in model.model_fields.items()}
+    return {name for name, kinds in held.items() if kinds & {int, float} and kinds <= PLAIN}
+
+
+def _held(annotation: Any) -> Iterator[Any]:
+    """Yield the types that values of a type consist of."""
+    if get_origin(annotation) is Annotated:
+        yield from _held(annotation.__origin__)
+    elif get_origin(annotation) in (None, Literal):
+        yield annotation if get_origin(annotation) is None else str
+    else:
+        for part in get_args(annotation):
+            yield from _held(part)
 
 
 @dataclass(frozen=True)
@@ -77,6 +117,15 @@ def _refuse(value: Any) -> Any:
     if value is None:
         return None
     raise PydanticCustomError("unavailable", "not available in this version")
+
+
+def refused(message: str) -> Any:
+    """Return the type of a setting that is refused whatever it is, and why."""
+
+    def refuse(value: Any) -> Any:
+        raise PydanticCustomError("refused", "{message}", {"message": message})
+
+    return Annotated[None, BeforeValidator(refuse)]
 
 
 def _not_empty(value: Any) -> Any:
@@ -110,7 +159,7 @@ class EntryOf:
     def _known(self, value: str) -> str:
         entries = catalog.KINDS[self.kind]
         if value not in entries:
-            found = {"name": repr(value), "hint": suggest(value, entries)}
+            found = {"name": quoted(value), "hint": suggest(value, entries)}
             raise PydanticCustomError("catalog", "{name} is not known; {hint}", found)
         return value
 
@@ -145,7 +194,7 @@ class StageSettings(Settings):
         export: datasets whose test splits the model labels, in the files that GLUE takes.
     """
 
-    seed: int = Field(default=42, ge=0)
+    seed: Seed = 42
     evaluate: DatasetNames | None = None
     export: DatasetNames = ()
 

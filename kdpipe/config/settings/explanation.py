@@ -1,14 +1,15 @@
 """What pydantic finds wrong with settings, in the words of a config."""
 
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from kdpipe.errors import suggest
+from kdpipe.errors import quoted, suggest
 
 EXPLAINED = "explained"
 # How pydantic marks a mistake in the key of a mapping rather than in what stands there.
@@ -16,6 +17,7 @@ KEY = "[key]"
 QUOTED = re.compile(r"'([^']*)'")
 TYPE_ERRORS = ("_type", "_parsing")
 PLAINER = {
+    r"^Input is not a valid path.*": "should be a valid path",
     r"^[A-Z]\w* should": "should",
     r" or instance of \w+$": "",
     r", unable to parse .*": "",
@@ -25,21 +27,25 @@ PLAINER = {
 }
 
 
-def explained(model: type[BaseModel], error: ValidationError) -> list[InitErrorDetails]:
+def explained(model: type[BaseModel], value: Any, error: ValidationError) -> list[InitErrorDetails]:
     """Return one account of each mistake: what was expected, what was found, for a name the nearest one.
 
     Args:
         model: the settings that were validated.
+        value: what they were made of.
         error: what came of it.
     """
+    details = error.errors(include_url=False)
     return [
-        InitErrorDetails(
-            type=PydanticCustomError(EXPLAINED, "{message}", {"message": _message(model, detail)}),
-            loc=_place(detail["loc"]),
-            input=detail["input"],
-        )
-        for detail in _closest(model, error.errors())
+        _account(_place(detail), _message(model, detail), detail["input"])
+        for detail in _meant(details, value)
     ]
+
+
+def _account(where: tuple[int | str, ...], message: str, found: Any = None) -> InitErrorDetails:
+    # How many keys and indices lead there is kept: pydantic will put others, and names of types, before them.
+    error = PydanticCustomError(EXPLAINED, "{message}", {"message": message, "depth": len(where)})
+    return InitErrorDetails(type=error, loc=where, input=found)
 
 
 def read_name(value: Any, key: str, known: Iterable[str]) -> str:
@@ -55,20 +61,26 @@ def read_name(value: Any, key: str, known: Iterable[str]) -> str:
     """
     names = sorted(known)
     if not isinstance(value, dict):
-        raise mistake((), f"expected a mapping with the key `{key}`, found {value!r}")
+        raise mistake((), f"expected a mapping with the key `{key}`, found {quoted(value)}")
     name = value.get(key)
-    if name in names:
+    if isinstance(name, str) and name in names:
         return str(name)
     there_is = f"there is {', '.join(names)}"
     if name is None:
         raise mistake((key,), f"is required; {there_is}")
-    raise mistake((key,), f"{name!r} is not known; {suggest(str(name), names)}")
+    raise mistake((key,), f"{quoted(name)} is not known; {suggest(name, names)}")
 
 
-def mistake(where: tuple[str, ...], message: str) -> ValidationError:
+def mistake(where: tuple[int | str, ...], message: str) -> ValidationError:
     """Return the error that says what is wrong at one place of some settings."""
-    error = PydanticCustomError(EXPLAINED, "{message}", {"message": message})
-    return ValidationError.from_exception_data("", [InitErrorDetails(type=error, loc=where, input=None)])
+    return ValidationError.from_exception_data("", [_account(where, message)])
+
+
+def mistakes_below(where: tuple[int | str, ...], error: ValidationError) -> ValidationError:
+    """Return the mistakes of settings as those of a setting that holds them."""
+    details = error.errors(include_url=False)
+    accounts = [_account((*where, *detail["loc"]), detail["msg"], detail["input"]) for detail in details]
+    return ValidationError.from_exception_data("", accounts)
 
 
 def alternatives(annotation: Any) -> tuple[Any, ...]:
@@ -77,39 +89,83 @@ def alternatives(annotation: Any) -> tuple[Any, ...]:
     return tuple(kind for kind in kinds if kind is not type(None))
 
 
-def _closest(model: type[BaseModel], details: list[ErrorDetails]) -> Iterator[ErrorDetails]:
-    """Yield one account of each mistake.
+def _meant(details: Sequence[ErrorDetails], value: Any, depth: int = 0) -> Iterator[ErrorDetails]:
+    """Yield one account of each mistake, where it stands in what was validated.
 
-    Where a setting may be of several types, pydantic tells what each misses. The one that was meant is that
-    whose mistakes lie deepest, or are not in the type; if there is no such one, all are named together.
+    Where that may be of several types, pydantic tells what each misses, at a place that names the type.
+
+    Args:
+        details: what pydantic found.
+        value: what the first parts of their places lead to.
+        depth: the number of these parts.
     """
-    for name in dict.fromkeys(detail["loc"][:1] for detail in details):
-        found = [detail for detail in details if detail["loc"][:1] == name]
-        field = model.model_fields.get(str(name[0])) if name else None
-        if field is None or len(alternatives(field.annotation)) < 2:
+    types: list[list[ErrorDetails]] = []
+    for part, found in _grouped(details, depth).items():
+        if not part:
             yield from found
-            continue
-        best = max(found, key=_closeness)
-        if _closeness(best) > (2, False):
-            # The second part of the location names the type.
-            found = [detail for detail in found if detail["loc"][1:2] == best["loc"][1:2]]
+        elif _is_place(found[0], value, depth):
+            yield from _meant(found, _at(value, part[0]), depth + 1)
         else:
-            found = [_joined(found)]
-        for detail in found:
-            yield {**detail, "loc": (*name, *detail["loc"][2:])}
+            types.append([{**one, "loc": (*one["loc"][:depth], *one["loc"][depth + 1 :])} for one in found])
+    if types:
+        yield from _meant(_of_type_meant(types, depth), value, depth)
+
+
+def _grouped(details: Sequence[ErrorDetails], depth: int) -> dict[tuple[int | str, ...], list[ErrorDetails]]:
+    found: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
+    for detail in details:
+        found.setdefault(detail["loc"][depth : depth + 1], []).append(detail)
+    return found
+
+
+def _is_place(detail: ErrorDetails, value: Any, depth: int) -> bool:
+    """Tell whether the next part of a place is a key or an index, rather than the name of a type."""
+    part, *others = detail["loc"][depth:]
+    own = (
+        detail.get("ctx", {}).get("depth", 0) if detail["type"] == EXPLAINED else detail["type"] == "missing"
+    )
+    if len(others) < own or KEY in (part, *others[:1]):
+        return True
+    if isinstance(value, Mapping):
+        return part in value
+    return isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
+
+
+def _at(value: Any, part: int | str) -> Any:
+    try:
+        return value[part]
+    except (LookupError, TypeError):
+        return None
+
+
+def _of_type_meant(types: Sequence[list[ErrorDetails]], depth: int) -> list[ErrorDetails]:
+    """Return the mistakes of the type that was meant.
+
+    That is the type whose mistakes lie deepest, or are not in the type; if there is no such one, all are
+    named together.
+    """
+    best = max(types, key=lambda details: max(map(_closeness, details)))
+    if len(types) == 1 or max(map(_closeness, best)) > (depth, False):
+        return best
+    expected = [_plain(details[0]["msg"]).removeprefix("should be ") for details in types]
+    return [{**best[0], "type": "joined", "msg": f"should be {' or '.join(dict.fromkeys(expected))}"}]
 
 
 def _closeness(detail: ErrorDetails) -> tuple[int, bool]:
     return len(detail["loc"]), not detail["type"].endswith(TYPE_ERRORS)
 
 
-def _joined(details: list[ErrorDetails]) -> ErrorDetails:
-    expected = (_plain(detail["msg"]).removeprefix("should be ") for detail in details)
-    return {**details[0], "type": "joined", "msg": f"should be {' or '.join(expected)}"}
+def _place(detail: ErrorDetails) -> tuple[int | str, ...]:
+    where, found = detail["loc"], detail["input"]
+    if where[-1:] != (KEY,):
+        return where
+    # What was found is the key itself; pydantic's place has 1 for the true that YAML reads of `on`.
+    return (*where[:-2], _spelt(found))
 
 
-def _place(where: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    return (*where[:-2], str(where[-2])) if where[-1:] == (KEY,) else where
+def _spelt(key: Any) -> str:
+    """Return a key as YAML spells what it reads of it."""
+    return json.dumps(key) if key is None or isinstance(key, bool) else str(key)
 
 
 def _message(model: type[BaseModel], detail: ErrorDetails) -> str:
@@ -120,12 +176,14 @@ def _message(model: type[BaseModel], detail: ErrorDetails) -> str:
         case "missing":
             return "is required"
         case "literal_error":
-            return f"{found!r} is not known; {suggest(found, QUOTED.findall(message))}"
+            return f"{quoted(found)} is not known; {suggest(found, QUOTED.findall(message))}"
     if detail["loc"][-1:] == (KEY,) and detail["type"] == "string_type":
-        return "names are strings; put this one in quotes"
-    if detail["type"] == EXPLAINED or " should " not in f" {message}":
+        read = f"; YAML reads it as {_spelt(found)}" if isinstance(found, bool) else ""
+        return f"names are strings; put this one in quotes{read}"
+    plain = _plain(message)
+    if detail["type"] == EXPLAINED or " should " not in f" {plain}":
         return message
-    return f"{_plain(message)}, found {found!r}"
+    return f"{plain}, found {quoted(found)}"
 
 
 def _plain(message: str) -> str:

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -14,12 +15,19 @@ class Inner(Settings):
 
 
 class Outer(Settings):
+    file: Path = Path("file")
+    several: list[str | int] | None = None
+    nested: dict[str, list[int | Inner]] | None = None
     number: Annotated[float, Field(gt=0)] = 1.0
     kind: Literal["linear", "cosine"] = "linear"
     either: int | dict[str, Annotated[int, Field(ge=1)]] | None = None
     pairs: str | list[tuple[int, int]] = "last"
     inner: Inner | None = None
     by_name: dict[str, Inner] | None = None
+
+
+FRACTION = "should be a valid integer, got a number with a fractional part"
+UNQUOTED = "names are strings; put this one in quotes"
 
 
 @pytest.mark.parametrize(("settings", "where", "what"), [
@@ -39,6 +47,18 @@ class Outer(Settings):
     ({"inner": {"size": 1, "names": 3}}, ("inner", "names"), "should be a valid list, found 3"),
     ({"by_name": {1: {"size": 1}}}, ("by_name", "1"), "names are strings; put this one in quotes"),
     ({"by_name": {"a": {"size": "x"}}}, ("by_name", "a", "size"), "should be a valid integer, found 'x'"),
+    ({"by_name": {True: {"size": 1}}}, ("by_name", "true"), f"{UNQUOTED}; YAML reads it as true"),
+    ({"by_name": {None: {"size": 1}}}, ("by_name", "null"), UNQUOTED),
+    ({"by_name": {1.5: {"size": 1}}}, ("by_name", "1.5"), UNQUOTED),
+    ({"file": 3}, ("file",), "should be a valid path, found 3"),
+    ({"several": ["a", 1, None]}, ("several", 2), "should be a valid string or a valid integer, found None"),
+    ({"several": [True]}, ("several", 0), "should be a valid string or a valid integer, found True"),
+    ({"nested": {"a": [1, {"size": -0.5}]}}, ("nested", "a", 1, "size"), f"{FRACTION}, found -0.5"),
+    ({"nested": {"a": [{}]}}, ("nested", "a", 0, "size"), "is required"),
+    ({"number": True}, ("number",), "should be a valid number, found True"),
+    ({"either": {"a": True}}, ("either", "a"), "should be a valid integer, found True"),
+    ({"pairs": [[1, False]]}, ("pairs", 0, 1), "should be a valid integer, found False"),
+    ({"kind": 10**500}, ("kind",), "a number of about 500 digits is not known; there is cosine, linear"),
 ])  # fmt: skip
 def test_each_mistake_has_one_account(settings, where, what):
     with pytest.raises(ValidationError) as error:
@@ -76,3 +96,18 @@ def test_a_name_that_is_not_known(value, where, what):
 
 def test_a_name_that_is_known():
     assert read_name({"kind": "alpha"}, "kind", ["alpha"]) == "alpha"
+
+
+DEEP: list[object] = []
+for _ in range(900):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    "found", ["x" * 10**5, ["x" * 100] * 1000, {"a" * 500: list("xyz" * 9)}, DEEP, {1: DEEP}]
+)
+@pytest.mark.parametrize("name", ["number", "kind", "inner", "nested", "by_name"])
+def test_what_was_found_is_quoted_in_short(name, found):
+    with pytest.raises(ValidationError) as error:
+        Outer.model_validate({name: found})
+    assert all(len(what) < 200 for _, what in explain(error.value))
