@@ -32,14 +32,12 @@ def build(finetune):
 
 def test_values_keep_their_types(build):
     graph = build(
-        training={"num_train_epochs": "{task.epochs}", "learning_rate": "{task.lr}", "run_name": "n{task}"}
+        training={"num_train_epochs": "{task.epochs}", "learning_rate": "{task.lr}"}, freeze=["n{task}"]
     )
-    training = graph.nodes["m-mrpc"].settings.training
-    assert training.model_dump(exclude_unset=True) == {
-        "num_train_epochs": 3,
-        "learning_rate": 5e-5,
-        "run_name": "nmrpc",
-    }
+    settings = graph.nodes["m-mrpc"].settings
+    given = settings.training.model_dump(exclude_unset=True)
+    assert given == {"num_train_epochs": 3, "learning_rate": 5e-5}
+    assert settings.freeze == ("nmrpc",)
 
 
 def test_a_name_stands_once_in_a_list(mistakes_of):
@@ -66,8 +64,8 @@ def test_a_value_may_be_a_mapping_or_a_list(graph_of):
 
 
 def test_braces_in_ordinary_text_are_left_alone(build):
-    graph = build(training={"run_name": "{run} {0} {task.epochs}"})
-    assert graph.nodes["m-mrpc"].settings.training.run_name == "{run} {0} 3"
+    graph = build(freeze=["{run} {0} {task.epochs}"])
+    assert graph.nodes["m-mrpc"].settings.freeze == ("{run} {0} 3",)
 
 
 def test_a_variable_that_is_not_in_the_name_is_refused(told, finetune):
@@ -75,9 +73,9 @@ def test_a_variable_that_is_not_in_the_name_is_refused(told, finetune):
         "{seed} is not in the node's name, so it has no single value here; "
         "put {seed} in the name, or use it only in lists of models or datasets"
     )
-    assert sorted(told(finetune(seed="{seed}", training={"run_name": "s{seed}"}))) == [
+    assert sorted(told(finetune(seed="{seed}", training={"optim_args": "s{seed}"}))) == [
         f"models.m-{{task}}.finetune.seed: {what}",
-        f"models.m-{{task}}.finetune.training.run_name: {what}",
+        f"models.m-{{task}}.finetune.training.optim_args: {what}",
     ]
 
 

@@ -63,7 +63,7 @@ def test_more_is_asked_for_larger_batches_and_longer_trainings(graph_of):
 
     assert memory_mb(*teacher({BATCH: 256})) > memory_mb(*teacher({BATCH: 8}))
     assert minutes(*teacher({EPOCHS: 2000})) > minutes(*teacher({EPOCHS: 3}))
-    assert minutes(*teacher({EPOCHS: 10**9})) == LONGEST["finetune"]
+    assert minutes(*teacher({EPOCHS: 10**6})) == LONGEST["finetune"]
     slow = minutes(*teacher({EPOCHS: 2000}))
     assert minutes(*teacher({EPOCHS: 2000, "gpus": 1})) < slow
 

@@ -1,39 +1,32 @@
 """`training`: the fields of `transformers.TrainingArguments`, except those that kdpipe owns."""
 
+import math
+import re
+from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 
-from kdpipe.config.settings.base import Settings, Unavailable, read_number
-from kdpipe.config.settings.explanation import mistake
+from kdpipe.config.mistakes import Findings
+from kdpipe.config.settings.base import Settings, read_number
+from kdpipe.config.settings.bounds import MANY
+from kdpipe.config.settings.explanation import mistake, mistakes_below
+from kdpipe.config.settings.learning_rates import SCHEDULES, CosineToLeast, Polynomial
+from kdpipe.config.settings.training_fields import field_type
 from kdpipe.config.signatures import Option, field_options, options_model
 
 ARGUMENTS = "transformers.training_args:TrainingArguments"
-OWNED = {
-    "output_dir": "kdpipe places outputs by the node's name",
-    "seed": "give `seed` beside `training`",
-    "data_seed": "give `seed` beside `training`",
-    "resume_from_checkpoint": "kdpipe resumes by itself",
-    "remove_unused_columns": "kdpipe chooses the columns",
-    "train_sampling_strategy": "kdpipe groups batches by length",
-    "length_column_name": "kdpipe groups batches by length",
-    "label_names": "kdpipe names the labels",
-    "push_to_hub": "kdpipe does not push during a run",
-    "label_smoothing_factor": "kdpipe computes the loss from loss terms",
-    "do_train": "the stage decides",
-    "do_eval": "the stage decides",
-    "do_predict": "the stage decides",
-    "disable_tqdm": "progress bars follow the terminal",
-    "local_rank": "the launcher sets it",
+# What the Trainer takes where nothing is given.
+LEARNING_RATE, SCHEDULE = 5e-5, "linear"
+# Options of optimizers in `optim_args`: numbers from 0, and switches.
+OPTIONS = {
+    "adagrad": ("lr_decay", "weight_decay", "eps"),
+    "rmsprop": ("momentum", "alpha", "eps", "weight_decay", "centered"),
+    "sgd": ("momentum", "dampening", "weight_decay", "nesterov"),
 }
-LATER = ("activation_checkpointing", "gradient_checkpointing", "neftune_noise_alpha")
-POSITIVE = (
-    "num_train_epochs",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "per_device_eval_batch_size",
+OPTION = re.compile(
+    r"(nesterov|centered)=(true|false)|(?!nesterov|centered)\w+=\d+(\.\d*)?([eE][-+]?\d{1,2})?"
 )
 
 
@@ -45,55 +38,102 @@ class TrainingBase(Settings):
             training stops.
     """
 
-    early_stopping_patience: int | None = Field(default=None, ge=1)
+    early_stopping_patience: int | None = Field(default=None, ge=1, le=MANY)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         given = self.model_dump(exclude_unset=True)
-        for name, value in given.items():
-            if name in POSITIVE and value <= 0:
-                raise mistake((name,), f"expected a number above 0, found {value}")
-        if given.get("bf16") and given.get("fp16"):
-            raise mistake(("fp16",), "expected one of bf16 and fp16")
-        if self.early_stopping_patience and not given.get("load_best_model_at_end"):
-            raise mistake(("early_stopping_patience",), "needs `load_best_model_at_end: true`")
-        if given.get("load_best_model_at_end"):
-            self._check_best(given)
+        for where, what in (*_precision(given), *_evaluation(given), *_optimizer(given), *_workers(given)):
+            raise mistake(where, what)
+        _check_schedule(given)
         return self
 
-    @staticmethod
-    def _check_best(given: dict[str, Any]) -> None:
-        evaluation, saving = given.get("eval_strategy"), given.get("save_strategy")
-        if evaluation not in ("steps", "epoch") or saving not in (evaluation, "best"):
-            wanted = "`eval_strategy` and `save_strategy`, both `epoch` or both `steps`"
-            raise mistake(("load_best_model_at_end",), f"needs {wanted}")
+
+def _precision(given: Mapping[str, Any]) -> Findings:
+    if given.get("bf16") and given.get("fp16"):
+        yield ("fp16",), "expected one of bf16 and fp16"
+
+
+def _evaluation(given: Mapping[str, Any]) -> Findings:
+    """Yield what is missing of evaluations that something goes by."""
+    best = given.get("load_best_model_at_end")
+    if given.get("early_stopping_patience") and not best:
+        yield ("early_stopping_patience",), "needs `load_best_model_at_end: true`"
+    evaluation, saving = given.get("eval_strategy"), given.get("save_strategy")
+    if best and (evaluation not in ("steps", "epoch") or saving not in (evaluation, "best")):
+        wanted = "`eval_strategy` and `save_strategy`, both `epoch` or both `steps`"
+        yield ("load_best_model_at_end",), f"needs {wanted}"
+    if best and saving == "steps":
+        yield from _saved_where_scored(given)
+    needing = {
+        "load_best_model_at_end": best,
+        "save_strategy": saving == "best",
+        "lr_scheduler_type": given.get("lr_scheduler_type") == "reduce_lr_on_plateau",
+    }
+    for name in (name for name, needs in needing.items() if needs):
+        if evaluation not in ("steps", "epoch"):
+            yield (name,), "needs `eval_strategy`, `epoch` or `steps`"
         if not given.get("metric_for_best_model"):
-            raise mistake(("load_best_model_at_end",), "needs `metric_for_best_model`, such as accuracy")
+            yield (name,), "needs `metric_for_best_model`, such as accuracy"
 
 
-def _owned(reason: str) -> Any:
-    def refuse(value: Any) -> Any:
-        raise PydanticCustomError("owned", "is set by kdpipe: {reason}", {"reason": reason})
+def _saved_where_scored(given: Mapping[str, Any]) -> Findings:
+    saves, scores = given.get("save_steps"), given.get("eval_steps")
+    if saves is None or scores is None:
+        yield ("load_best_model_at_end",), "needs `eval_steps` and `save_steps`"
+    elif saves != scores and (min(saves, scores) < 1 or saves % scores):
+        what = f"expected `eval_steps`, {scores:g}, or a multiple of it, found {saves:g}"
+        yield ("save_steps",), f"{what}: the best model is one of those that are saved"
 
-    return Annotated[None, BeforeValidator(refuse)]
+
+def _optimizer(given: Mapping[str, Any]) -> Findings:
+    """Yield what is wrong with `optim_args`, such as `momentum=0.9, nesterov=true`."""
+    if not given.get("optim_args"):
+        return
+    options = OPTIONS.get(given.get("optim", ""), ())
+    if not options:
+        yield ("optim_args",), f"is for `optim` {', '.join(OPTIONS)}"
+        return
+    found = {}
+    for text in given["optim_args"].replace(" ", "").split(","):
+        name, _, found[name] = text.partition("=")
+        if name not in options or not OPTION.fullmatch(text):
+            what = "expected `name=value` pairs with commas between, and numbers or true or false as values"
+            yield ("optim_args",), f"{what}; {given['optim']} takes {', '.join(options)}"
+            return
+    steady = float(found.get("momentum", 0)) > 0 and float(found.get("dampening", 0)) == 0
+    if found.get("nesterov") == "true" and not steady:
+        yield ("optim_args",), "nesterov needs momentum and no dampening"
 
 
-def _type_of(name: str, kind: Any) -> Any:
-    if name in OWNED:
-        return _owned(OWNED[name])
-    if name in LATER:
-        return Unavailable
-    if "no" not in get_args(kind):
-        return kind
-    # YAML 1.1 makes false of a bare `no`.
-    return Annotated[kind, BeforeValidator(lambda value: "no" if value is False else value)]
+def _workers(given: Mapping[str, Any]) -> Findings:
+    if given.get("dataloader_prefetch_factor") and not given.get("dataloader_num_workers"):
+        yield ("dataloader_prefetch_factor",), "needs `dataloader_num_workers`"
+
+
+def _check_schedule(given: Mapping[str, Any]) -> None:
+    """Check the options of the schedule, and the learning rate that it needs."""
+    schedule = SCHEDULES[given.get("lr_scheduler_type", SCHEDULE)]
+    try:
+        options = schedule.model_validate(given.get("lr_scheduler_kwargs") or {})
+    except ValidationError as error:
+        raise mistakes_below(("lr_scheduler_kwargs",), error) from None
+    rate = given.get("learning_rate", LEARNING_RATE)
+    if isinstance(options, Polynomial) and rate <= options.lr_end:
+        what = f"expected more than the {options.lr_end:g} that it ends with (`lr_end`), found {rate:g}"
+        raise mistake(("learning_rate",), what)
+    if isinstance(options, CosineToLeast) and not rate and options.min_lr is not None:
+        raise mistake(("learning_rate",), "expected more than 0, which `min_lr` is a share of")
+    what = wrong_warmup(given, given.get("max_steps", -1))
+    if what:
+        raise mistake(("warmup_steps",), what)
 
 
 @cache
 def training_settings() -> type[TrainingBase]:
     """Return the settings model with the fields of the installed `TrainingArguments`."""
     options = {
-        name: Option(_type_of(name, option.type), None) for name, option in field_options(ARGUMENTS).items()
+        name: Option(field_type(name, option.type), None) for name, option in field_options(ARGUMENTS).items()
     }
     return options_model("TrainingSettings", TrainingBase, options)
 
@@ -117,13 +157,24 @@ Training = Annotated[
 ]
 
 
-def count_steps(given: dict[str, Any], examples: int) -> int:
+def count_steps(given: Mapping[str, Any], examples: int) -> int:
     """Return the optimizer steps of a run over some number of examples."""
     if given.get("max_steps", -1) > 0:
         return int(given["max_steps"])
-    return int(-(-examples // examples_of_step(given)) * given.get("num_train_epochs", 3))
+    epochs = float(given.get("num_train_epochs", 3))
+    return math.ceil(-(-examples // examples_of_step(given)) * epochs)
 
 
-def examples_of_step(given: dict[str, Any]) -> int:
+def wrong_warmup(given: Mapping[str, Any], steps: int) -> str:
+    """Return why a run of so many steps cannot have its warmup, or nothing."""
+    warmup = given.get("warmup_steps", 0)
+    warmup = int(warmup) if warmup >= 1 else math.ceil(warmup * steps)
+    if given.get("lr_scheduler_type") != "polynomial" or not 0 < steps <= warmup:
+        return ""
+    what = f"expected fewer than the {steps} steps of the training, found {warmup}"
+    return f"{what}: a `polynomial` begins after the warmup"
+
+
+def examples_of_step(given: Mapping[str, Any]) -> int:
     """Return the examples that an optimizer step learns from."""
     return int(given.get("per_device_train_batch_size", 8) * given.get("gradient_accumulation_steps", 1))

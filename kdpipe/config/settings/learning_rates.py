@@ -1,0 +1,150 @@
+"""`lr_scheduler_kwargs`: what each schedule of the learning rate in `transformers.optimization` takes."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from kdpipe.config.settings.base import Settings
+from kdpipe.config.settings.bounds import MANY, LearningRate
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Steps = Annotated[int, Field(ge=0, le=MANY)]
+Curve = Literal["linear", "cosine", "1-sqrt"]
+
+
+class Schedule(Settings):
+    """A schedule without options."""
+
+    # What is given goes to the schedule as it stands.
+    model_config = ConfigDict(strict=True)
+
+
+class Cosine(Schedule):
+    """A cosine.
+
+    Args:
+        num_cycles: its waves.
+    """
+
+    num_cycles: float = Field(default=0.5, ge=0, le=MANY)
+
+
+class Restarts(Schedule):
+    """A cosine that starts again.
+
+    Args:
+        num_cycles: how often.
+    """
+
+    num_cycles: int = Field(default=1, ge=1, le=MANY)
+
+
+class Polynomial(Schedule):
+    """A power of the steps that are left.
+
+    Args:
+        lr_end: the learning rate at the end.
+        power: the power.
+    """
+
+    lr_end: LearningRate = 1e-7
+    power: float = Field(default=1.0, ge=0, le=1000)
+
+
+class InverseSquareRoot(Schedule):
+    """The inverse of the square root of the steps.
+
+    Args:
+        timescale: steps after which the learning rate begins to fall noticeably.
+    """
+
+    timescale: int | None = Field(default=None, ge=1, le=MANY)
+
+
+class Plateau(Schedule):
+    """Less whenever a metric gets no better; which way is better follows from the metric.
+
+    Args:
+        factor: what the learning rate is multiplied by.
+        patience: evaluations without improvement before that.
+        threshold: how much better counts.
+        threshold_mode: as a share, or as a difference.
+        cooldown: evaluations after that which do not count.
+        min_lr: the least learning rate.
+        eps: the least change of the learning rate.
+    """
+
+    factor: float = Field(default=0.1, gt=0, lt=1)
+    patience: Steps = 10
+    threshold: Share = 1e-4
+    threshold_mode: Literal["rel", "abs"] = "rel"
+    cooldown: Steps = 0
+    min_lr: LearningRate = 0.0
+    eps: Share = 1e-8
+
+
+class CosineToLeast(Schedule):
+    """A cosine down to a least learning rate.
+
+    Args:
+        num_cycles: its waves.
+        min_lr: the least learning rate.
+        min_lr_rate: the same as a share of the learning rate.
+    """
+
+    num_cycles: float = Field(default=0.5, ge=0, le=MANY)
+    min_lr: LearningRate | None = None
+    min_lr_rate: Share | None = None
+
+    @model_validator(mode="after")
+    def _one_least(self) -> Self:
+        if (self.min_lr is None) == (self.min_lr_rate is None):
+            raise PydanticCustomError("least", "expected one of `min_lr` and `min_lr_rate`")
+        return self
+
+
+class WarmCosineToLeast(CosineToLeast):
+    """A cosine down to a least learning rate, after a warmup from a share of it.
+
+    Args:
+        warmup_lr_rate: the share that the warmup begins with.
+    """
+
+    warmup_lr_rate: Share | None = None
+
+
+class StableThenDecay(Schedule):
+    """A warmup, a constant learning rate, and a decay.
+
+    Args:
+        num_decay_steps: steps of the decay.
+        num_stable_steps: steps between warmup and decay; by default all that are left.
+        warmup_type: the curve of the warmup.
+        decay_type: the curve of the decay.
+        min_lr_ratio: the least learning rate as a share.
+        num_cycles: waves of a decay that is a cosine.
+    """
+
+    num_decay_steps: Steps
+    num_stable_steps: Steps | None = None
+    warmup_type: Curve = "linear"
+    decay_type: Curve = "cosine"
+    min_lr_ratio: Share = 0.0
+    num_cycles: float = Field(default=0.5, ge=0, le=MANY)
+
+
+SCHEDULES: Mapping[str, type[Schedule]] = {
+    "linear": Schedule,
+    "cosine": Cosine,
+    "cosine_with_restarts": Restarts,
+    "polynomial": Polynomial,
+    "constant": Schedule,
+    "constant_with_warmup": Schedule,
+    "inverse_sqrt": InverseSquareRoot,
+    "reduce_lr_on_plateau": Plateau,
+    "cosine_with_min_lr": CosineToLeast,
+    "cosine_warmup_with_min_lr": WarmCosineToLeast,
+    "warmup_stable_decay": StableThenDecay,
+}
