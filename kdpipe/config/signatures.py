@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
-from pydantic import BaseModel, PositiveFloat, create_model
+from pydantic import BaseModel, Field, create_model
 
 Model = TypeVar("Model", bound=BaseModel)
 REQUIRED: Any = ...
 TYPES: Mapping[str, Any] = {
     "Any": Any,
     "Path": Path,
-    "PositiveFloat": PositiveFloat,
+    # Temperatures: their squares are neither 0 nor infinite.
+    "PositiveFloat": Annotated[float, Field(ge=1e-3, le=1e6)],
     "bool": bool,
     "dict": dict,
     "float": float,
@@ -103,6 +104,16 @@ def constants(target: str) -> dict[str, Any]:
                 with suppress(ValueError):
                     found[name] = ast.literal_eval(value)
     return found
+
+
+@cache
+def mapping_keys(target: str) -> tuple[str, ...]:
+    """Return the keys of the literal mapping that `module:NAME` is, such as the names of activations."""
+    module, _, wanted = target.partition(":")
+    for name, value in map(_assignment, syntax_tree(module).body):
+        if name == wanted and isinstance(value, ast.Dict):
+            return tuple(ast.literal_eval(key) for key in value.keys if key)
+    raise LookupError(target)
 
 
 @cache

@@ -126,7 +126,9 @@ def test_ten_mistakes_are_told_at_once_and_each_once():
         "models.small.extract.layers": "blocks 0 to 3 exist, [0, 4] takes [0, 4]",
         "models.student-{task}-{seed}.distill.dataset":
             '`{task}` is a mapping to YAML; write "{task}" in quotes',
-        "models.student-{task}-{seed}.distill.losses[0].temperature": "should be greater than 0, found 0",
+        "models.student-{task}-{seed}.distill.losses[0].temperature": (
+            "should be greater than or equal to 0.001, found 0"
+        ),
         "report.baselin": "unknown key; did you mean 'baseline'?",
     }  # fmt: skip
     assert len(problems_of(TEN_MISTAKES)) == 10

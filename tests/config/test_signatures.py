@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pytest
-from pydantic import PositiveFloat, ValidationError
+from pydantic import ValidationError
 
 from kdpipe import catalog
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.signatures import (
     REQUIRED,
+    TYPES,
     Option,
     constants,
     constructor_options,
@@ -53,7 +54,7 @@ def test_an_enumeration_or_its_text_is_one_of_its_values():
 
 def test_options_of_a_constructor():
     options = constructor_options("kdpipe.losses.kl:KLLoss")
-    assert options == {"temperature": Option(PositiveFloat, 1.0), "t_squared": Option(bool, True)}
+    assert options == {"temperature": Option(TYPES["PositiveFloat"], 1.0), "t_squared": Option(bool, True)}
     assert constructor_options("kdpipe.losses.hard:HardLoss") == {}
 
 

@@ -1,14 +1,43 @@
 """`architecture`: a model family and any field of its transformers config class by its own name."""
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, model_validator
 
 from kdpipe import catalog
-from kdpipe.config.settings.base import Settings
-from kdpipe.config.settings.explanation import read_name
-from kdpipe.config.signatures import Option, constants, field_options, options_model
+from kdpipe.config.mistakes import Findings
+from kdpipe.config.settings.base import Settings, refused
+from kdpipe.config.settings.bounds import bounded
+from kdpipe.config.settings.explanation import mistake, read_name
+from kdpipe.config.signatures import Option, constants, field_options, mapping_keys, options_model
+
+ACTIVATIONS = "transformers.activations:ACT2CLS"
+# The most weights of a model that is made from nothing: 8 GB, and four times as much where it is trained.
+MOST_WEIGHTS = 2 * 10**9
+OF_TOKENIZER = "is set by kdpipe: it is that of the tokenizer"
+OF_HEADS = "is not supported: no head of kdpipe reads it"
+OF_FAMILY = "is not supported: it follows from the family"
+REFUSED = {
+    **dict.fromkeys(("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id"), OF_TOKENIZER),
+    **dict.fromkeys(("summary_type", "summary_use_proj", "summary_activation"), OF_HEADS),
+    **dict.fromkeys(("summary_last_dropout", "summary_first_dropout", "summary_proj_to_labels"), OF_HEADS),
+    **dict.fromkeys(("is_decoder", "is_encoder_decoder", "add_cross_attention"), OF_FAMILY),
+    "num_decoder_layers": OF_FAMILY,
+    "use_cache": "is not supported: models run without a cache of keys and values",
+}
+# How the names of fields end tells what they are, whatever the family.
+SIZES = ("_size", "_embd", "dim", "_model", "_kv", "_ff", "_inner", "_embeddings", "_positions", "_distance")
+RANGES: Mapping[tuple[str, ...], Mapping[str, float]] = {
+    SIZES: {"ge": 1, "le": 2**20},
+    ("heads", "_head", "layers", "_layer"): {"ge": 1, "le": 1024},
+    ("_buckets",): {"ge": 4, "le": 1024},
+    ("dropout", "_prob", "_pdrop", "_rate"): {"ge": 0, "lt": 1},
+    ("_range", "_factor"): {"ge": 0, "le": 1000},
+    ("_eps", "_epsilon"): {"gt": 0, "le": 1},
+}
+ACTIVATION_FIELDS = ("hidden_act", "activation", "activation_function", "feed_forward_proj")
 
 
 class ArchitectureBase(Settings):
@@ -25,14 +54,64 @@ class ArchitectureBase(Settings):
         """The fields of the transformers config that the user gave."""
         return self.model_dump(exclude={"family"}, exclude_unset=True)
 
+    def check_weights(self, vocabulary: int) -> str:
+        """Return what is wrong with the number of weights that a vocabulary makes, or nothing."""
+        shape = _shape(self)
+        width, heads = shape["width"], shape.get("heads", 1)
+        inner = heads * shape["key"] if "key" in shape else width
+        embeddings = (vocabulary + shape.get("positions", 0)) * shape.get("embeddings", width)
+        block = 4 * width * inner + 2 * width * shape.get("neurons", 4 * width)
+        weights = embeddings + shape["depth"] * block
+        if weights <= MOST_WEIGHTS:
+            return ""
+        what = f"would make a model of about {weights:,} weights, expected at most {MOST_WEIGHTS:,}"
+        return f"{what}; lower its sizes"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for where, what in _findings(self):
+            raise mistake(where, what)
+        return self
+
+
+def _shape(architecture: ArchitectureBase) -> dict[str, int]:
+    """Return the shape, as far as numbers tell, with the defaults of the family.
+
+    The `key` is the width of a head, where that is given.
+    """
+    facts = constants(catalog.FAMILIES[architecture.family])
+    values = {**constants(facts["config_class"]), **architecture.options}
+    found = {fact: values.get(name) for fact, name in {"key": "d_kv", **facts["shape_fields"]}.items()}
+    return {fact: value for fact, value in found.items() if isinstance(value, int)}
+
+
+def _findings(architecture: ArchitectureBase) -> Findings:
+    buckets, distance = "relative_attention_num_buckets", "relative_attention_max_distance"
+    if architecture.options.get(distance, 128) <= architecture.options.get(buckets, 32) // 2:
+        given = distance if distance in architecture.options else buckets
+        yield (given,), f"expected `{distance}` above half of `{buckets}`, which stand for single distances"
+    what = architecture.check_weights(0)
+    if what:
+        yield (), what
+
 
 @cache
 def architecture_settings(family: str) -> type[ArchitectureBase]:
-    """Return the settings model of a family's architecture, `vocab_size` apart (the tokenizer gives it)."""
+    """Return the settings model of a family's architecture."""
     target = constants(catalog.FAMILIES[family])["config_class"]
-    options = {name: Option(option.type, None) for name, option in field_options(target).items()}
-    options.pop("vocab_size")
+    options = {
+        name: Option(_type_of(name, option.type), None) for name, option in field_options(target).items()
+    }
     return options_model(f"{family}_architecture", ArchitectureBase, options)
+
+
+def _type_of(name: str, kind: Any) -> Any:
+    if name in REFUSED:
+        return refused(REFUSED[name])
+    if name in ACTIVATION_FIELDS:
+        return Literal[mapping_keys(ACTIVATIONS)]
+    bounds = next((bounds for ends, bounds in RANGES.items() if name.endswith(ends)), {})
+    return bounded(kind, **bounds)
 
 
 def _validate(value: Any) -> Any:

@@ -1,9 +1,13 @@
 """`pretrain`: a small model and its WordPiece tokenizer from scratch."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from kdpipe.config.settings.architecture import Architecture
 from kdpipe.config.settings.base import DatasetName, StageSettings
+from kdpipe.config.settings.bounds import MANY
+from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.training import Training, training_settings
 
@@ -21,6 +25,13 @@ class PretrainSettings(StageSettings):
 
     dataset: DatasetName
     architecture: Architecture
-    vocab_size: int = Field(default=8000, ge=64)
+    vocab_size: int = Field(default=8000, ge=64, le=MANY)
     masking: MaskingSettings = MaskingSettings(smoothing=0)
     training: Training = Field(default_factory=lambda: training_settings()())
+
+    @model_validator(mode="after")
+    def _fits_in_memory(self) -> Self:
+        what = self.architecture.check_weights(self.vocab_size)
+        if what:
+            raise mistake(("vocab_size",), what)
+        return self
