@@ -11,6 +11,7 @@ from kdpipe.config.mistakes import Mistakes, Where, explain
 from kdpipe.config.parsing import parse
 from kdpipe.config.paths import OutputFolder
 from kdpipe.config.settings.base import NotEmpty, Settings
+from kdpipe.config.settings.bounds import MANY, Seed
 from kdpipe.config.settings.report import ReportSettings
 from kdpipe.errors import ConfigError
 
@@ -56,11 +57,11 @@ class Document(Settings):
 
     results: OutputFolder = Path("results")
     data_dir: OutputFolder = Field(default_factory=_data_dir, validate_default=True)
-    seed: int = Field(default=42, ge=0)
-    threads: int = Field(default=2, ge=1)
-    gpus: int = Field(default=0, ge=0)
-    cache_limit_gb: float = Field(default=50.0, gt=0)
-    checkpoint_minutes: float = Field(default=10.0, ge=0)
+    seed: Seed = 42
+    threads: int = Field(default=2, ge=1, le=1024)
+    gpus: int = Field(default=0, ge=0, le=64)
+    cache_limit_gb: float = Field(default=50.0, gt=0, le=MANY)
+    checkpoint_minutes: float = Field(default=10.0, ge=0, le=MANY)
     matrix: dict[str, Any] | list[dict[str, Any]] | None = None
     datasets: dict[str, Any] = Field(default_factory=dict)
     defaults: dict[str, Any] = Field(default_factory=dict)

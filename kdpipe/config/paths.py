@@ -44,6 +44,8 @@ def _fault(text: str) -> str | None:
     """Return why there can be no such path."""
     if not text:
         return "is empty; give a path"
+    if any("\ud800" <= character < "\udc80" or "\udcff" < character <= "\udfff" for character in text):
+        return f"a path cannot hold text that is not Unicode, found {text[:SHOWN]!r}"
     if "\0" in text:
         return f"a path cannot hold the character NUL, found {text[:SHOWN]!r}"
     if text.startswith("~"):

@@ -1,17 +1,13 @@
 """Ranges that settings share: what lies outside would fail late, take all memory, or never end."""
 
-import os
-from pathlib import Path
 from typing import Annotated, Any, Union, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from kdpipe.config.settings.explanation import alternatives
 
 MANY = 10**9
-# The longest name and the longest path that the file systems of Linux take, in bytes.
-NAME_BYTES, PATH_BYTES = 255, 4095
 
 
 def bounded(kind: Any, **bounds: Any) -> Any:
@@ -19,26 +15,6 @@ def bounded(kind: Any, **bounds: Any) -> Any:
     optional = (None,) if type(None) in get_args(kind) else ()
     kinds = [Annotated[one, Field(**bounds)] if one in (int, float) else one for one in alternatives(kind)]
     return Union[(*kinds, *optional)]
-
-
-def check_path(value: Any) -> Any:
-    """Refuse what no file can be called by; what is no text is left for others to judge."""
-    if not isinstance(value, str | Path):
-        return value
-    try:
-        names = [os.fsencode(part) for part in str(value).split("/")]
-    except UnicodeEncodeError:
-        raise PydanticCustomError("path", "expected a path, found text that is not Unicode") from None
-    if not str(value) or any(b"\0" in name for name in names):
-        found = "a NUL character" if str(value) else "nothing"
-        raise PydanticCustomError("path", "expected a path, found {found}", {"found": found})
-    if max(map(len, names)) > NAME_BYTES or sum(map(len, names)) + len(names) > PATH_BYTES:
-        raise PydanticCustomError(
-            "path",
-            "expected a path of names of at most {name} bytes each and {path} in all; shorten it",
-            {"name": NAME_BYTES, "path": PATH_BYTES},
-        )
-    return value
 
 
 def whole_or_share(value: float) -> float:
@@ -60,4 +36,3 @@ Size = Annotated[int, Field(ge=1, le=2**20)]
 # Steps between two evaluations and the like.
 Steps = Annotated[float, Field(gt=0, le=MANY), AfterValidator(whole_or_share)]
 LearningRate = Annotated[float, Field(ge=0, le=1000)]
-FilePath = Annotated[Path, BeforeValidator(check_path)]

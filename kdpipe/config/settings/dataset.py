@@ -7,13 +7,14 @@ from glob import glob
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.paths import LocalPath
 from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings
+from kdpipe.config.settings.bounds import Count, Tokens
 from kdpipe.config.settings.explanation import mistake, read_name
 from kdpipe.config.signatures import Option, constants, constructor_options, docstring, options_model
 from kdpipe.errors import suggest
@@ -21,7 +22,9 @@ from kdpipe.errors import suggest
 SPLIT_FILES = ("train", "validation", "test")
 SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 COMMON = {"task", "path", "files", "labels"}
-Rows = Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]]
+Rows = Count | dict[str, Count]
+Length = Annotated[int, Field(ge=12, le=10**6)]
+Stride = Annotated[int, Field(ge=0, le=10**6)]
 
 
 def _split_name(name: str) -> str:
@@ -50,11 +53,11 @@ class DatasetBase(Settings):
     """
 
     rows: Rows | None = None
-    max_length: int = Field(default=128, ge=12)
-    stride: int = Field(default=128, ge=0)
+    max_length: Length = 128
+    stride: Stride = 128
     labels: Literal["none"] | None = None
     metrics: tuple[str, ...] | None = None
-    longest_answer: int = Field(default=30, ge=1)
+    longest_answer: Tokens = 30
     no_answer_threshold: float = 0.0
 
 
@@ -138,10 +141,10 @@ class CombineSettings(DatasetBase):
     """
 
     combine: Annotated[DatasetNames, NotEmpty]
-    proportions: tuple[PositiveFloat, ...] | None = None
-    max_length: int | None = Field(default=None, ge=12)  # type: ignore[assignment]
-    stride: int | None = Field(default=None, ge=0)  # type: ignore[assignment]
-    longest_answer: int | None = Field(default=None, ge=1)  # type: ignore[assignment]
+    proportions: tuple[Annotated[float, Field(gt=0, le=1000)], ...] | None = None
+    max_length: Length | None = None  # type: ignore[assignment]
+    stride: Stride | None = None  # type: ignore[assignment]
+    longest_answer: Tokens | None = None  # type: ignore[assignment]
     no_answer_threshold: float | None = None  # type: ignore[assignment]
 
     @model_validator(mode="after")

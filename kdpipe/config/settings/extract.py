@@ -6,8 +6,9 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from kdpipe.config.settings.base import ModelName, StageSettings
+from kdpipe.config.settings.bounds import MANY
 
-BlockChoice = str | list[Annotated[int, Field(ge=0)]]
+BlockChoice = str | list[Annotated[int, Field(ge=0, le=MANY)]]
 
 
 class ExtractSettings(StageSettings):

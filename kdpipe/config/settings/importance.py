@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from kdpipe.config.settings.base import DatasetName, EntryOf, ModelName, Settings
+from kdpipe.config.settings.bounds import Count, Seed
 
 
 class ImportanceSettings(Settings):
@@ -28,10 +27,10 @@ class ImportanceSettings(Settings):
     dataset: DatasetName | None = None
     criterion: Annotated[str, EntryOf("criteria")] = "mask_gradient"
     split: str = "train"
-    batches: int | None = Field(default=64, ge=1)
-    batch_size: int = Field(default=32, ge=1)
+    batches: Count | None = 64
+    batch_size: Count = 32
     reduction: Literal["batch", "example"] = "batch"
-    seed: int | None = Field(default=None, ge=0)
+    seed: Seed | None = None
 
     def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
         """Yield model and dataset, as the settings of a stage yield theirs."""

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
 from kdpipe.config.settings.base import NotEmpty, Settings
+from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import read_name
 from kdpipe.config.signatures import constants, constructor_options, docstring, options_model
 
@@ -25,7 +26,7 @@ class ProjectionSettings(Settings):
 
     kind: Literal["linear", "relu", "tanh"] = "linear"
     shared: bool = False
-    learning_rate: float | None = Field(default=None, gt=0)
+    learning_rate: float | None = Field(default=None, gt=0, le=1000)
 
 
 def _refuse_counterfactual(value: Any) -> Any:
@@ -47,7 +48,7 @@ class TermSettings(Settings):
     """
 
     loss: str
-    weight: float = Field(default=1.0, ge=0)
+    weight: float = Field(default=1.0, ge=0, le=MANY)
     positions: Literal["all", "masked"] | None = None
     run: Annotated[Literal["base"], BeforeValidator(_refuse_counterfactual)] = "base"
 

@@ -20,7 +20,7 @@ class MaskingSettings(Settings):
     """
 
     probability: float = Field(default=0.15, gt=0, lt=1)
-    smoothing: float = Field(default=0.7, ge=0)
+    smoothing: float = Field(default=0.7, ge=0, le=10)
     mask: float = Field(default=0.8, ge=0, le=1)
     keep: float = Field(default=0.1, ge=0, le=1)
     random: float = Field(default=0.1, ge=0, le=1)

@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from kdpipe.config.settings.base import ModelName, StageSettings
+from kdpipe.config.settings.bounds import MANY, Count
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.importance import ImportanceSettings
 
@@ -30,10 +31,10 @@ class PruneSettings(StageSettings):
 
     model: ModelName
     sparsity: float | None = Field(default=None, ge=0, lt=1)
-    heads: int | None = Field(default=None, ge=0)
-    layers: int | None = Field(default=None, ge=1)
-    intermediate_size: int | None = Field(default=None, ge=0)
-    embedding_rank: int | None = Field(default=None, ge=1)
+    heads: int | None = Field(default=None, ge=0, le=MANY)
+    layers: Count | None = None
+    intermediate_size: int | None = Field(default=None, ge=0, le=MANY)
+    embedding_rank: Count | None = None
     importance: ImportanceSettings | None = None
     compat: Literal["paper", "code"] = "paper"
 

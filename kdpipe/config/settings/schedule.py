@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from kdpipe.config.settings.base import EntryOf, NotEmpty
+from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.importance import ImportanceSettings
@@ -45,7 +46,7 @@ class ScheduleSettings(Distillation):
 
     method: Annotated[str, EntryOf("methods")] = "minidisc"
     target: float = Field(gt=0, lt=1)
-    tradeoff: float = Field(default=0.2, ge=0)
+    tradeoff: float = Field(default=0.2, ge=0, le=MANY)
     sparsities: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], NotEmpty] = GRID
     metric: str | None = None
     compat: Literal["paper", "code"] = "paper"
