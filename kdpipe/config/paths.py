@@ -27,7 +27,7 @@ def _usable(path: Path) -> Path:
 
 
 def _not_empty(path: Any) -> Any:
-    _refuse("is empty; give a folder, such as `.` for the working folder" if path == "" else None)
+    _refuse("is empty; give a path, such as `.` for the working folder" if path == "" else None)
     return path
 
 
@@ -36,7 +36,7 @@ def _refuse(fault: str | None) -> None:
         raise PydanticCustomError("path", "{fault}", {"fault": fault})
 
 
-LocalPath = Annotated[Path, AfterValidator(possible)]
+LocalPath = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(possible)]
 OutputFolder = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_usable)]
 
 

@@ -27,7 +27,7 @@ from kdpipe.config.families import (
 )
 from kdpipe.config.mistakes import problems_of
 from kdpipe.config.saved_files import CONFIG, WEIGHTS, Tensor, check_tokenizer, read_object, read_tensors
-from kdpipe.config.settings.architecture import architecture_settings
+from kdpipe.config.settings.architecture import saved_architecture
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.signatures import constants, field_options, lineage
 from kdpipe.errors import KdpipeError, ModelError, suggest
@@ -144,7 +144,7 @@ def _architecture(family: str, raw: Mapping[str, Any]) -> dict[str, Any]:
     given = {synonyms.get(name, name): value for name, value in raw.items() if name in synonyms}
     given |= {name: value for name, value in raw.items() if name in names}
     vocabulary = given.pop("vocab_size", None)
-    options: dict[str, Any] = _validated(architecture_settings(family), {"family": family, **given}).options
+    options: dict[str, Any] = _validated(saved_architecture(family), {"family": family, **given}).options
     if vocabulary is None:
         return options
     if type(vocabulary) is not int or vocabulary < 1:

@@ -30,7 +30,7 @@ def test_a_path_that_no_file_system_has(mistakes_of, config, setting, path, what
 @pytest.mark.parametrize("setting", ["results", "data_dir"])
 @pytest.mark.parametrize(("path", "what"), [
     ("~", "`~` stands for no home folder here"),
-    ("", "is empty; give a folder"),
+    ("", "is empty; give a path"),
     ("a\nb", "cannot have line breaks"),
     ("a\tb", "cannot have line breaks or the like"),
     ("{x}", "Snakemake fills in what stands in braces"),

@@ -67,6 +67,10 @@ class ArchitectureBase(Settings):
         what = f"would make a model of about {weights:,} weights, expected at most {MOST_WEIGHTS:,}"
         return f"{what}; lower its sizes"
 
+
+class _NewArchitecture(ArchitectureBase):
+    """The base of the settings of a model that is made from nothing."""
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for where, what in _findings(self):
@@ -98,16 +102,29 @@ def _findings(architecture: ArchitectureBase) -> Findings:
 @cache
 def architecture_settings(family: str) -> type[ArchitectureBase]:
     """Return the settings model of a family's architecture."""
-    target = constants(catalog.FAMILIES[family])["config_class"]
     options = {
-        name: Option(_type_of(name, option.type), None) for name, option in field_options(target).items()
+        name: refused(REFUSED[name]) if name in REFUSED else kind for name, kind in _types(family).items()
     }
-    return options_model(f"{family}_architecture", ArchitectureBase, options)
+    return _settings(family, _NewArchitecture, options)
+
+
+@cache
+def saved_architecture(family: str) -> type[ArchitectureBase]:
+    """Return the settings model of what the config of a saved model says of its architecture."""
+    return _settings(family, ArchitectureBase, _types(family))
+
+
+def _settings(family: str, base: type[ArchitectureBase], types: Mapping[str, Any]) -> type[ArchitectureBase]:
+    options = {name: Option(kind, None) for name, kind in types.items()}
+    return options_model(f"{family}_architecture", base, options)
+
+
+def _types(family: str) -> dict[str, Any]:
+    target = constants(catalog.FAMILIES[family])["config_class"]
+    return {name: _type_of(name, option.type) for name, option in field_options(target).items()}
 
 
 def _type_of(name: str, kind: Any) -> Any:
-    if name in REFUSED:
-        return refused(REFUSED[name])
     if name in ACTIVATION_FIELDS:
         return Literal[mapping_keys(ACTIVATIONS)]
     bounds = next((bounds for ends, bounds in RANGES.items() if name.endswith(ends)), {})

@@ -121,6 +121,9 @@ def _grouped(details: Sequence[ErrorDetails], depth: int) -> dict[tuple[int | st
 def _is_place(detail: ErrorDetails, value: Any, depth: int) -> bool:
     """Tell whether the next part of a place is a key or an index, rather than the name of a type."""
     part, *others = detail["loc"][depth:]
+    # What settings consist of are their fields, also one whose default is wrong.
+    if depth == 0:
+        return True
     own = (
         detail.get("ctx", {}).get("depth", 0) if detail["type"] == EXPLAINED else detail["type"] == "missing"
     )

@@ -1,6 +1,5 @@
 """Numbers and paths that nothing can be done with are refused where they are read."""
 
-
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
