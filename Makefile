@@ -9,12 +9,13 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup
 WORKFLOW := Snakefile rules
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format schema bench
+.PHONY: help setup run test test-slow check format schema bench
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: $(STAMP) ## make the environment (VENV=.venv PYTHON=python3 TORCH_INDEX=)
 
@@ -30,8 +31,11 @@ $(STAMP): pyproject.toml constraints.txt
 run: setup ## run the workflow on config.yaml (CORES=all)
 	$(BIN)/snakemake --cores $(CORES)
 
-test: setup ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+test: setup ## run the tests that take seconds
+	$(PYTEST) -m "not slow"
+
+test-slow: setup ## run the others: whole workflows, kills, hostile inputs, a cluster
+	$(PYTEST) -m slow
 
 check: setup ## check format, lint, types, layers and rules
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
-"""The command line of kdpipe: look at a config and at what it may say, without running anything.
+"""The command line of kdpipe: look at a config and at what it may say, and run it.
 
 kdpipe check CONFIG…     find every mistake; print shapes and matched layers
+kdpipe run [CONFIG…]     check a config and run the workflow; what follows `--` goes to Snakemake
 kdpipe graph CONFIG…     print what is made from what, as text or as Mermaid
 kdpipe why NODE CONFIG…  print what has changed since a model was made
 kdpipe clean CONFIG…     list what may be removed of the results, and with --yes remove it
@@ -31,7 +32,8 @@ from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: status 0, or 2 where the user has something to mend."""
-    options = _parser().parse_args(arguments)
+    given, flags = _split(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given, argparse.Namespace(flags=flags))
     try:
         options.command(options)
         sys.stdout.flush()
@@ -49,6 +51,12 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"{error.filename or 'what is printed'}: {error.strerror or error}")
 
 
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return what kdpipe is told, and what `run` passes on to Snakemake."""
+    end = arguments.index("--") if arguments[:1] == ["run"] and "--" in arguments else len(arguments)
+    return arguments[:end], arguments[end + 1 :]
+
+
 def _fail(message: str) -> NoReturn:
     print(message, file=sys.stderr)
     sys.exit(EXIT_STATUS)
@@ -56,6 +64,12 @@ def _fail(message: str) -> NoReturn:
 
 def _check(options: argparse.Namespace) -> None:
     print(summary(load_graph(options.config)))
+
+
+def _run(options: argparse.Namespace) -> None:
+    from kdpipe.workflow import start
+
+    start(options.config, options.cores, options.flags)
 
 
 def _graph(options: argparse.Namespace) -> None:
@@ -161,6 +175,11 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
         if command is _graph:
             added.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
+    added = add("run", _run, "check a config and run the workflow; what follows `--` goes to Snakemake")
+    added.add_argument(
+        "config", nargs="*", type=Path, help="config files, merged from left to right (default: config.yaml)"
+    )
+    added.add_argument("--cores", default="all", help="processor cores that jobs share (default: all)")
     added = add("why", _why, "print what has changed since a model was made, and what it was made from")
     added.add_argument("node", help="name of the model")
     added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")

@@ -1,0 +1,95 @@
+"""`kdpipe run` finds what keeps Snakemake from reading the workflow, and is Snakemake otherwise."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kdpipe.errors import EXIT_STATUS
+from tests.workflow.conftest import jobs
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "kdpipe.cli", "run", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
+    )
+
+
+def refused(done: "subprocess.CompletedProcess[str]") -> str:
+    """Return the one line that a command has ended with, as of a mistake."""
+    assert done.returncode == EXIT_STATUS, done.stderr
+    assert done.stdout == ""
+    return done.stderr.splitlines()[0]
+
+
+@pytest.fixture
+def config(tmp_path: Path, language_model: Path) -> str:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"models": {"base": {"load": {"path": str(language_model)}}}}))
+    return str(path)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder that nobody can write into, not even a superuser."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no disk can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda path: None, "No such file or directory"),
+        (Path.mkdir, "is no regular file"),
+        (os.mkfifo, "is no regular file"),
+        (lambda path: path.write_bytes(b"models: {a: \xff}"), "is not text in UTF-8"),
+    ],
+)
+def test_a_config_that_cannot_be_read(tmp_path: Path, make, what: str) -> None:
+    make(tmp_path / "own.yaml")
+    line = refused(run(tmp_path, "own.yaml"))
+    assert line.startswith("own.yaml: ")
+    assert what in line
+
+
+def test_a_mistake_in_a_config(tmp_path: Path, config: str) -> None:
+    Path(config).write_text("models: {base: {lod: {}}}")
+    assert refused(run(tmp_path, config)).startswith("models.base.lod: there is no stage 'lod'; did you mean")
+
+
+def test_a_working_folder_that_cannot_be_written(read_only: Path, config: str) -> None:
+    line = refused(run(read_only, config))
+    assert line.startswith("the working folder: ")
+    assert "read-only file system" in line
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME"])
+def test_a_home_that_cannot_be_written(tmp_path: Path, read_only: Path, config: str, variable: str) -> None:
+    places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": "", variable: str(read_only)}
+    line = refused(run(tmp_path, config, **places))
+    assert line.startswith("the user's cache (HOME, XDG_CACHE_HOME): ")
+
+
+def test_a_home_that_is_a_file(tmp_path: Path, config: str) -> None:
+    line = refused(run(tmp_path, config, HOME=config, XDG_CACHE_HOME=""))
+    assert line.startswith("the user's cache (HOME, XDG_CACHE_HOME): ")
+    assert "Not a directory" in line
+
+
+@pytest.mark.slow
+def test_it_is_snakemake_that_runs(tmp_path: Path, config: str) -> None:
+    done = run(tmp_path, config, "--cores", "1", "--", "--nocolor", "-n")
+    assert done.returncode == 0, done.stderr
+    assert f"snakemake --configfile {config} --snakefile" in done.stderr
+    assert jobs(done.stdout + done.stderr) == ["load", "report"]
+    assert run(tmp_path, config, "--cores", "1", "--", "no-such-rule").returncode == 1
