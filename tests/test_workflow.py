@@ -50,7 +50,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
     ("make", "what"),
     [
         (lambda path: None, "No such file or directory"),
-        (Path.mkdir, "is no regular file"),
+        (Path.mkdir, "is a folder"),
         (os.mkfifo, "is no regular file"),
         (lambda path: path.write_bytes(b"models: {a: \xff}"), "is not text in UTF-8"),
     ],

@@ -93,6 +93,9 @@ def test_the_config_lies_apart_from_artifacts(there):
     assert str(error.value) == f"results: {clash(file, 'models/m')}"
     file.rename(there / "models/config.yaml")
     assert load_graph([there / "models/config.yaml"])
+    (there / ".state").mkdir()
+    (there / "models/config.yaml").rename(there / ".state/config-0.json")
+    assert load_graph([there / ".state/config-0.json"])
 
 
 def test_files_of_a_checkout_lie_apart_from_artifacts(there, mistakes_of):
