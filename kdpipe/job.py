@@ -3,7 +3,7 @@
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -93,11 +93,13 @@ class Job:
         deadline = None if self.minutes is None else self.clock.started + 60 * self.minutes
         return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock, kept=True)
 
-    def checkpoints_of(self, files: Iterable[Path]) -> Checkpoints:
-        """Return `checkpoints` of a stage that reads files besides artifacts; they are of these alone."""
-        stats = {str(path): path.stat() for path in files if path.exists()}
-        key = digest({path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()})
-        return replace(self.checkpoints, folder=self.checkpoints.folder / key)
+    def checkpoints_of(self, digests: Mapping[str, str]) -> Checkpoints:
+        """Return `checkpoints` of a stage that reads files besides artifacts; they are of these alone.
+
+        Args:
+            digests: the SHA-256 of the files, by their paths.
+        """
+        return replace(self.checkpoints, folder=self.checkpoints.folder / digest(digests))
 
     @cached_property
     def shards(self) -> Shards:

@@ -20,11 +20,13 @@ class Shards:
     Args:
         folder: where they are kept.
         clock: how long the stage has worked, which is kept with them.
+        check: raises an error if what has been made last is not to be kept.
     """
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, check: Callable[[], object] = lambda: None) -> None:
         self._folder = folder
         self._clock = clock
+        self._check = check
         with suppress(FileNotFoundError, ValueError):
             clock.earlier = float(json.loads((folder / SECONDS).read_text(encoding="utf-8")))
 
@@ -36,6 +38,7 @@ class Shards:
                     return pa.ipc.open_file(file).read_all()
             path.unlink()
         table = make()
+        self._check()
         self._keep(name, table)
         return table
 

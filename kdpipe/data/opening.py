@@ -1,14 +1,15 @@
 """Open the sources that a dataset's settings name."""
 
+from functools import partial
 from pathlib import Path
 
 from kdpipe import catalog
-from kdpipe.artifacts.sums import file_digest
 from kdpipe.config.settings.dataset import SourceSettings, read_dataset
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.signatures import constructor_options
 from kdpipe.data.source import Installed, Source
 from kdpipe.data.views import Combined, Sample, Unlabelled
+from kdpipe.data.watch import Watch
 
 # The settings of a source that tell it from others.
 NAMING = ("source", "name", "path", "train")
@@ -25,21 +26,29 @@ def open_dataset(settings: PreprocessSettings) -> Source:
     return Unlabelled(source) if settings.labels == "none" else source
 
 
-def source_files(settings: PreprocessSettings) -> list[Path]:
-    """Return the local files that a dataset is read from."""
+def source_digests(settings: PreprocessSettings) -> dict[str, str]:
+    """Return the SHA-256 of the local files that a dataset is read from, by their paths."""
+    return Watch(partial(_local_files, settings)).digests
+
+
+def watch_files(settings: PreprocessSettings) -> Watch:
+    """Return a watch over all files that a dataset is read from: local ones, and those of packages."""
+    return Watch(partial(_files_read, settings))
+
+
+def local_digests(settings: PreprocessSettings, watch: Watch) -> dict[str, str]:
+    """Return `source_digests` as a watch over them knows them."""
+    return {str(path): watch.digests[str(path)] for path in _local_files(settings)}
+
+
+def _local_files(settings: PreprocessSettings) -> list[Path]:
     return [path for source in _sources(settings) for path in source.local_files()]
 
 
-def files_read(settings: PreprocessSettings) -> list[Path]:
-    """Return all files that a dataset is read from: local ones, and those of installed packages."""
+def _files_read(settings: PreprocessSettings) -> list[Path]:
     readers = [_reader(source, settings) for source in _sources(settings)]
     installed = [file for reader in readers if isinstance(reader, Installed) for file in reader.modules()]
-    return [*source_files(settings), *installed]
-
-
-def source_digests(settings: PreprocessSettings) -> dict[str, str]:
-    """Return the SHA-256 of the local files that a dataset is read from, by their paths."""
-    return {str(path): file_digest(path) for path in source_files(settings)}
+    return [*_local_files(settings), *installed]
 
 
 def _sources(settings: PreprocessSettings) -> list[SourceSettings]:

@@ -149,7 +149,12 @@ class Combined(_View):
         readers = [self._repeated(turn, totals[turn], size) for turn, size in enumerate(sizes)]
         pairs: dict[int, bool] = {}
         for turn in turns.tolist():
-            example = next(readers[turn])
+            example = next(readers[turn], None)
+            if example is None:
+                raise DataError(
+                    f"expected as many training examples in {self._names[turn]!r} as when they were counted,"
+                    " found fewer; run the stage again once nothing writes the data"
+                )
             if turn not in pairs:
                 pairs[turn] = example.text_pair is not None
                 self._check_pairs(pairs)

@@ -6,7 +6,7 @@ from pathlib import Path
 from kdpipe.artifacts.shards import Shards
 from kdpipe.command import main
 from kdpipe.config.settings.jobs import PreprocessSettings
-from kdpipe.data.opening import files_read, open_dataset, source_digests
+from kdpipe.data.opening import local_digests, open_dataset, source_digests, watch_files
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.summary import labels_in_words
 from kdpipe.job import Job
@@ -17,22 +17,23 @@ LOG = logging.getLogger(__name__)
 def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
     """Write each split as Parquet, and a description of the dataset."""
     with job.artifact() as draft, job.progress(None, "preprocess", "example") as bar:
-        description = write_dataset(
-            draft.folder,
-            open_dataset(settings),
-            tokenizer / "tokenizer.json",
-            task=settings.task,
-            max_length=settings.max_length,
-            stride=settings.stride,
-            processes=job.threads,
-            progress=bar.update,
-            shards=Shards(job.checkpoints_of(files_read(settings)).folder, job.clock),
-        )
+        with watch_files(settings) as files:
+            description = write_dataset(
+                draft.folder,
+                open_dataset(settings),
+                tokenizer / "tokenizer.json",
+                task=settings.task,
+                max_length=settings.max_length,
+                stride=settings.stride,
+                processes=job.threads,
+                progress=bar.update,
+                shards=Shards(job.checkpoints_of(files.digests).folder, job.clock, files.check),
+            )
         for split, facts in description["splits"].items():
             found = [f"{count:,} {name}" for name, count in facts.items() if name != "columns"]
             LOG.info("%s: %s", split, ", ".join(found))
             LOG.info("%s: %s", split, labels_in_words(draft.folder, split, description))
-        draft.record(splits=description["splits"], source_files=source_digests(settings))
+        draft.record(splits=description["splits"], source_files=local_digests(settings, files))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from kdpipe.command import main
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.data.counts import count_tokens
-from kdpipe.data.opening import files_read, open_dataset, source_digests
+from kdpipe.data.opening import local_digests, open_dataset, source_digests, watch_files
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.source import Source
+from kdpipe.data.watch import Watch
 from kdpipe.evaluation.targets import token_targets
 from kdpipe.job import Job
 from kdpipe.models.creation import (
@@ -33,10 +34,11 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
     """Train tokenizer and model on the training split of a text dataset."""
     with job.artifact() as draft, TemporaryDirectory(dir=draft.folder) as scratch:
         data = processes.shared(lambda: Path(scratch))
-        checkpoints = job.checkpoints_of(files_read(dataset))
+        files = processes.shared(lambda: watch_files(dataset))
+        checkpoints = job.checkpoints_of(files.digests)
         # A training that starts from nothing removes all checkpoints, and is to find the text encoded.
-        shards = Shards(checkpoints.folder.with_suffix(".text"), job.clock)
-        tokenizer = processes.shared(lambda: _encode(settings, dataset, data, job, shards))
+        shards = Shards(checkpoints.folder.with_suffix(".text"), job.clock, files.check)
+        tokenizer = processes.shared(lambda: _encode(settings, dataset, data, job, shards, files))
         counts = count_tokens(data / "train.parquet", len(tokenizer))["count"].to_numpy()
         options = {**special_tokens(tokenizer), **settings.architecture.options}
         model = create_language_model(settings.architecture.family, options, len(tokenizer), settings.seed)
@@ -55,11 +57,16 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
             )
         processes.leave_to_first()
         save_outcome(draft, model, tokenizer, outcome)
-        draft.record(source_files=source_digests(dataset))
+        draft.record(source_files=local_digests(dataset, files))
 
 
 def _encode(
-    settings: PretrainSettings, dataset: PreprocessSettings, data: Path, job: Job, shards: Shards
+    settings: PretrainSettings,
+    dataset: PreprocessSettings,
+    data: Path,
+    job: Job,
+    shards: Shards,
+    files: Watch,
 ) -> Any:
     """Train a tokenizer on the text, and write the text as it encodes it."""
     source = open_dataset(dataset)
@@ -67,10 +74,10 @@ def _encode(
     def train() -> pa.Table:
         return pa.table({"entry": train_vocabulary(partial(_texts, source), settings.vocab_size)})
 
-    vocabulary = shards.table("vocabulary", train)["entry"].to_pylist()
-    tokenizer = wordpiece_tokenizer(vocabulary, dataset.max_length)
-    tokenizer.save_pretrained(data)
-    with job.progress(None, "preprocess", "example") as bar:
+    with files, job.progress(None, "preprocess", "example") as bar:
+        vocabulary = shards.table("vocabulary", train)["entry"].to_pylist()
+        tokenizer = wordpiece_tokenizer(vocabulary, dataset.max_length)
+        tokenizer.save_pretrained(data)
         write_dataset(
             data,
             source,

@@ -105,6 +105,16 @@ def test_a_part_without_training_data(memory_source, source):
         Combined(parts, seed=1, names=["text a", "table b"]).splits()
 
 
+def test_a_part_that_has_become_shorter_since_it_was_counted(memory_source, source):
+    rows = {"train": numbered(3)}
+    part = memory_source(rows, ("yes", "no"))
+    examples = Combined([part, source], seed=1, names=["a", "b"]).read("train")
+    next(examples)
+    rows["train"].clear()
+    with pytest.raises(DataError, match="as many training examples in 'a' as when they were counted"):
+        list(examples)
+
+
 def test_parts_of_pairs_and_of_single_texts(memory_source, source):
     pairs = memory_source({"train": [Example("1", "a", "b", label="yes")]}, ("yes", "no"))
     with pytest.raises(DataError, match=r"expected pairs of texts in all .* in 'b' but not in 'a'"):

@@ -1,7 +1,9 @@
 """A model and its tokenizer from nothing but text."""
 
 import math
-from collections.abc import Callable
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +15,9 @@ from kdpipe.artifacts.sums import read_sums
 from kdpipe.catalog import resolve
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
+from kdpipe.data.source import Example
+from kdpipe.data.sources.text import TextSource
+from kdpipe.errors import DataError
 from kdpipe.job import Job
 from kdpipe.models.loading import load_model, load_tokenizer
 from kdpipe.stages.pretrain import run
@@ -39,6 +44,28 @@ def test_a_model_and_its_tokenizer_are_made_the_same_twice(text_files: Path, tmp
         str(path) for path in text_files.iterdir()
     }
     assert load_model(tmp_path / "a").config.vocab_size == len(load_tokenizer(tmp_path / "a")) <= 70
+
+
+def test_text_that_is_edited_while_it_is_read(
+    text_files: Path, tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, read = tmp_path / "train.txt", TextSource.read
+    shutil.copy(text_files / "train.txt", file)
+    time.sleep(0.03)
+
+    def edited(source: TextSource, split: str) -> Iterator[Example]:
+        examples = read(source, split)
+        yield next(examples)
+        file.write_text(file.read_text().replace("good", "dull"))
+        yield from examples
+
+    monkeypatch.setattr(TextSource, "read", edited)
+    dataset = PreprocessSettings(
+        sources=({"source": "text", "path": str(file)},), task="language_modeling", max_length=32
+    )
+    with pytest.raises(DataError, match=r"train\.txt: .* it was changed while it was read"):
+        run(PretrainSettings.model_validate(GIVEN), dataset, job)
+    assert not list(job.state.rglob("*.arrow"))
 
 
 def test_encoded_text_lies_where_the_next_run_removes_it(

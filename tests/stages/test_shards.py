@@ -1,5 +1,6 @@
 """A long stage that was killed does not do again what it had done, and writes the same bytes."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -97,7 +98,9 @@ def test_it_goes_on_where_it_was(
     assert sums[0] == sums[1]
 
 
+@pytest.mark.parametrize("looks_older", [False, True])
 def test_what_was_read_of_a_file_that_has_changed_does_not_count(
+    looks_older: bool,
     made: Callable[[int | None], list[str]],
     sst2: Path,
     language_model: Path,
@@ -116,7 +119,10 @@ def test_what_was_read_of_a_file_that_has_changed_does_not_count(
     with pytest.raises(KilledError):
         preprocess.run(settings, job_for(tmp_path / "killed"), tokenizer=language_model)
     train = data / "train.tsv"
+    times = train.stat().st_atime_ns, train.stat().st_mtime_ns
     train.write_text(train.read_text().replace("good", "dull"))
+    if looks_older:
+        os.utime(train, ns=times)
     again = made(None)
     preprocess.run(settings, job_for(tmp_path / "killed"), tokenizer=language_model)
     assert len(again) == 9
