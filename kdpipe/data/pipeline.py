@@ -78,7 +78,11 @@ class Pipeline:
             table = shards.table(f"{name}-{number}", partial(self._encode_table, part))
             counts = json.loads(table.schema.metadata[COUNTS])
             whole = table.replace_schema_metadata(None)
-            yield from map(Encoded, whole.to_batches(), map(Counter, counts))
+            # Of batches without rows a table gives back some, and the examples of all of them count.
+            batches = (batch for batch in whole.to_batches() if len(batch))
+            empty = pa.RecordBatch.from_pylist([], whole.schema)
+            for counted in counts:
+                yield Encoded(next(batches) if counted["rows"] else empty, Counter(counted))
 
     def _encode_table(self, part: list[list[Example]]) -> pa.Table:
         batches, counts = zip(*self.encode(part), strict=True)

@@ -14,10 +14,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kdpipe.artifacts.shards import Shards
+from kdpipe.data.cleaning import CleaningRules
 from kdpipe.data.encoding import Encoded, encoder_for
 from kdpipe.data.examples import examples_file, keep_examples
 from kdpipe.data.pipeline import Pipeline, chunks
 from kdpipe.data.source import Example, Source
+from kdpipe.data.telling import shown
 from kdpipe.errors import DataError
 
 ROW_GROUP_TOKENS = 1 << 20
@@ -112,9 +114,10 @@ def _write_split(
                 progress(batch_counts["examples"])
     if not counts["rows"]:
         raise DataError(
-            f"{file.stem}: expected at least one row, found an empty split:"
-            f" {counts['examples']} examples, {counts['dropped_short']} dropped as too short,"
-            f" {counts['dropped_unknown']} as mostly unknown tokens"
+            f"split {file.stem!r}: expected at least one row, found none of {counts['examples']} examples:"
+            f" {counts['dropped_short']} dropped as shorter than {CleaningRules.min_length} tokens,"
+            f" {counts['dropped_unknown']} as mostly unknown tokens; give longer texts, or a model whose"
+            " tokenizer knows their words"
         )
     _check_unique(file, np.frombuffer(writer.hashes, dtype=np.int64))
     return {"columns": writer.columns, **counts}
@@ -179,5 +182,5 @@ def _check_unique(file: Path, hashes: NDArray[np.int64]) -> None:
     name, times = ids.most_common(1)[0]
     if times > 1:
         raise DataError(
-            f"{file.stem}: expected every example to have its own id, found {name!r} {times} times"
+            f"{file.stem}: expected every example to have its own id, found {shown(name)} {times} times"
         )

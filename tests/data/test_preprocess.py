@@ -5,6 +5,8 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from kdpipe.artifacts.checkpoints import Clock
+from kdpipe.artifacts.shards import Shards
 from kdpipe.data.encoded import EncodedSplit, labelled_splits
 from kdpipe.data.pipeline import CHUNK_EXAMPLES
 from kdpipe.data.preprocess import write_dataset
@@ -102,13 +104,34 @@ def test_progress_is_told_of_examples(tmp_path, memory_source, tokenizer_file):
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ([], "train: expected at least one row, found an empty split: 0 examples"),
-        ([Example("1", "a")], "1 examples, 1 dropped as too short, 0 as mostly unknown"),
+        ([], "split 'train': expected at least one row, found none of 0 examples"),
+        (["a"], "none of 1 examples: 1 dropped as shorter than 12 tokens, 0 as mostly unknown tokens; give"),
+        (
+            ["a", "b", "0 " * 12, "c"],
+            "none of 4 examples: 3 dropped as shorter .*, 1 as mostly unknown tokens",
+        ),
     ],
 )
-def test_an_empty_split(tmp_path, memory_source, tokenizer_file, texts, message):
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_empty_split(tmp_path, memory_source, tokenizer_file, monkeypatch, texts, message, kept):
+    monkeypatch.setattr("kdpipe.data.pipeline.CHUNK_EXAMPLES", 2)
+    source = memory_source({"train": [Example(str(i), text) for i, text in enumerate(texts)]})
+    shards = Shards(tmp_path / "shards", Clock()) if kept else None
     with pytest.raises(DataError, match=message):
-        write(tmp_path, memory_source({"train": texts}), tokenizer_file, "language_modeling")
+        write(tmp_path, source, tokenizer_file, "language_modeling", shards=shards)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_chunks_of_which_nothing_is_left_count(tmp_path, memory_source, tokenizer_file, monkeypatch, kept):
+    monkeypatch.setattr("kdpipe.data.pipeline.CHUNK_EXAMPLES", 1)
+    texts = ["a", "a b c d e f g h i j", "b", "a b c d e f g h i j k", "c"]
+    source = memory_source({"train": [Example(str(i), text) for i, text in enumerate(texts)]})
+    for _ in range(2):
+        shards = Shards(tmp_path / "shards", Clock()) if kept else None
+        facts = write(tmp_path, source, tokenizer_file, "language_modeling", shards=shards)["splits"]["train"]
+        counted = [facts[name] for name in ("examples", "rows", "tokens", "dropped_short")]
+        assert counted == [5, 2, 25, 3]
+        assert pq.read_table(tmp_path / "train.parquet")["id"].to_pylist() == ["1", "3"]
 
 
 def test_an_id_that_occurs_twice(tmp_path, memory_source, tokenizer_file):
