@@ -6,12 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from kdpipe.data.labels import class_name, class_names_in, is_on, number, sorted_classes
+from kdpipe.data.labels import checked_classes, class_name, class_names_in, is_on, number, sorted_classes
 from kdpipe.data.source import TRAIN, VALIDATION, Example, Label
 from kdpipe.data.tables import open_table, read_rows
+from kdpipe.data.telling import listed, shown
 from kdpipe.errors import DataError
-
-SHOWN = 20
 
 
 class Parts(Protocol):
@@ -76,19 +75,23 @@ class TableReader:
         """The classes: those given, or declared by the file, or found in the first split.
 
         Found ones are sorted, by value if all are whole numbers, so that their order is not that of the rows.
+
+        Raises:
+            DataError: there are fewer than two, or some cannot be told apart.
         """
         columns = self._columns
         if self._task in ("language_modeling", "regression"):
             return None
         if columns.classes:
-            return tuple(class_name(name, "classes") for name in columns.classes)
+            return checked_classes(columns.classes, "classes")
         if columns.label is None:
             raise _no_classes("no column is named as `label`")
         if not isinstance(columns.label, str):
-            return tuple(columns.label)
+            return checked_classes(columns.label, "label")
         parts = self._files.parts(self._files.names()[0])
         declared = open_table(parts[0][1]).class_names(columns.label)
-        return declared or sorted_classes(name for _, file in parts for name in self._names_in(file))
+        found = declared or sorted_classes(name for _, file in parts for name in self._names_in(file))
+        return checked_classes(found, str(parts[0][1]))
 
     def read(self, split: str) -> Iterator[Example]:
         """Yield one example per row; its id is `split:line`, with the file between where there are several.
@@ -105,7 +108,7 @@ class TableReader:
                 texts = [_text(cells[name], name, where) for name in columns.texts]
                 label = self._label(cells, where, self._may_lack(split)) if labels else None
                 if split != TRAIN and labelled not in (None, label is not None):
-                    found = "none after rows with" if labelled else f"{label!r} after rows without"
+                    found = "none after rows with" if labelled else f"{shown(label)} after rows without"
                     raise DataError(
                         f"{where}: expected labels on all rows of {split!r} or on none, found {found} one;"
                         " mend the rows that differ"
@@ -117,7 +120,7 @@ class TableReader:
         """Yield the names of the classes in a file, as often as they occur."""
         labels, found = self._columns.labels, open_table(file).columns()
         if self._columns.optional and labels[0] not in found:
-            raise _no_classes(f"{file} has no column {labels[0]!r}, only {', '.join(found)}")
+            raise _no_classes(f"{file} has no column {labels[0]!r}, only {listed(found)}")
         for line, cells in read_rows(file, labels):
             yield from self._names(cells, f"{file}:{line}")
 
@@ -162,16 +165,15 @@ class TableReader:
 def _text(value: Any, column: str, where: str) -> str:
     if not isinstance(value, str):
         raise DataError(
-            f"{where}: expected a text in column {column!r}, found {value!r}; mend or remove the row"
+            f"{where}: expected a text in column {column!r}, found {shown(value)}; mend or remove the row"
         )
     return value
 
 
 def _unknown(name: str, labels: tuple[str, ...], where: str) -> str:
-    shown = ", ".join(labels[:SHOWN]) + (", …" if labels[SHOWN:] else "")
     return (
-        f"{where}: expected a label out of {shown}, found {name!r}; mend or remove the row, or give all"
-        " labels as `classes`: without them they are those of the training split"
+        f"{where}: expected a label out of {listed(labels)}, found {shown(name)}; mend or remove the row, or"
+        " give all labels as `classes`: without them they are those of the training split"
     )
 
 

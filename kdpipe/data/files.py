@@ -10,8 +10,10 @@ from pathlib import Path
 
 from kdpipe.config.settings.dataset import matching
 from kdpipe.data.source import STANDARD_SPLITS, TEST, TRAIN, VALIDATION
+from kdpipe.data.telling import reason
 from kdpipe.errors import DataError
 
+GZIP = b"\x1f\x8b"
 # What the files of a split are called where there is no official name.
 USUAL = {TRAIN: ("train",), VALIDATION: ("validation", "valid", "dev"), TEST: ("test",)}
 
@@ -76,7 +78,8 @@ class SplitFiles:
         found: dict[str, Path] = {}
         for split in self.layout.keys() - self.files.keys():
             names = [f"{name}{suffix}" for name in self.layout[split] for suffix in self.suffixes]
-            there = [name for name in names if (self.path / name).is_file()]
+            # Also what is no file, or a link to nothing: it is meant, and reading it says what it is.
+            there = [name for name in names if os.path.lexists(self.path / name)]
             if len(there) > 1:
                 raise DataError(
                     f"{self.path}: expected one file of the split {split!r}, found {', '.join(there)}; remove"
@@ -118,7 +121,7 @@ def read_lines(file: Path) -> Iterator[tuple[int, str]]:
     Only a line feed ends a line: the other separators that Unicode knows occur inside texts.
 
     Raises:
-        DataError: the file is missing, empty or not UTF-8.
+        DataError: the file is missing, no text in UTF-8, or empty.
     """
     for number, line in read_raw_lines(file):
         yield number, line.rstrip("\r\n")
@@ -126,17 +129,20 @@ def read_lines(file: Path) -> Iterator[tuple[int, str]]:
 
 def read_raw_lines(file: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines as `read_lines` does, with their ends."""
-    if not file.is_file():
-        raise DataError(_not_found(file))
+    check_file(file)
     number = 0
     try:
         with _open(file) as lines:
             for number, line in enumerate(lines, start=1):
+                if number == 1:
+                    _check_first(line, file)
                 yield number, _decode(line, file, number)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(
-            f"{file}:{number + 1}: expected a whole gzip file, found: {error}; fetch or pack it again"
+            f"{file}:{number + 1}: expected a whole gzip file, found: {reason(error)}; fetch or pack it again"
         ) from None
+    except OSError as error:
+        raise _unreadable(file, error) from None
     if number == 0:
         raise DataError(f"{file}:1: expected at least one line, found an empty file")
 
@@ -167,9 +173,22 @@ def read_text(file: Path) -> str:
     """Return the text of a UTF-8 file that is no table of lines, such as JSON.
 
     Raises:
-        DataError: the file is missing, empty or not UTF-8.
+        DataError: the file is missing, no text in UTF-8, or empty.
     """
     return "\n".join(line for _, line in read_lines(file))
+
+
+def check_file(file: Path) -> None:
+    """Raise DataError if a path is that of no file; to open a pipe could wait for ever."""
+    try:
+        if file.is_file():
+            return
+        found = "a folder" if file.is_dir() else "a pipe, a socket or a device" if file.exists() else None
+    except OSError as error:
+        raise _unreadable(file, error) from None
+    if found is None:
+        raise DataError(_not_found(file))
+    raise DataError(f"{file}: expected a file, found {found}; give the path of a file")
 
 
 def no_rows(file: Path) -> DataError:
@@ -188,11 +207,33 @@ def _not_found(file: Path) -> str:
     )
 
 
+def _unreadable(file: Path, error: OSError) -> DataError:
+    why = error.strerror or reason(error)
+    return DataError(f"{file}: expected a file that can be read, found: {why}; check its mode and its disk")
+
+
+def _check_first(line: bytes, file: Path) -> None:
+    """Raise DataError if the first line of a file shows that it is packed, or ends its lines otherwise."""
+    if line.startswith(GZIP):
+        raise DataError(f"{file}: expected text, found what gzip has packed; rename it to end in .gz")
+    if not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
+        raise DataError(
+            f"{file}:1: expected lines that end in line feeds, found only carriage returns; convert the file,"
+            " for instance with `tr '\\r' '\\n'`"
+        )
+
+
 def _decode(line: bytes, file: Path, number: int) -> str:
     try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{file}:{number}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}"
             f" at column {error.start + 1}; convert the file, for instance with iconv"
         ) from None
+    if "\0" in text:
+        raise DataError(
+            f"{file}:{number}: expected UTF-8 text, found a NUL at column {text.index(chr(0)) + 1}; convert"
+            " the file, for instance with iconv from UTF-16, or get it again if it is no text"
+        )
+    return text

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from kdpipe.data.source import TEST, TRAIN, VALIDATION
+from kdpipe.data.telling import is_plain, shown
 from kdpipe.errors import DataError, suggest
 
 DEFAULT = "default"
@@ -19,6 +20,8 @@ USUAL_NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "dev"), VALIDATION),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), TEST),
 }
+# Files are called by them.
+LONGEST_SPLIT = 100
 SPLIT = re.compile(r"\w+([.-]\w+)*")
 # `train-00000-of-00002`, sometimes with a digest behind.
 SHARD = re.compile(r"(.+)-\d+-of-\d+(-\w+)?")
@@ -70,7 +73,7 @@ def declared_classes(card: Mapping[str, Any], config: str) -> dict[str, Any]:
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"expected `dataset_info` of the README to declare columns; it cannot be read: {error!r}"
+            f"expected `dataset_info` of the README to declare columns; it cannot be read: {shown(error)}"
         ) from None
 
 
@@ -89,7 +92,8 @@ def _declared(parquet: Sequence[str], configs: Any, config: str) -> Splits:
         patterns = _patterns(entry["data_files"]) if "data_files" in entry else None
     except (AttributeError, KeyError, TypeError) as error:
         raise DataError(
-            f"expected `configs` of the README to name data files by split; they cannot be read: {error!r}"
+            f"expected `configs` of the README to name data files by split; they cannot be read:"
+            f" {shown(error)}"
         ) from None
     if patterns is None:
         return _by_name([name for name in parquet if PurePosixPath(name).is_relative_to(below)])
@@ -137,7 +141,8 @@ def _choose(known: Sequence[str], config: str, default: str | None) -> str:
         return config
     if config == DEFAULT and (default or len(known) == 1):
         return default or known[0]
-    raise DataError(f"there is no configuration {config!r}; {suggest(config, known)}; give one as `name`")
+    hint = suggest(config, filter(is_plain, known))
+    raise DataError(f"there is no configuration {config!r}; {hint}; give one as `name`")
 
 
 def _by_name(parquet: Sequence[str]) -> Splits:
@@ -161,11 +166,14 @@ def _usual(splits: Splits) -> Splits:
     for name in splits:
         if name.startswith("partial-"):
             raise DataError(
-                f"expected a whole dataset, found {name!r}: the Hub has converted only the first part of it,"
-                " and it has no Parquet files of its own"
+                f"expected a whole dataset, found {shown(name)}: the Hub has converted only the first part of"
+                " it, and it has no Parquet files of its own"
             )
-        if not SPLIT.fullmatch(name):
-            raise DataError(f"expected names of splits of letters, digits, `_`, `.`, `-`, found {name!r}")
+        if not SPLIT.fullmatch(name) or len(name) > LONGEST_SPLIT:
+            raise DataError(
+                f"expected names of splits of at most {LONGEST_SPLIT} letters, digits, `_`, `.`, `-`, found"
+                f" {shown(name)}"
+            )
     usual = {name: USUAL_NAMES.get(name, name) for name in splits}
     taken = list(usual.values())
     return {name if taken.count(usual[name]) > 1 else usual[name]: files for name, files in splits.items()}

@@ -3,14 +3,23 @@
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
+from kdpipe.data.telling import shown
 from kdpipe.errors import DataError
 
 # Numbers are stored in 32 bits.
 LARGEST = 3.4028234663852886e38
-WHOLE_NUMBER = re.compile(r"-?\d+")
+# Of so many digits that any of them is read.
+WHOLE_NUMBER = re.compile(r"-?\d{1,4000}")
+# More characters are those of a text in the wrong column.
+LONGEST_NAME = 256
+# Of Unicode: control characters and halves of surrogate pairs; what is not shown at all.
+NO_TEXT, UNSEEN = ("Cc", "Cs"), "Cf"
+NUMBERS = (int, float, str, Decimal)
 ON_OFF = {"0": False, "1": True, "false": False, "true": True}
 
 
@@ -32,15 +41,53 @@ def class_name(value: Any, where: str) -> str:
     Raises:
         DataError: it is empty, or something else.
     """
-    if isinstance(value, int):
-        return json.dumps(value)
-    if not isinstance(value, str) or not value.strip():
-        found = "an empty one" if value is None or isinstance(value, str) else repr(value)
+    name = json.dumps(value) if isinstance(value, int) else value
+    if isinstance(name, str) and name.strip() and len(name) <= LONGEST_NAME and not _no_text(name):
+        return name
+    found = "an empty one" if name is None or (isinstance(name, str) and not name.strip()) else shown(name)
+    raise DataError(
+        f"{where}: expected a label that is a name or a whole number, found {found}; mend or remove it: a"
+        f" name has at most {LONGEST_NAME} characters, and no control characters"
+    )
+
+
+def checked_classes(names: Iterable[Any], where: str, several: bool = True) -> tuple[str, ...]:
+    """Return the names of all classes, in their order, once it is sure that they can be told apart.
+
+    Args:
+        names: the names.
+        where: file or key, for errors.
+        several: whether there must be two at least.
+
+    Raises:
+        DataError: there are fewer, one is no name, or two are the same or look the same.
+    """
+    found = tuple(class_name(name, where) for name in names)
+    if several and len(found) < 2:
+        only = f"only {shown(found[0])}" if found else "none"
         raise DataError(
-            f"{where}: expected a label that is a name or a whole number, found {found}; mend or remove the"
-            " row"
+            f"{where}: expected two classes or more, found {only}; get data with others, or give all as"
+            " `classes`; a label that applies or not makes two"
         )
-    return value
+    seen: dict[str, str] = {}
+    for name in found:
+        if (look := _look(name)) in seen:
+            raise DataError(
+                f"{where}: expected classes that differ, found {shown(seen[look])} and {shown(name)}; mend"
+                " the data, or rename one"
+            )
+        seen[look] = name
+    return found
+
+
+def _no_text(name: str) -> bool:
+    return not name.isprintable() and any(unicodedata.category(character) in NO_TEXT for character in name)
+
+
+def _look(name: str) -> str:
+    """Return what is seen of a name."""
+    seen = "".join(character for character in name if unicodedata.category(character) != UNSEEN)
+    return unicodedata.normalize("NFC", " ".join(seen.split()))
 
 
 def class_names_in(value: Any, separator: str | None, where: str) -> tuple[str, ...]:
@@ -58,8 +105,8 @@ def class_names_in(value: Any, separator: str | None, where: str) -> tuple[str, 
         value = [name.strip() for name in value.split(separator)] if value.strip() else []
     if not isinstance(value, list):
         raise DataError(
-            f"{where}: expected a list of labels, found {value!r}; of labels in one text give the character"
-            " between them as `separator`"
+            f"{where}: expected a list of labels, found {shown(value)}; of labels in one text give the"
+            " character between them as `separator`"
         )
     return tuple(class_name(name, where) for name in value)
 
@@ -70,9 +117,9 @@ def is_on(value: Any, where: str) -> bool:
     Raises:
         DataError: it is neither 0 nor 1.
     """
-    text = value if isinstance(value, str) else json.dumps(value)
-    if text not in ON_OFF:
-        raise DataError(f"{where}: expected 0 or 1, found {value!r}; mend or remove the row")
+    text = json.dumps(value) if isinstance(value, int) else value
+    if not isinstance(text, str) or text not in ON_OFF:
+        raise DataError(f"{where}: expected 0 or 1, found {shown(value)}; mend or remove the row")
     return ON_OFF[text]
 
 
@@ -83,9 +130,10 @@ def number(value: Any, where: str) -> float:
         DataError: it is none, not finite, or too large for 32 bits.
     """
     try:
-        found = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
+        found = float(value) if isinstance(value, NUMBERS) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
         found = math.nan
-    if not abs(found) <= LARGEST:
-        raise DataError(f"{where}: expected a number as label, found {value!r}; mend or remove the row")
+    # Python takes 1_0 for 10.
+    if not abs(found) <= LARGEST or (isinstance(value, str) and "_" in value):
+        raise DataError(f"{where}: expected a number as label, found {shown(value)}; mend or remove the row")
     return found

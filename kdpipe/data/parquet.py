@@ -1,6 +1,5 @@
 """Parquet files as tables, the classes of `datasets` by their names."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kdpipe.data.files import check_file
+from kdpipe.data.labels import checked_classes
+from kdpipe.data.parsing import parse_json
+from kdpipe.data.telling import reason, shown
 from kdpipe.errors import DataError
 
 BATCH_ROWS = 1024
@@ -31,13 +34,22 @@ class ParquetTable:
 
     def columns(self) -> Collection[str]:
         """Return the names of the columns."""
-        names: list[str] = self._parquet.schema_arrow.names
+        names: list[str] = self._schema.names
         return names
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
-        """Return the names of a column's classes in the order of their numbers, None if none are declared."""
-        content = json.loads((self._parquet.schema_arrow.metadata or {}).get(FEATURES, b"{}"))
-        return _names_in(content.get("info", {}).get("features", {}).get(column))
+        """Return the names of a column's classes in the order of their numbers, None if none are declared.
+
+        Raises:
+            DataError: the metadata are not as `datasets` writes them, or classes cannot be told apart.
+        """
+        classes = _classes_in(self._features.get(column))
+        if classes is None:
+            return None
+        names, where = classes.get("names"), f"{self._metadata}: column {shown(column)}"
+        if not isinstance(names, list):
+            raise DataError(f"{where}: expected a list of classes, found {shown(names)}; write the file anew")
+        return checked_classes(names, where, several=False)
 
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield the number of each row, from 1, and its cells."""
@@ -54,45 +66,80 @@ class ParquetTable:
                 done += len(batch)
         except (pa.ArrowException, OSError) as error:
             raise DataError(
-                f"{self._file}:{done + 1}: expected a whole Parquet file, found: {error}; get the file again"
+                f"{self._file}:{done + 1}: expected a whole Parquet file, found: {reason(error)}; get the"
+                " file again"
             ) from None
 
     def _decoded(self, batch: pa.RecordBatch, before: int) -> list[dict[str, Any]]:
         try:
             rows: list[dict[str, Any]] = batch.to_pylist()
-        except UnicodeDecodeError as error:
+        except (ValueError, OverflowError) as error:
             if len(batch) > 1:
                 # One row after the other shows which it is.
                 return [
                     row for i in range(len(batch)) for row in self._decoded(batch.slice(i, 1), before + i)
                 ]
+            expected = f"values that Python has, found: {reason(error)}"
+            if isinstance(error, UnicodeDecodeError):
+                expected = f"UTF-8 text, found byte 0x{error.object[error.start]:02x}"
             raise DataError(
-                f"{self._file}:{before + 1}: expected UTF-8 text, found byte"
-                f" 0x{error.object[error.start]:02x}; write the file anew from its origin"
+                f"{self._file}:{before + 1}: expected {expected}; write the file anew from its origin"
             ) from None
         return rows
 
+    @property
+    def _metadata(self) -> str:
+        """What messages call the metadata."""
+        return f"{self._file}: metadata {FEATURES.decode()!r}"
+
+    @cached_property
+    def _features(self) -> Mapping[str, Any]:
+        """What the metadata say of each column."""
+        text = (self._schema.metadata or {}).get(FEATURES)
+        if text is None:
+            return {}
+        found = parse_json(text.decode(errors="replace"), self._metadata)
+        for key in ("info", "features"):
+            found = self._object(found).get(key)
+            found = {} if found is None else found
+        return self._object(found)
+
+    def _object(self, value: Any) -> Mapping[str, Any]:
+        if isinstance(value, dict):
+            return value
+        raise DataError(
+            f"{self._metadata}: expected an object, found {shown(value)}; write the file anew with"
+            " `datasets`, or without these metadata"
+        )
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        return self._parquet.schema_arrow
+
     @cached_property
     def _parquet(self) -> pq.ParquetFile:
-        if not self._file.is_file():
-            raise DataError(f"{self._file}: expected a file, found none; check the path")
+        check_file(self._file)
         try:
-            return pq.ParquetFile(self._file)
-        except (pa.ArrowException, OSError) as error:
+            parquet = pq.ParquetFile(self._file)
+            _ = parquet.schema_arrow.names
+            return parquet
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise DataError(
-                f"{self._file}: expected a Parquet file, found something else: {error}; convert it, or"
-                " name it by its format"
+                f"{self._file}: expected a Parquet file, found something else: {reason(error)}; convert it,"
+                " or name it by its format"
             ) from None
 
 
-def _names_in(feature: Any) -> tuple[str, ...] | None:
-    """Return the names of the classes that a feature of `datasets` declares, itself or as a list of such."""
-    match feature:
-        case {"_type": "ClassLabel", "names": list(names)}:
-            return tuple(names)
-        case {"feature": item} | [item]:
-            return _names_in(item)
-    return None
+def _classes_in(feature: Any) -> Mapping[str, Any] | None:
+    """Return the feature of `datasets` that declares classes, itself or as a list of such; None without."""
+    while True:
+        match feature:
+            case {"_type": "ClassLabel"}:
+                return dict(feature)
+            case {"feature": item} | [item]:
+                feature = item
+            case _:
+                return None
 
 
 def _named(value: Any, names: tuple[str, ...] | None, where: str) -> Any:

@@ -1,5 +1,6 @@
 """The labels of an encoded split in words, for the log."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from kdpipe.data.examples import examples_file
 from kdpipe.data.source import TRAIN
 
+LOG = logging.getLogger(__name__)
 BEGIN = "B-"
 
 
@@ -41,7 +43,10 @@ def labels_in_words(folder: Path, split: str, description: Mapping[str, Any]) ->
             counts = np.bincount(labels.flatten().to_numpy(), minlength=len(names))
             types = [place for place, name in enumerate(names) if name.startswith(BEGIN)]
             return _counts([names[place].removeprefix(BEGIN) for place in types], counts[types])
-    return _counts(names, np.bincount(labels.to_numpy(), minlength=len(names)))
+    counts = np.bincount(labels.to_numpy(), minlength=len(names))
+    if split == TRAIN and not counts.all():
+        LOG.warning("the training split has no example of some classes, which models will not learn to tell")
+    return _counts(names, counts)
 
 
 def _counts(names: Sequence[str], counts: NDArray[np.integer[Any]]) -> str:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 from kdpipe.data.files import no_rows, read_lines, read_raw_lines, without_blank_end
 from kdpipe.data.parquet import ParquetTable
+from kdpipe.data.parsing import parse_json
+from kdpipe.data.telling import is_plain, listed, reason, shown
 from kdpipe.errors import DataError, suggest
 
 # Characters of a CSV cell; more is taken for a quotation that does not end.
@@ -83,9 +85,8 @@ def check_columns(where: str, needed: Sequence[str], found: Collection[str]) -> 
     check_single(where, needed, found)
     for name in needed:
         if name not in found:
-            raise DataError(
-                f"{where}: expected a column {name!r}, found {', '.join(found)}; {suggest(name, found)}"
-            )
+            hint = suggest(name, filter(is_plain, found))
+            raise DataError(f"{where}: expected a column {name!r}, found {listed(found)}; {hint}")
 
 
 def check_single(where: str, needed: Iterable[str], found: Collection[str]) -> None:
@@ -153,21 +154,24 @@ class JsonlTable:
         """Yield the objects, which all have the columns as keys."""
         for number, line in without_blank_end(read_lines(self._file), self._file):
             where = f"{self._file}:{number}"
-            try:
-                row = json.loads(line)
-                if "\\ud" in line.lower():
-                    # Half of a surrogate pair is no text, though JSON may spell it.
-                    json.dumps(row, ensure_ascii=False).encode()
-            except (ValueError, RecursionError) as error:
-                raise DataError(
-                    f"{where}: expected a JSON object, found broken JSON: {error}; mend or remove the line"
-                ) from None
+            row = parse_json(line, self._file, number)
             if not isinstance(row, dict):
-                raise DataError(
-                    f'{where}: expected a JSON object, such as {{"text": …}}, found {line[:40]!r}'
-                )
+                raise DataError(f'{where}: expected a JSON object, such as {{"text": …}}, found {shown(row)}')
+            if "\\ud" in line.lower():
+                _check_whole(row, where)
             check_columns(where, columns, row)
             yield number, row
+
+
+def _check_whole(row: Mapping[str, Any], where: str) -> None:
+    """Raise DataError if half of a surrogate pair is among the texts, which JSON may spell but is no text."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise DataError(
+            f"{where}: expected text, found {half}, half of a surrogate pair; mend or remove the line"
+        ) from None
 
 
 def _tsv(file: Path) -> Table:
@@ -194,8 +198,9 @@ def _csv_records(file: Path) -> Iterator[tuple[int, list[str]]]:
             return
         except csv.Error as error:
             raise DataError(
-                f"{file}:{line}: expected comma-separated values as in RFC 4180, found: {error}; put a cell"
-                " that holds commas, quotation marks or line ends in quotation marks, and double those in it"
+                f"{file}:{line}: expected comma-separated values as in RFC 4180, found: {reason(error)}; put"
+                " a cell that holds commas, quotation marks or line ends in quotation marks, and double those"
+                " in it"
             ) from None
 
 

@@ -19,6 +19,8 @@ from kdpipe.data.fetched import part_name
 from kdpipe.data.hub import Splits, declared_classes, find_splits
 from kdpipe.data.parquet import FEATURES
 from kdpipe.data.repository import Repository, folder_repository, hub_repository, read_card
+from kdpipe.data.telling import listed, reason
+from kdpipe.data.watch import Watch
 from kdpipe.errors import DataError
 from kdpipe.job import Job
 
@@ -30,7 +32,7 @@ CONVERTED = "refs/convert/parquet"
 
 def run(settings: FetchSettings, job: Job) -> None:
     """Copy the Parquet files of one configuration, named by their splits."""
-    with job.artifact() as draft:
+    with job.artifact() as draft, Watch(partial(_local_files, settings)):
         repository, splits = _find(settings)
         classes = _read_card(repository, declared_classes, settings.name)
         folder = repository.bring([name for names in splits.values() for name in names])
@@ -38,10 +40,15 @@ def run(settings: FetchSettings, job: Job) -> None:
         for split, names in splits.items():
             parts = {draft.folder / part_name(split, number): name for number, name in enumerate(names)}
             rows[split] = sum(_store(folder / name, part, classes) for part, name in parts.items())
-            columns = ", ".join(f"{field.name} ({field.type})" for field in pq.read_schema(min(parts)))
+            columns = listed(f"{field.name} ({field.type})" for field in pq.read_schema(min(parts)))
             LOG.info("%s: %d rows of %s", split, rows[split], columns)
         files = {str(path): file_digest(path) for path in repository_files(settings)}
         draft.record(commit=repository.commit, splits=splits, rows=rows, source_files=files)
+
+
+def _local_files(settings: FetchSettings) -> list[Path]:
+    found = sorted(Path(settings.path).rglob("*")) if settings.local else []
+    return [path for path in found if path.is_file()]
 
 
 def _find(settings: FetchSettings) -> tuple[Repository, Splits]:
@@ -78,26 +85,32 @@ def _read_card(repository: Repository, read: Callable[[Mapping[str, Any], str], 
 
 def _store(source: Path, target: Path, classes: Mapping[str, Any]) -> int:
     """Copy a Parquet file, with the classes that the README declares if it has none, and count its rows."""
+    shutil.copyfile(source, target)
     try:
-        table = pq.ParquetFile(source)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{source}: expected a Parquet file, found something else: {error}") from None
-    with table:
-        if classes and not (table.schema_arrow.metadata or {}).get(FEATURES):
-            _declare(table, target, classes)
-        else:
-            shutil.copyfile(source, target)
-        rows: int = table.metadata.num_rows
+        # The copy is read: what it holds is what is stored, whatever becomes of its origin.
+        with pq.ParquetFile(target) as table:
+            if classes and not (table.schema_arrow.metadata or {}).get(FEATURES):
+                _declare(table, target, classes)
+            rows: int = table.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None):
+            # It is the disk that fails, and not the file.
+            raise
+        raise DataError(
+            f"{source}: expected a whole Parquet file, found something else: {reason(error)}; get it again"
+        ) from None
     return rows
 
 
 def _declare(table: pq.ParquetFile, target: Path, classes: Mapping[str, Any]) -> None:
-    """Write a table with the classes of its columns in its metadata, as `datasets` does."""
+    """Write a table anew with the classes of its columns in its metadata, as `datasets` does."""
     content = json.dumps({"info": {"features": classes}})
     schema = table.schema_arrow.with_metadata({**(table.schema_arrow.metadata or {}), FEATURES: content})
-    with pq.ParquetWriter(target, schema) as writer:
+    declaring = target.with_suffix(".part")
+    with pq.ParquetWriter(declaring, schema) as writer:
         for batch in table.iter_batches():
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+    declaring.replace(target)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,54 @@ def test_a_class_beyond_those_declared(table):
         list(table({"label": CLASSES}, label=[0, 2]).cells(["label"]))
 
 
+@pytest.mark.parametrize(("content", "message"), [
+    ("{", "metadata 'huggingface':1: expected JSON, found a mistake at column 2"),
+    (b"\xff\xfe", "metadata 'huggingface':1: expected JSON, found a mistake at column 1"),
+    ("[" * 99_999, "metadata 'huggingface':1: expected JSON, found lists or objects in each other"),
+    ("[]", r"metadata 'huggingface': expected an object, found \[\]; write the file anew"),
+    ("null", "expected an object, found None"),
+    ('{"info": 3}', "expected an object, found 3"),
+    ('{"info": []}', r"expected an object, found \[\]"),
+    ('{"info": {"features": ["label"]}}', r"expected an object, found \['label'\]"),
+    ({"_type": "ClassLabel"}, "column 'label': expected a list of classes, found None"),
+    ({"_type": "ClassLabel", "names": {"0": "a"}}, "column 'label': expected a list of classes, found {"),
+    ({**CLASSES, "names": ["n", "n"]}, "column 'label': expected classes that differ, found 'n' and 'n'"),
+    ({**CLASSES, "names": ["n", "n "]}, "column 'label': expected classes that differ, found 'n' and 'n '"),
+    ({**CLASSES, "names": ["n", ["p"]]}, r"column 'label': expected a label .* found \['p'\]"),
+    ({**CLASSES, "names": ["n", "p\0"]}, r"column 'label': expected a label .* found 'p\\x00'"),
+])  # fmt: skip
+def test_broken_metadata(tmp_path, content, message):
+    if isinstance(content, dict):
+        content = json.dumps({"info": {"features": {"label": content}}})
+    columns = pa.table({"text": ["a"], "label": [0]}).replace_schema_metadata({"huggingface": content})
+    pq.write_table(columns, tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=rf"t\.parquet: .*{message}"):
+        list(read_rows(tmp_path / "t.parquet", ["text", "label"]))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{}", '{"info": null}', '{"info": {"features": null}}', '{"info": {"features": {"label": []}}}'],
+)
+def test_metadata_that_declare_nothing(tmp_path, content):
+    columns = pa.table({"label": [0]}).replace_schema_metadata({"huggingface": content})
+    pq.write_table(columns, tmp_path / "t.parquet")
+    assert ParquetTable(tmp_path / "t.parquet").class_names("label") is None
+
+
+def test_lists_in_each_other_are_no_classes(table):
+    feature: object = CLASSES
+    for _ in range(300):
+        feature = {"feature": feature}
+    assert table({"label": feature}, label=[0]).class_names("label") == ("positive", "negative")
+
+
+def test_values_that_python_does_not_have(table):
+    times = pa.array([0, 1, 2**62], pa.timestamp("us"))
+    with pytest.raises(DataError, match=r"t\.parquet:3: expected values that Python has, found: .*; write"):
+        list(table(time=times).cells(["time"]))
+
+
 def test_a_column_that_is_there_twice(tmp_path):
     pq.write_table(pa.table([["a"], ["b"]], names=["text", "text"]), tmp_path / "t.parquet")
     with pytest.raises(DataError, match=r"t\.parquet:1: expected one column 'text', found 2"):
@@ -87,6 +135,13 @@ def test_a_damaged_page(tmp_path):
 def test_what_is_no_parquet(tmp_path, content):
     (tmp_path / "t.parquet").write_bytes(content)
     with pytest.raises(DataError, match=r"t\.parquet: expected a Parquet file, found something else"):
+        ParquetTable(tmp_path / "t.parquet").columns()
+    whole = pa.BufferOutputStream()
+    pq.write_table(pa.table({"n": range(9)}), whole)
+    (tmp_path / "t.parquet").write_bytes(whole.getvalue().to_pybytes()[:-99])
+    with pytest.raises(
+        DataError, match=r"t\.parquet: expected a Parquet file, found something else: [^\n]*$"
+    ):
         ParquetTable(tmp_path / "t.parquet").columns()
     with pytest.raises(DataError, match=r"none\.parquet: expected a file, found none"):
         ParquetTable(tmp_path / "none.parquet").columns()

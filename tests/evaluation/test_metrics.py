@@ -1,6 +1,7 @@
 """Metrics equal their definitions, also where one side is constant."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -42,14 +43,31 @@ def test_correlations_agree_with_scipy() -> None:
 
 
 @pytest.mark.parametrize(
-    "metrics", [regression.METRICS, classification.classification_metrics(2), multi_label.METRICS]
+    "metrics",
+    [
+        regression.METRICS,
+        classification.classification_metrics(2),
+        classification.classification_metrics(3),
+        multi_label.METRICS,
+    ],
 )
 def test_constant_predictions_have_a_score(metrics) -> None:
-    zeros, mixed = np.zeros(6, dtype=int), np.array([0, 1, 1, 0, 1, 1])
-    for gold, predicted in ((mixed, zeros), (zeros, mixed), (zeros, zeros)):
+    zeros, ones, mixed = np.zeros(6, dtype=int), np.ones(6, dtype=int), np.array([0, 1, 1, 0, 1, 1])
+    for gold, predicted in product((zeros, ones, mixed), repeat=2):
         assert all(
             math.isfinite(value) for value in compute(metrics, list(metrics), gold, predicted).values()
         )
+
+
+def test_splits_without_any_entity_label_or_answer_have_a_score() -> None:
+    outside, inside = [["O", "O"]], [["O", "B-X"]]
+    for gold, predicted in product((outside, inside), repeat=2):
+        assert all(math.isfinite(value) for value in entity_metrics(gold, predicted).values())
+    none, all_on = np.zeros((4, 2), dtype=int), np.ones((4, 2), dtype=int)
+    for labels in product((none, all_on), repeat=2):
+        scores = compute(multi_label.METRICS, list(multi_label.METRICS), *labels)
+        assert all(math.isfinite(value) for value in scores.values())
+    assert answer_metrics(["", "b"], [[], []], ["b", "b"])["no_answer_accuracy"] == 0.5
 
 
 def test_labels_that_apply_or_not() -> None:

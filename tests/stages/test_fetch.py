@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -83,6 +84,34 @@ def test_a_folder_is_stored_by_splits_and_read_by_names(repository: Path, job: J
     assert read(job.output) == EXPECTED
 
 
+def test_a_folder_that_is_edited_while_it_is_stored(
+    repository: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, test = shutil.copyfile, repository / "data/test.parquet"
+
+    def edited(source: Path, target: Path) -> None:
+        write_split(test, ["e"], [-1])
+        copy(source, target)
+
+    monkeypatch.setattr("shutil.copyfile", edited)
+    with pytest.raises(DataError, match=rf"{test}: .* it was changed while it was read; run the stage again"):
+        run(local(repository), job)
+    assert not job.output.exists()
+
+
+@pytest.mark.parametrize("name", ["data/test.parquet", "data/train-00000-of-00002.parquet"])
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_damaged_file_is_named(repository: Path, job: Job, name: str, declared: bool) -> None:
+    if declared:
+        info = "dataset_info: {features: [{name: label, dtype: {class_label: {names: [bad, good]}}}]}"
+        (repository / "README.md").write_text(CARD.replace("configs:", f"{info}\nconfigs:"))
+    (repository / name).write_bytes((repository / name).read_bytes()[:-20])
+    with pytest.raises(
+        DataError, match=rf"{name}: expected a whole Parquet file, found something else: [^\n]+$"
+    ):
+        run(local(repository), job)
+
+
 def test_classes_that_only_the_readme_declares(repository: Path, job: Job) -> None:
     """As datasets that were not written by `datasets` have them; labels go by name, never by position."""
     for file in repository.rglob("*.parquet"):
@@ -96,7 +125,7 @@ def test_classes_that_only_the_readme_declares(repository: Path, job: Job) -> No
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("data/test.parquet", "text", r"data/test\.parquet: expected a Parquet file, found something else"),
+    ("data/test.parquet", "text", r"data/test\.parquet: expected a whole Parquet file, found something"),
     ("README.md", "---\na: [\n---\n", r"reviews: expected YAML at the top of its README\.md"),
     ("README.md", "---\nconfigs: 3\n---\n", "reviews: expected `configs` of the README to name data files"),
     ("README.md", CARD.replace("configs:", "dataset_info: 3\nconfigs:"), "reviews: expected `dataset_info`"),

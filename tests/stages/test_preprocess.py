@@ -1,18 +1,25 @@
 """Encoding a dataset as its settings say."""
 
-from collections.abc import Callable
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.artifacts.sums import file_digest
+from kdpipe.artifacts.sums import file_digest, read_sums
 from kdpipe.config.settings.jobs import PreprocessSettings
+from kdpipe.data import pipeline
 from kdpipe.data.encoded import labelled_splits, read_description
+from kdpipe.data.source import Example
+from kdpipe.data.sources.glue import GlueSource
 from kdpipe.errors import DataError
 from kdpipe.job import Job
 from kdpipe.stages.preprocess import run
+from tests.stages.conftest import job_for
 
 
 def settings(path: Path, copies: int = 1, **more: Any) -> PreprocessSettings:
@@ -73,10 +80,97 @@ def test_the_manifest_names_the_files_that_were_read(sst2: Path, language_model:
     assert files == {str(path): file_digest(path) for path in sst2.iterdir()}
 
 
+def append(file: Path) -> None:
+    file.write_text(f"{file.read_text()}a good film\t1\n")
+
+
+def alter(file: Path) -> None:
+    """Change a file, and neither its size nor the time of its last change."""
+    stat = file.stat()
+    file.write_text(file.read_text().replace("good", "dull"))
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def alter_and_back(file: Path) -> None:
+    content = file.read_bytes()
+    alter(file)
+    file.write_bytes(content)
+
+
+def replace(file: Path) -> None:
+    shutil.copy(file, file.with_suffix(".new"))
+    alter(file.with_suffix(".new"))
+    file.with_suffix(".new").replace(file)
+
+
+def shorten(file: Path) -> None:
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:50]))
+
+
+@pytest.mark.parametrize("edit", [append, alter, alter_and_back, replace, shorten])
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_file_that_is_edited_while_it_is_read(
+    sst2: Path,
+    language_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    edit: Callable[[Path], None],
+    copies: int,
+) -> None:
+    monkeypatch.setattr(pipeline, "CHUNK_EXAMPLES", 8)
+    monkeypatch.setattr(pipeline, "CHUNKS_OF_A_SHARD", 1)
+    folder, read = shutil.copytree(sst2, tmp_path / "SST-2"), GlueSource.read
+    train, given = folder / "train.tsv", settings(folder, copies)
+    # The clock of a file system may tick a hundred times a second only.
+    time.sleep(0.03)
+
+    def edited(source: GlueSource, split: str) -> Iterator[Example]:
+        for number, example in enumerate(read(source, split)):
+            if split == "train" and number == 20:
+                edit(train)
+            yield example
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GlueSource, "read", edited)
+        with pytest.raises(
+            DataError, match=r"train\.tsv: .* it was changed while it was read; run the stage"
+        ):
+            run(given, job_for(tmp_path / "made"), tokenizer=language_model)
+    assert not (tmp_path / "made").exists()
+    for name in ("made", "undisturbed"):
+        run(given, job_for(tmp_path / name), tokenizer=language_model)
+        assert read_manifest(tmp_path / name)["source_files"][str(train)] == file_digest(train)
+    assert read_sums(tmp_path / "made") == read_sums(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(("task", "label", "found"), [
+    ("classification", "x", "only 'x'"),
+    ("multi_label", "", "none"),
+])  # fmt: skip
+def test_a_training_split_without_classes_to_tell(
+    language_model: Path, job: Job, write: Callable[..., Path], task: str, label: str, found: str
+) -> None:
+    file = write(f"text\tlabel\nfine\t{label}\ngood\t{label}\n", "train.tsv")
+    source = {"source": "table", "text": "text", "label": "label", "separator": ",", "train": str(file)}
+    given = {"sources": [source], "task": task, "max_length": 32}
+    with pytest.raises(
+        DataError, match=rf"train\.tsv: expected two classes or more, found {found}; get data"
+    ):
+        run(PreprocessSettings.model_validate(given), job, tokenizer=language_model)
+
+
+def test_classes_without_training_examples_are_told(
+    language_model: Path, job: Job, write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    file = write("sentence\tlabel\nfine\t1\ngood\t1\n", "train.tsv")
+    run(settings(file.parent), job, tokenizer=language_model)
+    assert "has no example of some classes" in caplog.text
+
+
 def test_parts_with_other_labels_are_named(
     sst2: Path, language_model: Path, job: Job, write: Callable[..., Path]
 ) -> None:
-    file = write("text\tlabel\nfine\t2\n", "train.tsv")
+    file = write("text\tlabel\nfine\t2\ngood\t3\n", "train.tsv")
     table = {"source": "table", "text": "text", "label": "label", "train": str(file)}
     sources = [*settings(sst2).sources, table]
     both = PreprocessSettings.model_validate({**settings(sst2).model_dump(), "sources": sources})

@@ -10,7 +10,9 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from kdpipe.data.files import USUAL, SplitFiles, read_lines
+from kdpipe.data.labels import checked_classes, class_name
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
+from kdpipe.data.telling import shown
 from kdpipe.errors import DataError, suggest
 
 LOG = logging.getLogger(__name__)
@@ -78,10 +80,12 @@ class ConllSource:
         Types that are not given are those of the training split, or of the first one where there is none.
 
         Raises:
-            DataError: that split has no tags.
+            DataError: that split has no tags or no entity, or types of entities cannot be told apart.
         """
-        types = self._classes or self._types_in(self.splits()[0])
-        return (OUTSIDE, *(f"{mark}-{kind}" for kind in types for mark in "BI"))
+        split = self.splits()[0]
+        types = self._classes or self._types_in(split)
+        where = "classes" if self._classes else str(self._files.file(split))
+        return checked_classes((OUTSIDE, *(f"{mark}-{kind}" for kind in types for mark in "BI")), where)
 
     def _types_in(self, split: str) -> list[str]:
         file = self._files.file(split)
@@ -123,7 +127,7 @@ class ConllSource:
         for word, tag in zip(words, tags, strict=False):
             if tag not in self.labels:
                 raise DataError(
-                    f"{file}:{word.line}: expected a tag of the training split, found {tag!r};"
+                    f"{file}:{word.line}: expected a tag of the training split, found {shown(tag)};"
                     f" {suggest(tag, self.labels)}; or give all types of entities as `classes`"
                 )
 
@@ -191,7 +195,7 @@ def _word(cells: list[str], width: int, where: str, line: int, may_lack: bool) -
     tag = cells[-1]
     if tag != OUTSIDE and not (tag[:2] in ("B-", "I-") and len(tag) > 2):
         raise DataError(
-            f"{where}: expected a tag O, B-TYPE or I-TYPE (IOB1 or IOB2), found {tag!r};"
+            f"{where}: expected a tag O, B-TYPE or I-TYPE (IOB1 or IOB2), found {shown(tag)};"
             " convert other schemes first"
         )
-    return Word(line, cells[0], tag)
+    return Word(line, cells[0], class_name(tag, where))

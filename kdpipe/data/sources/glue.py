@@ -13,6 +13,7 @@ from kdpipe.data.glue import GlueTasks, layout_named
 from kdpipe.data.labels import number
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
 from kdpipe.data.tables import check_single
+from kdpipe.data.telling import listed, shown
 from kdpipe.errors import DataError
 
 LOG = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ def _columns(layout: Layout, header: list[str], where: str, may_lack: bool) -> t
     if missing:
         raise DataError(
             f"{where}: expected a header with the columns {', '.join(sorted(missing))}, found"
-            f" {', '.join(header)}; the file must be the official tab-separated one"
+            f" {listed(header)}; the file must be the official tab-separated one"
         )
     check_single(where, [*layout.texts, layout.label], header)
     label = header.index(layout.label) if layout.label in header else None
@@ -176,4 +177,5 @@ def _wrong_width(where: str, expected: int, found: int) -> str:
 
 
 def _wrong_label(where: str, found: str, labels: tuple[str, ...]) -> str:
-    return f"{where}: expected a label out of {', '.join(labels)}, found {found!r}; mend or remove the row"
+    expected = f"expected a label out of {', '.join(labels)}"
+    return f"{where}: {expected}, found {shown(found)}; mend or remove the row"

@@ -10,6 +10,7 @@ from kdpipe.data.fetched import FetchedFiles
 from kdpipe.data.files import in_order
 from kdpipe.data.glue import GlueTasks, layout_named
 from kdpipe.data.source import TEST, VALIDATION, Example
+from kdpipe.data.telling import listed
 from kdpipe.errors import DataError
 
 ENTAILMENT = {"entailment": "entailment", "not_entailment": "not_entailment"}
@@ -100,5 +101,5 @@ class GlueHubSource(GlueTasks):
         if set(found) != set(expected):
             file = self._files.parts(self._files.names()[0])[0][1]
             raise DataError(
-                f"{file}: expected the classes {', '.join(expected)} to be declared, found {', '.join(found)}"
+                f"{file}: expected the classes {', '.join(expected)} to be declared, found {listed(found)}"
             )

@@ -1,19 +1,20 @@
 """SQuAD v1.1 and v2.0, and what has their format, such as CMRC 2018 and XQuAD."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from kdpipe.config.mistakes import key_path
 from kdpipe.data.files import SplitFiles, no_rows, read_text
-from kdpipe.data.source import Answer, Example
+from kdpipe.data.parsing import parse_json
+from kdpipe.data.source import TRAIN, VALIDATION, Answer, Example
+from kdpipe.data.telling import shown
 from kdpipe.errors import DataError
 
 LOG = logging.getLogger(__name__)
@@ -90,13 +91,15 @@ class SquadSource:
     """Questions on contexts, with the answers as pieces of the contexts.
 
     A file is of version 2 if it says so or marks questions with `is_impossible`; only there may a question
-    have no answer. In a file without a single answer or mark they are not known, as in a test set.
+    have no answer. In a file without a single answer or mark they are not known, as in a test set; a training
+    or validation split is none such.
 
     Args:
         task: `question_answering`.
         path: a file, which is the train split, or a folder with `train-v1.1.json` and `dev-v1.1.json`, or
             `train-v2.0.json` and `dev-v2.0.json`, as far as they exist.
         files: split name to file; stands before `path`.
+        labels: `none` drops the answers of the training split, which may lack them.
 
     Reference:
         Rajpurkar et al. 2016, SQuAD (arXiv 1606.05250); Rajpurkar et al. 2018, Know What You Don't Know
@@ -112,8 +115,10 @@ class SquadSource:
         task: str,
         path: Path | None = None,
         files: Mapping[str, Path] = MappingProxyType({}),
+        labels: Literal["none"] | None = None,
     ) -> None:
         self.task = task
+        self._optional = labels == "none"
         self._files = SplitFiles(path, files, _LAYOUT)
         self._held: dict[Path, _Content] = {}
 
@@ -138,6 +143,11 @@ class SquadSource:
             self._held.clear()
             self._held[file] = _survey(file)
         articles, version2, labelled = self._held[file]
+        if not labelled and split in (TRAIN, VALIDATION) and not self._optional:
+            raise DataError(
+                f"{file}: expected answers to the questions of the split {split!r}, found none to any; get a"
+                " file that has them, or give this one as another split, such as `test`"
+            )
         for place, context, question in _questions(file, articles):
             where = f"{file}: {place} (question {question.id})"
             label = _answers(where, context, question, version2) if labelled else None
@@ -158,17 +168,9 @@ def _check_one_version(files: SplitFiles) -> None:
 
 
 def _parse(file: Path) -> _File:
+    content = parse_json(read_text(file), file)
     try:
-        return _File.model_validate(json.loads(read_text(file)))
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{file}:{error.lineno}: expected JSON, found a mistake at column {error.colno} ({error.msg});"
-            " mend it or get the file again"
-        ) from None
-    except RecursionError:
-        raise DataError(
-            f"{file}: expected the format of SQuAD, found JSON that is nested too deeply"
-        ) from None
+        return _File.model_validate(content)
     except ValidationError as error:
         raise DataError(_mistake(file, (), error)) from None
 
@@ -178,7 +180,7 @@ def _mistake(file: Path, above: tuple[str | int, ...], error: ValidationError) -
     place = key_path((*above, *first["loc"])) or "its content"
     # Pydantic also names the class that it would make of a mapping.
     expected = first["msg"].partition(" or instance of")[0]
-    found = f"{place}: {expected}, found {str(first['input'])[:40]!r}"
+    found = f"{place}: {expected}, found {shown(first['input'])}"
     if first["type"] == "missing":
         found = f"expected the key {place}, found none"
     return f"{file}: {found}; the file must have the format of SQuAD"
@@ -224,7 +226,7 @@ def _survey(file: Path) -> _Content:
 def _check_unique(file: Path, places: Mapping[str, str], name: str, place: str) -> None:
     if name in places:
         raise DataError(
-            f"{file}: {place}: expected every question to have its own id, found {name!r} at"
+            f"{file}: {place}: expected every question to have its own id, found {shown(name)} at"
             f" {places[name]} too; remove or rename one"
         )
 
@@ -256,7 +258,8 @@ def _answers(where: str, context: str, question: _Question, version2: bool) -> t
         found = context[answer.answer_start : answer.answer_start + len(answer.text)]
         if found != answer.text:
             raise DataError(
-                f"{where}: expected answers[{number}], {answer.text!r}, at character {answer.answer_start} of"
-                f" the context, found {found!r}; mend `answer_start` or remove the answer"
+                f"{where}: expected answers[{number}], {shown(answer.text)}, at character"
+                f" {answer.answer_start} of the context, found {shown(found)}; mend `answer_start`, or"
+                " remove the answer"
             )
     return tuple(Answer(answer.answer_start, answer.text) for answer in question.answers)

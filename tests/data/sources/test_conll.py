@@ -81,12 +81,12 @@ def test_tabs_and_blank_lines_at_both_ends(tmp_path):
 ])  # fmt: skip
 def test_the_scheme_is_told(tmp_path, caplog, text, told):
     caplog.set_level(logging.INFO)
-    list(conll(tmp_path, train=text).read("train"))
+    list(conll(tmp_path, {"classes": ["X"]}, train=text).read("train"))
     assert told in caplog.text
 
 
 def test_other_blanks_are_of_words(tmp_path):
-    source = conll(tmp_path, train="10\xa0000\tO\n\u3000 O\n")
+    source = conll(tmp_path, {"classes": ["X"]}, train="10\xa0000\tO\n\u3000 O\n")
     assert [example.words for example in source.read("train")] == [("10\xa0000", "\u3000")]
 
 
@@ -126,6 +126,10 @@ def test_given_types_keep_their_order_and_may_be_more(tmp_path):
         ),
         ("EU ORG\n", r"train\.txt:1: expected a tag"),
         ("EU B-\n", r"train\.txt:1: expected a tag"),
+        ("EU B-A\nEU B-A\x07\n", r"train\.txt:2: expected a label that is a name .*, found 'B-A\\x07'"),
+        ("EU B-A\nEU B-A\0\n", r"train\.txt:2: expected UTF-8 text, found a NUL at column 7"),
+        ("EU B-A\nEU B-\u200bA\n", r"train\.txt: expected classes that differ, found 'B-A' and 'B-\\u200bA'"),
+        ("EU O\n", r"train\.txt: expected two classes or more, found only 'O'"),
         ("\n-DOCSTART- O\n\n", r"train\.txt:1: expected words, found only blank lines"),
     ],
 )

@@ -58,9 +58,9 @@ def test_the_matched_splits_of_mnli_come_first(tmp_path):
 
 
 def test_other_classes_are_refused(tmp_path):
-    glue(tmp_path, "RTE", None, train=[{"sentence1": "a", "sentence2": "b", "label": 1}])
+    glue(tmp_path, "RTE", None, train=[{"sentence1": "a", "sentence2": "b", "label": i} for i in (1, 2)])
     source = GlueHubSource(task="classification", path=tmp_path, name="rte")
     with pytest.raises(
-        DataError, match=r"expected the classes entailment, not_entailment to be declared, found 1"
+        DataError, match=r"expected the classes entailment, not_entailment to be declared, found 1, 2"
     ):
         list(source.read("train"))

@@ -65,7 +65,17 @@ def test_the_mark_alone_tells_version_2(tmp_path):
 
 def test_answers_that_are_not_known(tmp_path):
     questions = [{"id": "a", "question": "Where?"}, {"id": "b", "question": "Who?", "answers": []}]
-    source = squad(tmp_path, content(*questions))
+    squad(tmp_path, content(*questions), "test.json")
+    file = tmp_path / "test.json"
+    source = SquadSource(task="question_answering", files={"test": file})
+    assert [example.label for example in source.read("test")] == [None, None]
+    for split in ("train", "validation"):
+        source = SquadSource(task="question_answering", files={split: file})
+        with pytest.raises(
+            DataError, match=rf"test\.json: expected answers .* split '{split}', found none .*; get a file"
+        ):
+            list(source.read(split))
+    source = SquadSource(task="question_answering", files={"train": file}, labels="none")
     assert [example.label for example in source.read("train")] == [None, None]
 
 
@@ -99,7 +109,7 @@ def test_versions_are_not_mixed_over_splits(tmp_path):
         ('{"data": [\n  {"paragraphs": oops}]}', r"train-v1\.1\.json:2: expected JSON, .* column 18"),
         ("", r"train-v1\.1\.json:1: expected at least one line"),
         ({"version": "1.1"}, r"json: expected the key data, found none; the file must"),
-        ([1, 2], r"json: its content: Input should be a valid dictionary, found '\[1, 2\]'"),
+        ([1, 2], r"json: its content: Input should be a valid dictionary, found \[1, 2\]"),
         (
             content({"id": "a", "answers": []}),
             r"expected the key data\[0\]\.paragraphs\[0\]\.qas\[0\]\.question, found none",
@@ -118,12 +128,23 @@ def test_versions_are_not_mixed_over_splits(tmp_path):
         ),
         (
             content({**LYON, "answers": [{"text": "Rhône", "answer_start": -6}]}),
-            r"answer_start: Input should be greater than or equal to 0, found '-6'",
+            r"answer_start: Input should be greater than or equal to 0, found -6",
         ),
         ({"data": []}, r"json: expected at least one row, found none"),
+        ('{"data": ' + "9" * 5_000, r"json:1: expected JSON, found Exceeds the limit \(4300 digits\)"),
+        ('{"data": [], "data": []}', r"json:1: expected JSON, found the key 'data' twice"),
+        (
+            {"data": {"paragraphs": []}},
+            r"json: data: Input should be a valid list, found {'paragraphs': \[\]}; the file must",
+        ),
+        (content([WHERE]), r"qas\[0\]: Input should be a valid dictionary, found \["),
+        (
+            content({**LYON, "answers": [{"text": "Rhône", "answer_start": "x" * 10**6}]}),
+            r"answers\[0\]\.answer_start: Input should be a valid integer, .{,60}, found 'xxx.{,90}xxx'; the",
+        ),
         (
             '{"data": ' + "[" * 99_999,
-            r"train-v1\.1\.json: expected the format of SQuAD, found JSON that is nested",
+            r"train-v1\.1\.json:1: expected JSON, found lists or objects in each other that are too many",
         ),
         (
             json.dumps(content({**LYON, "question": "Where is \ud83d?"})),

@@ -3,6 +3,8 @@
 import json
 import os
 from collections import Counter
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,15 +37,15 @@ def jsonl(*rows):
 
 def test_the_splits_of_a_folder_may_be_of_different_formats(tmp_path):
     files = {
-        "train.tsv": "label\tb\ta\ny\tone\ttwo\n",
+        "train.tsv": "label\tb\ta\ny\tone\ttwo\nz\tone\ttwo\n",
         "dev.csv": 'a,b,label\n"t,w",o,y\n',
         "test.jsonl": jsonl({"b": "o", "a": "t"}),
     }
     source = table(tmp_path, text="a", text_pair="b", files=files)
     assert source.splits() == ("train", "validation", "test")
-    assert source.labels == ("y",)
+    assert source.labels == ("y", "z")
     assert [list(source.read(split)) for split in source.splits()] == [
-        [Example("train:2", "two", "one", "y")],
+        [Example("train:2", "two", "one", "y"), Example("train:3", "two", "one", "z")],
         [Example("validation:2", "t,w", "o", "y")],
         [Example("test:1", "t", "o")],
     ]
@@ -58,8 +60,8 @@ def test_a_split_in_two_formats_is_refused(tmp_path):
 
 
 def test_files_by_split_and_by_pattern(tmp_path):
-    for name in ("b", "a", "hard"):
-        (tmp_path / f"{name}.tsv").write_text(f"text\tlabel\n{name}\t0\n")
+    for label, name in enumerate(("b", "a", "hard")):
+        (tmp_path / f"{name}.tsv").write_text(f"text\tlabel\n{name}\t{label % 2}\n")
     files = {"train": tmp_path / "[ab].tsv", "hard": tmp_path / "hard.tsv"}
     source = TableSource(task="classification", files=files, text="text", label="label")
     assert source.splits() == ("train", "hard")
@@ -155,7 +157,10 @@ def test_an_empty_label_of_a_test_split_means_none(tmp_path):
     ("labels", "found"), [("y\n,", "none after rows with"), ("\n,y", "'y' after rows wi")]
 )
 def test_labels_on_some_rows_of_a_split(tmp_path, labels, found):
-    files = {"train.csv": "text,label\na,y\n", "test.csv": f"text,label\na,{labels.replace(',', 'b,')}\n"}
+    files = {
+        "train.csv": "text,label\na,y\nb,z\n",
+        "test.csv": f"text,label\na,{labels.replace(',', 'b,')}\n",
+    }
     with pytest.raises(DataError, match=rf"test\.csv:3: expected labels on all rows .* found {found}"):
         labels_of(table(tmp_path, files=files), "test")
 
@@ -176,6 +181,39 @@ def test_a_column_of_neither_0_nor_1(tmp_path):
     source = table(tmp_path, "multi_label", label=["x"], files={"train.tsv": "text\tx\na\t2\n"})
     with pytest.raises(DataError, match=r"train\.tsv:2: column 'x': expected 0 or 1, found '2'"):
         labels_of(source)
+
+
+@pytest.mark.parametrize(("content", "options", "message"), [
+    ("a\tx\nb\tx\n", {}, r"train\.tsv: expected two classes or more, found only 'x'; get data with others"),
+    ("a\tx\nb\tx \n", {}, r"train\.tsv: expected classes that differ, found 'x' and 'x '"),
+    ("a\tx\n", {"classes": ["x"]}, r"classes: expected two classes or more, found only 'x'"),
+    ("a\tx\n", {"classes": ["x", "y", "x"]}, r"classes: expected classes that differ, found 'x' and 'x'"),
+    ("a\t1\n", {"classes": [1, "1"]}, r"classes: expected classes that differ, found '1' and '1'"),
+    ("a\t\nb\t\n", {"task": "multi_label", "separator": ","}, r"train\.tsv: expected two .*, found none"),
+    ("a\tx\nb\t\n", {"task": "multi_label", "separator": ","}, r"train\.tsv: .* only 'x'; .* makes two$"),
+    ("a\t1\n", {"task": "multi_label", "label": ["label", "label"]}, "label: expected classes that differ"),
+    ("a\tx\nb\ty\x07\n", {}, r"train\.tsv:3: expected a label that is a name .*, found 'y\\x07'; mend"),
+    (f"a\t{'9' * 5000}\n", {}, r"train\.tsv:2: expected a label .*, found '9999.{,90}9999'; mend or"),
+    (f"a\t{'9' * 5000}\n", {"task": "regression"}, r"train\.tsv:2: expected a number .* '99.{,90}9'"),
+])  # fmt: skip
+def test_classes_that_are_too_few_or_not_told_apart(tmp_path, content, options, message):
+    source = table(tmp_path, files={"train.tsv": f"text\tlabel\n{content}"}, **options)
+    with pytest.raises(DataError, match=message):
+        _ = source.labels, list(source.read("train"))
+
+
+@pytest.mark.parametrize("column", [
+    pa.array([b"\xff"]), pa.array([["x"]]), pa.array([{"a": 1}]), pa.array([0.5]), pa.array([None]),
+    pa.array([Decimal("1.5")]), pa.array([datetime(2020, 1, 1)]), pa.array([date(2020, 1, 1)]),
+], ids=lambda column: str(column.type))  # fmt: skip
+def test_columns_of_parquet_that_hold_something_else(tmp_path, column):
+    pq.write_table(pa.table({"text": ["a"], "other": column}), tmp_path / "train.parquet")
+    with pytest.raises(DataError, match=r"train\.parquet:1: expected a text in column 'other', found"):
+        list(table(tmp_path, "language_modeling", text="other", label=None).read("train"))
+    with pytest.raises(DataError, match=r"train\.parquet:1: expected a label that is a name or a whole"):
+        list(table(tmp_path, label="other", classes=["x", "y"]).read("train"))
+    with pytest.raises(DataError, match=r"train\.parquet:1: column 'other': expected 0 or 1, found"):
+        list(table(tmp_path, "multi_label", label=["other", "text"]).read("train"))
 
 
 def test_a_text_that_is_none(tmp_path):
