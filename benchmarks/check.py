@@ -97,7 +97,7 @@ def count_models(case: Case) -> int:
 def write_config(folder: Path, case: Case) -> Path:
     """Write a config, and the model that it starts from as far as a check reads it."""
     (folder / "base").mkdir()
-    tensors = {f"weights.{number}": {"dtype": "F32", "shape": [10**6]} for number in range(20)}
+    tensors = {f"weights.{number}": {"dtype": "F32", "shape": [10**7]} for number in range(20)}
     header = json.dumps(tensors).encode()
     (folder / "base" / "config.json").write_text(json.dumps(BERT), encoding="utf-8")
     (folder / "base" / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,7 @@ from kdpipe.config.layers import check_depth, count_blocks
 from kdpipe.config.mistakes import Mistakes, SettingError
 from kdpipe.config.pruning import pruned_facts, scheduled_facts, within
 from kdpipe.config.saved_config import read_saved
+from kdpipe.config.saved_fields import short
 from kdpipe.config.saved_files import files_of, read_object
 from kdpipe.config.settings.architecture import ArchitectureBase
 from kdpipe.config.settings.create import CreateSettings
@@ -39,6 +41,8 @@ from kdpipe.errors import KdpipeError
 PACKAGE = "package:"
 MASKED = "masked language modelling"
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+# Longer names there are not on the Hub.
+LONGEST_NAME = 96 + len("/") + 96
 
 
 def work_out_facts(
@@ -160,10 +164,11 @@ def local_folder(path: str) -> Path | None:
     """
     if path.startswith(PACKAGE):
         return _package_folder(*path.removeprefix(PACKAGE).partition("/")[::2])
-    if Path(path).is_dir():
-        return Path(path)
-    if not HUB_NAME.fullmatch(path):
-        raise KdpipeError(f"there is no folder {path!r}, and it is no name of a Hub repository")
+    with suppress(OSError):
+        if path.strip() and Path(path).is_dir():
+            return Path(path)
+    if not HUB_NAME.fullmatch(path) or len(path) > LONGEST_NAME:
+        raise KdpipeError(f"there is no folder {short(repr(path))}, and it is no name of a Hub repository")
     return None
 
 
@@ -175,7 +180,7 @@ def _package_folder(package: str, below: str) -> Path:
         # Of modules that Python runs as a program, such as __main__.
         spec = None
     if spec is None or not spec.submodule_search_locations:
-        raise KdpipeError(f"package {package!r} is not installed; install it with pip")
+        raise KdpipeError(f"package {short(repr(package))} is not installed; install it with pip")
     root = Path(spec.submodule_search_locations[0])
     folder = Path(os.path.normpath(root / below))
     if not folder.is_relative_to(root):

@@ -60,10 +60,14 @@ def read_object(file: Path) -> dict[str, Any]:
     Raises:
         ModelError: the file is missing, no regular file, too long, or holds something else.
     """
+    text = _read(file)
     try:
-        content = json.loads(_read(file))
-    except (UnicodeDecodeError, ValueError):
-        raise unreadable(file, "it is no JSON") from None
+        content = json.loads(text)
+        if "\\ud" in text.lower():
+            # Escapes may stand for halves of characters, which cannot be written again.
+            json.dumps(content, ensure_ascii=False).encode()
+    except ValueError:
+        raise unreadable(file, "it is no JSON, or no UTF-8") from None
     except RecursionError:
         raise unreadable(file, "it is nested too deep") from None
     if not isinstance(content, dict):
@@ -134,6 +138,8 @@ def _read(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except OSError as error:
         raise unreadable(file, str(error.strerror)) from None
+    except UnicodeDecodeError:
+        raise unreadable(file, "it is no JSON, or no UTF-8") from None
 
 
 def _header(file: Path) -> dict[str, Any]:

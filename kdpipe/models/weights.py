@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from kdpipe.config.saved_config import ONE_MODEL
 from kdpipe.config.saved_files import some
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
 from kdpipe.models.initialization import draw_weights
 
 LOG = logging.getLogger(__name__)
-ONE_MODEL = "take config.json and weights from the same checkpoint"
 
 
 def read_weights(
@@ -91,7 +91,7 @@ def _check_all_there(model: PreTrainedModel, folder: Path, missing: Collection[s
     if missing:
         own = model.state_dict()
         raise ModelError(
-            f"{folder} lacks {len(missing)} of the {len(own)} tensors of a {type(model).__name__}: "
+            f"{folder} lacks {len(missing)} of the {len(own)} tensors that {type(model).__name__} has: "
             f"{some([name for name in own if name in missing])}; {ONE_MODEL}"
         )
 
@@ -103,7 +103,7 @@ def _check_shapes(model: PreTrainedModel, folder: Path, misfits: dict[str, Any])
             for name, (theirs, ours) in sorted(misfits.items())
         ]
         raise ModelError(
-            f"{folder}: weights have other shapes than those of the {type(model).__name__} that config.json "
+            f"{folder}: weights have other shapes than in the {type(model).__name__} that config.json "
             f"describes: {some(told)}; {ONE_MODEL}"
         )
 
@@ -118,7 +118,7 @@ def _check_places(model: PreTrainedModel, folder: Path, homeless: Collection[str
     )
     if own:
         raise ModelError(
-            f"{folder}: a {type(model).__name__} of this transformers has no place for {some(own)}; "
+            f"{folder}: {type(model).__name__} of this transformers has no place for {some(own)}; "
             f"without them it would be another model: {ONE_MODEL}"
         )
     if homeless:

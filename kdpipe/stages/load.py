@@ -31,7 +31,6 @@ def run(settings: LoadSettings, job: Job) -> None:
     _check_digest(folder / WEIGHTS, settings.sha256)
     with job.artifact() as draft:
         model, tokenizer = _load(saved, settings.seed)
-        agree_on_padding(model, tokenizer)
         if settings.labels is not None:
             name_labels(model, settings.labels)
         save_model(model, tokenizer, draft.folder)
@@ -56,9 +55,9 @@ def _load(saved: SavedModel, seed: int) -> tuple[PreTrainedModel, Any]:
             model = load_model(seen, seed)
         with _told_of(saved.folder, seen, "tokenizer"):
             tokenizer = load_tokenizer(seen)
-            if not tokenizer.is_fast:
-                raise ModelError(f"{seen} has a tokenizer without a fast version; give it a tokenizer.json")
+            _check_tokenizer(tokenizer, seen)
             check_vocabulary(model.config, tokenizer, seen)
+            agree_on_padding(model, tokenizer)
     return model, tokenizer
 
 
@@ -68,7 +67,8 @@ def _told_of(folder: Path, seen: Path, what: str) -> Iterator[None]:
     try:
         yield
     except KdpipeError as error:
-        raise ModelError(str(error).replace(str(seen), str(folder))) from None
+        told = str(error).replace(str(seen), str(folder))
+        raise ModelError(told if str(folder) in told else f"{folder}: {told}") from None
     except MemoryError:
         raise
     except Exception as error:
@@ -90,6 +90,18 @@ def _fetch(settings: LoadSettings) -> Path:
             f"{settings.path!r} could not be fetched from the Hub: {reason}; check name, revision, "
             f"network and the room in {HF_HUB_CACHE}, or give the path of a local folder"
         ) from None
+
+
+def _check_tokenizer(tokenizer: Any, seen: Path) -> None:
+    """Refuse a tokenizer that has no fast version, or that its library made up for want of files."""
+    if not tokenizer.is_fast:
+        raise ModelError(f"{seen} has a tokenizer without a fast version; give it a tokenizer.json")
+    tokenizer("Any text, as settings of no use are told only then.")
+    if not tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens}:
+        raise ModelError(
+            f"{seen} has a tokenizer that knows no words, as its class reads none of the "
+            f"files there; give it a tokenizer.json"
+        )
 
 
 def _check_digest(weights: Path, sha256: str | None) -> None:

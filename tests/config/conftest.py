@@ -95,7 +95,7 @@ def write_model(folder: Path, config: Config, tensors: Collection[str] = ()) -> 
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
     names = [*tensors, *(f"weights.{number}" for number in range(20))]
-    header = json.dumps({name: {"dtype": "F32", "shape": [10**6], "data_offsets": [0, 0]} for name in names})
+    header = json.dumps({name: {"dtype": "F32", "shape": [10**7], "data_offsets": [0, 0]} for name in names})
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode())
     (folder / "tokenizer.json").write_text("{}")
     return folder

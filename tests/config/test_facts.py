@@ -94,6 +94,19 @@ def test_a_model_from_a_folder(loaded, architecture, head):
     assert loaded(architectures=architecture and [architecture]) == Facts("m", SHAPE, head)
 
 
+@pytest.mark.parametrize(("family", "tensors", "head"), [
+    ("bert", ("cls.predictions.transform.dense.weight", "bert.pooler.dense.weight"), "language_modeling"),
+    ("bert", ("classifier.weight",), "token_classification"),
+    ("bert", ("classifier.weight", "bert.pooler.dense.weight"), None),
+    ("roberta", ("classifier.dense.weight",), None),
+    ("distilbert", ("qa_outputs.weight",), "question_answering"),
+    ("electra", ("discriminator_predictions.dense.weight",), ""),
+])  # fmt: skip
+def test_the_head_whose_tensors_are_there_is_the_head(graph_of, tmp_path, family, tensors, head):
+    folder = write_model(tmp_path, {"model_type": family}, tensors)
+    assert graph_of({"models.m": {"load": {"path": str(folder)}}}).facts["m"].head == head
+
+
 @pytest.mark.parametrize(("fields", "head"), [
     ({"problem_type": "regression", "id2label": {"0": "LABEL_0"}}, "regression"),
     ({"id2label": {"0": "LABEL_0"}}, "regression"),
@@ -224,12 +237,13 @@ def test_what_cannot_be_loaded(mistakes_of, path, what):
     (mistake,) = mistakes_of({"models.m": {"load": {"path": path}}})
     assert mistake.startswith("models.m.load.path: ")
     assert what in mistake
+    assert len(mistake) < 400
 
 
 @pytest.mark.parametrize(("text", "reason"), [
-    ("{", "it is no JSON"),
+    ("{", "it is no JSON, or no UTF-8"),
     ("[]", "expected a JSON object, found list"),
-    ("\xff", "it is no JSON"),
+    ("\xff", "it is no JSON, or no UTF-8"),
 ])  # fmt: skip
 def test_a_config_that_is_none(mistakes_of, tmp_path, text, reason):
     (tmp_path / "config.json").write_text(text, encoding="latin-1")

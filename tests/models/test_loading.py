@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,17 @@ def test_a_tokenizer_without_a_padding_token_pads_with_its_end(bodies: dict[str,
     tokenizer.eos_token = "[SEP]"
     agree_on_padding(model, tokenizer)
     assert model.config.pad_token_id == tokenizer.pad_token_id == tokenizer.convert_tokens_to_ids("[SEP]")
+
+
+def test_all_files_of_a_model_have_the_mode_of_the_umask(bodies: dict[str, Path], tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        save_model(tiny("bert"), load_tokenizer(bodies["bert"]), tmp_path)
+    finally:
+        os.umask(before)
+    assert {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == dict.fromkeys(
+        ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"), "0o640"
+    )
 
 
 def test_a_reader_has_two_outputs_whatever_the_labels_before(

@@ -1,5 +1,6 @@
 """Weights are those of the model that the config describes, all of them, or nothing is loaded."""
 
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -9,9 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from kdpipe.catalog import resolve
+from kdpipe.config.saved_config import read_saved
 from kdpipe.errors import ModelError
 from kdpipe.models.loading import Head, load_model, load_tokenizer, load_with_head, save_model
-from tests.models.conftest import SHAPES
+from tests.models.conftest import KINDS, SHAPES, kind_of
 
 Weights = dict[str, torch.Tensor]
 # The parameters that the first module of a body's second block has.
@@ -42,8 +45,8 @@ def without(weights: Weights, *names: str) -> Weights:
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize(("change", "told"), [
-    (lambda own: without(own, one_of(own)), r"lacks 1 of the \d+ tensors of a \w+: \S+\.1\.\S+; take"),
-    (lambda own: without(own, *list(own)[2:]), r"lacks \d\d of the \d+ tensors of a \w+: .* and \d+ more; "),
+    (lambda own: without(own, one_of(own)), r"lacks 1 of the \d+ tensors that \w+ has: \S+\.1\.\S+; take"),
+    (lambda own: without(own, *list(own)[2:]), r"lacks \d\d of the \d+ tensors that \w+ has: .* \d+ more; "),
     (lambda own: {f"x.{key}": value for key, value in own.items()}, r"lacks \d\d of the \d\d tensors"),
     (lambda own: {**own, one_of(own): torch.ones(3, 5)}, r"other shapes .* \(found \[3, 5\], expected"),
     (lambda own: {**own, one_of(own): own[one_of(own)] / 0}, r"NaN or infinite are in \S+\.1\.\S+; take"),
@@ -95,13 +98,25 @@ def test_a_pooler_that_a_body_lacks_is_drawn_from_the_seed(name: str, changed, b
     assert all(torch.equal(first[key], weights[key]) for key in weights if key != lacking)
 
 
+@pytest.mark.parametrize(("name", "head"), KINDS)
+def test_a_head_is_known_by_its_weights(name: str, head: Head, with_head, bodies, tmp_path: Path) -> None:
+    family, model = resolve("families", name), with_head(name, head)
+    save_model(model, load_tokenizer(bodies[name]), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": None}))
+    told = kind_of(name, head) in family.head_tensors
+    expected = type(model) if told else type(model.base_model)
+    assert read_saved(tmp_path).config["architectures"] == [expected.__name__]
+    assert told or name in ("bigru", "enct5") or head.task == "language_modeling"
+
+
 @pytest.mark.parametrize("lacking", ["bert.pooler.dense.weight", "classifier.weight"])
 def test_a_head_that_is_kept_has_all_of_its_weights_and_a_new_one_needs_none(
     lacking: str, changed, classifier: Path
 ) -> None:
     folder = changed("bert", lambda own: without(own, lacking), classifier)
     for load in (load_model, lambda path: load_with_head(path, Head("classification", ("0", "1")), 1)):
-        with pytest.raises(ModelError, match=f"lacks 1 of the .* BertForSequenceClassification: {lacking}; "):
+        with pytest.raises(ModelError, match=f"lacks 1 of .* BertForSequenceClassification has: {lacking}; "):
             load(folder)
     load_with_head(folder, Head("classification", ("no", "yes")), 1)
 

@@ -1,5 +1,6 @@
 """What the tests of stages share."""
 
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,14 @@ from kdpipe.stages import prune, score_importance
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     return Job(output=tmp_path / "made", state=tmp_path / ".state")
+
+
+@pytest.fixture
+def odd_folder(language_model: Path, tmp_path: Path) -> Path:
+    """A folder of a model with a head for tokens, to be made odd."""
+    copy = shutil.copytree(language_model, tmp_path / "model")
+    (copy / "SHA256SUMS").unlink()
+    return copy
 
 
 def job_for(folder: Path) -> Job:

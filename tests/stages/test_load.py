@@ -111,9 +111,9 @@ def test_pickled_weights_are_refused(classifier: Path, job: Job, tmp_path: Path)
         run(LoadSettings(path=str(folder)), job)
 
 
-@pytest.mark.parametrize("path", ["package:no_such_package/model", "/no/such/folder"])
+@pytest.mark.parametrize("path", ["package:no_such_package/model", "/no/such/folder", "no--such/folder"])
 def test_what_does_not_exist_is_named(path: str, job: Job) -> None:
-    with pytest.raises(KdpipeError, match=r"no_such_package|no/such/folder"):
+    with pytest.raises(KdpipeError, match=r"no_such_package|no/such/folder|no--such/folder"):
         run(LoadSettings(path=path), job)
 
 
