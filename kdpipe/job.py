@@ -1,7 +1,6 @@
 """What a stage is given besides its settings and inputs, and what it may go on from."""
 
 import logging
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from kdpipe.artifacts.checkpoints import Checkpoints, Clock
 from kdpipe.artifacts.lock import locked
 from kdpipe.artifacts.ownership import check_folder, check_place, state_name
 from kdpipe.artifacts.shards import Shards
+from kdpipe.artifacts.state import check_state, discard
 from kdpipe.artifacts.sums import verify
 from kdpipe.config.digest import digest
 from kdpipe.errors import KdpipeError
@@ -63,6 +63,7 @@ class Job:
             yield processes.shared(bool)
             return
         check_place(self.output)
+        check_state(self.state)
         with locked(self.state / "locks" / state_name(self.output, self.state)) as waited:
             check_folder(self.output, self.state)
             done = (waited and self.is_done()) or self.take_up()
@@ -131,11 +132,11 @@ class Job:
     def clear_state(self, keep: bool) -> None:
         """Remove what there is to go on from, or only what has become of no use."""
         own = self.checkpoints.folder
-        if not keep:
-            shutil.rmtree(own.parent, ignore_errors=True)
+        if not keep or not own.parent.is_dir():
+            discard(own.parent)
         for folder in own.parent.glob("*"):
-            if folder != own:
-                shutil.rmtree(folder)
+            if folder != own or not folder.is_dir():
+                discard(folder)
 
     def progress(self, total: int | None, what: str, unit: str = "step") -> "tqdm[Any]":
         """Return a progress bar, silent where the console is no terminal."""

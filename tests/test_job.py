@@ -1,14 +1,17 @@
 """The command line of stages, tried on `select` and `count_tokens`, which start fast."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.artifact import finished, read_manifest
+from kdpipe.artifacts.ownership import state_name
 from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, verify
 from kdpipe.config.identity import code_of, identity
 from kdpipe.errors import EXIT_STATUS, KdpipeError
@@ -167,3 +170,36 @@ def test_a_manifest_that_breaks_off_is_named_and_vouches_for_nothing(tmp_path: P
     manifest.unlink()
     with Job(output, state, origin=ORIGIN).turn() as wanted:
         assert wanted
+
+
+@pytest.mark.parametrize("kind", ["checkpoints", "drafts", "finished"])
+@pytest.mark.parametrize("place", [Path.touch, os.mkfifo, lambda path: path.symlink_to("/nowhere")])
+def test_what_lies_in_the_place_of_its_state_makes_room(
+    tmp_path: Path, kind: str, place: Callable[[Path], None]
+) -> None:
+    job = Job(tmp_path / "made", tmp_path / ".state", origin=ORIGIN)
+    folder = job.state / kind / state_name(job.output, job.state)
+    folder.parent.mkdir(parents=True)
+    place(folder)
+    with job.turn() as wanted:
+        assert wanted
+        with job.checkpoints.write(1) as path:
+            (path / "weights").touch()
+        assert job.checkpoints.latest() == path
+        with job.artifact() as draft:
+            (draft.folder / "data").write_text("made")
+    verify(job.output)
+    verify(finished(job.output, job.state))
+    assert not job.checkpoints.folder.exists()
+
+
+@pytest.mark.parametrize("place", ["", "checkpoints", "drafts", "finished", "locks"])
+def test_a_file_where_state_is_to_be_kept(tmp_path: Path, place: str) -> None:
+    path = tmp_path / ".state" / place
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(
+        KdpipeError, match=f"{path}: expected a folder that kdpipe keeps, found something else"
+    ):
+        Job(tmp_path / "made", tmp_path / ".state", origin=ORIGIN).turn().__enter__()
+    assert path.read_text() == "mine"

@@ -16,6 +16,7 @@ from typing import Any
 from kdpipe.artifacts.checkpoints import Clock
 from kdpipe.artifacts.manifest import parse_manifest
 from kdpipe.artifacts.ownership import check_folder, facts_of, note_written, state_name, written_files
+from kdpipe.artifacts.state import discard
 from kdpipe.artifacts.sums import MANIFEST, SUMS, damaged, read_listing, read_sums, write_sums
 from kdpipe.errors import KdpipeError
 
@@ -76,7 +77,7 @@ def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) 
     """
     check_folder(output, state)
     draft = Draft(state / "drafts" / state_name(output, state))
-    shutil.rmtree(draft.folder, ignore_errors=True)
+    discard(draft.folder)
     draft.folder.mkdir(parents=True)
     try:
         yield draft
@@ -132,7 +133,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _link(folder: Path, copy: Path) -> None:
-    shutil.rmtree(copy, ignore_errors=True)
+    discard(copy)
     shutil.copytree(folder, copy, copy_function=os.link)
 
 

@@ -1,17 +1,23 @@
 """The resumable state of a stage: the newest checkpoint that is whole counts, and is kept alone."""
 
 import json
-import shutil
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from kdpipe.artifacts.sums import SUMS, verify, write_sums
+from pydantic import Field, TypeAdapter
+
+from kdpipe.artifacts.state import discard, make_folder
+from kdpipe.artifacts.sums import read_listing, verify, write_sums
 from kdpipe.errors import KdpipeError
 
 SECONDS = "seconds.json"
+STEP = re.compile(r"step-(\d+)")
+_SECONDS = TypeAdapter(Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)])
 
 
 @dataclass
@@ -51,13 +57,14 @@ class Checkpoints:
 
     def latest(self) -> Path | None:
         """Return the newest checkpoint that is whole, and count the time that it took."""
-        steps = sorted(self.folder.glob("step-*"), key=lambda path: int(path.name[5:]), reverse=True)
-        for path in steps:
+        found = ((STEP.fullmatch(path.name), path) for path in self.folder.glob("step-*"))
+        steps = {int(match[1]): path for match, path in found if match}
+        for _, path in sorted(steps.items(), reverse=True):
             try:
                 verify(path)
-            except KdpipeError:
+            except (KdpipeError, OSError):
                 continue
-            self.clock.earlier = json.loads((path / SECONDS).read_text(encoding="utf-8"))
+            self.clock.earlier = read_seconds(path)
             return path
         return None
 
@@ -65,22 +72,29 @@ class Checkpoints:
     def write(self, step: int) -> Iterator[Path]:
         """Write a checkpoint: yields a folder for it, and removes older ones when it is whole."""
         path = self.folder / f"step-{step}"
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir(parents=True)
+        make_folder(self.folder)
+        discard(path)
+        path.mkdir()
         try:
             yield path
             (path / SECONDS).write_text(json.dumps(self.clock.seconds()), encoding="utf-8")
             write_sums(path)
         except BaseException:
             # On a full disk the older one counts, and this one takes room.
-            shutil.rmtree(path, ignore_errors=True)
+            discard(path)
             raise
         for other in self.folder.glob("step-*"):
             if other != path:
-                # Without its sums a folder that is half removed is no checkpoint.
-                (other / SUMS).unlink(missing_ok=True)
-                shutil.rmtree(other)
+                discard(other)
 
     def clear(self) -> None:
         """Remove all checkpoints."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        discard(self.folder)
+
+
+def read_seconds(folder: Path) -> float:
+    """Return the seconds of earlier runs that are kept in a folder; 0 where that does not say."""
+    try:
+        return _SECONDS.validate_json(read_listing(folder / SECONDS))
+    except (KdpipeError, OSError, ValueError):
+        return 0.0

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from kdpipe.errors import KdpipeError
+
 LOG = logging.getLogger(__name__)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _shared: list[TextIO] = []
@@ -21,9 +23,15 @@ _shared: list[TextIO] = []
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold a lock; yields whether another process held it first, whose end was waited for."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
+    """Hold a lock; yields whether another process held it first, whose end was waited for.
+
+    Raises:
+        KdpipeError: something else lies in its place.
+    """
+    if path.exists() and not path.is_file():
+        # To remove it may remove the lock of another process that has done so before.
+        raise KdpipeError(f"{path}: expected the file of a lock, found something else; delete it")
+    with _open(path) as file:
         free = _try(file)
         if free is None:
             LOG.warning("%s: this file system has no locks; start no second workflow on it", path.parent)
@@ -42,9 +50,7 @@ def share(path: Path) -> bool:
     keep locks within each.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Of NFS a shared lock wants a file that can be read.
-        file = path.open("a+", encoding="utf-8")
+        file = _open(path)
     except OSError:
         return False
     _shared.append(file)
@@ -64,8 +70,17 @@ def is_free(path: Path) -> bool:
     """Tell whether it is known that nobody holds a lock."""
     if not path.exists():
         return True
-    with path.open("a+", encoding="utf-8") as file:
-        return bool(_try(file))
+    try:
+        with _open(path) as file:
+            return bool(_try(file))
+    except OSError:
+        return False
+
+
+def _open(path: Path) -> TextIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Of NFS a shared lock wants a file that can be read.
+    return path.open("a+", encoding="utf-8", errors="replace")
 
 
 def _try(file: TextIO) -> bool | None:

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 
-from kdpipe.artifacts.checkpoints import SECONDS, Clock
+from kdpipe.artifacts.checkpoints import SECONDS, Clock, read_seconds
+from kdpipe.artifacts.state import discard, make_folder
 from kdpipe.artifacts.sums import file_digest
 from kdpipe.artifacts.whole import whole
 
@@ -27,8 +27,10 @@ class Shards:
         self._folder = folder
         self._clock = clock
         self._check = check
-        with suppress(FileNotFoundError, ValueError):
-            clock.earlier = float(json.loads((folder / SECONDS).read_text(encoding="utf-8")))
+        for path in folder.glob("*"):
+            if path.is_symlink() or not path.is_file():
+                discard(path)
+        clock.earlier = read_seconds(folder) or clock.earlier
 
     def table(self, name: str, make: Callable[[], pa.Table]) -> pa.Table:
         """Return a table, made if it is not there; its batches and metadata are as they were made."""
@@ -43,6 +45,7 @@ class Shards:
         return table
 
     def _keep(self, name: str, table: pa.Table) -> None:
+        make_folder(self._folder)
         with whole(self._folder / SECONDS) as seconds:
             seconds.write_text(json.dumps(self._clock.seconds()), encoding="utf-8")
         part = self._folder / f"{name}.part"

@@ -1,6 +1,7 @@
 """Artifacts of a small config, as if its stages had made them."""
 
 import json
+import os
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -19,6 +20,21 @@ from kdpipe.config.jobs import ONE_THREAD, Job, jobs_for
 from tests.config.conftest import CONFIG
 
 Change = Callable[[dict[str, Any]], object]
+# Where the seconds of earlier runs were kept.
+NO_SECONDS = [b"", b"{}", b"[]", b"null", b"true", b'"3"', b"NaN", b"1e999", b"-1", b"\xff", b"[" * 100_000]
+
+
+def place_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "file").write_text("kept")
+
+
+def place_link(path: Path) -> None:
+    path.symlink_to("/nowhere")
+
+
+# Put something else where a file of state is expected.
+PLACED = [place_folder, place_link, os.mkfifo]
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kdpipe.artifacts.lock import is_free, locked, share
+from kdpipe.errors import KdpipeError
 
 SHARE = """
 import sys
@@ -83,3 +85,21 @@ def test_where_there_are_no_locks_work_goes_on(
 def test_a_lock_that_was_held_on_another_machine_may_still_be(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("elsewhere\n")
     assert not share(tmp_path / "lock")
+
+
+@pytest.mark.parametrize("place", [Path.mkdir, os.mkfifo])
+def test_something_that_is_no_lock(tmp_path: Path, place: Callable[[Path], None]) -> None:
+    path = tmp_path / "lock"
+    place(path)
+    with pytest.raises(KdpipeError, match=f"{path}: expected the file of a lock, found something else"):
+        locked(path).__enter__()
+    assert not share(path)
+    assert not is_free(path)
+
+
+def test_a_lock_in_which_anything_is_written(tmp_path: Path) -> None:
+    for name in ("shared", "own"):
+        (tmp_path / name).write_bytes(b"\xff\n")
+    assert not share(tmp_path / "shared")
+    with locked(tmp_path / "own") as waited:
+        assert not waited
