@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from platformdirs import user_cache_path
+from pydantic import TypeAdapter
 
 from kdpipe.config.digest import digest
 
@@ -30,6 +31,9 @@ class Outline(NamedTuple):
     digest: str
 
 
+_KEPT = TypeAdapter(Outline)
+
+
 def outline(source: str) -> Outline:
     """Return the outline of a source, from the user's cache where it is there."""
     try:
@@ -38,8 +42,8 @@ def outline(source: str) -> Outline:
         # The user has no home.
         return _outline(source)
     try:
-        return Outline(**json.loads(kept.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return _KEPT.validate_json(kept.read_bytes())
+    except (OSError, ValueError):
         found = _outline(source)
         _keep(found, kept)
         return found

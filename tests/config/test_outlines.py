@@ -7,6 +7,8 @@ import pytest
 
 from kdpipe.config.outlines import Outline, outline
 
+DAMAGED = ["", "[]", "null", "[" * 100_000, '{"names": []}', '{"names": 3, "digest": "0"}', "\0"]
+DAMAGED += ['{"names": ["json"], "digest": null}', '{"names": [3], "digest": "0"}']
 SOURCE = 'import json\n\nfrom kdpipe import catalog\n\nCLASS = "kdpipe.models.bigru:BiGRU"\n'
 
 
@@ -48,7 +50,7 @@ def test_a_source_is_parsed_once(cache, parsed):
     assert len(kept(cache)) == 2
 
 
-@pytest.mark.parametrize("damaged", ["", "[]", '{"names": []}', "\0"])
+@pytest.mark.parametrize("damaged", DAMAGED)
 def test_what_is_damaged_is_worked_out_again(cache, parsed, damaged):
     found = outline(SOURCE)
     (file,) = kept(cache)
