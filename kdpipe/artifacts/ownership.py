@@ -8,9 +8,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic_core import from_json
 
 from kdpipe.artifacts.manifest import parse_manifest
+from kdpipe.artifacts.state import discard
 from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, read_listing, read_sums
 from kdpipe.artifacts.whole import whole
 from kdpipe.config.digest import digest
@@ -21,6 +25,18 @@ LONGEST_NAME = 180
 # What is known of a file, and of all files of a folder: a digest, and where known a size and a time.
 Facts = Mapping[str, Any]
 Written = Mapping[str, Sequence[Facts]]
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    sha256: str
+    size: int = 0
+    mtime_ns: int = 0
+
+
+# By names of files in the folder itself.
+_LIST = TypeAdapter(dict[Annotated[str, Field(pattern=r"^\.{0,2}[^./\x00][^/\x00]*$")], list[_Facts]])
 
 
 def place_of(output: Path, results: Path) -> str:
@@ -118,19 +134,19 @@ def written_files(output: Path, state: Path) -> Written:
     lists is known by its own digests.
     """
     try:
-        content = json.loads(_list(output, state).read_text(encoding="utf-8"))
-        return {
-            name: [dict(facts) for facts in files]
-            for name, files in content.items()
-            if name == Path(name).name
-        }
-    except (OSError, ValueError, AttributeError, TypeError):
+        content: Written = from_json(read_listing(_list(output, state)))
+        _LIST.validate_python(content)
+        return content
+    except (OSError, ValueError, KdpipeError):
         return _vouched_for(output)
 
 
 def note_written(output: Path, state: Path, files: Written) -> None:
     """Write the list of what kdpipe has written into an artifact's folder."""
-    with whole(_list(output, state)) as part:
+    place = _list(output, state)
+    if not place.is_file():
+        discard(place)
+    with whole(place) as part:
         part.write_text(json.dumps(files, indent=1, sort_keys=True), encoding="utf-8")
 
 

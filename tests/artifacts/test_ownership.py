@@ -4,13 +4,21 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kdpipe.artifacts.artifact import publish
 from kdpipe.artifacts.checkpoints import Clock
-from kdpipe.artifacts.ownership import LONGEST_NAME, adopt, check_folder, foreign_paths, state_name
+from kdpipe.artifacts.ownership import (
+    LONGEST_NAME,
+    adopt,
+    check_folder,
+    foreign_paths,
+    state_name,
+    written_files,
+)
 from kdpipe.artifacts.sums import MANIFEST, SUMS, verify
 from kdpipe.errors import EXIT_STATUS, KdpipeError
 
@@ -108,6 +116,42 @@ def test_an_artifact_from_before_there_were_lists_is_known_by_its_digests(output
     check_folder(output, state)
     (output / "history").write_text("mine")
     assert list(foreign_paths(output, state)) == [output / "history"]
+
+
+FILE = '[{"sha256": "0"}]'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "null", "3", "\0", "[" * 100_000, '{"weights": 3}', '{"weights": [{}]}'),
+        *('{"weights": [{"sha256": 3}]}', '{"weights": [{"sha256": "0", "size": "many"}]}'),
+        *(f'{{"{name}": {FILE}}}' for name in ("", ".", "..", "../data/a", "/etc/hosts", r"a\u0000")),
+    ],
+)
+def test_a_list_that_is_not_as_it_was_written_vouches_for_nothing(
+    output: Path, state: Path, text: str
+) -> None:
+    """As long as there are the artifact's own digests, these do."""
+    (place,) = (state / "written").iterdir()
+    place.write_text(text)
+    check_folder(output, state)
+    assert written_files(output, state).keys() == {MANIFEST, SUMS, "history", "weights"}
+    (output / SUMS).unlink()
+    with pytest.raises(KdpipeError, match=f"{output / 'history'} is not what kdpipe wrote there"):
+        check_folder(output, state)
+
+
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/nowhere")])
+def test_a_list_that_is_no_file_is_written_anew(
+    output: Path, state: Path, put: Callable[[Path], None]
+) -> None:
+    (place,) = (state / "written").iterdir()
+    place.unlink()
+    put(place)
+    write(output, state, weights="new")
+    assert place.is_file()
+    assert written_files(output, state).keys() == {MANIFEST, SUMS, "weights"}
 
 
 def test_digests_of_another_program_vouch_for_nothing(tmp_path: Path, state: Path) -> None:
