@@ -195,7 +195,8 @@ def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
         if job.folder not in found:
             for folders in job.inputs.values():
                 for folder in folders:
-                    visit(_maker(graph, folder))
+                    if folder not in found:
+                        visit(_maker(graph, folder))
             found[job.folder] = job
 
     for name in models:
