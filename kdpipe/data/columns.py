@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from kdpipe.data.labels import checked_classes, class_name, class_names_in, is_on, number, sorted_classes
 from kdpipe.data.source import TRAIN, VALIDATION, Example, Label
 from kdpipe.data.tables import open_table, read_rows
-from kdpipe.data.telling import listed, shown
-from kdpipe.errors import DataError
+from kdpipe.data.telling import listed
+from kdpipe.errors import DataError, quoted
 
 
 class Parts(Protocol):
@@ -108,7 +108,7 @@ class TableReader:
                 texts = [_text(cells[name], name, where) for name in columns.texts]
                 label = self._label(cells, where, self._may_lack(split)) if labels else None
                 if split != TRAIN and labelled not in (None, label is not None):
-                    found = "none after rows with" if labelled else f"{shown(label)} after rows without"
+                    found = "none after rows with" if labelled else f"{quoted(label)} after rows without"
                     raise DataError(
                         f"{where}: expected labels on all rows of {split!r} or on none, found {found} one;"
                         " mend the rows that differ"
@@ -165,14 +165,14 @@ class TableReader:
 def _text(value: Any, column: str, where: str) -> str:
     if not isinstance(value, str):
         raise DataError(
-            f"{where}: expected a text in column {column!r}, found {shown(value)}; mend or remove the row"
+            f"{where}: expected a text in column {column!r}, found {quoted(value)}; mend or remove the row"
         )
     return value
 
 
 def _unknown(name: str, labels: tuple[str, ...], where: str) -> str:
     return (
-        f"{where}: expected a label out of {listed(labels)}, found {shown(name)}; mend or remove the row, or"
+        f"{where}: expected a label out of {listed(labels)}, found {quoted(name)}; mend or remove the row, or"
         " give all labels as `classes`: without them they are those of the training split"
     )
 

@@ -20,8 +20,7 @@ from kdpipe import catalog
 from kdpipe.config.signatures import constants
 from kdpipe.data.cleaning import CleaningRules, Ids, clean
 from kdpipe.data.source import Example
-from kdpipe.data.telling import shown
-from kdpipe.errors import DataError, suggest
+from kdpipe.errors import DataError, quoted, suggest
 
 
 class Encoded(NamedTuple):
@@ -206,7 +205,7 @@ def label_position(label: str, example: str, positions: Mapping[str, int]) -> in
     """
     if label not in positions:
         raise DataError(
-            f"example {example}: expected one of the dataset's labels, found {shown(label)};"
+            f"example {example}: expected one of the dataset's labels, found {quoted(label)};"
             f" {suggest(label, positions)}"
         )
     return positions[label]

@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from kdpipe.data.source import TEST, TRAIN, VALIDATION
-from kdpipe.data.telling import is_plain, shown
-from kdpipe.errors import DataError, suggest
+from kdpipe.data.telling import is_plain
+from kdpipe.errors import DataError, quoted, suggest
 
 DEFAULT = "default"
 USUAL_NAMES = {
@@ -73,7 +73,7 @@ def declared_classes(card: Mapping[str, Any], config: str) -> dict[str, Any]:
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"expected `dataset_info` of the README to declare columns; it cannot be read: {shown(error)}"
+            f"expected `dataset_info` of the README to declare columns; it cannot be read: {quoted(error)}"
         ) from None
 
 
@@ -93,7 +93,7 @@ def _declared(parquet: Sequence[str], configs: Any, config: str) -> Splits:
     except (AttributeError, KeyError, TypeError) as error:
         raise DataError(
             f"expected `configs` of the README to name data files by split; they cannot be read:"
-            f" {shown(error)}"
+            f" {quoted(error)}"
         ) from None
     if patterns is None:
         return _by_name([name for name in parquet if PurePosixPath(name).is_relative_to(below)])
@@ -166,13 +166,13 @@ def _usual(splits: Splits) -> Splits:
     for name in splits:
         if name.startswith("partial-"):
             raise DataError(
-                f"expected a whole dataset, found {shown(name)}: the Hub has converted only the first part of"
-                " it, and it has no Parquet files of its own"
+                f"expected a whole dataset, found {quoted(name)}: the Hub has converted only its first"
+                " part, and it has no Parquet files of its own"
             )
         if not SPLIT.fullmatch(name) or len(name) > LONGEST_SPLIT:
             raise DataError(
                 f"expected names of splits of at most {LONGEST_SPLIT} letters, digits, `_`, `.`, `-`, found"
-                f" {shown(name)}"
+                f" {quoted(name)}"
             )
     usual = {name: USUAL_NAMES.get(name, name) for name in splits}
     taken = list(usual.values())

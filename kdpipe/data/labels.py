@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from kdpipe.data.telling import shown
-from kdpipe.errors import DataError
+from kdpipe.errors import DataError, quoted
 
 # Numbers are stored in 32 bits.
 LARGEST = 3.4028234663852886e38
@@ -44,7 +43,7 @@ def class_name(value: Any, where: str) -> str:
     name = json.dumps(value) if isinstance(value, int) else value
     if isinstance(name, str) and name.strip() and len(name) <= LONGEST_NAME and not _no_text(name):
         return name
-    found = "an empty one" if name is None or (isinstance(name, str) and not name.strip()) else shown(name)
+    found = "an empty one" if name is None or (isinstance(name, str) and not name.strip()) else quoted(name)
     raise DataError(
         f"{where}: expected a label that is a name or a whole number, found {found}; mend or remove it: a"
         f" name has at most {LONGEST_NAME} characters, and no control characters"
@@ -64,7 +63,7 @@ def checked_classes(names: Iterable[Any], where: str, several: bool = True) -> t
     """
     found = tuple(class_name(name, where) for name in names)
     if several and len(found) < 2:
-        only = f"only {shown(found[0])}" if found else "none"
+        only = f"only {quoted(found[0])}" if found else "none"
         raise DataError(
             f"{where}: expected two classes or more, found {only}; get data with others, or give all as"
             " `classes`; a label that applies or not makes two"
@@ -73,7 +72,7 @@ def checked_classes(names: Iterable[Any], where: str, several: bool = True) -> t
     for name in found:
         if (look := _look(name)) in seen:
             raise DataError(
-                f"{where}: expected classes that differ, found {shown(seen[look])} and {shown(name)}; mend"
+                f"{where}: expected classes that differ, found {quoted(seen[look])} and {quoted(name)}; mend"
                 " the data, or rename one"
             )
         seen[look] = name
@@ -105,7 +104,7 @@ def class_names_in(value: Any, separator: str | None, where: str) -> tuple[str, 
         value = [name.strip() for name in value.split(separator)] if value.strip() else []
     if not isinstance(value, list):
         raise DataError(
-            f"{where}: expected a list of labels, found {shown(value)}; of labels in one text give the"
+            f"{where}: expected a list of labels, found {quoted(value)}; of labels in one text give the"
             " character between them as `separator`"
         )
     return tuple(class_name(name, where) for name in value)
@@ -119,7 +118,7 @@ def is_on(value: Any, where: str) -> bool:
     """
     text = json.dumps(value) if isinstance(value, int) else value
     if not isinstance(text, str) or text not in ON_OFF:
-        raise DataError(f"{where}: expected 0 or 1, found {shown(value)}; mend or remove the row")
+        raise DataError(f"{where}: expected 0 or 1, found {quoted(value)}; mend or remove the row")
     return ON_OFF[text]
 
 
@@ -135,5 +134,5 @@ def number(value: Any, where: str) -> float:
         found = math.nan
     # Python takes 1_0 for 10.
     if not abs(found) <= LARGEST or (isinstance(value, str) and "_" in value):
-        raise DataError(f"{where}: expected a number as label, found {shown(value)}; mend or remove the row")
+        raise DataError(f"{where}: expected a number as label, found {quoted(value)}; mend or remove the row")
     return found

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from kdpipe.data.files import check_file
 from kdpipe.data.labels import checked_classes
 from kdpipe.data.parsing import parse_json
-from kdpipe.data.telling import reason, shown
-from kdpipe.errors import DataError
+from kdpipe.data.telling import reason
+from kdpipe.errors import DataError, quoted
 
 BATCH_ROWS = 1024
 # The key of the metadata that `datasets` writes.
@@ -46,9 +46,11 @@ class ParquetTable:
         classes = _classes_in(self._features.get(column))
         if classes is None:
             return None
-        names, where = classes.get("names"), f"{self._metadata}: column {shown(column)}"
+        names, where = classes.get("names"), f"{self._metadata}: column {quoted(column)}"
         if not isinstance(names, list):
-            raise DataError(f"{where}: expected a list of classes, found {shown(names)}; write the file anew")
+            raise DataError(
+                f"{where}: expected a list of classes, found {quoted(names)}; write the file anew"
+            )
         return checked_classes(names, where, several=False)
 
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -108,7 +110,7 @@ class ParquetTable:
         if isinstance(value, dict):
             return value
         raise DataError(
-            f"{self._metadata}: expected an object, found {shown(value)}; write the file anew with"
+            f"{self._metadata}: expected an object, found {quoted(value)}; write the file anew with"
             " `datasets`, or without these metadata"
         )
 

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from kdpipe.data.telling import reason, shown
-from kdpipe.errors import DataError
+from kdpipe.data.telling import reason
+from kdpipe.errors import DataError, quoted
 
 
 def parse_json(text: str, place: object, line: int = 1) -> Any:
@@ -37,5 +37,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {shown(twice)} twice in one object")
+        raise ValueError(f"the key {quoted(twice)} twice in one object")
     return found

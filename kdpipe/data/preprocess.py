@@ -19,8 +19,7 @@ from kdpipe.data.encoding import Encoded, encoder_for
 from kdpipe.data.examples import examples_file, keep_examples
 from kdpipe.data.pipeline import Pipeline, chunks
 from kdpipe.data.source import Example, Source
-from kdpipe.data.telling import shown
-from kdpipe.errors import DataError
+from kdpipe.errors import DataError, quoted
 
 ROW_GROUP_TOKENS = 1 << 20
 # Tasks of which the examples are kept besides their rows, as answers are scored as texts.
@@ -182,5 +181,5 @@ def _check_unique(file: Path, hashes: NDArray[np.int64]) -> None:
     name, times = ids.most_common(1)[0]
     if times > 1:
         raise DataError(
-            f"{file.stem}: expected every example to have its own id, found {shown(name)} {times} times"
+            f"{file.stem}: expected every example to have its own id, found {quoted(name)} {times} times"
         )

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol
 from kdpipe.data.files import no_rows, read_lines, read_raw_lines, without_blank_end
 from kdpipe.data.parquet import ParquetTable
 from kdpipe.data.parsing import parse_json
-from kdpipe.data.telling import is_plain, listed, reason, shown
-from kdpipe.errors import DataError, suggest
+from kdpipe.data.telling import is_plain, listed, reason
+from kdpipe.errors import DataError, quoted, suggest
 
 # Characters of a CSV cell; more is taken for a quotation that does not end.
 LONGEST_CELL = 1 << 24
@@ -156,7 +156,9 @@ class JsonlTable:
             where = f"{self._file}:{number}"
             row = parse_json(line, self._file, number)
             if not isinstance(row, dict):
-                raise DataError(f'{where}: expected a JSON object, such as {{"text": …}}, found {shown(row)}')
+                raise DataError(
+                    f'{where}: expected a JSON object, such as {{"text": …}}, found {quoted(row)}'
+                )
             if "\\ud" in line.lower():
                 _check_whole(row, where)
             check_columns(where, columns, row)

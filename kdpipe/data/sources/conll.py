@@ -12,8 +12,7 @@ from typing import Literal, NamedTuple
 from kdpipe.data.files import USUAL, SplitFiles, read_lines
 from kdpipe.data.labels import checked_classes, class_name
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
-from kdpipe.data.telling import shown
-from kdpipe.errors import DataError, suggest
+from kdpipe.errors import DataError, quoted, suggest
 
 LOG = logging.getLogger(__name__)
 BLANKS = re.compile(r"[ \t]+")
@@ -127,7 +126,7 @@ class ConllSource:
         for word, tag in zip(words, tags, strict=False):
             if tag not in self.labels:
                 raise DataError(
-                    f"{file}:{word.line}: expected a tag of the training split, found {shown(tag)};"
+                    f"{file}:{word.line}: expected a tag of the training split, found {quoted(tag)};"
                     f" {suggest(tag, self.labels)}; or give all types of entities as `classes`"
                 )
 
@@ -195,7 +194,7 @@ def _word(cells: list[str], width: int, where: str, line: int, may_lack: bool) -
     tag = cells[-1]
     if tag != OUTSIDE and not (tag[:2] in ("B-", "I-") and len(tag) > 2):
         raise DataError(
-            f"{where}: expected a tag O, B-TYPE or I-TYPE (IOB1 or IOB2), found {shown(tag)};"
+            f"{where}: expected a tag O, B-TYPE or I-TYPE (IOB1 or IOB2), found {quoted(tag)};"
             " convert other schemes first"
         )
     return Word(line, cells[0], class_name(tag, where))

@@ -13,8 +13,8 @@ from kdpipe.data.glue import GlueTasks, layout_named
 from kdpipe.data.labels import number
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
 from kdpipe.data.tables import check_single
-from kdpipe.data.telling import listed, shown
-from kdpipe.errors import DataError
+from kdpipe.data.telling import listed
+from kdpipe.errors import DataError, quoted
 
 LOG = logging.getLogger(__name__)
 STANDARD = {TRAIN: ("train.tsv",), VALIDATION: ("dev.tsv",), TEST: ("test.tsv",)}
@@ -178,4 +178,4 @@ def _wrong_width(where: str, expected: int, found: int) -> str:
 
 def _wrong_label(where: str, found: str, labels: tuple[str, ...]) -> str:
     expected = f"expected a label out of {', '.join(labels)}"
-    return f"{where}: {expected}, found {shown(found)}; mend or remove the row"
+    return f"{where}: {expected}, found {quoted(found)}; mend or remove the row"

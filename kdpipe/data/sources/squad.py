@@ -14,8 +14,7 @@ from kdpipe.config.mistakes import key_path
 from kdpipe.data.files import SplitFiles, no_rows, read_text
 from kdpipe.data.parsing import parse_json
 from kdpipe.data.source import TRAIN, VALIDATION, Answer, Example
-from kdpipe.data.telling import shown
-from kdpipe.errors import DataError
+from kdpipe.errors import DataError, quoted
 
 LOG = logging.getLogger(__name__)
 _LAYOUT = {
@@ -180,7 +179,7 @@ def _mistake(file: Path, above: tuple[str | int, ...], error: ValidationError) -
     place = key_path((*above, *first["loc"])) or "its content"
     # Pydantic also names the class that it would make of a mapping.
     expected = first["msg"].partition(" or instance of")[0]
-    found = f"{place}: {expected}, found {shown(first['input'])}"
+    found = f"{place}: {expected}, found {quoted(first['input'])}"
     if first["type"] == "missing":
         found = f"expected the key {place}, found none"
     return f"{file}: {found}; the file must have the format of SQuAD"
@@ -226,7 +225,7 @@ def _survey(file: Path) -> _Content:
 def _check_unique(file: Path, places: Mapping[str, str], name: str, place: str) -> None:
     if name in places:
         raise DataError(
-            f"{file}: {place}: expected every question to have its own id, found {shown(name)} at"
+            f"{file}: {place}: expected every question to have its own id, found {quoted(name)} at"
             f" {places[name]} too; remove or rename one"
         )
 
@@ -258,8 +257,8 @@ def _answers(where: str, context: str, question: _Question, version2: bool) -> t
         found = context[answer.answer_start : answer.answer_start + len(answer.text)]
         if found != answer.text:
             raise DataError(
-                f"{where}: expected answers[{number}], {shown(answer.text)}, at character"
-                f" {answer.answer_start} of the context, found {shown(found)}; mend `answer_start`, or"
+                f"{where}: expected answers[{number}], {quoted(answer.text)}, at character"
+                f" {answer.answer_start} of the context, found {quoted(found)}; mend `answer_start`, or"
                 " remove the answer"
             )
     return tuple(Answer(answer.answer_start, answer.text) for answer in question.answers)
