@@ -33,7 +33,6 @@ def check_folders(graph: Graph, files: Sequence[Path], mistakes: Mistakes) -> No
         return
     artifacts = _Artifacts(graph)
     for where, entry, path in _read(graph):
-        # Of a pattern what counts are the files, which may lie beside anything.
         found = artifacts.around(path) or artifacts.within(path)
         _tell(mistakes, where, path, found, entry)
     for path in (*files, *_tracked(graph.document.results)):
@@ -128,9 +127,9 @@ def _files(settings: SourceSettings) -> Iterator[tuple[Where, Path]]:
     yield from ((("splits", split), path) for split, path in (settings.splits or {}).items())
 
 
-def _places(path: Path) -> set[Path]:
-    """Return a file or folder itself; of a pattern the folders with its files."""
-    return {path} if path.exists() else {file.parent for file in matching(path)}
+def _places(path: Path) -> list[Path]:
+    """Return a file or folder itself; of a pattern, beside which anything may lie, a file in each folder."""
+    return [path] if path.exists() else list({file.parent: file for file in matching(path)}.values())
 
 
 def _tracked(results: Path) -> list[Path]:

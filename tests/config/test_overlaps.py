@@ -39,7 +39,7 @@ def clash(path, artifact):
     (".", {"datasets.text": {**TEXT, "path": "text"}}, "datasets.text.path", ("data/text", "data/text")),
     ("data/text", {"datasets.text": {**TEXT, "path": "text"}}, "datasets.text.path", ("data/text",)),
     (".", {"datasets.text": {**TEXT, "path": "text/*.t?t"}}, "datasets.text.path",
-     ("data/text", "data/text")),
+     ("data/text/train.txt", "data/text")),
     (".", {"datasets.text": {**TEXT, "train": "text/train.txt"}}, "datasets.text.train",
      ("data/text/train.txt", "data/text")),
     (".", {"datasets.text": {**TEXT, "train": "../texts/a.txt", "splits": {"dev": "../counts/text/dev.txt"}}},
@@ -64,6 +64,7 @@ def test_what_is_read_lies_apart_from_artifacts(there, config, changed, told, re
     ("other", {"models.bert.load.path": "models/bert"}),
     ("results", {"models.bert.load.path": "models/bert", "datasets.text": PATTERN}),
     (".", {"datasets.text": {**TEXT, "path": "../texts"}}),
+    ("texts", {"datasets.text": PATTERN}),
     (".", {"models.bert.load.path": "models/nowhere"}),
 ])  # fmt: skip
 def test_what_lies_apart_is_no_mistake(there, mistakes_of, results, settings):
