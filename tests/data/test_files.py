@@ -86,7 +86,7 @@ def test_other_encodings_are_refused_by_line(tmp_path):
     ("one\n".encode("utf-16"), "text:1: expected UTF-8 text, found byte 0xff at column 1; convert"),
     ("one\n".encode("utf-16-le"), "text:1: expected UTF-8 text, found a NUL at column 2; convert .* UTF-16"),
     (b"one\ntw\0o\n", "text:2: expected UTF-8 text, found a NUL at column 3"),
-    (gzip.compress(b"one\n"), r"text: expected text, found what gzip has packed; rename it to end in \.gz"),
+    (gzip.compress(b"one\n", mtime=0), r"text: expected text, found what gzip has packed; .* end in \.gz"),
     (b"one\rtwo\r", "text:1: expected lines that end in line feeds, found only carriage returns; convert"),
 ])  # fmt: skip
 def test_what_is_no_text(tmp_path, content, message):
