@@ -19,6 +19,7 @@ from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.errors import EXIT_STATUS
 from kdpipe.job import Job
 from kdpipe.stages import finetune
+from tests.conftest import sentences
 from tests.test_job import count, run_stage
 
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 32, "bf16": False}
@@ -94,6 +95,23 @@ def test_a_full_disk_costs_nothing_that_is_there(
     assert count(task_data, language_model, small_disk / "next").returncode == 0
     assert (small_disk / "next" / SUMS).read_bytes() == (small_disk / "first" / SUMS).read_bytes()
     assert not list((small_disk / ".state/drafts").iterdir())
+
+
+def test_a_stage_that_fills_its_disk_frees_it_and_says_so_in_its_log(
+    language_model: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    for name, count_of_rows in (("train", 3000), ("dev", 3)):
+        rows = [f"{text}\t1" for text in sentences(count_of_rows, seed=1)]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(["sentence\tlabel", *rows[:-1], "bad\t0\n"]))
+    source = {"source": "glue", "name": "SST-2", "path": str(tmp_path)}
+    settings = {"sources": [source], "task": "classification", "max_length": 64}
+    places = ["--tokenizer", language_model, "--output", small_disk / "data", "--log", small_disk / "log"]
+    done = run_stage("preprocess", "--settings", json.dumps(settings), *places)
+    assert done.returncode == EXIT_STATUS
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("preprocess data: there is no room left on the disk of ")
+    assert (small_disk / "log").read_text().endswith(f"{line}\n")
+    assert not [path for path in small_disk.rglob("*") if path.suffix == ".part"]
 
 
 @pytest.mark.parametrize("log", [False, True])
