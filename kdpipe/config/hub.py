@@ -45,7 +45,7 @@ def _at(folder: Path, settings: HubSettings) -> HubSettings:
 def repository_files(settings: FetchSettings) -> list[Path]:
     """Return the files of a local folder that is laid out as a repository, as far as they are read."""
     found = sorted(Path(settings.path).rglob("*")) if settings.local else []
-    return [path for path in found if path.suffix in READ]
+    return [path for path in found if path.suffix in READ and path.is_file()]
 
 
 def fetch_settings(settings: HubSettings, data_dir: Path) -> FetchSettings:

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdpipe.artifacts.sums import file_digest
 from kdpipe.command import main
 from kdpipe.config.hub import repository_files
 from kdpipe.config.settings.jobs import FetchSettings
@@ -32,7 +31,7 @@ CONVERTED = "refs/convert/parquet"
 
 def run(settings: FetchSettings, job: Job) -> None:
     """Copy the Parquet files of one configuration, named by their splits."""
-    with job.artifact() as draft, Watch(partial(_local_files, settings)):
+    with job.artifact() as draft, Watch(partial(repository_files, settings)) as files:
         repository, splits = _find(settings)
         classes = _read_card(repository, declared_classes, settings.name)
         folder = repository.bring([name for names in splits.values() for name in names])
@@ -42,13 +41,7 @@ def run(settings: FetchSettings, job: Job) -> None:
             rows[split] = sum(_store(folder / name, part, classes) for part, name in parts.items())
             columns = listed(f"{field.name} ({field.type})" for field in pq.read_schema(min(parts)))
             LOG.info("%s: %d rows of %s", split, rows[split], columns)
-        files = {str(path): file_digest(path) for path in repository_files(settings)}
-        draft.record(commit=repository.commit, splits=splits, rows=rows, source_files=files)
-
-
-def _local_files(settings: FetchSettings) -> list[Path]:
-    found = sorted(Path(settings.path).rglob("*")) if settings.local else []
-    return [path for path in found if path.is_file()]
+        draft.record(commit=repository.commit, splits=splits, rows=rows, source_files=files.digests)
 
 
 def _find(settings: FetchSettings) -> tuple[Repository, Splits]:
@@ -89,10 +82,11 @@ def _store(source: Path, target: Path, classes: Mapping[str, Any]) -> int:
     try:
         # The copy is read: what it holds is what is stored, whatever becomes of its origin.
         with pq.ParquetFile(target) as table:
+            _ = table.schema_arrow.names
             if classes and not (table.schema_arrow.metadata or {}).get(FEATURES):
                 _declare(table, target, classes)
             rows: int = table.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         if getattr(error, "errno", None):
             # It is the disk that fails, and not the file.
             raise

@@ -112,6 +112,13 @@ def test_a_damaged_file_is_named(repository: Path, job: Job, name: str, declared
         run(local(repository), job)
 
 
+def test_a_pipe_is_no_file_of_a_repository(repository: Path, job: Job) -> None:
+    (repository / "data/test.parquet").unlink()
+    os.mkfifo(repository / "data/test.parquet")
+    run(local(repository), job)
+    assert read_manifest(job.output)["rows"] == {"train": 3}
+
+
 def test_classes_that_only_the_readme_declares(repository: Path, job: Job) -> None:
     """As datasets that were not written by `datasets` have them; labels go by name, never by position."""
     for file in repository.rglob("*.parquet"):
