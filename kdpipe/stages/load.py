@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +19,7 @@ from kdpipe.config.facts import loaded_files, local_folder
 from kdpipe.config.saved_config import SavedModel, read_saved
 from kdpipe.config.saved_files import CONFIG, LOADED, WEIGHTS, files_of
 from kdpipe.config.settings.load import LoadSettings
+from kdpipe.data.watch import Watch
 from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.job import Job
 from kdpipe.models.fit import check_vocabulary
@@ -27,16 +29,16 @@ from kdpipe.models.loading import agree_on_padding, load_model, load_tokenizer, 
 def run(settings: LoadSettings, job: Job) -> None:
     """Copy a model with its head and tokenizer."""
     folder = local_folder(settings.path) or _fetch(settings)
-    saved = read_saved(folder)
-    _check_digest(folder / WEIGHTS, settings.sha256)
-    with job.artifact() as draft:
+    with job.artifact() as draft, Watch(partial(loaded_files, settings.path)) as files:
+        saved = read_saved(folder)
+        _check_digest(folder / WEIGHTS, settings.sha256)
         model, tokenizer = _load(saved, settings.seed)
         if settings.labels is not None:
             name_labels(model, settings.labels)
         save_model(model, tokenizer, draft.folder)
         # What a package or the Hub holds may be another one at the next start.
-        if files := _digests(settings):
-            draft.record(source_files=files)
+        if files.digests:
+            draft.record(source_files=files.digests)
 
 
 def _load(saved: SavedModel, seed: int) -> tuple[PreTrainedModel, Any]:

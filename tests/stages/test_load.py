@@ -10,9 +10,10 @@ import torch
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import file_digest, read_sums, verify
 from kdpipe.config.settings.load import LoadSettings
-from kdpipe.errors import KdpipeError, ModelError
+from kdpipe.errors import DataError, KdpipeError, ModelError
 from kdpipe.job import Job
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
+from kdpipe.stages import load
 from kdpipe.stages.load import run
 from tests.models.conftest import tiny
 from tests.stages.conftest import job_for
@@ -39,6 +40,24 @@ def test_a_package_is_found_without_importing_it(
     run(LoadSettings(path="package:some_model_package/model"), job)
     assert verify(job.output)
     assert "source_files" not in read_manifest(job.output)
+
+
+def test_weights_that_are_edited_while_they_are_read_are_refused(
+    classifier: Path, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(classifier, tmp_path / "edited")
+    weights = folder / "model.safetensors"
+
+    def edit(seen: Path) -> object:
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(content)
+        return load_tokenizer(seen)
+
+    monkeypatch.setattr(load, "load_tokenizer", edit)
+    with pytest.raises(DataError, match=r"model\.safetensors: .* it was changed while it was read"):
+        run(LoadSettings(path=str(folder)), job)
+    assert not job.output.exists()
 
 
 def test_the_right_digest_is_accepted(classifier: Path, job: Job) -> None:
