@@ -88,7 +88,7 @@ def read_saved(folder: Path) -> SavedModel:
         _check_units(config, shape)
         _check_extent(config, shape, tensors)
     except KdpipeError as error:
-        raise ModelError(f"{file}: {error}") from None
+        raise ModelError(f"{file}: {short(str(error), most=400)}") from None
     return SavedModel(folder, family, config, shape)
 
 

@@ -108,7 +108,7 @@ def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]
     return given or f"{stems[0]}Model"
 
 
-def short(value: Any) -> str:
+def short(value: Any, most: int = 200) -> str:
     """Return a value as JSON, or a text as it is, cut where it is long."""
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 200 else f"{text[:200]}…"
+    return text if len(text) <= most else f"{text[:most]}…"

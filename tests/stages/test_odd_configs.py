@@ -124,6 +124,8 @@ def test_models_that_are_none_of_ours(values, told: str, odd_folder: Path) -> No
     ({"vocab_size": "80"}, "vocab_size: expected a number of tokens, found 80"),
     ({"vocab_size": True}, "vocab_size: expected a number of tokens, found true"),
     ({"vocab_size": 0}, "vocab_size: expected a number of tokens, found 0"),
+    ({"vocab_size": 10**400}, "vocab_size.*000…"),
+    ({"num_hidden_layers": -(10**400)}, "num_hidden_layers.*found"),
     ({"vocab_size": 10**12}, "vocab_size is 1,000,000,000,000, but"),
     ({"hidden_act": 3}, "hidden_act: 3 is not known; there is gelu"),
     ({"hidden_dropout_prob": "a"}, "hidden_dropout_prob: should be"),
