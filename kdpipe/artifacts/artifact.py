@@ -140,7 +140,8 @@ def _link(folder: Path, copy: Path) -> None:
 def _move(draft: Path, output: Path, state: Path) -> None:
     """Move what was written to its folder, in place of what an earlier run wrote there."""
     check_folder(output, state)
-    sums = read_sums(draft)
+    # An artifact may have no files but those that tell of it.
+    sums = read_sums(draft) if (draft / SUMS).stat().st_size else {}
     new = {path.name: [facts_of(path, sums.get(path.name))] for path in draft.iterdir()}
     old = {name: files for name, files in written_files(output, state).items() if (output / name).exists()}
     # A run that is killed before all is moved leaves files of both.

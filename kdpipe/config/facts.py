@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -164,9 +163,8 @@ def local_folder(path: str) -> Path | None:
     """
     if path.startswith(PACKAGE):
         return _package_folder(*path.removeprefix(PACKAGE).partition("/")[::2])
-    with suppress(OSError):
-        if path.strip() and Path(path).is_dir():
-            return Path(path)
+    if path.strip() and Path(path).is_dir():
+        return Path(path)
     if not HUB_NAME.fullmatch(path) or len(path) > LONGEST_NAME:
         raise KdpipeError(f"there is no folder {short(repr(path))}, and it is no name of a Hub repository")
     return None
