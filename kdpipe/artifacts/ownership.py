@@ -63,7 +63,7 @@ def check_place(output: Path) -> None:
     """
     if output.is_symlink():
         raise KdpipeError(f"{output} is a link, where an artifact needs a folder of its own; remove the link")
-    resolved, here = output.resolve(), Path.cwd()
+    resolved, here = real_path(output), Path.cwd()
     if resolved == here or resolved in here.parents:
         raise KdpipeError(
             f"--output: {str(output)!r} is the working folder or one above it; "
