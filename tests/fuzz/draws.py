@@ -1,0 +1,128 @@
+"""Draws: a seed and a number give the folders of a user, whose faults a test looks for."""
+
+import logging
+import os
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import chdir
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from tests.fuzz import configs, files, folders, texts
+from tests.fuzz.runs import SlowError
+from tests.fuzz.world import renew
+
+LOG = logging.getLogger(__name__)
+SEED = os.environ.get("KDPIPE_FUZZ_SEED", "1")
+TIMES = float(os.environ.get("KDPIPE_FUZZ_DRAWS", "1"))
+ONLY = os.environ.get("KDPIPE_FUZZ_ONLY")
+CONFIG = "config.yaml"
+# What a draw is hostile in; rightly written configs leave more to be read of files and folders.
+KINDS = ("config",) * 4 + ("text",) * 2 + ("files",) * 3 + ("folder",) * 3
+# Where kdpipe keeps what it has worked out of the source of libraries, and Matplotlib its list of fonts.
+CACHES = ("home/.cache/kdpipe", "home/.cache/matplotlib", "home/.config/matplotlib")
+MOST_FAULTS, MOST_TOLD = 5, 3000
+
+
+@dataclass
+class Draw:
+    """A draw, and what came of it.
+
+    Args:
+        rng: gives all that is drawn.
+        world: the folders, fresh.
+        template: what they are copied from.
+        outcomes: what its commands ended with.
+        faults: what should not have happened.
+    """
+
+    rng: Random
+    world: Path
+    template: Path
+    outcomes: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def file(self) -> Path:
+        """The config file."""
+        return self.world / "work" / CONFIG
+
+    def renew(self) -> None:
+        """Make the folders anew, and go into the working folder."""
+        renew(self.template, self.world)
+        os.chdir(self.world / "work")
+        self.told.clear()
+
+    def prepare(self, kinds: tuple[str, ...] = KINDS) -> None:
+        """Write folders in which something is hostile."""
+        self.renew()
+        hostile = {self.rng.choice(kinds) for _ in range(self.rng.choice((1, 1, 1, 2)))}
+        config = (configs.wrong_config if "config" in hostile else configs.right_config)(self.rng)
+        text = texts.plain_text(self.rng, config)
+        self.file.write_bytes(texts.odd_text(self.rng, text) if "text" in hostile else text)
+        if "text" in hostile and self.rng.random() < 0.05:
+            files.replace_by_other(self.rng, self.file)
+        if "files" in hostile:
+            self.told.append(files.spoil_file(self.rng, self._read_of("data", text)))
+        if "folder" in hostile:
+            self.told.append(folders.spoil_folder(self.rng, self._read_of("models", text)))
+
+    def _read_of(self, folder: str, text: bytes) -> Path:
+        """Return one of the files or folders of a folder, one that the config names if it names any."""
+        found = sorted(path for path in (self.world / folder).iterdir() if path.is_dir() or path.is_file())
+        return self.rng.choice([path for path in found if path.name.encode() in text] or found)
+
+    def place(self, path: Path) -> str:
+        """Return where a path leads to, as seen from the folders."""
+        return os.path.relpath(os.path.realpath(path), os.path.realpath(self.world))
+
+    def expect(self, what: str, status: int, text: str, ends: tuple[int, ...] = (0, 2)) -> bool:
+        """Note how something ended; tells whether in success."""
+        self.outcomes.append(f"{what} {status}")
+        LOG.debug("%s %s %s", what, status, text)
+        silent = status == 2 and not text.strip()
+        longest = max(map(len, text.splitlines()), default=0) if status == 2 else 0
+        if status not in ends or "Traceback" in text or silent:
+            self.faults.append(f"{what} ended with {status}:\n{text[-4000:]}")
+        if longest > MOST_TOLD:
+            self.faults.append(f"{what} told a line of {longest} characters:\n{text[:1000]}")
+        return status == 0
+
+
+def each(name: str, count: int, template: Path, world: Path, run: Callable[[Draw], None]) -> Counter[str]:
+    """Run draws, each in a fresh working folder; returns how often each outcome was."""
+    outcomes: Counter[str] = Counter()
+    faults: list[str] = []
+    for seed, number in _numbers(count):
+        draw = Draw(Random(f"{seed} {name} {number}"), world, template)
+        with chdir(world.parent):
+            try:
+                run(draw)
+            except (Exception, SlowError):
+                draw.faults.append(traceback.format_exc())
+        outcomes.update(draw.outcomes)
+        if draw.faults:
+            faults.append(
+                "\n".join([f"draw {seed}:{number} of {name}, {draw.told}", *draw.faults, _shown(draw)])
+            )
+    LOG.info("%s: %s", name, dict(outcomes.most_common()))
+    assert not faults, f"{len(faults)} draws went wrong\n" + "\n\n".join(faults[:MOST_FAULTS])
+    return outcomes
+
+
+def _numbers(count: int) -> Iterator[tuple[str, int]]:
+    if ONLY:
+        seed, _, number = ONLY.rpartition(":")
+        yield seed, int(number)
+    else:
+        yield from ((SEED, number) for number in range(round(count * TIMES)))
+
+
+def _shown(draw: Draw) -> str:
+    try:
+        return f"config:\n{draw.file.read_bytes()[:3000]!r}" if draw.file.is_file() else "config: no file"
+    except OSError as error:
+        return f"config: {error}"

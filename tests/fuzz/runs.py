@@ -1,0 +1,104 @@
+"""Commands run in this process, and stages each in one that is forked off a server with all imports done."""
+
+import io
+import multiprocessing
+import os
+import resource
+import runpy
+import shlex
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from kdpipe.cli import main
+from kdpipe.config.graph import Graph
+from kdpipe.config.jobs import Job, state_of
+
+MEMORY = 12 << 30
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.fuzz.warm"])
+
+
+class SlowError(BaseException):
+    """A draw took longer than it may; no `except Exception` holds it up."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Interrupt what takes longer."""
+
+    def stop(*_: object) -> None:
+        raise SlowError(f"not done after {seconds} s")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def run_command(arguments: Sequence[str]) -> tuple[int, str]:
+    """Run `kdpipe` with some arguments; returns its exit status, 1 for an error, and what it printed."""
+    with redirect_stdout(io.StringIO()) as output, redirect_stderr(output):
+        try:
+            main([*arguments])
+        except SystemExit as end:
+            return int(end.code or 0), output.getvalue()
+        except (Exception, SlowError):
+            return 1, output.getvalue() + traceback.format_exc()
+    return 0, output.getvalue()
+
+
+def run_stage(graph: Graph, job: Job, config: Path, seconds: float) -> tuple[int, str]:
+    """Run the stage of a job as its rule does; returns its exit status, and what it said and logged.
+
+    Args:
+        graph: the graph.
+        job: the job.
+        config: the whole config in one file, which the report reads.
+        seconds: how long it may take before it is ended.
+    """
+    log = graph.layout.results / "logs" / f"{job.stage}.log"
+    arguments = [*_arguments(graph, job, config), "--log", str(log)]
+    console = config.with_name("console")
+    process = SERVER.Process(target=_run, args=(job.stage, arguments, console, Path.cwd()))
+    process.start()
+    process.join(seconds)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+    said = [file.read_text(errors="replace") for file in (log, console) if file.is_file()]
+    return process.exitcode or 0, "\n".join([f"{job.stage} {shlex.join(arguments)}", *said])
+
+
+def _arguments(graph: Graph, job: Job, config: Path) -> list[str]:
+    """Return what the rule of a job tells its stage."""
+    told: dict[str, Sequence[str]] = {"output": [str(job.folder)], "state": [str(state_of(graph, job))]}
+    if job.stage == "report":
+        told["config"] = [str(config)]
+    else:
+        told |= {option: [text] for option, text in job.told().items()}
+        told |= {option: [*map(str, folders)] for option, folders in job.inputs.items() if folders}
+    if job.stage == "cache_teacher":
+        told["limit-gb"] = [str(graph.document.cache_limit_gb)]
+    told |= {"code": job.modules, "threads": ["1"]}
+    return [word for option, words in told.items() for word in (f"--{option}", *words)]
+
+
+def _run(stage: str, arguments: Sequence[str], console: Path, folder: Path) -> None:
+    """Be the process of a stage."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with console.open("w") as stream:
+        for number in (1, 2):
+            os.dup2(stream.fileno(), number)
+    os.chdir(folder)
+    # Each stage is the main module, as on the command line, though its imports are done.
+    warnings.filterwarnings("ignore", message=".*found in sys.modules", category=RuntimeWarning)
+    sys.argv = [stage, *arguments]
+    runpy.run_module(f"kdpipe.stages.{stage}", run_name="__main__", alter_sys=True)
