@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 from kdpipe.artifacts.artifact import finished
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.lock import share
+from kdpipe.artifacts.ownership import adopt, check_folder
 from kdpipe.artifacts.reruns import Reruns
 from kdpipe.config.build import build_graph
 from kdpipe.config.digest import digest
@@ -47,8 +48,9 @@ if workflow.is_main_process:
     try:
         RERUNS = Reruns(GRAPH)
         RERUNS.check()
-    except KdpipeError as error:
-        print(error, file=sys.stderr)
+    except (KdpipeError, OSError) as error:
+        told = isinstance(error, OSError) and tell_fault(error, GRAPH.layout.results)
+        print(told or error, file=sys.stderr)
         sys.exit(EXIT_STATUS)
     lines = RERUNS.lines()
     more = (
@@ -91,8 +93,7 @@ onstart:
     try:
         SNAPSHOT.parent.mkdir(parents=True, exist_ok=True)
         SNAPSHOT.write_text(json.dumps(config))
-        again().check()
-        again().adopt()
+        check_outputs()
     except KdpipeError as error:
         raise WorkflowError(str(error)) from None
     except OSError as error:
@@ -129,6 +130,16 @@ def again():
     """What is made again; what --forcerun names is known when Snakemake works out the jobs."""
     asked = workflow.dag_settings.forcerun
     return Reruns(GRAPH, asked) if asked else RERUNS
+
+
+def check_outputs():
+    """Look at the folders of all jobs that will run, whatever the reason, before Snakemake deletes outputs."""
+    for made in workflow.dag.needrun_jobs():
+        if made.output:
+            output = Path(made.output[0]).parent
+            state = HUB / ".state" if made.rule.name == "fetch" else LAYOUT.state
+            check_folder(output, state)
+            adopt(output, state)
 
 
 def tell_if_again(folder):

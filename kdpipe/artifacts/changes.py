@@ -16,6 +16,7 @@ from kdpipe.artifacts.sums import MANIFEST, SUMS, read_sums
 from kdpipe.config.graph import Graph
 from kdpipe.config.identity import code_of
 from kdpipe.config.jobs import ONE_THREAD, Job, jobs_for
+from kdpipe.config.settings.base import read_number
 from kdpipe.errors import KdpipeError, suggest
 
 NONE = object()
@@ -200,5 +201,6 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     elif isinstance(value, list) and value:
         items = [(str(index), item) for index, item in enumerate(value)]
     else:
-        return {path: value}
+        # JSON writes a small decimal as YAML reads a text.
+        return {path: read_number(value)}
     return {k: v for key, item in items for k, v in _flat(item, f"{path}.{key}" if path else key).items()}

@@ -188,7 +188,11 @@ def _is_ours(manifest: Path) -> bool:
 def _is_as_written(path: Path, files: Sequence[Facts]) -> bool:
     if not files or path.is_symlink() or not path.is_file():
         return False
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        # Another process has just put a newer one in its place.
+        return True
     if any((stat.st_size, stat.st_mtime_ns) == (facts.get("size"), facts.get("mtime_ns")) for facts in files):
         return True
     sized = [facts["sha256"] for facts in files if facts.get("size", stat.st_size) == stat.st_size]

@@ -1,14 +1,17 @@
 """Which artifacts a workflow makes again: what has changed by its manifest, and what is made from that."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from kdpipe.artifacts.changes import changes, made_again
-from kdpipe.artifacts.ownership import adopt, check_folder
+from kdpipe.artifacts.ownership import check_folder
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.config.graph import Graph
 from kdpipe.config.jobs import Job, all_jobs, state_of
 from kdpipe.errors import KdpipeError
+
+# Reasons that are told of an artifact at a start, and characters of each.
+MOST, LONGEST = 3, 200
 
 
 class Reruns:
@@ -31,7 +34,7 @@ class Reruns:
     def lines(self) -> list[str]:
         """Return a line for every artifact that is there and has a reason of its own."""
         there = [folder for folder in self._states if self._reasons[folder] and (folder / SUMS).exists()]
-        return [f"{folder} is made again: {'; '.join(self._reasons[folder])}" for folder in there]
+        return [f"{folder} is made again: {_first(self._reasons[folder])}" for folder in there]
 
     def check(self) -> None:
         """Look for files in the folders of artifacts that kdpipe did not write.
@@ -48,10 +51,10 @@ class Reruns:
         if found:
             raise KdpipeError("\n".join(found))
 
-    def adopt(self) -> None:
-        """Note which files kdpipe has written, before Snakemake deletes what says so."""
-        for folder, state in self._states.items():
-            adopt(folder, state)
+
+def _first(reasons: Sequence[str]) -> str:
+    more = [f"and {len(reasons) - MOST} more"] if len(reasons) > MOST else []
+    return "; ".join([*(reason[:LONGEST] for reason in reasons[:MOST]), *more])
 
 
 def _is_named(job: Job, names: Collection[str]) -> bool:

@@ -24,10 +24,12 @@ def run(job: Job, *, config: Path) -> None:
     """Read the results of every model and evaluation that a config asks for, and report on them."""
     graph = load_graph([config])
     results = collect_results(graph)
+    # Published values that are edited from here on may not be in the report.
+    origin = _origin(graph)
     aggregated = aggregate(results, graph)
     page = render_page(graph, aggregated)
     with job.artifact() as draft:
-        draft.record(**_origin(graph))
+        draft.record(**origin)
         write_results(results, draft.folder)
         (draft.folder / "report.html").write_text(page, encoding="utf-8")
     LOG.info("results\n%s", format_table(aggregated))

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from kdpipe.artifacts.changes import changes
 from kdpipe.artifacts.sums import read_sums, verify
 from kdpipe.artifacts.tables import HISTORY, METRICS, write_table
 from kdpipe.config.build import build_graph
 from kdpipe.config.document import read_config
+from kdpipe.config.identity import code_of
+from kdpipe.config.jobs import report_job
 from kdpipe.errors import KdpipeError
 from kdpipe.job import Job
 from kdpipe.stages.report import run
@@ -93,3 +96,32 @@ def test_the_command_line_logs_the_table(config: Path, tmp_path: Path):
         "config",
         "threads",
     ]
+
+
+def test_a_report_is_not_made_again_for_how_json_writes_a_number(tmp_path: Path):
+    """The workflow hands its config on as JSON, which writes 0.00002 as YAML reads a text."""
+    content = {
+        "results": str(tmp_path / "results"),
+        "datasets": {"text": {"source": "pydoc", "task": "language_modeling"}},
+        "defaults": {"finetune": {"training": {"learning_rate": 0.00002}}},
+        "models": {
+            "base": {
+                "pretrain": {
+                    "dataset": "text",
+                    "architecture": ARCHITECTURE,
+                    "vocab_size": 64,
+                    "evaluate": [],
+                }
+            }
+        },
+    }
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    graph = build_graph(content)
+    with Job(graph.layout.model("base"), graph.layout.state).artifact() as draft:
+        draft.write_json("config.json", {"model_type": "bert", "hidden_size": 4})
+        save_file({"weight": np.zeros((3, 4), np.float32)}, draft.folder / "model.safetensors")
+        write_table(draft.folder / "history.parquet", HISTORY_ROWS, HISTORY)
+    made = report_job(graph)
+    origin = {"code": {"identity": "", "roots": [], "modules": code_of(made.modules)}}
+    run(Job(made.folder, graph.layout.state, origin=origin), config=tmp_path / "config.json")
+    assert changes(graph, [made]) == {made.folder: []}

@@ -89,6 +89,17 @@ def test_what_the_user_asks_for_reruns_what_reads_it(folder: Path, config: dict[
     assert listed(folder, changed, "--", "results/models/small/SHA256SUMS") == []
 
 
+def test_files_of_the_user_s_stop_a_run_that_makes_everything_again(
+    folder: Path, config: dict[str, Any]
+) -> None:
+    page = folder / "results/report/report.html"
+    page.write_text("mine")
+    done = snakemake(folder, "--configfile", write_config(folder / "config.yaml", config), "--forceall")
+    assert done.returncode == 1
+    assert "results/report/report.html is not what kdpipe wrote there" in done.stdout
+    assert page.read_text() == "mine"
+
+
 @pytest.mark.parametrize("place", ["models/student/notes.txt", "models/student/config.json"])
 def test_files_of_the_user_s_stop_a_run_before_anything_is_deleted(
     folder: Path, config: dict[str, Any], place: str
