@@ -1,4 +1,8 @@
-"""Draws: a seed and a number give the folders of a user, whose faults a test looks for."""
+"""Draws: a seed and a number give the folders of a user, in which a test looks for faults.
+
+KDPIPE_FUZZ_SEED=3 KDPIPE_FUZZ_DRAWS=10 make test-slow    other draws, and ten times as many
+KDPIPE_FUZZ_ONLY=3:1234 make test-slow                    of each test the draw of this seed and number alone
+"""
 
 import logging
 import os
@@ -36,6 +40,7 @@ class Draw:
         template: what they are copied from.
         outcomes: what its commands ended with.
         faults: what should not have happened.
+        told: what was hostile in it.
     """
 
     rng: Random
@@ -60,6 +65,7 @@ class Draw:
         """Write folders in which something is hostile."""
         self.renew()
         hostile = {self.rng.choice(kinds) for _ in range(self.rng.choice((1, 1, 1, 2)))}
+        self.told += sorted(hostile & {"config", "text"})
         config = (configs.wrong_config if "config" in hostile else configs.right_config)(self.rng)
         text = texts.plain_text(self.rng, config)
         self.file.write_bytes(texts.odd_text(self.rng, text) if "text" in hostile else text)
@@ -82,7 +88,7 @@ class Draw:
     def expect(self, what: str, status: int, text: str, ends: tuple[int, ...] = (0, 2)) -> bool:
         """Note how something ended; tells whether in success."""
         self.outcomes.append(f"{what} {status}")
-        LOG.debug("%s %s %s", what, status, text)
+        LOG.debug("%s (%s): %s", self.outcomes[-1], ", ".join(self.told), text[-500:])
         silent = status == 2 and not text.strip()
         longest = max(map(len, text.splitlines()), default=0) if status == 2 else 0
         if status not in ends or "Traceback" in text or silent:
@@ -105,9 +111,8 @@ def each(name: str, count: int, template: Path, world: Path, run: Callable[[Draw
                 draw.faults.append(traceback.format_exc())
         outcomes.update(draw.outcomes)
         if draw.faults:
-            faults.append(
-                "\n".join([f"draw {seed}:{number} of {name}, {draw.told}", *draw.faults, _shown(draw)])
-            )
+            head = f"draw {seed}:{number} of {name}: {', '.join(draw.told)}"
+            faults.append("\n".join([head, *draw.faults, _shown(draw)]))
     LOG.info("%s: %s", name, dict(outcomes.most_common()))
     assert not faults, f"{len(faults)} draws went wrong\n" + "\n\n".join(faults[:MOST_FAULTS])
     return outcomes

@@ -12,13 +12,16 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from itertools import islice
 from pathlib import Path
 
 from kdpipe.cli import main
 from kdpipe.config.graph import Graph
 from kdpipe.config.jobs import Job, state_of
+from kdpipe.data.opening import open_dataset
+from kdpipe.errors import EXIT_STATUS, KdpipeError
 
-MEMORY = 12 << 30
+MEMORY, MOST_EXAMPLES = 12 << 30, 300
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["tests.fuzz.warm"])
 
@@ -52,6 +55,26 @@ def run_command(arguments: Sequence[str]) -> tuple[int, str]:
         except (Exception, SlowError):
             return 1, output.getvalue() + traceback.format_exc()
     return 0, output.getvalue()
+
+
+def has_small_data(graph: Graph, dataset: str) -> bool:
+    """Tell whether a dataset is not the docstrings of all that there is by default, which take a minute."""
+    sources = graph.datasets[dataset].sources
+    return all(source.source != "pydoc" or source.options.get("packages") for source in sources)
+
+
+def read_dataset(graph: Graph, dataset: str) -> tuple[int, str]:
+    """Read the first examples of each split; returns an exit status, and what would be printed."""
+    try:
+        source = open_dataset(graph.preprocess_settings(dataset))
+        for split in source.splits():
+            for _ in islice(source.read(split), MOST_EXAMPLES):
+                pass
+    except KdpipeError as error:
+        return EXIT_STATUS, str(error)
+    except Exception:
+        return 1, traceback.format_exc()
+    return 0, ""
 
 
 def run_stage(graph: Graph, job: Job, config: Path, seconds: float) -> tuple[int, str]:
