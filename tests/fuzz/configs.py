@@ -113,6 +113,7 @@ FROM_NOTHING: Config = {
     },
 }  # fmt: skip
 CONFIGS = (CLASSES, OTHER_TASKS, MATRIX, FROM_NOTHING)
+TUNED = ("training", "architecture", "importance", "masking")
 # What of a config is changed where: the mapping or list, the key, and the schema of what stands there.
 Place = tuple[Any, Any, Json]
 
@@ -134,10 +135,18 @@ def wrong_config(rng: Random) -> Config:
     return config
 
 
+def tuned_config(rng: Random) -> Config:
+    """Return a config of which one or two settings of how models are made lie at the limits of the schema."""
+    config = right_config(rng)
+    for _ in range(rng.choice((1, 1, 2))):
+        _tune(rng, list(_places(config, schema())))
+    return config
+
+
 def _places(value: Any, part: Json) -> Iterator[Place]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in list(items):
-        inner = below(part, key) if isinstance(value, dict) else part
+        inner = below(part, key)
         yield value, key, inner
         yield from _places(item, inner)
 
@@ -149,6 +158,21 @@ def _set(rng: Random, places: list[Place]) -> None:
     settings = properties(part) or {"x": {}}
     name = rng.choice(sorted(settings))
     mapping[name] = limits(rng, settings[name]) if rng.random() < 0.6 else hostile(rng)
+
+
+def _tune(rng: Random, places: list[Place]) -> None:
+    """Give a training, an architecture, a loss or an importance a value at the limits of the schema."""
+    mappings = [
+        (above[key], key, properties(part)) for above, key, part in places if isinstance(above[key], dict)
+    ]
+    tuned = [(found, known) for found, key, known in mappings if known and (key in TUNED or "loss" in found)]
+    if not tuned:
+        return _set(rng, places)
+    mapping, known = rng.choice(tuned)
+    name = rng.choice(sorted(known))
+    # More steps take longer than a test has time for.
+    if name != "max_steps":
+        mapping[name] = limits(rng, known[name])
 
 
 def _replace(rng: Random, places: list[Place]) -> None:
@@ -180,5 +204,5 @@ def _repeat(rng: Random, places: list[Place]) -> None:
 
 
 CHANGES: tuple[Callable[[Random, list[Place]], None], ...] = (
-    _set, _set, _set, _replace, _replace, _limit, _limit, _rename, _remove, _repeat, _repeat,
+    _set, _set, _set, _tune, _tune, _replace, _replace, _limit, _limit, _rename, _remove, _repeat, _repeat,
 )  # fmt: skip

@@ -24,7 +24,8 @@ TIMES = float(os.environ.get("KDPIPE_FUZZ_DRAWS", "1"))
 ONLY = os.environ.get("KDPIPE_FUZZ_ONLY")
 CONFIG = "config.yaml"
 # What a draw is hostile in; rightly written configs leave more to be read of files and folders.
-KINDS = ("config",) * 4 + ("text",) * 2 + ("files",) * 3 + ("folder",) * 3
+DRAWN = {"config": configs.wrong_config, "settings": configs.tuned_config}
+KINDS = ("config",) * 4 + ("settings",) * 2 + ("text",) * 2 + ("files",) * 3 + ("folder",) * 3
 # Where kdpipe keeps what it has worked out of the source of libraries, and Matplotlib its list of fonts.
 CACHES = ("home/.cache/kdpipe", "home/.cache/matplotlib", "home/.config/matplotlib")
 MOST_FAULTS, MOST_TOLD = 5, 3000
@@ -65,8 +66,8 @@ class Draw:
         """Write folders in which something is hostile."""
         self.renew()
         hostile = {self.rng.choice(kinds) for _ in range(self.rng.choice((1, 1, 1, 2)))}
-        self.told += sorted(hostile & {"config", "text"})
-        config = (configs.wrong_config if "config" in hostile else configs.right_config)(self.rng)
+        self.told += sorted(hostile & {*DRAWN, "text"})
+        config = next((DRAWN[kind] for kind in DRAWN if kind in hostile), configs.right_config)(self.rng)
         text = texts.plain_text(self.rng, config)
         self.file.write_bytes(texts.odd_text(self.rng, text) if "text" in hostile else text)
         if "text" in hostile and self.rng.random() < 0.05:

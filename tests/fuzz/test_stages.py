@@ -15,7 +15,7 @@ from tests.fuzz.world import changes, look_at
 
 pytestmark = pytest.mark.slow
 SECONDS = 60
-KINDS = ("config", "files", "files", "folder", "folder")
+KINDS = ("config", "settings", "settings", "files", "files", "folder", "folder")
 
 
 def test_nothing_hostile_ends_in_a_traceback_or_loses_a_file_in_stages(template, world):

@@ -106,11 +106,13 @@ def properties(part: Json) -> dict[str, Json]:
     return {key: value for one in alternatives(part) for key, value in one.get("properties", {}).items()}
 
 
-def below(part: Json, key: str) -> Json:
-    """Return the schema of what stands at a key, which allows all where there is none."""
-    others = [one["additionalProperties"] for one in alternatives(part) if one.get("additionalProperties")]
-    found = properties(part).get(key, others[0] if others else {})
-    return found if isinstance(found, Mapping) else {}
+def below(part: Json, key: str | int) -> Json:
+    """Return the schema of what stands at a key or in a list, which allows all where there is none."""
+    if isinstance(key, str) and key in properties(part):
+        return properties(part)[key]
+    others = "additionalProperties" if isinstance(key, str) else "items"
+    found = [one[others] for one in alternatives(part) if isinstance(one.get(others), Mapping)]
+    return {"anyOf": found} if found else {}
 
 
 def limits(rng: Random, part: Json, depth: int = 4) -> Json:
