@@ -22,6 +22,13 @@ from kdpipe.stages import finetune
 from tests.conftest import sentences
 from tests.test_job import count, run_stage
 
+# Weights that are multiplied by -1e6 at every step.
+DIVERGENT = {
+    "learning_rate": 1000,
+    "weight_decay": 1000,
+    "max_grad_norm": 0,
+    "per_device_train_batch_size": 4,
+}
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 32, "bf16": False}
 DISTILL = {"teacher": "t", "student": "s", "dataset": "d", "losses": [{"loss": "kl"}]}
 # By kind of artifact a stage that reads it, the option by which it does, its others, and its settings.
@@ -171,7 +178,7 @@ def test_a_training_goes_on_when_there_is_room_again(
 def test_a_loss_that_is_not_a_number_publishes_nothing(
     task_data: Path, language_model: Path, tmp_path: Path
 ) -> None:
-    wrong = {**TRAINING, "learning_rate": 1e30, "max_grad_norm": 0}
+    wrong = {**TRAINING, **DIVERGENT}
     settings = {"model": "base", "dataset": "task", "training": wrong}
     places = ["--model", language_model, "--data", task_data, "--output", tmp_path / "made"]
     log = ["--log", tmp_path / "log"]

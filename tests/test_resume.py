@@ -67,7 +67,7 @@ def test_killed_and_stopped_it_ends_with_the_same_bytes(start: Start, tmp_path: 
 
 def test_a_stage_waits_for_an_earlier_process_that_makes_the_same(start: Start, tmp_path: Path) -> None:
     first = start("model")
-    lock = tmp_path / ".state/locks" / f"{tmp_path.parent.name}+{tmp_path.name}+model"
+    lock = tmp_path / ".state/locks" / "model"
     log = tmp_path / "model.log"
     wait_until(lambda: lock.exists() and lock.read_text(), first)
     first.send_signal(signal.SIGSTOP)

@@ -13,6 +13,7 @@ import pytest
 from kdpipe.artifacts.sums import SUMS, verify
 from kdpipe.data.encoded import read_description
 from kdpipe.errors import EXIT_STATUS
+from tests.test_integrity import DIVERGENT
 from tests.workflow.conftest import jobs, snakemake, write_config
 
 pytestmark = pytest.mark.slow
@@ -99,7 +100,7 @@ def test_the_default_config_is_read_only_without_a_config_file(tmp_path: Path) -
 def test_a_failed_node_costs_nothing_else_and_is_listed_again(folder: Path, config: dict[str, Any]) -> None:
     before = digests(folder / "results")
     broken = copy.deepcopy(config)
-    broken["models"]["student"]["distill"]["training"] = {"learning_rate": 1e30, "max_grad_norm": 0}
+    broken["models"]["student"]["distill"]["training"] = DIVERGENT
     path = write_config(folder / "config.yaml", broken)
     done = snakemake(folder, "--configfile", path)
     assert done.returncode == 1
