@@ -8,7 +8,7 @@ import logging
 import os
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,8 +67,7 @@ class Draw:
         self.renew()
         hostile = {self.rng.choice(kinds) for _ in range(self.rng.choice((1, 1, 1, 2)))}
         self.told += sorted(hostile & {*DRAWN, "text"})
-        config = next((DRAWN[kind] for kind in DRAWN if kind in hostile), configs.right_config)(self.rng)
-        text = texts.plain_text(self.rng, config)
+        text = self._config_for(hostile)
         self.file.write_bytes(texts.odd_text(self.rng, text) if "text" in hostile else text)
         if "text" in hostile and self.rng.random() < 0.05:
             files.replace_by_other(self.rng, self.file)
@@ -76,6 +75,14 @@ class Draw:
             self.told.append(files.spoil_file(self.rng, self._read_of("data", text)))
         if "folder" in hostile:
             self.told.append(folders.spoil_folder(self.rng, self._read_of("models", text)))
+
+    def _config_for(self, hostile: Collection[str]) -> bytes:
+        """Return a config as text, one that loads a folder if that is hostile."""
+        draw = next((DRAWN[kind] for kind in DRAWN if kind in hostile), configs.right_config)
+        while True:
+            text = texts.plain_text(self.rng, draw(self.rng))
+            if "folder" not in hostile or b"../models/" in text:
+                return text
 
     def _read_of(self, folder: str, text: bytes) -> Path:
         """Return one of the files or folders of a folder, one that the config names if it names any."""
