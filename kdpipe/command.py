@@ -28,7 +28,8 @@ from kdpipe.artifacts.sums import SUMS, verify
 from kdpipe.config.identity import code_of, identity, modules_named
 from kdpipe.config.mistakes import problems_of
 from kdpipe.config.settings.base import AFTERWARDS
-from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS, ConfigError, KdpipeError, StoppedError
+from kdpipe.config.settings.bounds import MANY, MOST_THREADS
+from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS, ConfigError, KdpipeError, StoppedError, quoted
 from kdpipe.job import Job
 from kdpipe.launch import TEAM, await_others
 
@@ -155,7 +156,12 @@ def _inputs(paths: Mapping[str, Any], results: Path) -> dict[str, str]:
 
 def _code(roots: Sequence[str]) -> dict[str, Any]:
     """Return what the manifest says of the code: its identity, and the modules with those it starts from."""
-    modules = code_of(roots)
+    try:
+        modules = code_of(roots)
+    except (ImportError, OSError, ValueError) as error:
+        raise KdpipeError(
+            f"--code: expected modules of kdpipe, found {quoted(list(roots))} ({error})"
+        ) from None
     return {"identity": identity(modules), "roots": list(roots), "modules": modules}
 
 
@@ -164,8 +170,8 @@ def _settings(model: type[BaseModel], text: str) -> BaseModel:
         return model.model_validate(json.loads(text))
     except ValidationError as error:
         raise ConfigError(problems_of(error)) from None
-    except json.JSONDecodeError as error:
-        raise KdpipeError(f"--settings: expected JSON, found {text[:80]!r} ({error})") from None
+    except (RecursionError, ValueError) as error:
+        raise KdpipeError(f"--settings: expected JSON, found {quoted(text)} ({error})") from None
 
 
 def _settings_of(run: Callable[..., None]) -> dict[str, type[BaseModel]]:
@@ -206,10 +212,10 @@ def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
         help="modules of kdpipe that it starts from (default: its own, and those that its settings name)",
     )
     parser.add_argument(
-        "--checkpoint-minutes", type=float, default=10, help="minutes of work between two checkpoints"
+        "--checkpoint-minutes", type=_minutes, default=10, help="minutes of work between two checkpoints"
     )
-    parser.add_argument("--minutes", type=float, help="minutes after which it will be stopped")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--minutes", type=_minutes, help="minutes after which it will be stopped")
+    parser.add_argument("--threads", type=_threads, default=os.cpu_count() or 1)
     return parser
 
 
@@ -217,6 +223,20 @@ def _folder(text: str) -> Path:
     """An artifact may be given by its folder or by its SHA256SUMS."""
     path = Path(text)
     return path.parent if path.name == SUMS else path
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 <= minutes <= MANY:
+        raise argparse.ArgumentTypeError(f"expected minutes, found {text}")
+    return minutes
+
+
+def _threads(text: str) -> int:
+    threads = int(text)
+    if not 1 <= threads <= MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"expected 1 to {MOST_THREADS} threads, found {text}")
+    return threads
 
 
 @contextmanager

@@ -61,6 +61,32 @@ def test_a_bug_has_its_traceback_in_the_log_only(
     assert "Traceback" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.parametrize(("options", "message"), [
+    (["--threads", "0"], "argument --threads: expected 1 to 1024 threads, found 0"),
+    (["--threads", "1000000000000"], "argument --threads: expected 1 to 1024 threads, found 1000000000000"),
+    (["--minutes", "nan"], "argument --minutes: expected minutes, found nan"),
+    (["--checkpoint-minutes", "-1"], "argument --checkpoint-minutes: expected minutes, found -1"),
+    (["--code", "kdpipe.nothing"], "--code: expected modules of kdpipe, found ['kdpipe.nothing']"),
+    (["--settings", "[" * 100_000], "--settings: expected JSON, found '[[["),
+    (["--settings", "9" * 5000], "--settings: expected JSON, found '999"),
+    (["--output", "x" * 300], "there can be no"),
+    (["--output", "circle/counts"], "(too many levels of symbolic links)"),
+])  # fmt: skip
+def test_options_that_cannot_be_are_refused(
+    task_data: Path,
+    language_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("circle").symlink_to("circle")
+    done = count(task_data, language_model, Path("counts"), "{}", *options)
+    assert (done.returncode, message in done.stderr, "Traceback" in done.stderr) == (EXIT_STATUS, True, False)
+    assert len(done.stderr.splitlines()[-1]) < 600
+
+
 def test_inputs_are_checked_against_their_digests(
     task_data: Path, language_model: Path, tmp_path: Path
 ) -> None:

@@ -5,12 +5,15 @@ import os
 import shutil
 from pathlib import Path
 
+from kdpipe.errors import MOST_PLACE, shortened
+
 NO_ROOM = {
     errno.ENOSPC: "there is no room left",
     errno.EDQUOT: "the quota is used up",
     errno.EFBIG: "a file would be larger than a process may write (ulimit -f)",
 }
 NO_RIGHT = (errno.EROFS, errno.EACCES, errno.EPERM)
+NO_PATH = (errno.ELOOP, errno.ENAMETOOLONG)
 # What PyTorch says of a file that it could not write to its end, whatever kept it from that.
 CUT_OFF = "unexpected pos"
 # The last is said of a worker that was killed, which nobody else does.
@@ -40,6 +43,10 @@ def tell_fault(error: BaseException, place: Path) -> str | None:
                 f"{place} cannot be read or written ({os.strerror(number).lower()}, as user {os.getuid()}); "
                 "change its mode, or how its disk is mounted, or where `results` are, and start again"
             )
+    for number in NO_PATH:
+        if os.strerror(number) in text:
+            path = shortened(str(place), MOST_PLACE)
+            return f"there can be no {path} ({os.strerror(number).lower()}); give another path"
     if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
         return (
             f"not enough memory ({text[:160] or 'MemoryError'}); lower per_device_train_batch_size and "

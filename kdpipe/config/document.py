@@ -11,7 +11,7 @@ from kdpipe.config.mistakes import Mistakes, Where, explain
 from kdpipe.config.parsing import parse
 from kdpipe.config.paths import OutputFolder
 from kdpipe.config.settings.base import NotEmpty, Settings
-from kdpipe.config.settings.bounds import MANY, Seed
+from kdpipe.config.settings.bounds import MANY, MOST_THREADS, Seed
 from kdpipe.config.settings.report import ReportSettings
 from kdpipe.errors import ConfigError
 
@@ -58,7 +58,7 @@ class Document(Settings):
     results: OutputFolder = Path("results")
     data_dir: OutputFolder = Field(default_factory=_data_dir, validate_default=True)
     seed: Seed = 42
-    threads: int = Field(default=2, ge=1, le=1024)
+    threads: int = Field(default=2, ge=1, le=MOST_THREADS)
     gpus: int = Field(default=0, ge=0, le=64)
     cache_limit_gb: float = Field(default=50.0, gt=0, le=MANY)
     checkpoint_minutes: float = Field(default=10.0, ge=0, le=MANY)

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from kdpipe.config.settings.explanation import alternatives
 
-MANY = 10**9
+MANY, MOST_THREADS = 10**9, 1024
 
 
 def bounded(kind: Any, **bounds: Any) -> Any:
