@@ -5,6 +5,7 @@ made again; no times of files and no records of Snakemake do.
 """
 
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def explain(graph: Graph, model: str) -> str:
         if found := why[job.folder]:
             lines += [f"{job.folder} would be made again:", *(f"  {reason}" for reason in found)]
     noted = dict.fromkeys(
-        remark for job in jobs for remark in (*_unseen(job, why[job.folder]), *remarks(graph, job))
+        remark for job in jobs for remark in (*unseen(job, why[job.folder]), *remarks(graph, job))
     )
     if not lines:
         lines = [f"{model} is as the config says"]
@@ -60,12 +61,16 @@ def changes(graph: Graph, jobs: Sequence[Job], asked: Collection[Path] = ()) -> 
         jobs: each after those that it reads from.
         asked: artifacts that the user wants to be made again.
     """
-    found = {job.folder: [*([ASKED] if job.folder in asked else []), *_reasons(graph, job)] for job in jobs}
-    idle = {job.folder for job in jobs if _is_spent(job) and job.folder not in asked}
+    found, idle = {}, set()
+    for job in jobs:
+        changed = [*([ASKED] if job.folder in asked else []), *_changed(graph, job)]
+        found[job.folder] = [*_missing(job.folder), *changed]
+        if _is_spent(job) and not changed:
+            idle.add(job.folder)
     while True:
         why = {folder: [] if folder in idle else reasons for folder, reasons in found.items()}
         again = made_again(jobs, why) - idle
-        missed = {folder for job in jobs if job.folder in again for folder in read_by(job)} & idle
+        missed = {folder for job in jobs if job.folder in again for folder in job.reads()} & idle
         if not missed:
             return why
         idle -= missed
@@ -75,7 +80,7 @@ def made_again(jobs: Sequence[Job], why: Mapping[Path, Collection[str]]) -> set[
     """Return the artifacts that would be made again, for a reason or because one that they read would be."""
     again: set[Path] = set()
     for job in jobs:
-        if why.get(job.folder) or read_by(job) & again:
+        if why.get(job.folder) or job.reads() & again:
             again.add(job.folder)
     return again
 
@@ -98,16 +103,9 @@ def _missing(folder: Path) -> Iterator[str]:
     yield from (f"its {name} is not there" for name in names if not (folder / name).is_file())
 
 
-def read_by(job: Job) -> set[Path]:
-    """Return the artifacts that a job reads; of datasets of the Hub the job names the file of digests."""
-    fetched = {file.parent for file in job.files if file.name == SUMS}
-    return {folder for folders in job.inputs.values() for folder in folders} | fetched
-
-
-def _reasons(graph: Graph, job: Job) -> Iterator[str]:
-    missing = list(_missing(job.folder))
-    if missing:
-        yield from missing
+def _changed(graph: Graph, job: Job) -> Iterator[str]:
+    """Yield what is no longer as the manifest of an artifact says, whose files may be gone."""
+    if not _has_manifest(job):
         return
     try:
         manifest = read_manifest(job.folder)
@@ -121,8 +119,13 @@ def _reasons(graph: Graph, job: Job) -> Iterator[str]:
         yield from _code(manifest, job)
 
 
-def _unseen(job: Job, why: Collection[str]) -> Iterator[str]:
-    if _is_spent(job) and not why:
+def _has_manifest(job: Job) -> bool:
+    return os.path.lexists(job.folder / MANIFEST)
+
+
+def unseen(job: Job, why: Collection[str]) -> Iterator[str]:
+    """Yield what to say of an artifact that is gone with its manifest, if it is not made again."""
+    if _is_spent(job) and not why and not _has_manifest(job):
         yield f"{job.folder} is not there; that its settings, files or code have changed would go unseen here"
 
 

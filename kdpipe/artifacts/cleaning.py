@@ -12,7 +12,7 @@ from kdpipe.artifacts.lock import is_free
 from kdpipe.artifacts.ownership import foreign_in, lies_in, real_path, state_name, written_files
 from kdpipe.artifacts.sums import MANIFEST, SUMS
 from kdpipe.config.graph import Graph
-from kdpipe.config.jobs import Job, jobs_for
+from kdpipe.config.jobs import Job, jobs_for, state_of
 from kdpipe.errors import KdpipeError
 
 # How many folders below its own an artifact of each kind lies.
@@ -122,7 +122,11 @@ def _is_state(graph: Graph, folder: Path) -> bool:
 def _made_again(graph: Graph, jobs: list[Job]) -> set[Path]:
     """Return the artifacts that are still to be made, or are being made."""
     why = changes(graph, jobs)
-    busy = {job.folder: ["it is being made"] for job in jobs if not _is_idle(graph, job.folder)}
+    busy = {
+        job.folder: ["it is being made"]
+        for job in jobs
+        if not is_free(_lock(state_of(graph, job), job.folder))
+    }
     return made_again(jobs, {**why, **busy})
 
 
@@ -170,8 +174,12 @@ def _state(
 
 def _is_idle(graph: Graph, folder: Path) -> bool:
     """Tell whether no process makes an artifact; its state is called by the name of its lock."""
-    name = folder.name if _is_state(graph, folder) else state_name(folder, graph.layout.state)
-    return is_free(graph.layout.state / "locks" / name)
+    state = graph.layout.state
+    return is_free(state / "locks" / folder.name if _is_state(graph, folder) else _lock(state, folder))
+
+
+def _lock(state: Path, folder: Path) -> Path:
+    return state / "locks" / state_name(folder, state)
 
 
 def _size(folder: Path) -> int:

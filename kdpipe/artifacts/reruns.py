@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from kdpipe.artifacts.changes import changes, made_again
+from kdpipe.artifacts.changes import changes, made_again, unseen
 from kdpipe.artifacts.ownership import check_folder
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.config.graph import Graph
@@ -12,6 +12,8 @@ from kdpipe.errors import KdpipeError
 
 # Reasons that are told of an artifact at a start, and characters of each.
 MOST, LONGEST = 3, 200
+# Folders with files of the user's that are told.
+FOLDERS = 10
 
 
 class Reruns:
@@ -25,6 +27,7 @@ class Reruns:
     def __init__(self, graph: Graph, asked: Collection[str] = ()) -> None:
         jobs = all_jobs(graph)
         self._reasons = changes(graph, jobs, {job.folder for job in jobs if _is_named(job, asked)})
+        self._unseen = [remark for job in jobs for remark in unseen(job, self._reasons[job.folder])]
         again = made_again(jobs, self._reasons)
         self._states = {job.folder: state_of(graph, job) for job in jobs if job.folder in again}
 
@@ -32,9 +35,12 @@ class Reruns:
         return folder in self._states
 
     def lines(self) -> list[str]:
-        """Return a line for every artifact that is there and has a reason of its own."""
+        """Return a line for every artifact that is there and has a reason of its own, or cannot be judged."""
         there = [folder for folder in self._states if self._reasons[folder] and (folder / SUMS).exists()]
-        return [f"{folder} is made again: {_first(self._reasons[folder])}" for folder in there]
+        return [
+            *(f"{folder} is made again: {_first(self._reasons[folder])}" for folder in there),
+            *self._unseen,
+        ]
 
     def check(self) -> None:
         """Look for files in the folders of artifacts that kdpipe did not write.
@@ -49,7 +55,8 @@ class Reruns:
             except KdpipeError as error:
                 found.append(str(error))
         if found:
-            raise KdpipeError("\n".join(found))
+            more = [f"and {len(found) - FOLDERS} folders more"] if len(found) > FOLDERS else []
+            raise KdpipeError("\n".join([*found[:FOLDERS], *more]))
 
 
 def _first(reasons: Sequence[str]) -> str:

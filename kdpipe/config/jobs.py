@@ -14,6 +14,7 @@ from kdpipe.config.graph import Graph, key_of
 from kdpipe.config.hub import hub_folder, repository_files
 from kdpipe.config.modules import modules_of
 from kdpipe.config.settings.base import AFTERWARDS, Settings, StageSettings
+from kdpipe.config.settings.dataset import HubSettings
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.finetune import FinetuneSettings
@@ -51,6 +52,7 @@ class Job:
         modules: the modules of kdpipe that it starts from.
         inputs: the artifacts that it reads, by option of its command line.
         files: files that it reads besides.
+        fetched: datasets of the Hub that it reads; their files of digests are among `files`.
     """
 
     stage: str
@@ -59,6 +61,7 @@ class Job:
     modules: tuple[str, ...]
     inputs: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     files: Sequence[Path] = ()
+    fetched: Sequence[Path] = ()
 
     def told(self) -> dict[str, str]:
         """Return the settings as JSON by option, without what changes nothing in the artifact."""
@@ -66,6 +69,10 @@ class Job:
             option: settings.model_dump_json(exclude={*AFTERWARDS, *ELSEWHERE})
             for option, settings in self.settings.items()
         }
+
+    def reads(self) -> set[Path]:
+        """Return the artifacts that it reads."""
+        return {folder for folders in self.inputs.values() for folder in folders} | set(self.fetched)
 
 
 def fetch_job(graph: Graph, repository: str) -> Job:
@@ -90,6 +97,7 @@ def data_job(graph: Graph, dataset: str, tokenizer: str) -> Job:
         modules_of(graph, "preprocess", (dataset,), settings),
         {"tokenizer": [graph.layout.model(tokenizer)]},
         _source_files(graph, dataset),
+        _fetched(graph, dataset),
     )
 
 
@@ -171,9 +179,10 @@ def model_job(graph: Graph, model: str) -> Job:
         settings = settings.model_copy(update={"metric": graph.metric_of(settings)})
     told: dict[str, Settings] = {"settings": settings}
     files: Sequence[Path] = ()
+    fetched: Sequence[Path] = ()
     if isinstance(settings, PretrainSettings):
         told["dataset"] = graph.preprocess_settings(settings.dataset)
-        files = _source_files(graph, settings.dataset)
+        files, fetched = _source_files(graph, settings.dataset), _fetched(graph, settings.dataset)
     elif isinstance(settings, LoadSettings):
         files = loaded_files(settings.path)
     read = (name for option, _, name in settings.references() if option not in AFTERWARDS)
@@ -184,6 +193,7 @@ def model_job(graph: Graph, model: str) -> Job:
         modules_of(graph, node.stage, (model, *read), *told.values()),
         _inputs_of(graph, model, settings),
         files,
+        fetched,
     )
 
 
@@ -193,10 +203,9 @@ def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
 
     def visit(job: Job) -> None:
         if job.folder not in found:
-            for folders in job.inputs.values():
-                for folder in folders:
-                    if folder not in found:
-                        visit(_maker(graph, folder))
+            for folder in job.reads():
+                if folder not in found:
+                    visit(_maker(graph, folder))
             found[job.folder] = job
 
     for name in models:
@@ -210,8 +219,7 @@ def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
 
 def all_jobs(graph: Graph) -> list[Job]:
     """Return all jobs of a graph, each after those that it reads from."""
-    fetched = [fetch_job(graph, repository) for repository in graph.fetches]
-    return [*fetched, *jobs_for(graph, graph.nodes), report_job(graph)]
+    return [*jobs_for(graph, graph.nodes), report_job(graph)]
 
 
 def state_of(graph: Graph, job: Job) -> Path:
@@ -221,6 +229,9 @@ def state_of(graph: Graph, job: Job) -> Path:
 
 def _maker(graph: Graph, folder: Path) -> Job:
     """Return the job that makes an artifact."""
+    hub = hub_folder(graph.document.data_dir)
+    if hub in folder.parents:
+        return fetch_job(graph, str(folder.relative_to(hub)))
     kind, *names = folder.relative_to(graph.layout.results).parts
     if kind == "models":
         return model_job(graph, *names)
@@ -264,6 +275,10 @@ def _encoded(graph: Graph, dataset: str, model: str) -> Path:
 def _source_files(graph: Graph, dataset: str) -> list[Path]:
     """Return the local files that a dataset is read from, as far as they exist; of fetched ones the sums."""
     return [path for source in graph.datasets[dataset].sources for path in source.local_files()]
+
+
+def _fetched(graph: Graph, dataset: str) -> list[Path]:
+    return [source.fetched for source in graph.datasets[dataset].sources if isinstance(source, HubSettings)]
 
 
 # By rule of the workflow, the function whose parameters are its wildcards.

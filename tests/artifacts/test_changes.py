@@ -13,7 +13,7 @@ import pytest
 from kdpipe.artifacts.changes import explain
 from kdpipe.artifacts.sums import MANIFEST
 from kdpipe.config.graph import Graph
-from kdpipe.config.jobs import ONE_THREAD, model_job
+from kdpipe.config.jobs import ONE_THREAD, jobs_for, model_job
 from tests.artifacts.conftest import make
 from tests.workflow.conftest import ROOT
 
@@ -108,3 +108,42 @@ def test_what_another_model_misses_is_made_again_for_all_that_read_it(
 
     found = explain(graph_of(slower), "teacher").splitlines()
     assert found[:2] == [f"{graph.layout.data('task', 'base')} would be made again:", "  it is not there"]
+
+
+@pytest.mark.parametrize("gone", ["made.json", "SHA256SUMS"])
+def test_what_is_only_read_is_missed_if_it_would_be_another(
+    graph: Graph, graph_of: Callable[..., Graph], gone: str
+) -> None:
+    """Its manifest is there, as `clean` leaves it, and says what it was made from."""
+    data = graph.layout.data("task", "base")
+    (data / gone).unlink()
+    assert explain(graph, "student") == "student is as the config says"
+
+    def shorter(config: dict[str, Any]) -> None:
+        config["datasets"]["task"]["max_length"] = 64
+
+    found = explain(graph_of(shorter), "student").splitlines()
+    assert "  settings.max_length was 128 and is 64" in found[found.index(f"{data} would be made again:") :]
+
+
+def test_a_dataset_of_the_hub_is_looked_at(graph_of: Callable[..., Graph], tmp_path: Path) -> None:
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "repository/train.parquet").write_bytes(b"rows")
+
+    def fetched(config: dict[str, Any]) -> None:
+        config["datasets"]["task"] = {
+            "source": "hub", "path": "repository", "task": "classification", "text": "t", "label": "l",
+            "classes": ["a", "b"],
+        }  # fmt: skip
+
+    graph = graph_of(fetched)
+    for job in jobs_for(graph, graph.nodes):
+        make(graph, job)
+    assert explain(graph, "teacher") == "teacher is as the config says"
+    (tmp_path / "repository/train.parquet").write_bytes(b"other")
+    (folder,) = (job.folder for job in jobs_for(graph, ["teacher"]) if job.stage == "fetch")
+    found = explain(graph, "teacher").splitlines()
+    assert found[:2] == [
+        f"{folder} would be made again:",
+        f"  {tmp_path / 'repository/train.parquet'} has changed",
+    ]
