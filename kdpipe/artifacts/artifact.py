@@ -15,7 +15,15 @@ from typing import Any
 
 from kdpipe.artifacts.checkpoints import Clock
 from kdpipe.artifacts.manifest import parse_manifest
-from kdpipe.artifacts.ownership import check_folder, facts_of, note_written, state_name, written_files
+from kdpipe.artifacts.ownership import (
+    PLACE,
+    check_folder,
+    facts_of,
+    note_written,
+    place_of,
+    state_name,
+    written_files,
+)
 from kdpipe.artifacts.state import discard
 from kdpipe.artifacts.sums import MANIFEST, SUMS, damaged, read_listing, read_sums, write_sums
 from kdpipe.errors import KdpipeError
@@ -83,6 +91,7 @@ def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) 
         yield draft
         manifest = {
             **origin,
+            PLACE: place_of(output, state.parent),
             "versions": versions(),
             "commit": _commit(),
             "device": _device(),

@@ -23,6 +23,7 @@ class _Manifest(_Form):
     commit: str | None
     device: str
     seconds: float
+    place: str = ""
     settings: dict[str, Any] = {}
     inputs: dict[str, str] = {}
     code: _Code = _Code(identity="", roots=[], modules={})

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import from_json
 
 from kdpipe.artifacts.manifest import parse_manifest
-from kdpipe.artifacts.state import discard
+from kdpipe.artifacts.state import discard, is_around_here
 from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, read_listing, read_sums
 from kdpipe.artifacts.whole import whole
 from kdpipe.config.digest import digest
@@ -22,6 +22,8 @@ from kdpipe.errors import KdpipeError
 
 # What of a longer name would not fit beside the endings that files of state have.
 LONGEST_NAME = 180
+# What of a manifest says where its artifact lies below the results.
+PLACE = "place"
 # What is known of a file, and of all files of a folder: a digest, and where known a size and a time.
 Facts = Mapping[str, Any]
 Written = Mapping[str, Sequence[Facts]]
@@ -63,8 +65,7 @@ def check_place(output: Path) -> None:
     """
     if output.is_symlink():
         raise KdpipeError(f"{output} is a link, where an artifact needs a folder of its own; remove the link")
-    resolved, here = real_path(output), Path.cwd()
-    if resolved == here or resolved in here.parents:
+    if is_around_here(output):
         raise KdpipeError(
             f"--output: {str(output)!r} is the working folder or one above it; "
             "expected a folder that holds nothing but the artifact"
@@ -97,7 +98,10 @@ def foreign_paths(output: Path, state: Path) -> Iterator[Path]:
         return
     written = written_files(output, state)
     for path in sorted(output.iterdir()):
-        if not path.name.startswith(".") and not _is_as_written(path, written.get(path.name, ())):
+        if path.name.startswith(".") or _is_as_written(path, written.get(path.name, ())):
+            continue
+        # Another process may have put its files there since the list was read.
+        if not _is_as_written(path, written_files(output, state).get(path.name, ())):
             yield path
 
 
@@ -138,7 +142,7 @@ def written_files(output: Path, state: Path) -> Written:
         _LIST.validate_python(content)
         return content
     except (OSError, ValueError, KdpipeError):
-        return _vouched_for(output)
+        return _vouched_for(output, state)
 
 
 def note_written(output: Path, state: Path, files: Written) -> None:
@@ -152,7 +156,7 @@ def note_written(output: Path, state: Path, files: Written) -> None:
 
 def adopt(output: Path, state: Path) -> None:
     """Write the list of an artifact that has none, from its own digests, before anything deletes these."""
-    if not _list(output, state).exists() and (files := _vouched_for(output)):
+    if not _list(output, state).exists() and (files := _vouched_for(output, state)):
         note_written(output, state, files)
 
 
@@ -166,8 +170,8 @@ def _list(output: Path, state: Path) -> Path:
     return state / "written" / f"{state_name(output, state)}.json"
 
 
-def _vouched_for(output: Path) -> Written:
-    if not _is_ours(output / MANIFEST):
+def _vouched_for(output: Path, state: Path) -> Written:
+    if not _is_ours(output / MANIFEST, place_of(output, state.parent)):
         return {}
     try:
         sums = read_sums(output)
@@ -177,12 +181,13 @@ def _vouched_for(output: Path) -> Written:
     return {**{name: [{"sha256": value}] for name, value in sums.items()}, **lists}
 
 
-def _is_ours(manifest: Path) -> bool:
-    """Tell a manifest that kdpipe wrote from another program's."""
+def _is_ours(manifest: Path, place: str) -> bool:
+    """Tell a manifest that kdpipe wrote there from another program's, and from that of a copy."""
     try:
-        return "kdpipe" in parse_manifest(read_listing(manifest))["versions"]
+        content = parse_manifest(read_listing(manifest))
     except (FileNotFoundError, KdpipeError, ValueError):
         return False
+    return "kdpipe" in content["versions"] and content.get(PLACE, place) == place
 
 
 def _is_as_written(path: Path, files: Sequence[Facts]) -> bool:

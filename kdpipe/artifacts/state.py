@@ -15,13 +15,25 @@ def check_state(state: Path) -> None:
     """See that state can be kept in a folder.
 
     Raises:
-        KdpipeError: something else lies in its place, or in that of a folder in it.
+        KdpipeError: it is the working folder or one above it; or something else lies in its place, or in
+            that of a folder in it.
     """
+    if is_around_here(state):
+        raise KdpipeError(
+            f"--state: {str(state)!r} is the working folder or one above it; "
+            "expected a folder that holds nothing but state"
+        )
     for folder in (state, *(state / kind for kind in KINDS)):
         if os.path.lexists(folder) and not folder.is_dir():
             raise KdpipeError(
                 f"{folder}: expected a folder that kdpipe keeps, found something else; move it away"
             )
+
+
+def is_around_here(folder: Path) -> bool:
+    """Tell whether a folder is the working folder or one above it."""
+    resolved, here = Path(os.path.realpath(folder)), Path.cwd()
+    return resolved == here or resolved in here.parents
 
 
 def discard(path: Path) -> None:

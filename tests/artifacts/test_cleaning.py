@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from kdpipe.artifacts.lock import locked
 from kdpipe.artifacts.ownership import state_name
 from kdpipe.artifacts.sums import MANIFEST, SUMS, write_sums
 from kdpipe.config.graph import Graph
+from kdpipe.config.jobs import model_job
 from kdpipe.errors import KdpipeError
 from kdpipe.reporting.costs import read_ledger
+from tests.artifacts.conftest import make
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -103,7 +106,8 @@ def test_what_is_of_no_node_is_told_once_with_the_copy_that_shares_its_room(
 
 
 def test_what_a_process_makes_is_left_alone(graph: Graph) -> None:
-    folder = shutil.copytree(graph.layout.model("base"), graph.layout.model("other"))
+    folder = graph.layout.model("other")
+    make(graph, replace(model_job(graph, "base"), folder=folder))
     assert "models/other" in offered(graph)
     with locked(graph.layout.state / "locks" / state_name(folder, graph.layout.state)):
         assert "models/other" not in offered(graph)

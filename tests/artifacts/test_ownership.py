@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kdpipe.artifacts import ownership
 from kdpipe.artifacts.artifact import publish
 from kdpipe.artifacts.checkpoints import Clock
 from kdpipe.artifacts.ownership import (
@@ -116,6 +117,24 @@ def test_an_artifact_from_before_there_were_lists_is_known_by_its_digests(output
     check_folder(output, state)
     (output / "history").write_text("mine")
     assert list(foreign_paths(output, state)) == [output / "history"]
+
+
+def test_a_copy_in_another_artifact_s_place_is_the_user_s(output: Path, state: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(output, tmp_path / "models/copy")
+    assert list(foreign_paths(copy, state)) == sorted(copy.iterdir())
+    with pytest.raises(KdpipeError, match="is not what kdpipe wrote there"):
+        write(copy, state, weights="new")
+
+
+def test_what_another_process_puts_there_meanwhile_is_not_strange(
+    output: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = written_files(output, state)
+    write(output, state, weights="new", more="new")
+    lists = iter([before])
+    monkeypatch.setattr(ownership, "written_files", lambda *at: next(lists, None) or written_files(*at))
+    assert list(foreign_paths(output, state)) == []
+    assert next(lists, None) is None
 
 
 FILE = '[{"sha256": "0"}]'
