@@ -33,6 +33,9 @@ from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS, ConfigError, KdpipeError,
 from kdpipe.job import Job
 from kdpipe.launch import TEAM, await_others
 
+# The first line of a log, by which it is known.
+LOG_MARK = "# log of a stage of kdpipe"
+
 
 def main(
     run: Callable[..., None],
@@ -129,12 +132,26 @@ def _keep_to_what_matters(logs: Any) -> None:
 def _open_log(path: Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path) and not _is_log(path):
+            sys.stderr.write(f"--log: {path} is no log of kdpipe's, and is not overwritten; move it away\n")
+            sys.exit(EXIT_STATUS)
         # An earlier process that goes on writes to its own log, which has no name any more.
         path.unlink(missing_ok=True)
-        return path.open("w", encoding="utf-8")
+        log = path.open("w", encoding="utf-8", buffering=1)
+        log.write(f"{LOG_MARK}\n")
+        return log
     except OSError as error:
         sys.stderr.write(f"--log: {tell_fault(error, path) or error}\n")
         sys.exit(EXIT_STATUS)
+
+
+def _is_log(path: Path) -> bool:
+    """Tell a log of an earlier run, which a full disk may have left empty, from a file of the user's."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        start = stream.readline(100)
+    return not start or start.startswith(LOG_MARK.encode())
 
 
 def _state(arguments: argparse.Namespace) -> Path:

@@ -13,6 +13,7 @@ import pytest
 from kdpipe.artifacts.artifact import finished, read_manifest
 from kdpipe.artifacts.ownership import state_name
 from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, verify
+from kdpipe.command import LOG_MARK
 from kdpipe.config.identity import code_of, identity
 from kdpipe.errors import EXIT_STATUS, KdpipeError
 from kdpipe.job import Job
@@ -48,7 +49,41 @@ def test_what_is_wrong_stands_in_the_log_and_on_the_terminal(
     done = count(task_data, language_model, tmp_path / "counts", "[", "--log", tmp_path / "log")
     assert done.returncode == EXIT_STATUS
     assert done.stderr.startswith("count_tokens counts: --settings: expected JSON")
-    assert (tmp_path / "log").read_text() == done.stderr
+    assert (tmp_path / "log").read_text() == f"{LOG_MARK}\n{done.stderr}"
+
+
+def identity_of(path: Path) -> tuple[int, ...]:
+    found = path.lstat()
+    return found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda path: path.write_text("mine\n")])
+def test_a_file_of_the_user_s_in_the_place_of_a_log_is_kept(
+    task_data: Path, language_model: Path, tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    put(tmp_path / "log")
+    before = identity_of(tmp_path / "log")
+    done = count(task_data, language_model, tmp_path / "counts", "{}", "--log", tmp_path / "log")
+    assert (done.returncode, identity_of(tmp_path / "log")) == (EXIT_STATUS, before)
+    assert done.stderr == (
+        f"--log: {tmp_path / 'log'} is no log of kdpipe's, and is not overwritten; move it away\n"
+    )
+
+
+def test_a_log_of_an_earlier_run_makes_way(task_data: Path, language_model: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        done = count(task_data, language_model, tmp_path / "counts", "[", "--log", tmp_path / "log")
+        assert (tmp_path / "log").read_text() == f"{LOG_MARK}\n{done.stderr}"
+
+
+def test_the_working_folder_keeps_no_state(
+    task_data: Path, language_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = count(task_data, language_model, tmp_path / "counts", "{}", "--state", ".")
+    assert done.returncode == EXIT_STATUS
+    assert "--state: '.' is the working folder or one above it" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_bug_has_its_traceback_in_the_log_only(
