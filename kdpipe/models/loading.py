@@ -146,7 +146,8 @@ def load_tokenizer(folder: Path) -> Any:
 def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
     """Write config, weights and tokenizer of a model."""
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    # Several templates of chats would go into a folder of their own, and an artifact has none.
+    tokenizer.save_pretrained(folder, save_jinja_files=not isinstance(tokenizer.chat_template, dict))
     # The library of safetensors lets nobody else read its files, whatever the user's umask.
     mode = (folder / "config.json").stat().st_mode
     for file in folder.glob("*.safetensors"):

@@ -28,6 +28,7 @@ def words(folder: Path) -> None:
     fields(CONFIG, auto_map={"AutoTokenizer": ["code.T", "code.T"]}),
     fields(CONFIG, model_max_length=1e30),
     fields(CONFIG, chat_template="{{ [].__class__.__base__.__subclasses__() }}"),
+    fields(CONFIG, chat_template=[{"name": name, "template": name} for name in ("default", "tools")]),
     fields(CONFIG, tokenizer_class="NoSuchTokenizer"),
     lambda folder: (folder / "tokenizer").mkdir(),
     lambda folder: (folder / "vocab.txt").symlink_to("nowhere"),
