@@ -31,7 +31,7 @@ try:
     # keys that stand twice. What `config` has besides is from --config.
     given = workflow.overwrite_configfiles or [Path(workflow.basedir, "config.yaml")]
     config = merge(read_config(given), config)
-    GRAPH = build_graph(config)
+    GRAPH = build_graph(config, given)
 except ConfigError as error:
     print(f"The config has mistakes:\n{error}", file=sys.stderr)
     sys.exit(EXIT_STATUS)

@@ -1,5 +1,6 @@
 """What follows from a config about its datasets: their tasks, sources and lengths."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from kdpipe.config.settings.dataset import (
     tasks_of,
 )
 from kdpipe.config.signatures import constants, constructor_options
-from kdpipe.errors import suggest
+from kdpipe.errors import quoted, suggest
 
 QUESTION_ANSWERING = "question_answering"
 # The settings of datasets of questions alone, with what these do.
@@ -74,6 +75,7 @@ def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset
     _check_questions(settings, task, length, stride)
     if "label" in settings.options:
         _check_columns(settings, task)
+    _check_classes(settings.options.get("classes") or (), task)
     return replace(
         dataset,
         task=task,
@@ -183,8 +185,15 @@ def _check_columns(settings: SourceSettings, task: str) -> None:
         )
     if isinstance(label, list) and classes:
         raise SettingError("classes", "the classes are the columns that `label` lists; remove this")
-    if len(set(map(str, classes))) < len(classes):
-        raise SettingError("classes", "names a class twice")
+
+
+def _check_classes(classes: Sequence[Any], task: str) -> None:
+    names = [str(name) for name in classes]
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise SettingError("classes", f"{quoted(name)} is named twice")
+    if len(names) == 1 and task == "classification":
+        raise SettingError("classes", f"expected two classes or more, found only {quoted(names[0])}")
 
 
 def _below(settings: SourceSettings, data_dir: Path) -> SourceSettings:

@@ -11,6 +11,7 @@ from pathlib import Path
 from kdpipe.config.entries import UNKNOWN
 from kdpipe.config.facts import loaded_files, local_folder
 from kdpipe.config.graph import Graph
+from kdpipe.config.hub import hub_folder
 from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.config.paths import FILLED_IN, is_filled_in, place_fault
 from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings, matching
@@ -96,6 +97,8 @@ def _folders(graph: Graph) -> Iterator[Path]:
     for dataset in graph.datasets:
         yield from (layout.data(dataset, ""), layout.counts(dataset, ""))
     yield from (layout.report, layout.state, layout.results / LOGS)
+    if graph.fetches:
+        yield hub_folder(graph.document.data_dir)
 
 
 def _read(graph: Graph) -> Iterator[tuple[Where, str, Path]]:

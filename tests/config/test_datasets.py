@@ -39,13 +39,29 @@ def test_a_source_of_files_needs_one(mistakes_of, dataset):
     ({"task": "classification"}, "label: is required for classification"),
     ({"task": "classification", "label": ["a", "b"]}, "label: a list of columns is read for multi_label;"),
     ({"task": "classification", "label": "l", "separator": "|"}, "separator: is read for multi_label"),
-    ({"task": "classification", "label": "l", "classes": ["1", 1]}, "classes: names a class twice"),
+    ({"task": "classification", "label": "l", "classes": ["1", 1]}, "classes: '1' is named twice"),
     ({"task": "language_modeling", "label": "l"}, "label: is read for classification, regression"),
     ({"task": "language_modeling", "text_pair": "p"}, "text_pair: is read for classification, regression,"),
 ])  # fmt: skip
 def test_columns_that_do_not_fit_the_task(mistakes_of, options, mistake):
     (found,) = mistakes_of({"datasets.d": {"source": "table", "path": "t", "text": "t", **options}})
     assert found.startswith(f"datasets.d.{mistake}")
+
+
+@pytest.mark.parametrize(("classes", "what"), [
+    (["PER", "LOC", "PER"], "'PER' is named twice"),
+    ([1, "1"], "'1' is named twice"),
+])  # fmt: skip
+def test_types_of_entities_that_are_named_twice(mistakes_of, classes, what):
+    dataset = {"source": "conll", "path": "x", "classes": [str(name) for name in classes]}
+    assert mistakes_of({"datasets.d": dataset}) == [f"datasets.d.classes: {what}"]
+
+
+def test_one_class_alone_is_told(mistakes_of):
+    table = {"source": "table", "path": "t", "text": "t", "label": "l", "task": "classification"}
+    assert mistakes_of({"datasets.d": {**table, "classes": ["a"]}}) == [
+        "datasets.d.classes: expected two classes or more, found only 'a'"
+    ]
 
 
 def test_a_table_without_labels_names_none(graph_of):

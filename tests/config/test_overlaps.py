@@ -18,7 +18,13 @@ def there(tmp_path, monkeypatch, language_model):
     monkeypatch.chdir(tmp_path)
     for name in ("models/bert", "other/models/bert", "student"):
         shutil.copytree(language_model, tmp_path / name)
-    for name in ("data/text/train.txt", "texts/a.txt", "report/published.csv", "counts/text/dev.txt"):
+    for name in (
+        "data/text/train.txt",
+        "texts/a.txt",
+        "report/published.csv",
+        "counts/text/dev.txt",
+        "data/hub/mine/train.txt",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("the film\n")
     return tmp_path
@@ -46,6 +52,9 @@ def clash(path, artifact):
      "datasets.text.splits.dev", ("data/../counts/text/dev.txt", "counts/text")),
     (".", {"report.published": "report/published.csv"}, "report.published",
      ("report/published.csv", "report")),
+    ("results", {"datasets.text": {**TEXT, "path": "hub/mine"},
+                 "datasets.hub": {"source": "hub", "task": "language_modeling", "path": "a/b", "text": "t"}},
+     "datasets.text.path", ("data/hub/mine", "data/hub")),
 ])  # fmt: skip
 def test_what_is_read_lies_apart_from_artifacts(there, config, changed, told, results, settings, where, what):
     (there / "linked").symlink_to(there)
