@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from kdpipe import catalog, processes
 from kdpipe.artifacts.faults import tell_fault
+from kdpipe.artifacts.logs import MARK, check_log
 from kdpipe.artifacts.ownership import place_of
 from kdpipe.artifacts.sums import SUMS, verify
 from kdpipe.config.identity import code_of, identity, modules_named
@@ -32,9 +33,6 @@ from kdpipe.config.settings.bounds import MANY, MOST_THREADS
 from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS, ConfigError, KdpipeError, StoppedError, quoted
 from kdpipe.job import Job
 from kdpipe.launch import TEAM, await_others
-
-# The first line of a log, by which it is known.
-LOG_MARK = "# log of a stage of kdpipe"
 
 
 def main(
@@ -132,26 +130,15 @@ def _keep_to_what_matters(logs: Any) -> None:
 def _open_log(path: Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(path) and not _is_log(path):
-            sys.stderr.write(f"--log: {path} is no log of kdpipe's, and is not overwritten; move it away\n")
-            sys.exit(EXIT_STATUS)
+        check_log(path)
         # An earlier process that goes on writes to its own log, which has no name any more.
         path.unlink(missing_ok=True)
         log = path.open("w", encoding="utf-8", buffering=1)
-        log.write(f"{LOG_MARK}\n")
+        log.write(f"{MARK}\n")
         return log
-    except OSError as error:
+    except (KdpipeError, OSError) as error:
         sys.stderr.write(f"--log: {tell_fault(error, path) or error}\n")
         sys.exit(EXIT_STATUS)
-
-
-def _is_log(path: Path) -> bool:
-    """Tell a log of an earlier run, which a full disk may have left empty, from a file of the user's."""
-    if path.is_symlink() or not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        start = stream.readline(100)
-    return not start or start.startswith(LOG_MARK.encode())
 
 
 def _state(arguments: argparse.Namespace) -> Path:
@@ -204,7 +191,10 @@ def _paths_of(run: Callable[..., None]) -> dict[str, inspect.Parameter]:
 
 
 def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(f"python -m kdpipe.stages.{stage}", description=inspect.getdoc(run))
+    # One argument of a command line holds 128 KiB on Linux: more stands in a file, an argument a line.
+    parser = argparse.ArgumentParser(
+        f"python -m kdpipe.stages.{stage}", description=inspect.getdoc(run), fromfile_prefix_chars="@"
+    )
     for name, model in _settings_of(run).items():
         parser.add_argument(f"--{name}", required=True, metavar="JSON", help=f"{model.__name__} as JSON")
     for name, parameter in _paths_of(run).items():

@@ -18,7 +18,7 @@ from kdpipe.artifacts.checkpoints import Checkpoints, Clock
 from kdpipe.artifacts.lock import locked
 from kdpipe.artifacts.ownership import check_folder, check_place, state_name
 from kdpipe.artifacts.shards import Shards
-from kdpipe.artifacts.state import check_state, discard
+from kdpipe.artifacts.state import discard, open_state
 from kdpipe.artifacts.sums import verify
 from kdpipe.config.digest import digest
 from kdpipe.errors import KdpipeError
@@ -63,7 +63,7 @@ class Job:
             yield processes.shared(bool)
             return
         check_place(self.output)
-        check_state(self.state)
+        open_state(self.state)
         with locked(self.state / "locks" / state_name(self.output, self.state)) as waited:
             check_folder(self.output, self.state)
             done = (waited and self.is_done()) or self.take_up()

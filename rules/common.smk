@@ -7,13 +7,16 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+from snakemake.settings.enums import Quietness
 
 from kdpipe.artifacts.artifact import finished
+from kdpipe.artifacts.dates import is_ahead
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.lock import share
+from kdpipe.artifacts.logs import check_log
 from kdpipe.artifacts.ownership import adopt, check_folder
 from kdpipe.artifacts.reruns import Reruns
+from kdpipe.artifacts.whole import whole
 from kdpipe.config.build import build_graph
 from kdpipe.config.digest import digest
 from kdpipe.config.document import merge, read_config
@@ -22,7 +25,10 @@ from kdpipe.config.hub import hub_folder
 from kdpipe.config.jobs import JOBS
 from kdpipe.config.resources import memory_mb, minutes
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
+from kdpipe.screen import take_screen
 
+# Characters of settings, or of inputs, on a command line; Linux takes 131,072 bytes in all.
+LONGEST_LINE = 20_000
 # Lines on what has changed, at a start.
 SHOWN = 10
 
@@ -61,6 +67,8 @@ if workflow.is_main_process:
     print(*lines[:SHOWN], *more, sep="\n", end="\n" if lines else "", file=sys.stderr)
 
 LAYOUT = GRAPH.layout
+REPORT = LAYOUT.report / "report.html"
+SCREEN = take_screen(workflow, REPORT) if workflow.is_main_process else None
 HUB = hub_folder(GRAPH.document.data_dir)
 SNAPSHOT = LAYOUT.state / f"config-{digest(config)}.json"
 THREADS = GRAPH.document.threads
@@ -94,18 +102,22 @@ onstart:
         SNAPSHOT.parent.mkdir(parents=True, exist_ok=True)
         SNAPSHOT.write_text(json.dumps(config))
         check_outputs()
-    except KdpipeError as error:
-        raise WorkflowError(str(error)) from None
-    except OSError as error:
-        raise WorkflowError(tell_fault(error, SNAPSHOT) or str(error)) from None
+    except (KdpipeError, OSError) as error:
+        told = isinstance(error, OSError) and (
+            tell_fault(error, SNAPSHOT) or f"results: nothing can be written there ({error})"
+        )
+        print(told or error, file=sys.stderr)
+        sys.exit(EXIT_STATUS)
 
 
 onsuccess:
     forget_finished()
+    conclude(log)
 
 
 onerror:
     forget_finished()
+    conclude(log)
 
 
 wildcard_constraints:
@@ -125,6 +137,23 @@ def forget_finished():
                 shutil.rmtree(finished(Path(output).parent, LAYOUT.state), ignore_errors=True)
 
 
+def conclude(logs):
+    """Show what there is when a run has ended."""
+    # The libraries of the results would slow down every start.
+    from kdpipe.reporting.text import format_results
+
+    if not workflow.is_main_process or Quietness.ALL in (workflow.output_settings.quiet or ()):
+        return
+    try:
+        print(f"\n{format_results(GRAPH)}".rstrip())
+    except KdpipeError as error:
+        print(error)
+    if REPORT.exists():
+        print(f"report: {REPORT}")
+    for line in SCREEN.last_words(logs) if SCREEN else []:
+        print(line)
+
+
 @cache
 def again():
     """What is made again; what --forcerun names is known when Snakemake works out the jobs."""
@@ -133,8 +162,10 @@ def again():
 
 
 def check_outputs():
-    """Look at the folders of all jobs that will run, whatever the reason, before Snakemake deletes outputs."""
+    """Look at the folders and logs of all jobs that will run, whatever the reason, before Snakemake deletes them."""
     for made in workflow.dag.needrun_jobs():
+        for log in made.log:
+            check_log(Path(log))
         if made.output:
             output = Path(made.output[0]).parent
             state = HUB / ".state" if made.rule.name == "fetch" else LAYOUT.state
@@ -194,7 +225,10 @@ def inputs(stage):
             option: [read_from(done(folder)) for folder in folders]
             for option, folders in made.inputs.items()
         }
-        return {**read, "files": [read_from(str(file)) for file in made.files]}
+        return {
+            **read,
+            "files": [read_from(str(file)) for file in made.files if not is_ahead(file)],
+        }
 
     return of
 
@@ -204,7 +238,7 @@ def settings(stage):
 
     def of(wildcards):
         told = job(stage, *wildcards).told()
-        return shlex.join(word for option, text in told.items() for word in (f"--{option}", text))
+        return spelled([word for option, text in told.items() for word in (f"--{option}", text)])
 
     return of
 
@@ -232,7 +266,23 @@ def group(wildcards):
 def arguments(wildcards, input):
     """The options that name the artifacts that a stage reads."""
     named = {option: paths for option, paths in input.items() if option != "files" and paths}
-    return " ".join(
-        f"--{option} {shlex.quote(paths) if isinstance(paths, str) else shlex.join(paths)}"
-        for option, paths in named.items()
+    return spelled(
+        [
+            word
+            for option, paths in named.items()
+            for word in (f"--{option}", *([paths] if isinstance(paths, str) else paths))
+        ]
     )
+
+
+def spelled(words):
+    """Words of a command line, or the file that they stand in where they are more than a shell takes."""
+    line = shlex.join(words)
+    if len(line) <= LONGEST_LINE:
+        return line
+    place = LAYOUT.state / "arguments" / digest(words)
+    if not place.exists() and not workflow.output_settings.dryrun:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with whole(place) as part:
+            part.write_text("\n".join(words), encoding="utf-8")
+    return shlex.quote(f"@{place}")

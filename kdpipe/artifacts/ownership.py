@@ -18,6 +18,7 @@ from kdpipe.artifacts.state import discard, is_around_here
 from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, read_listing, read_sums
 from kdpipe.artifacts.whole import whole
 from kdpipe.config.digest import digest
+from kdpipe.config.paths import place_fault
 from kdpipe.errors import KdpipeError
 
 # What of a longer name would not fit beside the endings that files of state have.
@@ -70,8 +71,8 @@ def check_place(output: Path) -> None:
             f"--output: {str(output)!r} is the working folder or one above it; "
             "expected a folder that holds nothing but the artifact"
         )
-    if output.exists() and not output.is_dir():
-        raise KdpipeError(f"{output} is a file, where an artifact needs a folder; move the file away")
+    if fault := place_fault(output):
+        raise KdpipeError(f"--output: {fault}")
 
 
 def check_folder(output: Path, state: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from kdpipe.artifacts.changes import changes, made_again, unseen
+from kdpipe.artifacts.dates import set_back, tell_ahead
 from kdpipe.artifacts.ownership import check_folder
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.config.graph import Graph
@@ -27,7 +28,10 @@ class Reruns:
     def __init__(self, graph: Graph, asked: Collection[str] = ()) -> None:
         jobs = all_jobs(graph)
         self._reasons = changes(graph, jobs, {job.folder for job in jobs if _is_named(job, asked)})
-        self._unseen = [remark for job in jobs for remark in unseen(job, self._reasons[job.folder])]
+        self._remarks = [remark for job in jobs for remark in unseen(job, self._reasons[job.folder])]
+        self._remarks += tell_ahead(file for job in jobs for file in job.files)
+        for job in jobs:
+            set_back(job.folder / SUMS)
         again = made_again(jobs, self._reasons)
         self._states = {job.folder: state_of(graph, job) for job in jobs if job.folder in again}
 
@@ -35,11 +39,11 @@ class Reruns:
         return folder in self._states
 
     def lines(self) -> list[str]:
-        """Return a line for every artifact that is there and has a reason of its own, or cannot be judged."""
+        """Return a line for every artifact that is there and has a reason of its own, and what is odd."""
         there = [folder for folder in self._states if self._reasons[folder] and (folder / SUMS).exists()]
         return [
             *(f"{folder} is made again: {_first(self._reasons[folder])}" for folder in there),
-            *self._unseen,
+            *self._remarks,
         ]
 
     def check(self) -> None:

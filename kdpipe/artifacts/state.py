@@ -6,13 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from kdpipe.artifacts.sums import SUMS
+from kdpipe.config.paths import place_fault
 from kdpipe.errors import KdpipeError
 
 KINDS = ("checkpoints", "drafts", "finished", "locks", "written")
 
 
-def check_state(state: Path) -> None:
-    """See that state can be kept in a folder.
+def open_state(state: Path) -> None:
+    """Make the folder that state is kept in.
 
     Raises:
         KdpipeError: it is the working folder or one above it; or something else lies in its place, or in
@@ -28,6 +29,12 @@ def check_state(state: Path) -> None:
             raise KdpipeError(
                 f"{folder}: expected a folder that kdpipe keeps, found something else; move it away"
             )
+    if fault := place_fault(state):
+        raise KdpipeError(f"--state: {fault}")
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        raise KdpipeError(f"--state: {error.filename} cannot be made; give another folder") from None
 
 
 def is_around_here(folder: Path) -> bool:

@@ -76,6 +76,8 @@ def folder_fault(path: Path) -> str | None:
         return f"a folder of the workflow cannot have line breaks or the like in its path, {shown}"
     if text.startswith("-"):
         return f"commands take for an option what begins with `-`; write the whole path, {shown}"
+    if text.startswith("@"):
+        return f"stages take for a file of arguments what begins with `@`; write the whole path, {shown}"
     if ":" in text.partition("/")[0]:
         return f"what begins with a word and a colon is taken for an address; write the whole path, {shown}"
     if text != text.strip():

@@ -1,6 +1,6 @@
 """The results table: one row per model, dataset, split and metric."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +35,24 @@ RESULTS = pa.schema(
 )
 
 
-def collect_results(graph: Graph) -> pa.Table:
-    """Read the scores of every evaluation of a graph, with what is known of the models.
+def collect_results(graph: Graph, evaluations: Collection[tuple[str, str]] | None = None) -> pa.Table:
+    """Read the scores of models on datasets, with what is known of the models.
 
     The columns are those of `RESULTS` and one per matrix variable, null where a node has none.
 
+    Args:
+        graph: the graph.
+        evaluations: the models and datasets; None for all, and for looking at all models.
+
     Raises:
-        KdpipeError: a model or an evaluation is missing, or an evaluation was altered.
+        KdpipeError: a model or an evaluation is missing, or was altered.
     """
     variables = variable_columns(graph)
-    models = {name: _describe(graph, graph.nodes[name]) for name in _names(graph, "models")}
+    names = graph.nodes if evaluations is None else {model for model, _ in evaluations}
+    models = {name: _describe(graph, graph.nodes[name]) for name in names}
     rows = [
         {**models[model], "dataset": dataset, **score}
-        for model, dataset in _evaluations(graph)
+        for model, dataset in _in_order(graph, graph.evaluations if evaluations is None else evaluations)
         for score in _scores(graph.layout.evaluation(model, dataset))
     ]
     table = pa.Table.from_pylist(rows, schema=RESULTS)
@@ -95,12 +100,12 @@ def _describe(graph: Graph, node: Node) -> dict[str, Any]:
     }
 
 
-def _evaluations(graph: Graph) -> list[tuple[str, str]]:
+def _in_order(graph: Graph, evaluations: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
     models, datasets = (
         {name: index for index, name in enumerate(_names(graph, section))}
         for section in ("models", "datasets")
     )
-    return sorted(graph.evaluations, key=lambda pair: (datasets[pair[1]], models[pair[0]]))
+    return sorted(evaluations, key=lambda pair: (datasets[pair[1]], models[pair[0]]))
 
 
 def _names(graph: Graph, section: str) -> list[str]:

@@ -1,12 +1,35 @@
-"""The results as plain text, for logs."""
+"""The results as plain text, for the screen."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
+from kdpipe.artifacts.sums import SUMS
+from kdpipe.config.graph import Graph
+from kdpipe.reporting.aggregate import aggregate
+from kdpipe.reporting.results import collect_results
 from kdpipe.reporting.tables import Cell, Table, lay_out
 
 BEST = "*"
+
+
+def format_results(graph: Graph) -> str:
+    """Return the scores that are there by now, if any, whatever else of a graph is still to be made.
+
+    Raises:
+        KdpipeError: an evaluation, or a model that was evaluated, was altered.
+    """
+    layout = graph.layout
+    there = [
+        (model, dataset)
+        for model, dataset in graph.evaluations
+        if (layout.model(model) / SUMS).exists() and (layout.evaluation(model, dataset) / SUMS).exists()
+    ]
+    # Published values are not shown, and each of them would have to have a score.
+    report = graph.document.report.model_copy(update={"published": None})
+    shown = replace(graph, document=graph.document.model_copy(update={"report": report}))
+    return format_table(aggregate(collect_results(shown, there), shown)) if there else ""
 
 
 def format_table(aggregated: pd.DataFrame) -> str:

@@ -1,7 +1,6 @@
 """Write the report of a config: a page to read, and the results as tables."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,6 @@ from kdpipe.job import Job
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.page import render_page
 from kdpipe.reporting.results import collect_results, write_results
-from kdpipe.reporting.text import format_table
-
-LOG = logging.getLogger(__name__)
 
 
 def run(job: Job, *, config: Path) -> None:
@@ -32,7 +28,6 @@ def run(job: Job, *, config: Path) -> None:
         draft.record(**origin)
         write_results(results, draft.folder)
         (draft.folder / "report.html").write_text(page, encoding="utf-8")
-    LOG.info("results\n%s", format_table(aggregated))
 
 
 def _origin(graph: Graph) -> dict[str, Any]:

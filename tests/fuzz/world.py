@@ -27,7 +27,7 @@ OWN = {
     "work/report/main.tex": "\\documentclass{article}\n",
     "work/models/own/notes.txt": "trained by hand\n",
     "work/published.csv": "model,dataset,metric,value\nteacher,task,accuracy,0.9\n",
-    "work/logs/mine.log": "nothing happened\n",
+    "work/logs/load.log": "nothing happened\n",
 }
 # A file's kind and its digest; of a link where it leads, of all else that it is there.
 Seen = Mapping[str, tuple[str, str]]

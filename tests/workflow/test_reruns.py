@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ Listed = Callable[..., list[str]]
 def elsewhere(folder: Path) -> Path:
     """The finished run as a fresh checkout has it: without Snakemake's records, and with other times."""
     shutil.rmtree(folder / ".snakemake")
-    for time, path in enumerate(sorted(folder.rglob("*"), reverse=True), start=1_000_000_000):
-        os.utime(path, (time, time))
+    for date, path in enumerate(sorted(folder.rglob("*"), reverse=True), start=1_000_000_000):
+        os.utime(path, (date, date))
     return folder
 
 
@@ -95,7 +96,7 @@ def test_files_of_the_user_s_stop_a_run_that_makes_everything_again(
     page = folder / "results/report/report.html"
     page.write_text("mine")
     done = snakemake(folder, "--configfile", write_config(folder / "config.yaml", config), "--forceall")
-    assert done.returncode == 1
+    assert done.returncode == EXIT_STATUS
     assert "results/report/report.html is not what kdpipe wrote there" in done.stdout
     assert page.read_text() == "mine"
 
@@ -114,6 +115,31 @@ def test_files_of_the_user_s_stop_a_run_before_anything_is_deleted(
     assert (folder / "results/models/student/model.safetensors").exists()
 
 
+@pytest.mark.parametrize("place", ["load/base.log", "report.log"])
+def test_a_file_of_the_user_s_in_the_place_of_a_log_is_kept(
+    tmp_path: Path, language_model: Path, place: str
+) -> None:
+    """Snakemake deletes the log of a job before it starts."""
+    mine = tmp_path / "logs" / place
+    mine.parent.mkdir(parents=True)
+    mine.write_text("my diary")
+    config = {"results": ".", "models": {"base": {"load": {"path": str(language_model)}}}}
+    done = snakemake(tmp_path, "--configfile", write_config(tmp_path / "config.yaml", config))
+    assert done.returncode == EXIT_STATUS
+    assert f"logs/{place} is no log of kdpipe's, and is not overwritten; move it away" in done.stdout
+    assert mine.read_text() == "my diary"
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "config.yaml/results"])
+def test_results_where_nothing_can_be_written(tmp_path: Path, language_model: Path, place: str) -> None:
+    config = {"results": place, "models": {"base": {"load": {"path": str(language_model)}}}}
+    done = snakemake(tmp_path, "--configfile", write_config(tmp_path / "config.yaml", config))
+    assert done.returncode == EXIT_STATUS
+    assert "results: " in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "WorkflowError" not in done.stdout
+
+
 def test_a_model_of_the_user_s_where_an_artifact_would_go_is_kept(
     tmp_path: Path, language_model: Path
 ) -> None:
@@ -125,3 +151,22 @@ def test_a_model_of_the_user_s_where_an_artifact_would_go_is_kept(
     assert done.returncode == EXIT_STATUS
     assert "models/base/config.json is not what kdpipe wrote there" in done.stdout
     assert sorted(mine.iterdir()) == before
+
+
+def test_dates_in_the_future_do_no_harm(folder: Path, config: dict[str, Any]) -> None:
+    """As an archive or the clock of another machine leaves them."""
+    text, made = Path(config["datasets"]["text"]["path"]), folder / "results/models/base/SHA256SUMS"
+    copy = shutil.copytree(text, folder / "text") if text.is_dir() else shutil.copy(text, folder / text.name)
+    config = json.loads(json.dumps(config))
+    config["datasets"]["text"]["path"] = str(copy)
+    files = [path for path in (copy, *copy.rglob("*")) if path.is_file()]
+    for path in (*files, made):
+        os.utime(path, (time.time() + 1e6,) * 2)
+    write_config(folder / "config.yaml", config)
+    done = snakemake(folder, "--configfile", "config.yaml")
+    assert done.returncode == 0, done.stdout
+    for file in files:
+        assert f"{file} is dated in the future (" in done.stdout
+    done = snakemake(folder, "--configfile", "config.yaml")
+    assert "Nothing to be done" in done.stdout
+    assert made.stat().st_mtime <= time.time()
