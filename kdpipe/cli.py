@@ -26,14 +26,19 @@ from kdpipe.config.describe import describable, describe, describe_graph, list_n
 from kdpipe.config.document import read_config
 from kdpipe.config.paths import folder_fault
 from kdpipe.config.schema import config_schema
+from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.shrink import Shrunk, shrink
-from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
+from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError, quoted
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: status 0, or 2 where the user has something to mend."""
     given, flags = _split(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(given, argparse.Namespace(flags=flags))
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        _fail("the working folder has been removed; change to another")
     try:
         options.command(options)
         sys.stdout.flush()
@@ -55,6 +60,14 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Return what kdpipe is told, and what `run` passes on to Snakemake."""
     end = arguments.index("--") if arguments[:1] == ["run"] and "--" in arguments else len(arguments)
     return arguments[:end], arguments[end + 1 :]
+
+
+def _cores(text: str) -> str:
+    if text != "all" and not (text.isdecimal() and 1 <= int(text[:20]) <= MANY):
+        raise argparse.ArgumentTypeError(
+            f"expected a number of processor cores, or all, found {quoted(text)}"
+        )
+    return text
 
 
 def _fail(message: str) -> NoReturn:
@@ -179,7 +192,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument(
         "config", nargs="*", type=Path, help="config files, merged from left to right (default: config.yaml)"
     )
-    added.add_argument("--cores", default="all", help="processor cores that jobs share (default: all)")
+    added.add_argument(
+        "--cores", type=_cores, default="all", help="processor cores that jobs share (default: all)"
+    )
     added = add("why", _why, "print what has changed since a model was made, and what it was made from")
     added.add_argument("node", help="name of the model")
     added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")

@@ -32,6 +32,16 @@ def start(configs: Sequence[Path], cores: str, flags: Sequence[str]) -> None:
     Raises:
         KdpipeError: the config has mistakes, or Snakemake could not write where it has to.
     """
+    for flag in flags:
+        if flag.partition("=")[0] in (
+            "--configfile",
+            "--configfiles",
+            "--directory",
+            "-d",
+            "--snakefile",
+            "-s",
+        ):
+            raise KdpipeError(f"{flag}: give configs before `--`, and start in the folder to work in")
     load_graph(configs or [DEFAULT])
     _check_places()
     given = ["--configfile", *map(str, configs)] if configs else []
@@ -43,6 +53,7 @@ def start(configs: Sequence[Path], cores: str, flags: Sequence[str]) -> None:
 def _check_places() -> None:
     places: Mapping[str, Path] = {
         "the working folder": Path.cwd(),
+        "Snakemake's folder": Path(".snakemake"),
         "the user's cache (HOME, XDG_CACHE_HOME)": user_cache_path("snakemake"),
         "the folder of temporary files (TMPDIR)": Path(_temporary()),
     }

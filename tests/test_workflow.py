@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from kdpipe.errors import EXIT_STATUS
-from tests.workflow.conftest import jobs
+from tests.workflow.conftest import ROOT, jobs
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -84,6 +84,35 @@ def test_a_home_that_is_a_file(tmp_path: Path, config: str) -> None:
     line = refused(run(tmp_path, config, HOME=config, XDG_CACHE_HOME=""))
     assert line.startswith("the user's cache (HOME, XDG_CACHE_HOME): ")
     assert "Not a directory" in line
+
+
+@pytest.mark.parametrize("put", [Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_a_folder_of_snakemake_s_that_cannot_be_made(tmp_path: Path, config: str, put) -> None:
+    put(tmp_path / ".snakemake")
+    assert refused(run(tmp_path, config)) == "Snakemake's folder: .snakemake: File exists"
+
+
+@pytest.mark.parametrize("flag", ["--configfile=own.yaml", "--configfiles", "--directory", "-s"])
+def test_what_stands_before_the_dashes(tmp_path: Path, config: str, flag: str) -> None:
+    line = refused(run(tmp_path, config, "--", "-n", flag, "own.yaml"))
+    assert line == f"{flag}: give configs before `--`, and start in the folder to work in"
+
+
+@pytest.mark.parametrize("cores", ["x", "0", "-1", "9" * 5000])
+def test_cores_that_there_cannot_be(tmp_path: Path, config: str, cores: str) -> None:
+    done = run(tmp_path, config, f"--cores={cores}")
+    assert done.returncode == EXIT_STATUS
+    assert "expected a number of processor cores, or all, found" in done.stderr
+
+
+def test_a_working_folder_that_is_gone(tmp_path: Path, config: str) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    shell = f"cd {gone} && rmdir {gone} && exec {sys.executable} -m kdpipe.cli check {config}"
+    done = subprocess.run(
+        shell, shell=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert refused(done) == "the working folder has been removed; change to another"
 
 
 @pytest.mark.slow
