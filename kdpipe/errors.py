@@ -21,6 +21,8 @@ EXIT_STATUS = 2
 STOPPED_STATUS = 75
 # The characters of a message that quote what was found, and those of a place and of a message in all.
 MOST_QUOTED, MOST_PLACE, MOST_TOLD = 80, 200, 800
+# Mistakes of a config that are told at once.
+MOST_PROBLEMS = 50
 
 
 class KdpipeError(Exception):
@@ -69,7 +71,9 @@ class ConfigError(KdpipeError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(dict.fromkeys(problems))
-        super().__init__("\n".join(map(str, self.problems)))
+        more = len(self.problems) - MOST_PROBLEMS
+        lines = map(str, self.problems[:MOST_PROBLEMS])
+        super().__init__("\n".join([*lines, *([f"and {more} more"] if more > 0 else [])]))
 
 
 class _Quotes(Repr):

@@ -38,9 +38,9 @@ SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB]..\\u[dD][c-fC-F]..)
 # What a line that is not YAML may have in it, and what to do about it.
 HINTS = {
     r"^ *\t": "indent with spaces, not tabs",
-    r"[{}]": "strings with braces need quotes",
-    r": .*:(\s|$)": "a string with a colon needs quotes",
+    r": [^\"'{}\[\],]*:(\s|$)": "a string with a colon needs quotes",
     r"(:|-) +[@`%&*!|>]": "a string that begins with a sign needs quotes",
+    r"\{[^{}:,]*\}": "strings with braces need quotes",
 }
 
 
@@ -228,4 +228,6 @@ def _explain(error: yaml.YAMLError, path: Path, text: str) -> Problem:
     lines = text.splitlines()
     seen = [lines[number] for number in (mark.line, begun.line) if number < len(lines)]
     hints = (hint for line in seen for pattern, hint in HINTS.items() if re.search(pattern, line))
+    if "quoted scalar" in context:
+        hints = (hint for hint in ["close the quotation marks"] if "end of stream" in what)
     return Problem(f"{path}:{mark.line + 1}", "; ".join([f"is not YAML: {what}", *islice(hints, 1)]))
