@@ -70,21 +70,33 @@ class _Artifacts:
     """The folders of a graph's artifacts, with the links of the folders around them followed."""
 
     def __init__(self, graph: Graph) -> None:
-        folders = list(_folders(graph))
-        real = {parent: _real(parent) for parent in {folder.parent for folder in folders}}
-        self._folders = {real[folder.parent] / folder.name: folder for folder in folders}
-        self._above: dict[Path, Path] = {}
-        for place, folder in self._folders.items():
-            self._above |= {above: folder for above in place.parents if above not in self._above}
+        # Texts, as paths are slow to take apart; and most folders share theirs.
+        self._folders: dict[str, Path] = {}
+        self._above: dict[str, Path] = {}
+        real: dict[str, str] = {}
+        for folder in _folders(graph):
+            parent, name = os.path.split(folder)
+            if parent not in real:
+                real[parent] = os.path.realpath(parent)
+                for above in _upwards(real[parent]):
+                    self._above.setdefault(above, folder)
+            self._folders[os.path.join(real[parent], name)] = folder  # noqa: PTH118
 
     def around(self, path: Path) -> Path | None:
         """Return the artifact that a path is or lies in."""
-        real = _real(path)
-        return next((self._folders[place] for place in (real, *real.parents) if place in self._folders), None)
+        places = _upwards(os.path.realpath(path))
+        return next((self._folders[place] for place in places if place in self._folders), None)
 
     def within(self, path: Path) -> Path | None:
         """Return an artifact that lies in a folder."""
-        return self._above.get(_real(path))
+        return self._above.get(os.path.realpath(path))
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """Yield a path and all above it."""
+    yield path
+    while (above := os.path.dirname(path)) != path:  # noqa: PTH120
+        yield (path := above)
 
 
 def _folders(graph: Graph) -> Iterator[Path]:
@@ -137,7 +149,7 @@ def _places(path: Path) -> list[Path]:
 
 def _tracked(results: Path) -> list[Path]:
     """Return the files below a folder that Git knows, if the folder is there and Git can be asked."""
-    real = _real(results)
+    real = Path(os.path.realpath(results))
     if not real.is_dir() or not any((above / ".git").exists() for above in (real, *real.parents)):
         return []
     command = ["git", "-C", str(real), "ls-files", "-z"]
@@ -146,7 +158,3 @@ def _tracked(results: Path) -> list[Path]:
     except (OSError, subprocess.CalledProcessError):
         return []
     return [results / os.fsdecode(name) for name in known.split(b"\0") if name]
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
