@@ -20,6 +20,8 @@ TARGET = "all"
 # Bytes of a log that its last line is looked for in.
 LAST = 10_000
 STOPS = "Terminating processes on user request"
+# What is said of the jobs of a cluster, such as their numbers there.
+EXECUTOR = "snakemake_executor_plugin_"
 # What Snakemake says of any job that failed: each has a line of its own.
 FAILED = (
     "CalledProcessError",
@@ -88,9 +90,12 @@ class Screen(logging.Handler):
             return ""
         self._failed[record.jobid] = f"failed: {_name(job)}; its log is {', '.join(job.log)}"
         said = _last_line(job.log)
-        if self._stopped or (job.local and said.startswith(f"{job.rule_name} ")):
+        by_stage = said.startswith(f"{job.rule_name} ")
+        if self._stopped or (by_stage and job.local):
             return ""
-        return f"{_name(job)} failed: {said or 'it was ended, and its log says nothing'}"
+        return (
+            said if by_stage else f"{_name(job)} failed: {said or 'it was ended, and its log says nothing'}"
+        )
 
     def _others(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
@@ -99,9 +104,8 @@ class Screen(logging.Handler):
             return "stopping; what can be gone on from is being stored"
         if message == NOTHING_TO_BE_DONE_MSG:
             return f"Nothing to be done; the report is {self._report}"
-        if record.levelno < logging.WARNING or any(words in message for words in FAILED):
-            return ""
-        return message
+        told = record.levelno >= logging.WARNING or EXECUTOR in record.pathname
+        return "" if not told or any(words in message for words in FAILED) else message
 
 
 def take_screen(workflow: Any, report: Path) -> Screen | None:

@@ -122,6 +122,10 @@ class Run:
         """Return what Snakemake printed."""
         return (self.folder / "run.log").read_text()
 
+    def said(self) -> str:
+        """Return what Snakemake keeps in its own log."""
+        return "".join(path.read_text() for path in sorted((self.folder / ".snakemake/log").glob("*.log")))
+
     def sums(self) -> str:
         """Return the sums of the trained model."""
         return (self.folder / TEACHER).read_text()

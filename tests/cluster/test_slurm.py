@@ -61,7 +61,7 @@ def test_a_job_killed_for_its_memory_is_given_more(run: Run, undisturbed: str) -
     of_run = ("--name", run.name(), "--starttime", "now-1days")
     # A step of the first job ended by SIGKILL.
     assert slurm("sacct", "-n", "-X", "-D", "-P", "-o", "DerivedExitCode", *of_run).split()[0] == "0:9"
-    asked = re.findall(r"mem_mb=(\d+)", run.output())
+    asked = re.findall(r"mem_mb=(\d+)", run.said())
     assert asked[0] == "450"
     assert asked[-1] == "900"
     assert run.sums() == undisturbed

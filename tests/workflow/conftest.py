@@ -73,7 +73,9 @@ def snakemake(
 
 
 def jobs(output: str) -> list[str]:
-    """Return the rules that a dry run lists, each as often as it would run, the target apart."""
+    """Return the rules that a run has begun, or a dry run lists, each as often, the target apart."""
+    if begun := re.findall(r"^[\d:]{8}  \d+ of \d+  (\w+)", output, re.MULTILINE):
+        return sorted(begun)
     table = re.search(r"Job stats:\n.*?\n-+  -+\n(.*?)\ntotal", output, re.DOTALL)
     rows = [line.split() for line in table[1].splitlines()] if table else []
     return sorted(rule for rule, count in rows for _ in range(int(count)) if rule != "all")
