@@ -20,7 +20,7 @@ from kdpipe.data.batches import Collator, batches_by_length, padded_width
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.errors import KdpipeError
 from kdpipe.losses.reduce import pack
-from kdpipe.models.signals import Signals
+from kdpipe.models.signals import SPANS, Request, Signals
 
 SIGNALS = "signals.arrow"
 # Rows of a record batch. Examples are run in order of length within one, and written in their own order.
@@ -52,6 +52,18 @@ def check_size(tokens: int, width: int, states: int, precision: str, limit_gb: f
             f"the teacher's {states} hidden states of {tokens:,} tokens would take {size:.1f} GB, more than "
             f"cache_limit_gb {limit_gb:g}; raise it, match fewer layers, or set `cache: off`"
         )
+
+
+def stored_request(logits: bool, states: Sequence[int], positions: str) -> Request:
+    """Return what is asked of a teacher whose signals are stored.
+
+    Args:
+        logits: whether its logits are stored.
+        states: the hidden states that are stored.
+        positions: which rows the task's logits have.
+    """
+    rows = {"labelled": "label_rows", SPANS: "token_rows"}.get(positions)
+    return Request(logits, tuple(states), rows)
 
 
 def write_knowledge(
@@ -178,6 +190,16 @@ class CachedKnowledge:
         values, offsets = self.batches[index // ROWS][name]
         place = index % ROWS
         return values[offsets[place] : offsets[place + 1]]
+
+
+def signals_in(batch: Mapping[str, Tensor]) -> Signals:
+    """Return a teacher's stored signals from a batch that holds them."""
+    states = {
+        int(name.removeprefix(STATE_KEY)): value
+        for name, value in batch.items()
+        if name.startswith(STATE_KEY)
+    }
+    return Signals(batch.get(LOGITS_KEY), states)
 
 
 def _padded_spans(parts: Sequence[NDArray[np.float32]], longest: int) -> NDArray[np.float32]:

@@ -9,13 +9,12 @@ from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.job import Job
-from kdpipe.knowledge.cache import SIGNALS, check_size, write_knowledge
+from kdpipe.knowledge.cache import SIGNALS, check_size, stored_request, write_knowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
 from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer, read_config
 from kdpipe.models.precision import autocast, default_device, norms_in_fp32, use_bf16
-from kdpipe.models.signals import SPANS, Request
 
 
 def run(
@@ -33,8 +32,7 @@ def run(
     model = load_frozen(teacher, task.head(labels) if settings.logits else None, device)
     if bf16:
         norms_in_fp32(model)
-    rows = {"labelled": "label_rows", SPANS: "token_rows"}.get(task.positions)
-    run_teacher = Teacher(model, Request(settings.logits, states, rows))
+    run_teacher = Teacher(model, stored_request(settings.logits, states, task.positions))
     collator = Collator(split, tokenizer.pad_token_id)
     with (
         job.artifact() as draft,

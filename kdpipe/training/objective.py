@@ -143,10 +143,10 @@ def _rows_of(logits: Tensor | None, term: Term, batch: Mapping[str, Tensor]) -> 
 
 
 def _states(signals: Signals, state: int, term: Term, batch: Mapping[str, Tensor]) -> Tensor:
-    rows = signals.hidden_states[state]
+    rows, labelled = signals.hidden_states[state], term.positions == "labelled"
     if rows.dim() == 2:
-        return rows
-    return pack(rows, batch["label_rows" if term.positions == "labelled" else "token_rows"])
+        return rows.index_select(0, batch["label_places"]) if labelled else rows
+    return pack(rows, batch["label_rows" if labelled else "token_rows"])
 
 
 def _projections(term: Term, widths: tuple[int, int], seed: int) -> nn.ModuleList:

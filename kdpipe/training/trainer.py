@@ -16,7 +16,7 @@ from transformers import Trainer, TrainingArguments
 from kdpipe import processes
 from kdpipe.data.batches import STAND_IN, Collator, Indices, LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
-from kdpipe.knowledge.cache import LOGITS_KEY, STATE_KEY
+from kdpipe.knowledge.cache import signals_in
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.signals import Signals, run_model
 from kdpipe.training.objective import Objective, count_rows
@@ -146,12 +146,7 @@ class LearningTrainer(Trainer):
         if self.teacher is not None:
             with self.autocast_smart_context_manager(), self.accelerator.autocast():
                 return self.teacher(batch)
-        states = {
-            int(name.removeprefix(STATE_KEY)): value
-            for name, value in batch.items()
-            if name.startswith(STATE_KEY)
-        }
-        return Signals(batch.get(LOGITS_KEY), states)
+        return signals_in(batch)
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Any:
         counts: Counter[str] = Counter()

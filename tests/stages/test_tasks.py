@@ -12,6 +12,7 @@ from kdpipe.config.settings.create import CreateSettings
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.config.settings.jobs import CacheTeacherSettings, EvaluateSettings
+from kdpipe.evaluation.scoring import task_of
 from kdpipe.stages import cache_teacher, create, distill, evaluate, finetune
 from tests.stages.conftest import job_for
 
@@ -21,6 +22,8 @@ LOSSES: list[dict[str, Any]] = [
     {"loss": "hard", "weight": 0.5},
     {"loss": "hidden_mse", "layers": [[0, 0], [2, 2]]},
 ]
+# What only tokens with labels have.
+LABELLED: list[dict[str, Any]] = [{"loss": "cosine", "positions": "masked"}]
 BERT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 DISTILBERT = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32}
 T5 = {"d_model": 16, "num_layers": 2, "num_heads": 2, "d_kv": 8, "d_ff": 32}
@@ -66,7 +69,8 @@ def test_a_task_from_teacher_to_student(
 
 def distilled(folder: Path, teacher: Path, student: Path, data: Path, knowledge: Path | None = None) -> Path:
     """Distil a student into a folder, and return it."""
-    given = {"teacher": "t", "student": "s", "dataset": "d", "losses": LOSSES, "training": TRAINING}
+    losses = [*LOSSES, *(LABELLED if task_of(data)[0].positions == "labelled" else [])]
+    given = {"teacher": "t", "student": "s", "dataset": "d", "losses": losses, "training": TRAINING}
     settings = DistillSettings.model_validate(given)
     distill.run(settings, job_for(folder), teacher=teacher, student=student, data=data, knowledge=knowledge)
     return folder
