@@ -214,8 +214,10 @@ class Indices(Dataset[int]):
 class LengthGroupedSampler(Sampler[int]):
     """Examples in random order such that every run of `batch_size` has nearly one length.
 
-    Examples fill bins of `PAD_MULTIPLE` lengths in random order; full batches come from one bin, what is left
-    over is joined in order of length, and the batches are shuffled, the one that is short coming last.
+    Where the last batch of an epoch is short, its examples are drawn first, of any length, so that every
+    example is equally likely to count for more there, or to be left out. The others fill bins of
+    `PAD_MULTIPLE` lengths in random order; batches come from one bin, what is left over is joined in order of
+    length, and the batches are shuffled.
 
     Args:
         lengths: tokens of each example.
@@ -250,7 +252,7 @@ class LengthGroupedSampler(Sampler[int]):
 
     def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
         """Return the batches of an epoch."""
-        order = rng.permutation(len(self.bins))
+        short, order = np.split(rng.permutation(len(self.bins)), [len(self.bins) % self.batch_size])
         order = order[np.argsort(self.bins[order], kind="stable")]
         bounds = np.flatnonzero(np.diff(self.bins[order])) + 1
         full: list[NDArray[np.int64]] = []
@@ -261,8 +263,7 @@ class LengthGroupedSampler(Sampler[int]):
             rest.append(members[cut:])
         left = np.concatenate(rest)
         full += np.split(left, range(self.batch_size, len(left), self.batch_size)) if len(left) else []
-        short = [full.pop()] if full and len(full[-1]) < self.batch_size else []
-        return [full[i] for i in rng.permutation(len(full))] + short
+        return [full[i] for i in rng.permutation(len(full))] + ([short] if len(short) else [])
 
 
 def padded_width(lengths: NDArray[np.int64], longest: int) -> int:

@@ -118,6 +118,31 @@ def test_every_example_comes_once_in_batches_of_like_length(count: int, batch_si
     assert single >= len(batches) - len(set(bins)) - 1
 
 
+def test_every_example_is_as_often_in_the_short_batch() -> None:
+    """Which counts for more than others, and is dropped with `dataloader_drop_last`, whatever the lengths."""
+    lengths = np.concatenate([np.full(60, 8), np.full(9, 70)])
+    sampler = LengthGroupedSampler(lengths, 16, 3, collator=Epochs())
+    epochs = 2000
+    found = np.zeros(len(lengths))
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        found[list(sampler)[64:]] += 1
+    share = 5 / 69
+    deviations = (found - epochs * share) / np.sqrt(epochs * share * (1 - share))
+    # Of 69 draws from a normal distribution one in 20,000 is beyond 5; the sum is always 5 an epoch.
+    assert np.abs(deviations).max() < 5
+    assert found.sum() == 5 * epochs
+
+
+def test_grouping_by_length_leaves_little_padding() -> None:
+    lengths = np.random.default_rng(5).gamma(4.0, 12.0, 5000).astype(int) + 3
+    sampler = LengthGroupedSampler(lengths, 32, 1, collator=Epochs())
+    read = sum(len(batch) * lengths[batch].max() for batch in sampler.batches(np.random.default_rng(0)))
+    shuffled = np.array_split(np.random.default_rng(0).permutation(lengths), 5000 // 32)
+    assert read < 1.1 * lengths.sum()
+    assert sum(len(batch) * batch.max() for batch in shuffled) > 1.7 * lengths.sum()
+
+
 def test_order_differs_between_epochs_and_seeds() -> None:
     lengths = np.full(64, 10)
     epochs = Epochs()
