@@ -28,7 +28,7 @@ ANY_DEPTH = 1000
 
 BLOCK_CHOICES = "a list of blocks from 0, `first:n`, `spaced:n` or `distilbert:n`"
 LAYER_MAPS = (
-    "a list of [teacher, student] pairs, `spaced`, `every:k`, `top:X`, `last`, or a preset: "
+    "a list of [teacher, student] pairs, `spaced`, `every:k`, `top:X`, `sixths`, `last`, or a preset: "
     + ", ".join([*TEXTBREWER, *MARGINAL_UTILITY])
 )
 
@@ -121,6 +121,11 @@ def _named_pairs(layers: str, teacher_depth: int, student_depth: int) -> Pairs:
     match _split(MARGINAL_UTILITY.get(layers, layers)):
         case "last", None:
             return ((teacher_depth, student_depth),)
+        case "sixths", None if teacher_depth != student_depth:
+            what = f"found {teacher_depth} and {student_depth}; give `spaced`, or a list of pairs"
+            raise KdpipeError(f"`sixths` is for teachers and students of as many blocks, {what}")
+        case "sixths", None:
+            return tuple((i, i) for i in range(0, student_depth + 1, max(1, student_depth // 6)))
         case "spaced", None:
             return _spread(teacher_depth, student_depth)
         case "every", int(step):

@@ -65,6 +65,16 @@ def test_pairs_that_are_not_known_yet(graph_of):
     assert "student: hidden_mse spaced: (teacher, student) known once the models are fetched" in text
 
 
+def test_the_states_of_an_assistants_loss_are_shown(graph_of):
+    text = summary(graph_of({
+        "models.raw": {"create": {"architecture": {"family": "bert"}, "tokenizer": "base"}},
+        "models.twelve": {"finetune": {"model": "raw", "dataset": "task"}},
+        "models.assistant": {"schedule": {"teacher": "twelve", "dataset": "task", "target": 0.9}},
+    }))  # fmt: skip
+    states = " ".join(f"({state}, {state})" for state in range(0, 13, 2))
+    assert f"assistant: hidden_mse sixths: (teacher, student) {states}" in text
+
+
 def test_of_a_matrix_the_first_models_are_shown(graph_of):
     text = summary(graph_of({
         "matrix": {"seed": list(range(9))},
@@ -113,6 +123,16 @@ def test_what_a_stage_requires_and_what_is_not_available():
     assert re.search(r"^teacher +required +the model whose outputs the student learns\.$", text, re.MULTILINE)
     assert re.search(r"^interchange +not available in this version$", text, re.MULTILINE)
     assert re.search(r'^cache +"auto" +whether', text, re.MULTILINE)
+
+
+def test_an_assistants_loss_is_described():
+    """The published loss, (soft + MSE) / 2 over states 0, k, 2k, …: specs/minidisc.md, 3.1."""
+    found = re.search(r"^losses +(.*?)  +the loss terms", describe("schedule"), re.MULTILINE)
+    assert found
+    assert found[1].split("; ") == [
+        "loss soft_cross_entropy, weight 0.5, temperature 1.0",
+        "loss hidden_mse, weight 0.5, layers sixths",
+    ]
 
 
 def test_a_source_is_described_with_its_own_options():

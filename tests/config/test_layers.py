@@ -111,10 +111,20 @@ def test_a_preset_of_textbrewer_is_for_its_depths(name):
     ("every:4", (4, 3), [(0, 0)]),
     ("top:4", (6, 2), [(0, 0), (2, 1), (4, 2)]),
     ("last", (12, 3), [(12, 3)]),
+    ("sixths", (12, 12), [(state, state) for state in (0, 2, 4, 6, 8, 10, 12)]),
+    ("sixths", (24, 24), [(state, state) for state in (0, 4, 8, 12, 16, 20, 24)]),
+    ("sixths", (8, 8), [(state, state) for state in range(9)]),
+    # The published code divides by zero here.
+    ("sixths", (4, 4), [(state, state) for state in range(5)]),
     ([[9, 1], [12, 3]], (12, 3), [(9, 1), (12, 3)]),
 ])  # fmt: skip
 def test_maps(layers, depths, pairs):
     assert list(match_layers(layers, *depths)) == pairs
+
+
+def test_sixths_are_of_models_of_one_depth():
+    with pytest.raises(KdpipeError, match="as many blocks, found 12 and 6; give `spaced`, or"):
+        match_layers("sixths", 12, 6)
 
 
 @pytest.mark.parametrize(("layers", "pair"), [

@@ -16,7 +16,11 @@ GRID = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
 
 def _sparse_losses() -> LossTerms:
-    terms = ({"loss": "soft_cross_entropy", "temperature": 1}, {"loss": "hidden_mse", "layers": "spaced"})
+    """Return the published loss: the mean of soft labels and of hidden states."""
+    terms = (
+        {"loss": "soft_cross_entropy", "weight": 0.5, "temperature": 1},
+        {"loss": "hidden_mse", "weight": 0.5, "layers": "sixths"},
+    )
     return tuple(term_settings(str(term["loss"])).model_validate(term) for term in terms)
 
 
@@ -38,7 +42,7 @@ class ScheduleSettings(Distillation):
             target.
         importance: how the teacher's units are ranked; by default a pruned teacher's are as they were, and
             others' are ranked with the defaults.
-        losses: the loss terms, the same for all sizes.
+        losses: the loss terms, the same for all sizes; by default MiniDisc's, half of each.
         cache: whether the teacher's signals are computed once and stored.
         cache_precision: how cached hidden states are stored; logits are always float32.
         training: fields of `TrainingArguments`.
