@@ -10,7 +10,7 @@ from kdpipe.config.families import count_places, count_units, family_facts
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
-from kdpipe.config.units import Units, leaves_fewer
+from kdpipe.config.units import Units, leaves_fewer, leaves_no_more
 
 # What a setting of a uniform shape is called in the shape of a model.
 SIZES = {"heads": "heads", "layers": "depth", "intermediate_size": "neurons"}
@@ -58,9 +58,12 @@ def scheduled_facts(settings: ScheduleSettings, teacher: Facts) -> Facts:
     if not leaves_fewer(target, units):
         what = f"expected more than the {_lack(units)} that the teacher lacks, found {target:g}"
         raise SettingError("target", f"{what}: the student is to be smaller than its teacher")
-    between = [sparsity for sparsity in settings.sparsities if sparsity < target]
-    least = min((sparsity for sparsity in between if leaves_fewer(sparsity, units)), default=None)
-    return replace(teacher, units=units if least is None else _at(least, units), ranked=True)
+    if settings.compat == "code":
+        # Sizes as large as the teacher are trained, too, and the student stands for smaller ones.
+        sizes = [min(own, target) for own in settings.sparsities if leaves_no_more(own, units)]
+    else:
+        sizes = [own for own in settings.sparsities if own < target and leaves_fewer(own, units)]
+    return replace(teacher, units=_at(min(sizes), units) if sizes else units, ranked=True)
 
 
 def within(units: Mapping[str, Units], shape: Shape) -> dict[str, Units]:
@@ -99,7 +102,7 @@ def _require_ranking(settings: PruneSettings | ScheduleSettings, model: Facts) -
 
 
 def _check_sparsity(sparsity: float, units: Mapping[str, Units]) -> None:
-    if min(own.removed_by(sparsity) for own in units.values()) < 0:
+    if not leaves_no_more(sparsity, units):
         what = f"the model lacks {_lack(units)} already, found {sparsity:g}"
         raise SettingError("sparsity", f"{what}; a sparsity is always of that ancestor")
 

@@ -60,8 +60,12 @@ def count_removed(sparsity: float, total: int) -> int:
 
 def leaves_fewer(sparsity: float, units: Mapping[str, Units]) -> bool:
     """Tell whether a sparsity makes a model smaller: it removes some units, and brings none back."""
-    removed = [own.removed_by(sparsity) for own in units.values()]
-    return min(removed) >= 0 and max(removed) > 0
+    return leaves_no_more(sparsity, units) and max(own.removed_by(sparsity) for own in units.values()) > 0
+
+
+def leaves_no_more(sparsity: float, units: Mapping[str, Units]) -> bool:
+    """Tell whether a sparsity brings no units back."""
+    return min(own.removed_by(sparsity) for own in units.values()) >= 0
 
 
 def fewest_gone(candidates: Sequence[Units]) -> Units:

@@ -56,10 +56,20 @@ def ranks_from(model: PreTrainedModel, scores: Mapping[UnitKind, list[Tensor]]) 
 
 def is_smaller(sparsity: float, model: PreTrainedModel) -> bool:
     """Tell whether a sparsity leaves fewer units than a model has, by the whole units that it removes."""
+    removed = _removed(sparsity, model)
+    return min(removed) >= 0 and max(removed) > 0
+
+
+def is_no_larger(sparsity: float, model: PreTrainedModel) -> bool:
+    """Tell whether a sparsity leaves as many units as a model has, or fewer."""
+    return min(_removed(sparsity, model)) >= 0
+
+
+def _removed(sparsity: float, model: PreTrainedModel) -> list[int]:
+    """Return how many more heads and neurons a sparsity removes; below 0 it would bring some back."""
     totals, ranks = ancestor_counts(model), ranks_of(model)
     gone = {kind: totals[kind] - sum(map(len, ranks[kind])) if ranks else 0 for kind in KINDS}
-    more = [count_removed(sparsity, totals[kind]) - gone[kind] for kind in KINDS]
-    return min(more) >= 0 and max(more) > 0
+    return [count_removed(sparsity, totals[kind]) - gone[kind] for kind in KINDS]
 
 
 def units_at(

@@ -27,7 +27,7 @@ from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
 from kdpipe.models.pruned import count_parameters
 from kdpipe.models.sliced import Counts, Slices
-from kdpipe.pruning.cut import is_smaller, name_units, prune_to_sparsity, ranks_from, units_at
+from kdpipe.pruning.cut import is_no_larger, is_smaller, name_units, prune_to_sparsity, ranks_from, units_at
 from kdpipe.pruning.scores import SCORES, read_scores
 from kdpipe.schedules.method import Method
 from kdpipe.training.run import Outcome, save_outcome, train
@@ -71,7 +71,9 @@ def run(
     _check_target(settings.target, teacher, source)
     ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
     method = catalog.resolve("methods", settings.method)(settings.target, settings.tradeoff, settings.compat)
-    sparsities = [sparsity for sparsity in sorted(settings.sparsities) if is_smaller(sparsity, source)]
+    # The published code trains the teacher's own size again, too.
+    fits = is_no_larger if settings.compat == "code" else is_smaller
+    sparsities = [sparsity for sparsity in sorted(settings.sparsities) if fits(sparsity, source)]
     if not any(map(method.admits, sparsities)):
         return _write_teacher(settings, job, source, tokenizer)
     learner = prune_to_sparsity(source, sparsities[0], ranks, drop_empty_bias=settings.compat == "code")

@@ -142,7 +142,12 @@ def test_mistakes(mistakes_of, changes, mistake):
     ({**schedule(sparsities=[0.9, 0.5], compat="code"), **prune(model="assistant", sparsity=0.5)},
      {"assistant": 0.5, "cut": 0.5}),
     ({**schedule(sparsities=[0.9, 0.95], compat="code"), **prune(model="assistant", sparsity=0.9)},
-     {"cut": 0.9}),
+     {"cut": 0.9, "assistant": 0.9}),
+    # The published second stage begins at the size of its teacher, which the paper's leaves out.
+    ({**prune(sparsity=0.7), **schedule(teacher="cut", sparsities=[0.6, 0.7, 0.8, 0.95, 0.9], compat="code")},
+     {"assistant": 0.7}),
+    ({**prune(sparsity=0.7), **schedule(teacher="cut", sparsities=[0.6, 0.7, 0.8, 0.95, 0.9])},
+     {"assistant": 0.8}),
     # Where none is smaller than the student, none stands for it.
     (schedule(sparsities=[0.5, 0.8], compat="code"), {"assistant": 0.5}),
     # As one of the stock class it is an ancestor of its own.

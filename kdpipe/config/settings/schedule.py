@@ -37,9 +37,9 @@ class ScheduleSettings(Distillation):
         metric: the metric of the choice, on the validation split; by default the dataset's first.
         compat: `paper`, or `code` to choose as the published code does: sizes as small as the student or
             smaller are candidates, too, and stand for the student's, which is then one of `sparsities`.
-            Biases are dropped as by `prune`. Its second stage, which trains all sizes again for the
-            student's sake, is a `schedule` of the assistant with `tradeoff: 100` and a size beyond the
-            target.
+            Biases are dropped as by `prune`. A size as large as the teacher is trained, too. So its second
+            stage, which trains the assistant's own size and all below again for the student's sake, is a
+            `schedule` of the assistant with `tradeoff: 100` and a size beyond the target.
         importance: how the teacher's units are ranked; by default a pruned teacher's are as they were, and
             others' are ranked with the defaults.
         losses: the loss terms, the same for all sizes; by default MiniDisc's, half of each.
