@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.extraction import extract_as
 from kdpipe.models.loading import load_model
-from kdpipe.models.signals import SPANS, Request, run_model
+from kdpipe.models.signals import SPANS, Request, recording, run_model
+from tests.models.conftest import SHAPES, tiny
 
 IDS = torch.tensor([[2, 9, 17, 3], [2, 30, 3, 0]])
 BATCH = {
@@ -44,6 +46,23 @@ def test_states_are_those_that_transformers_returns(model) -> None:
     assert sorted(states) == [0, depth]
     for state, value in states.items():
         torch.testing.assert_close(value, expected[state])
+
+
+@pytest.mark.parametrize("fast", [False, True], ids=["stock dropout", "fast dropout"])
+# A BiGRU, which is none of transformers, returns no states.
+@pytest.mark.parametrize("name", sorted(set(SHAPES) - {"bigru"}))
+def test_in_training_states_have_the_dropout_of_those_that_transformers_returns(
+    name: str, fast: bool
+) -> None:
+    model = tiny(name).train()
+    if fast:
+        use_fast_dropout(model)
+    inputs = {key: BATCH[key] for key in ("input_ids", "attention_mask")}
+    with recording(model, tuple(range(4))) as states:
+        output = model(**inputs, output_hidden_states=True)
+    for state, value in states.items():
+        assert value.equal(output.hidden_states[state]), state
+    assert output.last_hidden_state.equal(states[3])
 
 
 def test_no_hook_stays(model) -> None:

@@ -59,7 +59,8 @@ class T5(Family):
     @classmethod
     def last(cls, body: Any) -> nn.Module:
         """Return the module whose output is the last hidden state."""
-        return body.encoder.final_layer_norm  # type: ignore[no-any-return]
+        # It reads the embeddings first, and in the end what the final norm returns.
+        return body.encoder.dropout  # type: ignore[no-any-return]
 
     @classmethod
     def head_size(cls, config: Any) -> int:
