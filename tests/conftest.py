@@ -1,12 +1,14 @@
 """Tiny real models, tokenizers and datasets that the tests share."""
 
 import json
+import os
 import random
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import BertForMaskedLM, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from kdpipe.artifacts.sums import write_sums
@@ -16,6 +18,7 @@ from kdpipe.data.sources.glue import GlueSource
 from kdpipe.data.sources.squad import SquadSource
 from kdpipe.data.sources.table import TableSource
 from kdpipe.data.sources.text import TextSource
+from kdpipe.models import precision
 from kdpipe.models.creation import create_language_model, train_wordpiece
 from kdpipe.models.loading import Head, load_with_head, save_model
 
@@ -43,8 +46,36 @@ ARCHITECTURE = {
     "intermediate_size": 32,
     "max_position_embeddings": 64,
 }
+# What Linux says of processors that are faster in a precision.
+PROCESSORS = {"bfloat16": "flags\t\t: avx512_bf16 amx_bf16\n", "float32": "flags\t\t: avx2 avx512_bf16\n"}
 CLASSIFICATION = Head("classification", ("0", "1"))
 QUESTION_ANSWERING = Head("question_answering")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def processor_of_the_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run tests as on a processor that is faster in `KDPIPE_TEST_PRECISION`, if that is set."""
+    wanted = os.environ.get("KDPIPE_TEST_PRECISION")
+    with pytest.MonkeyPatch.context() as patch:
+        if wanted:
+            file = tmp_path_factory.mktemp("processor") / "cpuinfo"
+            file.write_text(PROCESSORS[wanted])
+            patch.setattr(precision, "CPUINFO", file)
+        yield
+
+
+@pytest.fixture
+def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function after which the processor is one that is faster in a precision."""
+    if torch.cuda.is_available():
+        pytest.skip("a GPU decides the precision")
+
+    def become(faster_in: str) -> None:
+        file = tmp_path / f"{faster_in}.cpuinfo"
+        file.write_text(PROCESSORS[faster_in])
+        monkeypatch.setattr(precision, "CPUINFO", file)
+
+    return become
 
 
 @pytest.fixture

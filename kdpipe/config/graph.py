@@ -155,6 +155,9 @@ class Graph:
             maps=tuple(LayerMapSettings(layers=name, student_depth=depth) for name in maps),
             precision=settings.cache_precision if states or maps else "float32",
             bf16=getattr(settings.training, "bf16", None),
+            # Not to run in float16 is as if nothing had been said of it.
+            fp16=getattr(settings.training, "fp16", None) or None,
+            tf32=getattr(settings.training, "tf32", None),
         )
 
     @cached_property

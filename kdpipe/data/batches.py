@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Sampler
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.data.masking import IGNORE_INDEX, mask_tokens
 from kdpipe.draws import MASKING, ORDER, draw_seed
+from kdpipe.models.precision import Precision
 
 # Batches are padded to multiples of this many tokens, so that few shapes occur and kernels are reused, but to
 # no more than the longest example has, beyond which the model may have no positions.
@@ -95,7 +96,13 @@ Targets = Callable[
 
 
 class Knowledge(Protocol):
-    """A teacher's cached signals."""
+    """A teacher's cached signals.
+
+    Attributes:
+        precision: what matrices were multiplied in.
+    """
+
+    precision: Precision
 
     def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         """Return the signals of some examples, hidden states packed to their real tokens."""

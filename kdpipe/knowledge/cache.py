@@ -20,6 +20,7 @@ from kdpipe.data.batches import Collator, batches_by_length, padded_width
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.errors import KdpipeError
 from kdpipe.losses.reduce import pack
+from kdpipe.models.precision import Precision, PrecisionName
 from kdpipe.models.signals import SPANS, Request, Signals
 
 SIGNALS = "signals.arrow"
@@ -28,6 +29,8 @@ ROWS = 1024
 BATCH_SIZE = 32
 LOGITS = "logits"
 STATE = "hidden_state_"
+# What the file says of all signals: what matrices were multiplied in.
+MULTIPLIED = "multiplied"
 # What the signals are called in a batch.
 LOGITS_KEY = "teacher_logits"
 STATE_KEY = "teacher_state_"
@@ -74,6 +77,7 @@ def write_knowledge(
     device: torch.device,
     advance: Callable[[int], Any] = lambda count: None,
     shards: Shards | None = None,
+    multiplied: PrecisionName = "float32",
 ) -> None:
     """Run a teacher over a split and store its signals.
 
@@ -85,14 +89,16 @@ def write_knowledge(
         device: where the teacher is.
         advance: told how many examples were run.
         shards: keeps what has been run, and knows what an earlier call has.
+        multiplied: what the teacher multiplies matrices in, which those that learn from it do, too.
     """
+    metadata = {MULTIPLIED: multiplied}
     with pa.OSFile(str(path), "wb") as file:
         writer = None
         for start in range(0, len(collator.split), ROWS):
             indices = np.arange(start, min(start + ROWS, len(collator.split)))
             make = partial(_signals_of, teacher, collator, indices, precision, device)
             table = shards.table(str(start), make) if shards else make()
-            writer = writer or pa.ipc.new_file(file, table.schema)
+            writer = writer or pa.ipc.new_file(file, table.schema.with_metadata(metadata))
             writer.write_table(table)
             advance(len(indices))
         if writer is not None:
@@ -134,10 +140,8 @@ def _signals(
     if signals.logits is not None:
         yield LOGITS, signals.logits.float().cpu().numpy()
     for state, hidden in signals.hidden_states.items():
-        yield (
-            f"{STATE}{state}",
-            pack(hidden, batch["token_rows"]).float().cpu().numpy().astype(precision),
-        )
+        rows = pack(hidden, batch["token_rows"]).float().cpu().numpy()
+        yield f"{STATE}{state}", rows.astype(precision)
 
 
 def _column(values: NDArray[Any], counts: NDArray[np.int64]) -> pa.Array:
@@ -152,10 +156,15 @@ class CachedKnowledge:
     Args:
         path: the Arrow file.
         split: the examples as the student sees them.
+
+    Attributes:
+        precision: what the teacher multiplied matrices in.
     """
 
     def __init__(self, path: Path, split: EncodedSplit) -> None:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        multiplied = reader.schema.metadata[MULTIPLIED.encode()].decode()
+        self.precision = Precision(multiplied, "its teacher's signals were computed in it")
         self.batches = [
             {name: _arrays(batch.column(name)) for name in batch.schema.names}
             for batch in map(reader.get_batch, range(reader.num_record_batches))

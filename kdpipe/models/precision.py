@@ -1,20 +1,110 @@
-"""bfloat16 where the processor multiplies it natively, with norms in float32."""
+"""The precision that matrices are multiplied in: bfloat16 where that is faster, with norms in float32."""
 
+import re
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import nn
+from transformers.utils.import_utils import enable_tf32, is_torch_tf32_available
+
+from kdpipe import processes
+from kdpipe.errors import TrainingError
+
+CPUINFO = Path("/proc/cpuinfo")
+PrecisionName = Literal["float32", "bfloat16", "float16"]
 
 
-def use_bf16(given: bool | None) -> bool:
-    """Return what the user chose, else whether the processor multiplies bfloat16 matrices natively."""
+@dataclass(frozen=True)
+class Precision:
+    """What matrices are multiplied in.
+
+    Args:
+        name: the precision.
+        why: why it was chosen.
+    """
+
+    name: PrecisionName
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.name}, as {self.why}"
+
+
+def choose_precision(given: Mapping[str, Any], kept: Precision | None = None) -> Precision:
+    """Return what all processes multiply in.
+
+    Args:
+        given: the fields `bf16` and `fp16` of a training, which decide where they are given.
+        kept: what was chosen before, for what goes on from there.
+
+    Raises:
+        TrainingError: the machine cannot.
+    """
+    if given.get("fp16"):
+        chosen = Precision("float16", "training.fp16 is true")
+    elif given.get("bf16") is not None:
+        chosen = Precision("bfloat16" if given["bf16"] else "float32", f"training.bf16 is {given['bf16']}")
+    else:
+        # The processors of one training may differ.
+        chosen = kept or processes.shared(_faster)
+    _check(chosen)
+    return chosen
+
+
+def _faster() -> Precision:
+    if not torch.cuda.is_available():
+        return faster_on(CPUINFO.read_text(encoding="utf-8") if CPUINFO.exists() else "")
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return Precision("bfloat16", "the GPU multiplies it faster")
+    return Precision("float32", "the GPU does not multiply bfloat16 itself")
+
+
+def faster_on(cpuinfo: str) -> Precision:
+    """Return the precision that a processor multiplies faster.
+
+    Intel's without AMX are no faster in bfloat16 though they list `avx512_bf16`, as many virtual machines do.
+
+    Args:
+        cpuinfo: what Linux says of the processor in `/proc/cpuinfo`; "" where there is no such file.
+    """
+    lines = re.findall(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+    features = set.intersection(*(set(line.split()) for line in lines)) if lines else set()
+    if "amx_bf16" in features:
+        return Precision("bfloat16", "the processor has AMX")
+    if "avx512_bf16" in features and "AuthenticAMD" in cpuinfo:
+        return Precision("bfloat16", "the processor is AMD's and has avx512_bf16")
+    if "avx512_bf16" in features:
+        return Precision("float32", "the processor has avx512_bf16 without AMX, which is no faster")
+    if "bf16" in features:
+        return Precision("bfloat16", "the processor is ARM's and has bf16")
+    return Precision("float32", "nothing says that the processor multiplies bfloat16 faster")
+
+
+def _check(chosen: Precision) -> None:
+    gpu = torch.cuda.is_available()
+    if chosen.name == "float16" and not gpu:
+        raise TrainingError("training.fp16: needs a GPU, and there is none; leave it out, or give `bf16`")
+    if chosen.name == "bfloat16" and gpu and not torch.cuda.is_bf16_supported():
+        raise TrainingError(
+            f"training.bf16: this GPU does not multiply bfloat16, but {chosen.why}; "
+            "give `bf16: false`, or `fp16: true`"
+        )
+
+
+def set_tf32(given: bool | None) -> None:
+    """Let a GPU multiply float32 as TF32, or not; None leaves it as it is.
+
+    Raises:
+        TrainingError: it cannot.
+    """
+    if given and not is_torch_tf32_available():
+        raise TrainingError("training.tf32: needs a GPU of NVIDIA's Ampere or a later one; leave it out")
     if given is not None:
-        return given
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+        enable_tf32(given)
 
 
 def default_device() -> torch.device:
@@ -22,9 +112,10 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def autocast(bf16: bool) -> AbstractContextManager[Any]:
-    """Return the context in which matrices are multiplied in bfloat16, or nothing changes."""
-    return torch.autocast(default_device().type, dtype=torch.bfloat16, enabled=bf16)
+def autocast(precision: Precision) -> AbstractContextManager[Any]:
+    """Return the context in which matrices are multiplied in a precision."""
+    dtype = getattr(torch, precision.name)
+    return torch.autocast(default_device().type, dtype=dtype, enabled=precision.name != "float32")
 
 
 def norms_in_fp32(model: nn.Module) -> None:

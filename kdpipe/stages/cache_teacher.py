@@ -1,6 +1,10 @@
 """Run a frozen teacher once over a dataset and store the signals that students learn from."""
 
+import logging
+from dataclasses import asdict
 from pathlib import Path
+
+import pyarrow as pa
 
 from kdpipe.command import main
 from kdpipe.config.layers import match_layers
@@ -14,7 +18,16 @@ from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
 from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer, read_config
-from kdpipe.models.precision import autocast, default_device, norms_in_fp32, use_bf16
+from kdpipe.models.precision import (
+    Precision,
+    autocast,
+    choose_precision,
+    default_device,
+    norms_in_fp32,
+    set_tf32,
+)
+
+LOG = logging.getLogger(__name__)
 
 
 def run(
@@ -28,21 +41,43 @@ def run(
     states = _states(settings, depth)
     split = EncodedSplit(data, settings.split)
     check_size(int(split.lengths.sum()), width, len(states), settings.precision, limit_gb)
-    bf16, device = use_bf16(settings.bf16), default_device()
+    chosen, device = _precision(settings, job), default_device()
+    LOG.info("matrices are multiplied in %s", chosen)
+    set_tf32(settings.tf32)
     model = load_frozen(teacher, task.head(labels) if settings.logits else None, device)
-    if bf16:
+    if chosen.name == "bfloat16":
         norms_in_fp32(model)
     run_teacher = Teacher(model, stored_request(settings.logits, states, task.positions))
     collator = Collator(split, tokenizer.pad_token_id)
     with (
         job.artifact() as draft,
         job.progress(len(split), "cache", "example") as bar,
-        autocast(bf16),
+        autocast(chosen),
     ):
-        file, precision = draft.folder / SIGNALS, settings.precision
-        write_knowledge(file, run_teacher, collator, precision, device, bar.update, job.shards)
+        write_knowledge(
+            draft.folder / SIGNALS,
+            run_teacher,
+            collator,
+            settings.precision,
+            device,
+            bar.update,
+            job.shards,
+            chosen.name,
+        )
+        draft.record(precision=asdict(chosen))
         draft.record(examples=len(split), tokens=int(split.lengths.sum()), hidden_states=list(states))
         draft.record(forwards=len(split), backwards=0)
+
+
+def _precision(settings: CacheTeacherSettings, job: Job) -> Precision:
+    """Return what the teacher multiplies in: what it began with, where it goes on on another machine."""
+
+    def choose() -> pa.Table:
+        return pa.table(
+            {name: [text] for name, text in asdict(choose_precision(settings.model_dump())).items()}
+        )
+
+    return Precision(**job.shards.table("precision", choose).to_pylist()[0])
 
 
 def _states(settings: CacheTeacherSettings, depth: int) -> tuple[int, ...]:

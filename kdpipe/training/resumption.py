@@ -22,6 +22,7 @@ from transformers.trainer_callback import ExportableState
 from kdpipe import processes
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.errors import StoppedError
+from kdpipe.models.precision import Precision
 
 LOG = logging.getLogger(__name__)
 PROGRESS = "progress.json"
@@ -36,11 +37,16 @@ class Resumption(TrainerCallback):
 
     Args:
         checkpoints: where they are kept, and when they are due.
+
+    Attributes:
+        resumed: the checkpoint that the training goes on from, if it does.
+        precision: what matrices were multiplied in until then.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
         self.resumed = processes.shared(checkpoints.latest)
+        self.precision = _precision(self.resumed) if self.resumed else None
         self._trainer: Any = None
         self._before: dict[signal.Signals, Any] = {}
         self._asked = ""
@@ -151,8 +157,15 @@ def _save(trainer: Any, folder: Path) -> None:
         (folder / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
 
 
+def _precision(folder: Path) -> Precision:
+    name = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))[0]["precision"]
+    return Precision(name, "the training was in it before it was stopped")
+
+
 def _progress(trainer: Any) -> dict[str, Any]:
+    arguments = trainer.args
     return {
+        "precision": "bfloat16" if arguments.bf16 else "float16" if arguments.fp16 else "float32",
         "loss": trainer._tr_loss.item(),
         "total_loss": trainer._total_loss_scalar,
         "trainer_logged_step": trainer._globalstep_last_logged,

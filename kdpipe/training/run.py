@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -23,7 +23,7 @@ from kdpipe.errors import ModelError, TrainingError
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.loading import save_model
-from kdpipe.models.precision import default_device, norms_in_fp32
+from kdpipe.models.precision import Precision, choose_precision, default_device, norms_in_fp32
 from kdpipe.training.arguments import training_arguments
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
@@ -47,10 +47,12 @@ class Outcome:
     Args:
         history: rows of step, epoch, name and value: the loss, its terms, and evaluations.
         seen: examples, tokens and targets that were trained on, and the passes that this took.
+        precision: what matrices were multiplied in; None where nothing was trained.
     """
 
     history: list[dict[str, Any]]
     seen: Mapping[str, int]
+    precision: Precision | None = None
 
 
 def train(
@@ -84,11 +86,13 @@ def train(
         TrainingError: the loss is not finite.
     """
     steps = count_steps(training, len(collator.split))
-    arguments = training_arguments(training, checkpoints.folder, seed, steps)
+    resumption = Resumption(checkpoints)
+    precision = choose_precision(training, resumption.precision or _stored(collator))
+    LOG.info("matrices are multiplied in %s", precision)
+    arguments = training_arguments(training, checkpoints.folder, seed, steps, precision)
     if arguments.eval_strategy != "no" and evaluate is None:
         raise TrainingError("eval_strategy asks for evaluation, but the dataset has no validation split")
     _adapt_to_processor(student, teacher, arguments.bf16)
-    resumption = Resumption(checkpoints)
     trainer = LearningTrainer(
         Learner(student, objective),
         arguments,
@@ -111,7 +115,7 @@ def train(
     _check_finite(student, result)
     seen = _seen(trainer.seen)
     passes = _passes(seen["examples_seen"], len(sizes), teacher is not None)
-    return Outcome(_history(trainer.state.log_history), {**seen, **passes})
+    return Outcome(_history(trainer.state.log_history), {**seen, **passes}, precision)
 
 
 def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -> None:
@@ -119,6 +123,8 @@ def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -
     save_model(student, tokenizer, draft.folder)
     write_table(draft.folder / "history.parquet", outcome.history, HISTORY)
     draft.record(processes=processes.count(), **outcome.seen)
+    if outcome.precision is not None:
+        draft.record(precision=asdict(outcome.precision))
 
 
 class ProgressBar(TrainerCallback):
@@ -180,6 +186,11 @@ def _adapt_to_processor(student: Any, teacher: Teacher | None, bf16: bool) -> No
     use_fast_dropout(student)
     for model in [student, *([teacher.model] if teacher else [])] if bf16 else []:
         norms_in_fp32(model)
+
+
+def _stored(collator: Collator) -> Precision | None:
+    """Return the precision of a cached teacher, which is that of the training, too."""
+    return collator.knowledge.precision if collator.knowledge else None
 
 
 def _callbacks(training: Mapping[str, Any], bar: "tqdm[Any] | None") -> list[TrainerCallback]:

@@ -83,6 +83,7 @@ def test_terms_that_are_not_computed_are_not_cached(siblings):
 @pytest.mark.parametrize("changes", [
     {"seed": 7, "cache": "on", "freeze": ["a"]},
     {"training": {"num_train_epochs": 9, "learning_rate": 1}},
+    {"training": {"fp16": False}},
     {"losses": [{**LOSSES[0], "temperature": 8, "weight": 3}, {**LOSSES[1], "weight": 0.1}]},
     {"losses": [{"loss": "cosine", "layers": [[4, 2], [2, 1], [0, 0]]}, {"loss": "logit_mse"}]},
     {"losses": [*LOSSES, {"loss": "cosine", "weight": 0}, {"loss": "hard"}]},
@@ -101,6 +102,8 @@ def test_siblings_share_a_cache(siblings, changes):
     {"losses": LOSSES[1:]},
     {"cache_precision": "float32"},
     {"training": {"bf16": True}},
+    {"training": {"fp16": True}},
+    {"training": {"tf32": False}},
 ])  # fmt: skip
 def test_other_signals_or_precisions_are_other_caches(siblings, changes):
     first, second = keys(siblings(**changes), "one", "other")

@@ -1,10 +1,12 @@
 """Distillation, online and cached, on a task and on text."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import write_sums
@@ -19,6 +21,7 @@ from kdpipe.models.creation import train_wordpiece
 from kdpipe.models.loading import load_model
 from kdpipe.stages import cache_teacher, count_tokens, create, distill, extract
 from tests.stages.conftest import job_for
+from tests.tolerance import rounding
 
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 16, "learning_rate": 1e-3, "bf16": False}
 TASK_LOSSES = [{"loss": "kl", "temperature": 2}, {"loss": "hidden_mse", "layers": "spaced", "weight": 3}]
@@ -67,6 +70,39 @@ def test_cached_and_online_give_the_same_losses(
         "cached": (96, 96),
         "online": (192, 96),
     }
+
+
+@pytest.mark.parametrize(("first", "second"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_what_reads_a_cache_keeps_the_precision_that_was_chosen_for_it(
+    first: str,
+    second: str,
+    processor: Callable[[str], None],
+    classifier: Path,
+    student: Path,
+    task_data: Path,
+    tmp_path: Path,
+) -> None:
+    """Jobs of a cluster run on different processors, of which each would choose for itself."""
+    training = {name: value for name, value in TRAINING.items() if name != "bf16"}
+    wanted = CacheTeacherSettings(logits=True, hidden_states=(0, 2, 4), precision="float32")
+    processor(first)
+    cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
+    places = {"teacher": classifier, "student": student, "data": task_data}
+    distill.run(settings(TASK_LOSSES, training=training), job_for(tmp_path / "online"), **places)
+    processor(second)
+    cached = {**places, "knowledge": tmp_path / "cache"}
+    distill.run(settings(TASK_LOSSES, training=training), job_for(tmp_path / "cached"), **cached)
+    given = settings(TASK_LOSSES, training={**training, "bf16": second == "bfloat16"})
+    distill.run(given, job_for(tmp_path / "given"), **cached)
+    chosen = {
+        name: read_manifest(tmp_path / name)["precision"]["name"] for name in ("cache", "cached", "given")
+    }
+    assert chosen == {"cache": first, "cached": first, "given": second}
+    online, stored = losses_of(tmp_path / "online"), losses_of(tmp_path / "cached")
+    # The means over many rows that a precision of few digits rounds either way.
+    tolerance = rounding(4, torch.bfloat16) if first == "bfloat16" else rounding()
+    for name, values in online.items():
+        assert stored[name] == pytest.approx(values, rel=tolerance)
 
 
 def test_with_a_cache_the_teachers_weights_are_not_read(

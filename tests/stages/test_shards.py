@@ -81,7 +81,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], list[str]]:
     return limit
 
 
-@pytest.mark.parametrize(("name", "shards"), [("preprocess", 9), ("cache_teacher", 6), ("evaluate", 2)])
+@pytest.mark.parametrize(("name", "shards"), [("preprocess", 9), ("cache_teacher", 7), ("evaluate", 2)])
 def test_it_goes_on_where_it_was(
     stages: dict[str, Run], made: Callable[[int | None], list[str]], tmp_path: Path, name: str, shards: int
 ) -> None:
@@ -96,6 +96,26 @@ def test_it_goes_on_where_it_was(
     assert begun + rest == every
     sums = [(tmp_path / folder / SUMS).read_bytes() for folder in ("undisturbed", "killed")]
     assert sums[0] == sums[1]
+
+
+def test_a_teacher_goes_on_in_the_precision_that_it_began_in(
+    stages: dict[str, Run],
+    made: Callable[[int | None], list[str]],
+    processor: Callable[[str], None],
+    tmp_path: Path,
+) -> None:
+    processor("bfloat16")
+    stages["cache_teacher"](tmp_path / "undisturbed")
+    made(3)
+    with pytest.raises(KilledError):
+        stages["cache_teacher"](tmp_path / "killed")
+    processor("float32")
+    made(None)
+    stages["cache_teacher"](tmp_path / "killed")
+    sums = [(tmp_path / folder / SUMS).read_bytes() for folder in ("undisturbed", "killed")]
+    assert sums[0] == sums[1]
+    stages["cache_teacher"](tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere" / SUMS).read_bytes() != sums[0]
 
 
 @pytest.mark.parametrize("looks_older", [False, True])

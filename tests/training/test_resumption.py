@@ -106,6 +106,23 @@ def test_killed_at_every_few_batches_it_ends_the_same(run: Any, kind: str, tmp_p
     assert not (tmp_path / "killed").exists()
 
 
+@pytest.mark.parametrize(("first", "second"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_on_another_processor_it_goes_on_in_the_precision_that_it_began_in(
+    run: Any, processor: Callable[[str], None], first: str, second: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {name: value for name, value in BASE.items() if name != "bf16"}
+    processor(first)
+    undisturbed = run("undisturbed", options)
+    with pytest.raises(KilledError):
+        run("killed", options, 4, die, interval=0.0)
+    processor(second)
+    with caplog.at_level("INFO"):
+        resumed = run("killed", options)
+    assert_same(undisturbed, resumed)
+    assert resumed[1].precision.name == first
+    assert f"multiplied in {first}, as the training was in it before it was stopped" in caplog.text
+
+
 def test_a_checkpoint_names_best_weights_that_are_there(
     run: Any, task_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,9 @@ class CacheTeacherSettings(Settings):
         hidden_states: the states that are stored; 0 is the embedding output.
         maps: layer maps whose teacher states are stored, where the teacher's depth was not yet known.
         precision: how hidden states are stored.
-        bf16: whether the teacher runs in bfloat16; null where the processor decides.
+        bf16: whether the teacher runs in bfloat16, as its students; null where the processor decides.
+        fp16: whether it runs in float16, as they do.
+        tf32: whether a GPU multiplies float32 as TF32, as they do.
         split: the split that is run.
     """
 
@@ -87,6 +89,8 @@ class CacheTeacherSettings(Settings):
     maps: tuple[LayerMapSettings, ...] = ()
     precision: Literal["float16", "float32"] = "float16"
     bf16: bool | None = None
+    fp16: bool | None = None
+    tf32: bool | None = None
     split: str = "train"
 
 
