@@ -91,6 +91,9 @@ def write_knowledge(
         shards: keeps what has been run, and knows what an earlier call has.
         multiplied: what the teacher multiplies matrices in, which those that learn from it do, too.
     """
+
+    Raises:
+        KdpipeError: a hidden state is larger than what its precision holds.
     metadata = {MULTIPLIED: multiplied}
     with pa.OSFile(str(path), "wb") as file:
         writer = None
@@ -141,7 +144,23 @@ def _signals(
         yield LOGITS, signals.logits.float().cpu().numpy()
     for state, hidden in signals.hidden_states.items():
         rows = pack(hidden, batch["token_rows"]).float().cpu().numpy()
-        yield f"{STATE}{state}", rows.astype(precision)
+        yield f"{STATE}{state}", _narrowed(rows, state, precision)
+
+
+def _narrowed(rows: NDArray[np.float32], state: int, precision: str) -> NDArray[Any]:
+    with np.errstate(over="ignore"):
+        narrow = rows.astype(precision)
+    if np.isfinite(narrow).all():
+        return narrow
+    largest = np.abs(rows).max()
+    if np.isfinite(largest):
+        holds = np.finfo(precision).max
+        what = f"reaches {largest:,.0f}, more than the {holds:,.0f} that {precision} holds"
+        raise KdpipeError(f"the teacher's hidden state {state} {what}; give `cache_precision: float32`")
+    raise KdpipeError(
+        f"the teacher's hidden state {state} is not finite; its training has diverged, "
+        "or its precision is too narrow for it: give `bf16: true` in place of `fp16`"
+    )
 
 
 def _column(values: NDArray[Any], counts: NDArray[np.int64]) -> pa.Array:

@@ -1,5 +1,7 @@
 """A cache holds what the teacher says, example by example, whatever the batches."""
 
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge, check_size, write_k
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.losses.reduce import pack
 from kdpipe.models.loading import load_frozen
-from kdpipe.models.signals import SPANS, Request
+from kdpipe.models.signals import SPANS, Request, Signals
 
 CPU = torch.device("cpu")
 
@@ -75,6 +77,31 @@ def test_signals_on_other_tokens_are_refused(
         CachedKnowledge(tmp_path / SIGNALS, other)
     with pytest.raises(KdpipeError, match="other tokens"):
         CachedKnowledge(tmp_path / SIGNALS, EncodedSplit(task_data, "validation"))
+
+
+@pytest.mark.parametrize(("largest", "words"), [
+    (65_504, ""),
+    (1e5, r"hidden state 2 reaches 100,000, more than the 65,504 that float16 holds; give `cache_precision"),
+    (np.inf, "hidden state 2 is not finite; its training has diverged"),
+    (np.nan, "hidden state 2 is not finite"),
+])  # fmt: skip
+def test_states_that_float16_does_not_hold_are_refused(
+    largest: float, words: str, collator: Collator, tmp_path: Path
+) -> None:
+    """Those of T5's residual streams, for one."""
+
+    def teacher(batch: Mapping[str, torch.Tensor]) -> Signals:
+        states = torch.zeros(*batch["input_ids"].shape, 4)
+        states[0, 0, 0] = largest
+        return Signals(None, {2: states})
+
+    refused = pytest.raises(KdpipeError, match=words) if words else nullcontext()
+    with refused:
+        write_knowledge(tmp_path / SIGNALS, teacher, collator, "float16", CPU)
+    if np.isfinite(largest):
+        write_knowledge(tmp_path / SIGNALS, teacher, collator, "float32", CPU)
+        stored = CachedKnowledge(tmp_path / SIGNALS, collator.split).batch(np.arange(96))
+        assert stored["teacher_state_2"].max() == largest
 
 
 def test_logits_alone_serve_a_student_with_another_tokenizer(
