@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kdpipe.artifacts.shards import Shards
+from kdpipe.config.digest import digest
 from kdpipe.data.batches import Collator, batches_by_length, padded_width
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.errors import KdpipeError
@@ -29,8 +30,8 @@ ROWS = 1024
 BATCH_SIZE = 32
 LOGITS = "logits"
 STATE = "hidden_state_"
-# What the file says of all signals: what matrices were multiplied in.
-MULTIPLIED = "multiplied"
+# What the file says of all signals: which examples they are of, and what matrices were multiplied in.
+EXAMPLES, MULTIPLIED = "examples", "multiplied"
 # What the signals are called in a batch.
 LOGITS_KEY = "teacher_logits"
 STATE_KEY = "teacher_state_"
@@ -90,11 +91,11 @@ def write_knowledge(
         advance: told how many examples were run.
         shards: keeps what has been run, and knows what an earlier call has.
         multiplied: what the teacher multiplies matrices in, which those that learn from it do, too.
-    """
 
     Raises:
         KdpipeError: a hidden state is larger than what its precision holds.
-    metadata = {MULTIPLIED: multiplied}
+    """
+    metadata = {EXAMPLES: digest(collator.split.ids.to_pylist()), MULTIPLIED: multiplied}
     with pa.OSFile(str(path), "wb") as file:
         writer = None
         for start in range(0, len(collator.split), ROWS):
@@ -178,12 +179,22 @@ class CachedKnowledge:
 
     Attributes:
         precision: what the teacher multiplied matrices in.
+
+    Raises:
+        KdpipeError: they are other examples than those that the teacher has seen, or have other tokens.
     """
 
     def __init__(self, path: Path, split: EncodedSplit) -> None:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        multiplied = reader.schema.metadata[MULTIPLIED.encode()].decode()
+        examples, multiplied = (
+            reader.schema.metadata[key.encode()].decode() for key in (EXAMPLES, MULTIPLIED)
+        )
         self.precision = Precision(multiplied, "its teacher's signals were computed in it")
+        if examples != digest(split.ids.to_pylist()):
+            raise KdpipeError(
+                f"{path} holds the teacher's signals on other examples than those of {split.path}, or in "
+                "another order; both must be of one dataset, whose tokenizers leave out the same examples"
+            )
         self.batches = [
             {name: _arrays(batch.column(name)) for name in batch.schema.names}
             for batch in map(reader.get_batch, range(reader.num_record_batches))

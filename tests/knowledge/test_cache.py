@@ -1,10 +1,12 @@
 """A cache holds what the teacher says, example by example, whatever the batches."""
 
+import shutil
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -75,8 +77,20 @@ def test_signals_on_other_tokens_are_refused(
     write_knowledge(tmp_path / SIGNALS, teacher, collator, "float32", CPU)
     with pytest.raises(KdpipeError, match="other tokens than the student reads"):
         CachedKnowledge(tmp_path / SIGNALS, other)
-    with pytest.raises(KdpipeError, match="other tokens"):
+    with pytest.raises(KdpipeError, match="other examples"):
         CachedKnowledge(tmp_path / SIGNALS, EncodedSplit(task_data, "validation"))
+
+
+def test_examples_in_another_order_are_refused_where_only_logits_are_stored(
+    classifier: Path, collator: Collator, task_data: Path, tmp_path: Path
+) -> None:
+    teacher = Teacher(load_frozen(classifier, Classification.head(("0", "1")), CPU), Request())
+    write_knowledge(tmp_path / SIGNALS, teacher, collator, "float32", CPU)
+    turned = shutil.copytree(task_data, tmp_path / "turned")
+    table = pq.read_table(turned / "train.parquet")
+    pq.write_table(table.take(np.arange(len(table))[::-1]), turned / "train.parquet")
+    with pytest.raises(KdpipeError, match=r"other examples than those of .*, or in another order"):
+        CachedKnowledge(tmp_path / SIGNALS, EncodedSplit(turned, "train"))
 
 
 @pytest.mark.parametrize(("largest", "words"), [
