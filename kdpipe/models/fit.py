@@ -42,9 +42,14 @@ def check_vocabulary(config: Any, tokenizer: Any, folder: Path) -> None:
     Raises:
         ModelError: it has.
     """
-    count = 1 + max(tokenizer.get_vocab().values(), default=-1)
+    count = count_entries(tokenizer)
     if count > config.vocab_size:
         raise ModelError(
             f"{folder} knows {config.vocab_size} tokens, but the tokenizer has {count}; "
             "a model needs the tokenizer that it was trained with"
         )
+
+
+def count_entries(tokenizer: Any) -> int:
+    """Return how many ids a tokenizer has, gaps included; embeddings may have more rows."""
+    return 1 + max(tokenizer.get_vocab().values(), default=-1)

@@ -15,7 +15,7 @@ from kdpipe.job import Job
 from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
-from kdpipe.models.fit import check_fit
+from kdpipe.models.fit import check_fit, count_entries
 from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head, read_config
 from kdpipe.models.precision import default_device
 from kdpipe.training.masking import training_targets
@@ -42,7 +42,8 @@ def run(
     tokenizer = load_tokenizer(student)
     check_fit(student, tokenizer, data)
     shapes = [config_shape(read_config(folder)) for folder in (teacher, student)]
-    objective = build_objective(settings.losses, task, shapes[0], shapes[1], settings.seed)
+    entries = count_entries(tokenizer)
+    objective = build_objective(settings.losses, task, shapes[0], shapes[1], settings.seed, entries)
     _check_tokens(objective, task, teacher, tokenizer, online=knowledge is None)
     running = None if knowledge else _online(objective, teacher, tokenizer, data)
     learner = load_with_head(student, task.head(labels), settings.seed)

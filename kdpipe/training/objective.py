@@ -65,6 +65,8 @@ class Objective(nn.Module):
         kind: what the task's logits mean.
         widths: width of the teacher's and of the student's hidden states, for projections.
         seed: seed of the projections' weights.
+        entries: how many outputs of teacher and student are compared, the first ones; None for all. Language
+            models may have more than their tokenizer has entries, and each another number.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class Objective(nn.Module):
         kind: OutputKind,
         widths: tuple[int, int] | None = None,
         seed: int = 0,
+        entries: int | None = None,
     ) -> None:
         super().__init__()
+        self.entries = entries
         self.terms = [term for term in terms if term.weight]
         self.kind = kind
         self.projections = nn.ModuleDict()
@@ -113,8 +117,10 @@ class Objective(nn.Module):
         self, term: Term, student: Signals, teacher: Signals, batch: Mapping[str, Tensor]
     ) -> Tensor:
         rows = _rows_of(student.logits, term, batch)
-        target = _rows_of(teacher.logits, term, batch) if term.loss.needs_teacher else batch["labels"]
-        return term.loss(rows, target, self.kind)
+        if not term.loss.needs_teacher:
+            return term.loss(rows, batch["labels"], self.kind)
+        target = _rows_of(teacher.logits, term, batch)
+        return term.loss(rows[:, : self.entries], target[:, : self.entries], self.kind)
 
     def _hidden_term(
         self, term: Term, student: Signals, teacher: Signals, batch: Mapping[str, Tensor]

@@ -38,6 +38,7 @@ def build_objective(
     teacher: tuple[int, int],
     student: tuple[int, int],
     seed: int,
+    entries: int | None = None,
 ) -> Objective:
     """Return the loss of a distillation.
 
@@ -47,9 +48,11 @@ def build_objective(
         teacher: its depth and width.
         student: its depth and width.
         seed: seed of projections.
+        entries: how many the tokenizer has; tasks whose outputs are not tokens have no use of it.
     """
     depths, widths = zip(teacher, student, strict=True)
-    return Objective(build_terms(settings, task, depths), task.kind, widths, seed)
+    compared = entries if task.masked else None
+    return Objective(build_terms(settings, task, depths), task.kind, widths, seed, compared)
 
 
 def hard_term(task: type[Task]) -> Term:

@@ -18,7 +18,7 @@ from kdpipe.config.settings.jobs import CacheTeacherSettings, CountTokensSetting
 from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.job import Job
 from kdpipe.models.creation import train_wordpiece
-from kdpipe.models.loading import load_model
+from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.stages import cache_teacher, count_tokens, create, distill, extract
 from tests.stages.conftest import job_for
 from tests.tolerance import rounding
@@ -158,6 +158,37 @@ def test_text_is_distilled_with_rare_tokens_preferred(
     table = "distilbert.embeddings.position_embeddings.weight"
     assert before.state_dict()[table].equal(after.state_dict()[table])
     assert not before.state_dict()["vocab_projector.bias"].equal(after.state_dict()["vocab_projector.bias"])
+
+
+@pytest.mark.parametrize("loss", ["kl", "soft_cross_entropy", "logit_mse"])
+def test_of_embeddings_padded_to_other_numbers_of_rows_the_tokenizers_entries_are_compared(
+    loss: str, language_model: Path, text_data: Path, tmp_path: Path
+) -> None:
+    padded, tokenizer = load_model(language_model), load_tokenizer(language_model)
+    padded.resize_token_embeddings(88)
+    with torch.no_grad():
+        padded.cls.predictions.bias[80:] = 30.0
+    save_model(padded, tokenizer, tmp_path / "padded")
+    extract.run(
+        ExtractSettings(model="t", layers="first:2"), job_for(tmp_path / "small"), model=language_model
+    )
+    extract.run(
+        ExtractSettings(model="t", layers="first:2"), job_for(tmp_path / "wide"), model=tmp_path / "padded"
+    )
+    found = []
+    for teacher, student in [
+        (language_model, "small"),
+        (tmp_path / "padded", "small"),
+        (language_model, "wide"),
+    ]:
+        made = tmp_path / f"{teacher.name}-{student}"
+        places = {"teacher": teacher, "student": tmp_path / student, "data": text_data}
+        wanted = settings(
+            [{"loss": loss}, {"loss": "hard", "weight": 0.1}], training={**TRAINING, "max_steps": 1}
+        )
+        distill.run(wanted, job_for(made), **places)
+        found += [row["value"] for row in read_rows(made / "history.parquet") if row["name"] == loss]
+    assert found == pytest.approx([found[0]] * 3, rel=rounding())
 
 
 def test_a_teacher_without_the_head_is_refused(
