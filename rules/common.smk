@@ -33,10 +33,10 @@ LONGEST_LINE = 20_000
 SHOWN = 10
 
 try:
-    # A `configfile:` directive would merge config.yaml below every --configfile, and Snakemake overlooks
-    # keys that stand twice. What `config` has besides is from --config.
+    # A `configfile:` directive would merge config.yaml below every --configfile. Snakemake has read the files
+    # too, but overlooks keys that stand twice, and makes booleans of `no` and `on`.
     given = workflow.overwrite_configfiles or [Path(workflow.basedir, "config.yaml")]
-    config = merge(read_config(given), config)
+    config = merge(read_config(given), workflow.config_settings.config)
     GRAPH = build_graph(config, given)
 except ConfigError as error:
     print(f"The config has mistakes:\n{error}", file=sys.stderr)

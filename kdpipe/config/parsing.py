@@ -31,8 +31,8 @@ TAKEN = {
 # Written out, a config with 1,700 models takes a tenth of this.
 MOST_BYTES, MOST_VALUES, DEEPEST = 10_000_000, 200_000, 100
 BITS = 64
-# To YAML, 1:30 is 90 and 010 is 8.
-OTHER_BASE = re.compile(r"[-+]?(0[0-7_]+|.*:.*)", re.DOTALL)
+# As in YAML 1.2: `no`, `on` and the like are names as often as answers; settings take such answers as text.
+BOOLEAN = re.compile("true|True|TRUE|false|False|FALSE")
 # JSON writes a character beyond the first 65,536 as two escapes, which YAML does not know.
 SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB]..\\u[dD][c-fC-F]..)")
 # What a line that is not YAML may have in it, and what to do about it.
@@ -202,14 +202,28 @@ class _Parser(yaml.CSafeLoader):
             raise _UnplainError(
                 f"{written} is {TAKEN[kind]} to YAML that it cannot read; put it in quotes"
             ) from None
-        if kind in ("int", "float") and OTHER_BASE.fullmatch(node.value):
-            raise _UnplainError(f"{written} is the number {found} to YAML; write it so, or put it in quotes")
         if kind == "int" and found.bit_length() >= BITS:
             raise _UnplainError(f"{written} has more than {BITS} bits; give a smaller number")
+        if _is_rewritten(found, node.value):
+            raise _UnplainError(f"{written} is the number {found} to YAML; write it so, or put it in quotes")
         return found
 
     def _problem(self, node: yaml.Node | None, what: str) -> Problem:
         return Problem(f"{self._path}:{node.start_mark.line + 1 if node else 1}", what)
+
+
+_Parser.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag != f"{TAG}bool"]
+    for first, known in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+_Parser.add_implicit_resolver(f"{TAG}bool", BOOLEAN, list("tTfF"))
+
+
+def _is_rewritten(found: Any, written: str) -> bool:
+    """Tell whether a number is spelt so that a name would not be told by it: 1_000, 0x10, 010, 1:30."""
+    if isinstance(found, float):
+        return "_" in written or ":" in written
+    return type(found) is int and str(found) != written
 
 
 def _explain(error: yaml.YAMLError, path: Path, text: str) -> Problem:

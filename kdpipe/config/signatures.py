@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Field, StrictInt, create_model
 
 Model = TypeVar("Model", bound=BaseModel)
 REQUIRED: Any = ...
@@ -222,8 +222,11 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _union(left: Any, right: Any) -> Any:
-    # `IntervalStrategy | str` means one of the enumeration's values.
     for one, other in ((left, right), (right, left)):
+        # `IntervalStrategy | str` means one of the enumeration's values.
         if one is str and getattr(other, "__origin__", None) is Literal:
             return other
+        # Where a number may be a name, it is not made of another: 1.0 is not called 1.
+        if one is str and other is int:
+            return str | StrictInt
     return Union[left, right]  # noqa: UP007 (the operands are values)

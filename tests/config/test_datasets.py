@@ -57,6 +57,22 @@ def test_types_of_entities_that_are_named_twice(mistakes_of, classes, what):
     assert mistakes_of({"datasets.d": dataset}) == [f"datasets.d.classes: {what}"]
 
 
+@pytest.mark.parametrize("name", [True, None, 1.0])
+def test_a_class_whose_name_yaml_takes_for_something_else_is_told(mistakes_of, name):
+    table = {"source": "table", "path": "t", "text": "t", "label": "l", "task": "classification"}
+    assert mistakes_of({"datasets.d": {**table, "classes": ["a", name]}}) == [
+        "datasets.d.classes[1]: should be a valid string or a valid integer,"
+        f" found {name}; put a name in quotes"
+    ]
+
+
+def test_a_column_that_is_called_by_a_number_is_told(mistakes_of):
+    table = {"source": "table", "path": "t", "text": "t", "label": 1, "task": "classification"}
+    (mistake,) = mistakes_of({"datasets.d": table})
+    assert mistake.startswith("datasets.d.label: should be a valid string")
+    assert mistake.endswith(", found 1; put a name in quotes")
+
+
 def test_one_class_alone_is_told(mistakes_of):
     table = {"source": "table", "path": "t", "text": "t", "label": "l", "task": "classification"}
     assert mistakes_of({"datasets.d": {**table, "classes": ["a"]}}) == [

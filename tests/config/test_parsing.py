@@ -51,7 +51,7 @@ def test_an_unquoted_placeholder_as_key_gets_a_hint(mistakes_in):
 
 
 @pytest.mark.parametrize(("key", "kind"), [
-    ("on", "a boolean"), ("no", "a boolean"), ("True", "a boolean"), ("~", "nothing"), ("null", "nothing"),
+    ("on", None), ("no", None), ("Yes", None), ("True", "a boolean"), ("~", "nothing"), ("null", "nothing"),
     ("1", "a number"), ("1e3", None), ("1.5", "a number"), ("0x_", "a number"), ("2024-02-30", "a date"),
     ("=", "a sign of its own"), ("!!binary aGk=", "not text"), ("y", None), ("'on'", None), ('"1"', None),
 ])  # fmt: skip
@@ -76,7 +76,11 @@ def test_a_key_is_what_is_written_or_refused(write, mistakes_in, key, kind):
     ("0x" + "f" * 5000, f"`0x{'f' * 62}` has more than 64 bits; give a smaller number"),
     ("-10000000000000000000", "`-10000000000000000000` has more than 64 bits; give a smaller number"),
     ("1:30", "`1:30` is the number 90 to YAML; write it so, or put it in quotes"),
+    ("1:30.5", "`1:30.5` is the number 90.5 to YAML; write it so, or put it in quotes"),
     ("010", "`010` is the number 8 to YAML; write it so, or put it in quotes"),
+    ("0x10", "`0x10` is the number 16 to YAML; write it so, or put it in quotes"),
+    ("1_000", "`1_000` is the number 1000 to YAML; write it so, or put it in quotes"),
+    ("[a, +1]", "`+1` is the number 1 to YAML; write it so, or put it in quotes"),
     ("=", "`=` is a sign of its own to YAML; put it in quotes"),
     ("!!set {a}", "the tag `!!set` is not read; write the value without it"),
     ("!!omap [a: 1]", "the tag `!!omap` is not read; write the value without it"),
@@ -94,10 +98,10 @@ def test_a_value_that_is_not_what_is_written_is_refused(mistakes_in, value, mist
 
 def test_values_that_yaml_and_json_share_are_read(write):
     text = (
-        "a: [1, -2, 1_000, 0x1F, 2.5, .5, 1.0e-3, 1e3, on, No, ~, '', 'on', !!str 1, 08, 9223372036854775807]"
+        "a: [1, -2, 2.5, .5, 1.0e-3, 1e3, on, No, !!bool no, true, ~, '', !!str 1, 08, 9223372036854775807]"
     )
     assert parse(write(text))["a"] == [
-        *(1, -2, 1000, 31, 2.5, 0.5, 0.001, "1e3", True, False, None, "", "on", "1", "08"), 2**63 - 1,
+        *(1, -2, 2.5, 0.5, 0.001, "1e3", "on", "No", False, True, None, "", "1", "08"), 2**63 - 1,
     ]  # fmt: skip
 
 

@@ -78,13 +78,6 @@ def test_of_the_config_itself(mistakes_of, name, value, what):
     assert mistakes_of({name: value}) == [f"{name}: {what}"]
 
 
-def test_classes_that_are_no_names_are_told_where_they_stand(mistakes_of):
-    table = {"source": "table", "task": "classification", "train": "t.csv", "text": "a", "label": "b"}
-    assert mistakes_of({"datasets.d": {**table, "classes": [None, "b"]}}) == [
-        "datasets.d.classes[0]: should be a valid string or a valid integer, found None"
-    ]
-
-
 def test_a_key_with_control_characters_is_told_in_one_line(mistakes_of):
     (mistake,) = mistakes_of({"models": {"a\n\x1b[31m": {"load": {"path": "x/y"}}}})
     assert mistake.isprintable()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pytest
-from pydantic import ValidationError
+from pydantic import StrictInt, ValidationError
 
 from kdpipe import catalog
 from kdpipe.config.settings.base import Settings
@@ -34,7 +34,7 @@ def type_of(text, **known):
     ("None", None),
     ("Thing", Any),
     ("int | None", int | None),
-    ("'int | str'", int | str),
+    ("'int | str'", str | StrictInt),
     ("list[int]", list[int]),
     ("tuple[str, ...]", tuple[str, ...]),
     ("dict[str, list[int]]", dict[str, list[int]]),

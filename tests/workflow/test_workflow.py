@@ -160,6 +160,19 @@ def test_a_dataset_of_the_hub_is_fetched_once(folder: Path, config: dict[str, An
     assert "Nothing to be done" in snakemake(folder, "--configfile", path, "--", target).stdout
 
 
+def test_classes_are_called_what_the_config_says(folder: Path, config: dict[str, Any]) -> None:
+    (folder / "train.csv").write_text("sentence,label\na good film,no\na dull plot,yes\n", encoding="utf-8")
+    named = {"text": "sentence", "label": "label", "classes": ["yes", "no"]}
+    table = {"source": "table", "task": "classification", "train": str(folder / "train.csv"), **named}
+    more = {**config, "datasets": {**config["datasets"], "reviews": table}}
+    path = folder / "config.yaml"
+    write_config(path, more)
+    path.write_text(re.sub("'(yes|no)'", r"\1", path.read_text(encoding="utf-8")), encoding="utf-8")
+    done = snakemake(folder, "--configfile", str(path), "--", "results/data/reviews/base/SHA256SUMS")
+    assert done.returncode == 0, done.stdout
+    assert read_description(folder / "results/data/reviews/base")["labels"] == ["yes", "no"]
+
+
 @pytest.mark.parametrize("cores", [1])
 def test_the_bytes_do_not_depend_on_the_cores(
     finished: Path, config: dict[str, Any], tmp_path: Path, cores: int

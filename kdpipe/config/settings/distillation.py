@@ -10,7 +10,7 @@ from kdpipe.config.settings.training import Training, training_settings
 
 
 def _read_switch(value: object) -> object:
-    # YAML 1.1 reads a bare `on` or `off` as a boolean.
+    # Who asks whether may say it with `true` or `false`.
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 

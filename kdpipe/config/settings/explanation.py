@@ -186,7 +186,9 @@ def _message(model: type[BaseModel], detail: ErrorDetails) -> str:
     plain = _plain(message)
     if detail["type"] == EXPLAINED or " should " not in f" {plain}":
         return message
-    return f"{plain}, found {quoted(found)}"
+    named = re.search("string|path", plain) and not isinstance(found, str | list | dict)
+    hint = "; put a name in quotes" if named else ""
+    return f"{plain}, found {quoted(found)}{hint}"
 
 
 def _plain(message: str) -> str:

@@ -28,6 +28,8 @@ class Outer(Settings):
 
 FRACTION = "should be a valid integer, got a number with a fractional part"
 UNQUOTED = "names are strings; put this one in quotes"
+NAMES = "should be a valid string or a valid integer"
+QUOTES = "; put a name in quotes"
 
 
 @pytest.mark.parametrize(("settings", "where", "what"), [
@@ -38,7 +40,7 @@ UNQUOTED = "names are strings; put this one in quotes"
     ({"nmber": 1}, ("nmber",), "unknown key; did you mean 'number'?"),
     ({"either": "x"}, ("either",), "should be a valid integer or a valid mapping, found 'x'"),
     ({"either": {"a": 0}}, ("either", "a"), "should be greater than or equal to 1, found 0"),
-    ({"pairs": 3}, ("pairs",), "should be a valid string or a valid list, found 3"),
+    ({"pairs": 3}, ("pairs",), f"should be a valid string or a valid list, found 3{QUOTES}"),
     ({"pairs": [[1, 2], [1]]}, ("pairs", 1, 1), "is required"),
     ({"pairs": [[1, 2, 3]]}, ("pairs", 0), "should have at most 2 items, not 3, found [1, 2, 3]"),
     ({"inner": {}}, ("inner", "size"), "is required"),
@@ -50,9 +52,9 @@ UNQUOTED = "names are strings; put this one in quotes"
     ({"by_name": {True: {"size": 1}}}, ("by_name", "true"), f"{UNQUOTED}; YAML reads it as true"),
     ({"by_name": {None: {"size": 1}}}, ("by_name", "null"), UNQUOTED),
     ({"by_name": {1.5: {"size": 1}}}, ("by_name", "1.5"), UNQUOTED),
-    ({"file": 3}, ("file",), "should be a valid path, found 3"),
-    ({"several": ["a", 1, None]}, ("several", 2), "should be a valid string or a valid integer, found None"),
-    ({"several": [True]}, ("several", 0), "should be a valid string or a valid integer, found True"),
+    ({"file": 3}, ("file",), f"should be a valid path, found 3{QUOTES}"),
+    ({"several": ["a", 1, None]}, ("several", 2), f"{NAMES}, found None{QUOTES}"),
+    ({"several": [True]}, ("several", 0), f"{NAMES}, found True{QUOTES}"),
     ({"nested": {"a": [1, {"size": -0.5}]}}, ("nested", "a", 1, "size"), f"{FRACTION}, found -0.5"),
     ({"nested": {"a": [{}]}}, ("nested", "a", 0, "size"), "is required"),
     ({"number": True}, ("number",), "should be a valid number, found True"),

@@ -77,6 +77,6 @@ def test_labels_have_names_of_their_own():
         (("labels",), "'x' is named twice")
     ]
     ((where, what),) = mistakes_in(LoadSettings, path="a", labels=["x", 1])
-    assert (where, what) == (("labels", 1), "should be a valid string, found 1")
+    assert (where, what) == (("labels", 1), "should be a valid string, found 1; put a name in quotes")
     ((where, _),) = mistakes_in(LoadSettings, path="a", labels=[])
     assert where == ("labels",)
