@@ -30,6 +30,7 @@ OF_QUESTIONS = {
     "longest_answer": "gives answers of some length",
     "no_answer_threshold": "may give no answer",
 }
+USUAL_LENGTH, LENGTH_OF_QUESTIONS = 128, 384
 # With fewer tokens beside the stride, questions of usual lengths would be cut.
 LEAST_ROOM = 64
 # Of datasets that are combined of combined ones, the sources double at each step.
@@ -70,7 +71,8 @@ def work_out_datasets(
 
 
 def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset:
-    task, length, stride = _task(settings), settings.max_length, settings.stride
+    task, stride = _task(settings), settings.stride
+    length = settings.max_length or (LENGTH_OF_QUESTIONS if task == QUESTION_ANSWERING else USUAL_LENGTH)
     _check_files(settings)
     _check_questions(settings, task, length, stride)
     if "label" in settings.options:

@@ -184,7 +184,7 @@ def test_a_stride_is_for_windows_only(mistakes_of, dataset):
 
 def test_questions_have_windows(graph_of):
     graph = graph_of({
-        "datasets.a": {"source": "squad", "path": "squad", "max_length": 384},
+        "datasets.a": {"source": "squad", "path": "squad"},
         "datasets.b": {"source": "squad", "path": "squad", "max_length": 128, "stride": 32},
         "datasets.c": {"combine": ["b", "a"]},
         "datasets.d": {"combine": ["b", "a"], "max_length": 256, "stride": 0},
@@ -197,8 +197,8 @@ def test_questions_have_windows(graph_of):
 def test_a_stride_leaves_room_in_a_window(mistakes_of):
     room = "datasets.{}.stride: must leave 64 of {} tokens for the question and what is new of the context"
     assert mistakes_of({
-        "datasets.a": {"source": "squad", "path": "squad"},
-        "datasets.b": {"source": "squad", "path": "squad", "max_length": 384},
+        "datasets.a": {"source": "squad", "path": "squad", "max_length": 128},
+        "datasets.b": {"source": "squad", "path": "squad"},
         "datasets.c": {"combine": ["b"], "max_length": 191},
         "datasets.d": {"combine": ["b"], "max_length": 192},
     }) == [

@@ -42,7 +42,8 @@ class DatasetBase(Settings):
 
     Args:
         rows: size of a fixed sample of the training split, or of each split named.
-        max_length: tokens of an encoded example, special tokens included.
+        max_length: tokens of an encoded example, special tokens included; 384 by default for question
+            answering, else 128.
         stride: tokens of a long context that one window shares with the next, for question answering.
         labels: `none` drops the labels of the training split.
         metrics: the metrics of models for it, by default those of the task or of what `name` names; models
@@ -53,7 +54,7 @@ class DatasetBase(Settings):
     """
 
     rows: Rows | None = None
-    max_length: Length = 128
+    max_length: Length | None = None
     stride: Stride = 128
     labels: Literal["none"] | None = None
     metrics: tuple[str, ...] | None = None
@@ -142,7 +143,6 @@ class CombineSettings(DatasetBase):
 
     combine: Annotated[DatasetNames, NotEmpty]
     proportions: tuple[Annotated[float, Field(gt=0, le=1000)], ...] | None = None
-    max_length: Length | None = None  # type: ignore[assignment]
     stride: Stride | None = None  # type: ignore[assignment]
     longest_answer: Tokens | None = None  # type: ignore[assignment]
     no_answer_threshold: float | None = None  # type: ignore[assignment]
