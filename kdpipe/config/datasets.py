@@ -1,6 +1,5 @@
 """What follows from a config about its datasets: their tasks, sources and lengths."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,9 @@ from kdpipe.config.settings.dataset import (
     named_facts,
     tasks_of,
 )
-from kdpipe.config.signatures import constants, constructor_options
-from kdpipe.errors import quoted, suggest
+from kdpipe.config.signatures import constants
+from kdpipe.config.source_checks import check_source
+from kdpipe.errors import suggest
 
 QUESTION_ANSWERING = "question_answering"
 # The settings of datasets of questions alone, with what these do.
@@ -35,13 +35,6 @@ USUAL_LENGTH, LENGTH_OF_QUESTIONS = 128, 384
 LEAST_ROOM = 64
 # Of datasets that are combined of combined ones, the sources double at each step.
 MOST_SOURCES = 1000
-# The tasks that read an option of the sources of tables.
-READ_FOR = {
-    "text_pair": ("classification", "regression", "multi_label"),
-    "label": ("classification", "regression", "multi_label"),
-    "classes": ("classification", "multi_label"),
-    "separator": ("multi_label",),
-}
 
 
 def work_out_datasets(
@@ -73,11 +66,8 @@ def work_out_datasets(
 def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset:
     task, stride = _task(settings), settings.stride
     length = settings.max_length or (LENGTH_OF_QUESTIONS if task == QUESTION_ANSWERING else USUAL_LENGTH)
-    _check_files(settings)
+    check_source(settings, task)
     _check_questions(settings, task, length, stride)
-    if "label" in settings.options:
-        _check_columns(settings, task)
-    _check_classes(settings.options.get("classes") or (), task)
     return replace(
         dataset,
         task=task,
@@ -141,12 +131,6 @@ def _check_parts(dataset: Dataset, parts: Sequence[Dataset]) -> None:
             raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
 
 
-def _check_files(settings: SourceSettings) -> None:
-    reads = "files" in constructor_options(catalog.SOURCES[settings.source])
-    if reads and settings.path is None and not settings.files:
-        raise SettingError("path", "is required where no file is given as `train`, `validation` or `test`")
-
-
 def _check_questions(settings: DatasetSettings, task: str, max_length: int, stride: int) -> None:
     """Raise SettingError if what is said of questions does not fit, or the dataset has none."""
     if task == QUESTION_ANSWERING and max_length - stride < LEAST_ROOM:
@@ -170,32 +154,6 @@ def _task(settings: SourceSettings) -> str:
     if task in catalog.TASKS:
         raise SettingError("task", f"{choices}, found {task!r}")
     raise SettingError("task", f"{task!r} is not known; {suggest(task, served)}")
-
-
-def _check_columns(settings: SourceSettings, task: str) -> None:
-    """Raise SettingError if what is said of a table's columns does not fit its task."""
-    given = {name: value for name, value in settings.options.items() if value is not None}
-    for name, tasks in READ_FOR.items():
-        if name in given and task not in tasks:
-            raise SettingError(name, f"is read for {', '.join(tasks)}; remove it")
-    label, classes = given.get("label"), given.get("classes", ())
-    if label is None and task in READ_FOR["label"] and not settings.labels:
-        raise SettingError("label", f"is required for {task}: the name of the column")
-    if isinstance(label, list) and task != "multi_label":
-        raise SettingError(
-            "label", f"a list of columns is read for multi_label; {task} needs the name of one"
-        )
-    if isinstance(label, list) and classes:
-        raise SettingError("classes", "the classes are the columns that `label` lists; remove this")
-
-
-def _check_classes(classes: Sequence[Any], task: str) -> None:
-    names = [str(name) for name in classes]
-    for name, times in Counter(names).items():
-        if times > 1:
-            raise SettingError("classes", f"{quoted(name)} is named twice")
-    if len(names) == 1 and task == "classification":
-        raise SettingError("classes", f"expected two classes or more, found only {quoted(names[0])}")
 
 
 def _below(settings: SourceSettings, data_dir: Path) -> SourceSettings:

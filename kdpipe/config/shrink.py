@@ -48,6 +48,8 @@ SCALED = ("intermediate_size", "embedding_rank")
 # What the files of a split that are made up end in. A dataset of the Hub is made up as one of files.
 ENDINGS = {"conll": ".txt", "glue": ".tsv", "squad": ".json", "table": ".jsonl", "text": ".txt"}
 AS_FILES = {"hub": "table", "glue_hub": "glue"}
+# How files of the user's are written, which those that are made up are not.
+AS_WRITTEN = ("delimiter", "encoding")
 NOT_OF_FILES = {"table": ("name", "revision"), "glue": ("revision",)}
 
 
@@ -138,7 +140,8 @@ def _is_local_copy(dataset: Dataset, graph: Graph) -> bool:
 def _made_up(dataset: Dataset, folder: Path) -> SourceSettings:
     """Return the settings of a dataset with files in a folder in place of its own."""
     assert isinstance(dataset.settings, SourceSettings)
-    given = dataset.settings.model_dump(mode="json", exclude_unset=True, exclude={*SPLIT_FILES, "rows"})
+    left_out = {*SPLIT_FILES, *AS_WRITTEN, "rows"}
+    given = dataset.settings.model_dump(mode="json", exclude_unset=True, exclude=left_out)
     source = AS_FILES.get(dataset.settings.source, dataset.settings.source)
     if source != dataset.settings.source:
         given = {key: item for key, item in given.items() if key not in NOT_OF_FILES[source]}

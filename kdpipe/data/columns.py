@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from kdpipe.data.labels import checked_classes, class_name, class_names_in, is_on, number, sorted_classes
 from kdpipe.data.source import TRAIN, VALIDATION, Example, Label
-from kdpipe.data.tables import open_table, read_rows
+from kdpipe.data.tables import AS_USUAL, Form, open_table, read_rows
 from kdpipe.data.telling import listed
 from kdpipe.errors import DataError, quoted
 
@@ -63,12 +63,14 @@ class TableReader:
         task: what the examples are for.
         columns: which columns hold what.
         files: the files by split.
+        form: how their text is written.
     """
 
-    def __init__(self, task: str, columns: Columns, files: Parts) -> None:
+    def __init__(self, task: str, columns: Columns, files: Parts, form: Form = AS_USUAL) -> None:
         self._task = task
         self._columns = columns
         self._files = files
+        self._form = form
 
     @cached_property
     def labels(self) -> tuple[str, ...] | None:
@@ -89,7 +91,7 @@ class TableReader:
         if not isinstance(columns.label, str):
             return checked_classes(columns.label, "label")
         parts = self._files.parts(self._files.names()[0])
-        declared = open_table(parts[0][1]).class_names(columns.label)
+        declared = open_table(parts[0][1], self._form).class_names(columns.label)
         found = declared or sorted_classes(name for _, file in parts for name in self._names_in(file))
         return checked_classes(found, str(parts[0][1]))
 
@@ -103,7 +105,7 @@ class TableReader:
         labelled: bool | None = None
         for prefix, file in self._files.parts(split):
             labels = self._label_columns(file, split)
-            for line, cells in read_rows(file, [*columns.texts, *labels]):
+            for line, cells in read_rows(file, [*columns.texts, *labels], self._form):
                 where = f"{file}:{line}"
                 texts = [_text(cells[name], name, where) for name in columns.texts]
                 label = self._label(cells, where, self._may_lack(split)) if labels else None
@@ -118,10 +120,10 @@ class TableReader:
 
     def _names_in(self, file: Path) -> Iterator[str]:
         """Yield the names of the classes in a file, as often as they occur."""
-        labels, found = self._columns.labels, open_table(file).columns()
+        labels, found = self._columns.labels, open_table(file, self._form).columns()
         if self._columns.optional and labels[0] not in found:
             raise _no_classes(f"{file} has no column {labels[0]!r}, only {listed(found)}")
-        for line, cells in read_rows(file, labels):
+        for line, cells in read_rows(file, labels, self._form):
             yield from self._names(cells, f"{file}:{line}")
 
     def _may_lack(self, split: str) -> bool:
@@ -131,8 +133,8 @@ class TableReader:
         if self._task == "language_modeling":
             return []
         columns = self._columns.labels
-        lacks_all = self._may_lack(split) and not set(columns).intersection(open_table(file).columns())
-        return [] if lacks_all else columns
+        found = open_table(file, self._form).columns() if self._may_lack(split) else columns
+        return columns if set(columns).intersection(found) else []
 
     def _label(self, cells: Mapping[str, Any], where: str, may_lack: bool) -> Label | None:
         """Return the label of a row, None if it has none and may lack it."""

@@ -1,19 +1,15 @@
-"""Local data files: which files hold which split, and reading them line by line."""
+"""Local data files: which files hold which split."""
 
-import gzip
 import os
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BufferedIOBase
 from pathlib import Path
 
 from kdpipe.config.settings.dataset import matching
+from kdpipe.data.lines import not_found
 from kdpipe.data.source import STANDARD_SPLITS, TEST, TRAIN, VALIDATION
-from kdpipe.data.telling import reason
 from kdpipe.errors import DataError
 
-GZIP = b"\x1f\x8b"
 # What the files of a split are called where there is no official name.
 USUAL = {TRAIN: ("train",), VALIDATION: ("validation", "valid", "dev"), TEST: ("test",)}
 
@@ -64,7 +60,7 @@ class SplitFiles:
         pattern = self.file(split)
         files = matching(pattern)
         if not files:
-            raise DataError(_not_found(pattern))
+            raise DataError(not_found(pattern))
         return named_parts(split, files)
 
     def _found(self) -> dict[str, Path]:
@@ -113,127 +109,3 @@ def named_parts(split: str, files: Sequence[Path]) -> list[tuple[str, Path]]:
         return [(split, files[0])]
     folder = os.path.commonpath([file.parent for file in files])
     return [(f"{split}:{file.relative_to(folder).as_posix()}", file) for file in files]
-
-
-def read_lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a UTF-8 file without their ends, numbered from 1; a `.gz` is unpacked.
-
-    Only a line feed ends a line: the other separators that Unicode knows occur inside texts.
-
-    Raises:
-        DataError: the file is missing, no text in UTF-8, or empty.
-    """
-    for number, line in read_raw_lines(file):
-        yield number, line.rstrip("\r\n")
-
-
-def read_raw_lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines as `read_lines` does, with their ends."""
-    check_file(file)
-    number = 0
-    try:
-        with _open(file) as lines:
-            for number, line in enumerate(lines, start=1):
-                if number == 1:
-                    _check_first(line, file)
-                yield number, _decode(line, file, number)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(
-            f"{file}:{number + 1}: expected a whole gzip file, found: {reason(error)}; fetch or pack it again"
-        ) from None
-    except OSError as error:
-        raise _unreadable(file, error) from None
-    if number == 0:
-        raise DataError(f"{file}:1: expected at least one line, found an empty file")
-
-
-def without_blank_end(lines: Iterator[tuple[int, str]], file: Path) -> Iterator[tuple[int, str]]:
-    """Pass numbered lines on, apart from those at the end that are empty or of blanks.
-
-    Args:
-        lines: the lines.
-        file: where they come from.
-
-    Raises:
-        DataError: all are blank.
-    """
-    held: list[tuple[int, str]] = []
-    filled = False
-    for number, line in lines:
-        held.append((number, line))
-        if line.strip(" \r\n"):
-            filled = True
-            yield from held
-            held = []
-    if not filled:
-        raise no_rows(file)
-
-
-def read_text(file: Path) -> str:
-    """Return the text of a UTF-8 file that is no table of lines, such as JSON.
-
-    Raises:
-        DataError: the file is missing, no text in UTF-8, or empty.
-    """
-    return "\n".join(line for _, line in read_lines(file))
-
-
-def check_file(file: Path) -> None:
-    """Raise DataError if a path is that of no file; to open a pipe could wait for ever."""
-    try:
-        if file.is_file():
-            return
-        found = "a folder" if file.is_dir() else "a pipe, a socket or a device" if file.exists() else None
-    except OSError as error:
-        raise _unreadable(file, error) from None
-    if found is None:
-        raise DataError(_not_found(file))
-    raise DataError(f"{file}: expected a file, found {found}; give the path of a file")
-
-
-def no_rows(file: Path) -> DataError:
-    """Return the error that a file has nothing to read in it."""
-    return DataError(f"{file}: expected at least one row, found none; remove the file or get it again")
-
-
-def _open(file: Path) -> BufferedIOBase:
-    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
-
-
-def _not_found(file: Path) -> str:
-    return (
-        f"{file}: expected a file, found none; check the path: a relative one starts at"
-        " `data_dir`, which the environment's KDPIPE_DATA can set"
-    )
-
-
-def _unreadable(file: Path, error: OSError) -> DataError:
-    why = error.strerror or reason(error)
-    return DataError(f"{file}: expected a file that can be read, found: {why}; check its mode and its disk")
-
-
-def _check_first(line: bytes, file: Path) -> None:
-    """Raise DataError if the first line of a file shows that it is packed, or ends its lines otherwise."""
-    if line.startswith(GZIP):
-        raise DataError(f"{file}: expected text, found what gzip has packed; rename it to end in .gz")
-    if not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
-        raise DataError(
-            f"{file}:1: expected lines that end in line feeds, found only carriage returns; convert the file,"
-            " for instance with `tr '\\r' '\\n'`"
-        )
-
-
-def _decode(line: bytes, file: Path, number: int) -> str:
-    try:
-        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file}:{number}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}"
-            f" at column {error.start + 1}; convert the file, for instance with iconv"
-        ) from None
-    if "\0" in text:
-        raise DataError(
-            f"{file}:{number}: expected UTF-8 text, found a NUL at column {text.index(chr(0)) + 1}; convert"
-            " the file, for instance with iconv from UTF-16, or get it again if it is no text"
-        )
-    return text

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdpipe.data.files import check_file
 from kdpipe.data.labels import checked_classes
+from kdpipe.data.lines import check_file
 from kdpipe.data.parsing import parse_json
 from kdpipe.data.telling import reason
 from kdpipe.errors import DataError, quoted

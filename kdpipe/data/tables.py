@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from kdpipe.data.files import no_rows, read_lines, read_raw_lines, without_blank_end
+from kdpipe.data.lines import UTF8, no_rows, read_lines, read_raw_lines, without_blank_end
 from kdpipe.data.parquet import ParquetTable
 from kdpipe.data.parsing import parse_json
 from kdpipe.data.telling import is_plain, listed, reason
@@ -14,6 +14,25 @@ from kdpipe.errors import DataError, quoted, suggest
 
 # Characters of a CSV cell; more is taken for a quotation that does not end.
 LONGEST_CELL = 1 << 24
+
+
+# What stands between the cells of files that are called by another name.
+DELIMITERS = (";", "\t", "|", ",")
+
+
+class Form(NamedTuple):
+    """How the text of tables is written; Parquet says it itself.
+
+    Args:
+        delimiter: the character between the cells of TSV and CSV; by default a tab or a comma.
+        encoding: the encoding, as Python names it.
+    """
+
+    delimiter: str | None = None
+    encoding: str = UTF8
+
+
+AS_USUAL = Form()
 
 
 class Row(NamedTuple):
@@ -44,11 +63,12 @@ class Table(Protocol):
         ...
 
 
-def open_table(file: Path) -> Table:
+def open_table(file: Path, form: Form = AS_USUAL) -> Table:
     """Return a table by the ending of its file's name; `.gz` may follow all but `.parquet`.
 
     TSV: tabs separate cells, and quotation marks are text. CSV: as RFC 4180 has it, so that a cell in
-    quotation marks may hold commas and line ends. JSONL: an object a line.
+    quotation marks may hold commas and line ends. JSONL: an object a line. The first two may have another
+    delimiter.
 
     Raises:
         DataError: the ending is none of them.
@@ -58,20 +78,21 @@ def open_table(file: Path) -> Table:
         ending = "".join(file.suffixes[-2:])
     if ending not in SUFFIXES:
         raise DataError(f"{file}: expected a name that ends in {', '.join(SUFFIXES)}; rename or convert it")
-    return FORMATS[ending.removesuffix(".gz")](file)
+    return FORMATS[ending.removesuffix(".gz")](file, form)
 
 
-def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
+def read_rows(file: Path, columns: Sequence[str], form: Form = AS_USUAL) -> Iterator[Row]:
     """Yield the rows of a table.
 
     Args:
         file: the file.
         columns: the columns that are needed; a row may have others too.
+        form: how its text is written.
 
     Raises:
         DataError: the file is missing, malformed or empty, or lacks a column.
     """
-    table = open_table(file)
+    table = open_table(file, form)
     check_columns(f"{file}:1", columns, table.columns())
     line = 0
     for line, cells in table.cells(columns):
@@ -85,8 +106,16 @@ def check_columns(where: str, needed: Sequence[str], found: Collection[str]) -> 
     check_single(where, needed, found)
     for name in needed:
         if name not in found:
-            hint = suggest(name, filter(is_plain, found))
+            hint = _delimiter(name, found) or suggest(name, filter(is_plain, found))
             raise DataError(f"{where}: expected a column {name!r}, found {listed(found)}; {hint}")
+
+
+def _delimiter(needed: str, found: Collection[str]) -> str:
+    """Return the remedy where a header was not cut at what stands between its names, else nothing."""
+    for mark in DELIMITERS:
+        if any(needed in cell.split(mark) for cell in found if mark in cell):
+            return f"give `delimiter: {json.dumps(mark)}`"
+    return ""
 
 
 def check_single(where: str, needed: Iterable[str], found: Collection[str]) -> None:
@@ -105,15 +134,19 @@ class DelimitedTable:
     Args:
         file: the file.
         records: reads the cells of each of its rows, the header first.
+        form: how its text is written.
     """
 
-    def __init__(self, file: Path, records: Callable[[Path], Iterator[tuple[int, list[str]]]]) -> None:
+    def __init__(
+        self, file: Path, records: Callable[[Path, Form], Iterator[tuple[int, list[str]]]], form: Form
+    ) -> None:
         self._file = file
+        self._form = form
         self._records = records
 
     def columns(self) -> Collection[str]:
         """Return the cells of the header."""
-        return next(self._records(self._file))[1]
+        return next(self._records(self._file, self._form))[1]
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
         """Return None: such files declare no classes."""
@@ -121,7 +154,7 @@ class DelimitedTable:
 
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield the rows below the header, which all are as wide as that."""
-        records = self._records(self._file)
+        records = self._records(self._file, self._form)
         _, header = next(records)
         for line, cells in records:
             if len(cells) != len(header):
@@ -137,10 +170,12 @@ class JsonlTable:
 
     Args:
         file: the file.
+        form: how its text is written.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, form: Form) -> None:
         self._file = file
+        self._encoding = form.encoding
 
     def columns(self) -> Collection[str]:
         """Return the keys of the first row."""
@@ -152,7 +187,7 @@ class JsonlTable:
 
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield the objects, which all have the columns as keys."""
-        for number, line in without_blank_end(read_lines(self._file), self._file):
+        for number, line in without_blank_end(read_lines(self._file, self._encoding), self._file):
             where = f"{self._file}:{number}"
             row = parse_json(line, self._file, number)
             if not isinstance(row, dict):
@@ -176,22 +211,27 @@ def _check_whole(row: Mapping[str, Any], where: str) -> None:
         ) from None
 
 
-def _tsv(file: Path) -> Table:
-    return DelimitedTable(file, _tsv_records)
+def _tsv(file: Path, form: Form) -> Table:
+    return DelimitedTable(file, _tsv_records, form)
 
 
-def _csv(file: Path) -> Table:
-    return DelimitedTable(file, _csv_records)
+def _csv(file: Path, form: Form) -> Table:
+    return DelimitedTable(file, _csv_records, form)
 
 
-def _tsv_records(file: Path) -> Iterator[tuple[int, list[str]]]:
-    return ((number, line.split("\t")) for number, line in without_blank_end(read_lines(file), file))
+def _parquet(file: Path, form: Form) -> Table:
+    return ParquetTable(file)
 
 
-def _csv_records(file: Path) -> Iterator[tuple[int, list[str]]]:
+def _tsv_records(file: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
+    lines = without_blank_end(read_lines(file, form.encoding), file)
+    return ((number, line.split(form.delimiter or "\t")) for number, line in lines)
+
+
+def _csv_records(file: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(LONGEST_CELL)
-    lines = without_blank_end(read_raw_lines(file), file)
-    reader = csv.reader((line for _, line in lines), strict=True)
+    lines = without_blank_end(read_raw_lines(file, form.encoding), file)
+    reader = csv.reader((line for _, line in lines), delimiter=form.delimiter or ",", strict=True)
     while True:
         line = reader.line_num + 1
         try:
@@ -200,16 +240,16 @@ def _csv_records(file: Path) -> Iterator[tuple[int, list[str]]]:
             return
         except csv.Error as error:
             raise DataError(
-                f"{file}:{line}: expected comma-separated values as in RFC 4180, found: {reason(error)}; put"
-                " a cell that holds commas, quotation marks or line ends in quotation marks, and double those"
-                " in it"
+                f"{file}:{line}: expected delimited values as in RFC 4180, found: {reason(error)}; put"
+                " cells with delimiters, quotation marks or line ends in quotation marks, and double those in"
+                " them"
             ) from None
 
 
-FORMATS: Mapping[str, Callable[[Path], Table]] = {
+FORMATS: Mapping[str, Callable[[Path, Form], Table]] = {
     ".tsv": _tsv,
     ".csv": _csv,
     ".jsonl": JsonlTable,
-    ".parquet": ParquetTable,
+    ".parquet": _parquet,
 }
 SUFFIXES = (*FORMATS, ".tsv.gz", ".csv.gz", ".jsonl.gz")

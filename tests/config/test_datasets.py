@@ -48,6 +48,20 @@ def test_columns_that_do_not_fit_the_task(mistakes_of, options, mistake):
     assert found.startswith(f"datasets.d.{mistake}")
 
 
+@pytest.mark.parametrize(("options", "mistake"), [
+    ({"encoding": "utf-61"}, "encoding: Python knows no encoding of text 'utf-61'; usual are utf-8, utf-16"),
+    ({"encoding": "base64"}, "encoding: Python knows no encoding of text 'base64'"),
+    ({"delimiter": "||"}, 'delimiter: expected one character between cells, such as ";"'),
+    ({"delimiter": '"'}, "delimiter: expected one character"),
+    ({"delimiter": ""}, "delimiter: expected one character"),
+])  # fmt: skip
+def test_how_files_are_written(mistakes_of, options, mistake):
+    table = {"source": "table", "path": "t", "text": "t", "task": "language_modeling"}
+    (found,) = mistakes_of({"datasets.d": {**table, **options}})
+    assert found.startswith(f"datasets.d.{mistake}")
+    assert mistakes_of({"datasets.d": {**table, "encoding": "Latin-1", "delimiter": "\t"}}) == []
+
+
 @pytest.mark.parametrize(("classes", "what"), [
     (["PER", "LOC", "PER"], "'PER' is named twice"),
     ([1, "1"], "'1' is named twice"),

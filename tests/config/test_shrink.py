@@ -251,6 +251,14 @@ def test_data_of_the_hub_are_made_up_as_files(in_small, given, classes):
     assert graph.fetches == {}
 
 
+def test_data_that_are_made_up_are_not_written_as_the_users_are(in_small):
+    data = {"source": "table", "task": "classification", "path": "t.csv", "text": "t", "label": "l"}
+    written = {"delimiter": ";", "encoding": "utf-16"}
+    _, graph = in_small({"datasets": {"task": {**data, **written}}, "models": TRAINED})
+    source = open_dataset(graph.preprocess_settings("task"))
+    assert sum(1 for _ in source.read("train")) == 64
+
+
 def test_further_splits_are_made_up_too(in_small):
     _, graph = in_small({"datasets": {"task": {**GLUE, "splits": {"hard": "hard.tsv"}}}, "models": TRAINED})
     source = open_dataset(graph.preprocess_settings("task"))

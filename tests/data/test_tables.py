@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kdpipe.data.tables import SUFFIXES, Row, open_table, read_rows
+from kdpipe.data.tables import SUFFIXES, Form, Row, open_table, read_rows
 from kdpipe.errors import DataError
 
 ROWS = [("good film", "yes"), ("bad, “dull”", "no"), ("a\u2028b\x85c", "yes")]
@@ -39,6 +39,30 @@ def content_of(ending):
             pq.write_table(pa.table({"text": texts, "label": labels}), sink)
             return sink.getvalue().to_pybytes()
     return gzip.compress(text.encode()) if ending.endswith(".gz") else text
+
+
+@pytest.mark.parametrize(("name", "content", "form"), [
+    ("t.csv", 'text;label\n"a; ""b"", c";yes\n', Form(";")),
+    ("t.csv", 'text\tlabel\n"a; ""b"", c"\tyes\n', Form("\t")),
+    ("t.csv", 'text|label\r\n"a; ""b"", c"|yes\r\n'.encode("utf-16"), Form("|", "utf-16")),
+    ("t.tsv", 'text|label\na; "b", c|yes\n', Form("|")),
+    ("t.tsv", 'text\tlabel\na; "b", c\tyes\n'.encode("utf-16-be"), Form(encoding="utf-16-be")),
+    ("t.jsonl", '{"text": "a; \\"b\\", c", "label": "yes"}\n'.encode("utf-32"), Form(encoding="utf-32")),
+])  # fmt: skip
+def test_other_delimiters_and_encodings(file, name, content, form):
+    rows = [row.cells for row in read_rows(file(name, content), ["text", "label"], form)]
+    assert rows == [{"text": 'a; "b", c', "label": "yes"}]
+
+
+@pytest.mark.parametrize(("name", "mark", "written"), [
+    ("t.csv", ";", '";"'), ("t.csv", "\t", r'"\\t"'), ("t.tsv", ",", '","'), ("t.csv", "|", r'"\|"'),
+])  # fmt: skip
+def test_another_delimiter_is_told_with_its_remedy(file, name, mark, written):
+    path = file(name, f"id{mark}text{mark}label\n1{mark}a, b{mark}yes\n")
+    with pytest.raises(
+        DataError, match=rf"{name}:1: expected a column 'text', .*; give `delimiter: {written}`"
+    ):
+        list(read_rows(path, ["text"]))
 
 
 @pytest.mark.parametrize("ending", SUFFIXES)
@@ -83,9 +107,9 @@ def test_a_column_that_is_not_needed_may_be_there_twice(file):
     ("t.tsv", "text\tlabel\na\ty\nb\n", r"t\.tsv:3: expected 2 columns as in the header, found 1; mend"),
     ("t.csv", "text,label\na,y,z\n", r"t\.csv:2: expected 2 columns as in the header, found 3"),
     ("t.csv", "text,label\na,y\n\nb,y\n", r"t\.csv:3: expected 2 columns as in the header, found 0"),
-    ("t.csv", 'text,label\n"a\nb",y\n"c,y\n', r"t\.csv:4: expected comma-.*: unexpected end of data"),
-    ("t.csv", 'text,label\n"a"b,y\n', r"t\.csv:2: expected comma-separated values as in RFC 4180"),
-    ("t.csv", "text,label\na\rb,y\n", r"t\.csv:2: expected comma-separated values as in RFC 4180"),
+    ("t.csv", 'text,label\n"a\nb",y\n"c,y\n', r"t\.csv:4: expected delimited .*: unexpected end of data"),
+    ("t.csv", 'text,label\n"a"b,y\n', r"t\.csv:2: expected delimited values as in RFC 4180"),
+    ("t.csv", "text,label\na\rb,y\n", r"t\.csv:2: expected delimited values as in RFC 4180"),
     ("t.tsv", "txt\tlabel\na\ty\n", r"t\.tsv:1: expected a column 'text', found txt, label; did you mean"),
     ("t.tsv", "text\ttext\tlabel\na\tb\ty\n", r"t\.tsv:1: expected one column 'text', found 2; rename or"),
     ("t.jsonl", '{"text": "a"}\n{"txt": "b"}\n', r"t\.jsonl:2: expected a column 'text', found txt; did you"),

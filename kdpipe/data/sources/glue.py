@@ -8,9 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from kdpipe.data.files import SplitFiles, no_rows, read_lines, without_blank_end
+from kdpipe.data.files import SplitFiles
 from kdpipe.data.glue import GlueTasks, layout_named
 from kdpipe.data.labels import number
+from kdpipe.data.lines import no_rows, read_lines, without_blank_end
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
 from kdpipe.data.tables import check_single
 from kdpipe.data.telling import listed
@@ -76,6 +77,7 @@ class GlueSource(GlueTasks):
         name: a GLUE task, in any case and with or without the hyphen.
         path: a folder with the official files, as far as they exist.
         files: split name to file; stands before `path`.
+        encoding: how the text of the files is encoded, such as `utf-16` or `latin-1`.
         labels: `none` drops those of the training split; it and the validation split may lack labels.
     """
 
@@ -86,9 +88,11 @@ class GlueSource(GlueTasks):
         name: str,
         path: Path | None = None,
         files: Mapping[str, Path] = MappingProxyType({}),
+        encoding: str = "utf-8",
         labels: Literal["none"] | None = None,
     ) -> None:
         self.task = task
+        self._encoding = encoding
         self._optional = labels == "none"
         self._told: set[str] = set()
         self._layout = layout_named(name, LAYOUTS)
@@ -140,7 +144,7 @@ class GlueSource(GlueTasks):
         self, file: Path, split: str
     ) -> tuple[list[int], int | None, Iterator[tuple[int, list[str], int]]]:
         """Return where texts and label stand, and the rows with their line numbers and expected widths."""
-        lines = without_blank_end(read_lines(file), file)
+        lines = without_blank_end(read_lines(file, self._encoding), file)
         start, first = next(lines)
         header = first.split("\t")
         named = not self._layout.columns or set(self._layout.texts) <= set(header)

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from kdpipe.config.mistakes import key_path
-from kdpipe.data.files import SplitFiles, no_rows, read_text
+from kdpipe.data.files import SplitFiles
+from kdpipe.data.lines import no_rows, read_text
 from kdpipe.data.parsing import parse_json
 from kdpipe.data.source import TRAIN, VALIDATION, Answer, Example
 from kdpipe.errors import DataError, quoted
@@ -98,6 +99,7 @@ class SquadSource:
         path: a file, which is the train split, or a folder with `train-v1.1.json` and `dev-v1.1.json`, or
             `train-v2.0.json` and `dev-v2.0.json`, as far as they exist.
         files: split name to file; stands before `path`.
+        encoding: how the text of the files is encoded, such as `utf-16` or `latin-1`.
         labels: `none` drops the answers of the training split, which may lack them.
 
     Reference:
@@ -114,9 +116,11 @@ class SquadSource:
         task: str,
         path: Path | None = None,
         files: Mapping[str, Path] = MappingProxyType({}),
+        encoding: str = "utf-8",
         labels: Literal["none"] | None = None,
     ) -> None:
         self.task = task
+        self._encoding = encoding
         self._optional = labels == "none"
         self._files = SplitFiles(path, files, _LAYOUT)
         self._held: dict[Path, _Content] = {}
@@ -140,7 +144,7 @@ class SquadSource:
         file = self._files.file(split)
         if file not in self._held:
             self._held.clear()
-            self._held[file] = _survey(file)
+            self._held[file] = _survey(file, self._encoding)
         articles, version2, labelled = self._held[file]
         if not labelled and split in (TRAIN, VALIDATION) and not self._optional:
             raise DataError(
@@ -166,8 +170,8 @@ def _check_one_version(files: SplitFiles) -> None:
         )
 
 
-def _parse(file: Path) -> _File:
-    content = parse_json(read_text(file), file)
+def _parse(file: Path, encoding: str) -> _File:
+    content = parse_json(read_text(file, encoding), file)
     try:
         return _File.model_validate(content)
     except ValidationError as error:
@@ -196,9 +200,9 @@ def _questions(file: Path, articles: list[Any]) -> Iterator[_Asked]:
                 yield _Asked(f"data[{i}].paragraphs[{j}].qas[{k}]", paragraph.context, question)
 
 
-def _survey(file: Path) -> _Content:
+def _survey(file: Path, encoding: str) -> _Content:
     """Read a file whole, check the form and the ids of all that it has, and tell the log what that is."""
-    content = _parse(file)
+    content = _parse(file, encoding)
     found: Counter[str] = Counter()
     places: dict[str, str] = {}
     for place, _, question in _questions(file, content.data):

@@ -8,7 +8,7 @@ from typing import Literal
 from kdpipe.data.columns import Columns, TableReader
 from kdpipe.data.files import USUAL, SplitFiles
 from kdpipe.data.source import Example
-from kdpipe.data.tables import SUFFIXES
+from kdpipe.data.tables import SUFFIXES, Form
 
 
 class TableSource:
@@ -29,6 +29,9 @@ class TableSource:
         path: a folder with `train`, `validation` (or `valid`, `dev`) and `test` in any of the formats, as far
             as they exist; or a file, or a pattern of files, which are the train split.
         files: split name to file or pattern; stands before `path`.
+        delimiter: the character between the cells of TSV and CSV files, such as `;`; by default a tab or a
+            comma.
+        encoding: how the text of TSV, CSV and JSONL files is encoded, such as `utf-16` or `latin-1`.
         labels: `none` drops those of the training split; it and the validation split may lack labels.
     """
 
@@ -43,13 +46,15 @@ class TableSource:
         label: str | list[str] | None = None,
         classes: list[str | int] | None = None,
         separator: str | None = None,
+        delimiter: str | None = None,
+        encoding: str = "utf-8",
         path: Path | None = None,
         files: Mapping[str, Path] = MappingProxyType({}),
         labels: Literal["none"] | None = None,
     ) -> None:
         columns = Columns(text, text_pair, label, classes, separator, optional=labels == "none")
         self._files = SplitFiles(path, files, USUAL, SUFFIXES)
-        self._reader = TableReader(task, columns, self._files)
+        self._reader = TableReader(task, columns, self._files, Form(delimiter, encoding))
 
     @property
     def labels(self) -> tuple[str, ...] | None:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from kdpipe.data.files import USUAL, SplitFiles, read_lines
+from kdpipe.data.files import USUAL, SplitFiles
+from kdpipe.data.lines import read_lines
 from kdpipe.data.source import Example
 from kdpipe.errors import DataError
 
@@ -12,13 +13,14 @@ _SUFFIXES = (".txt", ".txt.gz")
 
 
 class TextSource:
-    """The lines of UTF-8 text files that are not blank; files that end in `.gz` are unpacked.
+    """The lines of text files that are not blank; files that end in `.gz` are unpacked.
 
     Args:
         task: `language_modeling`.
         path: a file, or a pattern such as `texts/*.txt`, which is the train split; or a folder with
             `train.txt`, `validation.txt` (or `valid.txt`, `dev.txt`) and `test.txt`, as far as they exist.
         files: split name to file or pattern; stands before `path`.
+        encoding: how the text of the files is encoded, such as `utf-16` or `latin-1`.
     """
 
     tasks: tuple[str, ...] = ("language_modeling",)
@@ -30,8 +32,10 @@ class TextSource:
         task: str,
         path: Path | None = None,
         files: Mapping[str, Path] = MappingProxyType({}),
+        encoding: str = "utf-8",
     ) -> None:
         self.task = task
+        self._encoding = encoding
         self._files = SplitFiles(path, files, USUAL, _SUFFIXES)
 
     def splits(self) -> tuple[str, ...]:
@@ -44,11 +48,11 @@ class TextSource:
         Its id is `split:line`, with the name of the file between where a pattern matches several.
 
         Raises:
-            DataError: a file is missing, not UTF-8, or has no text.
+            DataError: a file is missing, not in the encoding, or has no text.
         """
         for prefix, file in self._files.parts(split):
             blank = True
-            for number, line in read_lines(file):
+            for number, line in read_lines(file, self._encoding):
                 if text := line.strip():
                     blank = False
                     yield Example(f"{prefix}:{number}", text)

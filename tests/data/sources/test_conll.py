@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kdpipe.data.source import Example
-from kdpipe.data.sources.conll import ConllSource, to_iob2
+from kdpipe.data.sources.conll import ConllSource
 from kdpipe.errors import DataError
 
 TEXT = """-DOCSTART- -X- O O
@@ -49,19 +49,6 @@ def test_sentences_tags_and_documents(tmp_path, caplog):
     assert "2 sentences, tags in IOB1, 2 tags converted to IOB2" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("tags", "converted"),
-    [
-        ("I-A I-A O I-A", "B-A I-A O B-A"),
-        ("I-A I-B B-B I-B", "B-A B-B B-B I-B"),
-        ("B-A I-A O B-B B-B I-B", "B-A I-A O B-B B-B I-B"),
-        ("O O", "O O"),
-    ],
-)
-def test_iob1_becomes_iob2_and_iob2_stays(tags, converted):
-    assert to_iob2(tags.split()) == tuple(converted.split())
-
-
 @pytest.mark.parametrize("name", ["dev.txt", "valid.conll", "eng.testa"])
 def test_names_of_files(tmp_path, name):
     (tmp_path / name).write_text("a O\n")
@@ -77,6 +64,8 @@ def test_tabs_and_blank_lines_at_both_ends(tmp_path):
     ("a I-X\nb B-X\n\nc I-X\n", "2 sentences, tags in IOB1, 2 tags converted to IOB2"),
     ("a B-X\nb B-X\n\nc I-X\n", "in part IOB1 and in part IOB2 (1 tags), 1 tags converted to IOB2"),
     ("a B-X\nb I-X\nc B-X\n", "1 sentences, tags in IOB2"),
+    ("a B-X\nb I-X\nc E-X\nd S-X\n", "1 sentences, tags in IOBES, 2 tags converted to IOB2"),
+    ("# source 1\na O\n\n#\tanother = O B-X\nb O\n", "tags in IOB2, 2 lines of comments left out"),
     ("a O\n", "1 sentences, tags in IOB2"),
 ])  # fmt: skip
 def test_the_scheme_is_told(tmp_path, caplog, text, told):
@@ -88,6 +77,29 @@ def test_the_scheme_is_told(tmp_path, caplog, text, told):
 def test_other_blanks_are_of_words(tmp_path):
     source = conll(tmp_path, {"classes": ["X"]}, train="10\xa0000\tO\n\u3000 O\n")
     assert [example.words for example in source.read("train")] == [("10\xa0000", "\u3000")]
+
+
+def test_comments_stand_before_sentences(tmp_path):
+    text = "# id = 1\n#\n# O\n#EU B-X\n\n#newdoc\n# a b O x\n-DOCSTART- O\n\n# text = O\na O\n"
+    sentences = [example.words for example in conll(tmp_path, {"classes": ["X"]}, train=text).read("train")]
+    assert sentences == [("#", "#EU"), ("a",)]
+
+
+def test_words_alone_may_begin_with_the_sign_of_comments(tmp_path):
+    source = conll(tmp_path, train="EU B-ORG\n", test="#EU\nrejects\n\n# id = 2\n#\n")
+    assert [example.words for example in source.read("test")] == [("#EU", "rejects"), ("#",)]
+
+
+def test_tags_that_mark_ends(tmp_path):
+    source = conll(tmp_path, train="EU S-ORG\nPeter B-PER\nBlackburn E-PER\nSmith S-PER\n")
+    assert source.labels == ("O", "B-ORG", "I-ORG", "B-PER", "I-PER")
+    assert next(source.read("train")).label == ("B-ORG", "B-PER", "I-PER", "B-PER")
+
+
+def test_another_encoding(tmp_path):
+    (tmp_path / "train.txt").write_bytes("Zürich B-LOC\n\nGenève B-LOC\n".encode("utf-16"))
+    source = conll(tmp_path, {"encoding": "utf-16"})
+    assert [example.words for example in source.read("train")] == [("Zürich",), ("Genève",)]
 
 
 def test_held_out_words_may_stand_alone(tmp_path, caplog):
@@ -121,9 +133,10 @@ def test_given_types_keep_their_order_and_may_be_more(tmp_path):
         ("EU O\nEU NNP I-NP O\n", r"train\.txt:2: expected 2 columns as in the first line, found 4"),
         ("EU NNP O\n", r"train\.txt:1: expected 2 or 4 columns, found 3"),
         (
-            "EU O\nEU S-ORG\n",
-            r"train\.txt:2: expected a tag O, B-TYPE or I-TYPE \(IOB1 or IOB2\), found 'S-ORG'",
+            "EU O\nEU X-ORG\n",
+            r"train\.txt:2: expected a tag O, B-TYPE or I-TYPE \(IOB1, IOB2\), or .*, found 'X-ORG'",
         ),
+        ("a O\n# no comment\n", r"train\.txt:2: expected 2 columns as in the first line, found 3"),
         ("EU ORG\n", r"train\.txt:1: expected a tag"),
         ("EU B-\n", r"train\.txt:1: expected a tag"),
         ("EU B-A\nEU B-A\x07\n", r"train\.txt:2: expected a label that is a name .*, found 'B-A\\x07'"),

@@ -1,0 +1,83 @@
+"""Checks of what a dataset says of its files: which these are, how they are written, what columns hold."""
+
+import codecs
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kdpipe import catalog
+from kdpipe.config.mistakes import SettingError
+from kdpipe.config.settings.dataset import SourceSettings
+from kdpipe.config.signatures import constructor_options
+from kdpipe.errors import quoted
+
+# What ends lines or quotes in the files themselves.
+UNFIT = '\r\n"\0'
+# The tasks that read an option of the sources of tables.
+READ_FOR = {
+    "text_pair": ("classification", "regression", "multi_label"),
+    "label": ("classification", "regression", "multi_label"),
+    "classes": ("classification", "multi_label"),
+    "separator": ("multi_label",),
+}
+
+
+def check_source(settings: SourceSettings, task: str) -> None:
+    """Raise SettingError if what is said of the files of a dataset does not fit together, or its task."""
+    _check_files(settings)
+    _check_text(settings.options)
+    if "label" in settings.options:
+        _check_columns(settings, task)
+    _check_classes(settings.options.get("classes") or (), task)
+
+
+def _check_files(settings: SourceSettings) -> None:
+    reads = "files" in constructor_options(catalog.SOURCES[settings.source])
+    if reads and settings.path is None and not settings.files:
+        raise SettingError("path", "is required where no file is given as `train`, `validation` or `test`")
+
+
+def _check_text(options: Mapping[str, Any]) -> None:
+    encoding, delimiter = options.get("encoding"), options.get("delimiter")
+    if encoding is not None and not _decodes(encoding):
+        raise SettingError(
+            "encoding",
+            f"Python knows no encoding of text {quoted(encoding)}; usual are utf-8, utf-16, latin-1, cp1252",
+        )
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in UNFIT):
+        what = 'expected one character between cells, such as ";", or "\\t" for a tab'
+        raise SettingError("delimiter", f"{what}; found {quoted(delimiter)}")
+
+
+def _decodes(encoding: str) -> bool:
+    """Tell whether Python decodes text of an encoding, piece by piece."""
+    try:
+        return isinstance(codecs.getincrementaldecoder(encoding)().decode(b""), str)
+    except (LookupError, ValueError, TypeError):
+        return False
+
+
+def _check_columns(settings: SourceSettings, task: str) -> None:
+    """Raise SettingError if what is said of a table's columns does not fit its task."""
+    given = {name: value for name, value in settings.options.items() if value is not None}
+    for name, tasks in READ_FOR.items():
+        if name in given and task not in tasks:
+            raise SettingError(name, f"is read for {', '.join(tasks)}; remove it")
+    label, classes = given.get("label"), given.get("classes", ())
+    if label is None and task in READ_FOR["label"] and not settings.labels:
+        raise SettingError("label", f"is required for {task}: the name of the column")
+    if isinstance(label, list) and task != "multi_label":
+        raise SettingError(
+            "label", f"a list of columns is read for multi_label; {task} needs the name of one"
+        )
+    if isinstance(label, list) and classes:
+        raise SettingError("classes", "the classes are the columns that `label` lists; remove this")
+
+
+def _check_classes(classes: Sequence[Any], task: str) -> None:
+    names = [str(name) for name in classes]
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise SettingError("classes", f"{quoted(name)} is named twice")
+    if len(names) == 1 and task == "classification":
+        raise SettingError("classes", f"expected two classes or more, found only {quoted(names[0])}")

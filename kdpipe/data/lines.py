@@ -1,0 +1,174 @@
+"""Text files of the user's, line by line, each line with its number and what is wrong with it."""
+
+import codecs
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from io import BufferedIOBase
+from itertools import chain
+from pathlib import Path
+
+from kdpipe.data.telling import reason
+from kdpipe.errors import DataError
+
+GZIP = b"\x1f\x8b"
+UTF8 = "utf-8"
+BYTE_ORDER = "\ufeff"
+
+
+def read_lines(file: Path, encoding: str = UTF8) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file without their ends, numbered from 1; a `.gz` is unpacked.
+
+    Only a line feed ends a line: the other separators that Unicode knows occur inside texts.
+
+    Args:
+        file: the file.
+        encoding: how its text is encoded, as Python names it; a byte-order mark is left out.
+
+    Raises:
+        DataError: the file is missing, no text in this encoding, or empty.
+    """
+    for number, line in read_raw_lines(file, encoding):
+        yield number, line.rstrip("\r\n")
+
+
+def read_raw_lines(file: Path, encoding: str = UTF8) -> Iterator[tuple[int, str]]:
+    """Yield the lines as `read_lines` does, with their ends."""
+    check_file(file)
+    number = 0
+    try:
+        with _open(file) as pieces:
+            for number, line in enumerate(_decoded(pieces, file, encoding), start=1):
+                yield number, line
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(
+            f"{file}:{number + 1}: expected a whole gzip file, found: {reason(error)}; fetch or pack it again"
+        ) from None
+    except OSError as error:
+        raise _unreadable(file, error) from None
+    if number == 0:
+        raise DataError(f"{file}:1: expected at least one line, found an empty file")
+
+
+def without_blank_end(lines: Iterator[tuple[int, str]], file: Path) -> Iterator[tuple[int, str]]:
+    """Pass numbered lines on, apart from those at the end that are empty or of blanks.
+
+    Args:
+        lines: the lines.
+        file: where they come from.
+
+    Raises:
+        DataError: all are blank.
+    """
+    held: list[tuple[int, str]] = []
+    filled = False
+    for number, line in lines:
+        held.append((number, line))
+        if line.strip(" \r\n"):
+            filled = True
+            yield from held
+            held = []
+    if not filled:
+        raise no_rows(file)
+
+
+def read_text(file: Path, encoding: str = UTF8) -> str:
+    """Return the text of a file that is no table of lines, such as JSON.
+
+    Raises:
+        DataError: the file is missing, no text in this encoding, or empty.
+    """
+    return "\n".join(line for _, line in read_lines(file, encoding))
+
+
+def check_file(file: Path) -> None:
+    """Raise DataError if a path is that of no file; to open a pipe could wait for ever."""
+    try:
+        if file.is_file():
+            return
+        found = "a folder" if file.is_dir() else "a pipe, a socket or a device" if file.exists() else None
+    except OSError as error:
+        raise _unreadable(file, error) from None
+    if found is None:
+        raise DataError(not_found(file))
+    raise DataError(f"{file}: expected a file, found {found}; give the path of a file")
+
+
+def no_rows(file: Path) -> DataError:
+    """Return the error that a file has nothing to read in it."""
+    return DataError(f"{file}: expected at least one row, found none; remove the file or get it again")
+
+
+def _open(file: Path) -> BufferedIOBase:
+    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
+
+
+def not_found(file: Path) -> str:
+    """Return what is wrong with the path of a file that is not there."""
+    return (
+        f"{file}: expected a file, found none; check the path: a relative one starts at"
+        " `data_dir`, which the environment's KDPIPE_DATA can set"
+    )
+
+
+def _unreadable(file: Path, error: OSError) -> DataError:
+    why = error.strerror or reason(error)
+    return DataError(f"{file}: expected a file that can be read, found: {why}; check its mode and its disk")
+
+
+def _check_first(piece: bytes, file: Path) -> None:
+    """Raise DataError if the first bytes of a file show that it is packed, or ends its lines otherwise."""
+    if piece.startswith(GZIP):
+        raise DataError(f"{file}: expected text, found what gzip has packed; rename it to end in .gz")
+    if not piece.endswith(b"\n") and b"\r" in piece.rstrip(b"\r\0"):
+        raise DataError(
+            f"{file}:1: expected lines that end in line feeds, found only carriage returns; convert the file,"
+            " for instance with `tr '\\r' '\\n'`"
+        )
+
+
+def _decoded(pieces: Iterable[bytes], file: Path, encoding: str) -> Iterator[str]:
+    """Yield the lines of a file, with their ends.
+
+    Args:
+        pieces: its bytes, cut behind each byte that ends a line, or in UTF-16 may be half of a character.
+        file: the file.
+        encoding: its encoding.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)()
+    held, number = "", 0
+    for place, piece in enumerate(chain(pieces, [b""])):
+        if not place:
+            _check_first(piece, file)
+        try:
+            held += decoder.decode(piece, final=not piece)
+        except UnicodeError as error:
+            raise _wrong_encoding(f"{file}:{number + 1}", encoding, piece, error) from None
+        while held and ("\n" in held or not piece):
+            line, end, held = held.partition("\n")
+            number += 1
+            _check_text(line, f"{file}:{number}", encoding)
+            yield (line if number > 1 else line.removeprefix(BYTE_ORDER)) + end
+
+
+def _check_text(line: str, where: str, encoding: str) -> None:
+    if "\0" in line:
+        raise DataError(
+            f"{where}: expected {_named(encoding)} text, found a NUL at column {line.index(chr(0)) + 1}; give"
+            " the `encoding` that it has, such as utf-16-le, convert it, or get it again if it is no text"
+        )
+
+
+def _wrong_encoding(where: str, encoding: str, piece: bytes, error: UnicodeError) -> DataError:
+    found = reason(error)
+    if isinstance(error, UnicodeDecodeError):
+        found = f"byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
+    likely = "utf-16" if piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "latin-1"
+    return DataError(
+        f"{where}: expected {_named(encoding)} text, found {found}; give the `encoding` that it has, such as"
+        f" {likely}, or convert the file, for instance with iconv"
+    )
+
+
+def _named(encoding: str) -> str:
+    return "UTF-8" if encoding == UTF8 else encoding
