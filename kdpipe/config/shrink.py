@@ -49,7 +49,7 @@ SCALED = ("intermediate_size", "embedding_rank")
 ENDINGS = {"conll": ".txt", "glue": ".tsv", "squad": ".json", "table": ".jsonl", "text": ".txt"}
 AS_FILES = {"hub": "table", "glue_hub": "glue"}
 # How files of the user's are written, which those that are made up are not.
-AS_WRITTEN = ("delimiter", "encoding")
+AS_WRITTEN = ("columns", "delimiter", "encoding")
 NOT_OF_FILES = {"table": ("name", "revision"), "glue": ("revision",)}
 
 

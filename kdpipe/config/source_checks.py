@@ -26,6 +26,7 @@ def check_source(settings: SourceSettings, task: str) -> None:
     """Raise SettingError if what is said of the files of a dataset does not fit together, or its task."""
     _check_files(settings)
     _check_text(settings.options)
+    _check_places(settings.options.get("columns"))
     if "label" in settings.options:
         _check_columns(settings, task)
     _check_classes(settings.options.get("classes") or (), task)
@@ -47,6 +48,13 @@ def _check_text(options: Mapping[str, Any]) -> None:
     if delimiter is not None and (len(delimiter) != 1 or delimiter in UNFIT):
         what = 'expected one character between cells, such as ";", or "\\t" for a tab'
         raise SettingError("delimiter", f"{what}; found {quoted(delimiter)}")
+
+
+def _check_places(columns: Mapping[str, int] | None) -> None:
+    numbers = list((columns or {}).values())
+    if columns is not None and (len({*numbers}) != 2 or min(numbers) < 0):
+        what = "expected the columns of word and tag, counted from 0, such as {word: 1, tag: 2}"
+        raise SettingError("columns", f"{what}; found {quoted(dict(columns))}")
 
 
 def _decodes(encoding: str) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,44 @@ DOCUMENT = "-DOCSTART-"
 COMMENT = "#"
 # The columns of a file with tags; one column is words alone.
 WIDTHS = (2, 4)
+NAMED = "name the columns of words and tags, from 0, such as `columns: {word: 1, tag: 2}`"
+
+
+@dataclass(frozen=True)
+class WordColumns:
+    """Which columns of a line hold what, counted from 0.
+
+    Args:
+        word: that of the word.
+        tag: that of its tag; by default the last of two or four.
+        may_lack: whether lines may lack the tag.
+    """
+
+    word: int = 0
+    tag: int | None = None
+    may_lack: bool = False
+
+    def tag_of(self, width: int) -> int | None:
+        """Return the column of the tag in lines of some width, None where they have none."""
+        last = (width - 1) or None
+        return last if self.tag is None else self.tag if self.tag < width else None
+
+    def fit(self, width: int) -> bool:
+        """Tell whether lines may have some width."""
+        if self.tag is None:
+            return width in self._widths
+        return width > (self.word if self.may_lack else max(self.word, self.tag))
+
+    @property
+    def expected(self) -> str:
+        """How many columns there may be, for errors."""
+        if self.tag is None:
+            return " or ".join(map(str, self._widths))
+        return f"more than {self.word if self.may_lack else max(self.word, self.tag)}"
+
+    @property
+    def _widths(self) -> tuple[int, ...]:
+        return (1, *WIDTHS) if self.may_lack else WIDTHS
 
 
 class Word(NamedTuple):
@@ -30,17 +69,17 @@ class WordFile:
 
     Args:
         file: the file.
-        may_lack: whether it may have words alone, in one column.
+        columns: which of its columns hold what.
         encoding: its encoding.
 
     Attributes:
         comments: the lines before sentences that were taken for comments when it was read last.
     """
 
-    def __init__(self, file: Path, may_lack: bool, encoding: str = UTF8) -> None:
+    def __init__(self, file: Path, columns: WordColumns, encoding: str = UTF8) -> None:
         self.file = file
         self.comments = 0
-        self._may_lack = may_lack
+        self._columns = columns
         self._encoding = encoding
         self._width = 0
 
@@ -51,6 +90,14 @@ class WordFile:
             DataError: a line is malformed.
         """
         self.comments = self._width = 0
+        unsure = self._columns.tag is None
+        for sentence in self._sentences():
+            if unsure and len(sentence) > 1:
+                self._check_no_numbers(sentence)
+                unsure = False
+            yield sentence
+
+    def _sentences(self) -> Iterator[list[Word]]:
         sentence: list[Word] = []
         for number, line in read_lines(self.file, self._encoding):
             cells = BLANKS.split(line.strip(" \t"))
@@ -65,33 +112,47 @@ class WordFile:
         if sentence:
             yield sentence
 
+    def _check_no_numbers(self, sentence: list[Word]) -> None:
+        """Raise DataError if what was taken for the words of a sentence counts them."""
+        first = sentence[0].text
+        counted = [str(number) for number in range(int(first == "1"), len(sentence) + int(first == "1"))]
+        if [word.text for word in sentence] == counted:
+            raise DataError(
+                f"{self.file}:{sentence[0].line}: expected words in the first column, found numbers in order;"
+                f" {NAMED}"
+            )
+
     def _is_comment(self, cells: list[str]) -> bool:
         """Tell a comment from a word that begins with the same sign, such as a hash tag."""
-        return cells[0].startswith(COMMENT) and not (
-            self._fits(len(cells)) and (len(cells) == 1 or is_tag(cells[-1]))
-        )
+        tag = self._columns.tag_of(len(cells))
+        word = len(cells) == 1 if tag is None else is_tag(cells[tag])
+        fits = self._columns.word == 0 and self._fits(len(cells))
+        return cells[0].startswith(COMMENT) and not (word and fits)
 
     def _fits(self, width: int) -> bool:
-        return width == (self._width or width) and width in self._widths
-
-    @property
-    def _widths(self) -> tuple[int, ...]:
-        return (1, *WIDTHS) if self._may_lack else WIDTHS
+        return width == (self._width or width) and self._columns.fit(width)
 
     def _word(self, cells: list[str], line: int) -> Word:
-        where = f"{self.file}:{line}"
+        where, columns = f"{self.file}:{line}", self._columns
         self._width = self._width or len(cells)
         if not self._fits(len(cells)):
-            usual = " or ".join(map(str, self._widths))
-            first = f"{self._width} columns as in the first line"
-            expected = first if self._width in self._widths else f"{usual} columns"
-            raise DataError(f"{where}: expected {expected}, found {len(cells)}; mend or remove the line")
-        if len(cells) == 1:
-            return Word(line, cells[0], None)
-        tag = cells[-1]
+            raise DataError(f"{where}: {self._wrong_width(len(cells))}")
+        place = columns.tag_of(len(cells))
+        if place is None:
+            return Word(line, cells[columns.word], None)
+        tag = cells[place]
         if not is_tag(tag):
             raise DataError(
                 f"{where}: expected a tag O, B-TYPE or I-TYPE (IOB1, IOB2), or E-TYPE or S-TYPE (IOBES),"
                 f" found {quoted(tag)}; convert other schemes first"
             )
-        return Word(line, cells[0], class_name(tag, where))
+        return Word(line, cells[columns.word], class_name(tag, where))
+
+    def _wrong_width(self, found: int) -> str:
+        if self._columns.fit(self._width):
+            return (
+                f"expected {self._width} columns as in the first line, found {found}; mend or remove the line"
+            )
+        return (
+            f"expected {self._columns.expected} columns, found {found}; mend or remove the line, or {NAMED}"
+        )

@@ -62,6 +62,17 @@ def test_how_files_are_written(mistakes_of, options, mistake):
     assert mistakes_of({"datasets.d": {**table, "encoding": "Latin-1", "delimiter": "\t"}}) == []
 
 
+@pytest.mark.parametrize(("columns", "mistake"), [
+    ({"word": 1}, "columns: expected the columns of word and tag, counted from 0, such as {wo"),
+    ({"word": 1, "tag": 1}, "columns: expected the columns of word and tag"),
+    ({"word": 1, "tag": -1}, "columns: expected the columns of word and tag"),
+    ({"word": 1, "tags": 2}, "columns.tags: 'tags' is not known; did you mean 'tag'?"),
+])  # fmt: skip
+def test_columns_of_words_and_tags(mistakes_of, columns, mistake):
+    (found,) = mistakes_of({"datasets.d": {"source": "conll", "path": "x", "columns": columns}})
+    assert found.startswith(f"datasets.d.{mistake}")
+
+
 @pytest.mark.parametrize(("classes", "what"), [
     (["PER", "LOC", "PER"], "'PER' is named twice"),
     ([1, "1"], "'1' is named twice"),

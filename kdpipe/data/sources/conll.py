@@ -12,7 +12,7 @@ from kdpipe.data.files import USUAL, SplitFiles
 from kdpipe.data.labels import checked_classes
 from kdpipe.data.schemes import OUTSIDE, count_tags, scheme_in_words, to_iob2
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
-from kdpipe.data.words import Word, WordFile
+from kdpipe.data.words import Word, WordColumns, WordFile
 from kdpipe.errors import DataError, quoted, suggest
 
 LOG = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class ConllSource:
         files: split name to file; stands before `path`.
         classes: types of entities, such as `PER`, in their order. Without them: what the training split has,
             by name.
+        columns: the columns of word and tag, counted from 0, where these are others: `{word: 1, tag: 2}`.
         encoding: how the text of the files is encoded, such as `utf-16` or `latin-1`.
         labels: `none` drops those of the training split; it and validation may have the words alone.
 
@@ -54,11 +55,13 @@ class ConllSource:
         path: Path | None = None,
         files: Mapping[str, Path] = MappingProxyType({}),
         classes: list[str] | None = None,
+        columns: dict[Literal["word", "tag"], int] | None = None,
         encoding: str = "utf-8",
         labels: Literal["none"] | None = None,
     ) -> None:
         self.task = task
         self._classes = classes
+        self._columns = columns or {}
         self._encoding = encoding
         self._optional = labels == "none"
         self._files = SplitFiles(path, files, LAYOUT)
@@ -80,8 +83,7 @@ class ConllSource:
 
     def _types_in(self, split: str) -> list[str]:
         file = self._files.file(split)
-        sentences = WordFile(file, True, self._encoding).sentences()
-        tags = {word.tag for words in sentences for word in words}
+        tags = {word.tag for words in self._words(file, may_lack=True).sentences() for word in words}
         if None in tags:
             raise DataError(
                 f"{file}: expected tags, found words alone; give the types of entities as `classes`"
@@ -99,7 +101,7 @@ class ConllSource:
             DataError: a line or a tag is malformed, there is no such tag, or no sentence at all.
         """
         file = self._files.file(split)
-        words_of = WordFile(file, self._optional or split not in (TRAIN, VALIDATION), self._encoding)
+        words_of = self._words(file, self._optional or split not in (TRAIN, VALIDATION))
         found: Counter[str] = Counter()
         for words in words_of.sentences():
             texts = tuple(word.text for word in words)
@@ -114,6 +116,9 @@ class ConllSource:
             self._told.add(split)
             comments = f", {words_of.comments} lines of comments left out" if words_of.comments else ""
             LOG.info("%s: %d sentences, %s%s", file, found["sentences"], scheme_in_words(found), comments)
+
+    def _words(self, file: Path, may_lack: bool) -> WordFile:
+        return WordFile(file, WordColumns(**self._columns, may_lack=may_lack), self._encoding)
 
     def _check_known(self, file: Path, words: list[Word], tags: tuple[str, ...]) -> None:
         for word, tag in zip(words, tags, strict=False):

@@ -96,6 +96,52 @@ def test_tags_that_mark_ends(tmp_path):
     assert next(source.read("train")).label == ("B-ORG", "B-PER", "I-PER", "B-PER")
 
 
+GERMEVAL = """#\thttp://de.wikipedia.org/wiki/Manfred_Korfmann [2009-10-17]
+1\tAufgrund\tO\tO
+2\tDeutsche\tB-ORG\tB-LOC
+3\tBank\tI-ORG\tO
+
+#\thttp://de.wikipedia.org/wiki/1
+1\t1\tO\tO
+"""
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_numbers_in_place_of_words_are_refused(tmp_path, start):
+    rows = [f"{number}\tword\tO\tB-X\n" for number in range(start, start + 3)]
+    message = (
+        r"train\.txt:3: expected words in the first column, found numbers in order; .* `columns: {word: 1"
+    )
+    source = conll(tmp_path, train=f"{start} a O O\n\n{''.join(rows)}")
+    with pytest.raises(DataError, match=message):
+        _ = source.labels
+    with pytest.raises(DataError, match=message):
+        list(conll(tmp_path, {"classes": ["X"]}).read("train"))
+
+
+def test_columns_that_are_named(tmp_path):
+    source = conll(tmp_path, {"columns": {"word": 1, "tag": 2}}, train=GERMEVAL, test="1\tx\n2\tx\n")
+    assert source.labels == ("O", "B-ORG", "I-ORG")
+    assert [(example.words, example.label) for example in source.read("train")] == [
+        (("Aufgrund", "Deutsche", "Bank"), ("O", "B-ORG", "I-ORG")),
+        (("1",), ("O",)),
+    ]
+    assert [(example.words, example.label) for example in source.read("test")] == [(("x", "x"), None)]
+    embedded = conll(tmp_path, {"columns": {"word": 1, "tag": 3}})
+    assert embedded.labels == ("O", "B-LOC", "I-LOC")
+
+
+def test_numbers_that_are_words_are_read_where_the_columns_are_named(tmp_path):
+    source = conll(tmp_path, {"columns": {"word": 0, "tag": 1}, "classes": ["X"]}, train="1 O\n2 O\n3 B-X\n")
+    assert next(source.read("train")).words == ("1", "2", "3")
+
+
+def test_columns_that_are_not_there(tmp_path):
+    source = conll(tmp_path, {"columns": {"word": 1, "tag": 3}, "classes": ["X"]}, train="1 a O\n")
+    with pytest.raises(DataError, match=r"train\.txt:1: expected more than 3 columns, found 3"):
+        list(source.read("train"))
+
+
 def test_another_encoding(tmp_path):
     (tmp_path / "train.txt").write_bytes("Zürich B-LOC\n\nGenève B-LOC\n".encode("utf-16"))
     source = conll(tmp_path, {"encoding": "utf-16"})
@@ -131,7 +177,7 @@ def test_given_types_keep_their_order_and_may_be_more(tmp_path):
     ("text", "message"),
     [
         ("EU O\nEU NNP I-NP O\n", r"train\.txt:2: expected 2 columns as in the first line, found 4"),
-        ("EU NNP O\n", r"train\.txt:1: expected 2 or 4 columns, found 3"),
+        ("EU NNP O\n", r"train\.txt:1: expected 2 or 4 columns, found 3; .* `columns: {word: 1, tag: 2}`"),
         (
             "EU O\nEU X-ORG\n",
             r"train\.txt:2: expected a tag O, B-TYPE or I-TYPE \(IOB1, IOB2\), or .*, found 'X-ORG'",
