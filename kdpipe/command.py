@@ -21,7 +21,7 @@ from typing import Any, TextIO, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
-from kdpipe import catalog, processes
+from kdpipe import catalog, environment, processes
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.logs import MARK, check_log
 from kdpipe.artifacts.ownership import place_of
@@ -33,6 +33,8 @@ from kdpipe.config.settings.bounds import MANY, MOST_THREADS
 from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS, ConfigError, KdpipeError, StoppedError, quoted
 from kdpipe.job import Job
 from kdpipe.launch import TEAM, await_others
+
+LOG = logging.getLogger(__name__)
 
 
 def main(
@@ -92,6 +94,8 @@ def _run(
         sys.modules["torch"].set_num_threads(threads)
     if "transformers" in sys.modules:
         _keep_to_what_matters(sys.modules["transformers"].utils.logging)
+    if environment.removed:
+        LOG.info("not heeded of the environment: %s", ", ".join(sorted(environment.removed)))
     processes.check_tasks()
     if processes.count() > 1:
         if not several:

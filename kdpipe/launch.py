@@ -20,6 +20,7 @@ from threading import Lock, Thread
 from typing import TextIO
 
 from kdpipe import catalog, processes
+from kdpipe.environment import forget
 from kdpipe.errors import STOPPED_STATUS
 
 # Seconds in which it shows who failed first: what befalls the others follows from that.
@@ -106,6 +107,7 @@ def await_others() -> None:
 
 def main() -> None:
     """Run a stage as the first or as another of several processes."""
+    forget()
     parser = argparse.ArgumentParser("python -m kdpipe.launch", description=main.__doc__)
     parser.add_argument("processes", type=int, help="how many processes there are")
     parser.add_argument("stage", choices=catalog.STAGES, help="what they run")

@@ -28,7 +28,8 @@ def rank() -> int:
 
 def is_another_task() -> bool:
     """Tell whether SLURM has started this several times, and it is not the first."""
-    return count() == 1 and int(os.environ.get("SLURM_PROCID", 0)) > 0
+    tasks, task = (os.environ.get(name, "") for name in ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"))
+    return count() == 1 and tasks.isdecimal() and task.isdecimal() and 0 < int(task) < int(tasks)
 
 
 def check_tasks() -> None:
@@ -38,7 +39,7 @@ def check_tasks() -> None:
         KdpipeError: it does.
     """
     if is_another_task():
-        tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "several")
+        tasks = os.environ["SLURM_STEP_NUM_TASKS"]
         raise KdpipeError(
             f"expected one task of SLURM, found {tasks}, which would all do the same; start one "
             "(`--ntasks=1`), and set `gpus: N` for a training in N processes"

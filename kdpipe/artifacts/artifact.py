@@ -26,6 +26,7 @@ from kdpipe.artifacts.ownership import (
 )
 from kdpipe.artifacts.state import discard
 from kdpipe.artifacts.sums import MANIFEST, SUMS, damaged, read_listing, read_sums, write_sums
+from kdpipe.environment import acting
 from kdpipe.errors import KdpipeError
 
 PACKAGES = (
@@ -191,4 +192,4 @@ def _device() -> str:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
-    return "cpu"
+    return f"cpu as of {acts}" if (acts := acting()) else "cpu"
