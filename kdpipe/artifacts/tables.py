@@ -10,8 +10,15 @@ import pyarrow.parquet as pq
 HISTORY = pa.schema(
     [("step", pa.int64()), ("epoch", pa.float64()), ("name", pa.string()), ("value", pa.float64())]
 )
+# `classes` are those that labels or predictions of the split have, over which a macro average is taken.
 METRICS = pa.schema(
-    [("metric", pa.string()), ("value", pa.float64()), ("split", pa.string()), ("n", pa.int64())]
+    [
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("split", pa.string()),
+        ("n", pa.int64()),
+        ("classes", pa.int64()),
+    ]
 )
 
 

@@ -31,14 +31,26 @@ def accuracy(gold: Values, predicted: Values) -> float:
     return float((right.all(-1) if right.ndim == 2 else right).mean())
 
 
-def f1(average: str, labels: Sequence[int] | None = None) -> Metric:
-    """Return F1 with an average of scikit-learn over some labels; `binary` is F1 of class 1."""
+def count_classes(gold: Values | None, predicted: Values) -> int | None:
+    """Return how many classes labels or predictions have, as of `compute`."""
+    if gold is None:
+        return None
+    if gold.ndim == 2:
+        return int(np.logical_or(gold, predicted).any(0).sum())
+    return len(np.union1d(gold, predicted))
+
+
+def f1(average: str) -> Metric:
+    """Return F1 with an average of scikit-learn; `binary` is F1 of class 1.
+
+    `macro` is over the classes that labels or predictions have, where an example has one class.
+    """
 
     def score(gold: Values, predicted: Values) -> float:
         # Importing scikit-learn takes a second, which training need not wait for.
         from sklearn.metrics import f1_score
 
-        return float(f1_score(gold, predicted, labels=labels, average=average, zero_division=0.0))
+        return float(f1_score(gold, predicted, average=average, zero_division=0.0))
 
     return score
 

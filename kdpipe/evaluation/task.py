@@ -23,11 +23,13 @@ class Evaluation:
         metrics: metric to value.
         n: what the metrics average over: examples, or masked tokens.
         predictions: one row per example, in the order of the split.
+        classes: how many classes the labels or the predictions have; None where there are none.
     """
 
     metrics: Mapping[str, float]
     n: int
     predictions: pa.Table
+    classes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ RESULTS = pa.schema(
         ("metric", pa.string()),
         ("value", pa.float64()),
         ("n", pa.int64()),
+        ("classes", pa.int64()),
         ("parameters", pa.int64()),
         ("depth", pa.int64()),
         ("width", pa.int64()),

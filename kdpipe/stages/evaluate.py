@@ -24,6 +24,8 @@ from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
 
 LOG = logging.getLogger(__name__)
+# What a table of predictions says besides.
+FACTS = "facts"
 
 
 def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> None:
@@ -51,7 +53,13 @@ def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> Non
     _check_measured(settings, data, evaluations)
     with job.artifact() as draft:
         rows = [
-            {"metric": metric, "value": value, "split": split, "n": evaluation.n}
+            {
+                "metric": metric,
+                "value": value,
+                "split": split,
+                "n": evaluation.n,
+                "classes": evaluation.classes,
+            }
             for split, evaluation in evaluations.items()
             for metric, value in evaluation.metrics.items()
         ]
@@ -69,13 +77,12 @@ def _kept(shards: Shards, split: str, run_split: Callable[[], Evaluation]) -> Ev
 
     def make() -> pa.Table:
         found = run_split()
-        facts = {"metrics": json.dumps(dict(found.metrics)), "n": str(found.n)}
-        return found.predictions.replace_schema_metadata(facts)
+        facts = {"metrics": dict(found.metrics), "n": found.n, "classes": found.classes}
+        return found.predictions.replace_schema_metadata({FACTS: json.dumps(facts)})
 
     table = shards.table(split, make)
-    facts = table.schema.metadata
-    predictions = table.replace_schema_metadata(None)
-    return Evaluation(json.loads(facts[b"metrics"]), int(facts[b"n"]), predictions)
+    facts = json.loads(table.schema.metadata[FACTS.encode()])
+    return Evaluation(predictions=table.replace_schema_metadata(None), **facts)
 
 
 def _splits(data: Path) -> list[str]:

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from kdpipe import catalog
 from kdpipe.evaluation.answers import answer_metrics
-from kdpipe.evaluation.metrics import compute, pearson, spearman
+from kdpipe.evaluation.metrics import compute, count_classes, pearson, spearman
 from kdpipe.evaluation.tasks import classification, multi_label, regression
 from kdpipe.evaluation.tasks.token_classification import entity_metrics
 from kdpipe.metrics import LOWER_IS_BETTER
@@ -24,7 +24,7 @@ def test_classification_agrees_with_scikit_learn(classes: int) -> None:
     for _ in range(20):
         gold, predicted = rng.integers(0, classes, 30), rng.integers(0, classes, 30)
         found = compute(metrics, classification.Classification.all_metrics, gold, predicted)
-        f1 = f1_score(gold, predicted, average=average, labels=None if classes == 2 else range(classes))
+        f1 = f1_score(gold, predicted, average=average)
         accuracy = accuracy_score(gold, predicted)
         assert found == pytest.approx({
             "accuracy": accuracy,
@@ -32,6 +32,18 @@ def test_classification_agrees_with_scikit_learn(classes: int) -> None:
             "accuracy_and_f1": (accuracy + f1) / 2,
             "matthews": matthews_corrcoef(gold, predicted),
         })  # fmt: skip
+
+
+def test_classes_that_neither_labels_nor_predictions_have_do_not_count() -> None:
+    gold, predicted = np.array([0, 1, 1, 3, 0, 3]), np.array([0, 1, 0, 4, 0, 3])
+    metrics = classification.classification_metrics(6)
+    found = compute(metrics, ["f1"], gold, predicted)["f1"]
+    assert found == pytest.approx(f1_score(gold, predicted, average="macro"))
+    # F1 of the classes 0, 1, 3 and 4; 2 and 5 are not there.
+    assert found == pytest.approx((4 / 5 + 2 / 3 + 2 / 3 + 0) / 4)
+    assert count_classes(gold, predicted) == 4
+    assert count_classes(np.eye(5, dtype=int)[gold], np.eye(5, dtype=int)[predicted]) == 4
+    assert count_classes(None, predicted) is None
 
 
 def test_correlations_agree_with_scipy() -> None:

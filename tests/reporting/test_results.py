@@ -26,6 +26,7 @@ def test_a_row_per_model_dataset_split_and_metric(example: Graph):
         "metric": "accuracy",
         "value": pytest.approx(0.77 - 0.1 - 0.05),
         "n": 20,
+        "classes": None,
         "parameters": 5 * 4 + 1,
         "depth": 1,
         "width": 4,
@@ -47,7 +48,7 @@ def test_a_variable_is_null_where_the_name_lacks_it_and_keeps_its_type(
     write_results(results, tmp_path)
     text = (tmp_path / "results.csv").read_text()
     assert "plain-mrpc-2,plain-{task}-{temperature},finetune,mrpc,validation,accuracy" in text
-    assert "base,base,pretrain,text,test,perplexity,25.0,20,22,2,4,42,2.0,,\n" in text
+    assert "base,base,pretrain,text,test,perplexity,25.0,20,,22,2,4,42,2.0,,\n" in text
     assert ",7,2.0,mrpc,2\n" in text
 
 

@@ -24,6 +24,8 @@ def test_metrics_and_predictions_are_written(classifier: Path, task_data: Path, 
     right = sum(row["prediction"] == row["label"] for row in predictions)
     assert metrics["validation", "accuracy"]["value"] == right / len(predictions)
     assert metrics["validation", "accuracy"]["n"] == 40
+    there = {row[side] for row in predictions for side in ("label", "prediction")}
+    assert {row["classes"] for row in metrics.values()} == {len(there)}
 
 
 @pytest.mark.parametrize("bias", [-100.0, 100.0])

@@ -60,7 +60,7 @@ def test_the_artifact_is_the_page_and_two_tables(config: Path, tmp_path: Path):
     assert sorted(read_sums(job.output)) == ["report.html", "results.csv", "results.parquet"]
     verify(job.output)
     assert "12.50" in (job.output / "report.html").read_text(encoding="utf-8")
-    assert "base,base,pretrain,text,test,perplexity,12.5,7,12," in (job.output / "results.csv").read_text()
+    assert "base,base,pretrain,text,test,perplexity,12.5,7,,12," in (job.output / "results.csv").read_text()
 
 
 def test_equal_results_give_equal_artifacts(config: Path, tmp_path: Path):

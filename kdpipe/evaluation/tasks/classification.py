@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from kdpipe.evaluation.inference import example_logits
-from kdpipe.evaluation.metrics import Metric, accuracy, compute, f1, matthews, mean_of
+from kdpipe.evaluation.metrics import Metric, accuracy, compute, count_classes, f1, matthews, mean_of
 from kdpipe.evaluation.task import Evaluation, Subject
 from kdpipe.models.loading import Head
 
 
 class Classification:
-    """Accuracy, and F1: of the second of two labels, as GLUE does for MRPC, else averaged over labels.
+    """Accuracy, and F1: of the second of two labels, as GLUE does for MRPC, else averaged over classes.
+
+    A class that neither labels nor predictions have does not count in the average.
 
     Reference:
         Wang et al. 2018, GLUE (arXiv 1804.07461), section 3; Matthews' correlation is that of CoLA.
@@ -41,12 +43,13 @@ class Classification:
         if gold is not None:
             columns["label"] = [names[i] for i in gold]
         scores = compute(classification_metrics(len(names)), subject.metrics, gold, predicted)
-        return Evaluation(scores, len(predicted), pa.table({**columns, "scores": list(logits)}))
+        predictions = pa.table({**columns, "scores": list(logits)})
+        return Evaluation(scores, len(predicted), predictions, count_classes(gold, predicted))
 
 
 def classification_metrics(classes: int) -> dict[str, Metric]:
     """Return the metrics of a classification into some number of classes."""
-    own_f1 = f1("binary") if classes == 2 else f1("macro", range(classes))
+    own_f1 = f1("binary") if classes == 2 else f1("macro")
     return {
         "accuracy": accuracy,
         "f1": own_f1,

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from kdpipe.evaluation.inference import example_logits
-from kdpipe.evaluation.metrics import accuracy, compute, f1
+from kdpipe.evaluation.metrics import accuracy, compute, count_classes, f1
 from kdpipe.evaluation.task import Evaluation, Subject
 from kdpipe.models.loading import Head
 
@@ -46,7 +46,8 @@ class MultiLabel:
         if gold is not None:
             columns["label"] = _chosen(gold, names)
         scores = compute(METRICS, subject.metrics, gold, predicted)
-        return Evaluation(scores, len(predicted), pa.table({**columns, "scores": list(logits)}))
+        predictions = pa.table({**columns, "scores": list(logits)})
+        return Evaluation(scores, len(predicted), predictions, count_classes(gold, predicted))
 
 
 def _chosen(rows: Any, names: Sequence[str]) -> pa.Array:
