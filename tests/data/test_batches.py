@@ -119,7 +119,7 @@ def test_every_example_comes_once_in_batches_of_like_length(count: int, batch_si
 
 
 def test_every_example_is_as_often_in_the_short_batch() -> None:
-    """Which counts for more than others, and is dropped with `dataloader_drop_last`, whatever the lengths."""
+    """Its examples count for more than others, and a loader that drops it does not see them."""
     lengths = np.concatenate([np.full(60, 8), np.full(9, 70)])
     sampler = LengthGroupedSampler(lengths, 16, 3, collator=Epochs())
     epochs = 2000

@@ -11,7 +11,7 @@ from kdpipe.config.families import count_places, count_units, shape_of
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head, load_model, load_with_head, save_model
-from kdpipe.models.pruned import CLASSES, as_stock, factorize, prune_units, pruned_config, ranks_of
+from kdpipe.models.pruned import as_stock, factorize, prune_units, ranks_of
 from kdpipe.models.sliced import Slices
 from kdpipe.models.units import KINDS, masked
 from kdpipe.pruning.cut import prune_to_sparsity
@@ -230,16 +230,6 @@ def test_a_head_for_tokens_needs_whole_embeddings(with_head, wordpiece, tmp_path
     save_model(factorize(with_head("bert", CLASSIFIER), 5), wordpiece, tmp_path)
     with pytest.raises(ModelError, match="a PrunedBertForMaskedLM needs whole word embeddings, found a rank"):
         load_with_head(tmp_path, Head("language_modeling"), 1)
-
-
-def test_the_parameters_of_rosita():
-    """BERT-base with 6 layers, 2 heads, 768 neurons and embeddings of rank 128, with two labels."""
-    config = pruned_config(transformers.BertConfig())
-    config.num_hidden_layers, config.embedding_rank = 6, 128
-    config.unit_counts = {"head": [2] * 6, "neuron": [768] * 6}
-    with torch.device("meta"):
-        model = CLASSES["BertForSequenceClassification"](config)
-    assert sum(parameter.numel() for parameter in model.parameters()) == 14_465_282
 
 
 def test_what_a_stock_class_can_have_is_one(with_head):

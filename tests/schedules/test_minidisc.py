@@ -1,12 +1,48 @@
 """The choice of an assistant; performances are those of the paper's figure, read off it."""
 
+from pathlib import Path
+
 import pytest
 
+from kdpipe.config.document import read_config
+from kdpipe.config.settings.schedule import GRID
+from kdpipe.config.units import Units, leaves_no_more
 from kdpipe.schedules.minidisc import MiniDisc
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # Sparsity of the assistant to its own metric; the student's sparsity is 0.9.
 MRPC = {0.3: 0.9151, 0.4: 0.9132, 0.5: 0.9126, 0.6: 0.8993, 0.7: 0.8889, 0.8: 0.8707, 0.9: 0.8667}
 QQP = {0.3: 0.8874, 0.4: 0.8858, 0.5: 0.8826, 0.6: 0.8812, 0.7: 0.8771, 0.8: 0.8695, 0.9: 0.8436}
+
+
+@pytest.mark.parametrize(("metrics", "tradeoffs"), [
+    (MRPC, [0.9751, 0.9932, 1.0126, 1.0193, 1.0289, 1.0307, 1.0467]),
+    (QQP, [0.9474, 0.9658, 0.9826, 1.0012, 1.0171, 1.0295, 1.0236]),
+], ids=["mrpc", "qqp"])  # fmt: skip
+def test_tradeoffs_of_the_figures_data(metrics, tradeoffs):
+    """specs/minidisc.md, 6.1; the last one is the student's."""
+    method = MiniDisc(0.9, 0.2)
+    found = [method.tradeoff(metric, sparsity) for sparsity, metric in metrics.items()]
+    assert found == pytest.approx(tradeoffs, rel=1e-12)
+
+
+def cost(teacher, *sizes):
+    """Return what a step costs, in runs of the unpruned model: a pass backward counts twice."""
+    return (1 - teacher) + sum(3 * (1 - sparsity) for sparsity in sizes)
+
+
+def test_costs_of_the_methods():
+    """specs/minidisc.md, 5.5, for a student of 90 %: directly, by one assistant, and by search for one."""
+    assert cost(0, 0.9) == pytest.approx(1.3)
+    assert cost(0, 0.7) == pytest.approx(1.9)
+    assert cost(0, *GRID) == pytest.approx(6.1)
+    assistant = {"heads": Units(144, 0.7), "neurons": Units(36864, 0.7)}
+    second = [sparsity for sparsity in GRID if leaves_no_more(sparsity, assistant)]
+    assert cost(0.7, *second) == pytest.approx(2.7)
+    trials = read_config([ROOT / "config" / "maxidisc.yaml"])["matrix"]["sparsity"]
+    for tried, total in ((trials, 28.0), ([own for own in trials if own >= 0.5], 10.8)):
+        assert sum(cost(0, own) + cost(own, 0.9) for own in tried) == pytest.approx(total)
 
 
 @pytest.mark.parametrize(("weight", "mrpc", "qqp"), [
