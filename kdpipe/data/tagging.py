@@ -1,16 +1,21 @@
-"""From words with tags to rows of token ids: a word's tag belongs to its first piece."""
+"""From words with tags to rows of token ids: a word's tag belongs to its first piece.
+
+Sentences are encoded as texts, and where a piece stands in the text says which word it is of. Encoded one by
+one, words would miss the blanks before them, which many tokenizers take for a part of a word.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Encoding
-from tokenizers.pre_tokenizers import ByteLevel
 
 from kdpipe.data.encoding import Encoded, flat_ids, label_position, lists, load_tokenizer, to_batch
 from kdpipe.data.source import Example
 
+BLANK = " "
 NOWHERE = -1
 
 
@@ -27,8 +32,6 @@ class TaggingEncoder:
         self._tokenizer = load_tokenizer(tokenizer_file)
         self._tokenizer.enable_truncation(max_length)
         self._positions = {label: position for position, label in enumerate(labels)}
-        # To a byte-level tokenizer the blank before a word is part of it.
-        self._blank = " " if isinstance(self._tokenizer.pre_tokenizer, ByteLevel) else ""
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:
         """Encode sentences, all of which have tags, or none.
@@ -36,18 +39,17 @@ class TaggingEncoder:
         Raises:
             DataError: a tag is not one of the labels.
         """
-        encodings = self._tokenizer.encode_batch(
-            [self._words(example.words) for example in examples], is_pretokenized=True
-        )
+        encodings = self._tokenizer.encode_batch([BLANK.join(example.words) for example in examples])
         ids, lengths = flat_ids(encodings)
-        places = [first_pieces(e, len(x.words)) for e, x in zip(encodings, examples, strict=True)]
+        ends = [word_ends(example.words) for example in examples]
+        places = [first_pieces(*pair) for pair in zip(encodings, ends, strict=True)]
         words = np.concatenate(places)
         sizes = np.fromiter(map(len, places), np.int32, len(places))
         extra = {"words": lists(words, sizes)}
         if examples[0].label is not None:
             tags = [label_position(tag, e.id, self._positions) for e in examples for tag in tags_of(e)]
             extra["labels"] = lists(np.array(tags, dtype=np.int16), sizes)
-        cut = sum(map(_cut_words, encodings))
+        cut = sum(map(_cut_words, encodings, ends))
         counts = Counter(
             examples=len(examples),
             rows=len(examples),
@@ -59,9 +61,6 @@ class TaggingEncoder:
         )
         return Encoded(to_batch([example.id for example in examples], ids, lengths, extra), counts)
 
-    def _words(self, words: Sequence[str]) -> list[str]:
-        return [f"{self._blank}{word}" if index else word for index, word in enumerate(words)]
-
 
 def tags_of(example: Example) -> tuple[str, ...]:
     """Return the tags of an example."""
@@ -69,17 +68,38 @@ def tags_of(example: Example) -> tuple[str, ...]:
     return tuple(map(str, example.label))
 
 
-def first_pieces(encoding: Encoding, words: int) -> "np.ndarray[tuple[int], np.dtype[np.int32]]":
-    """Return the position of each word's first piece, -1 where it was cut off or has no piece [words]."""
-    found = np.full(words, NOWHERE, dtype=np.int32)
-    owners = [NOWHERE if owner is None else owner for owner in encoding.word_ids]
-    for position in range(len(owners) - 1, -1, -1):
-        if owners[position] != NOWHERE:
-            found[owners[position]] = position
+def word_ends(words: Sequence[str]) -> NDArray[np.int64]:
+    """Return where each word ends in its sentence, in characters [words]."""
+    return np.cumsum([len(BLANK) + len(word) for word in words]) - len(BLANK)
+
+
+def first_pieces(encoding: Encoding, ends: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the position of each word's first piece, -1 where it was cut off or has no piece [words].
+
+    Args:
+        encoding: a sentence.
+        ends: where its words end.
+    """
+    found = np.full(len(ends), NOWHERE, dtype=np.int32)
+    owners = _owners(encoding, ends)
+    places = np.flatnonzero(owners != NOWHERE)[::-1]
+    # Of several pieces of a word the one that is assigned last stays.
+    found[owners[places]] = places
     return found
 
 
-def _cut_words(encoding: Encoding) -> int:
+def _owners(encoding: Encoding, ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the word that each piece is of, -1 for special tokens [pieces].
+
+    A piece that begins with blanks, or is one, is of the word after them.
+    """
+    starts = [start for start, _ in encoding.offsets]
+    owners = np.searchsorted(ends, starts, side="right")
+    owners[np.array(encoding.special_tokens_mask, dtype=bool) | (owners == len(ends))] = NOWHERE
+    return owners
+
+
+def _cut_words(encoding: Encoding, ends: NDArray[np.int64]) -> int:
     """Return how many words have all their pieces beyond the cut; one that is dropped whole has none."""
-    beyond = {owner for piece in encoding.overflowing for owner in piece.word_ids}
-    return len(beyond - set(encoding.word_ids) - {None})
+    beyond = {owner for piece in encoding.overflowing for owner in _owners(piece, ends).tolist()}
+    return len(beyond - set(_owners(encoding, ends).tolist()) - {NOWHERE})

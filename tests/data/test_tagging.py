@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
@@ -20,15 +20,91 @@ def sentence(text: str, tags: str | None, name: str = "s") -> Example:
     return Example(name, text, label=tuple(tags.split()) if tags else None, words=words)
 
 
-@pytest.fixture
-def byte_level(tmp_path: Path) -> Path:
-    """A byte-level tokenizer, to which a blank before a word is part of it."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-    tokenizer.train_from_iterator(["warm films are good films"] * 20, trainer)
-    tokenizer.save(str(tmp_path / "bpe.json"))
-    return tmp_path / "bpe.json"
+WORDS = (
+    "The",
+    "film",
+    "was",
+    "(",
+    "in",
+    "1999",
+    ")",
+    "don",
+    "'t",
+    "10\xa0000",
+    "\x01",
+    "Café",
+    "\N{FIRE}",
+    "is",
+)
+GPT4 = Regex(r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s+")
+BYTES = pre_tokenizers.ByteLevel
+DIGITS = pre_tokenizers.Digits(individual_digits=True)
+SIGNS = pre_tokenizers.Metaspace
+KINDS = {
+    "words": (pre_tokenizers.BertPreTokenizer(), normalizers.BertNormalizer(), ""),
+    "blanks": (pre_tokenizers.WhitespaceSplit(), None, ""),
+    "bytes": (BYTES(add_prefix_space=False), None, ""),
+    "bytes with a prefix": (BYTES(add_prefix_space=True, trim_offsets=False), None, ""),
+    "digits and bytes": (
+        pre_tokenizers.Sequence([DIGITS, BYTES(add_prefix_space=False)]), normalizers.NFC(), "",
+    ),
+    "a pattern and bytes": (
+        pre_tokenizers.Sequence([
+            pre_tokenizers.Split(GPT4, "isolated"), BYTES(add_prefix_space=False, use_regex=False),
+        ]),
+        None,
+        "",
+    ),
+    "blanks as signs": (SIGNS(), normalizers.NFKC(), ""),
+    "blanks as signs but the first": (SIGNS(prepend_scheme="never"), None, ""),
+    "the sign at the start": (SIGNS(prepend_scheme="first"), None, ""),
+    "no words at all": (
+        None, normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]), "",
+    ),
+    "ends of words": (pre_tokenizers.BertPreTokenizer(), normalizers.Lowercase(), "</w>"),
+}  # fmt: skip
+
+
+@pytest.fixture(params=KINDS)
+def any_tokenizer(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A tokenizer of each kind, with special tokens at both ends of a text."""
+    pre_tokenizer, normalizer, suffix = KINDS[request.param]
+    tokenizer = Tokenizer(models.BPE(unk_token="?", end_of_word_suffix=suffix))
+    if pre_tokenizer is not None:
+        tokenizer.pre_tokenizer = pre_tokenizer
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<s>", "</s>", "?"],
+        initial_alphabet=BYTES.alphabet() if "bytes" in request.param else [],
+        end_of_word_suffix=suffix,
+    )
+    tokenizer.train_from_iterator([" ".join(WORDS[:10]), "a filmed house was small"] * 20, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path / "tokenizer.json"
+
+
+@pytest.mark.parametrize("length", [64, 9])
+def test_words_are_encoded_as_in_their_sentence(any_tokenizer: Path, length: int) -> None:
+    text = " ".join(WORDS)
+    encoder = TaggingEncoder(any_tokenizer, length, LABELS)
+    (row,) = encoder([Example("s", text, words=WORDS)]).batch.to_pylist()
+    tokenizer = Tokenizer.from_file(str(any_tokenizer))
+    tokenizer.enable_truncation(length)
+    whole = tokenizer.encode(text)
+    assert row["input_ids"] == whole.ids
+    # A piece that begins a word begins with its first character, or with the blank before it.
+    begins = [-1, *(first for first, _ in whole.offsets[1:-1]), len(text)]
+    places = {}
+    for place, word in enumerate(WORDS):
+        end = len(" ".join(WORDS[: place + 1]))
+        own = range(max(0, end - len(word) - 1), end)
+        places[word] = next((i for i, begin in enumerate(begins) if begin in own), -1)
+    assert dict(zip(WORDS, row["words"], strict=True)) == places
 
 
 def test_a_tag_belongs_to_the_first_piece(language_model: Path) -> None:
@@ -59,9 +135,18 @@ def test_words_without_a_piece_are_not_cut(language_model: Path) -> None:
     assert (encoded.counts["cut_words"], encoded.counts["words_without_pieces"]) == (1, 2)
 
 
-def test_a_byte_level_tokenizer_sees_the_blank_before_a_word(byte_level: Path) -> None:
-    (row,) = TaggingEncoder(byte_level, 32, LABELS)([sentence("good films", None)]).batch.to_pylist()
-    assert row["input_ids"] == Tokenizer.from_file(str(byte_level)).encode("good films").ids
+def test_blanks_stay_with_words_of_bytes(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Digits(), BYTES(add_prefix_space=False)
+    ])  # fmt: skip
+    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=BYTES.alphabet())
+    tokenizer.train_from_iterator(["the film was good"] * 20, trainer)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    encoder = TaggingEncoder(tmp_path / "tokenizer.json", 32, LABELS)
+    (row,) = encoder([sentence("the film was", None)]).batch.to_pylist()
+    assert [tokenizer.id_to_token(piece) for piece in row["input_ids"]] == ["the", "Ġfilm", "Ġwas"]
+    assert row["words"] == [0, 1, 2]
     assert "labels" not in row
 
 
