@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
+from tokenizers.models import WordLevel
 
 from kdpipe import catalog
 from kdpipe.config.signatures import constants
@@ -81,6 +82,7 @@ class TextEncoder(ABC):
     def __init__(self, tokenizer_file: Path, max_length: int) -> None:
         self._tokenizer = load_tokenizer(tokenizer_file)
         self._tokenizer.enable_truncation(max_length, strategy="longest_first")
+        self._filler = Filler(self._tokenizer)
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:
         """Encode examples that all are pairs or none, and all have a label or none.
@@ -90,7 +92,7 @@ class TextEncoder(ABC):
         """
         pairs = examples[0].text_pair is not None
         texts = [(e.text, e.text_pair) if pairs else e.text for e in examples]
-        encodings = self._tokenizer.encode_batch_fast(texts)
+        encodings, without = self._filler.fill(examples, self._tokenizer.encode_batch_fast(texts))
         ids, lengths = flat_ids(encodings)
         extra = {}
         if pairs:
@@ -103,6 +105,7 @@ class TextEncoder(ABC):
             rows=len(examples),
             tokens=len(ids),
             truncated=sum(1 for encoding in encodings if encoding.overflowing),
+            **without,
         )
         return Encoded(to_batch([example.id for example in examples], ids, lengths, extra), counts)
 
@@ -153,6 +156,48 @@ class MultiLabelEncoder(ClassificationEncoder):
             for label in example.label:
                 on[row, label_position(str(label), example.id, self.positions)] = 1
         return pa.FixedSizeListArray.from_arrays(pa.array(on.reshape(-1)), len(self.positions))
+
+
+class Filler:
+    """Puts a token in place of texts that have none, as from a tokenizer that adds no special tokens.
+
+    What a model makes of a row without tokens depends on the other rows of its batch. The token is the
+    unknown one, else the first special one.
+
+    Args:
+        tokenizer: the tokenizer.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        added = sorted(tokenizer.get_added_tokens_decoder().items())
+        known = [unknown_id(tokenizer), *(position for position, token in added if token.special)]
+        position = next((position for position in known if position is not None), None)
+        self._token = None if position is None else _encoding_of(position)
+
+    def fill(
+        self, examples: Sequence[Example], encodings: Sequence[Encoding]
+    ) -> tuple[list[Encoding], dict[str, int]]:
+        """Return the encodings of examples with such a token, and how many had none, if there are any.
+
+        Raises:
+            DataError: a text has no tokens, and the tokenizer no token for it.
+        """
+        empty = [example for example, encoding in zip(examples, encodings, strict=True) if not len(encoding)]
+        if not empty:
+            return list(encodings), {}
+        if self._token is None:
+            raise DataError(
+                f"example {empty[0].id}: expected a text that has tokens, found {quoted(empty[0].text)}, of"
+                " which the tokenizer makes none; mend or remove it, or take a model whose tokenizer adds"
+                " special tokens"
+            )
+        filled = [encoding if len(encoding) else self._token for encoding in encodings]
+        return filled, {"without_tokens": len(empty)}
+
+
+def _encoding_of(position: int) -> Encoding:
+    """Return the encoding of one token, which a tokenizer need not make of its name."""
+    return Tokenizer(WordLevel({"token": position}, "token")).encode("token")
 
 
 def encoder_for(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
-from kdpipe.data.encoding import Encoded, flat_ids, label_position, lists, load_tokenizer, to_batch
+from kdpipe.data.encoding import Encoded, Filler, flat_ids, label_position, lists, load_tokenizer, to_batch
 from kdpipe.data.source import Example
 
 BLANK = " "
@@ -31,6 +31,7 @@ class TaggingEncoder:
     def __init__(self, tokenizer_file: Path, max_length: int, labels: Sequence[str]) -> None:
         self._tokenizer = load_tokenizer(tokenizer_file)
         self._tokenizer.enable_truncation(max_length)
+        self._filler = Filler(self._tokenizer)
         self._positions = {label: position for position, label in enumerate(labels)}
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:
@@ -40,7 +41,8 @@ class TaggingEncoder:
             DataError: a tag is not one of the labels.
         """
         encodings = self._tokenizer.encode_batch([BLANK.join(example.words) for example in examples])
-        ids, lengths = flat_ids(encodings)
+        filled, without = self._filler.fill(examples, encodings)
+        ids, lengths = flat_ids(filled)
         ends = [word_ends(example.words) for example in examples]
         places = [first_pieces(*pair) for pair in zip(encodings, ends, strict=True)]
         words = np.concatenate(places)
@@ -58,6 +60,7 @@ class TaggingEncoder:
             cut_words=cut,
             words_without_pieces=int((words == NOWHERE).sum()) - cut,
             truncated=sum(1 for encoding in encodings if encoding.overflowing),
+            **without,
         )
         return Encoded(to_batch([example.id for example in examples], ids, lengths, extra), counts)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from kdpipe.data.encoding import Encoded, lists, load_tokenizer, row_names, to_batch
+from kdpipe.data.encoding import Encoded, Filler, lists, load_tokenizer, row_names, to_batch
 from kdpipe.data.source import Answer, Example
 from kdpipe.errors import DataError
 
@@ -79,6 +79,7 @@ class QuestionEncoder:
     def __init__(self, tokenizer_file: Path, max_length: int, stride: int) -> None:
         self._tokenizer = load_tokenizer(tokenizer_file)
         self._frame = read_frame(self._tokenizer)
+        self._filler = Filler(self._tokenizer)
         self._sizes = {"max_length": max_length, "stride": stride}
         longest_question(self._frame, **self._sizes)
 
@@ -88,6 +89,9 @@ class QuestionEncoder:
         The column `example` has the position of the question among the examples.
         """
         encodings = self._tokenizer.encode_batch_fast([e.text for e in examples], add_special_tokens=False)
+        without: dict[str, int] = {}
+        if not self._frame.size:
+            encodings, without = self._filler.fill(examples, encodings)
         questions = [question_tokens(encoding, self._frame) for encoding in encodings]
         answers = [_first_answer(example) for example in examples]
         found = cut_windows(self._frame, questions, self._contexts(examples), answers, **self._sizes)
@@ -95,7 +99,7 @@ class QuestionEncoder:
         segments, starts, ends = (lists(values, found.lengths) for values in others)
         names = row_names(examples, found.origins, found.pieces)
         counts = Counter(examples=len(examples), rows=len(names), tokens=len(ids))
-        counts.update(found.counts)
+        counts.update(found.counts, **without)
         extra = {"token_type_ids": segments.cast(pa.list_(pa.int8()))}
         if examples[0].label is not None:
             extra["labels"] = pa.FixedSizeListArray.from_arrays(pa.array(found.spans.ravel()), 2)

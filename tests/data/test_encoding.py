@@ -129,6 +129,34 @@ def test_unknown_id_of_all_kinds_of_models(tokenizer):
     assert unknown_id(Tokenizer(BPE({"a": 0}, []))) is None
 
 
+def test_a_text_without_tokens_gets_one(tokenizer, tmp_path):
+    bare = Tokenizer.from_str(tokenizer.to_str())
+    bare.post_processor = TemplateProcessing(single="$A", pair="$A $B:1")
+    bare.save(str(tmp_path / "bare.json"))
+    encode = ClassificationEncoder(tmp_path / "bare.json", 8, ("no", "yes"))
+    batch, counts = encode([Example("x", ""), Example("y", "a b"), Example("z", "\x01")])
+    assert [tokens(tokenizer, row) for row in batch["input_ids"].to_pylist()] == [
+        ["[UNK]"],
+        ["a", "b"],
+        ["[UNK]"],
+    ]
+    assert (batch["length"].to_pylist(), counts["without_tokens"]) == ([1, 2, 1], 2)
+    batch, counts = encode([Example("x", "", "", label="yes"), Example("y", "", "a", label="no")])
+    assert [tokens(tokenizer, row) for row in batch["input_ids"].to_pylist()] == [["[UNK]"], ["a"]]
+    assert (batch["token_type_ids"].to_pylist(), counts["without_tokens"]) == ([[0], [1]], 1)
+
+
+def test_the_token_is_a_special_one_where_none_is_unknown(tmp_path):
+    bare = Tokenizer(BPE({"a": 0, "end": 1}, []))
+    bare.save(str(tmp_path / "none.json"))
+    with pytest.raises(DataError, match="example train:7: expected a text that has tokens, found ' '"):
+        RegressionEncoder(tmp_path / "none.json", 8)([Example("x", "a"), Example("train:7", " ")])
+    bare.add_special_tokens(["end"])
+    bare.save(str(tmp_path / "special.json"))
+    batch, _ = RegressionEncoder(tmp_path / "special.json", 8)([Example("x", "a"), Example("y", " ")])
+    assert batch["input_ids"].to_pylist() == [[0], [1]]
+
+
 def test_mistakes_in_what_is_asked_for(tokenizer_file, tmp_path):
     with pytest.raises(DataError, match="expected a source with labels"):
         encoder_for("classification", tokenizer_file, 8, None)()

@@ -150,6 +150,18 @@ def test_blanks_stay_with_words_of_bytes(tmp_path: Path) -> None:
     assert "labels" not in row
 
 
+def test_a_sentence_without_pieces_gets_one_that_is_of_no_word(language_model: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(language_model / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A")
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    encoder = TaggingEncoder(tmp_path / "tokenizer.json", 9, LABELS)
+    encoded = encoder([Example("s", "\x01", words=("\x01",)), sentence("the a", None)])
+    rows = encoded.batch.to_pylist()
+    assert [tokenizer.id_to_token(piece) for piece in rows[0]["input_ids"]] == ["[UNK]"]
+    assert [row["words"] for row in rows] == [[-1], [0, 1]]
+    assert encoded.counts["without_tokens"] == 1
+
+
 def test_a_tag_that_is_no_label(language_model: Path) -> None:
     with pytest.raises(DataError, match="example s: expected one of the dataset's labels, found 'B-Y'"):
         TaggingEncoder(language_model / "tokenizer.json", 9, LABELS)([sentence("the", "B-Y")])

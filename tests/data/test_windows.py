@@ -156,6 +156,17 @@ def test_long_questions_are_cut_and_empty_contexts_have_a_window(tokenizer, toke
     ]
 
 
+def test_a_question_without_tokens_gets_one_where_there_are_no_special_tokens(tmp_path):
+    tokenizer = Tokenizer(WordLevel({"question": 0, "context": 1, "?": 2}, unk_token="?"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    batch, counts = QuestionEncoder(tmp_path / "tokenizer.json", 16, 4)(
+        [question("", (), ""), question("context", (), "question")]
+    )
+    assert batch["input_ids"].to_pylist() == [[2], [0, 1]]
+    assert (batch["length"].to_pylist(), counts["without_tokens"]) == ([1, 2], 1)
+
+
 def test_a_length_without_room_is_refused(tokenizer_file):
     with pytest.raises(DataError, match="found 16 with `stride` 12 and 3 special tokens; give a larger"):
         QuestionEncoder(tokenizer_file, 16, 12)

@@ -3,16 +3,33 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
+from kdpipe.data.batches import Collator
+from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import ModelError
 from kdpipe.evaluation import inference
 from kdpipe.evaluation.scoring import score
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
+from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge, write_knowledge
+from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.creation import create_body
-from kdpipe.models.loading import Head, load_model, load_tokenizer, load_with_head, save_model
+from kdpipe.models.loading import (
+    Head,
+    load_frozen,
+    load_model,
+    load_tokenizer,
+    load_with_head,
+    save_model,
+)
+from kdpipe.models.signals import Request
+from tests.conftest import CLASSIFICATION, write_table
+
+CPU = torch.device("cpu")
 
 
 def test_accuracy_and_predictions_follow_the_logits(classifier: Path, task_data: Path) -> None:
@@ -86,6 +103,41 @@ def test_a_causal_model_predicts_each_token_from_those_before(
         total, count = total + float(own) * (len(ids) - 1), count + len(ids) - 1
     assert evaluation.n == count
     assert evaluation.metrics["cross_entropy"] == pytest.approx(total / count, rel=1e-4)
+
+
+@pytest.fixture
+def without_special_tokens(language_model: Path, tmp_path: Path) -> Path:
+    """The folder of a GPT-2 whose tokenizer adds no special tokens."""
+    tokenizer = load_tokenizer(language_model)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="$A")
+    shape = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64, "pad_token_id": 0}
+    body = create_body("gpt2", {**shape, "bos_token_id": 2, "eos_token_id": 3}, len(tokenizer), 1)
+    save_model(body, tokenizer, tmp_path)
+    save_model(load_with_head(tmp_path, CLASSIFICATION, seed=1), tokenizer, tmp_path)
+    return tmp_path
+
+
+def test_the_logits_of_no_text_do_not_depend_on_batch_mates(
+    without_special_tokens: Path, tmp_path: Path
+) -> None:
+    model, tokenizer = load_model(without_special_tokens), load_tokenizer(without_special_tokens)
+    found = []
+    for mate in ("the", "the a " * 15):
+        data = tmp_path / str(len(mate))
+        data.mkdir()
+        rows = ["\t0", f"{mate}\t1"]
+        write_table(data, "classification", tmp_path, {"train": rows, "validation": rows})
+        predictions = score(model, tokenizer, data, "validation", seed=1, probability=0.15).predictions
+        found.append(predictions["scores"].to_pylist()[0])
+        collator = Collator(EncodedSplit(data, "train"), pad_id=0)
+        teacher = Teacher(load_frozen(tmp_path, CLASSIFICATION, CPU), Request())
+        write_knowledge(data / SIGNALS, teacher, collator, "float32", CPU)
+        cached = CachedKnowledge(data / SIGNALS, collator.split).batch(np.array([0]))["teacher_logits"]
+        online = teacher(collator([1, 0])).logits
+        assert online is not None
+        found += [cached[0].tolist(), online[1].tolist()]
+    for logits in found:
+        assert logits == pytest.approx(found[0], abs=1e-5)
 
 
 def test_a_tokenizer_must_have_a_token_to_mask_with(language_model: Path, text_data: Path) -> None:
