@@ -88,9 +88,12 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     if not file.exists():
         what = f"{folder} has no {WEIGHTS}; weights are read from that file alone, never pickled"
         raise ModelError(what + _stored_otherwise(folder))
-    header = _header(file)
+    header, rest = _header(file)
     header.pop("__metadata__", None)
     found = {name: _tensor(file, entry) for name, entry in header.items()}
+    told = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    if found and told != rest:
+        raise unreadable(file, f"its header tells of {told:,} bytes of tensors, found {rest:,}")
     if not found:
         raise ModelError(f"{file} holds no tensors; take one that holds the weights of the model")
     _check_types(file, found)
@@ -142,7 +145,8 @@ def _read(file: Path) -> str:
         raise unreadable(file, "it is no JSON, or no UTF-8") from None
 
 
-def _header(file: Path) -> dict[str, Any]:
+def _header(file: Path) -> tuple[dict[str, Any], int]:
+    """Return the header of a file of safetensors, and how many bytes come after it."""
     if not file.is_file():
         raise unreadable(file, "it is no regular file")
     try:
@@ -156,12 +160,14 @@ def _header(file: Path) -> dict[str, Any]:
         header = None
     if not isinstance(header, dict):
         raise unreadable(file, "it is no safetensors file, or cut off")
-    return header
+    return header, size - 8 - length
 
 
 def _tensor(file: Path, entry: Any) -> Tensor:
     match entry:
-        case {"dtype": str(dtype), "shape": list(shape)} if all(type(size) is int for size in shape):
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(), int()]} if all(
+            type(size) is int for size in shape
+        ):
             return Tensor(dtype, tuple(shape))
     raise unreadable(file, "its header is not that of a safetensors file")
 

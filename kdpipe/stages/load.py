@@ -29,6 +29,8 @@ from kdpipe.models.loading import agree_on_padding, load_model, load_tokenizer, 
 def run(settings: LoadSettings, job: Job) -> None:
     """Copy a model with its head and tokenizer."""
     folder = local_folder(settings.path) or _fetch(settings)
+    # Before a digest is taken, which takes hours where a file is not what its name says.
+    read_saved(folder)
     with job.artifact() as draft, Watch(partial(loaded_files, settings.path)) as files:
         saved = read_saved(folder)
         _check_digest(folder / WEIGHTS, settings.sha256)

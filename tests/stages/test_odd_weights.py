@@ -16,6 +16,7 @@ NAME = "bert.encoder.layer.1.output.dense.weight"
 NO_FILE = r"model.safetensors cannot be read \(it is no regular file\)"
 NO_HEADER = r"model.safetensors cannot be read \(it is no safetensors file, or cut off\)"
 ODD_HEADER = r"model.safetensors cannot be read \(its header is not that of a safetensors file\)"
+LENGTH = r"model.safetensors cannot be read \(its header tells of [\d,]+ bytes of tensors, found [\d,]+\)"
 FOREIGN = "never pickled; found {}: its weights are of another format; load .* `save_pretrained"
 CANNOT = "cannot be loaded as a model: SafetensorError"
 HEAD_OF_TWO = {"classifier.weight": torch.ones(2, 16), "classifier.bias": torch.ones(2)}
@@ -101,7 +102,9 @@ def test_what_does_no_harm(change: Change, odd_folder: Path, language_model: Pat
     (text(FILE, "version https://git-lfs.github.com/spec/v1\noid sha256:0"), NO_HEADER),
     (text(FILE, "<!DOCTYPE html><html>404</html>"), NO_HEADER),
     (text(FILE, struct.pack("<Q", 2) + b"[]"), NO_HEADER),
-    (longer(FILE, 10**12), "cannot be loaded as a model"),
+    (longer(FILE, 10**12), LENGTH),
+    (longer(FILE, -100), LENGTH),
+    (longer(FILE, 9), LENGTH),
     (lambda folder: os.truncate(folder / FILE, 500), NO_HEADER),
     (header(lambda own: own, 10**6), NO_HEADER),
     (header(lambda own: own, 2**64 - 1), NO_HEADER),
@@ -119,7 +122,7 @@ def test_what_does_no_harm(change: Change, odd_folder: Path, language_model: Pat
 ])  # fmt: skip
 def test_files_that_are_no_weights(change: Change, told: str, odd_folder: Path) -> None:
     change(odd_folder)
-    is_refused(odd_folder, told, shown=told != "cannot be loaded as a model")
+    is_refused(odd_folder, told, shown=True)
 
 
 @pytest.mark.parametrize(("change", "told"), [
@@ -140,8 +143,6 @@ def test_files_that_are_no_weights(change: Change, told: str, odd_folder: Path) 
     (one(lambda own: own.T.contiguous()), rf"{NAME} \(found \[32, 16\], expected \[16, 32\]\)"),
     (one(lambda own: own.index_fill(1, torch.tensor(3), torch.nan)), f"NaN or infinite are in {NAME}"),
     (every(lambda own: own / 0), "NaN or infinite are in .* more"),
-    (longer(FILE, -100), CANNOT),
-    (longer(FILE, 9), CANNOT),
     (header(lambda own: own.replace('"data_offsets":[64,', '"data_offsets":[60,')), CANNOT),
     (header(lambda own: own.replace('"data_offsets":[64,', '"data_offsets":[99999999,')), CANNOT),
     (header(lambda own: own.replace('"cls.predictions.bias"', f'"{NAME}"')), CANNOT),
