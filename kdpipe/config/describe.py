@@ -13,6 +13,7 @@ from kdpipe import catalog
 from kdpipe.config.docs import meanings, summary_of
 from kdpipe.config.entries import Facts, Node
 from kdpipe.config.graph import Graph
+from kdpipe.config.saved_files import some
 from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
 from kdpipe.config.settings.dataset import source_settings
 from kdpipe.config.settings.distillation import Distillation
@@ -33,7 +34,7 @@ def summary(graph: Graph) -> str:
         ("model", "stage", "family", "depth", "width", "heads", "sparsity", "vocabulary", "head")
     ]
     rows += [_shape_row(node, graph.facts[node.name]) for node in _shown(graph)]
-    lines = [*table(rows), "", *_pairs(graph)]
+    lines = [*table(rows), "", *_pairs(graph), *_dropped(graph)]
     stages = Counter(node.stage for node in graph.nodes.values())
     counts = ", ".join(f"{count} {stage}" for stage, count in stages.items())
     lines.append(
@@ -158,6 +159,17 @@ def _pairs(graph: Graph) -> list[str]:
                     else "known once the models are fetched"
                 )
                 lines.append(f"{node.name}: {term.loss} {term.layers}: (teacher, student) {found}")
+    return [*lines, ""] if lines else []
+
+
+def _dropped(graph: Graph) -> list[str]:
+    """Return what is told of tensors of loaded models that nobody reads."""
+    loaded = {node.name: graph.facts[node.name].dropped for node in _shown(graph) if node.stage == "load"}
+    lines = [
+        f"{name}: the file has tensors of another head, which are dropped: {some([*names])}"
+        for name, names in loaded.items()
+        if names
+    ]
     return [*lines, ""] if lines else []
 
 

@@ -52,6 +52,7 @@ class Facts:
             will tell, as of a model chosen among some that do and some that do not.
         embedding_rank: rank of its word embeddings, of a chosen model the largest; None where they are whole.
         deep_as: the model not fetched yet that it has the depth of; "" where the depth is known.
+        dropped: tensors of a loaded model that nobody reads, as they are of another head than it has.
     """
 
     tokenizer: str
@@ -61,6 +62,7 @@ class Facts:
     ranked: bool | None = False
     embedding_rank: int | None = None
     deep_as: str = ""
+    dropped: tuple[str, ...] = ()
 
     @property
     def sparsity(self) -> float | None:

@@ -118,6 +118,7 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
         recorded_units(config),
         ranked=bool(config.get("unit_counts")),
         embedding_rank=config.get("embedding_rank"),
+        dropped=saved.dropped,
     )
 
 

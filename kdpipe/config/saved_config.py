@@ -20,8 +20,17 @@ from kdpipe.config.families import (
     family_name,
     head_task,
 )
-from kdpipe.config.saved_fields import SavedFields, labels_of, saved_as, short, validated
-from kdpipe.config.saved_files import CONFIG, WEIGHTS, Tensor, check_tokenizer, read_object, read_tensors
+from kdpipe.config.saved_fields import SavedFields, labels_of, short, validated
+from kdpipe.config.saved_files import (
+    CONFIG,
+    WEIGHTS,
+    Tensor,
+    check_tokenizer,
+    read_object,
+    read_tensors,
+    some,
+)
+from kdpipe.config.saved_heads import dropped_tensors, in_body, saved_as
 from kdpipe.config.settings.architecture import saved_architecture
 from kdpipe.config.signatures import constants, field_options
 from kdpipe.config.sizes import known, parameters
@@ -50,12 +59,14 @@ class SavedModel:
         family: its family.
         config: what is passed on of its config.
         shape: its shape.
+        dropped: its tensors that are of another head than it has.
     """
 
     folder: Path
     family: str
     config: dict[str, Any]
     shape: Shape
+    dropped: tuple[str, ...] = ()
 
     @property
     def head(self) -> str | None:
@@ -87,9 +98,10 @@ def read_saved(folder: Path) -> SavedModel:
         _check_padding(family, config, shape)
         _check_units(config, shape)
         _check_extent(config, shape, tensors)
+        dropped = dropped_tensors(family, config["architectures"][0], tensors)
     except KdpipeError as error:
         raise ModelError(f"{file}: {short(str(error), most=400)}") from None
-    return SavedModel(folder, family, config, shape)
+    return SavedModel(folder, family, config, shape, tuple(dropped))
 
 
 def _family(folder: Path, model_type: Any) -> str:
@@ -161,6 +173,8 @@ def _check_units(config: Mapping[str, Any], shape: Shape) -> None:
 
 def _check_extent(config: Mapping[str, Any], shape: Shape, tensors: Mapping[str, Tensor]) -> None:
     """Refuse a model that its weights are too few for, before anybody makes room for it."""
+    if not any(in_body(shape.family or "", name) for name in tensors):
+        raise ModelError(f"describes a {shape.family}, but {WEIGHTS} has {some([*tensors])}; {ONE_MODEL}")
     numbers = sum(prod(tensor.shape) for tensor in tensors.values())
     for name, value in {**config, "num_labels": count_outputs(config)}.items():
         if type(value) is int and value > numbers and not name.endswith("_token_id"):

@@ -1,16 +1,14 @@
 """Fields of a saved model's config besides its architecture: what its head is, and what was pruned."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from unicodedata import category
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
-from kdpipe.config.families import family_facts, stock_class
 from kdpipe.config.mistakes import problems_of
 from kdpipe.config.settings.base import Settings
-from kdpipe.config.signatures import lineage
 from kdpipe.errors import ModelError
 
 MOST_LABELS = 100_000
@@ -79,33 +77,6 @@ def labels_of(fields: SavedFields) -> list[str] | None:
     if indices.keys() == {*labels} and sorted(labels, key=indices.__getitem__) != labels:
         raise ModelError(f"label2id: {short(indices)} contradicts id2label, {short(named)}; correct one")
     return labels
-
-
-def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]) -> str:
-    """Return the class of a model: that which it was saved as, or that whose head it has.
-
-    Args:
-        family: its family.
-        architectures: the classes that its config names.
-        tensors: its weights by name.
-
-    Raises:
-        ModelError: the class is none of its family.
-    """
-    facts = family_facts(family)
-    stems = [definition.name.removesuffix("Config") for _, definition in lineage(facts["config_class"])]
-    given = architectures[0] if architectures else ""
-    if given and not stock_class(given).startswith(tuple(stems)):
-        raise ModelError(
-            f"architectures: expected a class of the family {family}, such as {stems[0]}Model, "
-            f"found {short(given)}"
-        )
-    if stock_class(given) in facts["heads"].values():
-        return given
-    for kind, own in facts["head_tensors"].items():
-        if all(name in tensors for name in own):
-            return str(facts["heads"][kind])
-    return given or f"{stems[0]}Model"
 
 
 def short(value: Any, most: int = 200) -> str:

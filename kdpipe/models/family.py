@@ -52,8 +52,10 @@ class Family(Protocol):
         inputs: what its body takes of a batch, whose rows are padded on the right.
         heads: its classes that have a head, by how the transformers class that builds them ends, such as
             `ForSequenceClassification` of `AutoModelForSequenceClassification`.
-        head_tensors: for kinds of head, the weights by which a model is known to have it whose config does
-            not name its class; of several kinds the first is taken.
+        head_tensors: for kinds of head, what the names of its tensors begin with, as patterns; a model whose
+            config does not name its class has the first head for each of whose patterns there are tensors.
+        other_heads: the same of heads that models of the family may have elsewhere, and not here.
+        body: what the names of the body's tensors begin with, in a model with a head and by themselves.
         optional: what a checkpoint may have or lack of the body: pieces of the names of tensors that a new
             head brings along, or that older versions have saved.
         causal: whether a position sees only itself and those before it.
@@ -73,6 +75,8 @@ class Family(Protocol):
     inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
     heads: ClassVar[dict[str, str]]
     head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {}
+    other_heads: ClassVar[tuple[str, ...]] = ()
+    body: ClassVar[tuple[str, ...]]
     optional: ClassVar[tuple[str, ...]] = ()
     causal: ClassVar[bool] = False
     heads_share_width: ClassVar[bool] = True

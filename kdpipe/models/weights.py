@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from kdpipe.config.saved_config import ONE_MODEL
 from kdpipe.config.saved_files import some
+from kdpipe.config.saved_heads import dropped_tensors, in_body
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
 from kdpipe.models.initialization import draw_weights
@@ -52,7 +53,7 @@ def read_weights(
         )
         _check_all_there(model, folder, missing - head - optional)
         _check_shapes(model, folder, {name: sizes for name, sizes in misfits.items() if name not in head})
-        _check_places(model, folder, found["unexpected_keys"])
+        _check_places(model, folder, found["unexpected_keys"], new_head)
         if optional:
             LOG.warning("%s lacks %s: drawn from seed %d", folder, ", ".join(sorted(optional)), seed)
         draw_weights(model, missing | misfits.keys() | head, seed)
@@ -108,21 +109,24 @@ def _check_shapes(model: PreTrainedModel, folder: Path, misfits: dict[str, Any])
         )
 
 
-def _check_places(model: PreTrainedModel, folder: Path, homeless: Collection[str]) -> None:
-    """Refuse tensors of the body that the model has no place for, and tell of those of other heads."""
-    prefix, parts = f"{model.base_model_prefix}.", {name for name, _ in model.base_model.named_children()}
-    own = sorted(
-        name
-        for name in homeless
-        if (name.startswith(prefix) or name.partition(".")[0] in parts) and not _is_optional(model, name)
-    )
+def _check_places(model: PreTrainedModel, folder: Path, homeless: Collection[str], new_head: bool) -> None:
+    """Refuse tensors that the model has no place for, and tell of those of other heads.
+
+    A new head takes the place of whatever head there was.
+    """
+    family = model.config.model_type
+    own = [name for name in homeless if in_body(family, name) and not _is_optional(model, name)]
     if own:
         raise ModelError(
-            f"{folder}: {type(model).__name__} of this transformers has no place for {some(own)}; "
+            f"{folder}: {type(model).__name__} of this transformers has no place for {some(sorted(own))}; "
             f"without them it would be another model: {ONE_MODEL}"
         )
-    if homeless:
-        LOG.info("%s: tensors of another head are dropped: %s", folder, some(sorted(homeless), most=8))
+    try:
+        dropped = dropped_tensors(family, "" if new_head else type(model).__name__, sorted(homeless))
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error}") from None
+    if dropped:
+        LOG.info("%s: tensors of another head are dropped: %s", folder, some(dropped, most=8))
 
 
 def _check_finite(model: PreTrainedModel, folder: Path) -> None:

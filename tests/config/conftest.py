@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from kdpipe.catalog import FAMILIES
 from kdpipe.config.build import build_graph
+from kdpipe.config.families import family_facts, family_name
 from kdpipe.config.graph import Graph
 from kdpipe.errors import ConfigError
 
@@ -94,7 +96,10 @@ def write_model(folder: Path, config: Config, tensors: Collection[str] = ()) -> 
     """Write the folder of a model as far as a check reads it: of its weights, that they are large."""
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
-    names = [*tensors, *(f"weights.{number}" for number in range(20))]
+    body = (
+        family_facts(config["model_type"])["body"][0] if family_name(config["model_type"]) in FAMILIES else ""
+    )
+    names = [*tensors, *(f"{body}weights.{number}" for number in range(20))]
     header = json.dumps({name: {"dtype": "F32", "shape": [10**7], "data_offsets": [0, 0]} for name in names})
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode())
     (folder / "tokenizer.json").write_text("{}")

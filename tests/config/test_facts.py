@@ -1,5 +1,6 @@
 import pytest
 
+from kdpipe.config.describe import summary
 from kdpipe.config.entries import Facts, Shape
 from kdpipe.config.facts import local_folder
 from kdpipe.config.units import Units
@@ -101,10 +102,40 @@ def test_a_model_from_a_folder(loaded, architecture, head):
     ("roberta", ("classifier.dense.weight",), None),
     ("distilbert", ("qa_outputs.weight",), "question_answering"),
     ("electra", ("discriminator_predictions.dense.weight",), ""),
+    ("gpt2", (), "language_modeling"),
+    ("t5", ("lm_head.weight",), ""),
 ])  # fmt: skip
 def test_the_head_whose_tensors_are_there_is_the_head(graph_of, tmp_path, family, tensors, head):
     folder = write_model(tmp_path, {"model_type": family}, tensors)
     assert graph_of({"models.m": {"load": {"path": str(folder)}}}).facts["m"].head == head
+
+
+MLM, NSP = "cls.predictions.transform.dense.weight", "cls.seq_relationship.weight"
+
+
+@pytest.mark.parametrize(("architecture", "tensors", "head", "dropped"), [
+    (None, (MLM, NSP), "language_modeling", (NSP,)),
+    ("BertForPreTraining", (MLM, NSP), "language_modeling", (NSP,)),
+    ("BertForNextSentencePrediction", (NSP,), "", (NSP,)),
+    ("BertForMaskedLM", (MLM, "classifier.weight"), "language_modeling", ("classifier.weight",)),
+    ("BertForMultipleChoice", ("classifier.weight", "bert.pooler.dense.weight"), "", ("classifier.weight",)),
+    (None, ("my_head.weight",), "", ("my_head.weight",)),
+])  # fmt: skip
+def test_what_is_dropped_of_a_file_is_told(graph_of, tmp_path, architecture, tensors, head, dropped):
+    config = {"model_type": "bert", "architectures": architecture and [architecture]}
+    graph = graph_of({"models.m": {"load": {"path": str(write_model(tmp_path, config, tensors))}}})
+    assert (graph.facts["m"].head, graph.facts["m"].dropped) == (head, dropped)
+    assert f"m: the file has tensors of another head, which are dropped: {dropped[0]}" in summary(graph)
+
+
+@pytest.mark.parametrize(("saved", "tensors", "told"), [
+    ({"model_type": "bert"}, (MLM, "adapter.weight"), "BertForMaskedLM has no place for adapter.weight; "),
+    ({"model_type": "bigru"}, ("classifier.weight",),
+     "those of BiGRUForSequenceClassification and of BiGRUForTokenClassification; give the one"),
+])  # fmt: skip
+def test_tensors_that_cannot_be_placed_are_refused(mistakes_of, tmp_path, saved, tensors, told):
+    (found,) = mistakes_of({"models": {"m": {"load": {"path": str(write_model(tmp_path, saved, tensors))}}}})
+    assert told in found
 
 
 @pytest.mark.parametrize(("fields", "head"), [

@@ -12,11 +12,14 @@ from safetensors.torch import load_file, save_file
 
 from kdpipe.catalog import resolve
 from kdpipe.config.saved_config import read_saved
+from kdpipe.config.saved_heads import dropped_tensors, in_body
 from kdpipe.errors import ModelError
 from kdpipe.models.loading import Head, load_model, load_tokenizer, load_with_head, save_model
-from tests.models.conftest import KINDS, SHAPES, kind_of
+from tests.models.conftest import KINDS, SHAPES
 
 Weights = dict[str, torch.Tensor]
+# Families whose heads have tensors of the same names.
+ALIKE = ("bigru", "enct5")
 # The parameters that the first module of a body's second block has.
 SECOND = re.compile(r"\.1\..*weight$")
 
@@ -100,14 +103,35 @@ def test_a_pooler_that_a_body_lacks_is_drawn_from_the_seed(name: str, changed, b
 
 @pytest.mark.parametrize(("name", "head"), KINDS)
 def test_a_head_is_known_by_its_weights(name: str, head: Head, with_head, bodies, tmp_path: Path) -> None:
-    family, model = resolve("families", name), with_head(name, head)
+    model = with_head(name, head)
     save_model(model, load_tokenizer(bodies[name]), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": None}))
-    told = kind_of(name, head) in family.head_tensors
-    expected = type(model) if told else type(model.base_model)
-    assert read_saved(tmp_path).config["architectures"] == [expected.__name__]
-    assert told or name in ("bigru", "enct5") or head.task == "language_modeling"
+    if name in ALIKE:
+        with pytest.raises(ModelError, match=r"weights are those of .*Sequence.* and of .*Token"):
+            read_saved(tmp_path)
+    else:
+        assert read_saved(tmp_path).config["architectures"] == [type(model).__name__]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_what_the_names_of_a_body_begin_with(name: str, bodies) -> None:
+    family, model = resolve("families", name), load_model(bodies[name])
+    parts = {
+        f"{model.base_model_prefix}.",
+        *(f"{part}." for part in {key.partition(".")[0] for key in model.state_dict()}),
+    }
+    assert {*family.body} == parts
+
+
+@pytest.mark.parametrize(("name", "head"), KINDS)
+def test_every_tensor_of_a_model_is_of_its_body_or_of_its_head(name: str, head: Head, with_head) -> None:
+    model = with_head(name, head)
+    assert dropped_tensors(name, type(model).__name__, model.state_dict()) == []
+    others = {"x.weight"} | {key for key in model.state_dict() if not in_body(name, key)}
+    assert {*dropped_tensors(name, type(model.base_model).__name__, others)} == others
+    with pytest.raises(ModelError, match=r"has no place for x\.weight; without"):
+        dropped_tensors(name, type(model).__name__, others)
 
 
 @pytest.mark.parametrize("lacking", ["bert.pooler.dense.weight", "classifier.weight"])

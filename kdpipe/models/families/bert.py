@@ -27,11 +27,13 @@ class Bert(Family):
         "ForQuestionAnswering": "BertForQuestionAnswering",
     }
     head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ForMaskedLM": ("cls.predictions.transform.dense.weight",),
-        "ForQuestionAnswering": ("qa_outputs.weight",),
-        "ForSequenceClassification": ("classifier.weight", "bert.pooler.dense.weight"),
-        "ForTokenClassification": ("classifier.weight",),
+        "ForMaskedLM": ("cls.predictions.transform.", "cls.predictions."),
+        "ForQuestionAnswering": ("qa_outputs.",),
+        "ForSequenceClassification": ("classifier.", "bert.pooler."),
+        "ForTokenClassification": ("classifier.",),
     }
+    other_heads: ClassVar[tuple[str, ...]] = ("cls.seq_relationship.",)
+    body: ClassVar[tuple[str, ...]] = ("bert.", "embeddings.", "encoder.", "pooler.")
     optional: ClassVar[tuple[str, ...]] = ("pooler.",)
 
     unit_names: ClassVar[dict[str, UnitNames]] = {

@@ -22,6 +22,11 @@ class BiGRU(Family):
         "ForSequenceClassification": "BiGRUForSequenceClassification",
         "ForTokenClassification": "BiGRUForTokenClassification",
     }
+    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForSequenceClassification": ("classifier.",),
+        "ForTokenClassification": ("classifier.",),
+    }
+    body: ClassVar[tuple[str, ...]] = ("bigru.", "embeddings.", "layers.")
 
     @staticmethod
     def blocks(body: Any) -> nn.ModuleList:

@@ -33,11 +33,12 @@ class DistilBert(Family):
         "ForQuestionAnswering": "DistilBertForQuestionAnswering",
     }
     head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ForMaskedLM": ("vocab_transform.weight",),
-        "ForQuestionAnswering": ("qa_outputs.weight",),
-        "ForSequenceClassification": ("pre_classifier.weight",),
-        "ForTokenClassification": ("classifier.weight",),
+        "ForMaskedLM": ("vocab_transform.", "vocab_"),
+        "ForQuestionAnswering": ("qa_outputs.",),
+        "ForSequenceClassification": ("pre_classifier.", "classifier."),
+        "ForTokenClassification": ("classifier.",),
     }
+    body: ClassVar[tuple[str, ...]] = ("distilbert.", "embeddings.", "transformer.")
     copied_from: ClassVar[dict[str, NameMap]] = {
         "bert": {
             "config": {

@@ -30,11 +30,13 @@ class Electra(Bert):
         "ForQuestionAnswering": "ElectraForQuestionAnswering",
     }
     head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ForMaskedLM": ("generator_predictions.dense.weight",),
-        "ForQuestionAnswering": ("qa_outputs.weight",),
-        "ForSequenceClassification": ("classifier.dense.weight",),
-        "ForTokenClassification": ("classifier.weight",),
+        "ForMaskedLM": ("generator_predictions.", "generator_"),
+        "ForQuestionAnswering": ("qa_outputs.",),
+        "ForSequenceClassification": ("classifier.dense.", "classifier."),
+        "ForTokenClassification": ("classifier.weight", "classifier."),
     }
+    other_heads: ClassVar[tuple[str, ...]] = ("discriminator_predictions.",)
+    body: ClassVar[tuple[str, ...]] = ("electra.", "embeddings.", "embeddings_project.", "encoder.")
 
     @staticmethod
     def lm_logits(model: Any, hidden: Tensor) -> Tensor:

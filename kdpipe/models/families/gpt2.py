@@ -30,12 +30,15 @@ class GPT2(Family):
         "ForTokenClassification": "GPT2ForTokenClassification",
         "ForQuestionAnswering": "GPT2ForQuestionAnswering",
     }
-    # The head that predicts tokens has none of its own.
+    # The head that predicts tokens has none of its own; a body alone has names without a prefix.
     head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ForQuestionAnswering": ("qa_outputs.weight",),
-        "ForSequenceClassification": ("score.weight",),
-        "ForTokenClassification": ("classifier.weight",),
+        "ForQuestionAnswering": ("qa_outputs.",),
+        "ForSequenceClassification": ("score.",),
+        "ForTokenClassification": ("classifier.",),
+        "ForCausalLM": ("transformer.|lm_head.",),
     }
+    other_heads: ClassVar[tuple[str, ...]] = ("multiple_choice_head.",)
+    body: ClassVar[tuple[str, ...]] = ("transformer.", "wte.", "wpe.", "h.", "ln_f.")
     optional: ClassVar[tuple[str, ...]] = (".attn.masked_bias",)
     unit_names: ClassVar[dict[str, UnitNames]] = {
         "head": {"inputs": ("attn.c_attn",), "output": "attn.c_proj"},

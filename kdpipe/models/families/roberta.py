@@ -19,11 +19,13 @@ class Roberta(Bert):
         "ForQuestionAnswering": "RobertaForQuestionAnswering",
     }
     head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ForMaskedLM": ("lm_head.dense.weight",),
-        "ForQuestionAnswering": ("qa_outputs.weight",),
-        "ForSequenceClassification": ("classifier.dense.weight",),
-        "ForTokenClassification": ("classifier.weight",),
+        "ForMaskedLM": ("lm_head.dense.", "lm_head."),
+        "ForQuestionAnswering": ("qa_outputs.",),
+        "ForSequenceClassification": ("classifier.dense.", "classifier."),
+        "ForTokenClassification": ("classifier.weight", "classifier."),
     }
+    other_heads: ClassVar[tuple[str, ...]] = ()
+    body: ClassVar[tuple[str, ...]] = ("roberta.", "embeddings.", "encoder.", "pooler.")
     # Padding, whose id is 1, takes position 1; the first token has position 2.
     reserved_positions = 2
 

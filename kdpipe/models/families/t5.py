@@ -30,6 +30,12 @@ class T5(Family):
         "ForSequenceClassification": "EncT5ForSequenceClassification",
         "ForTokenClassification": "EncT5ForTokenClassification",
     }
+    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForSequenceClassification": ("prompt.", "classifier."),
+        "ForTokenClassification": ("prompt.", "classifier."),
+    }
+    other_heads: ClassVar[tuple[str, ...]] = ("lm_head.",)
+    body: ClassVar[tuple[str, ...]] = ("enct5.", "shared.", "encoder.", "decoder.")
     heads_share_width = False
     # Encoder and decoder share their embeddings.
     factorized = False
