@@ -10,7 +10,11 @@ from kdpipe.errors import ModelError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+# What transformers makes a fast tokenizer of where there is no file of one.
+VOCABULARIES = (("vocab.txt",), ("vocab.json", "merges.txt"))
+# Tokenizers that models of our families come with and that have no fast version.
+SLOW = ("BertJapaneseTokenizer", "BertweetTokenizer", "ByT5Tokenizer", "MyT5Tokenizer", "PhobertTokenizer")
 # Of a folder or a repository, what is read of it.
 LOADED = (
     CONFIG,
@@ -23,6 +27,14 @@ LOADED = (
     "spiece.model",
 )
 SAVE = "load the model with transformers where you trust it, and save it with `save_pretrained(FOLDER{})`"
+SAVE_FAST = (
+    "where transformers can make one, with the package sentencepiece if it asks for it, save it with "
+    "`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
+)
+TRAINED_FAST = (
+    f"take a model with a fast one, or write a {TOKENIZER} that encodes alike with the library tokenizers, "
+    f"and name its tokenizer_class PreTrainedTokenizerFast in {TOKENIZER_CONFIG}"
+)
 PARTS = "its weights are in several files; " + SAVE.format(', max_shard_size="1TB"')
 FOREIGN = "its weights are of another format; " + SAVE.format("")
 # How weights come besides, by the names of files that give it away, and what to do about it.
@@ -101,16 +113,22 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Refuse a folder without a tokenizer, or with files of one that are no JSON objects.
+    """Refuse a folder without a fast tokenizer, or with files of one that are no JSON objects.
 
     Raises:
         ModelError: it is such a folder.
     """
-    if not any((folder / name).is_file() for name in TOKENIZERS):
-        raise ModelError(f"{folder} has no tokenizer; expected one of {', '.join(TOKENIZERS)}")
-    for file in files_of(folder):
-        if file.suffix == ".json":
-            read_object(file)
+    fast = [(TOKENIZER,), *VOCABULARIES]
+    if not any(all((folder / name).is_file() for name in names) for names in fast):
+        given = [file.name for file in files_of(folder) if file.name not in (CONFIG, WEIGHTS)]
+        raise ModelError(
+            f"{folder} has no fast tokenizer: expected {TOKENIZER}, or a vocabulary that one is made of "
+            f"({', or '.join(map(' and '.join, VOCABULARIES))}), found {some(given) or 'none'}; {SAVE_FAST}"
+        )
+    contents = {file.name: read_object(file) for file in files_of(folder) if file.suffix == ".json"}
+    name = contents.get(TOKENIZER_CONFIG, {}).get("tokenizer_class")
+    if name in SLOW:
+        raise ModelError(f"{folder}: there is no fast version of its {name}; {TRAINED_FAST}")
 
 
 def files_of(folder: Path) -> list[Path]:

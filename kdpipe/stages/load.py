@@ -17,7 +17,7 @@ from kdpipe.artifacts.sums import file_digest
 from kdpipe.command import main
 from kdpipe.config.facts import loaded_files, local_folder
 from kdpipe.config.saved_config import SavedModel, read_saved
-from kdpipe.config.saved_files import CONFIG, LOADED, WEIGHTS, files_of
+from kdpipe.config.saved_files import CONFIG, LOADED, TRAINED_FAST, WEIGHTS, files_of
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.data.watch import Watch
 from kdpipe.errors import KdpipeError, ModelError
@@ -99,7 +99,8 @@ def _fetch(settings: LoadSettings) -> Path:
 def _check_tokenizer(tokenizer: Any, seen: Path) -> None:
     """Refuse a tokenizer that has no fast version, or that its library made up for want of files."""
     if not tokenizer.is_fast:
-        raise ModelError(f"{seen} has a tokenizer without a fast version; give it a tokenizer.json")
+        name = type(tokenizer).__name__
+        raise ModelError(f"{seen}: there is no fast version of its {name}; {TRAINED_FAST}")
     tokenizer("Any text, as settings of no use are told only then.")
     if not tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens}:
         raise ModelError(

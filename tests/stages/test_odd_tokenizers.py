@@ -5,13 +5,21 @@ import os
 from pathlib import Path
 
 import pytest
+from tokenizers import ByteLevelBPETokenizer
 
+from kdpipe.config.saved_files import SLOW
+from kdpipe.config.settings.load import LoadSettings
 from kdpipe.models.loading import load_tokenizer
+from kdpipe.stages.load import run
+from tests.conftest import sentences
+from tests.models.conftest import tiny
+from tests.stages.conftest import job_for
 from tests.stages.odd import DEEP, Change, fields, gone, instead, is_loaded, is_refused, several, text
 
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 CANNOT = "cannot be loaded as a tokenizer: "
 NO_JSON = r"cannot be read \(it is no JSON, or no UTF-8\)"
+NO_FAST = r"has no fast tokenizer: expected tokenizer.json, or a vocabulary .* merges.txt\), found "
 BARE = gone(FILE, CONFIG)
 
 
@@ -43,9 +51,14 @@ def test_what_does_no_harm(change: Change, odd_folder: Path, language_model: Pat
 
 
 @pytest.mark.parametrize(("change", "told"), [
-    (gone(FILE), "has no tokenizer; expected one of tokenizer.json, vocab.txt"),
-    (instead(FILE, os.mkfifo), "has no tokenizer"),
-    (instead(FILE, Path.mkdir), "has no tokenizer"),
+    (gone(FILE), NO_FAST + "tokenizer_config.json; where .*save_pretrained"),
+    (BARE, NO_FAST + "none; where"),
+    (instead(FILE, os.mkfifo), NO_FAST),
+    (instead(FILE, Path.mkdir), NO_FAST),
+    (several(BARE, text("spiece.model", b"x")), NO_FAST + "spiece.model; where .* sentencepiece"),
+    (several(BARE, text("vocab.json", '{"a": 0}')), NO_FAST + "vocab.json; where"),
+    (several(BARE, text("merges.txt", "a b")), NO_FAST + "merges.txt; where"),
+    *((fields(CONFIG, tokenizer_class=name), f"no fast version of its {name}; take") for name in SLOW),
     (text(FILE, ""), f"tokenizer.json {NO_JSON}"),
     (text(FILE, "[]"), r"tokenizer.json cannot be read \(expected a JSON object, found list\)"),
     (text(FILE, DEEP), r"tokenizer.json cannot be read \(it is nested too deep\)"),
@@ -71,18 +84,30 @@ def test_files_that_are_no_tokenizer(change: Change, told: str, odd_folder: Path
     (fields(CONFIG, tokenizer_class=3), CANNOT),
     (fields(CONFIG, tokenizer_class=["a"]), CANNOT),
     (fields(CONFIG, tokenizer_class="BasicTokenizer"), CANNOT),
-    (fields(CONFIG, tokenizer_class="BertJapaneseTokenizer"), CANNOT),
     (fields(CONFIG, model_max_length="a"), CANNOT),
-    (fields(CONFIG, tokenizer_class="ByT5Tokenizer"), "has a tokenizer without a fast version"),
+    (fields(CONFIG, tokenizer_class="CanineTokenizer"), "no fast version of its CanineTokenizer; take"),
     (fields(CONFIG, pad_token="[NEW]"), "knows 80 tokens, but the tokenizer has 81"),
     (fields(CONFIG, extra_special_tokens=["<a>", "<b>"]), "knows 80 tokens, but the tokenizer has 82"),
     (several(words, text("added_tokens.json", '{"<x>": 80}')), "knows 80 tokens, but the tokenizer has 81"),
     (fields(CONFIG, pad_token=None), "model: the tokenizer has no padding token and no end token"),
-    (several(BARE, text("spiece.model", b"x")), "has a tokenizer that knows no words"),
-    (several(BARE, text("vocab.json", '{"a": 0}')), "has a tokenizer that knows no words"),
+    (several(BARE, text("vocab.json", '{"a": 0}'), text("merges.txt", "")), "tokenizer that knows no words"),
     (several(BARE, text("vocab.txt", "")), CANNOT),
     (several(BARE, text("vocab.txt", b"\xff\xfe")), CANNOT),
 ])  # fmt: skip
 def test_tokenizers_of_another_model(change: Change, told: str, odd_folder: Path) -> None:
     change(odd_folder)
     is_refused(odd_folder, told, shown=False)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "roberta"])
+def test_a_vocabulary_and_merges_become_a_fast_tokenizer(family: str, tmp_path: Path) -> None:
+    bytes_of = ByteLevelBPETokenizer()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "<|endoftext|>"]
+    bytes_of.train_from_iterator(sentences(50, seed=1), vocab_size=300, special_tokens=special)
+    folder = tmp_path / "model"
+    tiny(family, bytes_of.get_vocab_size(), pad_token_id=1).save_pretrained(folder)
+    bytes_of.save_model(str(folder))
+    run(LoadSettings(path=str(folder)), job_for(tmp_path / "made"))
+    ours = load_tokenizer(tmp_path / "made")("The film was good", add_special_tokens=False)["input_ids"]
+    assert (tmp_path / "made" / FILE).exists()
+    assert ours == bytes_of.encode("The film was good").ids
