@@ -7,12 +7,13 @@ model passes.
 from collections.abc import Callable, Iterable, Iterator
 
 from kdpipe import catalog
+from kdpipe.config.datasets import QUESTION_ANSWERING
 from kdpipe.config.distillation_checks import check_distillation
 from kdpipe.config.entries import LANGUAGE_MODELING, Dataset, Node
-from kdpipe.config.families import longest_input
+from kdpipe.config.families import ONE_SEGMENT, longest_input
 from kdpipe.config.graph import Graph
 from kdpipe.config.mistakes import Findings, Mistakes
-from kdpipe.config.settings.dataset import SPLIT_FILES, CombineSettings, HubSettings
+from kdpipe.config.settings.dataset import SPLIT_FILES, CombineSettings, HubSettings, has_pairs
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.config.settings.importance import ImportanceSettings
@@ -216,17 +217,35 @@ def _best(graph: Graph, node: Node) -> Findings:
         yield ("training", "metric_for_best_model"), _no_metric(settings.dataset, name, metrics)
 
 
+def _reads(graph: Graph, node: Node) -> Iterator[tuple[str, str, str]]:
+    """Yield each model that reads a dataset for a node: (setting, model, dataset)."""
+    settings = node.settings
+    own = getattr(settings, "dataset", None)
+    if own:
+        yield "dataset", node.name, own
+    if isinstance(settings, Distillation):
+        yield "teacher", settings.teacher, settings.dataset
+    for name in graph.evaluated_on(node.name):
+        if name != own:
+            yield "evaluate", node.name, name
+    for name in settings.export:
+        yield "export", node.name, name
+    if node.name in graph.whole and (wanted := graph.importance_of(settings)):
+        yield "importance", *wanted[:2]
+
+
+def _segments(graph: Graph, node: Node) -> Findings:
+    """Find pairs of texts that are read by a model with a table of one segment."""
+    for setting, model, name in _reads(graph, node):
+        facts, dataset = graph.facts[model], graph.datasets[name]
+        pairs = dataset.task == QUESTION_ANSWERING or any(map(has_pairs, dataset.sources))
+        if pairs and facts.shape.segments == 1 and facts.pair_segments > 1:
+            yield (setting,), f"{name!r} has pairs of texts, but {model!r} {ONE_SEGMENT}"
+
+
 def _check_lengths(graph: Graph, node: Node, mistakes: Mistakes) -> None:
     """Find datasets that are longer than the positions of a model that reads them."""
-    settings = node.settings
-    reads = [(node.name, dataset) for dataset in (*graph.evaluated_on(node.name), *settings.export)]
-    if isinstance(settings, FinetuneSettings | PretrainSettings | SelectSettings | Distillation):
-        reads.append((node.name, settings.dataset))
-    if isinstance(settings, Distillation):
-        reads.append((settings.teacher, settings.dataset))
-    if node.name in graph.whole and (wanted := graph.importance_of(settings)):
-        reads.append(wanted[:2])
-    for model, name in reads:
+    for _, model, name in _reads(graph, node):
         dataset = graph.datasets[name]
         positions = longest_input(graph.facts[model].shape, dataset.task)
         if positions and dataset.max_length > positions:
@@ -246,5 +265,6 @@ CHECKS: tuple[Callable[[Graph, Node], Findings], ...] = (
     _importance,
     _schedule,
     _best,
+    _segments,
     check_distillation,
 )

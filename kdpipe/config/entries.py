@@ -26,6 +26,7 @@ class Shape:
         positions: longest input in tokens; None too where any length is read.
         prompts: longest input of a head for tokens, where that has a limit of its own.
         embeddings: size of a word embedding, where that may be another than a hidden state's.
+        segments: texts of an example that it tells apart; None too where it is not told of them.
     """
 
     family: str | None = None
@@ -37,6 +38,7 @@ class Shape:
     neurons: int | None = None
     prompts: int | None = None
     embeddings: int | None = None
+    segments: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Facts:
             will tell, as of a model chosen among some that do and some that do not.
         embedding_rank: rank of its word embeddings, of a chosen model the largest; None where they are whole.
         deep_as: the model not fetched yet that it has the depth of; "" where the depth is known.
+        pair_segments: segments that its tokenizer gives to a pair of texts.
         dropped: tensors of a loaded model that nobody reads, as they are of another head than it has.
     """
 
@@ -62,6 +65,7 @@ class Facts:
     ranked: bool | None = False
     embedding_rank: int | None = None
     deep_as: str = ""
+    pair_segments: int = 2
     dropped: tuple[str, ...] = ()
 
     @property

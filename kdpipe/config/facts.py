@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from kdpipe.config.digest import digest
 from kdpipe.config.document import Document
 from kdpipe.config.entries import LANGUAGE_MODELING, UNKNOWN, Dataset, Facts, Node, Shape
 from kdpipe.config.families import (
@@ -23,7 +22,8 @@ from kdpipe.config.mistakes import Mistakes, SettingError
 from kdpipe.config.pruning import pruned_facts, scheduled_facts, within
 from kdpipe.config.saved_config import read_saved
 from kdpipe.config.saved_fields import short
-from kdpipe.config.saved_files import files_of, read_object
+from kdpipe.config.saved_files import files_of
+from kdpipe.config.saved_tokenizer import encoding_of, pair_segments, read_tokenizer
 from kdpipe.config.settings.architecture import ArchitectureBase
 from kdpipe.config.settings.create import CreateSettings
 from kdpipe.config.settings.distill import DistillSettings
@@ -80,7 +80,7 @@ def _facts(
         case CreateSettings() as settings:
             tokenizer = facts[settings.tokenizer]
             shape = _architecture_shape(settings.architecture, tokenizer.shape.vocabulary)
-            return Facts(tokenizer.tokenizer, shape, head="")
+            return Facts(tokenizer.tokenizer, shape, head="", pair_segments=tokenizer.pair_segments)
         case PretrainSettings() as settings:
             _require_head("architecture", settings.architecture.family, MASKED, ("ForMaskedLM",))
             shape = _architecture_shape(settings.architecture, settings.vocab_size)
@@ -104,13 +104,14 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
     try:
         folder = local_folder(settings.path)
         saved = read_saved(folder) if folder else None
-        encoding = _encoding(folder) if folder else ""
+        tokenizer = read_tokenizer(folder) if folder else {}
     except KdpipeError as error:
         raise SettingError("path", str(error)) from None
     if saved is None:
         return Facts(tokenizer=name, units=dict.fromkeys(KINDS, Units(gone=None)), deep_as=name)
     config = saved.config
     _check_labels(settings, config, saved.head)
+    encoding = encoding_of(tokenizer)
     return Facts(
         tokenizers.setdefault(encoding, name) if encoding else name,
         saved.shape,
@@ -118,20 +119,9 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
         recorded_units(config),
         ranked=bool(config.get("unit_counts")),
         embedding_rank=config.get("embedding_rank"),
+        pair_segments=pair_segments(tokenizer),
         dropped=saved.dropped,
     )
-
-
-def _encoding(folder: Path) -> str:
-    """Return a digest of how a tokenizer's file says text is encoded, however it was written; "" without it.
-
-    Datasets have their own lengths, so its truncation and padding say nothing.
-    """
-    file = folder / "tokenizer.json"
-    if not file.exists():
-        return ""
-    content = read_object(file)
-    return digest({key: part for key, part in content.items() if key not in ("truncation", "padding")})
 
 
 def _check_labels(settings: LoadSettings, config: Mapping[str, Any], head: str | None) -> None:
@@ -225,7 +215,8 @@ def _extracted(settings: ExtractSettings, model: Facts) -> Facts:
         depth = count_blocks(settings.layers, model.shape.depth)
     except KdpipeError as error:
         raise SettingError("layers", str(error)) from None
-    shape = replace(model.shape, depth=depth, family=family)
+    segments = model.shape.segments if settings.architecture == "same" else None
+    shape = replace(model.shape, depth=depth, family=family, segments=segments)
     return replace(model, shape=shape, units=within(model.units, shape), deep_as="")
 
 

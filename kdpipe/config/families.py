@@ -23,7 +23,11 @@ PROBLEMS = {
     "regression": "regression",
     "multi_label": "multi_label_classification",
 }
-
+# What is told of a model that pairs of texts are read with.
+ONE_SEGMENT = (
+    "cannot tell a second text from the first, as its `type_vocab_size` is 1; take a model that can, or a "
+    "dataset of single texts"
+)
 
 # What the `model_type` of a pruned model begins with; the rest is its family. Its class is named likewise.
 PRUNED = "pruned-"

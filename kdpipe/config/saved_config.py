@@ -31,6 +31,7 @@ from kdpipe.config.saved_files import (
     some,
 )
 from kdpipe.config.saved_heads import dropped_tensors, in_body, saved_as
+from kdpipe.config.saved_tokenizer import count_tokens, read_tokenizer
 from kdpipe.config.settings.architecture import saved_architecture
 from kdpipe.config.signatures import constants, field_options
 from kdpipe.config.sizes import known, parameters
@@ -45,6 +46,7 @@ UNSUPPORTED: dict[str, Sequence[Any]] = {
     "pruned_heads": (None, {}),
     "per_layer_config": (None, {}),
 }
+ITS_TOKENIZER = "a model needs the tokenizer that it was trained with"
 ONE_MODEL = "take config.json and weights from the same checkpoint"
 # Fields that only the config of a pruned model has.
 OF_PRUNED = ("unit_counts", "ancestor_counts", "embedding_rank", "drops_empty_bias")
@@ -101,6 +103,9 @@ def read_saved(folder: Path) -> SavedModel:
         dropped = dropped_tensors(family, config["architectures"][0], tensors)
     except KdpipeError as error:
         raise ModelError(f"{file}: {short(str(error), most=400)}") from None
+    known, count = shape.vocabulary or 0, count_tokens(read_tokenizer(folder))
+    if count > known:
+        raise ModelError(f"{folder} knows {known} tokens, but the tokenizer has {count}; {ITS_TOKENIZER}")
     return SavedModel(folder, family, config, shape, tuple(dropped))
 
 

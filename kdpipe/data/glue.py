@@ -10,7 +10,7 @@ Layout = TypeVar("Layout")
 
 
 class GlueTasks:
-    """The tasks of the GLUE benchmark: what each is, its metrics, and the names of submitted files.
+    """The tasks of the GLUE benchmark: what each is, its metrics, its submitted files, whether it has pairs.
 
     Reference:
         Wang et al. 2018, GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language
@@ -25,25 +25,44 @@ class GlueTasks:
             "submission": {"test": "MRPC"},
             "task": "classification",
             "metrics": ("accuracy", "f1", "accuracy_and_f1"),
+            "pairs": True,
         },
         "STS-B": {
             "submission": {"test": "STS-B"},
             "task": "regression",
             "metrics": ("pearson", "spearman", "pearson_and_spearman"),
+            "pairs": True,
         },
         "QQP": {
             "submission": {"test": "QQP"},
             "task": "classification",
             "metrics": ("accuracy", "f1", "accuracy_and_f1"),
+            "pairs": True,
         },
         "MNLI": {
             "submission": {"test": "MNLI-m", "test_mismatched": "MNLI-mm"},
             "task": "classification",
             "metrics": ("accuracy",),
+            "pairs": True,
         },
-        "QNLI": {"submission": {"test": "QNLI"}, "task": "classification", "metrics": ("accuracy",)},
-        "RTE": {"submission": {"test": "RTE"}, "task": "classification", "metrics": ("accuracy",)},
-        "WNLI": {"submission": {"test": "WNLI"}, "task": "classification", "metrics": ("accuracy",)},
+        "QNLI": {
+            "submission": {"test": "QNLI"},
+            "task": "classification",
+            "metrics": ("accuracy",),
+            "pairs": True,
+        },
+        "RTE": {
+            "submission": {"test": "RTE"},
+            "task": "classification",
+            "metrics": ("accuracy",),
+            "pairs": True,
+        },
+        "WNLI": {
+            "submission": {"test": "WNLI"},
+            "task": "classification",
+            "metrics": ("accuracy",),
+            "pairs": True,
+        },
     }
 
 

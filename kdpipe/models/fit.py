@@ -1,10 +1,11 @@
-"""Whether a model can read a dataset: its length and its vocabulary."""
+"""Whether a model can read a dataset: its lengths, its segments and its tokens."""
 
 from pathlib import Path
 from typing import Any
 
-from kdpipe.config.families import longest_input, shape_of
-from kdpipe.data.encoded import longest_row, read_description
+from kdpipe.config.families import ONE_SEGMENT, longest_input, shape_of
+from kdpipe.config.saved_config import ITS_TOKENIZER
+from kdpipe.data.encoded import largest, read_description
 from kdpipe.errors import ModelError
 from kdpipe.models.loading import read_config
 
@@ -18,17 +19,26 @@ def check_fit(folder: Path, tokenizer: Any, data: Path) -> None:
         data: the encoded dataset.
 
     Raises:
-        ModelError: the model has too few positions, or a smaller vocabulary than the tokenizer.
+        ModelError: a length, a segment or a token of the dataset, or of its tokenizer, is beyond the model's
+            tables.
     """
     config = read_config(folder)
     shape = shape_of(config.model_type, config.to_dict())
-    positions, found = longest_input(shape, read_description(data)["task"]), longest_row(data)
+    positions, found = longest_input(shape, read_description(data)["task"]), largest(data, "length")
     if positions is not None and found > positions:
         raise ModelError(
             f"{data} has rows of {found} tokens, but {folder} reads at most {positions}; "
             f"give the dataset `max_length: {positions}`, or take a model with more positions"
         )
+    if shape.segments is not None and largest(data, "token_type_ids") >= shape.segments:
+        raise ModelError(f"{data} has pairs of texts, but {folder} {ONE_SEGMENT}")
     check_vocabulary(config, tokenizer, folder)
+    token = largest(data, "input_ids")
+    if token >= config.vocab_size:
+        raise ModelError(
+            f"{data} has the token {token}, but {folder} knows {config.vocab_size}, counted from 0; "
+            "a model reads what the tokenizer that it was trained with has encoded"
+        )
 
 
 def check_vocabulary(config: Any, tokenizer: Any, folder: Path) -> None:
@@ -45,8 +55,7 @@ def check_vocabulary(config: Any, tokenizer: Any, folder: Path) -> None:
     count = count_entries(tokenizer)
     if count > config.vocab_size:
         raise ModelError(
-            f"{folder} knows {config.vocab_size} tokens, but the tokenizer has {count}; "
-            "a model needs the tokenizer that it was trained with"
+            f"{folder} knows {config.vocab_size} tokens, but the tokenizer has {count}; {ITS_TOKENIZER}"
         )
 
 

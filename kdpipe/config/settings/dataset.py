@@ -218,6 +218,11 @@ def named_facts(settings: SourceSettings) -> Mapping[str, Any]:
     return found
 
 
+def has_pairs(settings: SourceSettings) -> bool:
+    """Tell whether examples of a source are pairs of texts."""
+    return bool(settings.options.get("text_pair") or named_facts(settings).get("pairs"))
+
+
 def plain(name: str) -> str:
     """Return a name without case, hyphens and underscores, by which it is matched."""
     return name.lower().replace("-", "").replace("_", "")

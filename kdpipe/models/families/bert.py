@@ -18,6 +18,7 @@ class Bert(Family):
         "neurons": "intermediate_size",
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
+        "segments": "type_vocab_size",
     }
     inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "token_type_ids")
     heads: ClassVar[dict[str, str]] = {

@@ -22,6 +22,7 @@ class Electra(Bert):
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
         "embeddings": "embedding_size",
+        "segments": "type_vocab_size",
     }
     heads: ClassVar[dict[str, str]] = {
         "ForMaskedLM": "ElectraForMaskedLM",

@@ -11,6 +11,15 @@ class Roberta(Bert):
     """RoBERTa (Liu et al. 2019, arXiv 1907.11692) as transformers builds it."""
 
     config_class = "transformers.models.roberta.configuration_roberta:RobertaConfig"
+    # Of its table of token types, the tokens all take the first row.
+    shape_fields: ClassVar[dict[str, str]] = {
+        "depth": "num_hidden_layers",
+        "width": "hidden_size",
+        "heads": "num_attention_heads",
+        "neurons": "intermediate_size",
+        "vocabulary": "vocab_size",
+        "positions": "max_position_embeddings",
+    }
     inputs = ("input_ids", "attention_mask")
     heads: ClassVar[dict[str, str]] = {
         "ForMaskedLM": "RobertaForMaskedLM",

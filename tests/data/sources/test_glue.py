@@ -36,6 +36,11 @@ def test_pairs_with_quotation_marks_and_byte_order_mark(tmp_path):
     assert list(source.read("validation")) == [Example("validation:2", first, second, "1")]
 
 
+def test_the_config_knows_which_tasks_have_pairs():
+    pairs = {name: bool(facts.get("pairs")) for name, facts in GlueSource.names.items()}
+    assert pairs == {name: len(layout.texts) == 2 for name, layout in LAYOUT_OF.items()}
+
+
 @pytest.mark.parametrize("name", ["SST-2", "sst2", "sst-2", "SST_2"])
 def test_single_sentences_by_any_spelling(tmp_path, name):
     source = glue(name, tmp_path, dev="sentence\tlabel\nit 's good \t1\nbad\t0\n")
