@@ -56,7 +56,7 @@ def main(
     stage = Path(inspect.getfile(run)).stem
     arguments = _parser(run, stage).parse_args()
     with _logging(None if processes.rank() else arguments.log) as console:
-        TEAM.name, TEAM.streams = f"{stage} {arguments.output.name}", {sys.stderr, console}
+        TEAM.name, TEAM.streams = f"{stage} {_called(arguments)}", {sys.stderr, console}
         try:
             _run(run, stage, arguments, console, several, sources)
             status = 0
@@ -143,6 +143,12 @@ def _open_log(path: Path) -> TextIO:
     except (KdpipeError, OSError) as error:
         sys.stderr.write(f"--log: {tell_fault(error, path) or error}\n")
         sys.exit(EXIT_STATUS)
+
+
+def _called(arguments: argparse.Namespace) -> str:
+    """Return what an artifact is called in messages: by the models and datasets that name its folder."""
+    place = Path(place_of(arguments.output, _state(arguments).parent))
+    return place.name if place.is_absolute() else " ".join(place.parts[1:] or place.parts)
 
 
 def _state(arguments: argparse.Namespace) -> Path:

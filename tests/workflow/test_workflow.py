@@ -206,5 +206,5 @@ def test_a_mistake_in_the_data_is_the_last_word_of_its_job(
     wrong["datasets"]["task"]["path"] = str(data)
     done = snakemake(tmp_path, "--configfile", write_config(tmp_path / "config.yaml", wrong), "--keep-going")
     assert done.returncode == 1
-    assert re.search(r"^preprocess base: .*train\.tsv:98: ", done.stdout, re.MULTILINE)
+    assert re.search(r"^preprocess task base: .*train\.tsv:98: ", done.stdout, re.MULTILINE)
     assert (tmp_path / "results/models/small" / SUMS).exists()
