@@ -161,7 +161,9 @@ def _below(settings: SourceSettings, data_dir: Path) -> SourceSettings:
     if isinstance(settings, HubSettings):
         return kept(settings, data_dir)
     update: dict[str, Any] = {
-        key: data_dir / path for key in ("path", *SPLIT_FILES) if (path := getattr(settings, key)) is not None
+        key: data_dir / path
+        for key in ("path", *SPLIT_FILES)
+        if isinstance(path := getattr(settings, key), Path)
     }
     update["splits"] = {split: data_dir / path for split, path in (settings.splits or {}).items()}
     return settings.model_copy(update={key: value for key, value in update.items() if value})

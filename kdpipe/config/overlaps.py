@@ -137,7 +137,9 @@ def _loads(graph: Graph) -> Iterator[tuple[Where, str, LoadSettings]]:
 
 
 def _files(settings: SourceSettings) -> Iterator[tuple[Where, Path]]:
-    given = {(key,): path for key in ("path", *SPLIT_FILES) if (path := getattr(settings, key))}
+    given = {
+        (key,): path for key in ("path", *SPLIT_FILES) if isinstance(path := getattr(settings, key), Path)
+    }
     yield from given.items()
     yield from ((("splits", split), path) for split, path in (settings.splits or {}).items())
 

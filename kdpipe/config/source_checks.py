@@ -25,6 +25,7 @@ READ_FOR = {
 def check_source(settings: SourceSettings, task: str) -> None:
     """Raise SettingError if what is said of the files of a dataset does not fit together, or its task."""
     _check_files(settings)
+    _check_shares(settings.shares)
     _check_text(settings.options)
     _check_places(settings.options.get("columns"))
     if "label" in settings.options:
@@ -36,6 +37,14 @@ def _check_files(settings: SourceSettings) -> None:
     reads = "files" in constructor_options(catalog.SOURCES[settings.source])
     if reads and settings.path is None and not settings.files:
         raise SettingError("path", "is required where no file is given as `train`, `validation` or `test`")
+
+
+def _check_shares(shares: Mapping[str, float]) -> None:
+    if sum(shares.values()) >= 1:
+        raise SettingError(
+            next(iter(shares)),
+            f"the shares {' and '.join(map(str, shares.values()))} leave nothing to train on",
+        )
 
 
 def _check_text(options: Mapping[str, Any]) -> None:

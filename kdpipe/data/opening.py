@@ -8,7 +8,7 @@ from kdpipe.config.settings.dataset import SourceSettings, read_dataset
 from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.signatures import constructor_options
 from kdpipe.data.source import Installed, Source
-from kdpipe.data.views import Combined, Sample, Unlabelled
+from kdpipe.data.views import Combined, Sample, Shared, Unlabelled
 from kdpipe.data.watch import Watch
 
 # The settings of a source that tell it from others.
@@ -63,6 +63,8 @@ def _names(settings: PreprocessSettings) -> list[str]:
 
 def _open(settings: SourceSettings, dataset: PreprocessSettings) -> Source:
     source = _reader(settings, dataset)
+    if settings.shares:
+        source = Shared(source, settings.shares, dataset.seed)
     return Sample(source, settings.rows, dataset.seed) if settings.rows is not None else source
 
 

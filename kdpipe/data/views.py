@@ -8,6 +8,7 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
+from kdpipe.data.files import in_order
 from kdpipe.data.source import TRAIN, Example, Source
 from kdpipe.draws import draw_seed
 from kdpipe.errors import DataError, suggest
@@ -72,6 +73,64 @@ class Sample(_View):
         size = min(self._rows[split], total)
         drawn[_generator(self._seed, f"sample {split}").choice(total, size, replace=False)] = True
         return drawn
+
+
+class Shared(_View):
+    """A source of which shares of the training examples are other splits, drawn at random, in their order.
+
+    The training split is read twice for each, once to count it, so that memory stays at a byte per example.
+
+    Args:
+        source: what to share out.
+        shares: split to share of the training examples.
+        seed: seed of the draw.
+    """
+
+    def __init__(self, source: Source, shares: Mapping[str, float], seed: int) -> None:
+        super().__init__(source)
+        self._shares = shares
+        self._seed = seed
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits of the source, and the shares.
+
+        Raises:
+            DataError: it has no training split, or has a split already that is to be a share.
+        """
+        found = super().splits()
+        if TRAIN not in found:
+            raise DataError(f"expected a training split to take shares of, found {', '.join(found)}")
+        for split in self._shares:
+            if split in found:
+                raise DataError(
+                    f"expected no split {split!r} beside the share of the training examples that is to be it,"
+                    f" found both; remove the share, or name the file of the training split alone as `train`"
+                )
+        return in_order(dict.fromkeys((*found, *self._shares)))
+
+    def read(self, split: str) -> Iterator[Example]:
+        """Yield the examples of the split; those of a share have the ids that they have in training."""
+        if split != TRAIN and split not in self._shares:
+            return self._source.read(split)
+        wanted = [TRAIN, *self._shares].index(split)
+        return compress(self._source.read(TRAIN), self._turns == wanted)
+
+    @cached_property
+    def _turns(self) -> NDArray[np.uint8]:
+        """Which split each training example is in: 0 for training, then the shares."""
+        total = _count(self._source.read(TRAIN))
+        sizes = [_share(total, share) for share in self._shares.values()]
+        if sum(sizes) >= total:
+            shares = " and ".join(map(str, self._shares.values()))
+            raise DataError(
+                f"expected more training examples than the shares {shares} take, found {total}; get more,"
+                " or give smaller shares"
+            )
+        order = _generator(self._seed, "shares").permutation(total)
+        turns = np.zeros(total, dtype=np.uint8)
+        for number, part in enumerate(np.split(order, np.cumsum(sizes))[:-1], start=1):
+            turns[part] = number
+        return turns
 
 
 class Combined(_View):

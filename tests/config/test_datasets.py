@@ -35,6 +35,33 @@ def test_a_source_of_files_needs_one(mistakes_of, dataset):
     assert mistakes_of({"datasets.d": {**dataset, "splits": {"hard": "x"}}}) == []
 
 
+def test_shares_of_the_training_examples_become_splits(graph_of):
+    table = {"source": "table", "path": "t.csv", "text": "t", "task": "language_modeling", "test": "test.csv"}
+    hub = {"source": "hub", "path": "some/texts", "text": "t", "task": "language_modeling", "test": 0.2}
+    graph = graph_of({"datasets.a": {**table, "validation": 0.1}, "datasets.b": hub})
+    (source,) = graph.datasets["a"].sources
+    assert source.shares == {"validation": 0.1}
+    assert {split: path.name for split, path in source.files.items()} == {"test": "test.csv"}
+    assert graph.preprocess_settings("a").sources[0]["validation"] == 0.1
+    assert graph.datasets["b"].sources[0].shares == {"test": 0.2}
+
+
+@pytest.mark.parametrize(("dataset", "mistake"), [
+    ({"source": "text", "path": "t", "validation": 1.5}, "validation: should be less than 1, found 1.5"),
+    ({"source": "text", "path": "t", "test": 0}, "test: should be greater than 0, found 0"),
+    ({"source": "text", "path": "t", "test": 0.5, "validation": 0.5}, "validation: the shares 0.5 and 0.5"),
+    ({"source": "text", "validation": 0.1}, "path: is required where no file is given"),
+    ({"source": "pydoc", "task": "language_modeling", "test": 0.1}, "test: source 'pydoc' reads no files;"),
+    (
+        {"source": "hub", "path": "a/b", "task": "language_modeling", "text": "t", "test": "t.csv"},
+        "test: source 'hub' reads no files; give a share of the training examples, such as 0.1",
+    ),
+])  # fmt: skip
+def test_shares_that_are_none(mistakes_of, dataset, mistake):
+    (found,) = mistakes_of({"datasets.d": dataset})
+    assert found.startswith(f"datasets.d.{mistake}")
+
+
 @pytest.mark.parametrize(("options", "mistake"), [
     ({"task": "classification"}, "label: is required for classification"),
     ({"task": "classification", "label": ["a", "b"]}, "label: a list of columns is read for multi_label;"),

@@ -1,11 +1,12 @@
 """Samples, mixtures, and sources without labels."""
 
 from collections import Counter
+from itertools import chain
 
 import pytest
 
 from kdpipe.data.source import Example
-from kdpipe.data.views import Combined, Sample, Unlabelled
+from kdpipe.data.views import Combined, Sample, Shared, Unlabelled
 from kdpipe.errors import DataError
 
 
@@ -50,6 +51,33 @@ def test_a_sample_of_a_split_that_is_not_there(source, memory_source):
     with pytest.raises(DataError, match=r"`rows` of the splits test, found 'train'; .*: {test: 100}"):
         Sample(memory_source({"test": numbered(3)}), 3, seed=1).splits()
     assert Sample(source, {"test": 3}, seed=1).splits() == ("train", "test")
+
+
+def test_shares_are_fixed_and_part_the_training_examples(source, memory_source):
+    shared = Shared(
+        memory_source({"train": numbered(50)}, ("yes", "no")), {"validation": 0.1, "test": 0.25}, 1
+    )
+    assert shared.splits() == ("train", "validation", "test")
+    assert shared.labels == ("yes", "no")
+    parts = [ids(shared, split) for split in shared.splits()]
+    assert [len(part) for part in parts] == [33, 5, 12]
+    assert all(part == sorted(part) for part in parts)
+    assert sorted(chain(*parts)) == list(range(50))
+    assert next(shared.read("validation")).label == "yes"
+    one = Shared(source, {"validation": 0.1}, seed=1)
+    assert one.splits() == ("train", "validation", "test")
+    assert ids(one, "validation") == parts[1] != ids(Shared(source, {"validation": 0.1}, 2), "validation")
+    assert len(ids(one, "test")) == 9
+
+
+def test_shares_that_cannot_be_taken(source, memory_source):
+    with pytest.raises(DataError, match=r"no split 'test' beside the share .*; remove the share"):
+        Shared(source, {"test": 0.1}, seed=1).splits()
+    with pytest.raises(DataError, match="expected a training split to take shares of, found test"):
+        Shared(memory_source({"test": numbered(3)}), {"validation": 0.1}, seed=1).splits()
+    few = Shared(memory_source({"train": numbered(2)}), {"validation": 0.1, "test": 0.1}, seed=1)
+    with pytest.raises(DataError, match=r"than the shares 0\.1 and 0\.1 take, found 2; get more, or"):
+        list(few.read("train"))
 
 
 def test_combined_train_is_a_merge_of_all(memory_source, source):

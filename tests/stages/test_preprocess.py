@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
@@ -176,6 +177,23 @@ def test_parts_with_other_labels_are_named(
     both = PreprocessSettings.model_validate({**settings(sst2).model_dump(), "sources": sources})
     with pytest.raises(DataError, match=r"found '0' in 'glue SST-2 .*' but not in 'table .*train\.tsv'"):
         run(both, job, tokenizer=language_model)
+
+
+def test_shares_of_one_file_become_splits(language_model: Path, job: Job, write: Callable[..., Path]) -> None:
+    rows = "".join(f"film {number}\t{number % 2}\n" for number in range(40))
+    file = write(f"text\tlabel\n{rows}", "films.tsv")
+    source = {"source": "table", "text": "text", "label": "label", "path": str(file)}
+    shares = {"validation": 0.1, "test": 0.2}
+    given = {"sources": [source | shares], "task": "classification", "max_length": 32}
+    run(PreprocessSettings.model_validate(given), job, tokenizer=language_model)
+    manifest = read_manifest(job.output)
+    sizes = {split: facts["rows"] for split, facts in manifest["splits"].items()}
+    assert sizes == {"train": 28, "validation": 4, "test": 8}
+    ids = [
+        name for split in sizes for name in pq.read_table(job.output / f"{split}.parquet")["id"].to_pylist()
+    ]
+    assert sorted(ids) == sorted(f"train:{line}" for line in range(2, 42))
+    assert labelled_splits(job.output) == ["validation", "test"]
 
 
 def test_missing_files_are_named(tmp_path: Path, language_model: Path, job: Job) -> None:

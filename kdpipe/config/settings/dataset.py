@@ -24,6 +24,7 @@ SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 COMMON = {"task", "path", "files", "labels"}
 Rows = Count | dict[str, Count]
 Length = Annotated[int, Field(ge=12, le=10**6)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 Stride = Annotated[int, Field(ge=0, le=10**6)]
 
 
@@ -71,8 +72,8 @@ class SourceSettings(DatasetBase):
         path: a folder in the usual layout of the source; or a file, or a pattern such as `texts/*.txt`, which
             is the training split.
         train: file or pattern of the training split, in place of `path`.
-        validation: file of the validation split.
-        test: file of the test split.
+        validation: file of the validation split, or the share of the training examples that becomes it.
+        test: file of the test split, or such a share.
         splits: files of further splits by name.
     """
 
@@ -80,15 +81,23 @@ class SourceSettings(DatasetBase):
     task: str | None = None
     path: LocalPath | None = None
     train: LocalPath | None = None
-    validation: LocalPath | None = None
-    test: LocalPath | None = None
+    validation: LocalPath | Share | None = None
+    test: LocalPath | Share | None = None
     splits: dict[Annotated[str, AfterValidator(_split_name)], LocalPath] | None = None
 
     @property
     def files(self) -> dict[str, Path]:
         """The files given by split."""
-        named = {split: getattr(self, split) for split in SPLIT_FILES if getattr(self, split)}
-        return {**named, **(self.splits or {})}
+        named = {split: getattr(self, split) for split in SPLIT_FILES}
+        return {
+            split: path for split, path in (named | (self.splits or {})).items() if isinstance(path, Path)
+        }
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The shares of the training examples that become other splits."""
+        given = {split: getattr(self, split) for split in SPLIT_FILES}
+        return {split: share for split, share in given.items() if isinstance(share, float)}
 
     def local_files(self) -> list[Path]:
         """Return the files it is read from, or that lie in its folder, as far as they exist."""
@@ -169,6 +178,8 @@ def source_settings(source: str) -> type[SourceSettings]:
     for place, keys in (("path", ("path",)), ("files", (*SPLIT_FILES, "splits"))):
         if place not in options:
             own |= dict.fromkeys(keys, Option(_refused(source), None))
+    if base is HubSettings:
+        own |= dict.fromkeys(("validation", "test"), Option(_share_alone(source), None))
     return options_model(f"{source}_dataset", base, own, docstring(catalog.SOURCES[source]))
 
 
@@ -178,6 +189,16 @@ def _refused(source: str) -> Any:
         raise PydanticCustomError("no_files", message, {"source": repr(source)})
 
     return Annotated[None, BeforeValidator(refuse)]
+
+
+def _share_alone(source: str) -> Any:
+    def refuse(value: Any) -> Any:
+        if isinstance(value, str):
+            message = "source {source} reads no files; give a share of the training examples, such as 0.1"
+            raise PydanticCustomError("no_files", message, {"source": repr(source)})
+        return value
+
+    return Annotated[Share | None, BeforeValidator(refuse)]
 
 
 def read_dataset(value: Any) -> DatasetSettings:
