@@ -13,6 +13,7 @@ from kdpipe.config.entries import LANGUAGE_MODELING, Dataset, Node
 from kdpipe.config.families import ONE_SEGMENT, longest_input
 from kdpipe.config.graph import Graph
 from kdpipe.config.mistakes import Findings, Mistakes
+from kdpipe.config.scored import head_misfits
 from kdpipe.config.settings.dataset import SPLIT_FILES, CombineSettings, HubSettings, has_pairs
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.finetune import FinetuneSettings
@@ -73,9 +74,7 @@ def _heads(graph: Graph, node: Node) -> Findings:
     if isinstance(settings, SelectSettings):
         for name in settings.among:
             yield from _needs_head(graph, name, settings.dataset, "among")
-    if isinstance(settings, Distillation) and any(
-        term.weight and term.needs_teacher and term.signal == "logits" for term in settings.losses
-    ):
+    if isinstance(settings, Distillation) and settings.reads_logits:
         yield from _needs_head(graph, settings.teacher, settings.dataset, "teacher")
 
 
@@ -95,10 +94,7 @@ def _exports(graph: Graph, node: Node) -> Findings:
 
 
 def _needs_head(graph: Graph, model: str, dataset: str, setting: str) -> Findings:
-    head, task = graph.facts[model].head, graph.datasets[dataset].task
-    if head is not None and head != task:
-        has = f"a head for {head}" if head else "no head"
-        what = f"{dataset!r} is for {task}, but {model!r} has {has}; name a model trained for {task}"
+    for what in head_misfits(graph.facts[model], graph.datasets[dataset], model):
         yield (setting,), what
 
 

@@ -14,6 +14,7 @@ from kdpipe.config.docs import meanings, summary_of
 from kdpipe.config.entries import Facts, Node
 from kdpipe.config.graph import Graph
 from kdpipe.config.saved_files import some
+from kdpipe.config.scored import usual_datasets
 from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
 from kdpipe.config.settings.dataset import source_settings
 from kdpipe.config.settings.distillation import Distillation
@@ -34,7 +35,7 @@ def summary(graph: Graph) -> str:
         ("model", "stage", "family", "depth", "width", "heads", "sparsity", "vocabulary", "head")
     ]
     rows += [_shape_row(node, graph.facts[node.name]) for node in _shown(graph)]
-    lines = [*table(rows), "", *_pairs(graph), *_dropped(graph)]
+    lines = [*table(rows), "", *_pairs(graph), *_dropped(graph), *_unscored(graph)]
     stages = Counter(node.stage for node in graph.nodes.values())
     counts = ", ".join(f"{count} {stage}" for stage, count in stages.items())
     lines.append(
@@ -139,7 +140,8 @@ def _shape_row(node: Node, facts: Facts) -> tuple[str, ...]:
     gone = None if facts.sparsity is None else f"{facts.sparsity:g}"
     if gone is not None and node.stage in AT_LEAST:
         gone += " or more"
-    values = (shape.family, shape.depth, shape.width, heads, gone, shape.vocabulary, facts.head)
+    head = facts.tasks and " or ".join(facts.tasks)
+    values = (shape.family, shape.depth, shape.width, heads, gone, shape.vocabulary, head)
     return (
         node.name,
         node.stage,
@@ -170,6 +172,15 @@ def _dropped(graph: Graph) -> list[str]:
         for name, names in loaded.items()
         if names
     ]
+    return [*lines, ""] if lines else []
+
+
+def _unscored(graph: Graph) -> list[str]:
+    """Return which models are not scored, though nobody asked for that, and why."""
+    lines = []
+    for node in _shown(graph):
+        if node.settings.evaluate is None and (why := usual_datasets(graph, node.name)[1]):
+            lines.append(f"{node.name} is not scored: {why}; `evaluate` names datasets")
     return [*lines, ""] if lines else []
 
 

@@ -54,6 +54,8 @@ class Facts:
             will tell, as of a model chosen among some that do and some that do not.
         embedding_rank: rank of its word embeddings, of a chosen model the largest; None where they are whole.
         deep_as: the model not fetched yet that it has the depth of; "" where the depth is known.
+        labels: names of the outputs of a head that was loaded; None where they are those of the dataset that
+            it was trained on, or not known.
         pair_segments: segments that its tokenizer gives to a pair of texts.
         dropped: tensors of a loaded model that nobody reads, as they are of another head than it has.
     """
@@ -65,8 +67,17 @@ class Facts:
     ranked: bool | None = False
     embedding_rank: int | None = None
     deep_as: str = ""
+    labels: tuple[str, ...] | None = None
     pair_segments: int = 2
     dropped: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...] | None:
+        """The tasks of which one is that of its head; None where only its files will tell."""
+        if self.head is not None:
+            return (self.head,)
+        # Their configs need not say which.
+        return None if self.labels is None else ("classification", "multi_label")
 
     @property
     def sparsity(self) -> float | None:

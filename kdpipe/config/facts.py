@@ -38,6 +38,8 @@ from kdpipe.config.units import KINDS, Units, fewest_gone, recorded_units
 from kdpipe.errors import KdpipeError
 
 PACKAGE = "package:"
+# Tasks whose labels have names.
+LABELLED = ("classification", "multi_label", "token_classification")
 MASKED = "masked language modelling"
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 # Longer names there are not on the Hub.
@@ -93,7 +95,7 @@ def _facts(
             return pruned_facts(settings, facts[settings.model])
         case ScheduleSettings() as settings:
             known = scheduled_facts(settings, facts[settings.teacher])
-            return replace(known, head=datasets[settings.dataset].task)
+            return replace(known, head=datasets[settings.dataset].task, labels=None)
         case FinetuneSettings(model=start, dataset=dataset) | DistillSettings(student=start, dataset=dataset):
             return _trained(start, facts[start], datasets[dataset].task)
     raise TypeError(f"no facts are known of stage {node.stage}")
@@ -119,15 +121,23 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
         recorded_units(config),
         ranked=bool(config.get("unit_counts")),
         embedding_rank=config.get("embedding_rank"),
+        labels=_labels(settings, config, saved.head),
         pair_segments=pair_segments(tokenizer),
         dropped=saved.dropped,
     )
 
 
+def _labels(settings: LoadSettings, config: Mapping[str, Any], head: str | None) -> tuple[str, ...] | None:
+    if head not in (None, *LABELLED):
+        return None
+    unnamed = {index: f"LABEL_{index}" for index in range(count_outputs(config))}
+    return settings.labels or tuple((config.get("id2label") or unnamed).values())
+
+
 def _check_labels(settings: LoadSettings, config: Mapping[str, Any], head: str | None) -> None:
     if settings.labels is None:
         return
-    if head not in (None, "classification", "multi_label", "token_classification", "regression"):
+    if head not in (None, *LABELLED, "regression"):
         has = f"a head for {head}" if head else "no head"
         raise SettingError("labels", f"names the outputs of a classifier, but the model has {has}")
     count = count_outputs(config)
@@ -198,7 +208,7 @@ def _trained(name: str, start: Facts, task: str) -> Facts:
     if start.embedding_rank and task == LANGUAGE_MODELING:
         what = f"a head for {task} needs whole word embeddings, those of {name!r} have rank"
         raise SettingError("dataset", f"{what} {start.embedding_rank}; train on it before they are cut down")
-    return replace(start, head=task)
+    return replace(start, head=task, labels=None)
 
 
 def _extracted(settings: ExtractSettings, model: Facts) -> Facts:

@@ -10,6 +10,7 @@ from kdpipe.config.entries import LANGUAGE_MODELING, Dataset, Facts, Node
 from kdpipe.config.hub import fetch_settings, hub_folder, kept
 from kdpipe.config.layers import Pairs, match_layers
 from kdpipe.config.layout import Layout
+from kdpipe.config.scored import usual_datasets
 from kdpipe.config.settings.base import Settings, StageSettings
 from kdpipe.config.settings.dataset import CombineSettings, HubSettings, named_facts
 from kdpipe.config.settings.distill import DistillSettings
@@ -56,12 +57,9 @@ class Graph:
         return Layout(self.document.results)
 
     def evaluated_on(self, name: str) -> tuple[str, ...]:
-        """Return the datasets that a node is scored on: those it asks for, by default its own."""
-        settings = self.nodes[name].settings
-        if settings.evaluate is not None:
-            return settings.evaluate
-        own = getattr(settings, "dataset", None)
-        return (own,) if own else ()
+        """Return the datasets that a node is scored on: those it asks for, or as `usual_datasets` says."""
+        asked = self.nodes[name].settings.evaluate
+        return usual_datasets(self, name)[0] if asked is None else asked
 
     @cached_property
     def users(self) -> Mapping[str, Sequence[tuple[str, str]]]:
@@ -69,7 +67,7 @@ class Graph:
         found: dict[str, list[tuple[str, str]]] = {name: [] for name in self.nodes}
         for name, node in self.nodes.items():
             for setting, kind, used in node.settings.references():
-                if kind == "model":
+                if kind == "model" and used in found:
                     found[used].append((name, setting))
         return found
 
@@ -189,15 +187,22 @@ class Graph:
                 found.add(name)
         return frozenset(found)
 
+    def lineage(self, name: str) -> tuple[str, ...]:
+        """Return a model, the first model that it is made of, and so on up to one that is made of none."""
+        found = [name]
+        while parent := self._parent(found[-1]):
+            found.append(parent)
+        return tuple(found)
+
+    def _parent(self, name: str) -> str:
+        """Return the first of the models that one is made of; "" without, or where it has a mistake."""
+        made_of = (model for _, kind, model in self.nodes[name].settings.references() if kind == "model")
+        return next((model for model in made_of if model in self.nodes), "")
+
     def own_dataset(self, name: str) -> str | None:
         """Return the dataset of a model, or of its nearest ancestor that has one."""
-        while True:
-            settings = self.nodes[name].settings
-            own: str | None = getattr(settings, "dataset", None)
-            parents = [parent for _, kind, parent in settings.references() if kind == "model"]
-            if own or not parents:
-                return own
-            name = parents[0]
+        owned = (getattr(self.nodes[one].settings, "dataset", None) for one in self.lineage(name))
+        return next(filter(None, owned), None)
 
     def importance_of(self, settings: StageSettings) -> tuple[str, str, ScoreImportanceSettings] | None:
         """Return the model that is scored for a node, on which dataset and how; None where none is.

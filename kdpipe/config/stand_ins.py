@@ -144,5 +144,4 @@ def _read_for(graph: Graph, name: str) -> Iterator[str]:
 
 def _reads_head(settings: Distillation) -> bool:
     """Tell whether a distillation reads the logits of its teacher, or trains its head on."""
-    logits = any(term.needs_teacher and term.weight and term.signal == "logits" for term in settings.losses)
-    return logits or isinstance(settings, ScheduleSettings)
+    return settings.reads_logits or isinstance(settings, ScheduleSettings)

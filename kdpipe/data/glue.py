@@ -10,7 +10,7 @@ Layout = TypeVar("Layout")
 
 
 class GlueTasks:
-    """The tasks of the GLUE benchmark: what each is, its metrics, its submitted files, whether it has pairs.
+    """The tasks of the GLUE benchmark: metrics, labels and submitted files of each, whether it has pairs.
 
     Reference:
         Wang et al. 2018, GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language
@@ -19,13 +19,24 @@ class GlueTasks:
 
     tasks: tuple[str, ...] = ("classification", "regression")
     names: ClassVar[dict[str, dict[str, Any]]] = {
-        "CoLA": {"submission": {"test": "CoLA"}, "task": "classification", "metrics": ("matthews",)},
-        "SST-2": {"submission": {"test": "SST-2"}, "task": "classification", "metrics": ("accuracy",)},
+        "CoLA": {
+            "submission": {"test": "CoLA"},
+            "task": "classification",
+            "metrics": ("matthews",),
+            "labels": ("0", "1"),
+        },
+        "SST-2": {
+            "submission": {"test": "SST-2"},
+            "task": "classification",
+            "metrics": ("accuracy",),
+            "labels": ("0", "1"),
+        },
         "MRPC": {
             "submission": {"test": "MRPC"},
             "task": "classification",
             "metrics": ("accuracy", "f1", "accuracy_and_f1"),
             "pairs": True,
+            "labels": ("0", "1"),
         },
         "STS-B": {
             "submission": {"test": "STS-B"},
@@ -38,30 +49,35 @@ class GlueTasks:
             "task": "classification",
             "metrics": ("accuracy", "f1", "accuracy_and_f1"),
             "pairs": True,
+            "labels": ("0", "1"),
         },
         "MNLI": {
             "submission": {"test": "MNLI-m", "test_mismatched": "MNLI-mm"},
             "task": "classification",
             "metrics": ("accuracy",),
             "pairs": True,
+            "labels": ("contradiction", "entailment", "neutral"),
         },
         "QNLI": {
             "submission": {"test": "QNLI"},
             "task": "classification",
             "metrics": ("accuracy",),
             "pairs": True,
+            "labels": ("entailment", "not_entailment"),
         },
         "RTE": {
             "submission": {"test": "RTE"},
             "task": "classification",
             "metrics": ("accuracy",),
             "pairs": True,
+            "labels": ("entailment", "not_entailment"),
         },
         "WNLI": {
             "submission": {"test": "WNLI"},
             "task": "classification",
             "metrics": ("accuracy",),
             "pairs": True,
+            "labels": ("0", "1"),
         },
     }
 

@@ -95,7 +95,7 @@ def load_frozen(folder: Path, head: Head | None, device: torch.device) -> PreTra
         wanted = f" with the labels {', '.join(head.labels)}" if head.labels else ""
         raise ModelError(
             f"{folder} has no head for {head.task}{wanted}: it is a {_described(config)}; "
-            "train it on the dataset, or name a model that was"
+            f"train it on the dataset, or name a model that was{_rename(config, head)}"
         )
     model = load_model(folder)
     model.train(False).requires_grad_(False)
@@ -169,6 +169,14 @@ def head_kind(config: Any, class_name: str) -> str:
     """
     heads = family_of_config(config).heads
     return next((kind for kind, model_class in heads.items() if model_class == stock_class(class_name)), "")
+
+
+def _rename(config: Any, head: Head) -> str:
+    """Return what helps where outputs have other names than labels that they may well stand for."""
+    same_kind = head_kind(config, _saved_as(config)) in kinds_for(head.task)
+    if not same_kind or head.labels is None or config.num_labels != len(head.labels):
+        return ""
+    return "; where its outputs mean these labels, name them in their order with `labels` where it is loaded"
 
 
 def _described(config: Any) -> str:

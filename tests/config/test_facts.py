@@ -92,7 +92,8 @@ def test_a_chosen_model_is_known_as_far_as_the_candidates_agree(graph_of):
     (None, ""),
 ])  # fmt: skip
 def test_a_model_from_a_folder(loaded, architecture, head):
-    assert loaded(architectures=architecture and [architecture]) == Facts("m", SHAPE, head)
+    labels = ("LABEL_0", "LABEL_1") if head in (None, "token_classification") else None
+    assert loaded(architectures=architecture and [architecture]) == Facts("m", SHAPE, head, labels=labels)
 
 
 @pytest.mark.parametrize(("family", "tensors", "head"), [
@@ -348,7 +349,9 @@ def test_distilbert_is_extracted_from_bert(mistakes_of):
 
 def test_candidates_have_one_tokenizer(mistakes_of, folder):
     assert mistakes_of({
-        "models.m": {"load": {"path": folder(architectures=["BertForSequenceClassification"])}},
+        "models.m": {
+            "load": {"path": folder(architectures=["BertForSequenceClassification"]), "labels": ["0", "1"]}
+        },
         "models.a": {"select": {"among": ["teacher", "m"], "dataset": "task"}},
         "datasets.task.max_length": 100,
     }) == ["models.a.select.among: all candidates must have the same tokenizer"]  # fmt: skip

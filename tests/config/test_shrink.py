@@ -131,10 +131,10 @@ def test_a_block_is_kept_where_no_other_has_its_variables(in_small):
     models = {
         "tuned-{kind}": {"finetune": {"model": "base", "dataset": "task"}},
         "model-{kind}-{heads}": {
-            "prune": {"model": "tuned-{kind}", "heads": "{heads}", "seed": "{kind.n}"},
+            "prune": {"model": "tuned-{kind}", "heads": "{heads}", "seed": "{kind.n}", "evaluate": []},
         },
         "model-{kind}-{layers}": {
-            "prune": {"model": "tuned-{kind}", "layers": "{layers}", "seed": "{kind.m}"},
+            "prune": {"model": "tuned-{kind}", "layers": "{layers}", "seed": "{kind.m}", "evaluate": []},
         },
     }
     plots = [{"x": "heads", "y": "accuracy"}, {"x": "parameters", "y": "accuracy", "by": "kind"}]

@@ -161,7 +161,7 @@ def test_the_fields_of_an_architecture_are_those_of_the_installed_class(family):
 def test_a_class_has_what_its_bases_have_that_are_imported_by_full_name():
     roberta = constants("kdpipe.models.families.roberta:Roberta")
     bert = constants("kdpipe.models.families.bert:Bert")
-    assert roberta["shape_fields"] == bert["shape_fields"]
+    assert roberta["unit_names"] == bert["unit_names"]
     assert (roberta["reserved_positions"], bert["reserved_positions"]) == (2, 0)
     assert roberta["inputs"] != bert["inputs"]
 

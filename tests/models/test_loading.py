@@ -87,6 +87,13 @@ def test_a_teacher_without_the_head_is_refused(language_model: Path) -> None:
         load_frozen(language_model, HEAD, CPU)
 
 
+def test_a_teacher_whose_outputs_have_other_names_is_refused_with_the_remedy(classifier: Path) -> None:
+    with pytest.raises(ModelError, match=r"mean these labels, name them in their order with `labels` where"):
+        load_frozen(classifier, dataclasses.replace(HEAD, labels=("no", "yes")), CPU)
+    with pytest.raises(ModelError, match=r"or name a model that was$"):
+        load_frozen(classifier, dataclasses.replace(HEAD, labels=("a", "b", "c")), CPU)
+
+
 def test_a_frozen_model_is_in_evaluation_mode_and_has_no_gradients(classifier: Path) -> None:
     model = load_frozen(classifier, HEAD, CPU)
     assert not model.training

@@ -103,14 +103,16 @@ def pruning_config(results: Path) -> dict[str, Any]:
             "assistant-{seed}": {
                 "schedule": {"teacher": "teacher", "dataset": "mrpc", "target": 0.9, "seed": "{seed}"}
             },
-            "init-{seed}": {"prune": {"model": "assistant-{seed}", "sparsity": 0.9, "seed": "{seed}"}},
+            "init-{seed}": {
+                "prune": {"model": "assistant-{seed}", "sparsity": 0.9, "seed": "{seed}", "evaluate": []}
+            },
             "mini-{seed}": {"distill": {"teacher": "assistant-{seed}", "student": "init-{seed}", **terms}},
-            "ta-init-{ta}": {"prune": {"model": "teacher", "sparsity": "{ta}"}},
+            "ta-init-{ta}": {"prune": {"model": "teacher", "sparsity": "{ta}", "evaluate": []}},
             "ta-{ta}": {"distill": {"teacher": "teacher", "student": "ta-init-{ta}", **terms}},
-            "maxi-init-{ta}": {"prune": {"model": "ta-{ta}", "sparsity": 0.9}},
+            "maxi-init-{ta}": {"prune": {"model": "ta-{ta}", "sparsity": 0.9, "evaluate": []}},
             "maxi-{ta}": {"distill": {"teacher": "ta-{ta}", "student": "maxi-init-{ta}", **terms}},
             "maxi": {"select": {"among": ["maxi-{ta}"], "dataset": "mrpc"}},
-            "narrow": {"prune": {"model": "teacher", "intermediate_size": 4}},
+            "narrow": {"prune": {"model": "teacher", "intermediate_size": 4, "evaluate": []}},
         },
     }
 

@@ -190,7 +190,8 @@ class StageSettings(Settings):
 
     Args:
         seed: seed of all draws; the config's where the node gives none.
-        evaluate: datasets to score the model on; by default its own, `[]` for none.
+        evaluate: datasets to score the model on, `[]` for none; by default its own, of a pruned model that of
+            its nearest ancestor, of a loaded one those of the nodes that read it, where its head is for them.
         export: datasets whose test splits the model labels, in the files that GLUE takes.
     """
 

@@ -239,6 +239,11 @@ def named_facts(settings: SourceSettings) -> Mapping[str, Any]:
     return found
 
 
+def named_labels(settings: SourceSettings) -> tuple[str, ...]:
+    """Return the labels of a source as far as the config tells them."""
+    return tuple(settings.options.get("classes") or named_facts(settings).get("labels", ()))
+
+
 def has_pairs(settings: SourceSettings) -> bool:
     """Tell whether examples of a source are pairs of texts."""
     return bool(settings.options.get("text_pair") or named_facts(settings).get("pairs"))

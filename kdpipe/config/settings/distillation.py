@@ -38,6 +38,11 @@ class Distillation(StageSettings):
     training: Training = Field(default_factory=lambda: training_settings()())
 
     @property
+    def reads_logits(self) -> bool:
+        """Whether a term reads the teacher's logits, so that its head is for the dataset."""
+        return any(term.needs_teacher and term.weight and term.signal == "logits" for term in self.losses)
+
+    @property
     def learner(self) -> str:
         """The model that is trained starts as this one."""
         return self.teacher

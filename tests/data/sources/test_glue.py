@@ -36,6 +36,11 @@ def test_pairs_with_quotation_marks_and_byte_order_mark(tmp_path):
     assert list(source.read("validation")) == [Example("validation:2", first, second, "1")]
 
 
+def test_the_config_knows_the_labels():
+    labels = {name: facts.get("labels", ()) for name, facts in GlueSource.names.items()}
+    assert labels == {name: layout.labels for name, layout in LAYOUT_OF.items()}
+
+
 def test_the_config_knows_which_tasks_have_pairs():
     pairs = {name: bool(facts.get("pairs")) for name, facts in GlueSource.names.items()}
     assert pairs == {name: len(layout.texts) == 2 for name, layout in LAYOUT_OF.items()}
