@@ -1,6 +1,6 @@
 """The command line of kdpipe: look at a config and at what it may say, and run it.
 
-kdpipe check CONFIG…     find every mistake; print shapes and matched layers
+kdpipe check CONFIG…     find every mistake, in how data begin too; print shapes and matched layers
 kdpipe run [CONFIG…]     check a config and run the workflow; what follows `--` goes to Snakemake
 kdpipe graph CONFIG…     print what is made from what, as text or as Mermaid
 kdpipe why NODE CONFIG…  print what has changed since a model was made
@@ -76,13 +76,19 @@ def _fail(message: str) -> NoReturn:
 
 
 def _check(options: argparse.Namespace) -> None:
-    print(summary(load_graph(options.config)))
+    graph = load_graph(options.config)
+    if options.data:
+        # Takes longer to import than a config to check.
+        from kdpipe.data.checking import check_data
+
+        check_data(graph)
+    print(summary(graph))
 
 
 def _run(options: argparse.Namespace) -> None:
     from kdpipe.workflow import start
 
-    start(options.config, options.cores, options.flags)
+    start(options.config, options.cores, options.flags, options.data)
 
 
 def _graph(options: argparse.Namespace) -> None:
@@ -181,13 +187,19 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     for name, command, text in (
-        ("check", _check, "find every mistake in a config; print shapes and matched layers"),
+        (
+            "check",
+            _check,
+            "find every mistake in a config and how its data begin; print shapes and matched layers",
+        ),
         ("graph", _graph, "print what is made from what"),
     ):
         added = add(name, command, text)
         added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
         if command is _graph:
             added.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
+        else:
+            added.add_argument("--no-data", dest="data", action="store_false", help="look at no data")
     added = add("run", _run, "check a config and run the workflow; what follows `--` goes to Snakemake")
     added.add_argument(
         "config", nargs="*", type=Path, help="config files, merged from left to right (default: config.yaml)"
@@ -195,6 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument(
         "--cores", type=_cores, default="all", help="processor cores that jobs share (default: all)"
     )
+    added.add_argument("--no-data", dest="data", action="store_false", help="look at no data before")
     added = add("why", _why, "print what has changed since a model was made, and what it was made from")
     added.add_argument("node", help="name of the model")
     added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")

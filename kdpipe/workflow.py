@@ -15,22 +15,25 @@ from platformdirs import user_cache_path
 
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.config.build import load_graph
+from kdpipe.data.checking import check_data
 from kdpipe.errors import KdpipeError
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = ROOT / "config.yaml"
 
 
-def start(configs: Sequence[Path], cores: str, flags: Sequence[str]) -> None:
+def start(configs: Sequence[Path], cores: str, flags: Sequence[str], data: bool = True) -> None:
     """Become Snakemake, which runs the workflow.
 
     Args:
         configs: config files, merged from left to right; none for config.yaml.
         cores: the number of processor cores that jobs share, or `all`.
         flags: what else Snakemake is told.
+        data: whether data files are looked at first.
 
     Raises:
-        KdpipeError: the config has mistakes, or Snakemake could not write where it has to.
+        KdpipeError: the config has mistakes, its data are not as it says, or Snakemake could not write where
+            it has to.
     """
     for flag in flags:
         if flag.partition("=")[0] in (
@@ -42,7 +45,9 @@ def start(configs: Sequence[Path], cores: str, flags: Sequence[str]) -> None:
             "-s",
         ):
             raise KdpipeError(f"{flag}: give configs before `--`, and start in the folder to work in")
-    load_graph(configs or [DEFAULT])
+    graph = load_graph(configs or [DEFAULT])
+    if data:
+        check_data(graph)
     _check_places()
     given = ["--configfile", *map(str, configs)] if configs else []
     command = ["snakemake", *given, "--snakefile", str(ROOT / "Snakefile"), "--cores", cores, *flags]

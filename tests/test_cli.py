@@ -70,7 +70,7 @@ def test_several_files_are_merged(run, write):
     'models: {a: {load: {path: "a\\0b"}}}',
     "models: {a: {load: {path: x/y}}, b: {extract: {model: a, layers: 'first:1000000000000'}}}",
     f"matrix: {{{', '.join(f'v{i}: [1, 2, 3]' for i in range(60))}}}\nmodels: {{a: {{load: {{path: x/y}}}}}}",
-    "models: {on: {load: {path: x/y}}}",
+    "models: {true: {load: {path: x/y}}}",
     "models: {a: {load: {path: x/y}}}\nresults: '~'",
 ])  # fmt: skip
 def test_a_config_with_values_that_nobody_expects(run, write, text):
@@ -88,7 +88,9 @@ def test_a_missing_file(run, tmp_path):
 
 @pytest.mark.parametrize("command", ["check", "graph", "schema", "describe", "list"])
 def test_checking_imports_nothing_heavy(command):
-    arguments = {"check": [DEFAULT], "graph": [DEFAULT], "describe": ["distill"], "list": ["losses"]}
+    arguments = {
+        "check": [DEFAULT, "--no-data"], "graph": [DEFAULT], "describe": ["distill"], "list": ["losses"],
+    }  # fmt: skip
     code = (
         f"import sys; from kdpipe.cli import main; main({[command, *arguments.get(command, [])]!r}); "
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
@@ -96,6 +98,36 @@ def test_checking_imports_nothing_heavy(command):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stderr == "[]\n"
     assert result.stdout
+
+
+def test_looking_at_data_imports_no_torch(sst2, write):
+    data = {"source": "glue", "name": "SST-2", "path": str(sst2)}
+    config = {"datasets": {"d": data}, "models": {"base": {"load": {"path": "a/b"}}}}
+    code = (
+        f"import sys; from kdpipe.cli import main; main(['check', {str(write(json.dumps(config)))!r}]); "
+        "print([name for name in ('torch', 'transformers', 'pandas', 'sklearn') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.endswith("no mistakes\n[]\n")
+
+
+def test_data_are_looked_at_but_for_no_data(run, write, monkeypatch):
+    monkeypatch.setenv("KDPIPE_DATA", "/nowhere")
+    config = write(
+        "datasets: {a: {source: glue, name: RTE, path: RTE}, b: {source: text, path: b.txt}}\n"
+        "models: {m: {load: {path: a/b}}}"
+    )
+    status, output, errors = run("check", config)
+    assert (status, output) == (2, "")
+    first, second, count = errors.splitlines()
+    assert first.startswith(
+        "datasets.a: expected data files train.tsv, dev.tsv, test.tsv; found nothing at /now"
+    )
+    assert first.endswith("which the environment's KDPIPE_DATA can set")
+    assert second.startswith("datasets.b: expected data files ")
+    assert count == "2 mistakes found"
+    for command in (["check", "--no-data"], ["graph"]):
+        assert run(*command, config)[0] == 0
 
 
 def test_the_module_is_the_command():

@@ -122,3 +122,11 @@ def test_it_is_snakemake_that_runs(tmp_path: Path, config: str) -> None:
     assert f"snakemake --configfile {config} --snakefile" in done.stderr
     assert jobs(done.stdout + done.stderr) == ["load", "report"]
     assert run(tmp_path, config, "--cores", "1", "--", "no-such-rule").returncode == 1
+
+
+def test_data_are_looked_at_first(tmp_path: Path, config: str) -> None:
+    content = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    content |= {"datasets": {"d": {"source": "text", "path": str(tmp_path / "none.txt")}}}
+    Path(config).write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert refused(run(tmp_path, config)).startswith("datasets.d: expected data files ")
+    assert run(tmp_path, config, "--no-data", "--", "-n").returncode == 0

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -95,20 +96,26 @@ class TableReader:
         found = declared or sorted_classes(name for _, file in parts for name in self._names_in(file))
         return checked_classes(found, str(parts[0][1]))
 
-    def read(self, split: str) -> Iterator[Example]:
+    def read(self, split: str, most: int | None = None) -> Iterator[Example]:
         """Yield one example per row; its id is `split:line`, with the file between where there are several.
+
+        Args:
+            split: the split.
+            most: rows of each file that are read; by default all, and labels are held against the classes.
 
         Raises:
             DataError: a table is malformed, or a cell is not what the task needs.
         """
         columns = self._columns
+        known = most is None or bool(columns.classes)
         labelled: bool | None = None
         for prefix, file in self._files.parts(split):
             labels = self._label_columns(file, split)
-            for line, cells in read_rows(file, [*columns.texts, *labels], self._form):
+            rows = read_rows(file, [*columns.texts, *labels], self._form)
+            for line, cells in islice(rows, most):
                 where = f"{file}:{line}"
                 texts = [_text(cells[name], name, where) for name in columns.texts]
-                label = self._label(cells, where, self._may_lack(split)) if labels else None
+                label = self._label(cells, where, self._may_lack(split), known) if labels else None
                 if split != TRAIN and labelled not in (None, label is not None):
                     found = "none after rows with" if labelled else f"{quoted(label)} after rows without"
                     raise DataError(
@@ -136,7 +143,7 @@ class TableReader:
         found = open_table(file, self._form).columns() if self._may_lack(split) else columns
         return columns if set(columns).intersection(found) else []
 
-    def _label(self, cells: Mapping[str, Any], where: str, may_lack: bool) -> Label | None:
+    def _label(self, cells: Mapping[str, Any], where: str, may_lack: bool, known: bool) -> Label | None:
         """Return the label of a row, None if it has none and may lack it."""
         first = cells[self._columns.labels[0]]
         # An empty text lists no label where it may list several.
@@ -145,7 +152,7 @@ class TableReader:
         if self._task == "regression":
             return number(first, where)
         names = self._names(cells, where)
-        for name in names:
+        for name in names if known else ():
             if name not in self._known:
                 raise DataError(_unknown(name, self.labels or (), where))
         return names if self._task == "multi_label" else names[0]

@@ -90,6 +90,8 @@ class SplitFiles:
         if any(self.suffixes):
             expected += f", each ending in {' or '.join(self.suffixes)}"
         found = "no `path` and no files" if self.path is None else f"none of them in {self.path}"
+        if self.path is not None and not self.path.is_dir():
+            found = f"nothing at {self.path}"
         return (
             f"expected data files {expected}; found {found}. Give the folder as `path`, or each"
             " file by its split; relative paths start at `data_dir`, which the environment's"

@@ -26,6 +26,11 @@ def open_dataset(settings: PreprocessSettings) -> Source:
     return Unlabelled(source) if settings.labels == "none" else source
 
 
+def open_sources(settings: PreprocessSettings) -> list[Source]:
+    """Return the sources that a dataset is read from, each as its files are."""
+    return [_reader(source, settings) for source in _sources(settings)]
+
+
 def source_digests(settings: PreprocessSettings) -> dict[str, str]:
     """Return the SHA-256 of the local files that a dataset is read from, by their paths."""
     return Watch(partial(_local_files, settings)).digests
@@ -46,8 +51,8 @@ def _local_files(settings: PreprocessSettings) -> list[Path]:
 
 
 def _files_read(settings: PreprocessSettings) -> list[Path]:
-    readers = [_reader(source, settings) for source in _sources(settings)]
-    installed = [file for reader in readers if isinstance(reader, Installed) for file in reader.modules()]
+    readers = (reader for reader in open_sources(settings) if isinstance(reader, Installed))
+    installed = [file for reader in readers for file in reader.modules()]
     return [*_local_files(settings), *installed]
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 TRAIN = "train"
 VALIDATION = "validation"
 TEST = "test"
+# The examples of a file that show how it begins.
+FIRST = 20
 STANDARD_SPLITS = (TRAIN, VALIDATION, TEST)
 
 
@@ -78,6 +80,22 @@ class Source(Protocol):
 
         Raises:
             DataError: there is no such split, or what it holds is malformed.
+        """
+        ...
+
+
+@runtime_checkable
+class Local(Protocol):
+    """What reads files that are there, and can look at how they begin."""
+
+    def peek(self, split: str) -> Iterator[Example]:
+        """Yield what `read` does of the beginning of each file, and look at no other part of the data.
+
+        So a label is not held against those of the training split. Of files that can only be read whole
+        there may be no example.
+
+        Raises:
+            DataError: as `read` does.
         """
         ...
 

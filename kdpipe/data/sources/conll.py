@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -11,7 +12,7 @@ from typing import Literal
 from kdpipe.data.files import USUAL, SplitFiles
 from kdpipe.data.labels import checked_classes
 from kdpipe.data.schemes import OUTSIDE, count_tags, scheme_in_words, to_iob2
-from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
+from kdpipe.data.source import FIRST, TEST, TRAIN, VALIDATION, Example
 from kdpipe.data.words import Word, WordColumns, WordFile
 from kdpipe.errors import DataError, quoted, suggest
 
@@ -100,6 +101,13 @@ class ConllSource:
         Raises:
             DataError: a line or a tag is malformed, there is no such tag, or no sentence at all.
         """
+        return self._examples(split, known=True)
+
+    def peek(self, split: str) -> Iterator[Example]:
+        """Yield the first sentences, whose types of entities may be any that are not given."""
+        return islice(self._examples(split, known=bool(self._classes)), FIRST)
+
+    def _examples(self, split: str, known: bool) -> Iterator[Example]:
         file = self._files.file(split)
         words_of = self._words(file, self._optional or split not in (TRAIN, VALIDATION))
         found: Counter[str] = Counter()
@@ -107,7 +115,8 @@ class ConllSource:
             texts = tuple(word.text for word in words)
             given = tuple(word.tag for word in words if word.tag is not None)
             tags = to_iob2(given) if given else None
-            self._check_known(file, words, tags or ())
+            if known:
+                self._check_known(file, words, tags or ())
             found.update(count_tags(given), sentences=1)
             yield Example(f"{split}:{words[0].line}", " ".join(texts), label=tags, words=texts)
         if not found:

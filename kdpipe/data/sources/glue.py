@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -12,7 +12,7 @@ from kdpipe.data.files import SplitFiles
 from kdpipe.data.glue import GlueTasks, layout_named
 from kdpipe.data.labels import number
 from kdpipe.data.lines import no_rows, read_lines, without_blank_end
-from kdpipe.data.source import TEST, TRAIN, VALIDATION, Example
+from kdpipe.data.source import FIRST, TEST, TRAIN, VALIDATION, Example
 from kdpipe.data.tables import check_single
 from kdpipe.data.telling import listed
 from kdpipe.errors import DataError, quoted
@@ -119,6 +119,10 @@ class GlueSource(GlueTasks):
             gold = None if label is None else self._label(cells[label], f"{file}:{line}")
             pair = cells[texts[1]] if len(texts) == 2 else None
             yield Example(f"{split}:{line}", cells[texts[0]], pair, gold)
+
+    def peek(self, split: str) -> Iterator[Example]:
+        """Yield the first rows."""
+        return islice(self.read(split), FIRST)
 
     def _whole(
         self, rows: Iterator[tuple[int, list[str], int]], file: Path, split: str

@@ -95,6 +95,12 @@ class PydocSource:
                 label = doc.package if self.task == "classification" else None
                 yield Example(f"{doc.module}:{doc.line}", doc.text, label=label)
 
+    def peek(self, split: str) -> Iterator[Example]:
+        """Yield nothing: only see that the packages are installed."""
+        for package in self._packages:
+            _entries(package)
+        yield from ()
+
     @cached_property
     def _docstrings(self) -> list[Docstring]:
         shorten = _summary if self.task == "classification" else _whole

@@ -12,12 +12,14 @@ from pydantic_core import PydanticCustomError
 
 from kdpipe.config.mistakes import key_path
 from kdpipe.data.files import SplitFiles
-from kdpipe.data.lines import no_rows, read_text
+from kdpipe.data.lines import check_file, no_rows, read_lines, read_text
 from kdpipe.data.parsing import parse_json
 from kdpipe.data.source import TRAIN, VALIDATION, Answer, Example
 from kdpipe.errors import DataError, quoted
 
 LOG = logging.getLogger(__name__)
+# Bytes of a file that is read in a moment.
+SMALL = 2_000_000
 _LAYOUT = {
     "train": ("train-v1.1.json", "train-v2.0.json"),
     "validation": ("dev-v1.1.json", "dev-v2.0.json"),
@@ -155,6 +157,25 @@ class SquadSource:
             where = f"{file}: {place} (question {question.id})"
             label = _answers(where, context, question, version2) if labelled else None
             yield Example(question.id, question.question.lstrip(), context, label)
+
+    def peek(self, split: str) -> Iterator[Example]:
+        """Yield the examples of a file; of a large one, which can only be read whole, see how it begins."""
+        file = self._files.file(split)
+        check_file(file)
+        if file.stat().st_size <= SMALL:
+            yield from self.read(split)
+        else:
+            _check_begin(file, self._encoding)
+
+
+def _check_begin(file: Path, encoding: str) -> None:
+    """Raise DataError if a file that is too large to be read whole does not begin as its format does."""
+    number, line = next(read_lines(file, encoding))
+    if not line.lstrip().startswith("{"):
+        raise DataError(
+            f"{file}:{number}: expected a JSON object, found {quoted(line[:100])}; the file must have the"
+            " format of SQuAD"
+        )
 
 
 def _check_one_version(files: SplitFiles) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from kdpipe.data.columns import Columns, TableReader
 from kdpipe.data.files import USUAL, SplitFiles
-from kdpipe.data.source import Example
+from kdpipe.data.source import FIRST, Example
 from kdpipe.data.tables import SUFFIXES, Form
 
 
@@ -72,3 +72,7 @@ class TableSource:
             DataError: a file is malformed, lacks a column, or has a cell that is not what the task needs.
         """
         return self._reader.read(split)
+
+    def peek(self, split: str) -> Iterator[Example]:
+        """Yield the first rows of each file, whose labels may be any."""
+        return self._reader.read(split, FIRST)

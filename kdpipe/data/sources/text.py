@@ -1,12 +1,13 @@
 """Plain text: one example per line."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
 from kdpipe.data.files import USUAL, SplitFiles
 from kdpipe.data.lines import read_lines
-from kdpipe.data.source import Example
+from kdpipe.data.source import FIRST, Example
 from kdpipe.errors import DataError
 
 _SUFFIXES = (".txt", ".txt.gz")
@@ -50,11 +51,21 @@ class TextSource:
         Raises:
             DataError: a file is missing, not in the encoding, or has no text.
         """
+        return self._examples(split)
+
+    def peek(self, split: str) -> Iterator[Example]:
+        """Yield the first lines of each file that are not blank."""
+        return self._examples(split, FIRST)
+
+    def _examples(self, split: str, most: int | None = None) -> Iterator[Example]:
         for prefix, file in self._files.parts(split):
-            blank = True
-            for number, line in read_lines(file, self._encoding):
-                if text := line.strip():
-                    blank = False
-                    yield Example(f"{prefix}:{number}", text)
-            if blank:
-                raise DataError(f"{file}:1: expected lines of text, found only blank ones")
+            yield from islice(self._lines(prefix, file), most)
+
+    def _lines(self, prefix: str, file: Path) -> Iterator[Example]:
+        blank = True
+        for number, line in read_lines(file, self._encoding):
+            if text := line.strip():
+                blank = False
+                yield Example(f"{prefix}:{number}", text)
+        if blank:
+            raise DataError(f"{file}:1: expected lines of text, found only blank ones")
