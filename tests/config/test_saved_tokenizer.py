@@ -29,7 +29,7 @@ def tokenizer() -> Tokenizer:
     processors.TemplateProcessing("$A [SEP]", "$A [SEP] $B:1", [("[SEP]", 1)]),
     processors.TemplateProcessing("$A [SEP]", "$A [SEP] $B:0", [("[SEP]", 1)]),
 ])  # fmt: skip
-def test_the_segments_of_pairs(processor: object, tokenizer: Tokenizer) -> None:
+def test_the_segments_of_pairs(processor: processors.PostProcessor | None, tokenizer: Tokenizer) -> None:
     if processor is not None:
         tokenizer.post_processor = processor
     assert pair_segments(written(tokenizer)) == 1 + max(tokenizer.encode("a", "b").type_ids)
