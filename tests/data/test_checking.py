@@ -85,7 +85,8 @@ def test_only_the_beginnings_are_read(told, monkeypatch):
     {"distill": {**DISTILLED, "evaluate": []}},
 ])  # fmt: skip
 def test_a_model_that_is_not_scored_needs_no_held_out_split(told, model):
-    assert told({"d": {**TABLE, "path": "t.csv"}}, {"t.csv": ROWS}, m=model) == []
+    unscored = {"load": {"path": "a/b", "evaluate": []}}
+    assert told({"d": FILE}, {"t.csv": ROWS}, base=unscored, m=model) == []
 
 
 @pytest.mark.parametrize(("dataset", "found"), [
