@@ -24,6 +24,7 @@ from kdpipe.evaluation.tasks.question_answering import (
 )
 from kdpipe.models.creation import create_language_model, train_wordpiece
 from kdpipe.models.loading import load_model, load_tokenizer, load_with_head, save_model
+from tests.tolerance import rounding
 
 LIMITS = AnswerLimits(longest=6)
 Rows = list[dict[str, Any]]
@@ -74,8 +75,10 @@ def test_answers_are_those_of_a_search(reader: Path, question_data: Path) -> Non
         spans, none = search(model, [w for w in windows if w["example"] == number], context)
         best = sorted(spans.items(), key=lambda item: -item[1])[:N_BEST]
         assert [answer["text"] for answer in row["nbest"]] == [context[s:t] for (s, t), _ in best]
-        assert [answer["score"] for answer in row["nbest"]] == pytest.approx([v for _, v in best], abs=1e-4)
-        assert row["scores"] == pytest.approx(best[0][1] - none, abs=1e-4)
+        assert [answer["score"] for answer in row["nbest"]] == pytest.approx(
+            [v for _, v in best], abs=rounding()
+        )
+        assert row["scores"] == pytest.approx(best[0][1] - none, abs=rounding())
         assert row["prediction"] == (row["nbest"][0]["text"] if row["scores"] > median else "")
         assert row["label"] == (example["answers"][0]["text"] if example["answers"] else None)
 

@@ -21,6 +21,7 @@ from kdpipe.knowledge.teacher import Teacher
 from kdpipe.losses.reduce import pack
 from kdpipe.models.loading import load_frozen
 from kdpipe.models.signals import SPANS, Request, Signals
+from tests.tolerance import ROUNDINGS, assert_close
 
 CPU = torch.device("cpu")
 
@@ -35,21 +36,21 @@ def collator(task_data: Path) -> Collator:
     return Collator(EncodedSplit(task_data, "train"), pad_id=0)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-6), ("float16", 1e-3)])
+@pytest.mark.parametrize(("precision", "roundings"), [("float32", ROUNDINGS), ("float16", 1)])
 def test_stored_signals_are_the_teachers(
-    teacher: Teacher, collator: Collator, tmp_path: Path, precision: str, tolerance: float
+    teacher: Teacher, collator: Collator, tmp_path: Path, precision: str, roundings: float
 ) -> None:
     write_knowledge(tmp_path / SIGNALS, teacher, collator, precision, CPU)
     knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split)
     indices = np.array([3, 90, 17])
     batch = collator(indices.tolist())
     online, stored = teacher(batch), knowledge.batch(indices)
-    torch.testing.assert_close(stored["teacher_logits"], online.logits, atol=1e-5, rtol=0)
+    assert_close(stored["teacher_logits"], online.logits)
     for state in (0, 4):
         expected = pack(online.hidden_states[state], batch["token_rows"])
         found = stored[f"teacher_state_{state}"]
         assert found.dtype == getattr(torch, precision)
-        torch.testing.assert_close(found.float(), expected, atol=tolerance, rtol=tolerance)
+        assert_close(found.float(), expected, roundings, getattr(torch, precision))
 
 
 def test_record_batches_change_nothing(
@@ -66,7 +67,7 @@ def test_record_batches_change_nothing(
     found = parts.batch(indices)
     monkeypatch.undo()
     for name, expected in whole.batch(indices).items():
-        torch.testing.assert_close(found[name], expected, atol=1e-5, rtol=1e-4)
+        assert_close(found[name], expected)
 
 
 def test_signals_on_other_tokens_are_refused(
@@ -142,7 +143,7 @@ def test_starts_and_ends_are_stored_by_token(reader: Path, question_data: Path, 
         assert online.logits is not None
         assert sorted(stored) == ["teacher_logits", "teacher_state_4"]
         assert stored["teacher_logits"].shape == (2 * len(indices), batch["input_ids"].shape[1])
-        torch.testing.assert_close(stored["teacher_logits"], online.logits, atol=1e-6, rtol=0)
+        assert_close(stored["teacher_logits"], online.logits)
     other = EncodedSplit(question_data, "train")
     other.lengths = other.lengths + 1
     with pytest.raises(KdpipeError, match="other tokens than the student reads"):

@@ -102,9 +102,9 @@ def with_head(bodies: dict[str, Path]) -> Any:
     return lambda name, head, seed=1: load_with_head(bodies[name], head, seed).eval()
 
 
-def scattered(model: Any) -> Any:
+def scattered(model: Any, seed: int = 5) -> Any:
     """Return a model whose weights are all different, so that every unit matters."""
-    generator = torch.Generator().manual_seed(5)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn(parameter.shape, generator=generator)

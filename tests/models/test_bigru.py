@@ -5,6 +5,7 @@ from torch import nn
 
 from kdpipe.models.bigru import BiGRUConfig, BiGRUModel
 from tests.models.conftest import HEADS, batch_of, tiny
+from tests.tolerance import assert_close
 
 
 def test_its_size_is_about_what_was_published() -> None:
@@ -23,7 +24,7 @@ def test_a_layer_reads_a_row_in_both_directions_up_to_its_end() -> None:
         direction = backward if name.endswith("_reverse") else forward
         direction.get_parameter(name.removesuffix("_reverse")).data.copy_(parameter)
     both = torch.cat([forward(words)[0], backward(words.flip(0))[0].flip(0)], dim=-1)
-    torch.testing.assert_close(states, projection(both))
+    assert_close(states, projection(both))
 
 
 def test_every_row_without_a_mask_is_full() -> None:
@@ -36,7 +37,7 @@ def test_a_text_is_classified_by_the_mean_of_its_tokens(with_head) -> None:
     model, batch = with_head("bigru", HEADS[0]), batch_of(5, 8)
     states = model.bigru(batch["input_ids"], batch["attention_mask"]).last_hidden_state
     expected = model.classifier(states[0, :5].mean(0))
-    torch.testing.assert_close(model(batch["input_ids"], batch["attention_mask"]).logits[0], expected)
+    assert_close(model(batch["input_ids"], batch["attention_mask"]).logits[0], expected)
 
 
 def test_an_empty_row_gives_numbers(with_head) -> None:

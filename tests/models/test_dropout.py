@@ -11,6 +11,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from kdpipe.models.dropout import attend, drop_out, use_fast_dropout
 from kdpipe.models.loading import load_model
 from tests.models.conftest import HEADS, SHAPES, batch_of, logits_of
+from tests.tolerance import assert_close, is_close
 
 NOTHING = 1e-9
 
@@ -74,7 +75,7 @@ def test_attention_that_drops_nothing_is_that_of_sdpa(masked: bool, scaling: flo
         context.square().sum().backward()
         results.append([context, *(tensor.grad for tensor in inputs)])
     for ours, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs)
+        assert_close(ours, theirs)
 
 
 def test_attention_drops_weights_and_keeps_their_mean() -> None:
@@ -121,10 +122,10 @@ def test_every_family_drops_while_training_and_only_then(
     model, batch = with_head(name, HEADS[0]), batch_of(*lengths)
     expected = logits_of(model, batch)
     use_fast_dropout(model)
-    torch.testing.assert_close(logits_of(model, batch), expected)
+    assert_close(logits_of(model, batch), expected)
     model.train()
     first, second = (logits_of(model, batch) for _ in range(2))
-    assert not torch.allclose(first, second)
+    assert not is_close(first, second)
     for module in model.modules():
         assert type(module) is not torch.nn.Dropout
         if hasattr(module, "p"):
@@ -132,4 +133,4 @@ def test_every_family_drops_while_training_and_only_then(
         # T5 has the probability for attention weights in a field of its layers.
         if isinstance(getattr(module, "dropout", None), float):
             module.dropout = 0.0
-    torch.testing.assert_close(logits_of(model, batch), expected)
+    assert_close(logits_of(model, batch), expected)

@@ -11,6 +11,7 @@ from kdpipe.errors import ModelError
 from kdpipe.models.enct5 import EncT5Model
 from kdpipe.models.loading import load_model, load_with_head, save_model
 from tests.models.conftest import HEADS, SHAPES, batch_of
+from tests.tolerance import assert_close
 
 FIELDS = {key: value for key, value in SHAPES["enct5"].items() if key != "n_positions"}
 
@@ -53,7 +54,7 @@ def test_the_decoder_reads_the_encoder_as_that_of_a_t5_with_one_block(checkpoint
         encoder_attention_mask=batch["attention_mask"],
         use_cache=False,
     ).last_hidden_state
-    torch.testing.assert_close(model.decode(prompts, encoded, batch["attention_mask"]), expected)
+    assert_close(model.decode(prompts, encoded, batch["attention_mask"]), expected)
 
 
 def test_a_t5_is_given_a_head_in_one_go(checkpoint) -> None:

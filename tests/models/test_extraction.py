@@ -13,6 +13,7 @@ from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head, load_model
 from kdpipe.models.signals import Request, run_model
 from tests.models.conftest import HEADS, KINDS, batch_of, logits_of, tiny
+from tests.tolerance import assert_close
 
 VOCAB_TRANSFORM = ("vocab_transform", "vocab_layer_norm")
 
@@ -42,7 +43,7 @@ def test_all_blocks_give_the_same_outputs(name: str, head: Head, with_head) -> N
     model, batch = with_head(name, head), batch_of(7, 4)
     student = extract_blocks(model, [0, 1, 2]).eval()
     ours, theirs = (logits_of(one, batch) for one in (model, student))
-    torch.testing.assert_close(ours, theirs)
+    assert_close(ours, theirs)
     assert student.config.id2label == model.config.id2label
 
 
@@ -95,7 +96,7 @@ def test_distilbert_gives_what_a_bert_without_token_types_gives() -> None:
     torch.nn.init.zeros_(model.embeddings.token_type_embeddings.weight)
     student = extract_as("distilbert", model, [0, 1, 2], seed=0).eval()
     ours, theirs = (run_model(one, batch, Request(False, (3,))).hidden_states[3] for one in (model, student))
-    torch.testing.assert_close(ours, theirs)
+    assert_close(ours, theirs)
 
 
 def test_a_classifier_keeps_head_and_labels(classifier: Path) -> None:

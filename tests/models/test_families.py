@@ -16,6 +16,7 @@ from kdpipe.models.family import depth_of, family_of
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.models.signals import Request, run_model
 from tests.models.conftest import HEADS, KINDS, SHAPES, batch_of, kind_of, logits_of, pairs, tiny
+from tests.tolerance import assert_close
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -53,7 +54,7 @@ def test_padding_changes_no_logits(name, head, with_head):
     alone = {key: value[:1, :4] for key, value in padded.items()}
     logits, expected = (logits_of(model, batch) for batch in (padded, alone))
     row = logits[:1] if logits.dim() == 2 else logits[:1, :4]
-    torch.testing.assert_close(row, expected, atol=1e-6, rtol=1e-5)
+    assert_close(row, expected)
 
 
 @pytest.mark.parametrize(("name", "head"), KINDS)
@@ -82,7 +83,7 @@ def test_a_saved_model_is_the_same_when_loaded(name, head, with_head, bodies, tm
     assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
     batch = batch_of(5, 8)
     logits, expected = (logits_of(one, batch) for one in (again, model))
-    torch.testing.assert_close(logits, expected)
+    assert_close(logits, expected)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -99,7 +100,7 @@ def test_logits_over_the_vocabulary_are_those_of_the_positions_asked_for(name, h
     batch["label_rows"] = torch.tensor([1, 4, 10])
     logits = run_model(model, batch, Request(rows="label_rows")).logits
     expected = logits_of(model, batch).flatten(0, 1)[[1, 4, 10]]
-    torch.testing.assert_close(logits, expected)
+    assert_close(logits, expected)
 
 
 @pytest.mark.parametrize(("name", "head"), pairs("token_classification", "question_answering"))
@@ -109,7 +110,7 @@ def test_logits_of_tokens_are_those_of_the_positions_asked_for(name, head, with_
     logits = run_model(model, batch, Request(rows="token_rows")).logits
     everywhere = logits_of(model, batch)
     assert everywhere.shape == (2, 8, model.config.num_labels)
-    torch.testing.assert_close(logits, everywhere.flatten(0, 1)[[0, 1, 9]])
+    assert_close(logits, everywhere.flatten(0, 1)[[0, 1, 9]])
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -134,10 +135,10 @@ def test_what_comes_later_shows_where_a_family_is_not_causal(name):
 def test_a_text_of_gpt2_may_end_in_the_token_that_pads(with_head):
     model, batch = with_head("gpt2", HEADS[0]), batch_of(6, 9)
     plain = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    torch.testing.assert_close(logits_of(model, batch), plain)
+    assert_close(logits_of(model, batch), plain)
     batch["input_ids"][0, 5] = model.config.pad_token_id
     final = model.base_model(batch["input_ids"][:1, :6]).last_hidden_state
-    torch.testing.assert_close(logits_of(model, batch)[:1], model.score(final[:, 5]))
+    assert_close(logits_of(model, batch)[:1], model.score(final[:, 5]))
 
 
 def test_a_model_gives_gradients_to_all_its_weights(with_head):

@@ -23,6 +23,7 @@ from kdpipe.models.loading import (
     save_model,
 )
 from tests.models.conftest import HEADS, KINDS, batch_of, kind_of, logits_of, pairs, tiny
+from tests.tolerance import assert_close
 
 HEAD = Head("classification", ("0", "1"))
 CPU = torch.device("cpu")
@@ -107,7 +108,7 @@ def test_labels_go_by_their_index_not_by_their_place_in_the_file(classifier: Pat
     text["id2label"], text["label2id"] = {"1": "1", "0": "0"}, {"1": 1, "0": 0}
     config.write_text(json.dumps(text))
     ours, theirs = load_model(classifier).eval()(IDS).logits, load_frozen(tmp_path, HEAD, CPU)(IDS).logits
-    torch.testing.assert_close(ours, theirs)
+    assert_close(ours, theirs)
 
 
 LABELLED = pairs("classification", "token_classification")
@@ -174,7 +175,7 @@ def test_labels_are_put_in_the_datasets_order(
     batch = batch_of(5, 8)
     expected = logits_of(model, batch)[..., [2, 0, 1]]
     for again in (load_with_head(tmp_path, turned, 1).eval(), load_frozen(tmp_path, turned, CPU)):
-        torch.testing.assert_close(logits_of(again, batch), expected)
+        assert_close(logits_of(again, batch), expected)
         assert list(again.config.id2label.values()) == ["a", "b", "c"]
         assert again.config.label2id == {"a": 0, "b": 1, "c": 2}
 

@@ -17,6 +17,7 @@ from kdpipe.models.units import KINDS, masked
 from kdpipe.pruning.cut import prune_to_sparsity
 from kdpipe.pruning.ranking import rank_units
 from tests.models.conftest import PRUNABLE, batch_of, logits_of, scattered
+from tests.tolerance import assert_close, is_close, rounding
 
 CLASSIFIER = Head("classification", ("b", "c", "a"))
 TAGGER = Head("token_classification", ("b", "c", "a"))
@@ -79,8 +80,8 @@ def test_masked_is_cut(model, implementation):
         expected = logits_of(model, batch)
     pruned = prune_units(model, kept, ranks).eval()
     pruned.set_attn_implementation(implementation)
-    torch.testing.assert_close(logits_of(pruned, batch), expected, atol=1e-5, rtol=0)
-    assert not torch.allclose(expected, logits_of(model, batch), atol=1e-3)
+    assert_close(logits_of(pruned, batch), expected)
+    assert not is_close(expected, logits_of(model, batch))
 
 
 @pytest.mark.parametrize("family", sorted(set(PRUNABLE) - {"gpt2"}))
@@ -97,8 +98,8 @@ def test_as_published_what_has_no_units_has_no_bias(with_head, wordpiece, tmp_pa
         linear = bare.base_model.get_submodule(group.output)
         if linear.bias is not None:
             torch.nn.init.zeros_(linear.bias)
-    torch.testing.assert_close(logits_of(dropping, batch), logits_of(bare, batch), atol=1e-5, rtol=0)
-    assert torch.allclose(before, logits_of(dropping, batch), atol=1e-5) == (family == "enct5")
+    assert_close(logits_of(dropping, batch), logits_of(bare, batch))
+    assert is_close(before, logits_of(dropping, batch)) == (family == "enct5")
     save_model(dropping, wordpiece, tmp_path)
     loaded = load_model(tmp_path).eval()
     assert torch.equal(logits_of(loaded, batch), logits_of(dropping, batch))
@@ -111,7 +112,7 @@ def test_as_published_what_has_no_units_has_no_bias(with_head, wordpiece, tmp_pa
         prune_to_sparsity(model, sparsity, ranks, drop_empty_bias=True).eval() for sparsity in (0.3, 0.9)
     )
     with Slices(widest).at(narrow.config.unit_counts):
-        torch.testing.assert_close(logits_of(widest, batch), logits_of(narrow, batch), atol=1e-5, rtol=0)
+        assert_close(logits_of(widest, batch), logits_of(narrow, batch))
 
 
 def test_a_bias_that_is_always_added_is_not_dropped(with_head):
@@ -124,9 +125,7 @@ def test_the_order_of_units_changes_nothing(model):
     ranks = ranked(model)
     everything = {kind: [own.argsort(descending=True) for own in ranks[kind]] for kind in KINDS}
     pruned = prune_units(model, everything, ranks).eval()
-    torch.testing.assert_close(
-        logits_of(pruned, batch_of(9, 5)), logits_of(model, batch_of(9, 5)), atol=1e-5, rtol=0
-    )
+    assert_close(logits_of(pruned, batch_of(9, 5)), logits_of(model, batch_of(9, 5)))
 
 
 def test_an_order_and_its_inverse_restore_the_weights(model):
@@ -152,13 +151,13 @@ def test_attention_written_out_is_attention_in_one_go(model, sparsity):
     for implementation in ("eager", "sdpa"):
         pruned.set_attn_implementation(implementation)
         found.append(logits_of(pruned, batch_of(9, 5)))
-    torch.testing.assert_close(*found, atol=1e-5, rtol=0)
+    assert_close(*found)
 
 
 def test_padding_does_not_reach_the_logits(model):
     pruned = prune_to_sparsity(model, 0.5, ranked(model)).eval()
     alone, padded = logits_of(pruned, batch_of(7)), logits_of(pruned, batch_of(7, width=16))
-    torch.testing.assert_close(alone, padded, atol=1e-5, rtol=0)
+    assert_close(alone, padded)
 
 
 @pytest.mark.parametrize("head", [CLASSIFIER, TAGGER], ids=["classifier", "tagger"])
@@ -193,7 +192,7 @@ def test_sliced_is_cut(with_head):
         for sparsity in (0.3, 0.5, 0.9):
             cut = prune_to_sparsity(model, sparsity, ranks).eval()
             with slices.at(cut.config.unit_counts):
-                torch.testing.assert_close(logits_of(widest, batch), logits_of(cut, batch), atol=1e-5, rtol=0)
+                assert_close(logits_of(widest, batch), logits_of(cut, batch))
         assert torch.equal(logits_of(widest, batch), whole)
 
 
@@ -203,9 +202,9 @@ def test_factors_are_the_best_of_their_rank(with_head):
     narrow = factorize(model, 5).get_input_embeddings()
     error = table - narrow(torch.arange(len(table))).detach()
     tail = torch.linalg.svdvals(table)[5:]
-    assert float(error.norm()) == pytest.approx(float(tail.norm()), rel=1e-5)
+    assert float(error.norm()) == pytest.approx(float(tail.norm()), rel=rounding())
     again = factorize(factorize(model, 8), 5).get_input_embeddings()(torch.arange(len(table)))
-    torch.testing.assert_close(again, narrow(torch.arange(len(table))), atol=1e-5, rtol=0)
+    assert_close(again, narrow(torch.arange(len(table))))
 
 
 def test_factorised_embeddings_keep_the_row_of_padding(with_head, wordpiece, tmp_path):
@@ -244,7 +243,7 @@ def test_what_a_stock_class_can_have_is_one(with_head):
         model, {**even, "neuron": [torch.arange(8), torch.arange(8), torch.arange(9)]}, ranks
     )
     assert as_stock(uneven) is uneven
-    torch.testing.assert_close(
+    assert_close(
         logits_of(stock, batch_of(5)), logits_of(prune_units(model, even, ranks).eval(), batch_of(5))
     )
 

@@ -10,6 +10,7 @@ from kdpipe.models.extraction import extract_as
 from kdpipe.models.loading import load_model
 from kdpipe.models.signals import SPANS, Request, recording, run_model
 from tests.models.conftest import SHAPES, tiny
+from tests.tolerance import assert_close
 
 IDS = torch.tensor([[2, 9, 17, 3], [2, 30, 3, 0]])
 BATCH = {
@@ -36,7 +37,7 @@ def test_logits_are_those_of_the_positions_asked_for(model) -> None:
     logits = run_model(model, BATCH, Request(rows="label_rows")).logits
     expected = reference(model).logits.flatten(0, 1)[[1, 5]]
     assert logits is not None
-    torch.testing.assert_close(logits, expected)
+    assert_close(logits, expected)
 
 
 def test_states_are_those_that_transformers_returns(model) -> None:
@@ -45,7 +46,7 @@ def test_states_are_those_that_transformers_returns(model) -> None:
     expected = reference(model).hidden_states
     assert sorted(states) == [0, depth]
     for state, value in states.items():
-        torch.testing.assert_close(value, expected[state])
+        assert_close(value, expected[state])
 
 
 @pytest.mark.parametrize("fast", [False, True], ids=["stock dropout", "fast dropout"])
@@ -84,7 +85,7 @@ def test_question_answering_gives_starts_and_ends_in_turns(reader: Path) -> None
     expected = model(IDS, attention_mask=BATCH["attention_mask"])
     assert logits is not None
     assert logits.shape == (4, 4)
-    torch.testing.assert_close(logits[0::2][IDS != 0], expected.start_logits[IDS != 0])
-    torch.testing.assert_close(logits[1::2][IDS != 0], expected.end_logits[IDS != 0])
+    assert_close(logits[0::2][IDS != 0], expected.start_logits[IDS != 0])
+    assert_close(logits[1::2][IDS != 0], expected.end_logits[IDS != 0])
     assert logits[2:, 3].isneginf().all()
     assert logits.isneginf().sum() == 2

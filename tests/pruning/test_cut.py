@@ -20,6 +20,7 @@ from tests.models.conftest import (  # noqa: F401 (fixtures)
     scattered,
     with_head,
 )
+from tests.tolerance import assert_close
 
 CLASSIFIER = Head("classification", ("b", "c", "a"))
 
@@ -66,7 +67,7 @@ def test_a_shape_as_large_as_the_model_changes_nothing(model):
     cut = as_stock(prune_to_shape(model, shape, ranks_from(model, scores_of(model)))).eval()
     assert rank or type(cut) is type(model)
     batch = batch_of(9, 5)
-    torch.testing.assert_close(logits_of(cut, batch), logits_of(model, batch), atol=1e-5, rtol=0)
+    assert_close(logits_of(cut, batch), logits_of(model, batch))
 
 
 def test_each_block_keeps_its_own_heads_though_all_neurons_stay(with_head):  # noqa: F811
@@ -112,7 +113,7 @@ def test_the_lowest_blocks_and_all_around_them_stay(model):
             expected = run_model(model, batch, request).hidden_states
         found = run_model(cut, batch, request).hidden_states
     for state, hidden in expected.items():
-        torch.testing.assert_close(found[state], hidden, atol=1e-5, rtol=0)
+        assert_close(found[state], hidden)
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.9])

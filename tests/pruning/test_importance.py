@@ -20,6 +20,7 @@ from tests.models.conftest import (  # noqa: F401 (fixtures)
     scattered,
     with_head,
 )
+from tests.tolerance import assert_close, rounding
 
 CLASSIFIER = Head("classification", ("b", "c", "a"))
 BATCHES = [
@@ -68,16 +69,17 @@ def test_mask_gradients_are_finite_differences(model):
                             losses.append(mean_loss(model, batch))
                     expected[unit] += ((losses[1] - losses[0]) / 2e-3).abs()
             own = found[kind][place].double()
-            assert float(own.norm()) == pytest.approx(1, abs=1e-5)
+            assert float(own.norm()) == pytest.approx(1, rel=rounding())
             checked = expected > 0
             ratio = own[checked] / expected[checked]
+            # Differences have an error of their own.
             torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio), rtol=1e-2, atol=0)
 
 
 def test_a_pass_more_doubles_scores_before_they_are_normalised(model):
     for criterion, times in (("mask_gradient", 1), ("weight_gradient", 2)):
         once, twice = (flat(scores_of(model, criterion, BATCHES * passes)) for passes in (1, 2))
-        torch.testing.assert_close(twice, times * once)
+        assert_close(twice, times * once)
 
 
 def test_each_place_has_length_one_or_nothing(model):
@@ -89,7 +91,7 @@ def test_each_place_has_length_one_or_nothing(model):
     for own in scores_of(model, "mask_gradient").values():
         lengths = [float(scores.norm()) for scores in own]
         assert lengths.pop(1) == 0
-        assert lengths == pytest.approx([1] * len(lengths), abs=1e-5)
+        assert lengths == pytest.approx([1] * len(lengths), rel=rounding())
 
 
 def test_the_scores_of_a_place_add_up_to_those_of_its_weights(model):
@@ -109,7 +111,7 @@ def test_the_scores_of_a_place_add_up_to_those_of_its_weights(model):
                 ),
             }
             for criterion, total in expected.items():
-                torch.testing.assert_close(found[criterion][kind][place].sum(), total.detach())
+                assert_close(found[criterion][kind][place].sum(), total.detach())
 
 
 def test_batches_go_where_the_model_is(with_head):  # noqa: F811
@@ -130,7 +132,7 @@ def test_batches_go_where_the_model_is(with_head):  # noqa: F811
 def test_scores_on_a_gpu_are_those_on_a_processor(model, criterion):
     expected = flat(scores_of(model, criterion))
     found = flat(scores_of(model.to("cuda"), criterion)).cpu()
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert_close(found, expected)
 
 
 def test_by_example_is_batches_of_one(model):
@@ -141,9 +143,7 @@ def test_by_example_is_batches_of_one(model):
     ]
     for criterion in ("mask_gradient", "weight_gradient"):
         by_example = scores_of(model, criterion, reduction="example")
-        torch.testing.assert_close(
-            flat(by_example), flat(scores_of(model, criterion, single)), rtol=1e-4, atol=1e-6
-        )
+        assert_close(flat(by_example), flat(scores_of(model, criterion, single)))
         assert not torch.allclose(flat(by_example), flat(scores_of(model, criterion)), rtol=1e-2)
 
 
@@ -175,8 +175,8 @@ def test_weight_gradients_of_two_batches(with_head):  # noqa: F811
             (weight.abs() * (one.abs() + other.abs())).detach()
             for weight, one, other in zip(weights, *gradients, strict=True)
         )
-        torch.testing.assert_close(found["head"][place], attention.sum(0).view(2, 8).sum(1))
-        torch.testing.assert_close(found["neuron"][place], inner.sum(1) + outer.sum(0))
+        assert_close(found["head"][place], attention.sum(0).view(2, 8).sum(1))
+        assert_close(found["neuron"][place], inner.sum(1) + outer.sum(0))
 
 
 def test_what_nothing_reads_has_no_importance(with_head):  # noqa: F811
@@ -216,7 +216,7 @@ def test_permuted_heads_have_permuted_scores(with_head):  # noqa: F811
         own.output.dense.weight.copy_(own.output.dense.weight[:, swapped])
     for criterion in ("mask_gradient", "weight_gradient", "magnitude"):
         expected = scores_of(model, criterion)["head"][0].flip(0)
-        torch.testing.assert_close(scores_of(permuted, criterion)["head"][0], expected, rtol=1e-4, atol=1e-7)
+        assert_close(scores_of(permuted, criterion)["head"][0], expected)
 
 
 def test_tags_count_alike_in_a_batch_and_by_their_example_in_an_example(with_head):  # noqa: F811
@@ -227,8 +227,8 @@ def test_tags_count_alike_in_a_batch_and_by_their_example_in_an_example(with_hea
     losses = label_losses(model, "categorical", "label_rows")
     logits = model(batch["input_ids"], batch["attention_mask"]).logits.flatten(0, 1)[rows]
     each = functional.cross_entropy(logits, labels, reduction="none")
-    torch.testing.assert_close(losses(batch, "batch"), each)
-    torch.testing.assert_close(losses(batch, "example"), torch.stack([each[:3].mean(), each[3]]))
+    assert_close(losses(batch, "batch"), each)
+    assert_close(losses(batch, "example"), torch.stack([each[:3].mean(), each[3]]))
 
 
 def test_scores_are_kept_as_a_table(model, tmp_path):
@@ -236,7 +236,7 @@ def test_scores_are_kept_as_a_table(model, tmp_path):
     write_scores(tmp_path / "scores.parquet", scores)
     found = read_scores(tmp_path / "scores.parquet")
     assert [len(found[kind]) for kind in KINDS] == [len(scores[kind]) for kind in KINDS]
-    torch.testing.assert_close(flat(found), flat(scores))
+    assert_close(flat(found), flat(scores))
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)

@@ -18,6 +18,7 @@ from kdpipe.errors import ConfigError, ModelError
 from kdpipe.models.loading import load_model
 from kdpipe.stages.load import run
 from tests.stages.conftest import job_for
+from tests.tolerance import assert_close
 
 Change = Callable[[Path], object]
 Weights = dict[str, torch.Tensor]
@@ -112,7 +113,7 @@ def is_loaded(folder: Path, like: Path, made: Path) -> None:
     ours, theirs = load_model(made), load_model(like)
     assert type(ours) is type(theirs)
     for mine, own in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(mine, own, atol=1e-3, rtol=1e-3)
+        assert_close(mine, own)
 
 
 def is_refused(folder: Path, told: str, shown: bool) -> None:

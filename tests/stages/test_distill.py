@@ -62,7 +62,7 @@ def test_cached_and_online_give_the_same_losses(
     online, cached = losses_of(tmp_path / "online"), losses_of(tmp_path / "cached")
     assert len(online["loss"]) == 6
     for name, values in online.items():
-        assert cached[name] == pytest.approx(values, abs=1e-6)
+        assert cached[name] == pytest.approx(values, rel=rounding())
     assert read_manifest(tmp_path / "cached")["pairs"] == {"hidden_mse": [[0, 0], [2, 1], [4, 2]]}
     passes = {name: read_manifest(tmp_path / name) for name in ("cache", "cached", "online")}
     assert {name: (one["forwards"], one["backwards"]) for name, one in passes.items()} == {
@@ -188,7 +188,7 @@ def test_of_embeddings_padded_to_other_numbers_of_rows_the_tokenizers_entries_ar
         )
         distill.run(wanted, job_for(made), **places)
         found += [row["value"] for row in read_rows(made / "history.parquet") if row["name"] == loss]
-    assert found == pytest.approx([found[0]] * 3, rel=rounding())
+    assert found == pytest.approx([found[0]] * 3, rel=rounding(), abs=rounding())
 
 
 def test_a_teacher_without_the_head_is_refused(

@@ -17,6 +17,7 @@ from kdpipe.models.creation import train_wordpiece
 from kdpipe.models.loading import load_model
 from kdpipe.stages import cache_teacher, distill, evaluate, finetune, preprocess
 from tests.stages.conftest import job_for
+from tests.tolerance import rounding
 
 TRAINING = {"per_device_train_batch_size": 16, "learning_rate": 3e-3, "num_train_epochs": 1, "bf16": False}
 LOSSES = [
@@ -61,7 +62,7 @@ def test_from_files_to_a_student(squad: Path, language_model: Path, tmp_path: Pa
     for name in ("kl", "hard", "hidden_mse", "loss", "eval_f1"):
         online = values(tmp_path / "online", name)
         assert online
-        assert values(tmp_path / "cached", name) == pytest.approx(online, abs=1e-6)
+        assert values(tmp_path / "cached", name) == pytest.approx(online, rel=rounding(), abs=rounding())
     rows = read_manifest(data)["splits"]["train"]["rows"]
     assert read_manifest(tmp_path / "cached")["examples_seen"] == rows
 

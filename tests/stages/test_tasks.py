@@ -15,6 +15,7 @@ from kdpipe.config.settings.jobs import CacheTeacherSettings, EvaluateSettings
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.stages import cache_teacher, create, distill, evaluate, finetune
 from tests.stages.conftest import job_for
+from tests.tolerance import rounding
 
 TRAINING = {"num_train_epochs": 3, "per_device_train_batch_size": 8, "learning_rate": 3e-3, "bf16": False}
 LOSSES: list[dict[str, Any]] = [
@@ -62,7 +63,7 @@ def test_a_task_from_teacher_to_student(
         cache_teacher.run(cache, job_for(knowledge), teacher=teacher, data=data)
         students["cached"] = distilled(tmp_path / "cached", teacher, body, data, knowledge)
         curves = [values(student, "loss") for student in students.values()]
-        assert curves[0] == pytest.approx(curves[1], abs=1e-4)
+        assert curves[0] == pytest.approx(curves[1], rel=rounding())
     for model in (teacher, *students.values()):
         assert list(scores(model, data))[: len(metrics)] == metrics
 

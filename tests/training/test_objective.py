@@ -20,6 +20,7 @@ from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.loading import load_model, load_tokenizer
 from kdpipe.models.signals import Request, Signals, run_model
 from kdpipe.training.objective import Objective, Projection, Term, count_rows
+from tests.tolerance import assert_close, rounding
 
 ROWS = torch.tensor([0, 1, 2, 4, 5])
 BATCH = {"input_ids": torch.zeros(2, 4, dtype=torch.long), "token_rows": ROWS, "labels": torch.tensor([1, 0])}
@@ -36,14 +37,12 @@ def test_terms_equal_their_definitions_computed_by_hand() -> None:
     terms = [Term("hard", HardLoss()), Term("hidden", HiddenMSELoss(), 2.0, "all", [(0, 0), (2, 1)])]
     sums = Objective(terms, "categorical")(student, teacher, BATCH)
     assert student.logits is not None
-    torch.testing.assert_close(
-        sums["hard"], functional.cross_entropy(student.logits, BATCH["labels"], reduction="sum")
-    )
+    assert_close(sums["hard"], functional.cross_entropy(student.logits, BATCH["labels"], reduction="sum"))
     by_hand = [
         ((student.hidden_states[s] - teacher.hidden_states[t]).flatten(0, 1)[ROWS] ** 2).mean(-1).sum()
         for t, s in [(0, 0), (2, 1)]
     ]
-    torch.testing.assert_close(sums["hidden"], (by_hand[0] + by_hand[1]) / 2)
+    assert_close(sums["hidden"], (by_hand[0] + by_hand[1]) / 2)
 
 
 def test_padding_has_no_influence() -> None:
@@ -118,11 +117,9 @@ def test_equal_models_have_no_divergence(language_model: Path, text_data: Path) 
         sums = objective(outputs, outputs, batch)
         logits = run_model(model, batch, Request(rows="label_rows")).logits
     for name in ("kl", "kl_masked", "cosine"):
-        assert abs(float(sums[name])) < 1e-3
+        assert abs(float(sums[name])) < len(batch["token_rows"]) * rounding(64)
     assert logits is not None
-    torch.testing.assert_close(
-        sums["hard"], functional.cross_entropy(logits, batch["labels"], reduction="sum")
-    )
+    assert_close(sums["hard"], functional.cross_entropy(logits, batch["labels"], reduction="sum"))
     assert count_rows(batch) == {
         "examples": 8,
         "all": int(batch["attention_mask"].sum()),
@@ -167,6 +164,6 @@ def test_padding_of_windows_costs_nothing(reader: Path, question_data: Path) -> 
     short, long = (int(index) for index in split.lengths.argsort()[[0, -1]])
     together, one, other = sums(short, long), sums(short), sums(long)
     for name, value in together.items():
-        torch.testing.assert_close(value, one[name] + other[name])
+        assert_close(value, one[name] + other[name])
     sum(together.values()).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

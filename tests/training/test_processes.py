@@ -17,6 +17,7 @@ from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.loading import load_frozen
 from kdpipe.models.signals import Request
 from kdpipe.training.arguments import training_arguments
+from tests import tolerance
 from tests.conftest import CLASSIFICATION, QUESTION_ANSWERING
 from tests.training.conftest import FAST, collator
 from tests.training.together import SAME, Places, resumed, save
@@ -79,12 +80,15 @@ def read(path: Path) -> Any:
     return torch.load(path, weights_only=False)
 
 
+def flat(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.cat([weight.flatten() for weight in weights.values()])
+
+
 def assert_close(found: Any, expected: Any) -> None:
-    for name, weight in expected[0].items():
-        torch.testing.assert_close(found[0][name], weight, atol=2e-5, rtol=0, msg=name)
+    tolerance.assert_close(*(flat(one[0]) for one in (found, expected)))
     assert len(found[1]) == len(expected[1])
     for row, same in zip(found[1], expected[1], strict=True):
-        assert row == {**same, "value": pytest.approx(same["value"], rel=1e-4, abs=1e-6)}
+        assert row == {**same, "value": pytest.approx(same["value"], rel=tolerance.rounding())}
     assert found[2] == expected[2]
 
 

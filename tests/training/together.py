@@ -41,9 +41,13 @@ from tests.training.test_resumption import BEST, Interrupted, KilledError, die
 
 Places = dict[str, Path]
 Trained = tuple[Any, Outcome]
+# Where a gradient is nothing but rounding, Adam would make whole steps of it.
+SGD = {"optim": "sgd", "learning_rate": 0.1}
 # Of 96 examples the last batch has one.
-ODD = {**FAST, "per_device_train_batch_size": 19, "num_train_epochs": 2, "logging_steps": 3}
+ODD = {**FAST, **SGD, "per_device_train_batch_size": 19, "num_train_epochs": 2, "logging_steps": 3}
 RESUMED = {**ODD, "num_train_epochs": 3, "logging_steps": 4}
+# With a state of its own, for trainings that are compared bit by bit.
+ADAM = {"optim": "adamw_torch", "learning_rate": 1e-3}
 
 
 def hard() -> Objective:
@@ -105,9 +109,7 @@ def windows(places: Places, state: Path) -> Trained:
     batches.knowledge = CachedKnowledge(places["answers"], batches.split)
     soft = Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=2.0), positions="spans")
     objective = Objective([soft, hard_term(QuestionAnswering)], "categorical")
-    # What moves all places of a text alike has no gradient but rounding, which Adam would make steps of.
-    sgd = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}
-    options = {**ODD, **sgd, "per_device_train_batch_size": len(batches.split) // 3}
+    options = {**ODD, "max_grad_norm": 0.0, "per_device_train_batch_size": len(batches.split) // 3}
     return model, train(model, objective, batches, options, seed=5, checkpoints=Checkpoints(state))
 
 
@@ -141,7 +143,7 @@ def sizes(places: Places, state: Path) -> Trained:
     counts = [prune_to_sparsity(source, own, ranks).config.unit_counts for own in (0.25, 0.5, 0.75)]
     objective = Objective([Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=2.0))], "categorical")
     teacher = load_frozen(places["classifier"], CLASSIFICATION, torch.device("cpu"))
-    # A teacher that agrees with its student leaves no gradient but rounding, which Adam would make steps of.
+    # A teacher that agrees with its student would leave no gradient but rounding.
     torch.nn.init.normal_(teacher.classifier.weight, generator=generator)
     options = {**ODD, "gradient_accumulation_steps": 2}
     outcome = train(
@@ -172,7 +174,7 @@ def resumed(
         model if dropout else still(model),
         hard(),
         Interrupted(batches, after, act) if after else batches,
-        RESUMED,
+        {**RESUMED, **ADAM} if dropout else RESUMED,
         seed=5,
         checkpoints=Checkpoints(state, **more),
         evaluate=validation_scorer(
