@@ -14,7 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, get_type_hints
@@ -137,9 +137,10 @@ def _open_log(path: Path) -> TextIO:
         check_log(path)
         # An earlier process that goes on writes to its own log, which has no name any more.
         path.unlink(missing_ok=True)
-        log = path.open("w", encoding="utf-8", buffering=1)
-        log.write(f"{MARK}\n")
-        return log
+        # A full disk takes no line, and an empty log is one too.
+        with suppress(OSError):
+            path.write_text(f"{MARK}\n", encoding="utf-8")
+        return path.open("a", encoding="utf-8")
     except (KdpipeError, OSError) as error:
         sys.stderr.write(f"--log: {tell_fault(error, path) or error}\n")
         sys.exit(EXIT_STATUS)
