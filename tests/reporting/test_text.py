@@ -1,9 +1,12 @@
+import re
+from pathlib import Path
 from typing import Any
 
+from kdpipe.artifacts.sums import SUMS
 from kdpipe.config.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.results import collect_results
-from kdpipe.reporting.text import format_table
+from kdpipe.reporting.text import format_results, format_table
 
 
 def test_a_table_per_dataset_with_aligned_columns(example: Graph):
@@ -16,6 +19,24 @@ def test_a_table_per_dataset_with_aligned_columns(example: Graph):
         "plain-mrpc-{seed}            21     3  0.7300  ± 0.0361  0.6800  ± 0.0361\n"
         "student-mrpc-{seed}          21     3  0.8400  ± 0.0529  0.7900  ± 0.0529"
     )
+
+
+def test_the_scores_that_are_there(config: dict[str, Any], make_results: Any, tmp_path: Path):
+    """Of a run that is not at its end, or of which a part failed, whatever published values are asked for."""
+    (tmp_path / "published.csv").write_text("model,dataset,metric,value\nteacher-mrpc,mrpc,accuracy,0.9\n")
+    config["report"]["published"] = str(tmp_path / "published.csv")
+    graph = make_results(config)
+    whole = format_results(graph)
+    assert "\nteacher-mrpc " in whole
+    (graph.layout.evaluation("teacher-mrpc", "mrpc") / SUMS).unlink()
+    (graph.layout.model("plain-mrpc-1") / SUMS).unlink()
+    part = format_results(graph)
+    assert "\nteacher-mrpc " not in part
+    assert re.search(r"^plain-mrpc-\{seed\} +21 +3 ", whole, re.MULTILINE)
+    assert re.search(r"^plain-mrpc-\{seed\} +21 +2 ", part, re.MULTILINE)
+    for model, dataset in graph.evaluations:
+        (graph.layout.evaluation(model, dataset) / SUMS).unlink(missing_ok=True)
+    assert format_results(graph) == ""
 
 
 def test_no_evaluations(config: dict[str, Any], make_results: Any):

