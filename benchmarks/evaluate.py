@@ -18,8 +18,8 @@ import torch
 
 from kdpipe.data.batches import Collator, batches_by_length
 from kdpipe.data.encoded import EncodedSplit
-from kdpipe.evaluation.inference import BATCH_SIZE
 from kdpipe.evaluation.scoring import score, task_of
+from kdpipe.evaluation.task import BATCH_SIZE
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen, load_tokenizer
 

@@ -26,7 +26,7 @@ from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.pydoc import PydocSource
 from kdpipe.data.sources.squad import SquadSource
-from kdpipe.evaluation.inference import BATCH_SIZE
+from kdpipe.evaluation.task import BATCH_SIZE
 from kdpipe.evaluation.tasks.question_answering import AnswerSearch, QuestionAnswering
 from kdpipe.models.creation import train_wordpiece
 

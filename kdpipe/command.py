@@ -28,7 +28,7 @@ from kdpipe.artifacts.ownership import place_of
 from kdpipe.artifacts.sums import SUMS, verify
 from kdpipe.config.identity import code_of, identity, modules_named
 from kdpipe.config.mistakes import problems_of
-from kdpipe.config.settings.base import AFTERWARDS
+from kdpipe.config.settings.base import decisive
 from kdpipe.config.settings.bounds import MANY, MOST_THREADS
 from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS, ConfigError, KdpipeError, StoppedError, quoted
 from kdpipe.job import Job
@@ -103,7 +103,7 @@ def _run(
         processes.join(threads)
     settings = {name: _settings(model, getattr(arguments, name)) for name, model in _settings_of(run).items()}
     paths = {name: getattr(arguments, name) for name in _paths_of(run)}
-    given = {name: value.model_dump(mode="json", exclude=set(AFTERWARDS)) for name, value in settings.items()}
+    given = {name: decisive(value) for name, value in settings.items()}
     job = Job(
         output=arguments.output,
         state=_state(arguments),

@@ -145,7 +145,7 @@ def remarks(graph: Graph, job: Job) -> Iterator[str]:
 
 
 def _settings(then: Mapping[str, Any], job: Job, threads: int) -> Iterator[str]:
-    now = {option: json.loads(text) for option, text in job.told().items()}
+    now = job.decisive()
     if job.stage not in ONE_THREAD:
         now["threads"] = threads
     before = {option: then.get(option) for option in now}

@@ -50,7 +50,8 @@ def tell_fault(error: BaseException, place: Path) -> str | None:
     if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
         return (
             f"not enough memory ({text[:160] or 'MemoryError'}); lower per_device_train_batch_size and "
-            "raise gradient_accumulation_steps by as much, lower max_length, or run it where there is more"
+            "raise gradient_accumulation_steps by as much, where a model is scored or a teacher cached lower "
+            "per_device_eval_batch_size, lower max_length, or run it where there is more"
         )
     return None
 

@@ -11,7 +11,7 @@ from kdpipe.config.hub import fetch_settings, hub_folder, kept
 from kdpipe.config.layers import Pairs, match_layers
 from kdpipe.config.layout import Layout
 from kdpipe.config.scored import usual_datasets
-from kdpipe.config.settings.base import Settings, StageSettings
+from kdpipe.config.settings.base import Settings, StageSettings, decisive
 from kdpipe.config.settings.dataset import CombineSettings, HubSettings, named_facts
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.distillation import Distillation
@@ -135,9 +135,10 @@ class Graph:
         """Return the metric that a choice is made by: by default the dataset's first."""
         return settings.metric or self.datasets[settings.dataset].metrics[0]
 
-    def export_settings(self, dataset: str) -> ExportSettings:
-        """Return the settings of the stage that labels a dataset's test splits."""
-        return ExportSettings(files=named_facts(self.datasets[dataset].sources[0]).get("submission", {}))
+    def export_settings(self, model: str, dataset: str) -> ExportSettings:
+        """Return the settings of the stage that labels a dataset's test splits with a model."""
+        files = named_facts(self.datasets[dataset].sources[0]).get("submission", {})
+        return ExportSettings(files=files, eval_batch_size=self.eval_batch_size(model))
 
     def cache_settings(self, settings: Distillation) -> CacheTeacherSettings:
         """Return the settings of the stage that caches a teacher's signals for a node."""
@@ -153,6 +154,7 @@ class Graph:
             maps=tuple(LayerMapSettings(layers=name, student_depth=depth) for name in maps),
             precision=settings.cache_precision if states or maps else "float32",
             bf16=getattr(settings.training, "bf16", None),
+            eval_batch_size=self.eval_batch_size(settings.teacher),
             # Not to run in float16 is as if nothing had been said of it.
             fp16=getattr(settings.training, "fp16", None) or None,
             tf32=getattr(settings.training, "tf32", None),
@@ -235,14 +237,27 @@ class Graph:
         wanted = filter(None, (self.importance_of(node.settings) for node in self.nodes.values()))
         return {(model, dataset, key_of(how)): how for model, dataset, how in wanted}
 
-    def evaluate_settings(self, dataset: str) -> EvaluateSettings:
-        """Return the settings that all evaluations on a dataset share, so that models see the same masks."""
+    def evaluate_settings(self, model: str, dataset: str) -> EvaluateSettings:
+        """Return the settings of an evaluation; all have one seed, so that models see the same masks."""
         entry = self.datasets[dataset]
         return EvaluateSettings(
-            seed=self.document.seed, **{name: getattr(entry, name) for name in OF_EVALUATIONS}
+            seed=self.document.seed,
+            eval_batch_size=self.eval_batch_size(model),
+            **{name: getattr(entry, name) for name in OF_EVALUATIONS},
         )
+
+    def eval_batch_size(self, model: str) -> int | None:
+        """Return how many examples a model runs at once where it is not trained.
+
+        That is what its own training says, else the least that those say that it is read for; None where
+        none says anything.
+        """
+        names = (model, *(user for user, _ in self.users[model]))
+        trainings = [getattr(self.nodes[name].settings, "training", None) for name in names]
+        own, *others = (getattr(training, "per_device_eval_batch_size", None) for training in trainings)
+        return own or min(filter(None, others), default=None)
 
 
 def key_of(settings: Settings) -> str:
     """Return the digest of what a node asks for, the same for every node that asks for the same."""
-    return digest(settings.model_dump(mode="json"))
+    return digest(decisive(settings))

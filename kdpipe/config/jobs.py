@@ -7,13 +7,14 @@ wildcards; and `kdpipe why` compares them with what was.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kdpipe.config.entries import LANGUAGE_MODELING
 from kdpipe.config.facts import loaded_files
 from kdpipe.config.graph import Graph, key_of
 from kdpipe.config.hub import hub_folder, repository_files
 from kdpipe.config.modules import modules_of
-from kdpipe.config.settings.base import AFTERWARDS, Settings, StageSettings
+from kdpipe.config.settings.base import AFTERWARDS, Settings, StageSettings, decisive
 from kdpipe.config.settings.dataset import HubSettings
 from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.config.settings.distillation import Distillation
@@ -64,9 +65,16 @@ class Job:
     fetched: Sequence[Path] = ()
 
     def told(self) -> dict[str, str]:
-        """Return the settings as JSON by option, without what changes nothing in the artifact."""
+        """Return the settings as JSON by option, without what the stage has no use for."""
         return {
             option: settings.model_dump_json(exclude={*AFTERWARDS, *ELSEWHERE})
+            for option, settings in self.settings.items()
+        }
+
+    def decisive(self) -> dict[str, Any]:
+        """Return the settings by option that decide what the artifact is, as its manifest has them."""
+        return {
+            option: {name: value for name, value in decisive(settings).items() if name not in ELSEWHERE}
             for option, settings in self.settings.items()
         }
 
@@ -137,7 +145,7 @@ def evaluation_job(graph: Graph, model: str, dataset: str) -> Job:
     return Job(
         "evaluate",
         graph.layout.evaluation(model, dataset),
-        {"settings": graph.evaluate_settings(dataset)},
+        {"settings": graph.evaluate_settings(model, dataset)},
         modules_of(graph, "evaluate", (model, dataset)),
         {"model": [graph.layout.model(model)], "data": [_encoded(graph, dataset, model)]},
     )
@@ -148,7 +156,7 @@ def export_job(graph: Graph, model: str, dataset: str) -> Job:
     return Job(
         "export",
         graph.layout.export(model, dataset),
-        {"settings": graph.export_settings(dataset)},
+        {"settings": graph.export_settings(model, dataset)},
         modules_of(graph, "export", (model, dataset)),
         {"model": [graph.layout.model(model)], "data": [_encoded(graph, dataset, model)]},
     )

@@ -80,7 +80,7 @@ def _activations(settings: TRAINING | RUNNING, shape: dict[str, int], length: in
     if isinstance(settings, ScoreImportanceSettings):
         return activations(shape, settings.batch_size, length)
     # Without gradients, those of a block are gone when the next one has its own.
-    size = activations({**shape, "depth": 1}, SCORED_BATCH, length)
+    size = activations({**shape, "depth": 1}, settings.eval_batch_size or SCORED_BATCH, length)
     if isinstance(settings, CacheTeacherSettings):
         states = shape["depth"] + 1 if settings.maps else len(settings.hidden_states)
         size += CACHED_ROWS * length * states * shape["width"] * BYTES[settings.precision]

@@ -12,8 +12,6 @@ from kdpipe.errors import ModelError
 from kdpipe.evaluation.task import Subject
 from kdpipe.models.signals import Request, run_model
 
-BATCH_SIZE = 64
-
 
 @torch.inference_mode()
 def run_batches(
@@ -29,7 +27,7 @@ def run_batches(
         ModelError: a logit is not a number, or infinite; -inf is what `spans` have at padding.
     """
     subject.model.eval()
-    for indices in batches_by_length(subject.split.lengths, BATCH_SIZE):
+    for indices in batches_by_length(subject.split.lengths, subject.batch_size):
         batch = subject.batch(indices)
         logits = run_model(subject.model, batch, Request(rows=rows)).logits
         assert logits is not None

@@ -10,7 +10,7 @@ from kdpipe.data.batches import Collator, FixedMasking
 from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
 from kdpipe.data.source import VALIDATION
 from kdpipe.evaluation.targets import token_targets
-from kdpipe.evaluation.task import USUAL_ANSWERS, Advance, AnswerLimits, Evaluation, Subject, Task
+from kdpipe.evaluation.task import BATCH_SIZE, USUAL_ANSWERS, Advance, AnswerLimits, Evaluation, Subject, Task
 
 
 def task_of(data: Path) -> tuple[type[Task], tuple[str, ...] | None]:
@@ -31,6 +31,7 @@ def score(
     probability: float,
     metrics: Sequence[str] = (),
     answers: AnswerLimits = USUAL_ANSWERS,
+    batch_size: int | None = None,
     advance: Advance = lambda count: None,
 ) -> Evaluation:
     """Score a model on a split of a dataset.
@@ -44,6 +45,7 @@ def score(
         probability: share of the tokens that are masked.
         metrics: names of the metrics, by default those of the task.
         answers: which answers to questions are given.
+        batch_size: examples that are run at once, which changes no more than roundings.
         advance: told how many examples more have been run.
     """
     task, labels = task_of(data)
@@ -53,20 +55,36 @@ def score(
         targets = token_targets(model, tokenizer, settings, seed, masking=FixedMasking)
     collator = Collator(EncodedSplit(data, split), tokenizer.pad_token_id, targets)
     names = tuple(metrics) or task.metrics
-    return task.evaluate(Subject(model, collator, labels or (), names, advance, answers))
+    subject = Subject(model, collator, labels or (), names, advance, answers, batch_size or BATCH_SIZE)
+    return task.evaluate(subject)
 
 
 def validation_scorer(
-    tokenizer: Any, data: Path, *, seed: int, probability: float
+    tokenizer: Any, data: Path, *, seed: int, probability: float, batch_size: int | None = None
 ) -> Callable[[Any], Mapping[str, float]] | None:
-    """Return a function that scores a model on the validation split during training; None without one."""
+    """Return a function that scores a model on the validation split during training; None without one.
+
+    Args:
+        tokenizer: the model's tokenizer.
+        data: the encoded dataset.
+        seed: seed of the masks, where the task masks tokens.
+        probability: share of the tokens that are masked.
+        batch_size: examples that are run at once.
+    """
     if VALIDATION not in labelled_splits(data):
         return None
 
     def scorer(model: Any) -> Mapping[str, float]:
         every = task_of(data)[0].all_metrics
         return score(
-            model, tokenizer, data, VALIDATION, seed=seed, probability=probability, metrics=every
+            model,
+            tokenizer,
+            data,
+            VALIDATION,
+            seed=seed,
+            probability=probability,
+            metrics=every,
+            batch_size=batch_size,
         ).metrics
 
     return scorer

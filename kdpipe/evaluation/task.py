@@ -46,6 +46,8 @@ class AnswerLimits:
 
 
 USUAL_ANSWERS = AnswerLimits()
+# Examples that are run at once where nobody says.
+BATCH_SIZE = 64
 # Told how many examples more have been run.
 Advance = Callable[[int], object]
 
@@ -61,6 +63,7 @@ class Subject:
         metrics: names of the metrics.
         advance: told how many examples more have been run.
         answers: which answers to questions are given.
+        batch_size: examples that are run at once.
     """
 
     model: Any
@@ -69,6 +72,7 @@ class Subject:
     metrics: tuple[str, ...]
     advance: Advance
     answers: AnswerLimits = USUAL_ANSWERS
+    batch_size: int = BATCH_SIZE
 
     @property
     def split(self) -> EncodedSplit:

@@ -79,6 +79,7 @@ def write_knowledge(
     advance: Callable[[int], Any] = lambda count: None,
     shards: Shards | None = None,
     multiplied: PrecisionName = "float32",
+    batch_size: int = BATCH_SIZE,
 ) -> None:
     """Run a teacher over a split and store its signals.
 
@@ -91,6 +92,7 @@ def write_knowledge(
         advance: told how many examples were run.
         shards: keeps what has been run, and knows what an earlier call has.
         multiplied: what the teacher multiplies matrices in, which those that learn from it do, too.
+        batch_size: examples that the teacher runs at once.
 
     Raises:
         KdpipeError: a hidden state is larger than what its precision holds.
@@ -100,7 +102,7 @@ def write_knowledge(
         writer = None
         for start in range(0, len(collator.split), ROWS):
             indices = np.arange(start, min(start + ROWS, len(collator.split)))
-            make = partial(_signals_of, teacher, collator, indices, precision, device)
+            make = partial(_signals_of, teacher, collator, indices, precision, device, batch_size)
             table = shards.table(str(start), make) if shards else make()
             writer = writer or pa.ipc.new_file(file, table.schema.with_metadata(metadata))
             writer.write_table(table)
@@ -115,11 +117,12 @@ def _signals_of(
     indices: NDArray[np.int64],
     precision: str,
     device: torch.device,
+    batch_size: int,
 ) -> pa.Table:
     split = collator.split
     counts = {STATE: split.lengths[indices], LOGITS: split.logit_counts[indices]}
     columns: dict[str, NDArray[Any]] = {}
-    for members in batches_by_length(counts[STATE], BATCH_SIZE):
+    for members in batches_by_length(counts[STATE], batch_size):
         for name, values in _signals(teacher, collator, indices[members], precision, device):
             rows = counts[_kind(name)]
             starts = np.cumsum(rows) - rows

@@ -13,7 +13,7 @@ from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.job import Job
-from kdpipe.knowledge.cache import SIGNALS, check_size, stored_request, write_knowledge
+from kdpipe.knowledge.cache import BATCH_SIZE, SIGNALS, check_size, stored_request, write_knowledge
 from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import config_shape
 from kdpipe.models.fit import check_fit
@@ -63,6 +63,7 @@ def run(
             bar.update,
             job.shards,
             chosen.name,
+            settings.eval_batch_size or BATCH_SIZE,
         )
         draft.record(precision=asdict(chosen))
         draft.record(examples=len(split), tokens=int(split.lengths.sum()), hidden_states=list(states))

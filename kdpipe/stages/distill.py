@@ -52,6 +52,10 @@ def run(
     cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
     targets = training_targets(task, learner, tokenizer, settings.masking, counts, settings.seed)
     probability = settings.masking.probability
+    together = getattr(settings.training, "per_device_eval_batch_size", None)
+    score = validation_scorer(
+        tokenizer, data, seed=settings.seed, probability=probability, batch_size=together
+    )
     with job.artifact() as draft, job.progress(None, "distill") as bar:
         outcome = train(
             learner,
@@ -61,7 +65,7 @@ def run(
             seed=settings.seed,
             checkpoints=job.checkpoints,
             teacher=running,
-            evaluate=validation_scorer(tokenizer, data, seed=settings.seed, probability=probability),
+            evaluate=score,
             bar=bar,
         )
         processes.leave_to_first()

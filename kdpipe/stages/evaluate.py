@@ -47,6 +47,7 @@ def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> Non
                 probability=settings.probability,
                 metrics=settings.metrics,
                 answers=AnswerLimits(settings.longest_answer, settings.no_answer_threshold),
+                batch_size=settings.eval_batch_size,
                 advance=bar.update,
             )
             evaluations[split] = _kept(job.shards, split, run_split)

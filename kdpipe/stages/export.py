@@ -29,7 +29,15 @@ def run(settings: ExportSettings, job: Job, *, model: Path, data: Path) -> None:
     labeller = load_frozen(model, task.head(labels), default_device())
     with job.artifact() as draft:
         for split in splits:
-            evaluation = score(labeller, tokenizer, data, split, seed=0, probability=0.0)
+            evaluation = score(
+                labeller,
+                tokenizer,
+                data,
+                split,
+                seed=0,
+                probability=0.0,
+                batch_size=settings.eval_batch_size,
+            )
             file = draft.folder / f"{settings.files.get(split, split)}.tsv"
             write_labels(file, evaluation.predictions["prediction"].to_pylist())
 

@@ -1,6 +1,5 @@
 """Write the report of a config: a page to read, and the results as tables."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def _origin(graph: Graph) -> dict[str, Any]:
     """Return what the manifest says that the report is made from."""
     made, results = report_job(graph), graph.layout.results
     return {
-        "settings": {option: json.loads(text) for option, text in made.told().items()} | {"threads": 1},
+        "settings": made.decisive() | {"threads": 1},
         "inputs": {
             place_of(folder, results): file_digest(folder / SUMS)
             for folders in made.inputs.values()

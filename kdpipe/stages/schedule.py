@@ -137,7 +137,8 @@ def _scorer(
     settings: ScheduleSettings, metric: str, sizes: Mapping[float, Size], tokenizer: Any, data: Path
 ) -> Callable[[Any], dict[float, float]]:
     """Return a function that gives the metric of each size of a model on the validation split."""
-    score = validation_scorer(tokenizer, data, seed=settings.seed, probability=0.0)
+    together = getattr(settings.training, "per_device_eval_batch_size", None)
+    score = validation_scorer(tokenizer, data, seed=settings.seed, probability=0.0, batch_size=together)
     if score is None:
         raise DataError(f"{data}: expected a validation split with labels, by which an assistant is chosen")
 

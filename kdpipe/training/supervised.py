@@ -47,6 +47,12 @@ def train_on_labels(
         training,
         seed=seed,
         checkpoints=checkpoints,
-        evaluate=validation_scorer(tokenizer, data, seed=seed, probability=probability),
+        evaluate=validation_scorer(
+            tokenizer,
+            data,
+            seed=seed,
+            probability=probability,
+            batch_size=training.get("per_device_eval_batch_size"),
+        ),
         bar=bar,
     )

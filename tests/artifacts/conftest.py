@@ -1,6 +1,5 @@
 """Artifacts of a small config, as if its stages had made them."""
 
-import json
 import os
 from collections.abc import Callable
 from copy import deepcopy
@@ -64,7 +63,7 @@ def make(graph: Graph, job: Job) -> None:
     """Write an artifact as if its stage had made it."""
     threads = 1 if job.stage in ONE_THREAD else graph.document.threads
     modules = code_of(job.modules)
-    settings = {option: json.loads(text) for option, text in job.told().items()}
+    settings = job.decisive()
     origin = {
         "settings": {**settings, "threads": threads},
         "inputs": {

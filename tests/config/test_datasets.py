@@ -221,7 +221,7 @@ def test_answers_are_limited_in_evaluations_alone(graph_of):
     })  # fmt: skip
     assert graph.preprocess_settings("a") == graph.preprocess_settings("b")
     assert graph.preprocess_settings("c") == graph.preprocess_settings("d")
-    settings = [graph.evaluate_settings(name) for name in "abcd"]
+    settings = [graph.evaluate_settings("teacher", name) for name in "abcd"]
     assert [(s.longest_answer, s.no_answer_threshold) for s in settings] == [
         (30, 0), (64, -1.5), (64, -1.5), (9, 0)
     ]  # fmt: skip

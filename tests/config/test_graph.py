@@ -6,6 +6,7 @@ import pytest
 
 from kdpipe.config.digest import digest
 from kdpipe.config.graph import key_of
+from kdpipe.config.jobs import all_jobs
 from kdpipe.config.settings.jobs import LayerMapSettings
 
 LOSSES: list[dict[str, Any]] = [{"loss": "kl", "temperature": 2}, {"loss": "hidden_mse", "layers": "spaced"}]
@@ -155,8 +156,9 @@ def test_what_is_exported_and_under_which_names(graph_of):
         "models.teacher.finetune.dataset": "inference",
     })  # fmt: skip
     assert graph.exports == (("teacher", "inference"),)
-    assert graph.export_settings("inference").files == {"test": "MNLI-m", "test_mismatched": "MNLI-mm"}
-    assert graph.export_settings("text").files == {}
+    named = {"test": "MNLI-m", "test_mismatched": "MNLI-mm"}
+    assert graph.export_settings("teacher", "inference").files == named
+    assert graph.export_settings("teacher", "text").files == {}
 
 
 def test_a_choice_is_made_by_the_first_metric_of_its_dataset(graph_of):
@@ -192,8 +194,31 @@ def test_settings_of_preprocessing(graph_of, monkeypatch):
 
 
 def test_all_models_are_scored_on_the_same_masks(graph_of):
-    settings = graph_of({"seed": 5}).evaluate_settings("task")
+    settings = graph_of({"seed": 5}).evaluate_settings("teacher", "task")
     assert (settings.seed, settings.metrics) == (5, ("accuracy", "f1", "accuracy_and_f1"))
+
+
+EVAL = "per_device_eval_batch_size"
+
+
+def test_a_model_is_scored_in_batches_of_its_own_training_or_of_those_that_it_is_read_for(graph_of):
+    graph = graph_of({f"models.student.distill.training.{EVAL}": 8})
+    assert [graph.eval_batch_size(name) for name in graph.nodes] == [None, 8, 8, 8]
+    assert graph.evaluate_settings("teacher", "task").eval_batch_size == 8
+    assert graph.export_settings("student", "task").eval_batch_size == 8
+    assert [cache.eval_batch_size for cache in graph.caches.values()] == [8]
+    graph = graph_of({f"models.teacher.finetune.training.{EVAL}": 16})
+    assert [graph.eval_batch_size(name) for name in graph.nodes] == [16, 16, 8, 8]
+
+
+def test_how_many_examples_are_scored_at_once_makes_nothing_again(graph_of):
+    before = {job.folder: job.decisive() for job in all_jobs(graph_of()) if job.stage != "report"}
+    graph = graph_of({f"models.student.distill.training.{EVAL}": 8})
+    after = {job.folder: job.decisive() for job in all_jobs(graph) if job.stage != "report"}
+    assert before == after
+    told = {job.stage: job.told()["settings"] for job in all_jobs(graph) if "settings" in job.settings}
+    assert f'"{EVAL}":8' in told["distill"]
+    assert all('"eval_batch_size":8' in told[stage] for stage in ("evaluate", "cache_teacher"))
 
 
 def test_artifacts_lie_below_the_results(graph_of):

@@ -31,7 +31,7 @@ from kdpipe.config.resources import (
     minutes,
 )
 from kdpipe.config.sizes import parameters
-from kdpipe.evaluation.inference import BATCH_SIZE
+from kdpipe.evaluation.task import BATCH_SIZE
 from kdpipe.knowledge.cache import ROWS
 
 BATCH = "models.teacher.finetune.training.per_device_train_batch_size"

@@ -12,7 +12,6 @@ from tokenizers.processors import TemplateProcessing
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import ModelError
-from kdpipe.evaluation import inference
 from kdpipe.evaluation.scoring import score
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
 from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge, write_knowledge
@@ -171,14 +170,30 @@ def test_logits_that_are_not_finite_are_no_scores(
         score(broken, tokenizer, request.getfixturevalue(data), "validation", seed=1, probability=0.15)
 
 
-def test_masks_do_not_depend_on_batch_mates(
-    language_model: Path, text_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_masks_do_not_depend_on_batch_mates(language_model: Path, text_data: Path) -> None:
     model, tokenizer = load_model(language_model), load_tokenizer(language_model)
     found = []
     for size in (64, 7):
-        monkeypatch.setattr(inference, "BATCH_SIZE", size)
-        rows = score(model, tokenizer, text_data, "validation", seed=1, probability=0.15).predictions
-        found.append(rows.to_pydict())
+        how = {"seed": 1, "probability": 0.15, "batch_size": size}
+        found.append(score(model, tokenizer, text_data, "validation", **how).predictions.to_pydict())
     assert found[0]["targets"] == found[1]["targets"]
     assert found[0]["cross_entropy"] == pytest.approx(found[1]["cross_entropy"], rel=rounding())
+
+
+@pytest.mark.parametrize(("model", "data", "column"), [
+    ("classifier", "task_data", "scores"), ("reader", "question_data", "scores"),
+    ("language_model", "text_data", "cross_entropy"),
+])  # fmt: skip
+def test_the_size_of_batches_changes_no_more_than_roundings(
+    model: str, data: str, column: str, request: pytest.FixtureRequest
+) -> None:
+    folder, encoded = request.getfixturevalue(model), request.getfixturevalue(data)
+    scored, tokenizer, found = load_model(folder), load_tokenizer(folder), []
+    for size in (None, 1, 7):
+        counts: list[int] = []
+        how = {"seed": 1, "probability": 0.15, "batch_size": size, "advance": counts.append}
+        rows = score(scored, tokenizer, encoded, "validation", **how).predictions
+        assert max(counts) == min(size or 64, sum(counts))
+        found.append(np.array(rows[column].to_pylist()))
+    for others in found[1:]:
+        np.testing.assert_allclose(others, found[0], rtol=rounding(), atol=rounding())

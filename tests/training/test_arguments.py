@@ -8,7 +8,9 @@ import torch
 from pydantic import TypeAdapter
 
 from kdpipe.artifacts.checkpoints import Checkpoints
-from kdpipe.config.settings.training import Training
+from kdpipe.config.settings.training import ARGUMENTS, Training
+from kdpipe.config.settings.training_fields import LATER, NOT_SUPPORTED, OWNED
+from kdpipe.config.signatures import field_options
 from kdpipe.errors import TrainingError
 from kdpipe.training.arguments import training_arguments
 from kdpipe.training.run import train
@@ -66,6 +68,71 @@ def test_a_training_takes_what_a_check_accepts(
         evaluate=lambda model: {"accuracy": 0.5},
     )
     assert outcome.seen["examples_seen"] == (48 if given.get("num_train_epochs") else 96)
+
+
+# For each field that may be given, a value that is not what the Trainer takes without, and what goes with it.
+GIVEN: dict[str, Any] = {
+    "per_device_train_batch_size": 3,
+    "per_device_eval_batch_size": 3,
+    "gradient_accumulation_steps": 2,
+    "num_train_epochs": 2.5,
+    "max_steps": 7,
+    "learning_rate": 1e-3,
+    "lr_scheduler_type": "cosine",
+    "lr_scheduler_kwargs": {"num_cycles": 1.5},
+    "warmup_steps": 3,
+    "optim": "sgd",
+    "optim_args": "momentum=0.9",
+    "weight_decay": 0.1,
+    "adam_beta1": 0.8,
+    "adam_beta2": 0.9,
+    "adam_epsilon": 1e-6,
+    "max_grad_norm": 5.0,
+    "torch_empty_cache_steps": 4,
+    "logging_steps": 9,
+    "logging_strategy": "epoch",
+    "logging_first_step": False,
+    "eval_strategy": "epoch",
+    "eval_steps": 5,
+    "eval_delay": 1,
+    "save_strategy": "epoch",
+    "save_steps": 5,
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "f1",
+    "greater_is_better": False,
+    "full_determinism": True,
+    "bf16": False,
+    "tf32": False,
+    "torch_compile": True,
+    "dataloader_pin_memory": True,
+    "dataloader_num_workers": 2,
+    "dataloader_prefetch_factor": 3,
+    "report_to": "none",
+}
+BESIDE: dict[str, dict[str, Any]] = {
+    "lr_scheduler_kwargs": {"lr_scheduler_type": "cosine"},
+    "optim_args": {"optim": "sgd"},
+    "dataloader_prefetch_factor": {"dataloader_num_workers": 2},
+    "load_best_model_at_end": {**SCORED, "save_strategy": "epoch"},
+}
+# What the Trainer says otherwise, or what this machine decides.
+NEEDING_A_GPU = {"fp16", "dataloader_pin_memory"}
+SAID: dict[str, Any] = {"report_to": []}
+
+
+def test_there_is_a_value_for_each_field_that_may_be_given() -> None:
+    """A field is refused by name, or it is heeded, which the next test shows."""
+    refused = {*OWNED, *NOT_SUPPORTED, *LATER}
+    assert {*field_options(ARGUMENTS)} - refused == GIVEN.keys() | {"fp16"}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_what_is_given_is_what_the_trainer_goes_by(name: str, tmp_path: Path) -> None:
+    if name in NEEDING_A_GPU and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    given = settings(**{"bf16": False, **BESIDE.get(name, {}), name: GIVEN[name]})
+    arguments = training_arguments(given, tmp_path, seed=1, steps=10)
+    assert getattr(arguments, name) == SAID.get(name, GIVEN[name])
 
 
 @pytest.mark.parametrize(("metric", "mode"), [("accuracy", "max"), ("eval_accuracy", "max"), ("loss", "min")])

@@ -185,6 +185,18 @@ Unavailable = Annotated[None, UNAVAILABLE]
 AFTERWARDS = ("evaluate", "export")
 
 
+def decisive(settings: BaseModel) -> dict[str, Any]:
+    """Return the settings that decide what an artifact is, as manifests have them and digests count them.
+
+    How many examples are scored at once changes no more than roundings, and is what helps where memory is
+    short: nothing is made again for it.
+    """
+    found = settings.model_dump(mode="json", exclude={*AFTERWARDS, "eval_batch_size"})
+    if isinstance(training := found.get("training"), dict):
+        training.pop("per_device_eval_batch_size", None)
+    return found
+
+
 class StageSettings(Settings):
     """What every stage that makes a model takes.
 

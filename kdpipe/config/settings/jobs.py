@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from kdpipe.config.settings.base import Settings
+from kdpipe.config.settings.bounds import Count
 from kdpipe.config.settings.dataset import Rows
 
 
@@ -82,6 +83,7 @@ class CacheTeacherSettings(Settings):
         fp16: whether it runs in float16, as they do.
         tf32: whether a GPU multiplies float32 as TF32, as they do.
         split: the split that is run.
+        eval_batch_size: examples that the teacher runs at once; null for the usual number.
     """
 
     logits: bool
@@ -92,6 +94,7 @@ class CacheTeacherSettings(Settings):
     fp16: bool | None = None
     tf32: bool | None = None
     split: str = "train"
+    eval_batch_size: Count | None = None
 
 
 class ScoreImportanceSettings(Settings):
@@ -123,6 +126,7 @@ class EvaluateSettings(Settings):
         metrics: names of the metrics, by default those of the task; models are chosen by the first.
         longest_answer: tokens of the longest answer to a question.
         no_answer_threshold: by how much the logits of giving no answer may exceed those of one that is given.
+        eval_batch_size: examples that the model runs at once; null for the usual number.
     """
 
     seed: int = 42
@@ -130,6 +134,7 @@ class EvaluateSettings(Settings):
     metrics: tuple[str, ...] = ()
     longest_answer: int = 30
     no_answer_threshold: float = 0.0
+    eval_batch_size: Count | None = None
 
 
 class ExportSettings(Settings):
@@ -137,6 +142,8 @@ class ExportSettings(Settings):
 
     Args:
         files: split to file name without its ending; the split's own name by default.
+        eval_batch_size: examples that the model runs at once; null for the usual number.
     """
 
     files: dict[str, str] = Field(default_factory=dict)
+    eval_batch_size: Count | None = None

@@ -40,9 +40,8 @@ OWNED = _by_field(
         "save_total_limit restore_callback_states_from_checkpoint enable_jit_checkpoint",
         "kdpipe does not push during a run": "push_to_hub hub_token hub_private_repo hub_model_id "
         "hub_strategy hub_always_push hub_revision",
-        "kdpipe scores models itself, in batches of its own": "per_device_eval_batch_size "
-        "prediction_loss_only eval_do_concat_batches eval_use_gather_object eval_accumulation_steps "
-        "include_for_metrics batch_eval_metrics bf16_full_eval fp16_full_eval",
+        "kdpipe scores models itself": "prediction_loss_only eval_do_concat_batches eval_use_gather_object "
+        "eval_accumulation_steps include_for_metrics batch_eval_metrics bf16_full_eval fp16_full_eval",
         "kdpipe starts the processes and joins them": "ddp_backend ddp_timeout ddp_find_unused_parameters "
         "ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph",
     }
@@ -112,6 +111,7 @@ def _count_or_none_given(value: int) -> int:
 
 RANGES: Mapping[str, Any] = {
     "per_device_train_batch_size": Count,
+    "per_device_eval_batch_size": Count,
     "gradient_accumulation_steps": Count,
     "num_train_epochs": Annotated[float, Field(gt=0, le=10**6)],
     "max_steps": Annotated[int, Field(le=MANY), AfterValidator(_count_or_none_given)],

@@ -102,6 +102,7 @@ def test_there_are_no_trackers(tracker):
 # The least and the largest that a number may be, and what lies just outside.
 LIMITS = {
     "per_device_train_batch_size": ((1, 10**9), (0, -1, 10**9 + 1, 10**30)),
+    "per_device_eval_batch_size": ((1, 10**9), (0, -1, 10**30)),
     "gradient_accumulation_steps": ((1, 10**9), (0, -1, 10**30)),
     "num_train_epochs": ((1e-9, 1e6), (0, -1, 1e300)),
     "max_steps": ((-1, 1, 10**9), (0, -2, -5, 10**30)),
