@@ -18,8 +18,11 @@ CHANGING = re.compile(
     "|NVIDIA_TF32_OVERRIDE|USE_TORCH_XLA|USE_HUB_KERNELS|TRANSFORMERS_SDPA_FORCE_GQA|FORK_LAUNCHED"
     "|MPI_LOCALRANKID|MPI_LOCALNRANKS"
 )
-# Of these, those that change no number: memory, messages, traces, networks.
-HARMLESS = re.compile(".*(_ALLOC_CONF|_VERBOSE|_LOG_LEVEL|_STACKTRACES|_DEBUG|_HOME)|TORCH_(NCCL|GLOO|FR)_.+")
+# Of these, those that change no number: memory, messages, traces, networks, places. PyTorch itself
+# exports where its compiler keeps things.
+HARMLESS = re.compile(
+    ".*(_ALLOC_CONF|_VERBOSE|_LOG_LEVEL|_STACKTRACES|_DEBUG|_HOME|_DIR)|TORCH_(NCCL|GLOO|FR)_.+"
+)
 # By these a processor acts as an older one, whose numbers are others as those of any other machine are.
 ACTING = ("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
 # What has been removed.

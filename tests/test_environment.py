@@ -83,7 +83,14 @@ def test_what_a_launcher_sets_counts_as_a_whole_set(
 
 
 @pytest.mark.parametrize(
-    "name", ["PYTORCH_CUDA_ALLOC_CONF", "TORCH_NCCL_BLOCKING_WAIT", "ONEDNN_VERBOSE", "CUDA_VISIBLE_DEVICES"]
+    "name",
+    [
+        "PYTORCH_CUDA_ALLOC_CONF",
+        "TORCH_NCCL_BLOCKING_WAIT",
+        "ONEDNN_VERBOSE",
+        "CUDA_VISIBLE_DEVICES",
+        "TORCHINDUCTOR_CACHE_DIR",
+    ],
 )
 def test_what_changes_no_number_stays(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     for launched in LAUNCHED:
