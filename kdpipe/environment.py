@@ -17,6 +17,8 @@ CHANGING = re.compile(
     "|DNNL|ONEDNN|MKL|FBGEMM|CUBLAS|CUBLASLT|CUDNN|FLASH_ATTENTION|OMPI_COMM_WORLD|PMI|MV2_COMM_WORLD|PT_HPU)_.+"
     "|NVIDIA_TF32_OVERRIDE|USE_TORCH_XLA|USE_HUB_KERNELS|TRANSFORMERS_SDPA_FORCE_GQA|FORK_LAUNCHED"
     "|MPI_LOCALRANKID|MPI_LOCALNRANKS"
+    # Other numbers of threads than a job is given; a tracker that nobody has asked for.
+    "|OMP_DYNAMIC|OMP_THREAD_LIMIT|KUBEFLOW_TRAINER_.+"
 )
 # Of these, those that change no number: memory, messages, traces, networks, places. PyTorch itself
 # exports where its compiler keeps things.

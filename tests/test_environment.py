@@ -29,6 +29,9 @@ EXPORTED = {
     "OMPI_COMM_WORLD_SIZE": "2",
     "OMPI_COMM_WORLD_RANK": "1",
     "PMI_RANK": "1",
+    "OMP_DYNAMIC": "true",
+    "OMP_THREAD_LIMIT": "1",
+    "KUBEFLOW_TRAINER_SERVER_URL": "http://127.0.0.1:9",
     "SLURM_PROCID": "1",
     "SLURM_NTASKS": "4",
 }
