@@ -7,7 +7,7 @@ import torch
 from transformers import TrainingArguments
 
 from kdpipe import processes
-from kdpipe.config.settings.training import wrong_warmup
+from kdpipe.config.settings.training import wrong_delay, wrong_warmup
 from kdpipe.draws import DROPOUT, draw_seed
 from kdpipe.errors import TrainingError
 from kdpipe.metrics import LOWER_IS_BETTER
@@ -43,9 +43,9 @@ def training_arguments(
     """
     precision = precision or choose_precision(given)
     set_tf32(given.get("tf32"))
-    what = wrong_warmup(given, steps)
-    if what:
-        raise TrainingError(f"training.warmup_steps: {what}")
+    for name, wrong in (("warmup_steps", wrong_warmup), ("eval_delay", wrong_delay)):
+        if what := wrong(given, steps):
+            raise TrainingError(f"training.{name}: {what}")
     # What is null is as if it had not been given.
     given = {
         name: value

@@ -156,3 +156,11 @@ def test_a_warmup_as_long_as_the_training_is_told_when_its_length_is_known(tmp_p
     with pytest.raises(TrainingError, match=r"training\.warmup_steps: expected fewer than the 10 steps"):
         training_arguments(given, tmp_path, seed=1, steps=10)
     training_arguments(given, tmp_path, seed=1, steps=1000)
+
+
+def test_a_delay_beyond_the_training_is_told_when_its_length_is_known(tmp_path: Path) -> None:
+    best = {**SCORED, "eval_strategy": "steps", "eval_steps": 1, "lr_scheduler_type": "reduce_lr_on_plateau"}
+    given = settings(**best, eval_delay=50, bf16=False)
+    with pytest.raises(TrainingError, match=r"training\.eval_delay: expected at most the 10 steps of the"):
+        training_arguments(given, tmp_path, seed=1, steps=10)
+    training_arguments(given, tmp_path, seed=1, steps=50)

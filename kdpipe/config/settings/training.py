@@ -65,16 +65,23 @@ def _evaluation(given: Mapping[str, Any]) -> Findings:
         yield ("load_best_model_at_end",), f"needs {wanted}"
     if best and saving == "steps":
         yield from _saved_where_scored(given)
-    needing = {
-        "load_best_model_at_end": best,
-        "save_strategy": saving == "best",
-        "lr_scheduler_type": given.get("lr_scheduler_type") == "reduce_lr_on_plateau",
-    }
-    for name in (name for name, needs in needing.items() if needs):
+    for name in _going_by_evaluations(given):
         if evaluation not in ("steps", "epoch"):
             yield (name,), "needs `eval_strategy`, `epoch` or `steps`"
         if not given.get("metric_for_best_model"):
             yield (name,), "needs `metric_for_best_model`, such as accuracy"
+    if what := wrong_delay(given, given.get("max_steps", -1)):
+        yield ("eval_delay",), what
+
+
+def _going_by_evaluations(given: Mapping[str, Any]) -> list[str]:
+    """Return the settings that say that something goes by evaluations during the training."""
+    needing = {
+        "load_best_model_at_end": given.get("load_best_model_at_end"),
+        "save_strategy": given.get("save_strategy") == "best",
+        "lr_scheduler_type": given.get("lr_scheduler_type") == "reduce_lr_on_plateau",
+    }
+    return [name for name, needs in needing.items() if needs]
 
 
 def _saved_where_scored(given: Mapping[str, Any]) -> Findings:
@@ -173,6 +180,18 @@ def wrong_warmup(given: Mapping[str, Any], steps: int) -> str:
         return ""
     what = f"expected fewer than the {steps} steps of the training, found {warmup}"
     return f"{what}: a `polynomial` begins after the warmup"
+
+
+def wrong_delay(given: Mapping[str, Any], steps: int) -> str:
+    """Return why a run of so many steps has no evaluation that something goes by, or nothing."""
+    delay, strategy = given.get("eval_delay", 0), given.get("eval_strategy", "no")
+    epochs = given.get("num_train_epochs", 3) if given.get("max_steps", -1) < 1 else -1
+    ends = {"steps": steps, "epoch": epochs}.get(strategy, -1)
+    if not _going_by_evaluations(given) or not 0 < ends < delay:
+        return ""
+    unit = "steps" if strategy == "steps" else "epochs"
+    what = f"expected at most the {ends:g} {unit} of the training, found {delay:g}"
+    return f"{what}: without an evaluation no model is the best"
 
 
 def examples_of_step(given: Mapping[str, Any]) -> int:

@@ -207,6 +207,14 @@ STEPS = {
         ({**STEPS, "save_steps": 5, "eval_steps": 0.1}, "expected `eval_steps`, 0.1, or a multiple"),
         ({**STEPS, "save_steps": 5}, "needs `eval_steps` and `save_steps`"),
         (STEPS, "needs `eval_steps` and `save_steps`"),
+        (
+            {**STEPS, "save_steps": 1, "eval_steps": 1, "max_steps": 4, "eval_delay": 5},
+            "expected at most the 4 steps of the training, found 5: without an evaluation",
+        ),
+        (
+            {**BEST, "metric_for_best_model": "f1", "num_train_epochs": 2, "eval_delay": 3},
+            "expected at most the 2 epochs of the training, found 3",
+        ),
         ({"optim_args": "momentum=0.9"}, "is for `optim` adagrad, rmsprop, sgd"),
         ({"optim": "sgd", "optim_args": "momentum"}, "expected `name=value` pairs"),
         ({"optim": "sgd", "optim_args": "momentum=-1"}, "expected `name=value` pairs"),
@@ -299,6 +307,12 @@ def test_steps_of_marginal_utility_diminishes(rows, epochs, of_an_epoch, total):
     assert count_steps({**given, "num_train_epochs": 1}, rows - rows % 32) == of_an_epoch
     assert count_steps({**given, "num_train_epochs": epochs}, rows - rows % 32) == total
     assert count_steps({**given, "num_train_epochs": epochs}, rows) == total + epochs
+
+
+def test_a_delay_may_leave_the_last_evaluation():
+    TRAINING.validate_python({**BEST, "metric_for_best_model": "f1", "eval_delay": 3})
+    TRAINING.validate_python({"eval_strategy": "epoch", "eval_delay": 50})
+    TRAINING.validate_python({**STEPS, "save_steps": 1, "eval_steps": 1, "eval_delay": 50})
 
 
 @pytest.mark.parametrize(("warmup", "steps", "wrong"), [
