@@ -113,7 +113,8 @@ def is_loaded(folder: Path, like: Path, made: Path) -> None:
     ours, theirs = load_model(made), load_model(like)
     assert type(ours) is type(theirs)
     for mine, own in zip(ours.parameters(), theirs.parameters(), strict=True):
-        assert_close(mine, own)
+        # The weights of some are stored in half precision.
+        assert_close(mine, own, roundings=1, dtype=torch.float16)
 
 
 def is_refused(folder: Path, told: str, shown: bool) -> None:
