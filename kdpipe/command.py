@@ -94,8 +94,6 @@ def _run(
         sys.modules["torch"].set_num_threads(threads)
     if "transformers" in sys.modules:
         _keep_to_what_matters(sys.modules["transformers"].utils.logging)
-    if environment.removed:
-        LOG.info("not heeded of the environment: %s", ", ".join(sorted(environment.removed)))
     processes.check_tasks()
     if processes.count() > 1:
         if not several:
@@ -122,6 +120,8 @@ def _run(
     )
     with job.turn() as wanted:
         if wanted:
+            if environment.removed:
+                LOG.info("not heeded of the environment: %s", ", ".join(sorted(environment.removed)))
             run(**settings, job=job, **paths)
 
 

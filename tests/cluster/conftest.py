@@ -123,8 +123,8 @@ class Run:
         return (self.folder / "run.log").read_text()
 
     def said(self) -> str:
-        """Return what Snakemake keeps in its own log."""
-        return "".join(path.read_text() for path in sorted((self.folder / ".snakemake/log").glob("*.log")))
+        """Return what Snakemake keeps in the log of this run."""
+        return max((self.folder / ".snakemake/log").glob("*.log")).read_text()
 
     def sums(self) -> str:
         """Return the sums of the trained model."""
