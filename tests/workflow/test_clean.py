@@ -81,7 +81,8 @@ def test_a_run_forgets_what_it_was_about_and_nothing_else(language_model: Path, 
 def test_a_run_of_which_a_part_failed_forgets_the_rest(language_model: Path, tmp_path: Path) -> None:
     """What is made anew on purpose is not put back from before."""
     weights = shutil.copytree(language_model, tmp_path / "broken") / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
+    # No check reads that some are no numbers.
+    weights.write_bytes(weights.read_bytes()[:-100] + b"\xff" * 100)
     models = {
         "base": {"load": {"path": str(language_model)}},
         "small": {"extract": {"model": "base", "layers": "first:1"}},
