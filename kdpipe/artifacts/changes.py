@@ -63,9 +63,10 @@ def changes(graph: Graph, jobs: Sequence[Job], asked: Collection[Path] = ()) -> 
     """
     found, idle = {}, set()
     for job in jobs:
-        changed = [*([ASKED] if job.folder in asked else []), *_changed(graph, job)]
-        found[job.folder] = [*_missing(job.folder), *changed]
-        if _is_spent(job) and not changed:
+        missing, changed = list(_missing(job.folder)), list(_changed(graph, job))
+        found[job.folder] = [*([ASKED] if job.folder in asked else []), *missing, *changed]
+        # Something that is made only to be read, and is not there, or not all of it.
+        if job.stage in ONLY_READ and missing and not changed and job.folder not in asked:
             idle.add(job.folder)
     while True:
         why = {folder: [] if folder in idle else reasons for folder, reasons in found.items()}
@@ -80,14 +81,9 @@ def made_again(jobs: Sequence[Job], why: Mapping[Path, Collection[str]]) -> set[
     """Return the artifacts that would be made again, for a reason or because one that they read would be."""
     again: set[Path] = set()
     for job in jobs:
-        if why.get(job.folder) or job.reads() & again:
+        if why.get(job.folder) or not again.isdisjoint(job.reads()):
             again.add(job.folder)
     return again
-
-
-def _is_spent(job: Job) -> bool:
-    """Tell whether something that is made only to be read is not there, or not all of it."""
-    return job.stage in ONLY_READ and any(_missing(job.folder))
 
 
 def _missing(folder: Path) -> Iterator[str]:
@@ -125,7 +121,7 @@ def _has_manifest(job: Job) -> bool:
 
 def unseen(job: Job, why: Collection[str]) -> Iterator[str]:
     """Yield what to say of an artifact that is gone with its manifest, if it is not made again."""
-    if _is_spent(job) and not why and not _has_manifest(job):
+    if job.stage in ONLY_READ and not why and not _has_manifest(job):
         yield f"{job.folder} is not there; that its settings, files or code have changed would go unseen here"
 
 

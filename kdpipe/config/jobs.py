@@ -6,6 +6,7 @@ wildcards; and `kdpipe why` compares them with what was.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,9 @@ class Job:
             for option, settings in self.settings.items()
         }
 
-    def reads(self) -> set[Path]:
-        """Return the artifacts that it reads."""
-        return {folder for folders in self.inputs.values() for folder in folders} | set(self.fetched)
+    def reads(self) -> list[Path]:
+        """Return the artifacts that it reads, always in the same order."""
+        return list(dict.fromkeys([*chain.from_iterable(self.inputs.values()), *self.fetched]))
 
 
 def fetch_job(graph: Graph, repository: str) -> Job:

@@ -1,5 +1,8 @@
 """What a job of a config tells its stage is what the stage's manifest then says that it was told."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +11,7 @@ from kdpipe.command import _settings, _settings_of
 from kdpipe.config.graph import Graph
 from kdpipe.config.jobs import fetch_job, jobs_for
 from kdpipe.config.settings.base import decisive
+from tests.workflow.conftest import ROOT
 
 # With what the small config has, every stage but the report, which is told a file.
 EVERYTHING: dict[str, Any] = {
@@ -39,3 +43,22 @@ def test_every_stage(graph_of: Callable[..., Graph]) -> None:
             assert decisive(_settings(takes[option], text)) == job.decisive()[option], job.folder
         stages.add(job.stage)
     assert stages == catalog.STAGES.keys() - {"report"}
+
+
+def test_jobs_have_one_order_in_every_process() -> None:
+    """Sets of paths have another in each."""
+    config = repr(str(ROOT / "config.yaml"))
+    program = (
+        "from pathlib import Path\n"
+        "from kdpipe.config.build import load_graph\n"
+        "from kdpipe.config.jobs import all_jobs\n"
+        f"for job in all_jobs(load_graph([Path({config})])):\n"
+        "    print(job.folder, *job.reads())\n"
+    )
+    outputs = {
+        subprocess.check_output(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": str(seed)}, text=True
+        )
+        for seed in range(4)
+    }
+    assert len(outputs) == 1
