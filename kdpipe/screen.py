@@ -17,8 +17,8 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 # The rule that only names what is to be made.
 TARGET = "all"
-# Bytes of a log that its last line is looked for in.
-LAST = 10_000
+# Bytes of a log that its last line is looked for in, and seconds by which clocks may differ.
+LAST, CLOCKS = 10_000, 60
 STOPS = "Terminating processes on user request"
 # What is said of the jobs of a cluster, such as their numbers there.
 EXECUTOR = "snakemake_executor_plugin_"
@@ -35,10 +35,10 @@ class Screen(logging.Handler):
     """Takes the place of Snakemake's handler of log records for the screen.
 
     Args:
-        report: the report's page, be it there or not.
+        report: says where the report is, or "" where there is none.
     """
 
-    def __init__(self, report: Path) -> None:
+    def __init__(self, report: Callable[[], str]) -> None:
         super().__init__()
         self._report = report
         self._jobs: dict[int, Any] = {}
@@ -65,7 +65,7 @@ class Screen(logging.Handler):
             logs: files with what Snakemake said.
         """
         if self._stopped:
-            return ["stopped; start it again with the same command, and it goes on from where it was"]
+            return ["stopped; to go on from here, start the same command again"]
         return [*self._failed.values(), *(f"Snakemake's log is {log}" for log in logs if self._failed)]
 
     def _counts(self, record: Any) -> str:
@@ -84,12 +84,15 @@ class Screen(logging.Handler):
 
     def _fails(self, record: Any) -> str:
         """Show what a job failed for, unless its stage said so on this screen."""
+        if record.jobid not in self._jobs:
+            return str(record.getMessage())
         job = self._jobs[record.jobid]
-        if Path(job.output[-1]).exists():
-            # It is of a group, in which another failed.
+        logs = [log for log in job.log if _is_newer(log, job.created)]
+        # Of a group that failed Snakemake names all jobs, also finished ones and those that never began.
+        if record.indent and (not logs or all(Path(output).exists() for output in job.output)):
             return ""
         self._failed[record.jobid] = f"failed: {_name(job)}; its log is {', '.join(job.log)}"
-        said = _last_line(job.log)
+        said = _last_line(logs)
         by_stage = said.startswith(f"{job.rule_name} ")
         if self._stopped or (by_stage and job.local):
             return ""
@@ -101,19 +104,19 @@ class Screen(logging.Handler):
         message = record.getMessage()
         if message.startswith(STOPS):
             self._stopped = True
-            return "stopping; what can be gone on from is being stored"
+            return "stopping; trainings write a checkpoint first"
         if message == NOTHING_TO_BE_DONE_MSG:
-            return f"Nothing to be done; the report is {self._report}"
+            return "; ".join(["Nothing to be done", *filter(None, [self._report()])])
         told = record.levelno >= logging.WARNING or EXECUTOR in record.pathname
         return "" if not told or any(words in message for words in FAILED) else message
 
 
-def take_screen(workflow: Any, report: Path) -> Screen | None:
+def take_screen(workflow: Any, report: Callable[[], str]) -> Screen | None:
     """Put a screen in the place of Snakemake's, unless the user wants to see what Snakemake says.
 
     Args:
         workflow: Snakemake's workflow.
-        report: the report's page.
+        report: says where the report is, or "" where there is none.
     """
     wanted = workflow.output_settings
     said = (wanted.verbose, wanted.dryrun, wanted.quiet, wanted.printshellcmds, wanted.debug_dag)
@@ -129,8 +132,13 @@ def _name(job: Any) -> str:
     return " ".join([job.rule_name, *job.wildcards.values()])
 
 
+def _is_newer(log: str, time: float) -> bool:
+    """Tell whether a log was written since a time, up to the difference of two machines' clocks."""
+    return Path(log).is_file() and Path(log).stat().st_mtime > time - CLOCKS
+
+
 def _last_line(logs: Collection[str]) -> str:
-    found = [line for log in logs if Path(log).is_file() for line in _lines(Path(log))]
+    found = [line for log in logs for line in _lines(Path(log))]
     return found[-1] if found else ""
 
 

@@ -67,8 +67,7 @@ if workflow.is_main_process:
     print(*lines[:SHOWN], *more, sep="\n", end="\n" if lines else "", file=sys.stderr)
 
 LAYOUT = GRAPH.layout
-REPORT = LAYOUT.report / "report.html"
-SCREEN = take_screen(workflow, REPORT) if workflow.is_main_process else None
+SCREEN = take_screen(workflow, lambda: told_report()) if workflow.is_main_process else None
 HUB = hub_folder(GRAPH.document.data_dir)
 SNAPSHOT = LAYOUT.state / f"config-{digest(config)}.json"
 THREADS = GRAPH.document.threads
@@ -102,6 +101,8 @@ onstart:
         SNAPSHOT.parent.mkdir(parents=True, exist_ok=True)
         SNAPSHOT.write_text(json.dumps(config))
         check_outputs()
+        if RERUNS:
+            RERUNS.date_back()
     except (KdpipeError, OSError) as error:
         told = isinstance(error, OSError) and (
             tell_fault(error, SNAPSHOT) or f"results: nothing can be written there ({error})"
@@ -139,19 +140,26 @@ def forget_finished():
 
 def conclude(logs):
     """Show what there is when a run has ended."""
-    # The libraries of the results would slow down every start.
-    from kdpipe.reporting.text import format_results
-
     if not workflow.is_main_process or Quietness.ALL in (workflow.output_settings.quiet or ()):
         return
+    # The libraries of the results would slow down every start, and every job of a cluster.
+    from kdpipe.reporting.text import format_results
+
     try:
         print(f"\n{format_results(GRAPH)}".rstrip())
     except KdpipeError as error:
         print(error)
-    if REPORT.exists():
-        print(f"report: {REPORT}")
-    for line in SCREEN.last_words(logs) if SCREEN else []:
+    for line in filter(None, [told_report(), *(SCREEN.last_words(logs) if SCREEN else [])]):
         print(line)
+
+
+def told_report():
+    """Where the report is, and whether an earlier run wrote it; "" where there is none."""
+    page = LAYOUT.report / "report.html"
+    if not page.exists():
+        return ""
+    made = any(finished.rule.name == "report" for finished in workflow.dag.finished_jobs)
+    return f"{'report' if made or LAYOUT.report not in again() else 'report of an earlier run'}: {page}"
 
 
 @cache

@@ -26,11 +26,11 @@ def tell_ahead(files: Iterable[Path]) -> Iterator[str]:
     for file in dict.fromkeys(files):
         if is_ahead(file):
             date = datetime.fromtimestamp(file.stat().st_mtime)
-            yield f"{file} is dated in the future ({date:%Y-%m-%d %H:%M}); what it holds counts; `touch` it"
+            yield f"{file} is dated in the future ({date:%Y-%m-%d %H:%M}), which changes nothing; `touch` it"
 
 
 def set_back(path: Path) -> None:
-    """Date one of our own files now if it is dated in the future and may be written."""
+    """Give a file of kdpipe's the present date if its date lies in the future and the file may be written."""
     if is_ahead(path):
         with suppress(OSError):
             os.utime(path)

@@ -30,8 +30,7 @@ class Reruns:
         self._reasons = changes(graph, jobs, {job.folder for job in jobs if _is_named(job, asked)})
         self._remarks = [remark for job in jobs for remark in unseen(job, self._reasons[job.folder])]
         self._remarks += tell_ahead(file for job in jobs for file in job.files)
-        for job in jobs:
-            set_back(job.folder / SUMS)
+        self._folders = [job.folder for job in jobs]
         again = made_again(jobs, self._reasons)
         self._states = {job.folder: state_of(graph, job) for job in jobs if job.folder in again}
 
@@ -45,6 +44,11 @@ class Reruns:
             *(f"{folder} is made again: {_first(self._reasons[folder])}" for folder in there),
             *self._remarks,
         ]
+
+    def date_back(self) -> None:
+        """Date artifacts now that are dated in the future, as Snakemake refuses what is made from them."""
+        for folder in self._folders:
+            set_back(folder / SUMS)
 
     def check(self) -> None:
         """Look for files in the folders of artifacts that kdpipe did not write.

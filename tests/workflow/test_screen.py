@@ -53,7 +53,12 @@ def test_a_run_shows_a_line_a_job_then_the_scores_and_where_the_report_is(
     assert [line.split()[0] for line in lines[head + 3 : head + 5]] == ["a", "b"]
     assert lines[-1] == "report: results/report/report.html"
     assert len(lines) < len(begun) + 15
-    assert run(tmp_path, two)[-1] == "Nothing to be done; the report is results/report/report.html"
+    assert run(tmp_path, two)[-1] == "Nothing to be done; report: results/report/report.html"
+    two["models"]["b"]["finetune"]["seed"] = 3
+    lines = run(tmp_path, two, "results/models/a/SHA256SUMS")
+    assert lines[-1] == "Nothing to be done; report of an earlier run: results/report/report.html"
+    two["models"]["b"]["finetune"]["training"] = DIVERGES
+    assert "report of an earlier run: results/report/report.html" in run(tmp_path, two)
 
 
 def test_what_fails_is_told_once_and_named_at_the_end(two: dict[str, Any], tmp_path: Path) -> None:
@@ -93,7 +98,7 @@ def test_ctrl_c_ends_with_how_to_go_on(two: dict[str, Any], tmp_path: Path) -> N
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) != 0
     lines = (tmp_path / "screen").read_text().splitlines()
-    assert lines[-1] == "stopped; start it again with the same command, and it goes on from where it was"
+    assert lines[-1] == "stopped; to go on from here, start the same command again"
     assert not [line for line in lines if "Traceback" in line or "failed" in line]
 
 
