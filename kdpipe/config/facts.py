@@ -23,7 +23,7 @@ from kdpipe.config.pruning import pruned_facts, scheduled_facts, within
 from kdpipe.config.saved_config import read_saved
 from kdpipe.config.saved_fields import short
 from kdpipe.config.saved_files import files_of
-from kdpipe.config.saved_tokenizer import encoding_of, pair_segments, read_tokenizer
+from kdpipe.config.saved_tokenizer import encoding_of, pair_segments
 from kdpipe.config.settings.architecture import ArchitectureBase
 from kdpipe.config.settings.create import CreateSettings
 from kdpipe.config.settings.distill import DistillSettings
@@ -106,14 +106,13 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
     try:
         folder = local_folder(settings.path)
         saved = read_saved(folder) if folder else None
-        tokenizer = read_tokenizer(folder) if folder else {}
     except KdpipeError as error:
         raise SettingError("path", str(error)) from None
     if saved is None:
         return Facts(tokenizer=name, units=dict.fromkeys(KINDS, Units(gone=None)), deep_as=name)
     config = saved.config
     _check_labels(settings, config, saved.head)
-    encoding = encoding_of(tokenizer)
+    encoding = encoding_of(saved.tokenizer)
     return Facts(
         tokenizers.setdefault(encoding, name) if encoding else name,
         saved.shape,
@@ -122,7 +121,7 @@ def _loaded(name: str, settings: LoadSettings, tokenizers: dict[str, str]) -> Fa
         ranked=bool(config.get("unit_counts")),
         embedding_rank=config.get("embedding_rank"),
         labels=_labels(settings, config, saved.head),
-        pair_segments=pair_segments(tokenizer),
+        pair_segments=pair_segments(saved.tokenizer),
         dropped=saved.dropped,
     )
 

@@ -25,13 +25,13 @@ from kdpipe.config.saved_files import (
     CONFIG,
     WEIGHTS,
     Tensor,
-    check_tokenizer,
     read_object,
     read_tensors,
+    read_tokenizer,
     some,
 )
 from kdpipe.config.saved_heads import dropped_tensors, in_body, saved_as
-from kdpipe.config.saved_tokenizer import count_tokens, read_tokenizer
+from kdpipe.config.saved_tokenizer import count_tokens
 from kdpipe.config.settings.architecture import saved_architecture
 from kdpipe.config.signatures import constants, field_options
 from kdpipe.config.sizes import known, parameters
@@ -61,6 +61,7 @@ class SavedModel:
         family: its family.
         config: what is passed on of its config.
         shape: its shape.
+        tokenizer: the content of its tokenizer's file.
         dropped: its tensors that are of another head than it has.
     """
 
@@ -68,7 +69,8 @@ class SavedModel:
     family: str
     config: dict[str, Any]
     shape: Shape
-    dropped: tuple[str, ...] = ()
+    tokenizer: Mapping[str, Any]
+    dropped: tuple[str, ...]
 
     @property
     def head(self) -> str | None:
@@ -86,7 +88,7 @@ def read_saved(folder: Path) -> SavedModel:
     raw = read_object(file)
     family = _family(folder, raw.get("model_type"))
     tensors = read_tensors(folder)
-    check_tokenizer(folder)
+    tokenizer = read_tokenizer(folder)
     try:
         for name, harmless in UNSUPPORTED.items():
             if raw.get(name) not in harmless:
@@ -103,10 +105,10 @@ def read_saved(folder: Path) -> SavedModel:
         dropped = dropped_tensors(family, config["architectures"][0], tensors)
     except KdpipeError as error:
         raise ModelError(f"{file}: {short(str(error), most=400)}") from None
-    known, count = shape.vocabulary or 0, count_tokens(read_tokenizer(folder))
+    known, count = shape.vocabulary or 0, count_tokens(tokenizer)
     if count > known:
         raise ModelError(f"{folder} knows {known} tokens, but the tokenizer has {count}; {ITS_TOKENIZER}")
-    return SavedModel(folder, family, config, shape, tuple(dropped))
+    return SavedModel(folder, family, config, shape, tokenizer, tuple(dropped))
 
 
 def _family(folder: Path, model_type: Any) -> str:

@@ -112,11 +112,11 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     return found
 
 
-def check_tokenizer(folder: Path) -> None:
-    """Refuse a folder without a fast tokenizer, or with files of one that are no JSON objects.
+def read_tokenizer(folder: Path) -> dict[str, Any]:
+    """Return the content of a tokenizer's file; an empty one where transformers makes it of a vocabulary.
 
     Raises:
-        ModelError: it is such a folder.
+        ModelError: the folder has no fast tokenizer, or a file of the tokenizer is no JSON object.
     """
     fast = [(TOKENIZER,), *VOCABULARIES]
     if not any(all((folder / name).is_file() for name in names) for names in fast):
@@ -129,6 +129,7 @@ def check_tokenizer(folder: Path) -> None:
     name = contents.get(TOKENIZER_CONFIG, {}).get("tokenizer_class")
     if name in SLOW:
         raise ModelError(f"{folder}: there is no fast version of its {name}; {TRAINED_FAST}")
+    return contents.get(TOKENIZER, {})
 
 
 def files_of(folder: Path) -> list[Path]:

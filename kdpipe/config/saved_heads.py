@@ -1,6 +1,5 @@
 """Which head a saved model has, by its config and the names of its tensors, and what is dropped of these."""
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -72,7 +71,7 @@ def in_body(family: str, tensor: str) -> bool:
 
 def _kinds_there(head_tensors: Mapping[str, Sequence[str]], tensors: Collection[str]) -> Iterator[str]:
     for kind, pieces in head_tensors.items():
-        if all(any(re.match(piece, name) for name in tensors) for piece in pieces):
+        if all(any(_begins(name, [piece]) for name in tensors) for piece in pieces):
             yield kind
 
 
@@ -88,4 +87,4 @@ def _class_of(facts: Mapping[str, Any], kinds: Sequence[str]) -> str:
 
 
 def _begins(name: str, pieces: Iterable[str]) -> bool:
-    return any(re.match(piece, name) for piece in pieces)
+    return any(name.startswith(tuple(piece.split("|"))) for piece in pieces)

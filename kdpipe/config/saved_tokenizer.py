@@ -1,19 +1,12 @@
 """What the file of a fast tokenizer says, without the library that reads it."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from kdpipe.config.digest import digest
-from kdpipe.config.saved_files import TOKENIZER, read_object
 
 # Processors that give all texts of an example one segment.
 ONE_SEGMENT = ("RobertaProcessing",)
-
-
-def read_tokenizer(folder: Path) -> dict[str, Any]:
-    """Return the content of a tokenizer's file; an empty one without it."""
-    return read_object(folder / TOKENIZER) if (folder / TOKENIZER).exists() else {}
 
 
 def encoding_of(tokenizer: Mapping[str, Any]) -> str:

@@ -52,8 +52,8 @@ class Family(Protocol):
         inputs: what its body takes of a batch, whose rows are padded on the right.
         heads: its classes that have a head, by how the transformers class that builds them ends, such as
             `ForSequenceClassification` of `AutoModelForSequenceClassification`.
-        head_tensors: for kinds of head, what the names of its tensors begin with, as patterns; a model whose
-            config does not name its class has the first head for each of whose patterns there are tensors.
+        head_tensors: for kinds of head, how the names of its tensors begin, with `|` between two ways. A
+            model whose config names no class has the first head for which there are tensors of each name.
         other_heads: the same of heads that models of the family may have elsewhere, and not here.
         body: what the names of the body's tensors begin with, in a model with a head and by themselves.
         optional: what a checkpoint may have or lack of the body: pieces of the names of tensors that a new
