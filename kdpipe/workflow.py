@@ -15,11 +15,12 @@ from platformdirs import user_cache_path
 
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.config.build import load_graph
-from kdpipe.data.checking import check_data
 from kdpipe.errors import KdpipeError
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = ROOT / "config.yaml"
+# How flags of Snakemake begin, also when they are cut short, that say what kdpipe says itself.
+OWN_FLAGS = ("--configf", "--dir", "--snakef", "-d", "-s")
 
 
 def start(configs: Sequence[Path], cores: str, flags: Sequence[str], data: bool = True) -> None:
@@ -36,17 +37,13 @@ def start(configs: Sequence[Path], cores: str, flags: Sequence[str], data: bool 
             it has to.
     """
     for flag in flags:
-        if flag.partition("=")[0] in (
-            "--configfile",
-            "--configfiles",
-            "--directory",
-            "-d",
-            "--snakefile",
-            "-s",
-        ):
+        if flag.startswith(OWN_FLAGS):
             raise KdpipeError(f"{flag}: give configs before `--`, and start in the folder to work in")
     graph = load_graph(configs or [DEFAULT])
     if data:
+        # Takes longer to import than a config to check.
+        from kdpipe.data.checking import check_data
+
         check_data(graph)
     _check_places()
     given = ["--configfile", *map(str, configs)] if configs else []

@@ -92,7 +92,9 @@ def test_a_folder_of_snakemake_s_that_cannot_be_made(tmp_path: Path, config: str
     assert refused(run(tmp_path, config)) == "Snakemake's folder: .snakemake: File exists"
 
 
-@pytest.mark.parametrize("flag", ["--configfile=own.yaml", "--configfiles", "--directory", "-s"])
+@pytest.mark.parametrize(
+    "flag", ["--configfile=own.yaml", "--configfiles", "--configf", "--dir=x", "-s", "-dx"]
+)
 def test_what_stands_before_the_dashes(tmp_path: Path, config: str, flag: str) -> None:
     line = refused(run(tmp_path, config, "--", "-n", flag, "own.yaml"))
     assert line == f"{flag}: give configs before `--`, and start in the folder to work in"
