@@ -7,11 +7,11 @@ from the environment of a program that uses kdpipe as a library.
 import os
 import re
 
-# What torchrun tells each process, and the place of a task among those of MPI; a part of a set says nothing.
+# What torchrun tells each process. A part of the set says nothing.
 LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 NUMBERS = LAUNCHED[:4]
-# What accelerate, transformers, PyTorch and the libraries that it multiplies with read to compute in another
-# way, or on another device. Accelerate takes the numbers of MPI for those of torchrun.
+# Variables by which accelerate, transformers, PyTorch and its libraries of matrix products compute in another
+# way, or on another device. Accelerate also takes the ranks of MPI for ranks of torchrun.
 CHANGING = re.compile(
     "(ACCELERATE|FSDP|DEEPSPEED|MEGATRON_LM|PARALLELISM_CONFIG|FP8|XLA|TORCH|TORCHDYNAMO|TORCHINDUCTOR|PYTORCH"
     "|DNNL|ONEDNN|MKL|FBGEMM|CUBLAS|CUBLASLT|CUDNN|FLASH_ATTENTION|OMPI_COMM_WORLD|PMI|MV2_COMM_WORLD|PT_HPU)_.+"
@@ -20,12 +20,12 @@ CHANGING = re.compile(
     # Other numbers of threads than a job is given; a tracker that nobody has asked for.
     "|OMP_DYNAMIC|OMP_THREAD_LIMIT|KUBEFLOW_TRAINER_.+"
 )
-# Of these, those that change no number: memory, messages, traces, networks, places. PyTorch itself
-# exports where its compiler keeps things.
+# Variables of the same names' beginnings that change no number: memory, messages, traces, networks, folders.
+# PyTorch itself exports the folder of its compiler.
 HARMLESS = re.compile(
     ".*(_ALLOC_CONF|_VERBOSE|_LOG_LEVEL|_STACKTRACES|_DEBUG|_HOME|_DIR)|TORCH_(NCCL|GLOO|FR)_.+"
 )
-# By these a processor acts as an older one, whose numbers are others as those of any other machine are.
+# By these variables a processor acts as an older processor. It then gives the numbers of another machine.
 ACTING = ("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
 # What has been removed.
 removed: list[str] = []

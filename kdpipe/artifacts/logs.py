@@ -1,4 +1,4 @@
-"""Logs of stages, which take each other's place, and never that of a file of the user's."""
+"""Logs of stages: a new log takes the place of an old log, and never of a file of the user's."""
 
 import os
 from pathlib import Path

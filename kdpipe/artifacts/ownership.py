@@ -183,7 +183,7 @@ def _vouched_for(output: Path, state: Path) -> Written:
 
 
 def _is_ours(manifest: Path, place: str) -> bool:
-    """Tell a manifest that kdpipe wrote there from another program's, and from that of a copy."""
+    """Tell whether kdpipe wrote a manifest, and wrote it there: a copy of an artifact says another place."""
     try:
         content = parse_manifest(read_listing(manifest))
     except (FileNotFoundError, KdpipeError, ValueError):

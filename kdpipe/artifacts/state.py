@@ -16,8 +16,8 @@ def open_state(state: Path) -> None:
     """Make the folder that state is kept in.
 
     Raises:
-        KdpipeError: it is the working folder or one above it; or something else lies in its place, or in
-            that of a folder in it.
+        KdpipeError: the folder is the working folder or above it; or a file lies in the place of the folder,
+            or of a folder in it.
     """
     if is_around_here(state):
         raise KdpipeError(

@@ -20,8 +20,8 @@ NO_USE = "no node names it as teacher, or trains or prunes it with a dataset"
 def usual_datasets(graph: "Graph", name: str) -> tuple[tuple[str, ...], str]:
     """Return the datasets that a model is scored on by default, or why there is none.
 
-    A pruned model is scored on the dataset of its nearest ancestor that has one; a loaded one on those of the
-    nodes that read it, where its head is for them.
+    A pruned model is scored on the dataset of its nearest ancestor with a dataset. A loaded model is scored
+    on the datasets of the nodes that read the model, where its head is for the task and the labels.
     """
     settings = graph.nodes[name].settings
     if own := getattr(settings, "dataset", None):

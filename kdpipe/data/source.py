@@ -91,8 +91,8 @@ class Local(Protocol):
     def peek(self, split: str) -> Iterator[Example]:
         """Yield what `read` does of the beginning of each file, and look at no other part of the data.
 
-        So a label is not held against those of the training split. Of files that can only be read whole
-        there may be no example.
+        So no label is compared with the labels of the training split. A file that can only be read whole may
+        give no example.
 
         Raises:
             DataError: as `read` does.

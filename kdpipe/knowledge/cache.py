@@ -184,7 +184,7 @@ class CachedKnowledge:
         precision: what the teacher multiplied matrices in.
 
     Raises:
-        KdpipeError: they are other examples than those that the teacher has seen, or have other tokens.
+        KdpipeError: the teacher has seen other examples, or other numbers of tokens.
     """
 
     def __init__(self, path: Path, split: EncodedSplit) -> None:
@@ -196,7 +196,8 @@ class CachedKnowledge:
         if examples != digest(split.ids.to_pylist()):
             raise KdpipeError(
                 f"{path} holds the teacher's signals on other examples than those of {split.path}, or in "
-                "another order; both must be of one dataset, whose tokenizers leave out the same examples"
+                "another order; teacher and student must read one dataset, and their tokenizers must leave "
+                "out the same examples"
             )
         self.batches = [
             {name: _arrays(batch.column(name)) for name in batch.schema.names}

@@ -202,8 +202,9 @@ class StageSettings(Settings):
 
     Args:
         seed: seed of all draws; the config's where the node gives none.
-        evaluate: datasets to score the model on, `[]` for none; by default its own, of a pruned model that of
-            its nearest ancestor, of a loaded one those of the nodes that read it, where its head is for them.
+        evaluate: datasets to score the model on, `[]` for none. By default its own dataset; a pruned model
+            takes the dataset of its nearest ancestor, a loaded model the datasets of the nodes that read the
+            model, where its head is for the task and the labels.
         export: datasets whose test splits the model labels, in the files that GLUE takes.
     """
 
