@@ -19,13 +19,14 @@ help: ## list the targets
 
 setup: $(STAMP) ## make the environment (VENV=.venv PYTHON=python3 TORCH_INDEX=)
 
-# torch comes first and alone, so that no other package's wish brings another build of it.
+# torch comes first and alone, so that no other package's wish brings another build of it. The pip of a new
+# environment of Python 3.11 would build some packages in an old way, in which their own build tools are missing.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("kdpipe needs Python 3.11 or later, found " + sys.version.split()[0] + ": give one with PYTHON=python3.11")'
 	@echo "setting up $(VENV): a few minutes, about 2 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt $(TORCH_INDEX:%=--index-url %) torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[lint,slurm,test]'
+	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[lint,slurm,test]'
 	@touch $@
 
 run: setup ## run the workflow on config.yaml (CORES=all)
@@ -53,5 +54,5 @@ schema: setup ## write the JSON Schema of configs for editors
 	$(BIN)/kdpipe schema > config/schema.json
 
 bench: run ## run the benchmarks, but that of a cluster
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench,offline]'
+	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[bench,offline]'
 	for benchmark in $(filter-out %/cluster.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$benchmark || exit; done
