@@ -1,4 +1,4 @@
-"""The processes that train one model together, on one machine, started by torchrun or by `kdpipe.launch`.
+"""The processes that train one model together, on one machine, started by torchrun or by `launch`.
 
 The environment says which of them this is, in the variables of torchrun; without these it is the only one.
 What they tell each other here goes between processors, whatever the model runs on.

@@ -23,7 +23,7 @@ from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.config.settings.select import SelectSettings
-from kdpipe.config.signatures import constants
+from kdpipe.declarations import constants
 from kdpipe.errors import suggest
 from kdpipe.metrics import LOWER_IS_BETTER
 

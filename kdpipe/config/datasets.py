@@ -19,8 +19,8 @@ from kdpipe.config.settings.dataset import (
     named_facts,
     tasks_of,
 )
-from kdpipe.config.signatures import constants
 from kdpipe.config.source_checks import check_source
+from kdpipe.declarations import constants
 from kdpipe.errors import suggest
 
 QUESTION_ANSWERING = "question_answering"

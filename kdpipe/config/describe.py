@@ -20,8 +20,8 @@ from kdpipe.config.settings.dataset import source_settings
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.losses import HiddenTermSettings, term_settings
-from kdpipe.config.signatures import docstring
 from kdpipe.config.stages import MODEL_STAGES
+from kdpipe.declarations import docstring
 
 # A pattern of nodes that stands for more is shown by its first ones.
 SHOWN = 3

@@ -6,7 +6,7 @@ from kdpipe.config.graph import Graph
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.losses import HiddenTermSettings
-from kdpipe.config.signatures import constants
+from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
 
 

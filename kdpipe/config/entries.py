@@ -6,39 +6,11 @@ from typing import Any
 
 from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.dataset import DatasetSettings, SourceSettings
+from kdpipe.config.shapes import Shape
 from kdpipe.config.units import KINDS, Units
 
 # The task of datasets without labels, on which models are pretrained.
 LANGUAGE_MODELING = "language_modeling"
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What is known of a model's shape before it exists; None where only its files will tell.
-
-    Args:
-        family: model family.
-        depth: number of blocks.
-        width: size of a hidden state.
-        heads: attention heads of a block; 0 where there is no attention.
-        neurons: width of a block's feed-forward layer.
-        vocabulary: number of token ids.
-        positions: longest input in tokens; None too where any length is read.
-        prompts: longest input of a head for tokens, where that has a limit of its own.
-        embeddings: size of a word embedding, where that may be another than a hidden state's.
-        segments: texts of an example that it tells apart; None too where it is not told of them.
-    """
-
-    family: str | None = None
-    depth: int | None = None
-    width: int | None = None
-    heads: int | None = None
-    vocabulary: int | None = None
-    positions: int | None = None
-    neurons: int | None = None
-    prompts: int | None = None
-    embeddings: int | None = None
-    segments: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +33,7 @@ class Facts:
     """
 
     tokenizer: str
-    shape: Shape = Shape()
+    shape: Shape = field(default_factory=Shape)
     head: str | None = None
     units: Mapping[str, Units] = field(default_factory=lambda: dict.fromkeys(KINDS, Units()))
     ranked: bool | None = False

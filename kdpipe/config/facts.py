@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe.config.document import Document
-from kdpipe.config.entries import LANGUAGE_MODELING, UNKNOWN, Dataset, Facts, Node, Shape
+from kdpipe.config.entries import LANGUAGE_MODELING, UNKNOWN, Dataset, Facts, Node
 from kdpipe.config.families import (
     checked_shape,
     count_outputs,
@@ -34,6 +34,7 @@ from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.config.settings.select import SelectSettings
+from kdpipe.config.shapes import Shape
 from kdpipe.config.units import KINDS, Units, fewest_gone, recorded_units
 from kdpipe.errors import KdpipeError
 

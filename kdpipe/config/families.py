@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from kdpipe import catalog
-from kdpipe.config.entries import Shape
-from kdpipe.config.signatures import constants
+from kdpipe.config.shapes import Shape
 from kdpipe.config.units import KINDS
+from kdpipe.declarations import constants
 from kdpipe.errors import ModelError
 
 # The tasks of each kind of head, named as the transformers classes that have it end.

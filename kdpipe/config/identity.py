@@ -14,7 +14,7 @@ from typing import Any
 from kdpipe import catalog
 from kdpipe.config.digest import digest
 from kdpipe.config.outlines import Outline, outline
-from kdpipe.config.signatures import source_file
+from kdpipe.declarations import source_file
 
 PACKAGE = "kdpipe"
 INIT = "__init__.py"

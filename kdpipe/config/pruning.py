@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from kdpipe import catalog
-from kdpipe.config.entries import LANGUAGE_MODELING, Facts, Shape
+from kdpipe.config.entries import LANGUAGE_MODELING, Facts
 from kdpipe.config.families import count_places, count_units, family_facts
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
+from kdpipe.config.shapes import Shape
 from kdpipe.config.units import Units, leaves_fewer, leaves_no_more
 
 # What a setting of a uniform shape is called in the shape of a model.

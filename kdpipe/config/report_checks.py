@@ -6,7 +6,7 @@ from kdpipe import catalog
 from kdpipe.config.document import Document
 from kdpipe.config.mistakes import Mistakes
 from kdpipe.config.settings.report import AXES
-from kdpipe.config.signatures import constants
+from kdpipe.declarations import constants
 from kdpipe.errors import suggest
 
 

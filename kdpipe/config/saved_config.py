@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe import catalog
-from kdpipe.config.entries import Shape
 from kdpipe.config.families import (
     PRUNED,
     checked_shape,
@@ -33,8 +32,10 @@ from kdpipe.config.saved_files import (
 from kdpipe.config.saved_heads import dropped_tensors, in_body, saved_as
 from kdpipe.config.saved_tokenizer import count_tokens
 from kdpipe.config.settings.architecture import saved_architecture
-from kdpipe.config.signatures import constants, field_options
+from kdpipe.config.shapes import Shape
+from kdpipe.config.signatures import field_options
 from kdpipe.config.sizes import known, parameters
+from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError, ModelError, suggest
 
 # Fields that change what a model computes, with the values that leave it one of ours.

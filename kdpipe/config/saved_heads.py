@@ -6,7 +6,7 @@ from typing import Any
 from kdpipe.config.families import family_facts, stock_class
 from kdpipe.config.saved_fields import short
 from kdpipe.config.saved_files import some
-from kdpipe.config.signatures import lineage
+from kdpipe.declarations import lineage
 from kdpipe.errors import ModelError
 
 # Classes whose tensors look like those of a classifier, which they are not.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe.config.build import build_graph
-from kdpipe.config.entries import Dataset, Node, Shape
+from kdpipe.config.entries import Dataset, Node
 from kdpipe.config.graph import Graph
 from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.create import CreateSettings
@@ -27,6 +27,7 @@ from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.config.settings.report import ReportSettings
+from kdpipe.config.shapes import Shape
 from kdpipe.config.stand_ins import StandIn, shrinkage, small_sizes, stand_in
 from kdpipe.config.thinning import thinned_graph
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from kdpipe.config.entries import Dataset, Shape
+from kdpipe.config.entries import Dataset
 from kdpipe.config.settings.dataset import HubSettings, SourceSettings
+from kdpipe.config.shapes import Shape
 
 # Where a model is only named, of the Hub, it is taken to be as large as BERT-base.
 USUAL = {"depth": 12, "width": 768, "heads": 12, "neurons": 3072, "vocabulary": 30522}

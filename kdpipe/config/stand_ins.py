@@ -9,13 +9,13 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.config.digest import digest
-from kdpipe.config.entries import Shape
 from kdpipe.config.facts import local_folder
 from kdpipe.config.families import TASKS, count_outputs, family_facts, shape_of
 from kdpipe.config.graph import Graph
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.schedule import ScheduleSettings
+from kdpipe.config.shapes import Shape
 from kdpipe.errors import ConfigError, Problem
 
 HEAD_WIDTH = 4

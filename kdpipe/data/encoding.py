@@ -18,9 +18,9 @@ from tokenizers import Encoding, Tokenizer
 from tokenizers.models import WordLevel
 
 from kdpipe import catalog
-from kdpipe.config.signatures import constants
 from kdpipe.data.cleaning import CleaningRules, Ids, clean
 from kdpipe.data.source import Example
+from kdpipe.declarations import constants
 from kdpipe.errors import DataError, quoted, suggest
 
 

@@ -13,7 +13,7 @@ from kdpipe import catalog
 from kdpipe.artifacts.sums import verify
 from kdpipe.config.graph import Graph
 from kdpipe.config.settings.jobs import ScoreImportanceSettings
-from kdpipe.config.signatures import constants
+from kdpipe.declarations import constants
 
 SCORES = "scores.parquet"
 QUANTILES = tuple(range(5, 100, 10))

@@ -9,7 +9,7 @@ from typing import Any
 from kdpipe import catalog
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.config.families import family_name
-from kdpipe.config.signatures import constants
+from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
 
 WEIGHTS = "model.safetensors"

@@ -9,8 +9,8 @@ from kdpipe.artifacts.sums import read_sums
 from kdpipe.artifacts.tables import read_rows
 from kdpipe.command import main
 from kdpipe.config.settings.select import SelectSettings
-from kdpipe.config.signatures import constants
 from kdpipe.data.encoded import read_description
+from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError, suggest
 from kdpipe.job import Job
 from kdpipe.metrics import LOWER_IS_BETTER

@@ -1,8 +1,9 @@
 import pytest
 
 from kdpipe.config.describe import summary
-from kdpipe.config.entries import Facts, Shape
+from kdpipe.config.entries import Facts
 from kdpipe.config.facts import local_folder
+from kdpipe.config.shapes import Shape
 from kdpipe.config.units import Units
 from kdpipe.errors import KdpipeError
 from tests.config.conftest import write_model

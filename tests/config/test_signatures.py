@@ -13,14 +13,12 @@ from kdpipe.config.signatures import (
     REQUIRED,
     TYPES,
     Option,
-    constants,
     constructor_options,
     field_options,
-    find_class,
     options_model,
     read_type,
-    source_file,
 )
+from kdpipe.declarations import constants, find_class, source_file
 
 TRAINING_ARGUMENTS = "transformers.training_args:TrainingArguments"
 

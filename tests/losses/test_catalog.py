@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdpipe.catalog import LOSSES, resolve
-from kdpipe.config.signatures import constants
+from kdpipe.declarations import constants
 from kdpipe.losses.reduce import pack
 from kdpipe.losses.term import OutputKind, Signal
 

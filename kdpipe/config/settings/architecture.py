@@ -11,7 +11,8 @@ from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.base import Settings, refused
 from kdpipe.config.settings.bounds import bounded
 from kdpipe.config.settings.explanation import mistake, read_name
-from kdpipe.config.signatures import Option, constants, field_options, mapping_keys, options_model
+from kdpipe.config.signatures import Option, field_options, options_model
+from kdpipe.declarations import constants, mapping_keys
 
 ACTIVATIONS = "transformers.activations:ACT2CLS"
 # The most weights of a model that is made from nothing: 8 GB, and four times as much where it is trained.

@@ -16,7 +16,8 @@ from kdpipe.config.paths import LocalPath
 from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings
 from kdpipe.config.settings.bounds import Count, Tokens
 from kdpipe.config.settings.explanation import mistake, read_name
-from kdpipe.config.signatures import Option, constants, constructor_options, docstring, options_model
+from kdpipe.config.signatures import Option, constructor_options, options_model
+from kdpipe.declarations import constants, docstring
 from kdpipe.errors import suggest
 
 SPLIT_FILES = ("train", "validation", "test")

@@ -10,7 +10,8 @@ from kdpipe import catalog
 from kdpipe.config.settings.base import NotEmpty, Settings
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import read_name
-from kdpipe.config.signatures import constants, constructor_options, docstring, options_model
+from kdpipe.config.signatures import constructor_options, options_model
+from kdpipe.declarations import constants, docstring
 
 LayerMap = str | list[tuple[int, int]]
 

@@ -6,7 +6,8 @@ from pydantic import TypeAdapter, ValidationError
 from kdpipe import catalog
 from kdpipe.config.mistakes import explain
 from kdpipe.config.settings.architecture import ACTIVATIONS, REFUSED, Architecture
-from kdpipe.config.signatures import constants, field_options, mapping_keys
+from kdpipe.config.signatures import field_options
+from kdpipe.declarations import constants, mapping_keys
 
 ARCHITECTURE = TypeAdapter(Architecture)
 
