@@ -22,9 +22,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.config.build import build_graph
 from kdpipe.config.document import read_config
-from kdpipe.config.jobs import jobs_for
+from kdpipe.plan.build import build_graph
+from kdpipe.plan.jobs import jobs_for
 
 ROOT = Path(__file__).parents[1]
 TARGET = 20.0

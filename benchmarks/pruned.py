@@ -30,11 +30,11 @@ from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.family import family_of
-from kdpipe.models.signals import Request, Signals, run_model
 from kdpipe.models.sliced import Counts, Slices
 from kdpipe.models.units import KINDS
 from kdpipe.pruning.cut import Ranks, prune_to_sparsity
 from kdpipe.pruning.ranking import rank_units
+from kdpipe.signals.capture import Request, Signals, run_model
 from kdpipe.training.objective import Objective, Term
 from kdpipe.training.trainer import Learner
 

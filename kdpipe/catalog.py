@@ -27,7 +27,7 @@ CRITERIA = {
 }
 
 METHODS = {
-    "minidisc": "kdpipe.schedules.minidisc:MiniDisc",
+    "minidisc": "kdpipe.assistants.minidisc:MiniDisc",
 }
 
 SOURCES = {

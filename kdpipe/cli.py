@@ -21,14 +21,14 @@ from typing import NoReturn
 import yaml
 
 from kdpipe import catalog
-from kdpipe.config.build import load_graph
-from kdpipe.config.describe import describable, describe, describe_graph, list_names, mermaid, summary
+from kdpipe.commands.describe import describable, describe, describe_graph, list_names, mermaid, summary
+from kdpipe.commands.schema import config_schema
+from kdpipe.commands.shrink import Shrunk, shrink
 from kdpipe.config.document import read_config
 from kdpipe.config.paths import folder_fault
-from kdpipe.config.schema import config_schema
 from kdpipe.config.settings.bounds import MANY
-from kdpipe.config.shrink import Shrunk, shrink
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError, quoted
+from kdpipe.plan.build import load_graph
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -79,14 +79,14 @@ def _check(options: argparse.Namespace) -> None:
     graph = load_graph(options.config)
     if options.data:
         # Takes longer to import than a config to check.
-        from kdpipe.data.checking import check_data
+        from kdpipe.commands.check_data import check_data
 
         check_data(graph)
     print(summary(graph))
 
 
 def _run(options: argparse.Namespace) -> None:
-    from kdpipe.workflow import start
+    from kdpipe.commands.run import start
 
     start(options.config, options.cores, options.flags, options.data)
 
@@ -97,13 +97,13 @@ def _graph(options: argparse.Namespace) -> None:
 
 
 def _why(options: argparse.Namespace) -> None:
-    from kdpipe.artifacts.changes import explain
+    from kdpipe.commands.changes import explain
 
     print(explain(load_graph(options.config), options.node))
 
 
 def _clean(options: argparse.Namespace) -> None:
-    from kdpipe.artifacts.cleaning import find_leftovers, remove
+    from kdpipe.commands.clean import find_leftovers, remove
 
     graph = load_graph(options.config)
     found, foreign = find_leftovers(graph)
@@ -119,7 +119,7 @@ def _clean(options: argparse.Namespace) -> None:
 
 def _shrink(options: argparse.Namespace) -> None:
     from kdpipe.artifacts.faults import tell_fault
-    from kdpipe.artifacts.shrunk import rewritten
+    from kdpipe.commands.shrunk import rewritten
     from kdpipe.data.opening import open_dataset
 
     fault = folder_fault(options.output / "results")
@@ -145,13 +145,13 @@ def _shrink(options: argparse.Namespace) -> None:
 
 
 def _write(small: Shrunk, file: Path) -> None:
-    from kdpipe.data.samples import write_sample
+    from kdpipe.commands.sample_data import write_sample
 
     for dataset in small.datasets:
         write_sample(dataset.sources[0], dataset.task)
     if small.models:
         # Imports torch.
-        from kdpipe.models.samples import write_model
+        from kdpipe.commands.sample_models import write_model
 
         for model in small.models:
             write_model(model)

@@ -10,22 +10,22 @@ from pathlib import Path
 from snakemake.settings.enums import Quietness
 
 from kdpipe.artifacts.artifact import finished
-from kdpipe.artifacts.dates import is_ahead
+from kdpipe.commands.dates import is_ahead
 from kdpipe.artifacts.faults import tell_fault
-from kdpipe.artifacts.lock import share
-from kdpipe.artifacts.logs import check_log
+from kdpipe.runner.lock import share
+from kdpipe.runner.logs import check_log
 from kdpipe.artifacts.ownership import adopt, check_folder
-from kdpipe.artifacts.reruns import Reruns
+from kdpipe.commands.reruns import Reruns
 from kdpipe.artifacts.whole import whole
-from kdpipe.config.build import build_graph
-from kdpipe.config.digest import digest
+from kdpipe.plan.build import build_graph
+from kdpipe.digest import digest
 from kdpipe.config.document import merge, read_config
-from kdpipe.config.groups import group_of
-from kdpipe.config.hub import hub_folder
-from kdpipe.config.jobs import JOBS
-from kdpipe.config.resources import memory_mb, minutes
+from kdpipe.plan.groups import group_of
+from kdpipe.plan.hub import hub_folder
+from kdpipe.plan.jobs import JOBS
+from kdpipe.plan.resources import memory_mb, minutes
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
-from kdpipe.screen import take_screen
+from kdpipe.commands.screen import take_screen
 
 # Characters of settings, or of inputs, on a command line; Linux takes 131,072 bytes in all.
 LONGEST_LINE = 20_000
@@ -84,7 +84,7 @@ ARGUMENTS = (
 # A signal to the shell is one to the stage, which it becomes.
 RUN = "exec python -m kdpipe.stages.{rule}" + ARGUMENTS
 # Only what trains can use more than one GPU, in a process for each.
-TRAIN = "exec python -m kdpipe.launch {GPUS} {rule}" + ARGUMENTS if GPUS > 1 else RUN
+TRAIN = "exec python -m kdpipe.runner.launch {GPUS} {rule}" + ARGUMENTS if GPUS > 1 else RUN
 
 # Only `load` and `fetch` may use the network.
 ONLINE = "unset HF_HUB_OFFLINE; "

@@ -1,8 +1,8 @@
 import pytest
 
 from kdpipe import catalog
-from kdpipe.config.stages import MODEL_STAGES
 from kdpipe.errors import KdpipeError
+from kdpipe.plan.model_stages import MODEL_STAGES
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from kdpipe import catalog
 from kdpipe.cli import main
-from kdpipe.config.stages import MODEL_STAGES
+from kdpipe.plan.model_stages import MODEL_STAGES
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = str(ROOT / "config.yaml")

@@ -14,13 +14,13 @@ from kdpipe.artifacts.artifact import publish
 from kdpipe.artifacts.checkpoints import Clock
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.sums import SUMS, verify
-from kdpipe.command import main
-from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.errors import EXIT_STATUS
-from kdpipe.job import Job
+from kdpipe.plan.stages.finetune import FinetuneSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 from kdpipe.stages import finetune
 from tests.conftest import sentences
-from tests.test_job import count, run_stage
+from tests.runner.test_run import count, run_stage
 
 # Weights that are multiplied by -1e6 at every step.
 DIVERGENT = {

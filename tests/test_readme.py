@@ -8,8 +8,8 @@ import yaml
 
 from kdpipe import catalog
 from kdpipe.cli import main
-from kdpipe.config.build import build_graph
-from kdpipe.config.stages import MODEL_STAGES
+from kdpipe.plan.build import build_graph
+from kdpipe.plan.model_stages import MODEL_STAGES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

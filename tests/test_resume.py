@@ -14,8 +14,8 @@ import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import SUMS, verify
-from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.errors import STOPPED_STATUS
+from kdpipe.plan.stages.finetune import FinetuneSettings
 
 pytestmark = pytest.mark.slow
 TRAINING = {"num_train_epochs": 100, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "bf16": False}

@@ -7,15 +7,15 @@ from typing import Any, cast
 
 from benchmarks.distillation import setting
 from kdpipe.artifacts.checkpoints import Checkpoints
-from kdpipe.config.settings.jobs import CacheTeacherSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import task_of
-from kdpipe.job import Job
-from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.loading import load_tokenizer, load_with_head
+from kdpipe.plan.stages.helpers import CacheTeacherSettings
+from kdpipe.runner.run import Job
+from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.stages import cache_teacher
 from kdpipe.training.objective import Objective, Term
 from kdpipe.training.run import Outcome, train

@@ -14,7 +14,7 @@ from platformdirs import user_cache_path
 
 from kdpipe.artifacts.sums import file_digest
 from kdpipe.artifacts.whole import whole
-from kdpipe.config.digest import digest
+from kdpipe.digest import digest
 
 # A smaller file is read as fast as what is kept of it.
 SMALL = 1_000_000

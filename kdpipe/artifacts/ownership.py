@@ -17,8 +17,8 @@ from kdpipe.artifacts.manifest import parse_manifest
 from kdpipe.artifacts.state import discard, is_around_here
 from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, read_listing, read_sums
 from kdpipe.artifacts.whole import whole
-from kdpipe.config.digest import digest
 from kdpipe.config.paths import place_fault
+from kdpipe.digest import digest
 from kdpipe.errors import KdpipeError
 
 # What of a longer name would not fit beside the endings that files of state have.

@@ -12,8 +12,8 @@ from torch.utils.data import Dataset, Sampler
 
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.data.masking import IGNORE_INDEX, mask_tokens
-from kdpipe.draws import MASKING, ORDER, draw_seed
 from kdpipe.models.precision import Precision
+from kdpipe.seeds import MASKING, ORDER, draw_seed
 
 # Batches are padded to multiples of this many tokens, so that few shapes occur and kernels are reused, but to
 # no more than the longest example has, beyond which the model may have no positions.

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from kdpipe import catalog
 from kdpipe.config.settings.dataset import SourceSettings, read_dataset
-from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.config.signatures import constructor_options
 from kdpipe.data.source import Installed, Source
 from kdpipe.data.views import Combined, Sample, Shared, Unlabelled
 from kdpipe.data.watch import Watch
+from kdpipe.plan.stages.helpers import PreprocessSettings
 
 # The settings of a source that tell it from others.
 NAMING = ("source", "name", "path", "train")

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from kdpipe.data.files import in_order
 from kdpipe.data.source import TRAIN, Example, Source
-from kdpipe.draws import draw_seed
 from kdpipe.errors import DataError, suggest
+from kdpipe.seeds import draw_seed
 
 
 class _View:

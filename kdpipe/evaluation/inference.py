@@ -10,7 +10,7 @@ from torch import Tensor
 from kdpipe.data.batches import batches_by_length
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.task import Subject
-from kdpipe.models.signals import Request, run_model
+from kdpipe.signals.capture import Request, run_model
 
 
 @torch.inference_mode()

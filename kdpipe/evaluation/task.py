@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
-from kdpipe.losses.term import OutputKind
+from kdpipe.losses.loss import OutputKind
 from kdpipe.models.loading import Head
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional
 
-from kdpipe.losses.term import Loss, OutputKind, upcast
+from kdpipe.losses.loss import Loss, OutputKind, upcast
 
 
 class HardLoss(Loss):

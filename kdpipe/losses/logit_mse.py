@@ -3,7 +3,7 @@
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from kdpipe.losses.term import Loss, OutputKind, check_temperature, upcast
+from kdpipe.losses.loss import Loss, OutputKind, check_temperature, upcast
 
 
 class LogitMSELoss(Loss):

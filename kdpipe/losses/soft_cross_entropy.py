@@ -3,8 +3,8 @@
 from pydantic import PositiveFloat
 from torch import Tensor
 
+from kdpipe.losses.loss import Loss, OutputKind, check_temperature
 from kdpipe.losses.softened import softened_divergence
-from kdpipe.losses.term import Loss, OutputKind, check_temperature
 
 
 class SoftCrossEntropyLoss(Loss):

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from kdpipe.losses.term import OutputKind, upcast
+from kdpipe.losses.loss import OutputKind, upcast
 
 
 def softened_divergence(

@@ -17,9 +17,9 @@ from tokenizers import (
 from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from kdpipe import catalog
-from kdpipe.config.families import require_head
-from kdpipe.draws import WEIGHTS, draw_seed
+from kdpipe.anatomy.families import require_head
 from kdpipe.errors import ModelError
+from kdpipe.seeds import WEIGHTS, draw_seed
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 

@@ -11,10 +11,10 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from kdpipe import catalog
-from kdpipe.draws import WEIGHTS, draw_seed
 from kdpipe.errors import ModelError
 from kdpipe.models.family import Family, NameMap, family_of
 from kdpipe.models.loading import head_kind
+from kdpipe.seeds import WEIGHTS, draw_seed
 
 
 def extract_blocks(model: PreTrainedModel, blocks: Sequence[int]) -> PreTrainedModel:

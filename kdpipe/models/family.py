@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol, TypedDict
 from torch import Tensor, nn
 
 from kdpipe import catalog
-from kdpipe.config.families import family_name
+from kdpipe.anatomy.families import family_name
 from kdpipe.models.units import KINDS, Group, Groups, UnitKind
 
 

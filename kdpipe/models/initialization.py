@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from kdpipe.draws import HEAD, draw_seed
+from kdpipe.seeds import HEAD, draw_seed
 
 
 def draw_weights(model: PreTrainedModel, names: Collection[str], seed: int) -> None:

@@ -11,7 +11,7 @@ import transformers
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
-from kdpipe.config.families import PROBLEMS, kinds_for, require_head, stock_class
+from kdpipe.anatomy.families import PROBLEMS, kinds_for, require_head, stock_class
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of, family_of_config
 from kdpipe.models.weights import read_weights

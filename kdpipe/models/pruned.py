@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel
 
 from kdpipe import catalog
-from kdpipe.config.families import PRUNED, stock_class
+from kdpipe.anatomy.families import PRUNED, stock_class
 from kdpipe.errors import ModelError
 from kdpipe.models.family import Family, family_of, module_name
 from kdpipe.models.units import KINDS, Ranks, UnitKind, drop_bias, keep_units, resize

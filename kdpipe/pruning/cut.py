@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kdpipe.config.units import count_removed
+from kdpipe.anatomy.units import count_removed
 from kdpipe.errors import ModelError
 from kdpipe.models.extraction import extract_blocks
 from kdpipe.models.family import family_of

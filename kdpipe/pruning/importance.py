@@ -9,10 +9,10 @@ from torch import Tensor
 
 from kdpipe import catalog
 from kdpipe.losses.hard import HardLoss
-from kdpipe.losses.term import OutputKind
+from kdpipe.losses.loss import OutputKind
 from kdpipe.models.family import family_of
-from kdpipe.models.signals import Request, run_model
 from kdpipe.pruning.criterion import Criterion, Reduction, Scores
+from kdpipe.signals.capture import Request, run_model
 
 LabelLosses = Callable[[Mapping[str, Tensor], Reduction], Tensor]
 

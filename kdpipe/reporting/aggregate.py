@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kdpipe.config.graph import Graph
 from kdpipe.config.matrix import Matrix
-from kdpipe.config.settings.select import SelectSettings
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.stages.select import SelectSettings
 from kdpipe.reporting.baseline import baseline_values
 from kdpipe.reporting.grouping import group_names
 from kdpipe.reporting.published import published_values

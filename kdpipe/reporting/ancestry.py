@@ -8,12 +8,12 @@ from typing import Any
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import MANIFEST
-from kdpipe.config.entries import Node
-from kdpipe.config.graph import Graph, key_of
 from kdpipe.config.matrix import Matrix
 from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.distillation import Distillation
-from kdpipe.config.settings.select import SelectSettings
+from kdpipe.plan.entries import Node
+from kdpipe.plan.graph import Graph, key_of
+from kdpipe.plan.stages.select import SelectSettings
 from kdpipe.reporting.grouping import group_names
 
 

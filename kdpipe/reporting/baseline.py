@@ -6,7 +6,7 @@ from functools import cache
 from statistics import fmean
 from typing import Any
 
-from kdpipe.config.graph import Graph
+from kdpipe.plan.graph import Graph
 
 Score = Mapping[str, Any]
 

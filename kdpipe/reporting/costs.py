@@ -5,8 +5,8 @@ from typing import Any
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import MANIFEST
-from kdpipe.config.graph import Graph
-from kdpipe.config.jobs import jobs_for
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.jobs import jobs_for
 
 SEEN = {"examples": "examples_seen", "tokens": "tokens_seen"}
 

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from kdpipe.config.graph import Graph
 from kdpipe.config.matrix import Matrix
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.figures import COLOURS, add_legend, grid_of_axes, to_svg, use_log_scale
 from kdpipe.reporting.grouping import group_names
 from kdpipe.reporting.plots import Plot

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from kdpipe.config.graph import Graph
 from kdpipe.config.settings.base import AFTERWARDS
 from kdpipe.config.settings.dataset import CombineSettings
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.layering import Arrangement, Edge, Point, arrange
 from kdpipe.reporting.layering import Node as Part
 

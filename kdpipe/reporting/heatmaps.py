@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from kdpipe import catalog
 from kdpipe.artifacts.sums import verify
-from kdpipe.config.graph import Graph
-from kdpipe.config.settings.jobs import ScoreImportanceSettings
 from kdpipe.declarations import constants
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.stages.helpers import ScoreImportanceSettings
 
 SCORES = "scores.parquet"
 QUANTILES = tuple(range(5, 100, 10))

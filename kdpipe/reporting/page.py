@@ -5,7 +5,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kdpipe.config.document import Document, merge
-from kdpipe.config.graph import Graph
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.ancestry import model_costs
 from kdpipe.reporting.costs import read_ledger
 from kdpipe.reporting.curves import loss_curves

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import verify
 from kdpipe.artifacts.tables import read_rows
-from kdpipe.config.entries import Node
-from kdpipe.config.graph import Graph
 from kdpipe.config.matrix import Matrix
+from kdpipe.plan.entries import Node
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.grouping import group_names
 from kdpipe.reporting.size import WEIGHTS, read_size
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from kdpipe.config.families import PRUNED, family_name, shape_of
-from kdpipe.config.graph import Graph
+from kdpipe.anatomy.families import PRUNED, family_name, shape_of
 from kdpipe.config.matrix import Matrix
-from kdpipe.config.settings.prune import PruneSettings
-from kdpipe.config.settings.schedule import ScheduleSettings
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.stages.prune import PruneSettings
+from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.reporting.grouping import group_names
 
 Config = dict[str, Any]

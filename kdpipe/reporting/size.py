@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe import catalog
+from kdpipe.anatomy.families import family_name
 from kdpipe.artifacts.sums import SUMS
-from kdpipe.config.families import family_name
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from kdpipe.artifacts.sums import SUMS
-from kdpipe.config.graph import Graph
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.results import collect_results
 from kdpipe.reporting.tables import Cell, Table, lay_out

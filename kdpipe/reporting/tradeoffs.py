@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from kdpipe.config.graph import Graph
 from kdpipe.config.matrix import Matrix
-from kdpipe.config.settings.schedule import ScheduleSettings
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.reporting.figures import COLOURS, MUTED, add_legend, grid_of_axes, to_svg
 from kdpipe.reporting.grouping import group_names
 from kdpipe.reporting.plots import PANEL_SIZES, Plot

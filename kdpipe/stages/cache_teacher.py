@@ -6,17 +6,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from kdpipe.command import main
-from kdpipe.config.layers import match_layers
-from kdpipe.config.settings.jobs import CacheTeacherSettings
+from kdpipe.anatomy.layers import match_layers
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import task_of
-from kdpipe.job import Job
-from kdpipe.knowledge.cache import BATCH_SIZE, SIGNALS, check_size, stored_request, write_knowledge
-from kdpipe.knowledge.teacher import Teacher
+from kdpipe.models.compatibility import check_fit
 from kdpipe.models.family import config_shape
-from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer, read_config
 from kdpipe.models.precision import (
     Precision,
@@ -26,6 +21,11 @@ from kdpipe.models.precision import (
     norms_in_fp32,
     set_tf32,
 )
+from kdpipe.plan.stages.helpers import CacheTeacherSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
+from kdpipe.signals.cache import BATCH_SIZE, SIGNALS, check_size, stored_request, write_knowledge
+from kdpipe.signals.teacher import Teacher
 
 LOG = logging.getLogger(__name__)
 

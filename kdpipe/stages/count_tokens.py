@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from kdpipe.command import main
-from kdpipe.config.settings.jobs import CountTokensSettings
 from kdpipe.data.counts import count_tokens
-from kdpipe.job import Job
+from kdpipe.plan.stages.helpers import CountTokensSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 
 
 def run(settings: CountTokensSettings, job: Job, *, data: Path, tokenizer: Path) -> None:

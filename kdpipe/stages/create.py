@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from kdpipe.command import main
-from kdpipe.config.settings.create import CreateSettings
-from kdpipe.job import Job
 from kdpipe.models.creation import create_body, special_tokens
 from kdpipe.models.loading import load_tokenizer, save_model
+from kdpipe.plan.stages.create import CreateSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 
 
 def run(settings: CreateSettings, job: Job, *, tokenizer: Path) -> None:

@@ -4,20 +4,20 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe import processes
-from kdpipe.command import main
-from kdpipe.config.settings.distill import DistillSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.scoring import task_of, validation_scorer
 from kdpipe.evaluation.task import Task
-from kdpipe.job import Job
-from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
-from kdpipe.knowledge.teacher import Teacher
+from kdpipe.models.compatibility import check_fit, count_entries
 from kdpipe.models.family import config_shape
-from kdpipe.models.fit import check_fit, count_entries
 from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head, read_config
 from kdpipe.models.precision import default_device
+from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
+from kdpipe.signals.cache import SIGNALS, CachedKnowledge
+from kdpipe.signals.teacher import Teacher
 from kdpipe.training.masking import training_targets
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import freeze, save_outcome, train

@@ -11,17 +11,17 @@ import pyarrow.parquet as pq
 
 from kdpipe.artifacts.shards import Shards
 from kdpipe.artifacts.tables import METRICS, write_table
-from kdpipe.command import main
-from kdpipe.config.settings.jobs import EvaluateSettings
 from kdpipe.data.encoded import labelled_splits, read_description
 from kdpipe.data.source import TRAIN
 from kdpipe.errors import DataError, suggest
 from kdpipe.evaluation.scoring import score, task_of
 from kdpipe.evaluation.task import AnswerLimits, Evaluation
-from kdpipe.job import Job
-from kdpipe.models.fit import check_fit
+from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
+from kdpipe.plan.stages.helpers import EvaluateSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 
 LOG = logging.getLogger(__name__)
 # What a table of predictions says besides.

@@ -4,16 +4,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kdpipe.command import main
-from kdpipe.config.settings.jobs import ExportSettings
 from kdpipe.data.encoded import read_description
 from kdpipe.data.source import TEST
 from kdpipe.errors import DataError
 from kdpipe.evaluation.scoring import score, task_of
-from kdpipe.job import Job
-from kdpipe.models.fit import check_fit
+from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
+from kdpipe.plan.stages.helpers import ExportSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 
 BETWEEN_CELLS = frozenset("\t\r\n")
 

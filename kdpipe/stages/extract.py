@@ -3,13 +3,13 @@
 import logging
 from pathlib import Path
 
-from kdpipe.command import main
-from kdpipe.config.layers import choose_blocks
-from kdpipe.config.settings.extract import ExtractSettings
-from kdpipe.job import Job
+from kdpipe.anatomy.layers import choose_blocks
 from kdpipe.models.extraction import extract_as, extract_blocks
 from kdpipe.models.family import depth_of
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
+from kdpipe.plan.stages.extract import ExtractSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 
 LOG = logging.getLogger(__name__)
 # What DistilBERT does with a state before it is compared with the vocabulary.

@@ -11,9 +11,6 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdpipe.command import main
-from kdpipe.config.hub import repository_files
-from kdpipe.config.settings.jobs import FetchSettings
 from kdpipe.data.fetched import part_name
 from kdpipe.data.hub import Splits, declared_classes, find_splits
 from kdpipe.data.parquet import FEATURES
@@ -21,7 +18,10 @@ from kdpipe.data.repository import Repository, folder_repository, hub_repository
 from kdpipe.data.telling import listed, reason
 from kdpipe.data.watch import Watch
 from kdpipe.errors import DataError
-from kdpipe.job import Job
+from kdpipe.plan.hub import repository_files
+from kdpipe.plan.stages.helpers import FetchSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 
 LOG = logging.getLogger(__name__)
 Found = TypeVar("Found")

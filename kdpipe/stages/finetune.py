@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from kdpipe import processes
-from kdpipe.command import main
-from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.evaluation.scoring import task_of
-from kdpipe.job import Job
-from kdpipe.models.fit import check_fit
+from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_tokenizer, load_with_head
+from kdpipe.plan.stages.finetune import FinetuneSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 from kdpipe.training.masking import training_targets
 from kdpipe.training.run import freeze, save_outcome
 from kdpipe.training.supervised import train_on_labels

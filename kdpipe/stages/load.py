@@ -14,16 +14,16 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import PreTrainedModel
 
 from kdpipe.artifacts.sums import file_digest
-from kdpipe.command import main
-from kdpipe.config.facts import loaded_files, local_folder
-from kdpipe.config.saved_config import SavedModel, read_saved
-from kdpipe.config.saved_files import CONFIG, LOADED, TRAINED_FAST, WEIGHTS, files_of
-from kdpipe.config.settings.load import LoadSettings
 from kdpipe.data.watch import Watch
 from kdpipe.errors import KdpipeError, ModelError
-from kdpipe.job import Job
-from kdpipe.models.fit import check_vocabulary
+from kdpipe.models.compatibility import check_vocabulary
 from kdpipe.models.loading import agree_on_padding, load_model, load_tokenizer, name_labels, save_model
+from kdpipe.plan.facts import loaded_files, local_folder
+from kdpipe.plan.saved.config import SavedModel, read_saved
+from kdpipe.plan.saved.files import CONFIG, LOADED, TRAINED_FAST, WEIGHTS, files_of
+from kdpipe.plan.stages.load import LoadSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 
 
 def run(settings: LoadSettings, job: Job) -> None:

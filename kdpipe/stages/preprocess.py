@@ -4,12 +4,12 @@ import logging
 from pathlib import Path
 
 from kdpipe.artifacts.shards import Shards
-from kdpipe.command import main
-from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.data.opening import local_digests, open_dataset, source_digests, watch_files
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.summary import labels_in_words
-from kdpipe.job import Job
+from kdpipe.plan.stages.helpers import PreprocessSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 
 LOG = logging.getLogger(__name__)
 

@@ -10,22 +10,22 @@ import pyarrow as pa
 
 from kdpipe import processes
 from kdpipe.artifacts.shards import Shards
-from kdpipe.command import main
-from kdpipe.config.settings.jobs import PreprocessSettings
-from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.data.counts import count_tokens
 from kdpipe.data.opening import local_digests, open_dataset, source_digests, watch_files
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.source import Source
 from kdpipe.data.watch import Watch
 from kdpipe.evaluation.targets import token_targets
-from kdpipe.job import Job
 from kdpipe.models.creation import (
     create_language_model,
     special_tokens,
     train_vocabulary,
     wordpiece_tokenizer,
 )
+from kdpipe.plan.stages.helpers import PreprocessSettings
+from kdpipe.plan.stages.pretrain import PretrainSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 from kdpipe.training.run import save_outcome
 from kdpipe.training.supervised import train_on_labels
 

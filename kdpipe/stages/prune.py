@@ -3,13 +3,13 @@
 import logging
 from pathlib import Path
 
-from kdpipe.command import main
-from kdpipe.config.settings.prune import PruneSettings
-from kdpipe.job import Job
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.models.pruned import as_stock, ranks_of
+from kdpipe.plan.stages.prune import PruneSettings
 from kdpipe.pruning.cut import Shape, name_units, prune_to_shape, prune_to_sparsity, ranks_from
 from kdpipe.pruning.scores import SCORES, read_scores
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 
 LOG = logging.getLogger(__name__)
 

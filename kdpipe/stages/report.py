@@ -5,14 +5,14 @@ from typing import Any
 
 from kdpipe.artifacts.ownership import place_of
 from kdpipe.artifacts.sums import SUMS, file_digest
-from kdpipe.command import main
-from kdpipe.config.build import load_graph
-from kdpipe.config.graph import Graph
-from kdpipe.config.jobs import report_job
-from kdpipe.job import Job
+from kdpipe.plan.build import load_graph
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.jobs import report_job
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.page import render_page
 from kdpipe.reporting.results import collect_results, write_results
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 
 
 def run(job: Job, *, config: Path) -> None:

@@ -12,24 +12,24 @@ from transformers import PreTrainedModel
 
 from kdpipe import catalog, processes
 from kdpipe.artifacts.tables import write_table
-from kdpipe.command import main
-from kdpipe.config.settings.schedule import ScheduleSettings
+from kdpipe.assistants.method import Method
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import DataError, ModelError, suggest
 from kdpipe.evaluation.scoring import task_of, validation_scorer
-from kdpipe.job import Job
-from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge
-from kdpipe.knowledge.teacher import Teacher
+from kdpipe.models.compatibility import check_fit
 from kdpipe.models.family import config_shape
-from kdpipe.models.fit import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
 from kdpipe.models.pruned import count_parameters
 from kdpipe.models.sliced import Counts, Slices
+from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.pruning.cut import is_no_larger, is_smaller, name_units, prune_to_sparsity, ranks_from, units_at
 from kdpipe.pruning.scores import SCORES, read_scores
-from kdpipe.schedules.method import Method
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
+from kdpipe.signals.cache import SIGNALS, CachedKnowledge
+from kdpipe.signals.teacher import Teacher
 from kdpipe.training.run import Outcome, save_outcome, train
 from kdpipe.training.terms import build_objective
 from kdpipe.training.trainer import Size

@@ -6,20 +6,20 @@ from pathlib import Path
 from torch import Tensor
 
 from kdpipe import catalog
-from kdpipe.command import main
-from kdpipe.config.settings.jobs import ScoreImportanceSettings
 from kdpipe.data.batches import Collator, LengthGroupedSampler
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import DataError, ModelError
 from kdpipe.evaluation.scoring import task_of
-from kdpipe.job import Job
-from kdpipe.models.fit import check_fit
+from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
-from kdpipe.models.signals import SPANS
+from kdpipe.plan.stages.helpers import ScoreImportanceSettings
 from kdpipe.pruning.criterion import Scores
 from kdpipe.pruning.importance import label_losses, score_units
 from kdpipe.pruning.scores import SCORES, write_scores
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
+from kdpipe.signals.capture import SPANS
 
 # The rows whose logits count, by what a task's rows are.
 ROWS = {"examples": None, "labelled": "label_rows", SPANS: SPANS}

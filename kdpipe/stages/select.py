@@ -7,13 +7,13 @@ from pathlib import Path
 from kdpipe import catalog
 from kdpipe.artifacts.sums import read_sums
 from kdpipe.artifacts.tables import read_rows
-from kdpipe.command import main
-from kdpipe.config.settings.select import SelectSettings
 from kdpipe.data.encoded import read_description
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError, suggest
-from kdpipe.job import Job
 from kdpipe.metrics import LOWER_IS_BETTER
+from kdpipe.plan.stages.select import SelectSettings
+from kdpipe.runner.command_line import main
+from kdpipe.runner.run import Job
 
 LOG = logging.getLogger(__name__)
 

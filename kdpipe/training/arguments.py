@@ -8,10 +8,10 @@ from transformers import TrainingArguments
 
 from kdpipe import processes
 from kdpipe.config.settings.training import wrong_delay, wrong_warmup
-from kdpipe.draws import DROPOUT, draw_seed
 from kdpipe.errors import TrainingError
 from kdpipe.metrics import LOWER_IS_BETTER
 from kdpipe.models.precision import Precision, choose_precision, set_tf32
+from kdpipe.seeds import DROPOUT, draw_seed
 
 LOGS_PER_RUN = 50
 OWN_DEFAULTS = {

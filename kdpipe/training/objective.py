@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from kdpipe.data.batches import STAND_IN
-from kdpipe.draws import PROJECTION, draw_seed
 from kdpipe.errors import ModelError
-from kdpipe.losses.reduce import pack
-from kdpipe.losses.term import Loss, OutputKind
-from kdpipe.models.signals import SPANS, Request, Signals
+from kdpipe.losses.loss import Loss, OutputKind
+from kdpipe.seeds import PROJECTION, draw_seed
+from kdpipe.signals.capture import SPANS, Request, Signals
+from kdpipe.signals.rows import pack
 
 Positions = Literal["examples", "all", "labelled", "spans"]
 # What the rows of a term are counted by: the batch entry whose length is their number.

@@ -20,10 +20,10 @@ from kdpipe.artifacts.tables import HISTORY, write_table
 from kdpipe.config.settings.training import count_steps
 from kdpipe.data.batches import Collator
 from kdpipe.errors import ModelError, TrainingError
-from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.loading import save_model
 from kdpipe.models.precision import Precision, choose_precision, default_device, norms_in_fp32
+from kdpipe.signals.teacher import Teacher
 from kdpipe.training.arguments import training_arguments
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption

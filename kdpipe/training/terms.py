@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from kdpipe import catalog
-from kdpipe.config.layers import match_layers
+from kdpipe.anatomy.layers import match_layers
 from kdpipe.config.settings.losses import HiddenTermSettings, TermSettings
 from kdpipe.evaluation.task import Task
 from kdpipe.losses.hard import HardLoss

@@ -16,9 +16,9 @@ from transformers import Trainer, TrainingArguments
 from kdpipe import processes
 from kdpipe.data.batches import STAND_IN, Collator, Indices, LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
-from kdpipe.knowledge.cache import signals_in
-from kdpipe.knowledge.teacher import Teacher
-from kdpipe.models.signals import Signals, run_model
+from kdpipe.signals.cache import signals_in
+from kdpipe.signals.capture import Signals, run_model
+from kdpipe.signals.teacher import Teacher
 from kdpipe.training.objective import Objective, count_rows
 from kdpipe.training.resumption import Resumption
 

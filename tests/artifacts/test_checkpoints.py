@@ -8,7 +8,7 @@ import pytest
 
 from kdpipe.artifacts.checkpoints import SECONDS, Checkpoints, Clock
 from kdpipe.artifacts.sums import SUMS, write_sums
-from tests.artifacts.conftest import NO_SECONDS, PLACED
+from tests.made import NO_SECONDS, PLACED
 
 
 def write(folder: Path, step: int) -> Path:

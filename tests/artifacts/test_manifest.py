@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.artifacts.changes import explain
-from kdpipe.artifacts.cleaning import find_leftovers
 from kdpipe.artifacts.sums import MANIFEST, MOST
-from kdpipe.config.graph import Graph
+from kdpipe.commands.changes import explain
+from kdpipe.commands.clean import find_leftovers
 from kdpipe.errors import KdpipeError
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.ancestry import model_costs
 from kdpipe.reporting.costs import read_ledger
 
@@ -77,7 +77,7 @@ def test_something_that_is_not_read(graph: Graph, path: Path, put: Callable[[Pat
     ("code", {"identity": "1"}),
     ("code", {"identity": 1, "roots": [], "modules": {}}),
     ("code", {"identity": "1", "roots": "kdpipe", "modules": {}}),
-    ("code", {"identity": "1", "roots": [], "modules": {"kdpipe.job": 1}}),
+    ("code", {"identity": "1", "roots": [], "modules": {"kdpipe.runner.run": 1}}),
     ("versions", "2.8"),
     ("commit", 3),
     ("device", None),

@@ -9,7 +9,7 @@ import pytest
 
 from kdpipe.artifacts.checkpoints import SECONDS, Clock
 from kdpipe.artifacts.shards import Shards
-from tests.artifacts.conftest import NO_SECONDS, PLACED
+from tests.made import NO_SECONDS, PLACED
 
 TABLE = pa.table({"id": ["a", "b"], "length": [3, 4]})
 

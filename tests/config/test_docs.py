@@ -8,7 +8,7 @@ from kdpipe.config.document import Document
 from kdpipe.config.settings.base import UNAVAILABLE, Settings
 from kdpipe.config.settings.dataset import CombineSettings, source_settings
 from kdpipe.config.settings.losses import term_settings
-from kdpipe.config.stages import MODEL_STAGES
+from kdpipe.plan.model_stages import MODEL_STAGES
 
 
 class Parent(Settings):

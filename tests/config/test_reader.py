@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from kdpipe.config.build import build_graph
+from kdpipe.plan.build import build_graph
 
 MATRIX = {
     "task": {

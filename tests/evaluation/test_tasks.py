@@ -14,8 +14,6 @@ from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.scoring import score
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
-from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge, write_knowledge
-from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.creation import create_body
 from kdpipe.models.loading import (
     Head,
@@ -25,7 +23,9 @@ from kdpipe.models.loading import (
     load_with_head,
     save_model,
 )
-from kdpipe.models.signals import Request
+from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
+from kdpipe.signals.capture import Request
+from kdpipe.signals.teacher import Teacher
 from tests.conftest import CLASSIFICATION, write_table
 from tests.tolerance import rounding
 

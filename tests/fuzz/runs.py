@@ -16,10 +16,10 @@ from itertools import islice
 from pathlib import Path
 
 from kdpipe.cli import main
-from kdpipe.config.graph import Graph
-from kdpipe.config.jobs import Job, state_of
 from kdpipe.data.opening import open_dataset
 from kdpipe.errors import EXIT_STATUS, KdpipeError
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.jobs import Job, state_of
 
 MEMORY, MOST_EXAMPLES = 12 << 30, 300
 SERVER = multiprocessing.get_context("forkserver")

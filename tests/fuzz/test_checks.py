@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kdpipe.config.build import load_graph
+from kdpipe.plan.build import load_graph
 from tests.fuzz.arguments import hostile_arguments
 from tests.fuzz.artifacts import leave_artifacts
 from tests.fuzz.configs import right_config

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from kdpipe.config.build import load_graph
 from kdpipe.config.document import read_config
-from kdpipe.config.graph import Graph
-from kdpipe.config.jobs import Job, all_jobs, jobs_for
+from kdpipe.plan.build import load_graph
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.jobs import Job, all_jobs, jobs_for
 from tests.fuzz.draws import CACHES, CONFIG, Draw, each
 from tests.fuzz.runs import has_small_data, run_command, run_stage
 from tests.fuzz.world import changes, look_at

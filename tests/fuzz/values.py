@@ -5,7 +5,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from kdpipe.config.schema import config_schema
+from kdpipe.commands.schema import config_schema
 
 Json = Any
 NUMBERS = (

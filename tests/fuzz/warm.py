@@ -6,8 +6,8 @@ from importlib import import_module
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
 from kdpipe import catalog
-from kdpipe.config.identity import code_of
-from kdpipe.config.schema import config_schema
+from kdpipe.commands.schema import config_schema
+from kdpipe.plan.identity import code_of
 
 for stage in catalog.STAGES:
     import_module(f"kdpipe.stages.{stage}")

@@ -7,8 +7,8 @@ import torch
 
 from kdpipe.catalog import LOSSES, resolve
 from kdpipe.declarations import constants
-from kdpipe.losses.reduce import pack
-from kdpipe.losses.term import OutputKind, Signal
+from kdpipe.losses.loss import OutputKind, Signal
+from kdpipe.signals.rows import pack
 
 EVERY_LOSS = pytest.mark.parametrize("name", sorted(LOSSES))
 EVERY_KIND = pytest.mark.parametrize("kind", get_args(OutputKind))

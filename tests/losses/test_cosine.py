@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from kdpipe.losses.cosine import CosineLoss
-from kdpipe.losses.reduce import pack
+from kdpipe.signals.rows import pack
 
 
 def test_it_matches_textbrewer(wave):

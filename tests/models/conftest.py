@@ -7,13 +7,13 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from kdpipe.anatomy.families import kinds_for
 from kdpipe.catalog import resolve
-from kdpipe.config.families import kinds_for
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.table import TableSource
 from kdpipe.models.creation import create_body, special_tokens
 from kdpipe.models.loading import Head, load_with_head, save_model
-from kdpipe.models.signals import Request, run_model
+from kdpipe.signals.capture import Request, run_model
 from tests.conftest import sentences
 
 BERT = {

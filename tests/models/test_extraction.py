@@ -11,7 +11,7 @@ from kdpipe.models.extraction import extract_as, extract_blocks
 from kdpipe.models.families.distilbert import DistilBert
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head, load_model
-from kdpipe.models.signals import Request, run_model
+from kdpipe.signals.capture import Request, run_model
 from tests.models.conftest import HEADS, KINDS, batch_of, logits_of, tiny
 from tests.tolerance import assert_close
 

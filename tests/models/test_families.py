@@ -14,7 +14,7 @@ from kdpipe.data.batches import PAD_MULTIPLE, Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.models.family import depth_of, family_of
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
-from kdpipe.models.signals import Request, run_model
+from kdpipe.signals.capture import Request, run_model
 from tests.models.conftest import HEADS, KINDS, SHAPES, batch_of, kind_of, logits_of, pairs, tiny
 from tests.tolerance import assert_close
 

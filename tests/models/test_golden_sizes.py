@@ -8,7 +8,7 @@ import torch
 import transformers
 from torch import nn
 
-from kdpipe.config.units import count_removed
+from kdpipe.anatomy.units import count_removed
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.models.extraction import extract_as
 from kdpipe.models.pruned import CLASSES, count_parameters, pruned_config

@@ -9,7 +9,7 @@ from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from kdpipe.errors import TrainingError
 from kdpipe.models.precision import Precision, choose_precision, faster_on, norms_in_fp32
-from kdpipe.models.signals import Request, run_model
+from kdpipe.signals.capture import Request, run_model
 from tests.models.conftest import HEADS, SHAPES, batch_of, logits_of
 from tests.tolerance import assert_close
 

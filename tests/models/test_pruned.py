@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from kdpipe.config.families import count_places, count_units, shape_of
+from kdpipe.anatomy.families import count_places, count_units, shape_of
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head, load_model, load_with_head, save_model

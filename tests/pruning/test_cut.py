@@ -9,9 +9,9 @@ import torch
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head
 from kdpipe.models.pruned import as_stock, ranks_of
-from kdpipe.models.signals import Request, run_model
 from kdpipe.models.units import KINDS, masked
 from kdpipe.pruning.cut import Shape, ancestor_counts, prune_to_shape, prune_to_sparsity, ranks_from, units_at
+from kdpipe.signals.capture import Request, run_model
 from tests.models.conftest import (  # noqa: F401 (fixtures)
     PRUNABLE,
     batch_of,

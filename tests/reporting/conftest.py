@@ -15,9 +15,9 @@ from safetensors.numpy import save_file
 from kdpipe.artifacts.artifact import Draft, publish
 from kdpipe.artifacts.checkpoints import Clock
 from kdpipe.artifacts.tables import HISTORY, METRICS, write_table
-from kdpipe.config.build import build_graph
-from kdpipe.config.entries import Node
-from kdpipe.config.graph import Graph
+from kdpipe.plan.build import build_graph
+from kdpipe.plan.entries import Node
+from kdpipe.plan.graph import Graph
 
 MakeResults = Callable[..., Graph]
 SPLITS = {"validation": 40, "test": 20}

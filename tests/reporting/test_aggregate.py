@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from kdpipe.config.graph import Graph
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate, selection_splits
 from kdpipe.reporting.results import collect_results
 

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from kdpipe.config.build import load_graph
-from kdpipe.config.graph import Graph
-from kdpipe.config.settings.distill import DistillSettings
-from kdpipe.config.settings.select import SelectSettings
+from kdpipe.plan.build import load_graph
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.plan.stages.select import SelectSettings
 from kdpipe.reporting.ancestry import ModelCost, Passes, model_costs
 
 

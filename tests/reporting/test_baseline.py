@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from kdpipe.config.graph import Graph
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.baseline import baseline_values
 from kdpipe.reporting.results import collect_results
 

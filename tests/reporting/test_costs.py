@@ -1,6 +1,6 @@
 from typing import Any
 
-from kdpipe.config.graph import Graph
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.costs import Cost, read_ledger
 
 

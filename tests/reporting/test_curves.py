@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from kdpipe.config.graph import Graph
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.curves import MOST_RUNS, loss_curves
 from kdpipe.reporting.plots import Plot
 

@@ -1,6 +1,6 @@
 from typing import Any
 
-from kdpipe.config.build import build_graph
+from kdpipe.plan.build import build_graph
 from kdpipe.reporting.diagram import Diagram, draw_graph
 
 

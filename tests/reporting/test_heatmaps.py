@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from kdpipe.config.graph import Graph
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.heatmaps import importance_maps
 from tests.reporting.conftest import pruning_config
 

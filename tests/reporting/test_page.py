@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kdpipe.config.graph import Graph
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.page import duration, render_page, settings_text
 from kdpipe.reporting.results import collect_results

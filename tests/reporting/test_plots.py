@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from kdpipe.config.graph import Graph
 from kdpipe.errors import ConfigError
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.plots import Plot, further_plots, parameters_plot
 from kdpipe.reporting.results import collect_results

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from kdpipe.artifacts.sums import SUMS
-from kdpipe.config.graph import Graph
 from kdpipe.errors import KdpipeError
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.results import RESULTS, collect_results, write_results
 
 

@@ -1,4 +1,4 @@
-from kdpipe.config.graph import Graph
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.shapes import Kept, PrunedShape, kept_shapes
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe.artifacts.sums import SUMS
-from kdpipe.config.graph import Graph
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.results import collect_results
 from kdpipe.reporting.text import format_results, format_table

@@ -1,7 +1,7 @@
 from typing import Any
 
 from kdpipe.artifacts.tables import write_table
-from kdpipe.config.graph import Graph
+from kdpipe.plan.graph import Graph
 from kdpipe.reporting.tradeoffs import tradeoff_curves
 from tests.reporting.conftest import CANDIDATES, CANDIDATES_SCHEMA, pruning_config
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from kdpipe.artifacts.sums import write_sums
-from kdpipe.config.settings.jobs import ScoreImportanceSettings
-from kdpipe.config.settings.prune import PruneSettings
 from kdpipe.evaluation.scoring import task_of
-from kdpipe.job import Job
 from kdpipe.models.creation import create_body, special_tokens
 from kdpipe.models.loading import load_tokenizer, load_with_head, save_model
+from kdpipe.plan.stages.helpers import ScoreImportanceSettings
+from kdpipe.plan.stages.prune import PruneSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages import prune, score_importance
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kdpipe.config.build import build_graph
-from kdpipe.config.settings.load import LoadSettings
 from kdpipe.errors import ConfigError, ModelError
 from kdpipe.models.loading import load_model
+from kdpipe.plan.build import build_graph
+from kdpipe.plan.stages.load import LoadSettings
 from kdpipe.stages.load import run
 from tests.stages.conftest import job_for
 from tests.tolerance import assert_close

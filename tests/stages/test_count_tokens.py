@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from kdpipe.config.settings.jobs import CountTokensSettings
 from kdpipe.data.encoded import read_description
-from kdpipe.job import Job
 from kdpipe.models.loading import load_tokenizer
+from kdpipe.plan.stages.helpers import CountTokensSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages.count_tokens import run
 
 

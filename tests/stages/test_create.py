@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from kdpipe.config.settings.create import CreateSettings
-from kdpipe.job import Job
 from kdpipe.models.family import depth_of
 from kdpipe.models.loading import load_model, load_tokenizer
+from kdpipe.plan.stages.create import CreateSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages.create import run
 from tests.models.conftest import SHAPES
 

@@ -11,14 +11,14 @@ import torch
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import write_sums
 from kdpipe.artifacts.tables import read_rows
-from kdpipe.config.settings.create import CreateSettings
-from kdpipe.config.settings.distill import DistillSettings
-from kdpipe.config.settings.extract import ExtractSettings
-from kdpipe.config.settings.jobs import CacheTeacherSettings, CountTokensSettings
 from kdpipe.errors import KdpipeError, ModelError
-from kdpipe.job import Job
 from kdpipe.models.creation import train_wordpiece
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
+from kdpipe.plan.stages.create import CreateSettings
+from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.plan.stages.extract import ExtractSettings
+from kdpipe.plan.stages.helpers import CacheTeacherSettings, CountTokensSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages import cache_teacher, count_tokens, create, distill, extract
 from tests.stages.conftest import job_for
 from tests.tolerance import rounding

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from kdpipe.artifacts.tables import read_rows
-from kdpipe.config.settings.jobs import EvaluateSettings
 from kdpipe.errors import DataError, ModelError
-from kdpipe.job import Job
 from kdpipe.models.loading import Head, load_tokenizer, load_with_head, save_model
+from kdpipe.plan.stages.helpers import EvaluateSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages.evaluate import run
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from kdpipe.config.settings.jobs import EvaluateSettings, ExportSettings
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.glue import GlueSource
 from kdpipe.errors import DataError
-from kdpipe.job import Job
+from kdpipe.plan.stages.helpers import EvaluateSettings, ExportSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages import evaluate
 from kdpipe.stages.export import run, write_labels
 from tests.stages.conftest import job_for

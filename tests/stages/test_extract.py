@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.config.settings.extract import ExtractSettings
 from kdpipe.errors import KdpipeError
-from kdpipe.job import Job
 from kdpipe.models.loading import load_model
+from kdpipe.plan.stages.extract import ExtractSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages.extract import run
 
 

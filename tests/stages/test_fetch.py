@@ -16,10 +16,10 @@ import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import read_sums, verify
-from kdpipe.config.settings.jobs import FetchSettings
 from kdpipe.data.sources.hub import HubSource
 from kdpipe.errors import DataError
-from kdpipe.job import Job
+from kdpipe.plan.stages.helpers import FetchSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages.fetch import run
 from tests.stages.served_hub import Handler, Hub
 

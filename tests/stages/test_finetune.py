@@ -9,10 +9,10 @@ import pytest
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.artifacts.tables import read_rows
-from kdpipe.config.settings.finetune import FinetuneSettings
 from kdpipe.errors import StoppedError
-from kdpipe.job import Job
 from kdpipe.models.loading import load_model
+from kdpipe.plan.stages.finetune import FinetuneSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages.finetune import run
 from tests.stages.conftest import job_for
 

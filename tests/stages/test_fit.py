@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from kdpipe.config.settings.distill import DistillSettings
-from kdpipe.config.settings.finetune import FinetuneSettings
-from kdpipe.config.settings.jobs import CacheTeacherSettings, EvaluateSettings, ExportSettings
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.glue import GlueSource
 from kdpipe.errors import ModelError
-from kdpipe.job import Job
 from kdpipe.models.creation import create_body
 from kdpipe.models.loading import load_tokenizer, load_with_head, save_model
+from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.plan.stages.finetune import FinetuneSettings
+from kdpipe.plan.stages.helpers import CacheTeacherSettings, EvaluateSettings, ExportSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages import cache_teacher, distill, evaluate, export, finetune
 from tests.conftest import ARCHITECTURE, CLASSIFICATION
 

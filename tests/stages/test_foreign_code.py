@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from kdpipe.config.settings.load import LoadSettings
 from kdpipe.errors import ModelError
-from kdpipe.job import Job
 from kdpipe.models.loading import Head, load_frozen, load_model, load_tokenizer, load_with_head
+from kdpipe.plan.stages.load import LoadSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages.load import run
 
 HEAD = Head("classification", ("0", "1"))

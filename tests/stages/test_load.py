@@ -9,10 +9,10 @@ import torch
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import file_digest, read_sums, verify
-from kdpipe.config.settings.load import LoadSettings
 from kdpipe.errors import DataError, KdpipeError, ModelError
-from kdpipe.job import Job
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
+from kdpipe.plan.stages.load import LoadSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages import load
 from kdpipe.stages.load import run
 from tests.models.conftest import tiny

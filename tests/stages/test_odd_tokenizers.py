@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tokenizers import ByteLevelBPETokenizer
 
-from kdpipe.config.saved_files import SLOW
-from kdpipe.config.settings.load import LoadSettings
 from kdpipe.models.loading import load_tokenizer
+from kdpipe.plan.saved.files import SLOW
+from kdpipe.plan.stages.load import LoadSettings
 from kdpipe.stages.load import run
 from tests.conftest import sentences
 from tests.models.conftest import tiny

@@ -7,8 +7,8 @@ import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.config.settings.importance import ImportanceSettings
-from kdpipe.config.settings.jobs import ScoreImportanceSettings
-from kdpipe.job import Job
+from kdpipe.plan.stages.helpers import ScoreImportanceSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages.score_importance import run
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import file_digest, read_sums
-from kdpipe.config.settings.jobs import PreprocessSettings
 from kdpipe.data import pipeline
 from kdpipe.data.encoded import labelled_splits, read_description
 from kdpipe.data.source import Example
 from kdpipe.data.sources.glue import GlueSource
 from kdpipe.errors import DataError
-from kdpipe.job import Job
+from kdpipe.plan.stages.helpers import PreprocessSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages.preprocess import run
 from tests.stages.conftest import job_for
 

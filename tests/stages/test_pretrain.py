@@ -13,13 +13,13 @@ from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.ownership import state_name
 from kdpipe.artifacts.sums import read_sums
 from kdpipe.catalog import resolve
-from kdpipe.config.settings.jobs import PreprocessSettings
-from kdpipe.config.settings.pretrain import PretrainSettings
 from kdpipe.data.source import Example
 from kdpipe.data.sources.text import TextSource
 from kdpipe.errors import DataError
-from kdpipe.job import Job
 from kdpipe.models.loading import load_model, load_tokenizer
+from kdpipe.plan.stages.helpers import PreprocessSettings
+from kdpipe.plan.stages.pretrain import PretrainSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages.pretrain import run
 from tests.conftest import ARCHITECTURE
 from tests.models.conftest import SHAPES

@@ -10,12 +10,12 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.config.settings.distill import DistillSettings
-from kdpipe.config.settings.extract import ExtractSettings
 from kdpipe.errors import ModelError
 from kdpipe.models.loading import load_model
 from kdpipe.models.pruned import ranks_of
 from kdpipe.models.units import KINDS
+from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.plan.stages.extract import ExtractSettings
 from kdpipe.pruning.scores import SCORES, read_scores
 from kdpipe.stages import distill, extract
 from tests.stages.conftest import job_for, pruned, scored

@@ -8,13 +8,13 @@ import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.tables import read_rows
-from kdpipe.config.settings.distill import DistillSettings
-from kdpipe.config.settings.finetune import FinetuneSettings
-from kdpipe.config.settings.jobs import CacheTeacherSettings, EvaluateSettings, PreprocessSettings
 from kdpipe.errors import ModelError
-from kdpipe.job import Job
 from kdpipe.models.creation import train_wordpiece
 from kdpipe.models.loading import load_model
+from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.plan.stages.finetune import FinetuneSettings
+from kdpipe.plan.stages.helpers import CacheTeacherSettings, EvaluateSettings, PreprocessSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages import cache_teacher, distill, evaluate, finetune, preprocess
 from tests.stages.conftest import job_for
 from tests.tolerance import rounding

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from kdpipe.artifacts.changes import changes
 from kdpipe.artifacts.sums import read_sums, verify
 from kdpipe.artifacts.tables import HISTORY, METRICS, write_table
-from kdpipe.config.build import build_graph
+from kdpipe.commands.changes import changes
 from kdpipe.config.document import read_config
-from kdpipe.config.identity import code_of
-from kdpipe.config.jobs import report_job
 from kdpipe.errors import KdpipeError
-from kdpipe.job import Job
+from kdpipe.plan.build import build_graph
+from kdpipe.plan.identity import code_of
+from kdpipe.plan.jobs import report_job
+from kdpipe.runner.run import Job
 from kdpipe.stages.report import run
 
 ARCHITECTURE = {

@@ -10,16 +10,16 @@ import torch
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.tables import read_rows
-from kdpipe.config.settings.jobs import CacheTeacherSettings
-from kdpipe.config.settings.schedule import ScheduleSettings
 from kdpipe.errors import DataError, ModelError
 from kdpipe.evaluation.scoring import task_of
-from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import depth_of
 from kdpipe.models.loading import load_frozen, load_model, load_tokenizer, name_labels, save_model
 from kdpipe.models.units import KINDS
+from kdpipe.plan.stages.helpers import CacheTeacherSettings
+from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.pruning.cut import ancestor_counts
 from kdpipe.reporting.size import read_size
+from kdpipe.signals.teacher import Teacher
 from kdpipe.stages import cache_teacher, schedule
 from kdpipe.training.trainer import LearningTrainer
 from tests.stages.conftest import job_for, pruned, scored

@@ -7,9 +7,9 @@ import pytest
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import read_sums, write_sums
 from kdpipe.artifacts.tables import METRICS, write_table
-from kdpipe.config.settings.select import SelectSettings
 from kdpipe.errors import KdpipeError
-from kdpipe.job import Job
+from kdpipe.plan.stages.select import SelectSettings
+from kdpipe.runner.run import Job
 from kdpipe.stages.select import run
 
 

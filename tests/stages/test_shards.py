@@ -11,9 +11,9 @@ import pytest
 
 from kdpipe.artifacts.shards import Shards
 from kdpipe.artifacts.sums import SUMS
-from kdpipe.config.settings.jobs import CacheTeacherSettings, EvaluateSettings, PreprocessSettings
 from kdpipe.data import pipeline
-from kdpipe.knowledge import cache
+from kdpipe.plan.stages.helpers import CacheTeacherSettings, EvaluateSettings, PreprocessSettings
+from kdpipe.signals import cache
 from kdpipe.stages import cache_teacher, evaluate, preprocess
 from tests.stages.conftest import job_for
 

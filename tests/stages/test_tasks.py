@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from kdpipe.artifacts.tables import read_rows
-from kdpipe.config.settings.create import CreateSettings
-from kdpipe.config.settings.distill import DistillSettings
-from kdpipe.config.settings.finetune import FinetuneSettings
-from kdpipe.config.settings.jobs import CacheTeacherSettings, EvaluateSettings
 from kdpipe.evaluation.scoring import task_of
+from kdpipe.plan.stages.create import CreateSettings
+from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.plan.stages.finetune import FinetuneSettings
+from kdpipe.plan.stages.helpers import CacheTeacherSettings, EvaluateSettings
 from kdpipe.stages import cache_teacher, create, distill, evaluate, finetune
 from tests.stages.conftest import job_for
 from tests.tolerance import rounding

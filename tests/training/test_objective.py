@@ -18,7 +18,7 @@ from kdpipe.losses.kl import KLLoss
 from kdpipe.losses.logit_mse import LogitMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.loading import load_model, load_tokenizer
-from kdpipe.models.signals import Request, Signals, run_model
+from kdpipe.signals.capture import Request, Signals, run_model
 from kdpipe.training.objective import Objective, Projection, Term, count_rows
 from tests.tolerance import assert_close, rounding
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from kdpipe.knowledge.cache import write_knowledge
-from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.loading import load_frozen
-from kdpipe.models.signals import Request
+from kdpipe.signals.cache import write_knowledge
+from kdpipe.signals.capture import Request
+from kdpipe.signals.teacher import Teacher
 from kdpipe.training.arguments import training_arguments
 from tests import tolerance
 from tests.conftest import CLASSIFICATION, QUESTION_ANSWERING

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from kdpipe.artifacts.checkpoints import Checkpoints
-from kdpipe.draws import draw_seed
 from kdpipe.errors import ModelError, TrainingError
 from kdpipe.evaluation.tasks.classification import Classification
-from kdpipe.knowledge.cache import SIGNALS, CachedKnowledge, write_knowledge
-from kdpipe.knowledge.teacher import Teacher
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen
 from kdpipe.models.sliced import Slices
 from kdpipe.models.units import KINDS
 from kdpipe.pruning.cut import prune_to_sparsity
 from kdpipe.pruning.ranking import rank_units
+from kdpipe.seeds import draw_seed
+from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
+from kdpipe.signals.teacher import Teacher
 from kdpipe.training.objective import Objective, Projection
 from kdpipe.training.run import freeze, train
 from tests.tolerance import assert_close, rounding

@@ -22,8 +22,6 @@ from kdpipe.evaluation.targets import token_targets
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
 from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
-from kdpipe.knowledge.cache import CachedKnowledge
-from kdpipe.knowledge.teacher import Teacher
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.family import family_of
@@ -32,6 +30,8 @@ from kdpipe.models.sliced import Slices
 from kdpipe.models.units import KINDS
 from kdpipe.pruning.cut import prune_to_sparsity
 from kdpipe.pruning.ranking import rank_units
+from kdpipe.signals.cache import CachedKnowledge
+from kdpipe.signals.teacher import Teacher
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.run import Outcome, train
 from kdpipe.training.terms import hard_term

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kdpipe.artifacts.lock import locked
+from kdpipe.runner.lock import locked
 from tests.workflow.conftest import jobs, snakemake, write_config
 
 pytestmark = pytest.mark.slow

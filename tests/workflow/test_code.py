@@ -57,7 +57,7 @@ def test_code_counts_only_if_asked_for(
     folder: Path, config: dict[str, Any], listed: Callable[..., list[str]]
 ) -> None:
     write_config(folder / "config.yaml", {**config, "rerun": {"code": False}})
-    assert listed("kdpipe/command.py", "status = 0", "status = 0 + 0") == []
+    assert listed("kdpipe/runner/command_line.py", "status = 0", "status = 0 + 0") == []
 
 
 def test_what_code_made_that_is_there_no_more_is_made_again(

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from kdpipe.artifacts.changes import explain
-from kdpipe.config.build import load_graph
+from kdpipe.commands.changes import explain
 from kdpipe.errors import EXIT_STATUS
+from kdpipe.plan.build import load_graph
 from tests.workflow.conftest import snakemake, write_config
 
 pytestmark = pytest.mark.slow

@@ -78,7 +78,7 @@ class HiddenTermSettings(TermSettings):
     """What a term on hidden states takes besides.
 
     Args:
-        layers: (teacher, student) pairs of hidden states, or the name of a map (`kdpipe.config.layers`).
+        layers: (teacher, student) pairs of hidden states, or the name of a map (`kdpipe.anatomy.layers`).
         projection: maps the student's states to the teacher's width.
     """
 

@@ -14,7 +14,7 @@ from kdpipe.evaluation.answers import answer_metrics
 from kdpipe.evaluation.inference import run_batches
 from kdpipe.evaluation.task import USUAL_ANSWERS, AnswerLimits, Evaluation, Subject
 from kdpipe.models.loading import Head
-from kdpipe.models.signals import SPANS
+from kdpipe.signals.capture import SPANS
 
 # Of each window the most likely starts and ends that are combined, and the answers that are kept.
 N_BEST = 20

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention
 
-from kdpipe.config.families import stock_class
+from kdpipe.anatomy.families import stock_class
 from kdpipe.models.family import Family, UnitNames
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdpipe.draws import IMPORTANCE, draw_seed
 from kdpipe.models.units import KINDS, Groups
 from kdpipe.pruning.criterion import Losses, Reduction, Scores
+from kdpipe.seeds import IMPORTANCE, draw_seed
 
 
 class Random:

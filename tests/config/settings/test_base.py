@@ -14,8 +14,8 @@ from kdpipe.config.settings.base import (
     read_number,
     reference_fields,
 )
-from kdpipe.config.settings.select import SelectSettings
-from kdpipe.config.stages import MODEL_STAGES
+from kdpipe.plan.model_stages import MODEL_STAGES
+from kdpipe.plan.stages.select import SelectSettings
 
 
 class Example(Settings):

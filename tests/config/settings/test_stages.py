@@ -4,11 +4,11 @@ import pytest
 from pydantic import ValidationError
 
 from kdpipe.config.mistakes import explain
-from kdpipe.config.settings.distill import DistillSettings
-from kdpipe.config.settings.extract import ExtractSettings
-from kdpipe.config.settings.load import LoadSettings
 from kdpipe.config.settings.masking import MaskingSettings
-from kdpipe.config.settings.pretrain import PretrainSettings
+from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.plan.stages.extract import ExtractSettings
+from kdpipe.plan.stages.load import LoadSettings
+from kdpipe.plan.stages.pretrain import PretrainSettings
 
 DISTILL = {"teacher": "a", "student": "b", "dataset": "c", "losses": [{"loss": "kl"}]}
 

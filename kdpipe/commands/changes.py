@@ -1,0 +1,205 @@
+"""What has changed since an artifact was made: settings, inputs, code, and packages.
+
+Its manifest says what it was made from and by, wherever its folder lies by now, and so decides whether it is
+made again; no times of files and no records of Snakemake do.
+"""
+
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdpipe.artifacts.artifact import read_manifest, versions
+from kdpipe.artifacts.digests import known_digest
+from kdpipe.artifacts.ownership import place_of
+from kdpipe.artifacts.sums import MANIFEST, SUMS, read_sums
+from kdpipe.config.settings.base import read_number
+from kdpipe.errors import KdpipeError, suggest
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.identity import code_of
+from kdpipe.plan.jobs import ONE_THREAD, Job, jobs_for
+
+NONE = object()
+ASKED = "it was asked for"
+# What nobody asks for by itself: it is made when something that reads it is.
+ONLY_READ = ("cache_teacher", "count_tokens", "preprocess", "score_importance")
+
+
+def explain(graph: Graph, model: str) -> str:
+    """Return why a model and its scores would be made again, artifact by artifact, and what else changed.
+
+    Raises:
+        KdpipeError: there is no such model.
+    """
+    if model not in graph.nodes:
+        raise KdpipeError(f"there is no model {model!r}; {suggest(model, graph.nodes)}")
+    jobs = jobs_for(graph, [model])
+    lines: list[str] = []
+    # What only other models miss is made again for all that read it.
+    why = changes(graph, jobs_for(graph, graph.nodes))
+    for job in jobs:
+        if found := why[job.folder]:
+            lines += [f"{job.folder} would be made again:", *(f"  {reason}" for reason in found)]
+    noted = dict.fromkeys(
+        remark for job in jobs for remark in (*unseen(job, why[job.folder]), *remarks(graph, job))
+    )
+    if not lines:
+        lines = [f"{model} is as the config says"]
+    return "\n".join(
+        [*lines, *(["no reason to make anything again:"] if noted else []), *(f"  {n}" for n in noted)]
+    )
+
+
+def changes(graph: Graph, jobs: Sequence[Job], asked: Collection[Path] = ()) -> dict[Path, list[str]]:
+    """Return why each artifact would be made again; that another one is, is not among the reasons.
+
+    What is made only to be read is not missed as long as nothing that reads it would be made again.
+
+    Args:
+        graph: the graph.
+        jobs: each after those that it reads from.
+        asked: artifacts that the user wants to be made again.
+    """
+    found, idle = {}, set()
+    for job in jobs:
+        missing, changed = list(_missing(job.folder)), list(_changed(graph, job))
+        found[job.folder] = [*([ASKED] if job.folder in asked else []), *missing, *changed]
+        # Something that is made only to be read, and is not there, or not all of it.
+        if job.stage in ONLY_READ and missing and not changed and job.folder not in asked:
+            idle.add(job.folder)
+    while True:
+        why = {folder: [] if folder in idle else reasons for folder, reasons in found.items()}
+        again = made_again(jobs, why) - idle
+        missed = {folder for job in jobs if job.folder in again for folder in job.reads()} & idle
+        if not missed:
+            return why
+        idle -= missed
+
+
+def made_again(jobs: Sequence[Job], why: Mapping[Path, Collection[str]]) -> set[Path]:
+    """Return the artifacts that would be made again, for a reason or because one that they read would be."""
+    again: set[Path] = set()
+    for job in jobs:
+        if why.get(job.folder) or not again.isdisjoint(job.reads()):
+            again.add(job.folder)
+    return again
+
+
+def _missing(folder: Path) -> Iterator[str]:
+    """Yield what is not there of an artifact."""
+    if not (folder / SUMS).is_file() or not (folder / MANIFEST).exists():
+        yield "it is not there"
+        return
+    try:
+        names = read_sums(folder)
+    except KdpipeError:
+        yield f"its {SUMS} is not as it was written"
+        return
+    yield from (f"its {name} is not there" for name in names if not (folder / name).is_file())
+
+
+def _changed(graph: Graph, job: Job) -> Iterator[str]:
+    """Yield what is no longer as the manifest of an artifact says, whose files may be gone."""
+    if not _has_manifest(job):
+        return
+    try:
+        manifest = read_manifest(job.folder)
+    except KdpipeError as error:
+        yield str(error)
+        return
+    yield from _settings(manifest.get("settings", {}), job, graph.document.threads)
+    yield from _inputs(manifest.get("inputs", {}), job, graph.layout.results)
+    yield from _files(manifest, job)
+    if graph.document.rerun.code:
+        yield from _code(manifest, job)
+
+
+def _has_manifest(job: Job) -> bool:
+    return os.path.lexists(job.folder / MANIFEST)
+
+
+def unseen(job: Job, why: Collection[str]) -> Iterator[str]:
+    """Yield what to say of an artifact that is gone with its manifest, if it is not made again."""
+    if job.stage in ONLY_READ and not why and not _has_manifest(job):
+        yield f"{job.folder} is not there; that its settings, files or code have changed would go unseen here"
+
+
+def remarks(graph: Graph, job: Job) -> Iterator[str]:
+    """Yield what has changed but is no reason to make an artifact again."""
+    if any(_missing(job.folder)):
+        return
+    try:
+        manifest = read_manifest(job.folder)
+    except KdpipeError:
+        # It is among the reasons.
+        return
+    for package, then, now in _differences(manifest["versions"], versions()):
+        yield f"{package} {_said(then, now)}"
+    if not graph.document.rerun.code:
+        yield from _code(manifest, job)
+
+
+def _settings(then: Mapping[str, Any], job: Job, threads: int) -> Iterator[str]:
+    now = job.decisive()
+    if job.stage not in ONE_THREAD:
+        now["threads"] = threads
+    before = {option: then.get(option) for option in now}
+    for path, old, new in _differences(_flat(before), _flat(now)):
+        yield f"{path} {_said(old, new)}"
+
+
+def _inputs(then: Mapping[str, str], job: Job, results: Path) -> Iterator[str]:
+    now = {place_of(folder, results): folder for folders in job.inputs.values() for folder in folders}
+    for name, folder in now.items():
+        if name not in then:
+            yield f"it is now made from {folder}"
+        elif (folder / SUMS).is_file() and known_digest(folder / SUMS) != then[name]:
+            yield f"{folder} has changed"
+    for name in sorted(then.keys() - now):
+        yield f"it is no longer made from {results / name}"
+
+
+def _files(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
+    then, now = manifest.get("source_files") or {}, {str(file): file for file in job.files}
+    for name, file in now.items():
+        if name not in then:
+            yield f"{file} is new"
+        elif file.exists() and known_digest(file) != then[name]:
+            yield f"{file} has changed"
+    for name in sorted(then.keys() - now):
+        yield f"{name} is no longer read"
+
+
+def _code(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
+    if "code" not in manifest:
+        yield "its manifest does not say what code made it"
+        return
+    for module, then, now in _differences(manifest["code"]["modules"], code_of(job.modules)):
+        how = "has changed" if NONE not in (then, now) else _said(then, now)
+        yield f"{module} {how}"
+
+
+def _said(then: Any, now: Any) -> str:
+    if then is NONE:
+        return "is new"
+    return "is gone" if now is NONE else f"was {json.dumps(then)} and is {json.dumps(now)}"
+
+
+def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for key in sorted(then.keys() | now.keys()):
+        pair = then.get(key, NONE), now.get(key, NONE)
+        if pair[0] != pair[1]:
+            yield key, *pair
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Return the values of nested mappings and lists by their key paths."""
+    if isinstance(value, Mapping) and value:
+        items = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list) and value:
+        items = [(str(index), item) for index, item in enumerate(value)]
+    else:
+        # JSON writes a small decimal as YAML reads a text.
+        return {path: read_number(value)}
+    return {k: v for key, item in items for k, v in _flat(item, f"{path}.{key}" if path else key).items()}

@@ -1,0 +1,77 @@
+"""Which artifacts a workflow makes again: what has changed by its manifest, and what is made from that."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from kdpipe.artifacts.ownership import check_folder
+from kdpipe.artifacts.sums import SUMS
+from kdpipe.commands.changes import changes, made_again, unseen
+from kdpipe.commands.dates import set_back, tell_ahead
+from kdpipe.errors import KdpipeError
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.jobs import Job, all_jobs, state_of
+
+# Reasons that are told of an artifact at a start, and characters of each.
+MOST, LONGEST = 3, 200
+# Folders with files of the user's that are told.
+FOLDERS = 10
+
+
+class Reruns:
+    """The artifacts of a graph that are made again.
+
+    Args:
+        graph: the graph.
+        asked: what the user wants to be made again: rules, and files of artifacts.
+    """
+
+    def __init__(self, graph: Graph, asked: Collection[str] = ()) -> None:
+        jobs = all_jobs(graph)
+        self._reasons = changes(graph, jobs, {job.folder for job in jobs if _is_named(job, asked)})
+        self._remarks = [remark for job in jobs for remark in unseen(job, self._reasons[job.folder])]
+        self._remarks += tell_ahead(file for job in jobs for file in job.files)
+        self._folders = [job.folder for job in jobs]
+        again = made_again(jobs, self._reasons)
+        self._states = {job.folder: state_of(graph, job) for job in jobs if job.folder in again}
+
+    def __contains__(self, folder: Path) -> bool:
+        return folder in self._states
+
+    def lines(self) -> list[str]:
+        """Return a line for every artifact that is there and has a reason of its own, and what is odd."""
+        there = [folder for folder in self._states if self._reasons[folder] and (folder / SUMS).exists()]
+        return [
+            *(f"{folder} is made again: {_first(self._reasons[folder])}" for folder in there),
+            *self._remarks,
+        ]
+
+    def date_back(self) -> None:
+        """Date artifacts now that are dated in the future, as Snakemake refuses what is made from them."""
+        for folder in self._folders:
+            set_back(folder / SUMS)
+
+    def check(self) -> None:
+        """Look for files in the folders of artifacts that kdpipe did not write.
+
+        Raises:
+            KdpipeError: there are such files; one for each folder.
+        """
+        found = []
+        for folder, state in self._states.items():
+            try:
+                check_folder(folder, state)
+            except KdpipeError as error:
+                found.append(str(error))
+        if found:
+            more = [f"and {len(found) - FOLDERS} folders more"] if len(found) > FOLDERS else []
+            raise KdpipeError("\n".join([*found[:FOLDERS], *more]))
+
+
+def _first(reasons: Sequence[str]) -> str:
+    more = [f"and {len(reasons) - MOST} more"] if len(reasons) > MOST else []
+    return "; ".join([*(reason[:LONGEST] for reason in reasons[:MOST]), *more])
+
+
+def _is_named(job: Job, names: Collection[str]) -> bool:
+    """Tell whether a job is named by its rule or by a file of its artifact."""
+    return job.stage in names or any(Path(name).parent == job.folder for name in names)

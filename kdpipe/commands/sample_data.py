@@ -1,0 +1,110 @@
+"""Made-up data in the layouts of the sources, for trying a pipeline where its data are not at hand."""
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from kdpipe.commands.shrink import ENDINGS, ROWS
+from kdpipe.config.settings.dataset import SourceSettings
+from kdpipe.data.glue import layout_named
+from kdpipe.data.source import STANDARD_SPLITS
+from kdpipe.data.sources.glue import LAYOUTS
+from kdpipe.errors import DataError
+
+WORDS = ("the", "a", "film", "plot", "scene", "story", "actor", "is", "was", "good", "warm", "dull", "cold")
+NUMBERS = ("0.5", "1.5", "2.5", "3.5")
+
+
+def write_sample(settings: SourceSettings, task: str) -> None:
+    """Write data of no meaning, in the layout of a dataset's source, to its folder and its further splits.
+
+    Raises:
+        DataError: none can be made up for the source.
+    """
+    if settings.source not in WRITERS:
+        raise DataError(
+            f"{settings.path}: no data can be made up for source {settings.source}; expected one of "
+            f"{', '.join(WRITERS)}, or data that are there"
+        )
+    assert settings.path is not None
+    settings.path.mkdir(parents=True, exist_ok=True)
+    for seed, file in enumerate([*_usual_files(settings, settings.path), *settings.files.values()]):
+        WRITERS[settings.source](settings, task, file, seed)
+
+
+def sentences(seed: int, count: int = ROWS) -> Iterator[str]:
+    """Yield sentences of random words, the same for the same seed."""
+    draw = random.Random(seed)
+    return (" ".join(draw.choices(WORDS, k=draw.randint(6, 16))) for _ in range(count))
+
+
+def _usual_files(settings: SourceSettings, folder: Path) -> Iterator[Path]:
+    if settings.source == "glue":
+        layout = layout_named(str(settings.options["name"]), LAYOUTS)
+        return (folder / name for names in layout.files.values() for name in names)
+    if settings.source == "squad":
+        return (folder / f"{split}-v1.1.json" for split in ("train", "dev"))
+    return (folder / f"{split}{ENDINGS[settings.source]}" for split in STANDARD_SPLITS)
+
+
+def _glue(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
+    layout = layout_named(str(settings.options["name"]), LAYOUTS)
+    columns = layout.columns or (*layout.texts, layout.label)
+    labels, texts = cycle(layout.labels or NUMBERS), sentences(seed, ROWS * len(columns))
+    rows = [[next(labels if name == layout.label else texts) for name in columns] for _ in range(ROWS)]
+    header = [] if layout.columns else [columns]
+    file.write_text("".join("\t".join(row) + "\n" for row in (*header, *rows)), encoding="utf-8")
+
+
+def _table(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
+    options = settings.options
+    columns = [options[name] for name in ("text", "text_pair") if options[name]]
+    texts, labels = sentences(seed, ROWS * len(columns)), cycle(_labels(options, task))
+    rows = [{**{name: next(texts) for name in columns}, **next(labels)} for _ in range(ROWS)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _labels(options: Mapping[str, Any], task: str) -> list[dict[str, Any]]:
+    """Return the cells of a table's rows that hold labels, for each of the labels."""
+    label = options["label"]
+    if label is None:
+        return [{}]
+    if isinstance(label, list):
+        return [{name: int(name == chosen) for name in label} for chosen in label]
+    names = [str(name) for name in options["classes"] or (NUMBERS if task == "regression" else ("0", "1"))]
+    listed = task == "multi_label" and not options["separator"]
+    return [{label: [name] if listed else name} for name in names]
+
+
+def _conll(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
+    tags = cycle(["O", *(f"B-{kind}" for kind in settings.options["classes"] or ("PER",))])
+    tagged = ("".join(f"{word} {next(tags)}\n" for word in text.split()) for text in sentences(seed))
+    file.write_text("\n".join(tagged), encoding="utf-8")
+
+
+def _squad(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
+    paragraphs = [_paragraph(text, f"{seed}-{i}") for i, text in enumerate(sentences(seed))]
+    content = {"version": "1.1", "data": [{"paragraphs": paragraphs}]}
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _paragraph(text: str, name: str) -> dict[str, Any]:
+    answer = text.split()[1]
+    answers = [{"text": answer, "answer_start": text.index(f" {answer}") + 1}]
+    return {"context": text, "qas": [{"id": name, "question": f"what was {answer}", "answers": answers}]}
+
+
+def _text(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
+    file.write_text("".join(f"{sentence}\n" for sentence in sentences(seed)), encoding="utf-8")
+
+
+WRITERS: dict[str, Callable[[SourceSettings, str, Path, int], None]] = {
+    "conll": _conll,
+    "glue": _glue,
+    "squad": _squad,
+    "table": _table,
+    "text": _text,
+}

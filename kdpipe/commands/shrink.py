@@ -1,0 +1,244 @@
+"""The same graph in small, to be run before days of computing: where does a config not hold together?
+
+Every matrix variable keeps one value, or as few as leave every template a node, and what only others need is
+left out. Every training takes two steps, and models that exist already give way to random ones. Sizes in
+`prune` shrink as the width does.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kdpipe.anatomy.shapes import Shape
+from kdpipe.commands.stand_ins import StandIn, shrinkage, small_sizes, stand_in
+from kdpipe.commands.thinning import thinned_graph
+from kdpipe.config.settings.base import StageSettings
+from kdpipe.config.settings.dataset import (
+    SPLIT_FILES,
+    CombineSettings,
+    HubSettings,
+    SourceSettings,
+    read_dataset,
+)
+from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.report import ReportSettings
+from kdpipe.plan.build import build_graph
+from kdpipe.plan.entries import Dataset, Node
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.stages.create import CreateSettings
+from kdpipe.plan.stages.helpers import PreprocessSettings
+from kdpipe.plan.stages.load import LoadSettings
+from kdpipe.plan.stages.pretrain import PretrainSettings
+
+ROWS = 64
+# The rows of a split, so that an epoch is two steps as well.
+TRAINING = {"max_steps": 2, "per_device_train_batch_size": ROWS // 2, "eval_steps": 1, "save_steps": 1}
+# What follows from a run's length or from the processor it is meant for.
+LEFT_OUT = (
+    "num_train_epochs",
+    "gradient_accumulation_steps",
+    "logging_steps",
+    "warmup_steps",
+    "bf16",
+    "fp16",
+    "tf32",
+    "torch_compile",
+)
+SCALED = ("intermediate_size", "embedding_rank")
+# What the files of a split that are made up end in. A dataset of the Hub is made up as one of files.
+ENDINGS = {"conll": ".txt", "glue": ".tsv", "squad": ".json", "table": ".jsonl", "text": ".txt"}
+AS_FILES = {"hub": "table", "glue_hub": "glue"}
+# How files of the user's are written, which those that are made up are not.
+AS_WRITTEN = ("columns", "delimiter", "encoding")
+NOT_OF_FILES = {"table": ("name", "revision"), "glue": ("revision",)}
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """A config in small, and what has to be made up for it.
+
+    Args:
+        config: the config.
+        datasets: the datasets that are not there, each with the folder that its data go to as its path.
+        models: random models in place of those that exist already.
+    """
+
+    config: dict[str, Any]
+    datasets: list[Dataset]
+    models: list[StandIn]
+
+    @property
+    def made_up(self) -> list[str]:
+        """What has to be made up, in words."""
+        datasets = [f"dataset {dataset.name}" for dataset in self.datasets]
+        return [*datasets, *(f"model {model.name}" for model in self.models)]
+
+
+def shrink(
+    config: Mapping[str, Any],
+    folder: Path,
+    values: Mapping[str, str],
+    splits_of: Callable[[PreprocessSettings], Iterable[str]],
+) -> Shrunk:
+    """Return a config's graph in small.
+
+    Args:
+        config: the config, read and merged.
+        folder: takes the results and what is made up.
+        values: the value that a matrix variable keeps, by default the first of those that most blocks have.
+        splits_of: tells the splits of a dataset that is there.
+
+    Raises:
+        ConfigError: the config has mistakes, variables have no such values, or nothing can be made up in
+            place of a model.
+        KdpipeError: what is kept needs values that are not.
+    """
+    # Mistakes of other values are worth knowing too.
+    whole = build_graph(config)
+    graph = thinned_graph(config, values)
+    # Relative paths would be looked for below `data_dir`.
+    place = folder.absolute()
+    datasets, models = _datasets(graph, place / "data"), _stand_ins(graph, place / "models")
+    small = {key: value for key, value in config.items() if key != "defaults"} | {
+        "results": str(folder / "results"),
+        "matrix": graph.document.matrix,
+        "datasets": {
+            dataset.template: datasets[name].sources[0].model_dump(mode="json", exclude_unset=True)
+            if name in datasets
+            else _rows(dataset, graph, splits_of)
+            for name, dataset in graph.datasets.items()
+        },
+        "models": dict(_models(graph, models)),
+        "report": _report(ReportSettings.model_validate(config.get("report", {})), whole, graph),
+    }
+    return Shrunk(small, list(datasets.values()), list(models.values()))
+
+
+def _datasets(graph: Graph, folder: Path) -> dict[str, Dataset]:
+    """Return the datasets that have to be made up, as they are then read from below a folder."""
+    return {
+        name: replace(dataset, sources=(_made_up(dataset, folder / name),))
+        for name, dataset in graph.datasets.items()
+        if isinstance(dataset.settings, SourceSettings) and _is_missing(dataset, graph)
+    }
+
+
+def _is_missing(dataset: Dataset, graph: Graph) -> bool:
+    """Tell whether a dataset is read from files, and none of them is there."""
+    source = dataset.sources[0]
+    if source.path is None and not source.files:
+        return False
+    return not (_is_local_copy(dataset, graph) or any(file.exists() for file in source.local_files()))
+
+
+def _is_local_copy(dataset: Dataset, graph: Graph) -> bool:
+    """Tell whether a dataset is fetched from a folder that is laid out as a repository of the Hub."""
+    settings = dataset.settings
+    return isinstance(settings, HubSettings) and (graph.document.data_dir / settings.path).is_dir()
+
+
+def _made_up(dataset: Dataset, folder: Path) -> SourceSettings:
+    """Return the settings of a dataset with files in a folder in place of its own."""
+    assert isinstance(dataset.settings, SourceSettings)
+    left_out = {*SPLIT_FILES, *AS_WRITTEN, "rows"}
+    given = dataset.settings.model_dump(mode="json", exclude_unset=True, exclude=left_out)
+    source = AS_FILES.get(dataset.settings.source, dataset.settings.source)
+    if source != dataset.settings.source:
+        given = {key: item for key, item in given.items() if key not in NOT_OF_FILES[source]}
+    splits = {split: str(folder / f"{split}{ENDINGS[source]}") for split in dataset.settings.splits or ()}
+    found = read_dataset(
+        given | {"source": source, "path": str(folder)} | ({"splits": splits} if splits else {})
+    )
+    assert isinstance(found, SourceSettings)
+    return found
+
+
+def _rows(
+    dataset: Dataset, graph: Graph, splits_of: Callable[[PreprocessSettings], Iterable[str]]
+) -> dict[str, Any]:
+    """Return the settings of a dataset that is there, or made of such, with few rows."""
+    given = dataset.settings.model_dump(mode="json", exclude_unset=True, exclude={"rows"})
+    if isinstance(dataset.settings, CombineSettings):
+        return given
+    if _is_local_copy(dataset, graph):
+        return given | {"rows": ROWS}
+    splits = splits_of(graph.preprocess_settings(dataset.name))
+    whole = dataset.name in _exported(graph)
+    return given | {"rows": {split: ROWS for split in splits if not (whole and split.startswith("test"))}}
+
+
+def _exported(graph: Graph) -> set[str]:
+    """Return the datasets whose test splits are exported; of a combined one those of its first part are."""
+    found = set()
+    for node in graph.nodes.values():
+        for name in node.settings.export:
+            found.add(name)
+            while isinstance(settings := graph.datasets[name].settings, CombineSettings):
+                found.add(name := settings.combine[0])
+    return found
+
+
+def _stand_ins(graph: Graph, folder: Path) -> dict[str, StandIn]:
+    """Return random models for those that are loaded, by name."""
+    loaded = [name for name, node in graph.nodes.items() if isinstance(node.settings, LoadSettings)]
+    return {name: stand_in(graph, name, folder) for name in loaded}
+
+
+def _models(graph: Graph, stand_ins: Mapping[str, StandIn]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the models; of each template there is one."""
+    factors: dict[str, int] = {}
+    for name, node in graph.nodes.items():
+        if name in stand_ins:
+            factors[name] = shrinkage(stand_ins[name].shape)
+            yield node.template, {"load": _loaded(node, stand_ins[name])}
+        elif isinstance(node.settings, CreateSettings | PretrainSettings):
+            shape = graph.facts[name].shape
+            factors[name] = shrinkage(shape)
+            yield node.template, {node.stage: _small(node, factors[name], shape)}
+        else:
+            factors[name] = max(factors[model] for model in _made_from(node.settings))
+            yield node.template, {node.stage: _small(node, factors[name])}
+
+
+def _made_from(settings: StageSettings) -> list[str]:
+    """Return the model that another has its sizes from, or those that it may have them from."""
+    if isinstance(settings, Distillation):
+        return [settings.learner]
+    return [name for _, kind, name in settings.references() if kind == "model"]
+
+
+def _loaded(node: Node, model: StandIn) -> dict[str, Any]:
+    given = node.settings.model_dump(mode="json", exclude_unset=True, exclude={"revision", "sha256"})
+    return {**given, "path": str(model.folder)}
+
+
+def _small(node: Node, factor: int, shape: Shape | None = None) -> dict[str, Any]:
+    """Return the settings of a model with sizes and training in small."""
+    given = node.settings.model_dump(mode="json", exclude_unset=True)
+    if shape is not None:
+        given["architecture"] |= small_sizes(shape)
+    if "training" in type(node.settings).model_fields:
+        given |= {"training": _training(given.get("training", {}))}
+    return {key: max(1, item // factor) if key in SCALED else item for key, item in given.items()}
+
+
+def _training(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in given.items() if key not in LEFT_OUT} | TRAINING
+
+
+def _report(report: ReportSettings, whole: Graph, graph: Graph) -> dict[str, Any]:
+    """Return the settings of the report without what is of models left out, or of whole ones."""
+    names = {*graph.nodes, *(node.template for node in graph.nodes.values())}
+    left_out = {"published", "plots"} | ({"baseline"} if report.baseline not in names else set())
+    lost = _columns(whole) - _columns(graph)
+    plots = [
+        plot.model_dump(exclude_unset=True) for plot in report.plots if not lost & {plot.x, plot.y, plot.by}
+    ]
+    return report.model_dump(mode="json", exclude_unset=True, exclude=left_out) | {"plots": plots}
+
+
+def _columns(graph: Graph) -> set[str]:
+    """Return the metrics and the matrix variables of models that are scored."""
+    metrics = {metric for _, dataset in graph.evaluations for metric in graph.datasets[dataset].metrics}
+    return metrics | {variable for model, _ in graph.evaluations for variable in graph.nodes[model].variables}

@@ -1,0 +1,147 @@
+"""Random models in place of those that exist already: as deep, with as many heads, but narrow."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdpipe import catalog
+from kdpipe.anatomy.families import TASKS, count_outputs, family_facts, shape_of
+from kdpipe.anatomy.shapes import Shape
+from kdpipe.config.settings.distillation import Distillation
+from kdpipe.digest import digest
+from kdpipe.errors import ConfigError, Problem
+from kdpipe.plan.facts import local_folder
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.stages.load import LoadSettings
+from kdpipe.plan.stages.schedule import ScheduleSettings
+
+HEAD_WIDTH = 4
+WIDTH = 32
+# A family as a part of a model's name; those that DistilBERT's authors distilled have that of the original.
+PART = r"(?<![a-z0-9])(distil)?{}(?![a-z0-9])"
+# The stages whose models keep the head of the one that they are cut out of.
+KEEPING = ("extract", "prune")
+LABELLED = TASKS["ForSequenceClassification"] + TASKS["ForTokenClassification"]
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A random model to be made.
+
+    Args:
+        name: the node that it is loaded by.
+        folder: where it goes.
+        shape: the shape of the model that it stands for.
+        tokenizer: the node that its tokenizer comes from; those of two nodes differ.
+        task: the task of its head; "" for none.
+        labels: the names of its head's outputs, where they have names.
+        seed: seed of its weights.
+    """
+
+    name: str
+    folder: Path
+    shape: Shape
+    tokenizer: str
+    task: str
+    labels: tuple[str, ...] | None
+    seed: int
+
+
+def stand_in(graph: Graph, name: str, folder: Path) -> StandIn:
+    """Return the random model for one that is loaded.
+
+    Args:
+        graph: the graph that it is a node of.
+        name: its name.
+        folder: where such models go, each below a name that tells it from others.
+
+    Raises:
+        ConfigError: nobody knows its family or its labels before it is fetched.
+    """
+    node, facts = graph.nodes[name], graph.facts[name]
+    assert isinstance(node.settings, LoadSettings)
+    where = f"models.{node.template}.load"
+    shape = facts.shape if facts.shape.family else _shape_by_name(node.settings.path, where)
+    task, labels = _head(graph, name, node.settings, shape, where)
+    facts_of_it = (shape, facts.tokenizer, task, labels, node.settings.seed)
+    what = digest([small_sizes(shape), shape.family, *facts_of_it[1:]])
+    return StandIn(name, folder / f"{name}-{what}", *facts_of_it)
+
+
+def shrinkage(shape: Shape) -> int:
+    """Return by how much the width of a model shrinks."""
+    return max(1, (shape.width or 0) // (HEAD_WIDTH * shape.heads if shape.heads else WIDTH))
+
+
+def small_sizes(shape: Shape) -> dict[str, int]:
+    """Return a narrow model's fields of its transformers config, apart from the vocabulary's size."""
+    facts = family_facts(str(shape.family))
+    sizes = {
+        "depth": shape.depth,
+        "width": HEAD_WIDTH * shape.heads if shape.heads else WIDTH,
+        "heads": shape.heads,
+        "neurons": shape.neurons and max(1, shape.neurons // shrinkage(shape)),
+        "positions": shape.positions and shape.positions + facts["reserved_positions"],
+        "prompts": shape.prompts,
+    }
+    return {name: size for fact, name in facts["shape_fields"].items() if (size := sizes.get(fact))}
+
+
+def _shape_by_name(path: str, where: str) -> Shape:
+    """Return the shape that models of a family have by default, where only a name on the Hub is known."""
+    own = path.rpartition("/")[2].lower()
+    named = [family for family in catalog.FAMILIES if re.search(PART.format(family), own)]
+    if not named:
+        what = f"no family is known of {path!r}, which is not fetched yet; give the path of a local folder"
+        raise ConfigError([Problem(f"{where}.path", what)])
+    return shape_of(max(named, key=len), {})
+
+
+def _head(
+    graph: Graph, name: str, settings: LoadSettings, shape: Shape, where: str
+) -> tuple[str, tuple[str, ...] | None]:
+    """Return the task and the labels of a loaded model's head: its own, or what it is read for."""
+    own, labels = graph.facts[name].head, settings.labels or _own_labels(settings.path)
+    read_for = list(_read_for(graph, name))
+    if own is not None:
+        return own, labels if own in LABELLED else None
+    if labels:
+        return next((task for task in read_for if task in LABELLED), "classification"), labels
+    if not read_for:
+        predicts_tokens = {"ForMaskedLM", "ForCausalLM"} & family_facts(str(shape.family))["heads"].keys()
+        return "language_modeling" if predicts_tokens else "", None
+    if read_for[0] in LABELLED and read_for[0] != "regression":
+        what = f"the classes of {settings.path!r} are not known before it is fetched; name them"
+        raise ConfigError([Problem(f"{where}.labels", what)])
+    return read_for[0], None
+
+
+def _own_labels(path: str) -> tuple[str, ...] | None:
+    folder = local_folder(path)
+    if folder is None:
+        return None
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    named = config.get("id2label") or {index: f"LABEL_{index}" for index in range(count_outputs(config))}
+    return tuple(named.values())
+
+
+def _read_for(graph: Graph, name: str) -> Iterator[str]:
+    """Yield the tasks that a model's own head is read for, and those of the models that keep it."""
+    yield from (graph.datasets[dataset].task for model, dataset in graph.evaluations if model == name)
+    yield from (graph.datasets[dataset].task for model, dataset, _ in graph.importances if model == name)
+    for node in graph.nodes.values():
+        settings = node.settings
+        if isinstance(settings, Distillation) and settings.teacher == name and _reads_head(settings):
+            yield graph.datasets[settings.dataset].task
+        elif node.stage in KEEPING and ("model", name) in [
+            reference[1:] for reference in settings.references()
+        ]:
+            yield from _read_for(graph, node.name)
+
+
+def _reads_head(settings: Distillation) -> bool:
+    """Tell whether a distillation reads the logits of its teacher, or trains its head on."""
+    return settings.reads_logits or isinstance(settings, ScheduleSettings)

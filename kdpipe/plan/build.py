@@ -1,0 +1,81 @@
+"""Build the graph of a config: expand the matrix, validate every node, resolve every reference.
+
+All mistakes are collected and raised together; a mistake in a node of a matrix is told once, at its place
+in the file. What depends on something with a mistake is checked as far as that goes.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdpipe.config.document import Document, parse_document, read_config
+from kdpipe.config.matrix import Matrix
+from kdpipe.config.mistakes import Mistakes
+from kdpipe.errors import ConfigError, Problem
+from kdpipe.plan.checks import check_graph
+from kdpipe.plan.datasets import work_out_datasets
+from kdpipe.plan.entries import Dataset, Node
+from kdpipe.plan.expansion import check_defaults, expand_datasets, expand_models
+from kdpipe.plan.facts import work_out_facts
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.overlaps import check_folders, check_inputs
+from kdpipe.plan.references import order_datasets, order_nodes
+from kdpipe.plan.report_checks import check_report
+
+
+def load_graph(paths: Sequence[Path]) -> Graph:
+    """Read config files and build their graph.
+
+    Raises:
+        ConfigError: the config has mistakes; all of them.
+    """
+    return build_graph(read_config(paths), paths)
+
+
+def build_graph(config: Mapping[str, Any], files: Sequence[Path] = ()) -> Graph:
+    """Build the graph of a config that has been read and merged.
+
+    Args:
+        config: the config.
+        files: the files that it was read from, which no artifact may overwrite.
+
+    Raises:
+        ConfigError: the config has mistakes, all of them; or a file that it names cannot be looked at.
+    """
+    try:
+        return _build(config, files)
+    except OSError as error:
+        raise ConfigError([Problem(str(error.filename), f"cannot be read: {error.strerror}")]) from None
+
+
+def _build(config: Mapping[str, Any], files: Sequence[Path]) -> Graph:
+    mistakes = Mistakes()
+    document = parse_document(config, mistakes)
+    matrix = _read_matrix(document, mistakes)
+    check_defaults(document, mistakes)
+    all_datasets = expand_datasets(document, matrix, mistakes)
+    all_nodes = expand_models(document, matrix, mistakes)
+    check_report(document, all_nodes, matrix.variables, mistakes)
+
+    ordered = order_datasets(all_datasets, matrix.variables, mistakes)
+    datasets = work_out_datasets(ordered, document, mistakes)
+    nodes = order_nodes(all_nodes, all_datasets, document, matrix.variables, mistakes)
+    nodes = {name: node for name, node in nodes.items() if _has_datasets(node, datasets)}
+    facts = work_out_facts(nodes, all_nodes, datasets, document, mistakes)
+    graph = Graph(document, nodes, datasets, facts)
+    check_graph(graph, mistakes)
+    check_inputs(graph, mistakes)
+    check_folders(graph, files, mistakes)
+    mistakes.stop()
+    return graph
+
+
+def _read_matrix(document: Document, mistakes: Mistakes) -> Matrix:
+    try:
+        return Matrix(document.matrix)
+    except ConfigError as error:
+        raise ConfigError([*mistakes.problems, *error.problems]) from None
+
+
+def _has_datasets(node: Node, datasets: Mapping[str, Dataset]) -> bool:
+    return all(name in datasets for _, kind, name in node.settings.references() if kind == "dataset")

@@ -1,0 +1,136 @@
+"""From the entries of a config to its models and datasets: one for each choice of the matrix."""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from kdpipe.config.document import Document, merge
+from kdpipe.config.matrix import Choice, Matrix, MatrixError
+from kdpipe.config.mistakes import Mistakes, Where
+from kdpipe.config.reader import EntryReader
+from kdpipe.config.settings.base import StageSettings
+from kdpipe.config.settings.dataset import CombineSettings, read_dataset
+from kdpipe.errors import suggest
+from kdpipe.plan.entries import Dataset, Node
+from kdpipe.plan.model_stages import MODEL_STAGES
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# Names of state join a model's and a dataset's, and file systems end at 255 characters.
+LONGEST_NAME = 100
+# The papers that are reproduced have up to 1,700 models.
+MOST_NAMES = 20_000
+
+
+def expand_datasets(document: Document, matrix: Matrix, mistakes: Mistakes) -> dict[str, Dataset | None]:
+    """Return every name of a dataset with the dataset, or None where it has mistakes."""
+    found: dict[str, Dataset | None] = {}
+    for name, origin in _names("datasets", document.datasets, matrix, mistakes).items():
+        found[name] = None
+        if origin:
+            template, choice = origin
+            place = partial(_place_of_dataset, template)
+            reader = EntryReader(matrix, mistakes, name, choice, place)
+            settings = reader.read(document.datasets[template], CombineSettings, read_dataset)
+            if settings is not None:
+                found[name] = Dataset(name, template, settings, _variables(choice))
+    return found
+
+
+def expand_models(document: Document, matrix: Matrix, mistakes: Mistakes) -> dict[str, Node | None]:
+    """Return every name of a model with its node, or None where it has mistakes."""
+    found: dict[str, Node | None] = {}
+    for name, origin in _names("models", document.models, matrix, mistakes).items():
+        found[name] = None
+        stage = origin and _stage(document, origin[0], name, mistakes)
+        if origin and stage:
+            template, choice = origin
+            place = partial(document.place, template, stage)
+            reader = EntryReader(matrix, mistakes, name, choice, place)
+            inherited = merge({"seed": document.seed}, document.defaults_of(stage))
+            merged = merge(inherited, document.models[template][stage])
+            model = MODEL_STAGES[stage]
+            settings = reader.read(merged, model, model.model_validate)
+            if settings is not None:
+                found[name] = Node(name, template, stage, settings, _variables(choice))
+    return found
+
+
+def check_defaults(document: Document, mistakes: Mistakes) -> None:
+    """Look for unknown stages and settings in `defaults`, which no model may use."""
+    for stage, given in document.defaults.items():
+        model = _settings_of(stage, given, ("defaults", stage), mistakes)
+        for key in given if model else ():
+            if model and key not in model.model_fields:
+                what = f"unknown key; {suggest(key, model.model_fields)}"
+                mistakes.add(("defaults", stage, key), what)
+
+
+def _names(
+    section: str, entries: Mapping[str, Any], matrix: Matrix, mistakes: Mistakes
+) -> dict[str, tuple[str, Choice] | None]:
+    """Return every name with its template and choice; None for what cannot be a name."""
+    found: dict[str, tuple[str, Choice] | None] = {}
+    for template in entries:
+        where = (section, template)
+        try:
+            named = matrix.expand(template)
+        except MatrixError as error:
+            mistakes.add(where, str(error))
+            named, found[template] = [], None
+        for name, choice in named:
+            if name in found:
+                what = f"{name!r} is defined twice, here and by {(found[name] or [name])[0]!r}"
+                mistakes.add(where, what, name)
+                continue
+            fault = _fault(name)
+            if fault:
+                mistakes.add(where, fault, name)
+            found[name] = None if fault else (template, choice)
+        if len(found) > MOST_NAMES:
+            mistakes.add((section,), f"the matrix makes more than {MOST_NAMES:,} of these; take out values")
+            mistakes.stop()
+    return found
+
+
+def _fault(name: str) -> str | None:
+    """Return what keeps folders from being called by a name."""
+    if len(name) > LONGEST_NAME:
+        what = f"expected a name of at most {LONGEST_NAME} characters"
+        return f"{what}, found {len(name)}: {name[:LONGEST_NAME]!r}…"
+    if not NAME.fullmatch(name):
+        what = "expected a name of letters, digits, `.`, `_`, `-` that begins with one of the first two"
+        return f"{what}, found {name!r}"
+    return None
+
+
+def _stage(document: Document, template: str, name: str, mistakes: Mistakes) -> str | None:
+    """Return the stage of a model, if it is one that there is."""
+    where, raw = ("models", template), document.models[template]
+    if not isinstance(raw, Mapping) or len(raw) != 1:
+        found = ", ".join(map(str, raw)) if isinstance(raw, Mapping) and raw else repr(raw)
+        mistakes.add(where, f"expected one stage, such as `finetune:`, found {found}", name)
+        return None
+    ((stage, given),) = raw.items()
+    return stage if _settings_of(stage, given, (*where, stage), mistakes, name) else None
+
+
+def _settings_of(
+    stage: str, given: Any, where: Where, mistakes: Mistakes, entry: str = ""
+) -> type[StageSettings] | None:
+    """Return the settings model of a stage that is given a mapping."""
+    if stage not in MODEL_STAGES:
+        mistakes.add(where, f"there is no stage {stage!r}; {suggest(stage, MODEL_STAGES)}", entry)
+    elif not isinstance(given, Mapping):
+        mistakes.add(where, f"expected the settings of {stage}, found {given!r}", entry)
+    else:
+        return MODEL_STAGES[stage]
+    return None
+
+
+def _place_of_dataset(template: str, where: Where) -> Where:
+    return ("datasets", template, *where)
+
+
+def _variables(choice: Choice) -> dict[str, Any]:
+    return {variable: value.name for variable, value in choice.items()}

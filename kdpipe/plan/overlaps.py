@@ -1,0 +1,162 @@
+"""That artifacts go where nothing of the user's is, which a stage would take for its own.
+
+And that Snakemake takes the names of what is read as they are.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kdpipe.config.mistakes import Mistakes, Where
+from kdpipe.config.paths import FILLED_IN, is_filled_in, place_fault
+from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings, matching
+from kdpipe.plan.entries import UNKNOWN
+from kdpipe.plan.facts import loaded_files, local_folder
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.hub import hub_folder
+from kdpipe.plan.stages.load import LoadSettings
+
+LOGS = "logs"
+
+
+def check_folders(graph: Graph, files: Sequence[Path], mistakes: Mistakes) -> None:
+    """Find what lies in the folders of a graph's artifacts, or around them, and is not of the graph.
+
+    Args:
+        graph: the graph.
+        files: the config files that it is read from.
+        mistakes: takes what is wrong.
+    """
+    fault = place_fault(graph.document.results)
+    if fault:
+        mistakes.add(("results",), fault)
+        return
+    artifacts = _Artifacts(graph)
+    for where, entry, path in _read(graph):
+        found = artifacts.around(path) or artifacts.within(path)
+        _tell(mistakes, where, path, found, entry)
+    for path in (*files, *_tracked(graph.document.results)):
+        found = artifacts.around(path)
+        # The workflow keeps there the config that its report reads.
+        if found != graph.layout.state:
+            _tell(mistakes, ("results",), path, found, str(path))
+
+
+def check_inputs(graph: Graph, mistakes: Mistakes) -> None:
+    """Find files that jobs read whose names Snakemake would take for patterns."""
+    for where, entry, files in _inputs(graph):
+        odd = next((file for file in files if is_filled_in(str(file))), None)
+        if odd:
+            mistakes.add(where, f"{FILLED_IN}; rename {odd}, or move it away", entry)
+
+
+def _inputs(graph: Graph) -> Iterator[tuple[Where, str, list[Path]]]:
+    """Yield the files that are read, with the key path and the entry that they belong to."""
+    for where, name, settings in _loads(graph):
+        yield where, name, loaded_files(settings.path)
+    for name, dataset in graph.datasets.items():
+        if isinstance(dataset.settings, SourceSettings):
+            yield ("datasets", dataset.template), name, dataset.sources[0].local_files()
+
+
+def _tell(mistakes: Mistakes, where: Where, path: Path, artifact: Path | None, entry: str) -> None:
+    if artifact:
+        remedy = "give `results` a folder of its own, or move the files"
+        mistakes.add(where, f"{path} would lie together with the artifact {artifact}; {remedy}", entry)
+
+
+class _Artifacts:
+    """The folders of a graph's artifacts, with the links of the folders around them followed."""
+
+    def __init__(self, graph: Graph) -> None:
+        # Texts, as paths are slow to take apart; and most folders share theirs.
+        self._folders: dict[str, Path] = {}
+        self._above: dict[str, Path] = {}
+        real: dict[str, str] = {}
+        for folder in _folders(graph):
+            parent, name = os.path.split(folder)
+            if parent not in real:
+                real[parent] = os.path.realpath(parent)
+                for above in _upwards(real[parent]):
+                    self._above.setdefault(above, folder)
+            self._folders[os.path.join(real[parent], name)] = folder  # noqa: PTH118
+
+    def around(self, path: Path) -> Path | None:
+        """Return the artifact that a path is or lies in."""
+        places = _upwards(os.path.realpath(path))
+        return next((self._folders[place] for place in places if place in self._folders), None)
+
+    def within(self, path: Path) -> Path | None:
+        """Return an artifact that lies in a folder."""
+        return self._above.get(os.path.realpath(path))
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """Yield a path and all above it."""
+    yield path
+    while (above := os.path.dirname(path)) != path:  # noqa: PTH120
+        yield (path := above)
+
+
+def _folders(graph: Graph) -> Iterator[Path]:
+    """Yield the folders of what there may be of each model and dataset, and of all of them."""
+    layout = graph.layout
+    for model in graph.nodes:
+        yield layout.model(model)
+        yield from (layout.evaluation(model, ""), layout.export(model, ""))
+        yield from (layout.importance(model, "", ""), layout.knowledge(model, "", ""))
+    for dataset in graph.datasets:
+        yield from (layout.data(dataset, ""), layout.counts(dataset, ""))
+    yield from (layout.report, layout.state, layout.results / LOGS)
+    if graph.fetches:
+        yield hub_folder(graph.document.data_dir)
+
+
+def _read(graph: Graph) -> Iterator[tuple[Where, str, Path]]:
+    """Yield what is read of the user's, each with its key path and the entry that names it."""
+    for where, name, settings in _loads(graph):
+        folder = local_folder(settings.path)
+        if folder:
+            yield where, name, folder
+    for name, dataset in graph.datasets.items():
+        if isinstance(dataset.settings, SourceSettings):
+            for setting, given in _files(dataset.settings):
+                for path in _places(graph.document.data_dir / given):
+                    yield ("datasets", dataset.template, *setting), name, path
+    published = graph.document.report.published
+    if published:
+        yield ("report", "published"), "", published
+
+
+def _loads(graph: Graph) -> Iterator[tuple[Where, str, LoadSettings]]:
+    """Yield the models that are loaded; what cannot be is told already."""
+    for name, node in graph.nodes.items():
+        if isinstance(node.settings, LoadSettings) and graph.facts[name] is not UNKNOWN:
+            yield graph.document.place(node.template, node.stage, ("path",)), name, node.settings
+
+
+def _files(settings: SourceSettings) -> Iterator[tuple[Where, Path]]:
+    given = {
+        (key,): path for key in ("path", *SPLIT_FILES) if isinstance(path := getattr(settings, key), Path)
+    }
+    yield from given.items()
+    yield from ((("splits", split), path) for split, path in (settings.splits or {}).items())
+
+
+def _places(path: Path) -> list[Path]:
+    """Return a file or folder itself; of a pattern, beside which anything may lie, a file in each folder."""
+    return [path] if path.exists() else list({file.parent: file for file in matching(path)}.values())
+
+
+def _tracked(results: Path) -> list[Path]:
+    """Return the files below a folder that Git knows, if the folder is there and Git can be asked."""
+    real = Path(os.path.realpath(results))
+    if not real.is_dir() or not any((above / ".git").exists() for above in (real, *real.parents)):
+        return []
+    command = ["git", "-C", str(real), "ls-files", "-z"]
+    try:
+        known = subprocess.run(command, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [results / os.fsdecode(name) for name in known.split(b"\0") if name]

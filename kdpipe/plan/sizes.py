@@ -1,0 +1,58 @@
+"""How large models and datasets may be, before they are there."""
+
+from collections.abc import Mapping
+
+from kdpipe.anatomy.shapes import Shape
+from kdpipe.config.settings.dataset import HubSettings, SourceSettings
+from kdpipe.plan.entries import Dataset
+
+# Where a model is only named, of the Hub, it is taken to be as large as BERT-base.
+USUAL = {"depth": 12, "width": 768, "heads": 12, "neurons": 3072, "vocabulary": 30522}
+# Rows of a source where no file tells, and bytes of a row where one does.
+ROWS, ROW_BYTES = 100_000, 100
+# Bytes of a token in memory: its id and its segment.
+TOKEN_BYTES = 5
+
+
+def known(shape: Shape) -> dict[str, int]:
+    """Return the numbers of a shape, usual ones for those that are not known."""
+    found = {name: getattr(shape, name) for name in USUAL}
+    return {name: USUAL[name] if value is None else value for name, value in found.items()}
+
+
+def parameters(shape: Mapping[str, int]) -> int:
+    """Return about how many weights a model has."""
+    return shape["vocabulary"] * shape["width"] + block_parameters(shape)
+
+
+def block_parameters(shape: Mapping[str, int]) -> int:
+    """Return about how many weights the blocks have: four square maps and a feed-forward layer in each."""
+    return shape["depth"] * (4 * shape["width"] ** 2 + 2 * shape["width"] * shape["neurons"])
+
+
+def activations(shape: Mapping[str, int], batch: int, length: int) -> int:
+    """Return the bytes that a model's blocks keep of a batch for the pass backward, in float32.
+
+    Reference:
+        Korthikanti et al. 2022, Reducing Activation Recomputation in Large Transformer Models
+        (arXiv 2205.05198), equation 1, which is for 16 bits: s b h (34 + 5 a s / h) a block.
+    """
+    width = shape["width"]
+    return 2 * shape["depth"] * batch * length * (34 * width + 5 * shape["heads"] * length)
+
+
+def encoded_bytes(dataset: Dataset) -> int:
+    """Return the memory of a dataset whose rows are all as long as they may be."""
+    return TOKEN_BYTES * rows_of(dataset) * dataset.max_length
+
+
+def rows_of(dataset: Dataset) -> int:
+    """Return about how many rows a dataset has."""
+    rows = dataset.settings.rows
+    return rows if isinstance(rows, int) else sum(map(_rows_of_source, dataset.sources))
+
+
+def _rows_of_source(source: SourceSettings) -> int:
+    # The same whether it has been fetched or not: what a job asks for is not to change in between.
+    files = [] if isinstance(source, HubSettings) else source.local_files()
+    return sum(file.stat().st_size for file in files) // ROW_BYTES or ROWS

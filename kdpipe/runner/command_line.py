@@ -1,0 +1,272 @@
+"""Run a stage from the command line: its arguments, its log, its threads, its exit status.
+
+Every module of `kdpipe.stages` has a function `run(settings, job, *, …)` whose keyword parameters are the
+folders that it reads; its command line is made from that signature:
+
+    python -m kdpipe.stages.finetune --settings '{…}' --model DIR --data DIR --output DIR
+"""
+
+import argparse
+import inspect
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO, get_type_hints
+
+from pydantic import BaseModel, ValidationError
+
+from kdpipe import catalog, environment, processes
+from kdpipe.artifacts.faults import tell_fault
+from kdpipe.artifacts.ownership import place_of
+from kdpipe.artifacts.sums import SUMS, verify
+from kdpipe.config.mistakes import problems_of
+from kdpipe.config.settings.base import decisive
+from kdpipe.config.settings.bounds import MANY, MOST_THREADS
+from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS, ConfigError, KdpipeError, StoppedError, quoted
+from kdpipe.plan.identity import code_of, identity, modules_named
+from kdpipe.runner.launch import TEAM, await_others
+from kdpipe.runner.logs import MARK, check_log
+from kdpipe.runner.run import Job
+
+LOG = logging.getLogger(__name__)
+
+
+def main(
+    run: Callable[..., None],
+    several: bool = False,
+    sources: Callable[..., Mapping[str, str]] = lambda **settings: {},
+) -> None:
+    """Run a stage with the arguments of the command line and exit.
+
+    Exit status 0 means the artifact is there, 2 a mistake that the user can mend, 75 that it was stopped and
+    goes on when it is run again, 1 anything else.
+
+    Args:
+        run: the stage.
+        several: whether it knows how to run in several processes.
+        sources: gives the SHA-256 of the files that it reads besides artifacts, by their paths, from what
+            settings it takes.
+    """
+    stage = Path(inspect.getfile(run)).stem
+    arguments = _parser(run, stage).parse_args()
+    with _logging(None if processes.rank() else arguments.log) as console:
+        TEAM.name, TEAM.streams = f"{stage} {_called(arguments)}", {sys.stderr, console}
+        try:
+            _run(run, stage, arguments, console, several, sources)
+            status = 0
+        except KdpipeError as error:
+            status, message = EXIT_STATUS, str(error)
+        except StoppedError as error:
+            status, message = STOPPED_STATUS, str(error)
+        except KeyboardInterrupt:
+            status, message = STOPPED_STATUS, "stopped by hand"
+        except Exception as error:
+            fault = tell_fault(error, _state(arguments))
+            if fault is None:
+                traceback.print_exc()
+            await_others()
+            status, message = (EXIT_STATUS, fault) if fault else (1, f"{type(error).__name__}: {error}")
+        if status:
+            TEAM.end(f"{TEAM.name}: {message}")
+            if processes.rank():
+                # At once, or the others would see it gone before they can know why.
+                os._exit(status)
+    sys.exit(status)
+
+
+def _run(
+    run: Callable[..., None],
+    stage: str,
+    arguments: argparse.Namespace,
+    console: TextIO,
+    several: bool,
+    sources: Callable[..., Mapping[str, str]],
+) -> None:
+    threads = max(1, arguments.threads // processes.count())
+    os.environ["RAYON_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    if "transformers" in sys.modules:
+        _keep_to_what_matters(sys.modules["transformers"].utils.logging)
+    processes.check_tasks()
+    if processes.count() > 1:
+        if not several:
+            raise KdpipeError(f"{stage} runs in one process, found WORLD_SIZE {processes.count()}; unset it")
+        processes.join(threads)
+    settings = {name: _settings(model, getattr(arguments, name)) for name, model in _settings_of(run).items()}
+    paths = {name: getattr(arguments, name) for name in _paths_of(run)}
+    given = {name: decisive(value) for name, value in settings.items()}
+    job = Job(
+        output=arguments.output,
+        state=_state(arguments),
+        threads=threads,
+        console=console,
+        origin=processes.shared(
+            lambda: {
+                "settings": {**given, "threads": arguments.threads},
+                "inputs": _inputs(paths, _state(arguments).parent),
+                "code": _code(arguments.code or [catalog.STAGES[stage], *modules_named(given)]),
+            }
+        ),
+        checkpoint_minutes=arguments.checkpoint_minutes,
+        minutes=arguments.minutes,
+        sources=partial(sources, **settings),
+    )
+    with job.turn() as wanted:
+        if wanted:
+            if environment.removed:
+                LOG.info("not heeded of the environment: %s", ", ".join(sorted(environment.removed)))
+            run(**settings, job=job, **paths)
+
+
+def _keep_to_what_matters(logs: Any) -> None:
+    """Keep out of the log bars, and that transformers could spread a model over GPUs in other ways."""
+    logs.disable_progress_bar()
+    logging.getLogger("transformers.distributed").setLevel(logging.ERROR)
+
+
+def _open_log(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_log(path)
+        # An earlier process that goes on writes to its own log, which has no name any more.
+        path.unlink(missing_ok=True)
+        # A full disk takes no line, and an empty log is one too.
+        with suppress(OSError):
+            path.write_text(f"{MARK}\n", encoding="utf-8")
+        return path.open("a", encoding="utf-8")
+    except (KdpipeError, OSError) as error:
+        sys.stderr.write(f"--log: {tell_fault(error, path) or error}\n")
+        sys.exit(EXIT_STATUS)
+
+
+def _called(arguments: argparse.Namespace) -> str:
+    """Return what an artifact is called in messages: by the models and datasets that name its folder."""
+    place = Path(place_of(arguments.output, _state(arguments).parent))
+    return place.name if place.is_absolute() else " ".join(place.parts[1:] or place.parts)
+
+
+def _state(arguments: argparse.Namespace) -> Path:
+    state: Path = arguments.state or arguments.output.parent / ".state"
+    return state
+
+
+def _inputs(paths: Mapping[str, Any], results: Path) -> dict[str, str]:
+    """Check the artifacts that a stage reads; return their digests by their places in the results."""
+    artifacts = {}
+    for role, value in paths.items():
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path) and not path.exists():
+                raise KdpipeError(f"--{role}: there is no {path}")
+            if isinstance(path, Path) and path.is_dir():
+                artifacts[place_of(path, results)] = verify(path)
+    return artifacts
+
+
+def _code(roots: Sequence[str]) -> dict[str, Any]:
+    """Return what the manifest says of the code: its identity, and the modules with those it starts from."""
+    try:
+        modules = code_of(roots)
+    except (ImportError, OSError, ValueError) as error:
+        raise KdpipeError(
+            f"--code: expected modules of kdpipe, found {quoted(list(roots))} ({error})"
+        ) from None
+    return {"identity": identity(modules), "roots": list(roots), "modules": modules}
+
+
+def _settings(model: type[BaseModel], text: str) -> BaseModel:
+    try:
+        return model.model_validate(json.loads(text))
+    except ValidationError as error:
+        raise ConfigError(problems_of(error)) from None
+    except (RecursionError, ValueError) as error:
+        raise KdpipeError(f"--settings: expected JSON, found {quoted(text)} ({error})") from None
+
+
+def _settings_of(run: Callable[..., None]) -> dict[str, type[BaseModel]]:
+    hints = get_type_hints(run)
+    return {
+        name: hint for name, hint in hints.items() if inspect.isclass(hint) and issubclass(hint, BaseModel)
+    }
+
+
+def _paths_of(run: Callable[..., None]) -> dict[str, inspect.Parameter]:
+    skipped = {"job", *_settings_of(run)}
+    return {name: p for name, p in inspect.signature(run).parameters.items() if name not in skipped}
+
+
+def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
+    # One argument of a command line holds 128 KiB on Linux: more stands in a file, an argument a line.
+    parser = argparse.ArgumentParser(
+        f"python -m kdpipe.stages.{stage}", description=inspect.getdoc(run), fromfile_prefix_chars="@"
+    )
+    for name, model in _settings_of(run).items():
+        parser.add_argument(f"--{name}", required=True, metavar="JSON", help=f"{model.__name__} as JSON")
+    for name, parameter in _paths_of(run).items():
+        several = "list" in str(parameter.annotation)
+        required = parameter.default is inspect.Parameter.empty
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=parameter.annotation if parameter.annotation is float else _folder,
+            nargs="+" if several else None,
+            required=required,
+            default=None if required else parameter.default,
+        )
+    parser.add_argument("--output", type=Path, required=True, help="folder of the artifact")
+    parser.add_argument(
+        "--state", type=Path, help="folder for half-written state (default: beside the output)"
+    )
+    parser.add_argument("--log", type=Path, help="file that takes all messages (default: standard error)")
+    parser.add_argument(
+        "--code",
+        nargs="+",
+        metavar="MODULE",
+        help="modules of kdpipe that it starts from (default: its own, and those that its settings name)",
+    )
+    parser.add_argument(
+        "--checkpoint-minutes", type=_minutes, default=10, help="minutes of work between two checkpoints"
+    )
+    parser.add_argument("--minutes", type=_minutes, help="minutes after which it will be stopped")
+    parser.add_argument("--threads", type=_threads, default=os.cpu_count() or 1)
+    return parser
+
+
+def _folder(text: str) -> Path:
+    """An artifact may be given by its folder or by its SHA256SUMS."""
+    path = Path(text)
+    return path.parent if path.name == SUMS else path
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 <= minutes <= MANY:
+        raise argparse.ArgumentTypeError(f"expected minutes, found {text}")
+    return minutes
+
+
+def _threads(text: str) -> int:
+    threads = int(text)
+    if not 1 <= threads <= MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"expected 1 to {MOST_THREADS} threads, found {text}")
+    return threads
+
+
+@contextmanager
+def _logging(path: Path | None) -> Iterator[TextIO]:
+    """Send everything printed to the log, and yield the terminal for progress and the last word."""
+    console = sys.stderr
+    if path is not None:
+        console = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
+        with _open_log(path) as log:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+                os.dup2(log.fileno(), stream.fileno())
+    level = logging.ERROR if processes.rank() else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    yield console

@@ -1,0 +1,150 @@
+"""What a stage is given besides its settings and inputs, and what it may go on from."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from kdpipe import processes
+from kdpipe.artifacts.artifact import Draft, finished, publish, read_manifest, restore
+from kdpipe.artifacts.checkpoints import Checkpoints, Clock
+from kdpipe.artifacts.ownership import check_folder, check_place, state_name
+from kdpipe.artifacts.shards import Shards
+from kdpipe.artifacts.state import discard, open_state
+from kdpipe.artifacts.sums import verify
+from kdpipe.digest import digest
+from kdpipe.errors import KdpipeError
+from kdpipe.runner.lock import locked
+
+LOG = logging.getLogger("kdpipe")
+
+
+@dataclass
+class Job:
+    """One run of a stage.
+
+    Args:
+        output: folder of the artifact it makes.
+        state: folder for half-written and resumable state, on the same file system.
+        threads: processor threads that this process may use.
+        console: where progress bars go.
+        origin: what the artifact is made from and by, for its manifest: settings, inputs, code.
+        checkpoint_minutes: minutes of work between two checkpoints.
+        minutes: minutes that the job may take; None for any number.
+        clock: how long it has worked.
+        sources: gives the SHA-256 of the files that it reads besides artifacts, by their paths.
+    """
+
+    output: Path
+    state: Path
+    threads: int = 1
+    console: TextIO = field(default_factory=lambda: sys.stderr)
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint_minutes: float = 10.0
+    minutes: float | None = None
+    clock: Clock = field(default_factory=Clock)
+    sources: Callable[[], Mapping[str, str]] = dict
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Wait for other jobs that make the same; yields whether there is still something to be made.
+
+        Raises:
+            KdpipeError: the folder of the artifact has files that kdpipe did not write.
+        """
+        if processes.rank():
+            yield processes.shared(bool)
+            return
+        check_place(self.output)
+        open_state(self.state)
+        with locked(self.state / "locks" / state_name(self.output, self.state)) as waited:
+            check_folder(self.output, self.state)
+            done = (waited and self.is_done()) or self.take_up()
+            if done:
+                LOG.info("the artifact is there by now")
+            else:
+                self.clear_state(keep=True)
+            yield processes.shared(lambda: not done)
+
+    @contextmanager
+    def artifact(self) -> Iterator[Draft]:
+        """Open the draft of the artifact; when that is whole, there is nothing to go on from any more.
+
+        Of several processes the first writes it; what the others are given leads nowhere.
+        """
+        if processes.rank():
+            with TemporaryDirectory() as folder:
+                yield Draft(Path(folder))
+            return
+        with publish(self.output, self.state, self.origin, self.clock) as draft:
+            yield draft
+        self.clear_state(keep=False)
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """What an earlier run with the same settings, inputs and code left to go on from."""
+        folder = self.state / "checkpoints" / state_name(self.output, self.state) / digest(dict(self.origin))
+        deadline = None if self.minutes is None else self.clock.started + 60 * self.minutes
+        return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock, kept=True)
+
+    def checkpoints_of(self, digests: Mapping[str, str]) -> Checkpoints:
+        """Return `checkpoints` of a stage that reads files besides artifacts; they are of these alone.
+
+        Args:
+            digests: the SHA-256 of the files, by their paths.
+        """
+        return replace(self.checkpoints, folder=self.checkpoints.folder / digest(digests))
+
+    @cached_property
+    def shards(self) -> Shards:
+        """What an earlier run of a stage that does not train has done, as of `checkpoints`."""
+        return Shards(self.checkpoints.folder, self.clock)
+
+    def is_done(self) -> bool:
+        """Tell whether the artifact is there, made from and by the same."""
+        return self._made_in(self.output) is not None
+
+    def take_up(self) -> bool:
+        """Put the artifact back if an earlier process finished it from the same, and it was removed since."""
+        made = self._made_in(finished(self.output, self.state))
+        if made is None:
+            return False
+        if made.get("source_files", {}) != self.sources():
+            return False
+        restore(self.output, self.state)
+        return True
+
+    def _made_in(self, folder: Path) -> dict[str, Any] | None:
+        try:
+            verify(folder)
+            made = read_manifest(folder)
+        except (KdpipeError, OSError):
+            return None
+        return made if all(made.get(name) == value for name, value in self.origin.items()) else None
+
+    def clear_state(self, keep: bool) -> None:
+        """Remove what there is to go on from, or only what has become of no use."""
+        own = self.checkpoints.folder
+        if not keep or not own.parent.is_dir():
+            discard(own.parent)
+        for folder in own.parent.glob("*"):
+            if folder != own or not folder.is_dir():
+                discard(folder)
+
+    def progress(self, total: int | None, what: str, unit: str = "step") -> "tqdm[Any]":
+        """Return a progress bar, silent where the console is no terminal."""
+        return tqdm(
+            total=total,
+            desc=what,
+            unit=unit,
+            file=self.console,
+            disable=not self.console.isatty(),
+            leave=False,
+        )

@@ -1,0 +1,108 @@
+"""Made-up data are read by the sources whose layout they have."""
+
+import pytest
+
+from kdpipe.catalog import resolve
+from kdpipe.commands.sample_data import write_sample
+from kdpipe.commands.shrink import ENDINGS, ROWS
+from kdpipe.config.settings.dataset import read_dataset
+from kdpipe.data.source import TRAIN, VALIDATION
+from kdpipe.data.sources.conll import ConllSource
+from kdpipe.data.sources.glue import LAYOUTS, GlueSource
+from kdpipe.data.sources.squad import SquadSource
+from kdpipe.data.sources.table import TableSource
+from kdpipe.data.sources.text import TextSource
+from kdpipe.errors import DataError
+
+
+def open_source(settings, task):
+    options = {"path": settings.path, "files": settings.files, **settings.options}
+    return resolve("sources", settings.source)(task=task, **options)
+
+
+def labels(source):
+    return {
+        split: [example.label for example in source.read(split)]
+        for split in source.splits()
+        if split in (TRAIN, VALIDATION)
+    }
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_glue(tmp_path, name):
+    task = "regression" if name == "STS-B" else "classification"
+    write_sample(read_dataset({"source": "glue", "name": name, "path": str(tmp_path)}), task)
+    source = GlueSource(task=task, name=name, path=tmp_path)
+    assert set(source.splits()) == set(LAYOUTS[name].files)
+    for given in labels(source).values():
+        assert len(given) == ROWS
+        assert source.labels is None or set(given) == set(source.labels)
+
+
+def test_conll(tmp_path):
+    settings = {"source": "conll", "path": str(tmp_path), "classes": ["PER", "LOC"]}
+    write_sample(read_dataset(settings), "token_classification")
+    source = ConllSource(task="token_classification", path=tmp_path, classes=["PER", "LOC"])
+    given = labels(source)
+    assert all(len(tags) == ROWS for tags in given.values())
+    assert {tag for tags in given[TRAIN] for tag in tags} == {"O", "B-PER", "B-LOC"}
+
+
+def test_squad(tmp_path):
+    write_sample(read_dataset({"source": "squad", "path": str(tmp_path)}), "question_answering")
+    source = SquadSource(task="question_answering", path=tmp_path)
+    assert sum(1 for _ in source.read(TRAIN)) == ROWS
+
+
+def test_text(tmp_path):
+    write_sample(read_dataset({"source": "text", "path": str(tmp_path)}), "language_modeling")
+    assert sum(1 for _ in TextSource(task="language_modeling", path=tmp_path).read(VALIDATION)) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("task", "columns"),
+    [
+        ("classification", {"text_pair": "second", "label": "answer"}),
+        ("classification", {"label": "answer", "classes": ["no", "yes", "perhaps"]}),
+        ("regression", {"label": "answer"}),
+        ("multi_label", {"label": "answer"}),
+        ("multi_label", {"label": "answer", "separator": ",", "classes": ["no", "yes"]}),
+        ("multi_label", {"label": ["warm", "cold"]}),
+        ("language_modeling", {}),
+    ],
+)
+def test_table(tmp_path, task, columns):
+    settings = {"source": "table", "task": task, "path": str(tmp_path), "text": "first", **columns}
+    write_sample(read_dataset(settings), task)
+    source = TableSource(task=task, path=tmp_path, text="first", **columns)
+    given = labels(source)[TRAIN]
+    assert len(given) == ROWS
+    names = {name for label in given for name in (label if task == "multi_label" else (label,))}
+    assert source.labels is None or names == set(source.labels)
+
+
+@pytest.mark.parametrize(
+    ("settings", "task"),
+    [
+        ({"source": "glue", "name": "STS-B"}, "regression"),
+        ({"source": "conll"}, "token_classification"),
+        ({"source": "squad"}, "question_answering"),
+        ({"source": "table", "text": "first", "task": "language_modeling"}, "language_modeling"),
+        ({"source": "text"}, "language_modeling"),
+    ],
+)
+def test_further_splits(tmp_path, settings, task):
+    file = tmp_path / f"hard{ENDINGS[settings['source']]}"
+    given = {**settings, "path": str(tmp_path), "splits": {"hard": str(file)}}
+    write_sample(read_dataset(given), task)
+    source = open_source(read_dataset(given), task)
+    assert "hard" in source.splits()
+    assert sum(1 for _ in source.read("hard")) == ROWS
+    assert [example.text for example in source.read("hard")] != [
+        example.text for example in source.read(TRAIN)
+    ]
+
+
+def test_what_reads_no_files_is_not_made_up(tmp_path):
+    with pytest.raises(DataError, match="no data can be made up for source pydoc"):
+        write_sample(read_dataset({"source": "pydoc", "task": "language_modeling"}), "language_modeling")

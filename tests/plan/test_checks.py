@@ -1,0 +1,396 @@
+import pytest
+
+from tests.configs import write_model
+
+STUDENT = "models.student.distill"
+UNLABELLED = {"datasets.unlabelled": {"source": "glue", "name": "MRPC", "path": "glue", "labels": "none"}}
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another model, wider, with its own tokenizer and shorter positions; as `load` names it."""
+    config = {"model_type": "bert", "architectures": ["BertForMaskedLM"], "vocab_size": 700}
+    config |= {
+        "hidden_size": 36,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 160,
+    }
+    return {"load": {"path": str(write_model(tmp_path, config))}}
+
+
+def test_a_config_without_mistakes(mistakes_of):
+    assert mistakes_of({}) == []
+
+
+def test_pretraining_needs_text(mistakes_of):
+    assert mistakes_of({"models.base.pretrain.dataset": "task"}) == [
+        "models.base.pretrain.dataset: expected a language_modeling dataset, 'task' is for classification"
+    ]
+
+
+def test_training_with_labels_needs_labels(mistakes_of):
+    losses = [{"loss": "kl"}, {"loss": "hard"}, {"loss": "hard", "weight": 0}]
+    assert mistakes_of({
+        **UNLABELLED,
+        "models.a": {"finetune": {"model": "base", "dataset": "unlabelled"}},
+        f"{STUDENT}.dataset": "unlabelled",
+        f"{STUDENT}.losses": losses,
+    }) == [
+        "models.a.finetune.dataset: 'unlabelled' has `labels: none`; fine-tuning needs labels",
+        "models.student.distill.losses[1]: hard needs labels, 'unlabelled' has `labels: none`",
+    ]  # fmt: skip
+
+
+def test_text_has_the_labels_that_are_masked(mistakes_of):
+    assert mistakes_of({"datasets.text.labels": "none"}) == []
+
+
+def test_a_teacher_of_logits_needs_the_head_of_the_dataset(mistakes_of):
+    assert mistakes_of({f"{STUDENT}.teacher": "base"}) == [
+        "models.student.distill.teacher: 'task' is for classification, "
+        "but 'base' has a head for language_modeling; name a model trained for classification"
+    ]
+    assert mistakes_of({f"{STUDENT}.losses": [{"loss": "hidden_mse"}, {"loss": "kl", "weight": 0}]}) == []
+
+
+def test_a_model_is_scored_with_the_head_it_has(mistakes_of):
+    assert mistakes_of({"models.small.extract.evaluate": ["text", "task"], "models.a": {"create": {
+        "architecture": {"family": "bert"}, "tokenizer": "base", "evaluate": ["task"]
+    }}}) == [
+        "models.small.extract.evaluate: 'task' is for classification, but 'small' has a head for "
+        "language_modeling; name a model trained for classification",
+        "models.a.create.evaluate: 'task' is for classification, but 'a' has no head; "
+        "name a model trained for classification",
+    ]  # fmt: skip
+    assert mistakes_of({"models.a": {"select": {"among": ["teacher", "small"], "dataset": "task"}}})[
+        -1
+    ].startswith("models.a.select.among: 'task' is for classification, but 'small' has a head")
+
+
+def test_labels_are_exported_of_examples_only(mistakes_of):
+    assert mistakes_of({"models.teacher.finetune.export": ["task", "text"]}) == [
+        "models.teacher.finetune.export: 'text' is for language_modeling; labels are exported of "
+        "classification and regression"
+    ]
+
+
+@pytest.mark.parametrize("rows", [{"test": 9}, {"train": 5, "test_mismatched": 9}])
+def test_a_sampled_test_split_is_not_exported(mistakes_of, rows):
+    (split,) = rows.keys() - {"train"}
+    glue = {"source": "glue", "name": "MRPC", "path": "glue/MRPC"}
+    datasets = {"datasets.sampled": {**glue, "rows": rows}, "datasets.both": {"combine": ["sampled", "task"]}}
+    for name in ("sampled", "both"):
+        assert mistakes_of({**datasets, "models.teacher.finetune.export": name}) == [
+            f"models.teacher.finetune.export: '{name}' has a sample of '{split}', of which all rows are "
+            "exported; take it out of `rows`"
+        ]
+
+
+def test_weights_that_are_all_zero(mistakes_of):
+    losses = [{"loss": "kl", "weight": 0}, {"loss": "hard", "weight": 0.0}]
+    assert mistakes_of({f"{STUDENT}.losses": losses}) == [
+        "models.student.distill.losses: all weights are 0, so nothing would be learned"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "mistake"),
+    [
+        ({"metric": "f2"}, "metric: 'task' has no metric 'f2'; there is accuracy, accuracy_and_f1, f1"),
+        ({"split": "train"}, "split: models are scored on held-out splits; give `validation` or `test`"),
+        ({"split": "validaton"}, "split: 'task' has no split 'validaton'; did you mean 'validation'?"),
+    ],
+)
+def test_a_choice_is_made_by_a_score_that_exists(mistakes_of, given, mistake):
+    best = {"models.best": {"select": {"among": ["student"], "dataset": "task", **given}}}
+    assert mistakes_of(best) == [f"models.best.select.{mistake}"]
+
+
+def test_the_best_checkpoint_goes_by_a_metric_of_the_task(mistakes_of):
+    place = "models.teacher.finetune.training.metric_for_best_model"
+    assert mistakes_of({place: "eval_acuracy"}) == [
+        f"{place}: 'task' has no metric 'acuracy'; did you mean 'accuracy'?"
+    ]
+    assert mistakes_of({place: "matthews"}) == []
+    tags = {"datasets.task": {"source": "conll", "path": "conll"}}
+    assert mistakes_of({**tags, place: "f1:PER"}) == []
+
+
+def test_masked_positions_are_of_text(mistakes_of):
+    assert mistakes_of({f"{STUDENT}.losses[1].positions": "masked"}) == [
+        "models.student.distill.losses[1].positions: `masked` needs tokens with labels, "
+        "classification has none"
+    ]
+
+
+@pytest.mark.parametrize(("layers", "what"), [
+    ([[5, 1]], "teacher states 0 to 4 and student states 0 to 2 exist, found the pair [5, 1]"),
+    ([[4, 3]], "teacher states 0 to 4 and student states 0 to 2 exist, found the pair [4, 3]"),
+    ("top:6", "teacher states 0 to 4 and student states 0 to 2 exist, found the pair [6, 2]"),
+    ("L3", "preset 'L3' is for 12 teacher and 3 student blocks, found 4 and 2"),
+])  # fmt: skip
+def test_states_that_do_not_exist(mistakes_of, layers, what):
+    assert mistakes_of({f"{STUDENT}.losses[1].layers": layers}) == [
+        f"models.student.distill.losses[1].layers: {what}"
+    ]
+
+
+def test_a_map_of_another_form(mistakes_of):
+    (mistake,) = mistakes_of({f"{STUDENT}.losses[1].layers": "spacd"})
+    assert mistake.startswith(
+        "models.student.distill.losses[1].layers: expected a list of [teacher, student] pairs"
+    )
+
+
+def narrow(width=12):
+    architecture = {"family": "bert", "hidden_size": width, "num_hidden_layers": 2, "num_attention_heads": 2}
+    return {"create": {"architecture": architecture, "tokenizer": "base"}}
+
+
+def test_widths_that_differ_need_a_projection(mistakes_of):
+    changes = {"models.narrow": narrow(), f"{STUDENT}.student": "narrow"}
+    assert mistakes_of(changes) == [
+        "models.student.distill.losses[1]: the teacher's states are 24 wide, the student's 12; "
+        "give a `projection`, such as {kind: linear}"
+    ]
+    assert mistakes_of({**changes, f"{STUDENT}.losses[1].projection": {"kind": "linear"}}) == []
+
+
+def test_losses_of_logits_need_no_equal_widths(mistakes_of):
+    changes = {
+        "models.narrow": narrow(),
+        f"{STUDENT}.student": "narrow",
+        f"{STUDENT}.losses": [{"loss": "kl"}],
+    }
+    assert mistakes_of(changes) == []
+
+
+def test_positions_align_between_equal_tokenizers_only(mistakes_of, other):
+    changes = {"models.other": other, f"{STUDENT}.student": "other", "datasets.task.max_length": 32}
+    assert mistakes_of({**changes, f"{STUDENT}.losses[1].projection": {}}) == [
+        "models.student.distill.losses: hidden_mse compare position by position, but the tokenizers differ: "
+        "the teacher's is of 'base' with 500 entries, the student's of 'other' with 700 entries"
+    ]
+    assert mistakes_of({**changes, f"{STUDENT}.losses": [{"loss": "kl"}]}) == []
+
+
+def test_answers_are_places_that_both_must_see(mistakes_of, other):
+    changes = {
+        "models.other": other,
+        "datasets.task": {"source": "squad", "path": "squad", "max_length": 96, "stride": 8},
+        f"{STUDENT}.student": "other",
+        f"{STUDENT}.losses": [{"loss": "kl"}],
+    }
+    assert mistakes_of(changes) == [
+        "models.student.distill.losses: kl compare position by position, but the tokenizers differ: "
+        "the teacher's is of 'base' with 500 entries, the student's of 'other' with 700 entries"
+    ]  # fmt: skip
+
+
+def test_on_text_the_vocabularies_must_be_one(mistakes_of, other):
+    assert mistakes_of({
+        "models.other": other,
+        "models.d": {
+            "distill": {
+                "teacher": "base", "student": "other", "dataset": "text",
+                "losses": [{"loss": "kl"}, {"loss": "hard"}],
+            }
+        },
+    }) == [
+        "models.d.distill.losses: kl compare position by position, but the tokenizers differ: "
+        "the teacher's is of 'base' with 500 entries, the student's of 'other' with 700 entries"
+    ]  # fmt: skip
+
+
+def test_different_tokenizers_need_a_cache(mistakes_of, other):
+    assert mistakes_of({
+        "models.other": other, "datasets.task.max_length": 32,
+        f"{STUDENT}.student": "other", f"{STUDENT}.losses": [{"loss": "kl"}], f"{STUDENT}.cache": "off",
+    }) == [
+        "models.student.distill.cache: teacher and student have different tokenizers, which needs a cache; "
+        "remove `cache: off`"
+    ]  # fmt: skip
+
+
+def test_signals_on_text_cannot_be_cached(mistakes_of):
+    distill = {
+        "teacher": "base",
+        "student": "small",
+        "dataset": "text",
+        "losses": [{"loss": "kl"}],
+        "cache": True,
+    }
+    assert mistakes_of({"models.d": {"distill": distill}}) == [
+        "models.d.distill.cache: text is masked anew in every epoch, "
+        "so a teacher's signals on it cannot be stored"
+    ]
+
+
+def test_a_map_is_cached_only_if_the_depth_of_the_student_is_known(mistakes_of):
+    changes = {
+        "models.hub": {"load": {"path": "a/b"}},
+        "models.other": {"load": {"path": "a/c"}},
+        f"{STUDENT}.teacher": "tuned",
+        f"{STUDENT}.student": "other",
+    }
+    changes["models.tuned"] = {"finetune": {"model": "hub", "dataset": "task"}}
+    (mistake,) = mistakes_of(changes)
+    assert mistake.startswith(
+        "models.student.distill.cache: which states to store is unknown until the student"
+    )
+    assert mistakes_of({**changes, f"{STUDENT}.cache": "off"}) == []
+    assert (
+        mistakes_of({**changes, f"{STUDENT}.cache": "auto", f"{STUDENT}.losses[1].layers": [[12, 3]]}) == []
+    )
+
+
+def test_a_map_is_cached_where_the_student_is_as_deep_as_the_teacher(graph_of):
+    """Of a teacher that is not fetched yet, whose pruned copies keep its blocks."""
+    graph = graph_of({
+        "models.hub": {"load": {"path": "a/b"}},
+        "models.tuned": {"finetune": {"model": "hub", "dataset": "task"}},
+        "models.cut": {"prune": {"model": "tuned", "sparsity": 0.5}},
+        f"{STUDENT}.teacher": "tuned",
+        f"{STUDENT}.student": "cut",
+    })  # fmt: skip
+    (cache,) = graph.caches.values()
+    assert [entry.student_depth for entry in cache.maps] == [None]
+
+
+def test_a_dataset_that_is_longer_than_a_model_reads_is_told_once(mistakes_of):
+    assert mistakes_of({"datasets.task.max_length": 600}) == [
+        "datasets.task.max_length: 'task' has 600, but 'teacher' reads at most 512 tokens"
+    ]
+    assert mistakes_of({"datasets.task.max_length": 64, "datasets.text.max_length": 513}) == [
+        "datasets.text.max_length: 'text' has 513, but 'base' reads at most 512 tokens"
+    ]
+
+
+ONE_SEGMENT = {"models.base.pretrain.architecture.type_vocab_size": 1}
+
+
+def test_pairs_need_a_model_with_two_segments(mistakes_of):
+    assert [found.partition(", as its")[0] for found in mistakes_of(ONE_SEGMENT)] == [
+        "models.teacher.finetune.dataset: 'task' has pairs of texts, but 'teacher' cannot tell a second text "
+        "from the first",
+        "models.student.distill.dataset: 'task' has pairs of texts, but 'student' cannot tell a second text "
+        "from the first",
+        "models.student.distill.teacher: 'task' has pairs of texts, but 'teacher' cannot tell a second text "
+        "from the first",
+    ]
+
+
+@pytest.mark.parametrize("changes", [
+    {"datasets.task.name": "SST-2"},
+    {"datasets.task": {"source": "table", "path": "a.tsv", "text": "a", "label": "b", "task": "regression"}},
+    {"models.small.extract.architecture": "distilbert",
+     "models.teacher.finetune": {"model": "small", "dataset": "task"},
+     "models.student.distill.losses": [{"loss": "kl"}]},
+])  # fmt: skip
+def test_one_segment_is_enough_for_single_texts_and_where_none_are_told(mistakes_of, changes):
+    assert mistakes_of({**ONE_SEGMENT, **changes}) == []
+
+
+@pytest.mark.parametrize("data", [
+    {"source": "table", "path": "a.tsv", "text": "a", "text_pair": "c", "label": "b", "task": "regression"},
+    {"source": "squad", "path": "squad", "max_length": 384},
+    {"combine": ["single", "task"]},
+])  # fmt: skip
+def test_pairs_of_every_source(mistakes_of, data):
+    found = mistakes_of({
+        **ONE_SEGMENT,
+        "datasets.single": {"source": "glue", "name": "SST-2", "path": "s"},
+        "datasets.other": data,
+        "models.student": {"finetune": {"model": "base", "dataset": "other"}},
+    })  # fmt: skip
+    assert [mistake for mistake in found if "'other' has pairs of texts, but 'student'" in mistake]
+
+
+def test_prompts_limit_what_a_classifier_of_tokens_reads(mistakes_of):
+    architecture = {"family": "enct5", "n_positions": 100}
+    changes = {
+        "datasets.tags": {"source": "conll", "path": "conll"},
+        "models.prompted": {"create": {"architecture": architecture, "tokenizer": "base"}},
+        "models.texts": {"finetune": {"model": "prompted", "dataset": "task"}},
+        "models.words": {"finetune": {"model": "prompted", "dataset": "tags"}},
+    }
+    assert mistakes_of(changes) == [
+        "datasets.tags.max_length: 'tags' has 128, but 'words' reads at most 100 tokens"
+    ]
+    assert mistakes_of({**changes, "datasets.tags.max_length": 100}) == []
+
+
+def test_what_is_exported_is_read_too(mistakes_of):
+    assert mistakes_of({
+        "datasets.long": {"source": "glue", "name": "MRPC", "path": "m", "max_length": 600},
+        "models.teacher.finetune.export": ["long"],
+    }) == ["datasets.long.max_length: 'long' has 600, but 'teacher' reads at most 512 tokens"]  # fmt: skip
+
+
+def test_a_combination_is_as_long_as_its_first_part(mistakes_of):
+    assert mistakes_of({
+        "datasets.long": {"source": "glue", "name": "MRPC", "path": "glue", "max_length": 600},
+        "datasets.both": {"combine": ["long", "task"]},
+        "models.teacher.finetune.evaluate": ["both"],
+    }) == ["datasets.long.max_length: 'both' has 600, but 'teacher' reads at most 512 tokens"]  # fmt: skip
+
+
+def test_what_a_teacher_reads_counts_too(mistakes_of, other):
+    (mistake,) = mistakes_of({
+        "models.other": other,
+        "models.tuned": {"finetune": {"model": "other", "dataset": "short"}},
+        "datasets.short": {"source": "glue", "name": "MRPC", "path": "glue", "max_length": 160},
+        "datasets.task.max_length": 161,
+        f"{STUDENT}.teacher": "tuned",
+        f"{STUDENT}.losses": [{"loss": "kl"}],
+    })  # fmt: skip
+    assert mistake == "datasets.task.max_length: 'task' has 161, but 'tuned' reads at most 160 tokens"
+
+
+def test_a_mistake_of_a_matrix_is_told_once_with_its_first_model(mistakes_of):
+    assert mistakes_of({
+        "matrix": {"depth": [1, 2, 3], "seed": [1, 2, 3]},
+        "models.cut-{depth}": {"extract": {"model": "base", "layers": "first:{depth}"}},
+        "models.s-{depth}-{seed}": {
+            "distill": {
+                "teacher": "teacher", "student": "cut-{depth}", "dataset": "task",
+                "losses": [{"loss": "hidden_mse", "layers": [[2, 2]]}],
+            }
+        },
+    }) == [
+        "models.s-{depth}-{seed}.distill.losses[0].layers: "
+        "teacher states 0 to 4 and student states 0 to 1 exist, found the pair [2, 2] (in s-1-1)"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("report", "mistake"), [
+    ({"baseline": "techer"}, "report.baseline: there is no model 'techer'; did you mean 'teacher'?"),
+    ({"over": ["seed", "tsk"]}, "report.over[1]: the matrix has no variable 'tsk'; did you mean 'task'?"),
+    ({"published": "no.csv"}, "report.published: there is no file no.csv"),
+    (
+        {"plots": [{"x": "task", "y": "f1"}, {"x": "parametres", "y": "f1"}]},
+        "report.plots[1].x: there is no column 'parametres'; did you mean 'parameters'?",
+    ),
+    (
+        {"plots": [{"x": "depth", "y": "acuracy", "by": "{task}"}]},
+        "report.plots[0].y: there is no metric 'acuracy'; did you mean 'accuracy'?",
+    ),
+    (
+        {"over": [], "plots": [{"x": "seed", "y": "f1"}, {"x": "depth", "y": "f1", "by": "tsk"}]},
+        "report.plots[1].by: there is no column 'tsk'; did you mean 'task'?",
+    ),
+    (
+        {"over": ["seed"], "plots": [{"x": "seed", "y": "f1"}]},
+        "report.plots[0].x: there is no column 'seed'; there is dataset, depth, model, parameters, seconds, "
+        "split, stage, task, template, width, {task}",
+    ),
+])  # fmt: skip
+def test_what_the_report_compares(mistakes_of, report, mistake):
+    assert mistakes_of({"matrix": {"task": ["a"]}, "report": report}) == [mistake]
+
+
+def test_a_baseline_may_be_a_model_or_a_pattern(mistakes_of):
+    changes = {"matrix": {"seed": [1]}, "models.t-{seed}": {"load": {"path": "a/b"}}}
+    for baseline in ("t-{seed}", "t-1", "teacher"):
+        assert mistakes_of({**changes, "report": {"baseline": baseline, "over": ["seed"]}}) == []

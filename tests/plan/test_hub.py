@@ -1,0 +1,80 @@
+"""Datasets of the Hub: where they come from, and where they are kept."""
+
+import pytest
+
+from kdpipe.plan.stages.helpers import FetchSettings
+
+GLUE = {
+    "source": "hub",
+    "path": "nyu-mll/glue",
+    "task": "classification",
+    "text": "sentence",
+    "label": "label",
+}
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    (tmp_path / "own" / "reviews").mkdir(parents=True)
+    return tmp_path
+
+
+def test_a_repository_is_kept_by_configuration_and_revision(graph_of):
+    graph = graph_of({"data_dir": "d", "datasets.a": {**GLUE, "name": "sst2", "revision": "refs/pr/1"}})
+    assert graph.fetches == {
+        "nyu-mll/glue/sst2/refs/pr/1": FetchSettings(path="nyu-mll/glue", name="sst2", revision="refs/pr/1")
+    }
+    (source,) = graph.datasets["a"].sources
+    assert [str(path) for path in source.local_files()] == ["d/hub/nyu-mll/glue/sst2/refs/pr/1/SHA256SUMS"]
+    (given,) = graph.preprocess_settings("a").sources
+    assert given == {**GLUE, "path": "d/hub/nyu-mll/glue", "name": "sst2", "revision": "refs/pr/1"}
+
+
+def test_a_folder_is_kept_by_its_path(graph_of, data_dir):
+    graph = graph_of({"data_dir": str(data_dir), "datasets.a": {**GLUE, "path": "own/reviews"}})
+    folder = data_dir / "own" / "reviews"
+    kept = f".local{folder}/default/main"
+    assert graph.fetches == {kept: FetchSettings(path=str(folder), local=True)}
+    (source,) = graph.datasets["a"].sources
+    assert source.local_files() == [data_dir / "hub" / kept / "SHA256SUMS"]
+
+
+def test_datasets_of_one_repository_are_fetched_once(graph_of):
+    other = {**GLUE, "max_length": 64}
+    graph = graph_of({"datasets.a": GLUE, "datasets.b": other, "datasets.c": {"combine": ["a", "b"]}})
+    assert list(graph.fetches) == ["nyu-mll/glue/default/main"]
+
+
+def test_a_task_of_glue_is_the_configuration_of_its_name(graph_of):
+    task = {"source": "glue_hub", "path": "nyu-mll/glue", "name": "STS-B", "revision": "b" * 40}
+    graph = graph_of({"data_dir": "data", "datasets.a": task})
+    (kept,) = graph.fetches
+    assert graph.fetches[kept] == FetchSettings(path="nyu-mll/glue", name="stsb", revision="b" * 40)
+    assert graph.datasets["a"].task == "regression"
+    assert graph.datasets["a"].metrics == ("pearson", "spearman", "pearson_and_spearman")
+    (source,) = graph.datasets["a"].sources
+    assert [str(path) for path in source.local_files()] == [f"data/hub/{kept}/SHA256SUMS"]
+
+
+def test_a_task_that_glue_has_not(mistakes_of):
+    found = mistakes_of({"datasets.a": {"source": "glue_hub", "path": "nyu-mll/glue", "name": "MRPD"}})
+    assert found == ["datasets.a.name: 'MRPD' is not known; did you mean 'MRPC'?"]
+
+
+@pytest.mark.parametrize(("settings", "mistake"), [
+    ({"path": "/no/such"}, "path: there is no folder /no/such, and it is no name of a Hub repository"),
+    ({"path": "own/reviews", "revision": "v1"}, "revision: a local folder has none, and "),
+    ({"revision": "r" * 120}, "path: its last name may have 100 bytes, found 120"),
+    ({"name": "../x"}, "name: should match pattern"),
+    ({"revision": "a/../b"}, "revision: should match pattern"),
+    ({"train": "x"}, "train: source 'hub' reads no files; remove this"),
+    ({"label": ["a", "b"]}, "label: a list of columns is read for multi_label"),
+])  # fmt: skip
+def test_mistakes(mistakes_of, data_dir, settings, mistake):
+    (found,) = mistakes_of({"data_dir": str(data_dir), "datasets.a": {**GLUE, **settings}})
+    assert found.startswith(f"datasets.a.{mistake}")
+
+
+def test_the_repository_is_required(mistakes_of):
+    without = {key: value for key, value in GLUE.items() if key != "path"}
+    assert mistakes_of({"datasets.a": without}) == ["datasets.a.path: is required"]

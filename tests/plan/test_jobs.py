@@ -1,0 +1,64 @@
+"""What a job of a config tells its stage is what the stage's manifest then says that it was told."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from kdpipe import catalog
+from kdpipe.config.settings.base import decisive
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.jobs import fetch_job, jobs_for
+from kdpipe.runner.command_line import _settings, _settings_of
+from tests.workflow.conftest import ROOT
+
+# With what the small config has, every stage but the report, which is told a file.
+EVERYTHING: dict[str, Any] = {
+    "datasets.reviews": {
+        "source": "hub",
+        "path": "someone/reviews",
+        "task": "classification",
+        "text": "text",
+        "label": "label",
+    },
+    "models.given": {"load": {"path": "someone/something"}},
+    "models.created": {"create": {"architecture": {"family": "distilbert", "dim": 24}, "tokenizer": "base"}},
+    "models.reader": {"finetune": {"model": "base", "dataset": "text", "masking": {"smoothing": 1}}},
+    "models.critic": {"finetune": {"model": "base", "dataset": "reviews", "training": {"learning_rate": 1}}},
+    "models.cut": {"prune": {"model": "teacher", "sparsity": 0.5, "importance": {"batches": 2}}},
+    "models.assistant": {
+        "schedule": {"teacher": "teacher", "dataset": "task", "target": 0.9, "losses": [{"loss": "kl"}]}
+    },
+    "models.best": {"select": {"among": ["teacher", "student"], "dataset": "task", "export": ["task"]}},
+}
+
+
+def test_every_stage(graph_of: Callable[..., Graph]) -> None:
+    graph, stages = graph_of(EVERYTHING), set()
+    for job in [*(fetch_job(graph, name) for name in graph.fetches), *jobs_for(graph, graph.nodes)]:
+        takes = _settings_of(catalog.load(f"{catalog.STAGES[job.stage]}:run"))
+        assert {option: type(settings) for option, settings in job.settings.items()} == takes
+        for option, text in job.told().items():
+            assert decisive(_settings(takes[option], text)) == job.decisive()[option], job.folder
+        stages.add(job.stage)
+    assert stages == catalog.STAGES.keys() - {"report"}
+
+
+def test_jobs_have_one_order_in_every_process() -> None:
+    """Sets of paths have another in each."""
+    config = repr(str(ROOT / "config.yaml"))
+    program = (
+        "from pathlib import Path\n"
+        "from kdpipe.plan.build import load_graph\n"
+        "from kdpipe.plan.jobs import all_jobs\n"
+        f"for job in all_jobs(load_graph([Path({config})])):\n"
+        "    print(job.folder, *job.reads())\n"
+    )
+    outputs = {
+        subprocess.check_output(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": str(seed)}, text=True
+        )
+        for seed in range(4)
+    }
+    assert len(outputs) == 1

@@ -1,0 +1,24 @@
+from pathlib import Path
+
+from kdpipe.plan.layout import Layout
+
+
+def test_folders_are_those_of_the_design():
+    layout = Layout(Path("r"))
+    assert {
+        "model": layout.model("m"),
+        "data": layout.data("d", "t"),
+        "counts": layout.counts("d", "t"),
+        "knowledge": layout.knowledge("m", "d", "k"),
+        "evaluation": layout.evaluation("m", "d"),
+        "report": layout.report,
+        "state": layout.state,
+    } == {
+        "model": Path("r/models/m"),
+        "data": Path("r/data/d/t"),
+        "counts": Path("r/counts/d/t"),
+        "knowledge": Path("r/knowledge/m/d/k"),
+        "evaluation": Path("r/evaluations/m/d"),
+        "report": Path("r/report"),
+        "state": Path("r/.state"),
+    }

@@ -1,0 +1,281 @@
+"""The command line of stages, tried on `select` and `count_tokens`, which start fast."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kdpipe.artifacts.artifact import finished, read_manifest
+from kdpipe.artifacts.ownership import state_name
+from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, verify
+from kdpipe.errors import EXIT_STATUS, KdpipeError
+from kdpipe.plan.identity import code_of, identity
+from kdpipe.runner.logs import MARK
+from kdpipe.runner.run import Job
+
+
+def run_stage(stage: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", f"kdpipe.stages.{stage}", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def count(task_data: Path, language_model: Path, output: Path, settings: str = "{}", *more: object):
+    places = ("--data", task_data, "--tokenizer", language_model, "--output", output)
+    return run_stage("count_tokens", "--settings", settings, *places, *more)
+
+
+def test_a_stage_runs_by_hand(task_data: Path, language_model: Path, tmp_path: Path) -> None:
+    done = count(task_data, language_model, tmp_path / "counts", "{}", "--log", tmp_path / "log")
+    assert (done.returncode, done.stderr) == (0, "")
+    verify(tmp_path / "counts")
+
+
+def test_a_mistake_is_one_line_and_exit_status_2(
+    task_data: Path, language_model: Path, tmp_path: Path
+) -> None:
+    done = count(task_data, language_model, tmp_path / "counts", json.dumps({"splitt": "train"}))
+    assert done.returncode == EXIT_STATUS
+    assert done.stderr == "count_tokens counts: splitt: unknown key; did you mean 'split'?\n"
+
+
+def test_what_is_wrong_stands_in_the_log_and_on_the_terminal(
+    task_data: Path, language_model: Path, tmp_path: Path
+) -> None:
+    done = count(task_data, language_model, tmp_path / "counts", "[", "--log", tmp_path / "log")
+    assert done.returncode == EXIT_STATUS
+    assert done.stderr.startswith("count_tokens counts: --settings: expected JSON")
+    assert (tmp_path / "log").read_text() == f"{MARK}\n{done.stderr}"
+
+
+def identity_of(path: Path) -> tuple[int, ...]:
+    found = path.lstat()
+    return found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda path: path.write_text("mine\n")])
+def test_a_file_of_the_user_s_in_the_place_of_a_log_is_kept(
+    task_data: Path, language_model: Path, tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    put(tmp_path / "log")
+    before = identity_of(tmp_path / "log")
+    done = count(task_data, language_model, tmp_path / "counts", "{}", "--log", tmp_path / "log")
+    assert (done.returncode, identity_of(tmp_path / "log")) == (EXIT_STATUS, before)
+    assert done.stderr == (
+        f"--log: {tmp_path / 'log'} is no log of kdpipe's, and is not overwritten; move it away\n"
+    )
+
+
+def test_a_log_of_an_earlier_run_makes_way(task_data: Path, language_model: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        done = count(task_data, language_model, tmp_path / "counts", "[", "--log", tmp_path / "log")
+        assert (tmp_path / "log").read_text() == f"{MARK}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("option", ["output", "state", "log"])
+@pytest.mark.parametrize("place", ["file/x", "/proc/nowhere/x"])
+def test_a_place_where_nothing_can_be_written(
+    task_data: Path, language_model: Path, tmp_path: Path, option: str, place: str
+) -> None:
+    (tmp_path / "file").touch()
+    places = {"output": tmp_path / "counts", option: tmp_path / place}
+    arguments = [word for name, path in places.items() for word in (f"--{name}", path)]
+    data = ("--data", task_data, "--tokenizer", language_model)
+    done = run_stage("count_tokens", "--settings", "{}", *data, *arguments)
+    assert done.returncode == EXIT_STATUS, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert str(tmp_path / "file" if place.startswith("file") else "/proc/nowhere") in done.stderr
+
+
+def test_the_working_folder_keeps_no_state(
+    task_data: Path, language_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = count(task_data, language_model, tmp_path / "counts", "{}", "--state", ".")
+    assert done.returncode == EXIT_STATUS
+    assert "--state: '.' is the working folder or one above it" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bug_has_its_traceback_in_the_log_only(
+    task_data: Path, language_model: Path, tmp_path: Path
+) -> None:
+    settings = json.dumps({"split": "nosuch"})
+    done = count(task_data, language_model, tmp_path / "counts", settings, "--log", tmp_path / "log")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--threads", "0"], "argument --threads: expected 1 to 1024 threads, found 0"),
+    (["--threads", "1000000000000"], "argument --threads: expected 1 to 1024 threads, found 1000000000000"),
+    (["--minutes", "nan"], "argument --minutes: expected minutes, found nan"),
+    (["--checkpoint-minutes", "-1"], "argument --checkpoint-minutes: expected minutes, found -1"),
+    (["--code", "kdpipe.nothing"], "--code: expected modules of kdpipe, found ['kdpipe.nothing']"),
+    (["--settings", "[" * 100_000], "--settings: expected JSON, found '[[["),
+    (["--settings", "9" * 5000], "--settings: expected JSON, found '999"),
+    (["--output", "x" * 300], "there can be no"),
+    (["--output", "circle/counts"], "circle is a link that leads to no folder"),
+])  # fmt: skip
+def test_options_that_cannot_be_are_refused(
+    task_data: Path,
+    language_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("circle").symlink_to("circle")
+    done = count(task_data, language_model, Path("counts"), "{}", *options)
+    assert (done.returncode, message in done.stderr, "Traceback" in done.stderr) == (EXIT_STATUS, True, False)
+    assert len(done.stderr.splitlines()[-1]) < 600
+
+
+def test_inputs_are_checked_against_their_digests(
+    task_data: Path, language_model: Path, tmp_path: Path
+) -> None:
+    assert count(task_data, language_model, tmp_path / "first").returncode == 0
+    sums = tmp_path / "first" / "SHA256SUMS"
+    (tmp_path / "first" / "counts.parquet").write_bytes(b"")
+    done = run_stage(
+        "count_tokens",
+        "--settings",
+        "{}",
+        "--data",
+        sums,
+        "--tokenizer",
+        language_model,
+        "--output",
+        tmp_path / "b",
+    )
+    assert done.returncode == EXIT_STATUS
+    assert "counts.parquet is not what its stage wrote" in done.stderr
+
+
+def test_the_manifest_names_the_code_that_ran(task_data: Path, language_model: Path, tmp_path: Path) -> None:
+    roots = ["kdpipe.stages.count_tokens", "kdpipe.losses.kl"]
+    count(task_data, language_model, tmp_path / "counts", "{}", "--code", *roots)
+    modules = code_of(roots)
+    code = {"identity": identity(modules), "roots": roots, "modules": modules}
+    assert read_manifest(tmp_path / "counts")["code"] == code
+
+
+CODE = {"identity": "2d9a", "roots": ["kdpipe.stages.prune"], "modules": {}}
+ORIGIN = {
+    "settings": {"rate": 1},
+    "inputs": {"models/base": "0b7e"},
+    "code": CODE,
+}
+
+
+@pytest.mark.parametrize(
+    ("origin", "files", "there"),
+    [
+        (ORIGIN, {"a.txt": "read"}, True),
+        ({**ORIGIN, "code": {**CODE, "identity": "3eab"}}, {"a.txt": "read"}, False),
+        ({**ORIGIN, "settings": {"rate": 2}}, {"a.txt": "read"}, False),
+        ({**ORIGIN, "inputs": {"models/base": "1c8f"}}, {"a.txt": "read"}, False),
+        (ORIGIN, {"a.txt": "changed"}, False),
+        (ORIGIN, {"a.txt": "read", "b.txt": "new"}, False),
+        (ORIGIN, {}, False),
+    ],
+)
+def test_what_was_finished_from_the_same_is_put_back(
+    tmp_path: Path, origin: dict[str, object], files: dict[str, str], there: bool
+) -> None:
+    """Snakemake removes what a process made that outlived the one that started it."""
+    folder, output, state = tmp_path / "texts", tmp_path / "made", tmp_path / ".state"
+
+    def digests() -> dict[str, str]:
+        return {str(path): file_digest(path) for path in folder.iterdir()}
+
+    folder.mkdir()
+    (folder / "a.txt").write_text("read")
+    with Job(output, state, origin=ORIGIN).artifact() as draft:
+        (draft.folder / "data").write_text("made")
+        draft.record(source_files=digests())
+    before = (output / "data").stat().st_ino
+    shutil.rmtree(output)
+    (folder / "a.txt").unlink()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    assert Job(output, state, origin=origin, sources=digests).take_up() == there
+    assert (output / SUMS).exists() == there
+    if there:
+        verify(output)
+        assert (output / "data").stat().st_ino == before
+        assert not list((state / "drafts").iterdir())
+
+
+def test_what_was_removed_in_part_is_put_back(tmp_path: Path) -> None:
+    """So it is where a process finished it while a workflow removed it."""
+    job = Job(tmp_path / "made", tmp_path / ".state", origin=ORIGIN)
+    with job.artifact() as draft:
+        for name in ("data", "more"):
+            (draft.folder / name).write_text(name)
+    (job.output / "more").unlink()
+    assert job.take_up()
+    verify(job.output)
+    assert not list((job.state / "drafts").iterdir())
+
+
+def test_what_reads_more_than_is_known_is_not_put_back(tmp_path: Path) -> None:
+    """Such as a report, which reads whatever its config names."""
+    origin = {**ORIGIN, "inputs": {}}
+    with Job(tmp_path / "made", tmp_path / ".state", origin=origin).artifact() as draft:
+        (draft.folder / "data").write_text("made")
+    assert not Job(tmp_path / "made", tmp_path / ".state", origin=origin).take_up()
+
+
+def test_a_manifest_that_breaks_off_is_named_and_vouches_for_nothing(tmp_path: Path) -> None:
+    output, state = tmp_path / "made", tmp_path / ".state"
+    with Job(output, state, origin=ORIGIN).artifact() as draft:
+        (draft.folder / "data").write_text("made")
+    manifest = output / MANIFEST
+    manifest.write_text(manifest.read_text()[:-10])
+    with pytest.raises(KdpipeError, match=f"{manifest} is not as it was written; delete "):
+        read_manifest(output)
+    with pytest.raises(KdpipeError, match=f"{manifest} is not what"), Job(output, state).turn():
+        pass
+    manifest.unlink()
+    with Job(output, state, origin=ORIGIN).turn() as wanted:
+        assert wanted
+
+
+@pytest.mark.parametrize("kind", ["checkpoints", "drafts", "finished"])
+@pytest.mark.parametrize("place", [Path.touch, os.mkfifo, lambda path: path.symlink_to("/nowhere")])
+def test_what_lies_in_the_place_of_its_state_makes_room(
+    tmp_path: Path, kind: str, place: Callable[[Path], None]
+) -> None:
+    job = Job(tmp_path / "made", tmp_path / ".state", origin=ORIGIN)
+    folder = job.state / kind / state_name(job.output, job.state)
+    folder.parent.mkdir(parents=True)
+    place(folder)
+    with job.turn() as wanted:
+        assert wanted
+        with job.checkpoints.write(1) as path:
+            (path / "weights").touch()
+        assert job.checkpoints.latest() == path
+        with job.artifact() as draft:
+            (draft.folder / "data").write_text("made")
+    verify(job.output)
+    verify(finished(job.output, job.state))
+    assert not job.checkpoints.folder.exists()
+
+
+@pytest.mark.parametrize("place", ["", "checkpoints", "drafts", "finished", "locks"])
+def test_a_file_where_state_is_to_be_kept(tmp_path: Path, place: str) -> None:
+    path = tmp_path / ".state" / place
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(
+        KdpipeError, match=f"{path}: expected a folder that kdpipe keeps, found something else"
+    ):
+        Job(tmp_path / "made", tmp_path / ".state", origin=ORIGIN).turn().__enter__()
+    assert path.read_text() == "mine"
