@@ -12,7 +12,7 @@ WORKFLOW := Snakefile rules
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow check format schema bench
+.PHONY: help setup run test test-slow check format schema reference bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -52,6 +52,9 @@ format: setup ## format the code and mend what can be mended
 
 schema: setup ## write the JSON Schema of configs for editors
 	$(BIN)/kdpipe schema > config/schema.json
+
+reference: setup ## write docs/reference.md from the settings
+	env -u KDPIPE_DATA $(BIN)/python -m kdpipe.commands.reference > docs/reference.md
 
 bench: run ## run the benchmarks, but that of a cluster
 	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[bench,offline]'

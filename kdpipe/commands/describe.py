@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from types import NoneType
 
@@ -85,13 +85,17 @@ def describable() -> dict[str, Callable[[], type[BaseModel]]]:
 def describe(name: str) -> str:
     """Return what the settings that go by a name mean, and their defaults."""
     settings = describable()[name]()
+    rows = [("setting", "default", "meaning"), *setting_rows(settings)]
+    return "\n".join([summary_of(settings), "", *table(rows)])
+
+
+def setting_rows(settings: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+    """Yield each setting of a model with its default and its meaning."""
     meaning = meanings(settings)
-    rows = [("setting", "default", "meaning")]
     for field, facts in settings.model_fields.items():
         # A setting that can only be refused is told of where a later version will take it.
         if facts.annotation is not NoneType or UNAVAILABLE in facts.metadata:
-            rows.append((field, _default(facts), meaning.get(field, "")))
-    return "\n".join([summary_of(settings), "", *table(rows)])
+            yield field, _default(facts), meaning.get(field, "")
 
 
 def list_names(kind: str) -> str:
@@ -110,7 +114,7 @@ def _default(field: FieldInfo) -> str:
         return "; ".join(map(_given, default))
     if isinstance(default, BaseModel):
         return _given(default)
-    return "" if default is None else json.dumps(default)
+    return "" if default is None else json.dumps(default, default=str)
 
 
 def _given(settings: BaseModel) -> str:

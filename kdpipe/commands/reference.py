@@ -1,0 +1,70 @@
+"""Every setting of a config as a page of Markdown, which is `docs/reference.md`."""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import BaseModel
+
+from kdpipe import catalog
+from kdpipe.commands.describe import describable, setting_rows
+from kdpipe.config.docs import summary_of
+from kdpipe.config.document import Document
+from kdpipe.config.settings.base import StageSettings
+from kdpipe.config.settings.dataset import CombineSettings, SourceSettings
+from kdpipe.config.settings.importance import ImportanceSettings
+from kdpipe.config.settings.losses import ProjectionSettings, TermSettings
+from kdpipe.config.settings.masking import MaskingSettings
+from kdpipe.config.settings.report import ReportSettings
+from kdpipe.plan.model_stages import MODEL_STAGES
+
+HEADER = """# Every setting
+
+`make reference` writes this page from the docstrings of the settings. `docs/config.md` says how settings work
+together, and `kdpipe describe NAME` prints a single table.
+"""
+
+
+def reference() -> str:
+    """Return the page: a table for the whole config, and for each stage, source and loss."""
+    names = describable()
+
+    def known(entries: Mapping[str, object]) -> dict[str, type[BaseModel]]:
+        return {f"`{name}`": names[name]() for name in entries}
+
+    parts = {"importance": ImportanceSettings, "masking": MaskingSettings, "projection": ProjectionSettings}
+    lines = [
+        HEADER,
+        "## The config\n",
+        *_tables({"top level": Document, "`report`": ReportSettings}),
+        "## Stages\n\nEvery stage takes these settings:\n",
+        *_rows(StageSettings),
+        *_tables(known(MODEL_STAGES), StageSettings),
+        "## Datasets\n\nEvery dataset that is read from a source takes these settings:\n",
+        *_rows(SourceSettings),
+        *_tables({"`combine`": CombineSettings, **known(catalog.SOURCES)}, SourceSettings),
+        "## Losses\n\nEvery loss term takes these settings:\n",
+        *_rows(TermSettings),
+        *_tables(known(catalog.LOSSES), TermSettings),
+        "## Parts of stages and losses\n",
+        *_tables({f"`{name}`": part for name, part in parts.items()}),
+    ]
+    return "\n".join(lines).rstrip()
+
+
+def _tables(sections: Mapping[str, type[BaseModel]], base: type[BaseModel] | None = None) -> Iterator[str]:
+    """Yield a heading, a summary and a table for each section, without the settings of a common base."""
+    for name, settings in sections.items():
+        yield f"### {name}\n\n{summary_of(settings)}\n"
+        yield from _rows(settings, base)
+
+
+def _rows(settings: type[BaseModel], base: type[BaseModel] | None = None) -> Iterator[str]:
+    shared = base.model_fields if base else {}
+    rows = [row for row in setting_rows(settings) if row[0] not in shared]
+    if rows:
+        yield "| setting | default | meaning |\n|---|---|---|"
+        yield from (f"| `{setting}` | {default} | {meaning} |" for setting, default, meaning in rows)
+        yield ""
+
+
+if __name__ == "__main__":
+    print(reference())

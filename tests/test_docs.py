@@ -1,0 +1,68 @@
+"""What the README and the docs say of configs, names and files is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kdpipe import catalog
+from kdpipe.cli import main
+from kdpipe.commands.reference import reference
+from kdpipe.config.document import DATA_VARIABLE
+from kdpipe.plan.build import build_graph
+from kdpipe.plan.model_stages import MODEL_STAGES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONFIG = (ROOT / "docs/config.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = ("benchmarks/", "config/", "docs/", "kdpipe/", "profiles/", "rules/", "tests/")
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def test_the_example_config_is_one() -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    graph = build_graph(yaml.safe_load(example))
+    assert len(graph.nodes) == 9
+
+
+@pytest.mark.parametrize(("page", "names"), [(README, MODEL_STAGES), (CONFIG, catalog.SOURCES)])
+def test_the_tables_name_them_all(page: str, names: dict[str, object]) -> None:
+    assert set(names) <= set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+
+
+def test_losses_and_criteria_are_named() -> None:
+    for name in [*catalog.LOSSES, *catalog.CRITERIA]:
+        assert f"`{name}`" in CONFIG
+
+
+@pytest.mark.parametrize("command", ["describe distill", "list losses"])
+def test_commands_run(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"`kdpipe {command}`" in README
+    main(command.split())
+    assert capsys.readouterr().out
+
+
+def test_the_reference_is_of_these_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    page = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    assert page == f"{reference()}\n", "`make reference` writes it"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_names_exists(page: Path) -> None:
+    named = re.findall(r"`([\w./-]+)`", page.read_text(encoding="utf-8"))
+    for name in named:
+        if name.startswith(FOLDERS) and "NAME" not in name and "your_" not in name:
+            assert (ROOT / name).exists(), name
+
+
+def test_files_and_folders_exist() -> None:
+    (tree,) = re.findall(r"```\n(Snakefile.*?)```", README, re.DOTALL)
+    for line in tree.splitlines():
+        for name in re.split(r"  +", line)[0].split(", "):
+            assert (ROOT / name).exists(), name
