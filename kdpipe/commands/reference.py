@@ -30,7 +30,11 @@ def reference() -> str:
     def known(entries: Mapping[str, object]) -> dict[str, type[BaseModel]]:
         return {f"`{name}`": names[name]() for name in entries}
 
-    parts = {"importance": ImportanceSettings, "masking": MaskingSettings, "projection": ProjectionSettings}
+    parts: dict[str, type[BaseModel]] = {
+        "importance": ImportanceSettings,
+        "masking": MaskingSettings,
+        "projection": ProjectionSettings,
+    }
     lines = [
         HEADER,
         "## The config\n",

@@ -12,6 +12,7 @@ from kdpipe.errors import TrainingError
 from kdpipe.metrics import LOWER_IS_BETTER
 from kdpipe.models.precision import Precision, choose_precision, set_tf32
 from kdpipe.seeds import DROPOUT, draw_seed
+from kdpipe.training.hooks import use_one_gpu
 
 LOGS_PER_RUN = 50
 OWN_DEFAULTS = {
@@ -74,7 +75,5 @@ def training_arguments(
             "use_cpu": not torch.cuda.is_available(),
         }
     )
-    if arguments.n_gpu > 1:
-        # The Trainer would cut a batch by rows, whose positions in the whole batch its tensors name.
-        arguments._n_gpu = 1
+    use_one_gpu(arguments)
     return arguments

@@ -114,7 +114,7 @@ class Resumption(TrainerCallback):
     def _write(self) -> None:
         started = time.monotonic()
         with self._opened() as opened:
-            _save(self._trainer, processes.shared(lambda: opened))
+            _write_checkpoint(self._trainer, processes.shared(lambda: opened))
         self._best = self._trainer.state.best_model_checkpoint
         self._written = self._stepped = time.monotonic()
         self._longest_writing = max(self._longest_writing, self._written - started)
@@ -144,13 +144,9 @@ def _agreed(reason: str, due: bool) -> tuple[str, bool]:
     return next(filter(None, processes.gathered(reason))) if stopping else "", bool(writing)
 
 
-def _save(trainer: Any, folder: Path) -> None:
+def _write_checkpoint(trainer: Any, folder: Path) -> None:
     """Write a checkpoint: of each process its random numbers, and its share of what is not logged yet."""
-    place = str(folder)
-    trainer.save_model(place, _internal_call=True)
-    trainer._save_optimizer_and_scheduler(place)
-    trainer._save_scaler(place)
-    trainer._save_rng_state(place)
+    trainer.save_checkpoint(folder)
     progress = processes.gathered(_progress(trainer))
     if not processes.rank():
         trainer.state.save_to_json(str(folder / STATE))
@@ -166,12 +162,10 @@ def _progress(trainer: Any) -> dict[str, Any]:
     arguments = trainer.args
     return {
         "precision": "bfloat16" if arguments.bf16 else "float16" if arguments.fp16 else "float32",
-        "loss": trainer._tr_loss.item(),
-        "total_loss": trainer._total_loss_scalar,
-        "trainer_logged_step": trainer._globalstep_last_logged,
+        **trainer.losses(),
         "seen": dict(trainer.seen),
-        "sums": {name: float(value) for name, value in trainer._sums.items()},
-        "logged_step": trainer._logged_step,
+        "sums": {name: float(value) for name, value in trainer.sums.items()},
+        "logged_step": trainer.logged_step,
         "callbacks": [callback.state()["attributes"] for callback in _stateful(trainer)],
     }
 
@@ -179,14 +173,10 @@ def _progress(trainer: Any) -> dict[str, Any]:
 def _restore(trainer: Any, everyones: Sequence[Mapping[str, Any]]) -> None:
     same = len(everyones) == processes.count()
     progress = everyones[processes.rank()] if same else _spread(everyones)
-    trainer._tr_loss += progress["loss"]
-    # The mean loss at the end is over all steps.
-    trainer._initial_global_step = 0
-    trainer._total_loss_scalar = progress["total_loss"]
-    trainer._globalstep_last_logged = progress["trainer_logged_step"]
+    trainer.restore_losses(progress)
     trainer.seen = Counter(progress["seen"])
-    trainer._sums = {name: torch.tensor(value) for name, value in progress["sums"].items()}
-    trainer._logged_step = progress["logged_step"]
+    trainer.sums = {name: torch.tensor(value) for name, value in progress["sums"].items()}
+    trainer.logged_step = progress["logged_step"]
     for callback, attributes in zip(_stateful(trainer), progress["callbacks"], strict=True):
         vars(callback).update(attributes)
 

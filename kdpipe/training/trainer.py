@@ -4,14 +4,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_model as save_safetensors
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 
 from kdpipe import processes
 from kdpipe.data.batches import STAND_IN, Collator, Indices, LengthGroupedSampler
@@ -19,6 +17,7 @@ from kdpipe.errors import TrainingError, suggest
 from kdpipe.signals.cache import signals_in
 from kdpipe.signals.capture import Signals, run_model
 from kdpipe.signals.teacher import Teacher
+from kdpipe.training.hooks import HookedTrainer
 from kdpipe.training.objective import Objective, count_rows
 from kdpipe.training.resumption import Resumption
 
@@ -45,7 +44,7 @@ class Learner(nn.Module):
         return sums
 
 
-class LearningTrainer(Trainer):
+class LearningTrainer(HookedTrainer):
     """Trains a learner, with or without a teacher.
 
     Each loss term is summed over its rows and divided by their number in the whole accumulated batch, so
@@ -86,7 +85,6 @@ class LearningTrainer(Trainer):
             eval_dataset=Indices(0),
             **options,
         )
-        self.loss_is_scaled_for_ga = True
         self.learner = learner
         self.collator = collator
         collator.part = (processes.rank(), processes.count())
@@ -99,8 +97,8 @@ class LearningTrainer(Trainer):
             resumption.attach(self)
         self._signals = Signals()
         self.seen: Counter[str] = Counter()
-        self._sums: dict[str, Tensor] = {}
-        self._logged_step = 0
+        self.sums: dict[str, Tensor] = {}
+        self.logged_step = 0
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None
@@ -109,7 +107,7 @@ class LearningTrainer(Trainer):
 
         A size is run forward and backward before the next, so that no two take memory at once.
         """
-        inputs = self._prepare_inputs(inputs)
+        inputs = self.on_device(inputs)
         self._signals = self._teacher_signals(inputs)
         losses = []
         for number, size in enumerate(self.sizes, start=1):
@@ -138,7 +136,7 @@ class LearningTrainer(Trainer):
             for term in self.learner.objective.terms
         }
         for name, mean in means.items():
-            self._sums[name] = self._sums.get(name, 0) + mean.detach()
+            self.sums[name] = self.sums.get(name, 0) + mean.detach()
         total = sum(term.weight * means[term.name] for term in self.learner.objective.terms)
         return processes.count() * total
 
@@ -148,9 +146,10 @@ class LearningTrainer(Trainer):
                 return self.teacher(batch)
         return signals_in(batch)
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Any:
+    def count_rows(self, batches: Sequence[dict[str, Tensor]]) -> dict[str, int]:
+        """Return the numbers of rows of accumulated batches, of all processes."""
         counts: Counter[str] = Counter()
-        for batch in batch_samples:
+        for batch in batches:
             counts.update(count_rows(batch))
         totals = dict(zip(counts, map(int, processes.summed(counts.values())), strict=True))
         self.seen.update(totals)
@@ -166,12 +165,13 @@ class LearningTrainer(Trainer):
             shard.sampler = shard.batch_sampler.sampler
         return loader
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+    def sampler(self) -> Sampler[int]:
+        """Return the order of the examples: batches of like lengths, by the seed."""
         batch_size, lengths = self.args.train_batch_size, self.collator.split.lengths
         return LengthGroupedSampler(lengths, batch_size, self.order_seed, self.collator)
 
-    def _maybe_log_save_evaluate(self, *arguments: Any, **options: Any) -> None:
-        super()._maybe_log_save_evaluate(*arguments, **options)
+    def after_step(self) -> None:
+        """Write a checkpoint where one is due."""
         if self.resumption is not None:
             self.resumption.after_step()
 
@@ -190,11 +190,11 @@ class LearningTrainer(Trainer):
         Raises:
             TrainingError: the loss is not finite.
         """
-        steps = self.state.global_step - self._logged_step
+        steps = self.state.global_step - self.logged_step
         if "loss" in logs and steps:
-            totals = processes.summed(map(float, self._sums.values()))
-            logs |= {name: total / steps for name, total in zip(self._sums, totals, strict=True)}
-            self._sums, self._logged_step = {}, self.state.global_step
+            totals = processes.summed(map(float, self.sums.values()))
+            logs |= {name: total / steps for name, total in zip(self.sums, totals, strict=True)}
+            self.sums, self.logged_step = {}, self.state.global_step
         if not math.isfinite(logs.get("loss", 0.0)):
             terms = ", ".join(
                 f"{term.name} {logs.get(term.name, math.nan):g}" for term in self.learner.objective.terms
@@ -228,29 +228,17 @@ class LearningTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _finalize_training(self, *arguments: Any) -> Any:
-        (loss,) = processes.summed([self._tr_loss.item()])
-        self._tr_loss.fill_(loss / processes.count())
-        return super()._finalize_training(*arguments)  # type: ignore[no-untyped-call]
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        if not self.args.should_save:
-            return
-        folder = Path(output_dir or str(self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        save_safetensors(self.learner, str(folder / "model.safetensors"))
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        """Accept that of weights which are tied only one was stored.
+    def check_loaded(self, missing: Sequence[str], unexpected: Sequence[str]) -> None:
+        """Accept that a checkpoint stores tied weights once.
 
         Raises:
-            TrainingError: others are missing, or there are more.
+            TrainingError: it lacks other weights, or has more.
         """
-        weights, missing = self.learner.state_dict(), set(load_result.missing_keys)
+        weights = self.learner.state_dict()
         loaded = {value.data_ptr() for name, value in weights.items() if name not in missing}
         wrong = [name for name in missing if weights[name].data_ptr() not in loaded]
-        if wrong or load_result.unexpected_keys:
-            names = ", ".join(sorted([*wrong, *load_result.unexpected_keys]))
+        if wrong or unexpected:
+            names = ", ".join(sorted([*wrong, *unexpected]))
             raise TrainingError(f"a checkpoint is not of this model: they differ in {names}")
 
 

@@ -51,7 +51,7 @@ def changed(edit: Callable[[str, str, str], None], *change: str, roots: tuple[st
 
 @pytest.mark.parametrize(("file", "old", "new", "counts"), [
     ("stages/distill.py", "online=knowledge is None", "online=knowledge is not None", True),
-    ("training/trainer.py", "self.loss_is_scaled_for_ga = True", "self.loss_is_scaled_for_ga = False", True),
+    ("training/hooks.py", "loss_is_scaled_for_ga = True", "loss_is_scaled_for_ga = False", True),
     ("losses/kl.py", "import", "import os\nimport", True),
     ("losses/cosine.py", "import", "import os\nimport", False),
     ("stages/finetune.py", "import", "import os\nimport", False),
