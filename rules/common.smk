@@ -292,5 +292,5 @@ def spelled(words):
     if not place.exists() and not workflow.output_settings.dryrun:
         place.parent.mkdir(parents=True, exist_ok=True)
         with whole(place) as part:
-            part.write_text("\n".join(words), encoding="utf-8")
+            part.write_text(json.dumps(words), encoding="utf-8")
     return shlex.quote(f"@{place}")

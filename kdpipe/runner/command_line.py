@@ -54,7 +54,8 @@ def main(
             settings it takes.
     """
     stage = Path(inspect.getfile(run)).stem
-    arguments = _parser(run, stage).parse_args()
+    parser = _parser(run, stage)
+    arguments = parser.parse_args([*_spelled_out(sys.argv[1:], parser)])
     with _logging(None if processes.rank() else arguments.log) as console:
         TEAM.name, TEAM.streams = f"{stage} {_called(arguments)}", {sys.stderr, console}
         try:
@@ -202,10 +203,7 @@ def _paths_of(run: Callable[..., None]) -> dict[str, inspect.Parameter]:
 
 
 def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
-    # One argument of a command line holds 128 KiB on Linux: more stands in a file, an argument a line.
-    parser = argparse.ArgumentParser(
-        f"python -m kdpipe.stages.{stage}", description=inspect.getdoc(run), fromfile_prefix_chars="@"
-    )
+    parser = argparse.ArgumentParser(f"python -m kdpipe.stages.{stage}", description=inspect.getdoc(run))
     for name, model in _settings_of(run).items():
         parser.add_argument(f"--{name}", required=True, metavar="JSON", help=f"{model.__name__} as JSON")
     for name, parameter in _paths_of(run).items():
@@ -235,6 +233,22 @@ def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=_minutes, help="minutes after which it will be stopped")
     parser.add_argument("--threads", type=_threads, default=os.cpu_count() or 1)
     return parser
+
+
+def _spelled_out(words: Sequence[str], parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the words of a command line, and for `@FILE` the words that a file has as a JSON list.
+
+    One argument of a command line holds 128 KiB on Linux. What argparse itself reads from files it decodes as
+    the locale says, and cuts at all line ends that Unicode knows; names of classes may hold some of these.
+    """
+    for word in words:
+        if not word.startswith("@"):
+            yield word
+            continue
+        try:
+            yield from json.loads(Path(word[1:]).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            parser.error(f"{word}: expected a file with arguments as a JSON list, found: {error}")
 
 
 def _folder(text: str) -> Path:

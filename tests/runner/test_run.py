@@ -279,3 +279,19 @@ def test_a_file_where_state_is_to_be_kept(tmp_path: Path, place: str) -> None:
     ):
         Job(tmp_path / "made", tmp_path / ".state", origin=ORIGIN).turn().__enter__()
     assert path.read_text() == "mine"
+
+
+def test_arguments_may_stand_in_a_file(task_data: Path, language_model: Path, tmp_path: Path) -> None:
+    """Also such as hold line ends of Unicode, whatever the locale."""
+    words = ["--settings", '{"é\u2028\x85": 1}', "--output", str(tmp_path / "counts")]
+    (tmp_path / "words").write_text(json.dumps(words), encoding="utf-8")
+    places = ("--data", task_data, "--tokenizer", language_model)
+    done = run_stage("count_tokens", f"@{tmp_path / 'words'}", *places)
+    assert done.returncode == EXIT_STATUS
+    assert done.stderr.startswith(r"count_tokens counts: é\u2028\x85: unknown key; ")
+
+
+def test_a_file_of_arguments_that_is_none(tmp_path: Path) -> None:
+    done = run_stage("count_tokens", f"@{tmp_path / 'none'}")
+    assert done.returncode == EXIT_STATUS
+    assert "none: expected a file with arguments as a JSON list, found: " in done.stderr
