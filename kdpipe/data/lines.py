@@ -116,15 +116,9 @@ def _unreadable(file: Path, error: OSError) -> DataError:
     return DataError(f"{file}: expected a file that can be read, found: {why}; check its mode and its disk")
 
 
-def _check_first(piece: bytes, file: Path) -> None:
-    """Raise DataError if the first bytes of a file show that it is packed, or ends its lines otherwise."""
+def _check_packed(piece: bytes, file: Path) -> None:
     if piece.startswith(GZIP):
         raise DataError(f"{file}: expected text, found what gzip has packed; rename it to end in .gz")
-    if not piece.endswith(b"\n") and b"\r" in piece.rstrip(b"\r\0"):
-        raise DataError(
-            f"{file}:1: expected lines that end in line feeds, found only carriage returns; convert the file,"
-            " for instance with `tr '\\r' '\\n'`"
-        )
 
 
 def _decoded(pieces: Iterable[bytes], file: Path, encoding: str) -> Iterator[str]:
@@ -139,7 +133,7 @@ def _decoded(pieces: Iterable[bytes], file: Path, encoding: str) -> Iterator[str
     held, number = "", 0
     for place, piece in enumerate(chain(pieces, [b""])):
         if not place:
-            _check_first(piece, file)
+            _check_packed(piece, file)
         try:
             held += decoder.decode(piece, final=not piece)
         except UnicodeError as error:
@@ -148,6 +142,8 @@ def _decoded(pieces: Iterable[bytes], file: Path, encoding: str) -> Iterator[str
             line, end, held = held.partition("\n")
             number += 1
             _check_text(line, f"{file}:{number}", encoding)
+            if number == 1 and not end:
+                _check_ends(line, file)
             yield (line if number > 1 else line.removeprefix(BYTE_ORDER)) + end
 
 
@@ -156,6 +152,15 @@ def _check_text(line: str, where: str, encoding: str) -> None:
         raise DataError(
             f"{where}: expected {_named(encoding)} text, found a NUL at column {line.index(chr(0)) + 1}; give"
             " the `encoding` that it has, such as utf-16-le, convert it, or get it again if it is no text"
+        )
+
+
+def _check_ends(only: str, file: Path) -> None:
+    """Raise DataError if the only line of a file has others in it, which end otherwise."""
+    if "\r" in only.rstrip("\r"):
+        raise DataError(
+            f"{file}:1: expected lines that end in line feeds, found only carriage returns; convert the file,"
+            " for instance with `tr '\\r' '\\n'`"
         )
 
 

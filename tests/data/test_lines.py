@@ -30,6 +30,13 @@ def test_other_encodings_are_refused_by_line(tmp_path):
         list(read_lines(file))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_half_a_character_is_no_carriage_return(tmp_path, encoding):
+    file = tmp_path / "text"
+    file.write_text("\u010daj \u0d05", encoding=encoding)
+    assert list(read_lines(file, encoding)) == [(1, "\u010daj \u0d05")]
+
+
 TEXT = "ÄÖ\r\n\u0a0a\u0a41 \u410a\n\n\N{FIRE} last"
 
 
