@@ -83,10 +83,16 @@ def _problem(dataset: Dataset, what: str) -> Problem:
 
 def _lacks(dataset: Dataset, seen: Seen, split: str, labelled: bool, needed: str) -> Problem:
     what = f"expected a {split} split{' with labels' if labelled else ''}, by which {needed}, found {seen}"
-    remedy = f"give it a file, or `{VALIDATION}: 0.1` for a share of the training examples"
-    if split == HELD_OUT:
-        remedy += ", or the models `evaluate: []`"
-    return _problem(dataset, what if split == TRAIN else f"{what}; {remedy}")
+    return _problem(dataset, f"{what}; {_remedy(split)}")
+
+
+def _remedy(split: str) -> str:
+    """Return what helps a dataset that lacks a split."""
+    file = "give it a file" if split == HELD_OUT else f"give it a file as `{split}`"
+    if split not in (VALIDATION, TEST, HELD_OUT):
+        return file
+    share = f"`{TEST if split == TEST else VALIDATION}: 0.1` for a share of the training examples"
+    return ", or ".join([file, share, *(["the models `evaluate: []`"] if split == HELD_OUT else [])])
 
 
 def _look(graph: Graph, dataset: Dataset) -> Seen:

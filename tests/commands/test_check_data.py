@@ -131,13 +131,16 @@ def test_splits_that_models_are_made_with(told, model, message):
 
 def test_a_dataset_without_a_training_split(told):
     (found,) = told({"d": {**TABLE, "test": "t.csv"}}, {"t.csv": ROWS})
-    assert found == "datasets.d: expected a train split, by which 'm' is trained, found test"
+    assert found == (
+        "datasets.d: expected a train split, by which 'm' is trained, found test; give it a file as `train`"
+    )
 
 
 def test_what_is_exported_needs_a_test_split(told):
     model = {"finetune": {**TRAINED["finetune"], "export": ["d"]}}
     (found,) = told({"d": {**TABLE, "train": "t.csv", "validation": "t.csv"}}, {"t.csv": ROWS}, m=model)
-    assert "expected a test split, by which 'm' is exported, found train, validation; give" in found
+    assert "expected a test split, by which 'm' is exported, found train, validation; " in found
+    assert found.endswith("; give it a file as `test`, or `test: 0.1` for a share of the training examples")
 
 
 def test_questions_and_words_and_texts(told):
