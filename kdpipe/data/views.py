@@ -100,11 +100,12 @@ class Shared(_View):
         found = super().splits()
         if TRAIN not in found:
             raise DataError(f"expected a training split to take shares of, found {', '.join(found)}")
-        for split in self._shares:
+        for split, share in self._shares.items():
             if split in found:
                 raise DataError(
-                    f"expected no split {split!r} beside the share of the training examples that is to be it,"
-                    f" found both; remove the share, or name the file of the training split alone as `train`"
+                    f"expected no split {split!r} in the files beside `{split}: {share}`, found both; remove"
+                    " this share of the training examples, or name the file of the training split alone as"
+                    " `train`"
                 )
         return in_order(dict.fromkeys((*found, *self._shares)))
 

@@ -71,7 +71,7 @@ def test_shares_are_fixed_and_part_the_training_examples(source, memory_source):
 
 
 def test_shares_that_cannot_be_taken(source, memory_source):
-    with pytest.raises(DataError, match=r"no split 'test' beside the share .*; remove the share"):
+    with pytest.raises(DataError, match=r"no split 'test' in the files beside .*; remove this share"):
         Shared(source, {"test": 0.1}, seed=1).splits()
     with pytest.raises(DataError, match="expected a training split to take shares of, found test"):
         Shared(memory_source({"test": numbered(3)}), {"validation": 0.1}, seed=1).splits()
