@@ -184,8 +184,8 @@ def _unscored(graph: Graph) -> list[str]:
     lines = []
     for node in _shown(graph):
         if node.settings.evaluate is None and (why := usual_datasets(graph, node.name)[1]):
-            lines.append(f"{node.name} is not scored: {why}; `evaluate` names datasets")
-    return [*lines, ""] if lines else []
+            lines.append(f"{node.name} is not scored: {why}")
+    return [*lines, "`evaluate: [DATASET]` says what a model is scored on", ""] if lines else []
 
 
 def _source(graph: Graph, name: str) -> str:

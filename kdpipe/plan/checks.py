@@ -19,7 +19,7 @@ from kdpipe.plan.datasets import QUESTION_ANSWERING
 from kdpipe.plan.distillation_checks import check_distillation
 from kdpipe.plan.entries import LANGUAGE_MODELING, Dataset, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.scored import head_misfits
+from kdpipe.plan.scored import label_misfit, task_misfit
 from kdpipe.plan.stages.finetune import FinetuneSettings
 from kdpipe.plan.stages.helpers import ScoreImportanceSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
@@ -94,7 +94,10 @@ def _exports(graph: Graph, node: Node) -> Findings:
 
 
 def _needs_head(graph: Graph, model: str, dataset: str, setting: str) -> Findings:
-    for what in head_misfits(graph.facts[model], graph.datasets[dataset], model):
+    facts, entry = graph.facts[model], graph.datasets[dataset]
+    if what := task_misfit(facts, entry, model):
+        yield (setting,), f"{what}; name a model trained for {entry.task}"
+    elif what := label_misfit(facts, entry, model):
         yield (setting,), what
 
 

@@ -40,20 +40,24 @@ def usual_datasets(graph: "Graph", name: str) -> tuple[tuple[str, ...], str]:
     return fitting, "" if fitting else "; ".join(dict.fromkeys(misfits.values()))
 
 
-def head_misfits(facts: Facts, dataset: Dataset, model: str) -> Iterator[str]:
-    """Yield why a model has not the head that a dataset needs, as far as the config tells."""
-    name, task = dataset.name, dataset.task
-    if facts.tasks is not None and task not in facts.tasks:
-        has = f"a head for {' or '.join(facts.tasks)}" if facts.head != "" else "no head"
-        yield f"{name!r} is for {task}, but {model!r} has {has}; name a model trained for {task}"
-        return
+def task_misfit(facts: Facts, dataset: Dataset, model: str) -> str:
+    """Return why a model has no head for the task of a dataset, as far as the config tells, or nothing."""
+    if facts.tasks is None or dataset.task in facts.tasks:
+        return ""
+    has = f"a head for {' or '.join(facts.tasks)}" if facts.head != "" else "no head"
+    return f"{dataset.name!r} is for {dataset.task}, but {model!r} has {has}"
+
+
+def label_misfit(facts: Facts, dataset: Dataset, model: str) -> str:
+    """Return why the outputs of a model are not for the labels of a dataset, and what to do, or nothing."""
     expected = named_labels(dataset.sources[0])
-    if facts.labels and expected and {*facts.labels} != {*expected}:
-        yield (
-            f"{name!r} has the labels {', '.join(expected)}, but the outputs of {model!r} are called "
-            f"{', '.join(facts.labels)}; where they mean the same, name them in their order with `labels` "
-            "where it is loaded"
-        )
+    if not facts.labels or not expected or {*facts.labels} == {*expected}:
+        return ""
+    return (
+        f"{dataset.name!r} has the labels {', '.join(expected)}, but the outputs of {model!r} are called "
+        f"{', '.join(facts.labels)}; where they mean the same, name them in their order with `labels` "
+        "where it is loaded"
+    )
 
 
 def _uses(graph: "Graph", name: str) -> Iterator[tuple[str, bool]]:
@@ -71,7 +75,7 @@ def _uses(graph: "Graph", name: str) -> Iterator[tuple[str, bool]]:
 def _misfit(graph: "Graph", name: str, dataset: str, sure: bool) -> str:
     """Return why a model is not scored on a dataset, or nothing."""
     facts, entry = graph.facts[name], graph.datasets[dataset]
-    if told := next(head_misfits(facts, entry, name), ""):
+    if told := task_misfit(facts, entry, name) or label_misfit(facts, entry, name):
         return told
     if sure:
         return ""
