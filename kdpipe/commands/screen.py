@@ -19,7 +19,11 @@ from snakemake_interface_logger_plugins.common import LogEvent
 TARGET = "all"
 # Bytes of a log that its last line is looked for in, and seconds by which clocks may differ.
 LAST, CLOCKS = 10_000, 60
-STOPS = "Terminating processes on user request"
+# What Snakemake says when it is stopped, by Ctrl-C or by SIGTERM, and what is shown instead.
+STOPS = {
+    "Terminating processes on user request": "stopping; trainings write a checkpoint first",
+    "Will exit after finishing currently running jobs": "stopping as soon as the running jobs have ended",
+}
 # What is said of the jobs of a cluster, such as their numbers there.
 EXECUTOR = "snakemake_executor_plugin_"
 # What Snakemake says of any job that failed: each has a line of its own.
@@ -102,9 +106,10 @@ class Screen(logging.Handler):
 
     def _others(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
-        if message.startswith(STOPS):
-            self._stopped = True
-            return "stopping; trainings write a checkpoint first"
+        if stops := next((told for begin, told in STOPS.items() if message.startswith(begin)), ""):
+            # Snakemake says it again whenever a job ends.
+            before, self._stopped = self._stopped, True
+            return "" if before else stops
         if message == NOTHING_TO_BE_DONE_MSG:
             return "; ".join(["Nothing to be done", *filter(None, [self._report()])])
         told = record.levelno >= logging.WARNING or EXECUTOR in record.pathname

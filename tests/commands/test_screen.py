@@ -89,6 +89,15 @@ def test_a_job_that_ended_before_its_log(
     )
 
 
+def test_a_stop_by_sigterm_is_told_once_and_how_to_go_on(
+    screen: Screen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        screen.emit(record(msg="Will exit after finishing currently running jobs (scheduler)."))
+    assert capsys.readouterr().err == "stopping as soon as the running jobs have ended\n"
+    assert screen.last_words([]) == ["stopped; to go on from here, start the same command again"]
+
+
 @pytest.mark.parametrize(("facts", "shown"), [
     ({"msg": "Select jobs to execute..."}, ""),
     ({"msg": "Job 1 has been submitted", "pathname": PLUGIN}, "Job 1 has been submitted\n"),
