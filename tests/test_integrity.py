@@ -167,7 +167,7 @@ def test_a_training_goes_on_when_there_is_room_again(
     told = tell_fault(caught.value, small_disk / ".state")
     assert told is not None
     assert f"on the disk of {small_disk / '.state'} (" in told
-    # What was half written does not fill the disk.
+    # No half-written file fills the disk.
     assert [path for path in small_disk.rglob("*") if path.is_file()] == []
     subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
     train()

@@ -1,4 +1,4 @@
-"""Artifacts appear whole or not at all: written in a draft folder, then moved, their digests last."""
+"""An artifact appears whole or not at all: a stage writes a draft, and the list of digests is moved last."""
 
 import json
 import os
@@ -41,7 +41,7 @@ PACKAGES = (
     "scikit-learn",
     "scipy",
     "seqeval",
-    # With some of those above, the texts of the source `pydoc`.
+    # The source `pydoc` also reads the docstrings of these packages.
     "huggingface-hub",
     "matplotlib",
     "networkx",
@@ -55,7 +55,7 @@ class Draft:
 
     Args:
         folder: where its files go until it is whole.
-        facts: what its manifest says besides what every manifest says.
+        facts: entries of its manifest that the stage adds.
     """
 
     folder: Path
@@ -73,13 +73,13 @@ class Draft:
 
 @contextmanager
 def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) -> Iterator[Draft]:
-    """Write an artifact: yields a draft, and moves it to `output` if the block ends without an error.
+    """Write an artifact: yield a draft, and move the draft to `output` if the block raises no error.
 
     Args:
         output: the artifact's folder.
-        state: folder on the same file system for the draft.
-        origin: what it is made from and by, for its manifest.
-        clock: how long its stage has worked.
+        state: the folder of state, on the same file system; it takes the draft.
+        origin: the artifact's settings, inputs and code, for its manifest.
+        clock: the working time of the stage.
 
     Raises:
         KdpipeError: the folder has files that kdpipe did not write.
@@ -101,7 +101,8 @@ def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) 
         }
         draft.write_json(MANIFEST, manifest)
         write_sums(draft.folder)
-        # What else it may be made from has to be known; and not every file system has links.
+        # Without its inputs nobody could tell later whether the artifact is up to date. Some file systems
+        # have no links.
         if origin.get("inputs") or "source_files" in draft.facts:
             with suppress(OSError, shutil.Error):
                 _link(draft.folder, finished(output, state))
@@ -111,10 +112,10 @@ def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) 
 
 
 def finished(output: Path, state: Path) -> Path:
-    """Return where an artifact stays until its workflow has ended.
+    """Return the folder that holds a finished artifact until its workflow has ended.
 
-    A workflow that was killed takes what was being made for half-written and removes it when it is started
-    again, also if the process that made it has outlived the workflow and finished it.
+    A killed workflow removes the outputs of its unfinished jobs when it starts again. It does so even if the
+    process of a job outlived the workflow and finished the artifact.
     """
     return state / "finished" / state_name(output, state)
 
@@ -124,7 +125,7 @@ def restore(output: Path, state: Path) -> None:
     draft = state / "drafts" / state_name(output, state)
     _link(finished(output, state), draft)
     _move(draft, output, state)
-    # To move a link to where the same file is does nothing.
+    # A file that is there already is not moved, as both names are links to it.
     shutil.rmtree(draft)
 
 
@@ -132,7 +133,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return an artifact's manifest.
 
     Raises:
-        KdpipeError: it is missing, not as it was written, or may not be read.
+        KdpipeError: the manifest is missing, was changed, or may not be read.
     """
     try:
         return parse_manifest(read_listing(folder / MANIFEST))
@@ -148,13 +149,13 @@ def _link(folder: Path, copy: Path) -> None:
 
 
 def _move(draft: Path, output: Path, state: Path) -> None:
-    """Move what was written to its folder, in place of what an earlier run wrote there."""
+    """Move a draft to the artifact's folder, in place of the files of an earlier run."""
     check_folder(output, state)
-    # An artifact may have no files but those that tell of it.
+    # An artifact may have no files but its manifest and its list of digests.
     sums = read_sums(draft) if (draft / SUMS).stat().st_size else {}
     new = {path.name: [facts_of(path, sums.get(path.name))] for path in draft.iterdir()}
     old = {name: files for name, files in written_files(output, state).items() if (output / name).exists()}
-    # A run that is killed before all is moved leaves files of both.
+    # A run that is killed during the move leaves old and new files.
     note_written(output, state, {name: [*old.get(name, ()), *new.get(name, ())] for name in {**old, **new}})
     output.mkdir(parents=True, exist_ok=True)
     (output / SUMS).unlink(missing_ok=True)
@@ -170,13 +171,13 @@ def _move(draft: Path, output: Path, state: Path) -> None:
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
-    found = {"python": sys.version.split()[0]}
+    numbers = {"python": sys.version.split()[0]}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            numbers[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return numbers
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The resumable state of a stage: the newest checkpoint that is whole counts, and is kept alone."""
+"""The resumable state of a stage, which goes on from its newest whole checkpoint and removes older ones."""
 
 import json
 import re
@@ -22,11 +22,11 @@ _SECONDS = TypeAdapter(Annotated[float, Field(ge=0, allow_inf_nan=False, strict=
 
 @dataclass
 class Clock:
-    """How long a stage has worked, earlier runs that it goes on from included.
+    """The working time of a stage, together with the earlier runs that it goes on from.
 
     Args:
-        started: when it started, by the monotonic clock.
-        earlier: seconds of earlier runs.
+        started: start of this run, by the monotonic clock.
+        earlier: seconds of the earlier runs.
     """
 
     started: float = field(default_factory=time.monotonic)
@@ -39,14 +39,14 @@ class Clock:
 
 @dataclass
 class Checkpoints:
-    """Where a stage keeps what it can go on from, and when it has to.
+    """The checkpoints of a stage.
 
     Args:
         folder: the folder of the checkpoints.
         interval: seconds between two checkpoints.
-        deadline: when the stage has to have stopped, by the monotonic clock; None if it may go on.
-        clock: how long the stage has worked.
-        kept: whether they stay when a training is done, as what was trained has still to be kept itself.
+        deadline: time at which the stage is stopped, by the monotonic clock; None for a stage without limit.
+        clock: the working time of the stage.
+        kept: whether the checkpoints stay after the training, until the stage has written its artifact.
     """
 
     folder: Path
@@ -56,9 +56,9 @@ class Checkpoints:
     kept: bool = False
 
     def latest(self) -> Path | None:
-        """Return the newest checkpoint that is whole, and count the time that it took."""
-        found = ((STEP.fullmatch(path.name), path) for path in self.folder.glob("step-*"))
-        steps = {int(match[1]): path for match, path in found if match}
+        """Return the newest whole checkpoint, and add its working time to the clock."""
+        matches = ((STEP.fullmatch(path.name), path) for path in self.folder.glob("step-*"))
+        steps = {int(match[1]): path for match, path in matches if match}
         for _, path in sorted(steps.items(), reverse=True):
             try:
                 verify(path)
@@ -70,7 +70,7 @@ class Checkpoints:
 
     @contextmanager
     def write(self, step: int) -> Iterator[Path]:
-        """Write a checkpoint: yields a folder for it, and removes older ones when it is whole."""
+        """Write a checkpoint: yield its folder, and remove the older checkpoints when it is whole."""
         path = self.folder / f"step-{step}"
         make_folder(self.folder)
         discard(path)
@@ -80,7 +80,7 @@ class Checkpoints:
             (path / SECONDS).write_text(json.dumps(self.clock.seconds()), encoding="utf-8")
             write_sums(path)
         except BaseException:
-            # On a full disk the older one counts, and this one takes room.
+            # On a full disk the stage goes on from the older checkpoint, and this part takes its room.
             discard(path)
             raise
         for other in self.folder.glob("step-*"):
@@ -93,7 +93,7 @@ class Checkpoints:
 
 
 def read_seconds(folder: Path) -> float:
-    """Return the seconds of earlier runs that are kept in a folder; 0 where that does not say."""
+    """Return the seconds of earlier runs, as a folder of state says; 0 if the folder does not say them."""
     try:
         return _SECONDS.validate_json(read_listing(folder / SECONDS))
     except (KdpipeError, OSError, ValueError):

@@ -1,7 +1,7 @@
-"""Digests of files that are looked at whenever a workflow starts, however large they are.
+"""Digests of files that every start of a workflow checks, however large the files are.
 
-A digest is kept in the user's cache as long as place, size and times of a file say that it is the same. The
-time of its last change of any kind is among these, which no copying tool sets.
+The user's cache keeps the digest of a large file. The digest holds as long as the place, size and times of
+the file are the same. One of these times is the inode's change time, which no copying tool can set.
 """
 
 import re
@@ -16,31 +16,31 @@ from kdpipe.artifacts.sums import file_digest
 from kdpipe.artifacts.whole import whole
 from kdpipe.digest import digest
 
-# A smaller file is read as fast as what is kept of it.
+# A smaller file is read as fast as its cached digest.
 SMALL = 1_000_000
 DIGEST = re.compile("[0-9a-f]{64}")
-# Nanoseconds in which a file may change twice and have the same times, on the coarsest file systems.
+# On the coarsest file systems, two changes within this many nanoseconds leave the same times.
 COARSE = 2_000_000_000
 
 
 def known_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes; those of a large file are read once."""
+    """Return the SHA-256 of a file's bytes; a large file is read once."""
     stat = path.stat()
     if stat.st_size <= SMALL:
         return file_digest(path)
     times = stat.st_mtime_ns, stat.st_ctime_ns
     key = digest([str(path.resolve()), stat.st_dev, stat.st_ino, stat.st_size, *times])
-    return _kept(path, key) if time.time_ns() - max(times) > COARSE else file_digest(path)
+    return _cached(path, key) if time.time_ns() - max(times) > COARSE else file_digest(path)
 
 
 @cache
-def _kept(path: Path, key: str) -> str:
-    """Return the digest that is kept; where there is no home, or no room, it is worked out at each start."""
+def _cached(path: Path, key: str) -> str:
+    """Return the cached digest; without a home folder or room for it, each start reads the file again."""
     with suppress(RuntimeError, OSError):
-        kept = user_cache_path("kdpipe") / "digests" / key
-        if kept.is_file() and DIGEST.fullmatch(found := kept.read_text(encoding="utf-8")):
-            return found
-    found = file_digest(path)
+        entry = user_cache_path("kdpipe") / "digests" / key
+        if entry.is_file() and DIGEST.fullmatch(sha256 := entry.read_text(encoding="utf-8")):
+            return sha256
+    sha256 = file_digest(path)
     with suppress(RuntimeError, OSError), whole(user_cache_path("kdpipe") / "digests" / key) as part:
-        part.write_text(found, encoding="utf-8")
-    return found
+        part.write_text(sha256, encoding="utf-8")
+    return sha256

@@ -1,4 +1,4 @@
-"""What a manifest says: what an artifact was made from and by, and what that took."""
+"""The form of a manifest: an artifact's settings, inputs and code, and the time and examples it took."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class _Code(_Form):
 
 
 class _Manifest(_Form):
-    """What is read of a manifest, which may say more; what has a default may be missing."""
+    """The entries that are read of a manifest. Entries with a default may be missing; others may be added."""
 
     versions: dict[str, str]
     commit: str | None
@@ -35,10 +35,10 @@ class _Manifest(_Form):
 
 
 def parse_manifest(text: bytes) -> dict[str, Any]:
-    """Return what a manifest says.
+    """Return the entries of a manifest.
 
     Raises:
-        ValueError: it is no JSON, nested without end, or not of the form of a manifest.
+        ValueError: the text is no JSON, is nested without end, or has not the form of a manifest.
     """
     content: dict[str, Any] = from_json(text)
     _Manifest.model_validate(content)

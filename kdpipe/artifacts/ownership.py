@@ -1,7 +1,7 @@
-"""Which files of an artifact's folder kdpipe has written; nothing else there is ever removed or overwritten.
+"""The files of an artifact's folder that kdpipe wrote; it never removes or overwrites any other file there.
 
-Snakemake deletes the outputs of a job before it starts, among them the list of digests. So the names and
-digests of what is written stand once more below the folder of state, and tell a file of the user's from ours.
+Snakemake deletes a job's outputs before the job starts, and with them the list of digests. So a second list,
+in the folder of state, has the names and digests of the files that kdpipe wrote.
 """
 
 import json
@@ -21,11 +21,11 @@ from kdpipe.config.paths import place_fault
 from kdpipe.digest import digest
 from kdpipe.errors import KdpipeError
 
-# What of a longer name would not fit beside the endings that files of state have.
+# A longer name would be too long together with the endings of the files of state.
 LONGEST_NAME = 180
-# What of a manifest says where its artifact lies below the results.
+# The entry of a manifest that says where its artifact lies below the results.
 PLACE = "place"
-# What is known of a file, and of all files of a folder: a digest, and where known a size and a time.
+# The facts of a file (its digest, often also its size and time), and the facts of a folder's files by name.
 Facts = Mapping[str, Any]
 Written = Mapping[str, Sequence[Facts]]
 
@@ -38,20 +38,20 @@ class _Facts(BaseModel):
     mtime_ns: int = 0
 
 
-# By names of files in the folder itself.
+# The keys are names of files, without a path.
 _LIST = TypeAdapter(dict[Annotated[str, Field(pattern=r"^\.{0,2}[^./\x00][^/\x00]*$")], list[_Facts]])
 
 
 def place_of(output: Path, results: Path) -> str:
-    """Return where an artifact lies below the results, which may be moved; of others the whole path."""
+    """Return an artifact's path below the results, which may be moved; elsewhere its whole path."""
     place = os.path.relpath(output, results)
     return str(output) if place.startswith(os.pardir) else place
 
 
 def state_name(output: Path, state: Path) -> str:
-    """Return the name of what belongs to an artifact in the folder of state.
+    """Return the name that an artifact's files have in the folder of state.
 
-    It is the artifact's place below the folder that holds the state, so that results may be moved.
+    The name is the artifact's path below the folder that holds the state, so that results may be moved.
     """
     # No name of a node holds a plus sign, so no two artifacts share a name.
     name = place_of(output, state.parent).replace(os.sep, "+")
@@ -59,16 +59,16 @@ def state_name(output: Path, state: Path) -> str:
 
 
 def check_place(output: Path) -> None:
-    """Refuse a place for an artifact that is no folder, or that more than an artifact lies in.
+    """Refuse a path that can be no folder of an artifact.
 
     Raises:
-        KdpipeError: it is a link, a file, the working folder or one above it.
+        KdpipeError: the path is a link, a file, the working folder or a folder above it.
     """
     if output.is_symlink():
-        raise KdpipeError(f"{output} is a link, where an artifact needs a folder of its own; remove the link")
+        raise KdpipeError(f"{output} is a link, but an artifact needs a folder of its own; remove the link")
     if is_around_here(output):
         raise KdpipeError(
-            f"--output: {str(output)!r} is the working folder or one above it; "
+            f"--output: {str(output)!r} is the working folder or a folder above it; "
             "expected a folder that holds nothing but the artifact"
         )
     if fault := place_fault(output):
@@ -76,24 +76,24 @@ def check_place(output: Path) -> None:
 
 
 def check_folder(output: Path, state: Path) -> None:
-    """Refuse a folder for an artifact that holds anything which kdpipe did not write.
+    """Refuse a folder for an artifact if it holds a file that kdpipe did not write.
 
     Raises:
-        KdpipeError: it does; or it is no place for an artifact.
+        KdpipeError: the folder holds such a file, or can be no folder of an artifact.
     """
     check_place(output)
     foreign = next(foreign_paths(output, state), None)
     if foreign is not None:
         raise KdpipeError(
-            f"{foreign} is not what kdpipe wrote there, and nothing else is overwritten; "
-            "move it away, or delete it if nobody needs it, and start again"
+            f"{foreign} is not what kdpipe wrote there, and kdpipe overwrites only its own files; "
+            "move the file away, or delete it, and start again"
         )
 
 
 def foreign_paths(output: Path, state: Path) -> Iterator[Path]:
-    """Yield what lies in an artifact's folder and was not written by kdpipe, or was changed since.
+    """Yield the files of an artifact's folder that kdpipe did not write, or that were changed since.
 
-    Hidden files, such as those of a network file system, stay where they are and are not among them.
+    Hidden files, such as a network file system makes, do not count.
     """
     if not output.is_dir():
         return
@@ -107,36 +107,36 @@ def foreign_paths(output: Path, state: Path) -> Iterator[Path]:
 
 
 def foreign_in(output: Path, state: Path) -> str:
-    """Return what speaks against removing a folder; "" where kdpipe has written all that it holds."""
+    """Return why a folder may not be removed; "" if kdpipe wrote all files in the folder."""
     written = written_files(output, state)
     try:
-        strange = next(foreign_paths(output, state), None)
+        foreign = next(foreign_paths(output, state), None)
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
     if not written:
         return "not made by kdpipe"
-    if strange is None:
+    if foreign is None:
         return ""
     return (
-        f"{strange.name} in it {'was changed since' if strange.name in written else 'was not made by kdpipe'}"
+        f"{foreign.name} in it {'was changed since' if foreign.name in written else 'was not made by kdpipe'}"
     )
 
 
 def real_path(path: Path) -> Path:
-    """Return a path without links; of links in a circle, as it is."""
+    """Return a path with its links resolved; links in a circle stay as they are."""
     return Path(os.path.realpath(path))
 
 
 def lies_in(folder: Path, results: Path) -> bool:
-    """Tell whether a folder lies below the results without a link on the way; these may be one themselves."""
+    """Tell whether a folder lies below the results and no link leads to it; the results may be a link."""
     return real_path(folder) == real_path(results) / folder.relative_to(results)
 
 
 def written_files(output: Path, state: Path) -> Written:
-    """Return what kdpipe has written into an artifact's folder, by name.
+    """Return the files that kdpipe has written into an artifact's folder, by name.
 
-    A name has two files while one takes the place of the other. An artifact that was made before there were
-    lists is known by its own digests.
+    A name has the facts of two files while a new file replaces an old one. The files of an older artifact
+    without a list are known by the artifact's own digests.
     """
     try:
         content: Written = from_json(read_listing(_list(output, state)))
@@ -147,7 +147,7 @@ def written_files(output: Path, state: Path) -> Written:
 
 
 def note_written(output: Path, state: Path, files: Written) -> None:
-    """Write the list of what kdpipe has written into an artifact's folder."""
+    """Write the list of the files that kdpipe has written into an artifact's folder."""
     place = _list(output, state)
     if not place.is_file():
         discard(place)
@@ -156,13 +156,13 @@ def note_written(output: Path, state: Path, files: Written) -> None:
 
 
 def adopt(output: Path, state: Path) -> None:
-    """Write the list of an artifact that has none, from its own digests, before anything deletes these."""
+    """Write the missing list of an artifact from its own digests, before Snakemake deletes the digests."""
     if not _list(output, state).exists() and (files := _vouched_for(output, state)):
         note_written(output, state, files)
 
 
 def facts_of(path: Path, sha256: str | None = None) -> Facts:
-    """Return what a list says of a file, whose digest is worked out where it is not known."""
+    """Return the facts of a file; the digest is computed unless it is given."""
     stat = path.stat()
     return {"sha256": sha256 or file_digest(path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
@@ -183,7 +183,7 @@ def _vouched_for(output: Path, state: Path) -> Written:
 
 
 def _is_ours(manifest: Path, place: str) -> bool:
-    """Tell whether kdpipe wrote a manifest, and wrote it there: a copy of an artifact says another place."""
+    """Tell whether kdpipe wrote a manifest at this place; the manifest of a copy names another place."""
     try:
         content = parse_manifest(read_listing(manifest))
     except (FileNotFoundError, KdpipeError, ValueError):
@@ -197,7 +197,7 @@ def _is_as_written(path: Path, files: Sequence[Facts]) -> bool:
     try:
         stat = path.stat()
     except FileNotFoundError:
-        # Another process has just put a newer one in its place.
+        # Another process is just replacing the file.
         return True
     if any((stat.st_size, stat.st_mtime_ns) == (facts.get("size"), facts.get("mtime_ns")) for facts in files):
         return True

@@ -1,4 +1,4 @@
-"""What a long stage has done so far, in tables: started again, it does not do them again."""
+"""Tables that a long stage has finished so far: a stage that starts again does not compute them again."""
 
 import json
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from kdpipe.artifacts.whole import whole
 
 
 class Shards:
-    """Tables by name, each of which is whole or not there.
+    """Tables by name, each of which is whole or missing.
 
-    The name of a file has the digest of its bytes: what a machine that went off has cut short does not count.
+    The name of a file contains the digest of its bytes. So a file that a power cut broke off does not count.
 
     Args:
-        folder: where they are kept.
-        clock: how long the stage has worked, which is kept with them.
-        check: raises an error if what has been made last is not to be kept.
+        folder: the folder of the tables.
+        clock: the working time of the stage, which is stored beside the tables.
+        check: raises an error if the newest table must not be stored.
     """
 
     def __init__(self, folder: Path, clock: Clock, check: Callable[[], object] = lambda: None) -> None:
@@ -33,7 +33,7 @@ class Shards:
         clock.earlier = read_seconds(folder) or clock.earlier
 
     def table(self, name: str, make: Callable[[], pa.Table]) -> pa.Table:
-        """Return a table, made if it is not there; its batches and metadata are as they were made."""
+        """Return a stored table, with its batches and metadata; make and store the table if it is missing."""
         for path in self._folder.glob(f"{name}.*.arrow"):
             if path.name == _file_name(name, path):
                 with pa.memory_map(str(path)) as file:
@@ -54,7 +54,7 @@ class Shards:
                 writer.write_table(table)
             part.replace(self._folder / _file_name(name, part))
         finally:
-            # On a full disk the room is needed.
+            # On a full disk its room is needed.
             part.unlink(missing_ok=True)
 
 

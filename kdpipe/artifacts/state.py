@@ -1,4 +1,4 @@
-"""The folder of state, which is kdpipe's alone: what has not its form there is removed and made anew."""
+"""The folder of state, which only kdpipe uses: a damaged file or folder in it is removed and made anew."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ KINDS = ("checkpoints", "drafts", "finished", "locks", "written")
 
 
 def open_state(state: Path) -> None:
-    """Make the folder that state is kept in.
+    """Make the folder of state.
 
     Raises:
         KdpipeError: the folder is the working folder or above it; or a file lies in the place of the folder,
@@ -21,13 +21,13 @@ def open_state(state: Path) -> None:
     """
     if is_around_here(state):
         raise KdpipeError(
-            f"--state: {str(state)!r} is the working folder or one above it; "
+            f"--state: {str(state)!r} is the working folder or a folder above it; "
             "expected a folder that holds nothing but state"
         )
     for folder in (state, *(state / kind for kind in KINDS)):
         if os.path.lexists(folder) and not folder.is_dir():
             raise KdpipeError(
-                f"{folder}: expected a folder that kdpipe keeps, found something else; move it away"
+                f"{folder}: expected a folder of kdpipe's, found a file or a broken link; move it away"
             )
     if fault := place_fault(state):
         raise KdpipeError(f"--state: {fault}")
@@ -38,15 +38,15 @@ def open_state(state: Path) -> None:
 
 
 def is_around_here(folder: Path) -> bool:
-    """Tell whether a folder is the working folder or one above it."""
+    """Tell whether a folder is the working folder or a folder above it."""
     resolved, here = Path(os.path.realpath(folder)), Path.cwd()
     return resolved == here or resolved in here.parents
 
 
 def discard(path: Path) -> None:
-    """Remove a folder of state, or whatever lies in its place, as far as that goes.
+    """Remove a folder of state, or whatever lies in its place, as far as the system allows.
 
-    A folder loses its list of digests first: without it, what is half removed is not whole.
+    The list of digests goes first: without its list, a folder that is half removed does not count as whole.
     """
     with suppress(OSError):
         (path / SUMS).unlink()
@@ -57,7 +57,7 @@ def discard(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder of state if it is not there."""
+    """Make a folder of state if it is missing."""
     if not path.is_dir():
         discard(path)
     path.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""SHA256SUMS: the digests of an artifact's files, written last, the one file that later stages depend on."""
+"""SHA256SUMS: the digests of an artifact's files. It is written last, and later stages depend on it alone."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from kdpipe.errors import KdpipeError
 
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
-# More bytes than any list of an artifact's files, or manifest, has.
+# No list of digests and no manifest has more bytes.
 MOST = 100_000_000
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/]+)")
 
@@ -24,17 +24,17 @@ def file_digest(path: Path) -> str:
 
 
 def write_sums(folder: Path) -> None:
-    """Write the digests of all files of a folder but the manifest, as `sha256sum -c` reads them."""
+    """Write the digests of all files of a folder but its manifest, in the form of `sha256sum -c`."""
     names = sorted(path.name for path in folder.iterdir() if path.name not in (SUMS, MANIFEST))
     lines = [f"{file_digest(folder / name)}  {name}\n" for name in names]
-    # Written aside first: a list that breaks off would vouch for less than there is.
-    written = folder / f".{SUMS}"
-    written.write_text("".join(lines), encoding="utf-8")
-    # A machine that goes off may lose what only waits for its disk; what is older goes by this list.
-    for path in (*(folder / name for name in names), folder / MANIFEST, written):
+    # A list that breaks off would miss files, so it gets its name when it is whole.
+    part = folder / f".{SUMS}"
+    part.write_text("".join(lines), encoding="utf-8")
+    # A power cut loses files that still wait for the disk. Once this list is there, older files are removed.
+    for path in (*(folder / name for name in names), folder / MANIFEST, part):
         if path.exists():
             _store(path)
-    written.replace(folder / SUMS)
+    part.replace(folder / SUMS)
 
 
 def _store(path: Path) -> None:
@@ -44,7 +44,7 @@ def _store(path: Path) -> None:
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return the digests that an artifact promises, by file name.
+    """Return the digests of an artifact's files, by name, from its list.
 
     Raises:
         KdpipeError: the folder is no finished artifact.
@@ -53,26 +53,26 @@ def read_sums(folder: Path) -> dict[str, str]:
         lines = read_listing(folder / SUMS).decode().splitlines()
     except FileNotFoundError:
         raise KdpipeError(
-            f"{folder} is no finished artifact: it has no {SUMS}; run the stage that makes it"
+            f"{folder} is no finished artifact: it has no {SUMS}; run the stage that makes the artifact"
         ) from None
     except UnicodeDecodeError:
         raise KdpipeError(damaged(folder / SUMS)) from None
-    found = [_LINE.fullmatch(line) for line in lines]
-    if not lines or not all(found):
+    entries = [_LINE.fullmatch(line) for line in lines]
+    if not lines or not all(entries):
         raise KdpipeError(damaged(folder / SUMS))
-    return {match[2]: match[1] for match in found if match}
+    return {entry[2]: entry[1] for entry in entries if entry}
 
 
 def read_listing(path: Path) -> bytes:
-    """Return the bytes of what is written about an artifact beside its files.
+    """Return the bytes of an artifact's manifest or list of digests.
 
     Raises:
-        FileNotFoundError: it is not there.
-        KdpipeError: it is no file, too large, or may not be read.
+        FileNotFoundError: the file is missing.
+        KdpipeError: the path is no file, or the file is too large or may not be read.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST:
             raise KdpipeError(damaged(path))
         return path.read_bytes()
     except FileNotFoundError:
@@ -86,10 +86,10 @@ def verify(folder: Path, but: Collection[str] = ()) -> str:
 
     Args:
         folder: the artifact's folder.
-        but: names of files that are only looked for.
+        but: names of files that have to be there, but are not read.
 
     Raises:
-        KdpipeError: a file is missing, truncated, altered, or not of the artifact.
+        KdpipeError: a file is missing, truncated, changed, or not in the list.
     """
     sums = read_sums(folder)
     for name, digest in sums.items():
@@ -109,10 +109,10 @@ def verify(folder: Path, but: Collection[str] = ()) -> str:
 
 
 def damaged(path: Path) -> str:
-    """Return what to say of a file about an artifact that is not as it was written."""
+    """Return the message about a manifest or a list of digests that was changed."""
     return f"{path} is not as it was written; {remedy(path)}"
 
 
 def remedy(path: Path) -> str:
-    """Return what to do about a file of an artifact that is not as it was written."""
+    """Return what to do about a file of an artifact that was changed."""
     return f"delete {path} and run its stage again"

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 HISTORY = pa.schema(
     [("step", pa.int64()), ("epoch", pa.float64()), ("name", pa.string()), ("value", pa.float64())]
 )
-# `classes` are those that labels or predictions of the split have, over which a macro average is taken.
+# A macro average is taken over the `classes` that occur in the labels or the predictions of the split.
 METRICS = pa.schema(
     [
         ("metric", pa.string()),
@@ -23,7 +23,7 @@ METRICS = pa.schema(
 
 
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:
-    """Write rows as a Parquet file with a given schema."""
+    """Write rows to a Parquet file."""
     pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), path)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Write a file aside: yields where, and moves it to its place if the block ends without an error.
+    """Write a whole file: yield a path beside it, and move that file to `path` if the block raises no error.
 
-    Where the block fails nothing is left, as on a full disk the room is needed.
+    If the block fails, the part is removed, as a full disk needs its room.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")

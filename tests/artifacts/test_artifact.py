@@ -1,4 +1,4 @@
-"""Artifacts appear whole or not at all."""
+"""An artifact appears whole or not at all."""
 
 import json
 import subprocess
@@ -61,7 +61,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
 def test_a_new_version_leaves_no_file_of_the_old(tmp_path: Path, has_sums: bool) -> None:
     write(tmp_path / "a", "old", name="old.txt")
     if not has_sums:
-        # Snakemake deletes the outputs that it knows of before a job.
+        # Before a job, Snakemake deletes the outputs that it knows.
         (tmp_path / "a" / SUMS).unlink()
     write(tmp_path / "a", "new", name="new.txt")
     assert list(read_sums(tmp_path / "a")) == ["new.txt"]
@@ -86,7 +86,7 @@ def test_sums_that_are_not_as_they_were_written_are_named(tmp_path: Path, text: 
 
 
 def test_a_file_that_is_not_of_the_artifact_is_named(tmp_path: Path) -> None:
-    """Such as one that somebody planted, or that a list of digests which was cut off does not name."""
+    """Somebody may have planted the file, or a list of digests that breaks off may not name the file."""
     write(tmp_path / "a", "hello")
     (tmp_path / "a" / "pytorch_model.bin").write_text("pickle")
     with pytest.raises(KdpipeError, match=r"pytorch_model\.bin is not in .*: move it away"):

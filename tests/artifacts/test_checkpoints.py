@@ -1,4 +1,4 @@
-"""Whatever lies among checkpoints, a stage goes on from the newest one that is whole, or starts anew."""
+"""Whatever lies among checkpoints, a stage goes on from the newest whole checkpoint, or starts anew."""
 
 import os
 from collections.abc import Callable

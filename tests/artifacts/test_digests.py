@@ -1,4 +1,4 @@
-"""Digests of large files are kept as long as nothing happens to the file."""
+"""The digest of a large file stays in the cache as long as the file stays the same."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from kdpipe.artifacts.sums import file_digest
 
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that counts as large, and is old enough for its digest to be kept."""
+    """A file that counts as large, and is old enough for the cache."""
     monkeypatch.setattr(digests, "SMALL", 3)
     monkeypatch.setattr(digests, "COARSE", 0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -29,7 +29,7 @@ def kept(tmp_path: Path) -> list[Path]:
 def test_a_digest_is_kept(large: Path, tmp_path: Path) -> None:
     assert known_digest(large) == file_digest(large)
     (file,) = kept(tmp_path)
-    digests._kept.cache_clear()
+    digests._cached.cache_clear()
     file.write_text("0" * 64)
     assert known_digest(large) == "0" * 64
 
@@ -38,7 +38,7 @@ def test_a_digest_is_kept(large: Path, tmp_path: Path) -> None:
 def test_a_cache_that_holds_no_digest_is_not_believed(large: Path, tmp_path: Path, text: str) -> None:
     known_digest(large)
     (file,) = kept(tmp_path)
-    digests._kept.cache_clear()
+    digests._cached.cache_clear()
     file.write_text(text)
     assert known_digest(large) == file_digest(large) == file.read_text()
 
@@ -65,6 +65,6 @@ def test_where_nothing_can_be_kept_a_digest_is_worked_out(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert known_digest(large) == file_digest(large)
-    # Within one start it is worked out once, however many jobs read the file.
+    # Within one start the digest is computed once, however many jobs read the file.
     monkeypatch.setattr(digests, "file_digest", lambda path: "worked out again")
     assert known_digest(large) == file_digest(large)

@@ -1,4 +1,4 @@
-"""What libraries raise where a machine lacks something, told in one line."""
+"""Each fault of the machine, as libraries raise it, becomes one line."""
 
 import errno
 import os
@@ -75,7 +75,7 @@ def test_a_full_disk(writer: str, wordpiece: Any, small_disk: Path) -> None:
     told = tell_fault(caught.value, small_disk / ".state")
     assert told is not None
     assert "for want of room" in told if writer == "torch" else told.startswith("there is no room left")
-    assert "of 0.1 MB are free without what was half written" in told
+    assert "of 0.1 MB are free without the half-written files" in told
 
 
 @pytest.mark.parametrize("writer", WRITERS)

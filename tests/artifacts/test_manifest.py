@@ -1,4 +1,4 @@
-"""Whatever is written where a manifest was, every reader says so; older manifests are read."""
+"""Every reader reports a manifest that is damaged in any way, and reads older manifests."""
 
 import json
 import os
@@ -118,7 +118,7 @@ def test_no_manifest(graph: Graph, path: Path) -> None:
 
 
 def test_one_that_may_not_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As root everything may be read but what is no file of a disk."""
+    """Root may read every file of a disk, so the test takes a file of no disk."""
     path.unlink()
     path.symlink_to("/proc/self/mem")
     with pytest.raises(KdpipeError, match=f"{path} cannot be read: Input/output error"):

@@ -1,4 +1,4 @@
-"""What kdpipe did not write is neither overwritten nor removed, whatever folder an artifact is given."""
+"""kdpipe neither overwrites nor removes a file that it did not write, whatever folder an artifact has."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ def write(output: Path, state: Path, **files: str) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of all files of a folder, state apart."""
+    """Return the bytes of all files of a folder but its state."""
     found = (path for path in folder.rglob("*") if path.is_file() and ".state" not in path.parts)
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
@@ -151,7 +151,7 @@ FILE = '[{"sha256": "0"}]'
 def test_a_list_that_is_not_as_it_was_written_vouches_for_nothing(
     output: Path, state: Path, text: str
 ) -> None:
-    """As long as there are the artifact's own digests, these do."""
+    """As long as the artifact has its own digests, these replace the list."""
     (place,) = (state / "written").iterdir()
     place.write_text(text)
     check_folder(output, state)
@@ -188,13 +188,13 @@ def test_a_link_as_the_folder_of_an_artifact_is_refused(tmp_path: Path, state: P
     (tmp_path / "mine/notes.txt").write_text("mine")
     (tmp_path / "models").mkdir()
     (tmp_path / "models/m").symlink_to(tmp_path / "mine")
-    with pytest.raises(KdpipeError, match="models/m is a link, where an artifact needs a folder"):
+    with pytest.raises(KdpipeError, match="models/m is a link, but an artifact needs a folder"):
         write(tmp_path / "models/m", state, weights="made")
     assert contents(tmp_path / "mine") == {"notes.txt": b"mine"}
 
 
 def test_results_may_be_a_link(tmp_path: Path) -> None:
-    """Clusters link them to a larger disk."""
+    """Users of clusters link their results to a larger disk."""
     (tmp_path / "scratch").mkdir()
     results = tmp_path / "results"
     results.symlink_to(tmp_path / "scratch")
@@ -229,7 +229,7 @@ def test_the_working_folder_and_those_above_it_are_no_artifact(
     command += ["--tokenizer", str(language_model), "--output", given]
     done = subprocess.run(command, cwd=working, capture_output=True, text=True)
     assert done.returncode == EXIT_STATUS
-    assert "is the working folder or one above it" in done.stderr
+    assert "is the working folder or a folder above it" in done.stderr
     assert contents(tmp_path) == {"project/notes.txt": b"mine", "more.txt": b"mine"}
 
 

@@ -1,4 +1,4 @@
-"""Tables that a long stage keeps are taken if they are whole, and made again if they are not."""
+"""A long stage takes its whole tables from an earlier run, and makes damaged tables again."""
 
 import os
 from collections.abc import Callable

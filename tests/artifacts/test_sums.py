@@ -1,4 +1,4 @@
-"""The list of digests vouches for what is on the disk."""
+"""The list of digests names only files that are on the disk."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from kdpipe.errors import KdpipeError
 def test_files_are_on_the_disk_before_they_are_vouched_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine may go off at any moment."""
+    """A power cut may come at any moment."""
     stored = []
     original = os.fsync
 
@@ -34,7 +34,7 @@ def test_files_are_on_the_disk_before_they_are_vouched_for(
     "text", [b"", b"\xff", b"weights\n", b"0" * 64 + b"  ../weights\n", b"0" * 64 + b"  /etc/hosts\n"]
 )
 def test_a_list_that_is_not_as_it_was_written(tmp_path: Path, text: bytes) -> None:
-    """Nor does it vouch for what lies in another folder."""
+    """The list may not name files of another folder."""
     path = tmp_path / SUMS
     path.write_bytes(text)
     with pytest.raises(KdpipeError, match=f"{path} is not as it was written; delete {path} and run"):
