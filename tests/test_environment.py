@@ -57,7 +57,7 @@ def test_a_training_computes_the_same_whatever_is_exported(
     (line,) = (
         line
         for line in (tmp_path / "exported.log").read_text().splitlines()
-        if "not heeded of the environment" in line
+        if "ignored environment variables" in line
     )
     # SLURM's own are of nobody's interest here as long as they do not say that there are several tasks.
     assert [name for name in EXPORTED if name not in line] == ["SLURM_PROCID", "SLURM_NTASKS"]

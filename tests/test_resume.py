@@ -75,5 +75,5 @@ def test_a_stage_waits_for_an_earlier_process_that_makes_the_same(start: Start, 
     wait_until(lambda: f"waiting for process {first.pid} on {os.uname().nodename}" in log.read_text(), second)
     first.send_signal(signal.SIGCONT)
     assert (first.wait(), second.wait()) == (0, 0)
-    assert "the artifact is there by now" in log.read_text()
+    assert "another process has already made the artifact" in log.read_text()
     verify(tmp_path / "model")

@@ -2,7 +2,7 @@
 
 Reference:
     Zhang et al. 2022, MiniDisc: Minimal Distillation Schedule for Language Model Compression
-    (arXiv 2205.14570); what `compat="code"` does: github.com/GeneZC/MiniDisc.
+    (arXiv 2205.14570); `compat="code"` follows github.com/GeneZC/MiniDisc.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,10 @@ class MiniDisc:
 
     Args:
         target: sparsity of the student.
-        weight: what a whole model's worth of sparsity counts (lambda, 0.2 in the paper).
-        compat: `code` admits sizes as small as the student or smaller and then takes the student's, which
-            makes it its own assistant; for a smaller one it counts with its metric alone.
+        weight: weight of the sparsity (lambda, 0.2 in the paper).
+        compat: `code` also admits the student's size and smaller sizes. If one of these is the best, the
+            student's size becomes the assistant. If a smaller size is the best, the score is the metric of
+            the student's size alone.
     """
 
     target: float
@@ -31,16 +32,16 @@ class MiniDisc:
         return self.compat == "code" or sparsity < self.target
 
     def tradeoff(self, metric: float, sparsity: float) -> float:
-        """Return t = m + lambda * sparsity, of a metric m in 0 to 1."""
+        """Return t = m + lambda * sparsity, for a metric m from 0 to 1."""
         return metric + self.weight * sparsity
 
     def score(self, metrics: Mapping[float, float]) -> float:
-        """Return the best tradeoff; where a size smaller than the student has it, the student's metric."""
+        """Return the best tradeoff, or the student's metric if a size below the student's is the best."""
         best = self._best(metrics)
         return metrics[self.target] if best > self.target else self.tradeoff(metrics[best], best)
 
     def choose(self, metrics: Mapping[float, float]) -> float:
-        """Return the sparsity of the size with the best tradeoff, of equals the largest model."""
+        """Return the sparsity of the size with the best tradeoff; among equal sizes, of the largest model."""
         return min(self._best(metrics), self.target)
 
     def _best(self, metrics: Mapping[float, float]) -> float:

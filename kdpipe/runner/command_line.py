@@ -1,7 +1,7 @@
 """Run a stage from the command line: its arguments, its log, its threads, its exit status.
 
-Every module of `kdpipe.stages` has a function `run(settings, job, *, …)` whose keyword parameters are the
-folders that it reads; its command line is made from that signature:
+Every module of `kdpipe.stages` has a function `run(settings, job, *, …)`. The keyword parameters of this
+function are the folders that the stage reads. The command line follows from the signature:
 
     python -m kdpipe.stages.finetune --settings '{…}' --model DIR --data DIR --output DIR
 """
@@ -44,14 +44,14 @@ def main(
 ) -> None:
     """Run a stage with the arguments of the command line and exit.
 
-    Exit status 0 means the artifact is there, 2 a mistake that the user can mend, 75 that it was stopped and
-    goes on when it is run again, 1 anything else.
+    Exit status 0 means that the artifact is there, 2 that the user can mend a mistake, 75 that the stage was
+    stopped and goes on when it is run again, and 1 any other error.
 
     Args:
         run: the stage.
-        several: whether it knows how to run in several processes.
-        sources: gives the SHA-256 of the files that it reads besides artifacts, by their paths, from what
-            settings it takes.
+        several: whether the stage can run in several processes.
+        sources: takes the settings of the stage and returns the SHA-256 of the files that the stage reads
+            besides artifacts, by their paths.
     """
     stage = Path(inspect.getfile(run)).stem
     parser = _parser(run, stage)
@@ -76,7 +76,7 @@ def main(
         if status:
             TEAM.end(f"{TEAM.name}: {message}")
             if processes.rank():
-                # At once, or the others would see it gone before they can know why.
+                # Exit at once, so that this message comes before errors of processes that lose this one.
                 os._exit(status)
     sys.exit(status)
 
@@ -94,7 +94,7 @@ def _run(
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     if "transformers" in sys.modules:
-        _keep_to_what_matters(sys.modules["transformers"].utils.logging)
+        _quiet(sys.modules["transformers"].utils.logging)
     processes.check_tasks()
     if processes.count() > 1:
         if not several:
@@ -122,12 +122,12 @@ def _run(
     with job.turn() as wanted:
         if wanted:
             if environment.removed:
-                LOG.info("not heeded of the environment: %s", ", ".join(sorted(environment.removed)))
+                LOG.info("ignored environment variables: %s", ", ".join(sorted(environment.removed)))
             run(**settings, job=job, **paths)
 
 
-def _keep_to_what_matters(logs: Any) -> None:
-    """Keep out of the log bars, and that transformers could spread a model over GPUs in other ways."""
+def _quiet(logs: Any) -> None:
+    """Keep progress bars, and advice on other ways to spread a model over GPUs, out of the log."""
     logs.disable_progress_bar()
     logging.getLogger("transformers.distributed").setLevel(logging.ERROR)
 
@@ -136,9 +136,9 @@ def _open_log(path: Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         check_log(path)
-        # An earlier process that goes on writes to its own log, which has no name any more.
+        # An earlier process that still runs goes on writing to its own log, which has no name any more.
         path.unlink(missing_ok=True)
-        # A full disk takes no line, and an empty log is one too.
+        # On a full disk the log stays empty, which is allowed.
         with suppress(OSError):
             path.write_text(f"{MARK}\n", encoding="utf-8")
         return path.open("a", encoding="utf-8")
@@ -148,7 +148,7 @@ def _open_log(path: Path) -> TextIO:
 
 
 def _called(arguments: argparse.Namespace) -> str:
-    """Return what an artifact is called in messages: by the models and datasets that name its folder."""
+    """Return the name of an artifact in messages: the models and datasets in the path of its folder."""
     place = Path(place_of(arguments.output, _state(arguments).parent))
     return place.name if place.is_absolute() else " ".join(place.parts[1:] or place.parts)
 
@@ -159,19 +159,19 @@ def _state(arguments: argparse.Namespace) -> Path:
 
 
 def _inputs(paths: Mapping[str, Any], results: Path) -> dict[str, str]:
-    """Check the artifacts that a stage reads; return their digests by their places in the results."""
+    """Check the artifacts that a stage reads, and return their digests by their paths below the results."""
     artifacts = {}
     for role, value in paths.items():
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path) and not path.exists():
-                raise KdpipeError(f"--{role}: there is no {path}")
+                raise KdpipeError(f"--{role}: {path} does not exist")
             if isinstance(path, Path) and path.is_dir():
                 artifacts[place_of(path, results)] = verify(path)
     return artifacts
 
 
 def _code(roots: Sequence[str]) -> dict[str, Any]:
-    """Return what the manifest says of the code: its identity, and the modules with those it starts from."""
+    """Return the manifest's entry for the code: its identity, its root modules, and all of its modules."""
     try:
         modules = code_of(roots)
     except (ImportError, OSError, ValueError) as error:
@@ -225,7 +225,7 @@ def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
         "--code",
         nargs="+",
         metavar="MODULE",
-        help="modules of kdpipe that it starts from (default: its own, and those that its settings name)",
+        help="root modules of the stage's code (default: its module, and those that its settings name)",
     )
     parser.add_argument(
         "--checkpoint-minutes", type=_minutes, default=10, help="minutes of work between two checkpoints"
@@ -252,7 +252,7 @@ def _spelled_out(words: Sequence[str], parser: argparse.ArgumentParser) -> Itera
 
 
 def _folder(text: str) -> Path:
-    """An artifact may be given by its folder or by its SHA256SUMS."""
+    """Return the folder of an artifact from the path of the folder or of its SHA256SUMS."""
     path = Path(text)
     return path.parent if path.name == SUMS else path
 
@@ -273,7 +273,7 @@ def _threads(text: str) -> int:
 
 @contextmanager
 def _logging(path: Path | None) -> Iterator[TextIO]:
-    """Send everything printed to the log, and yield the terminal for progress and the last word."""
+    """Send all output to the log, and yield the terminal for progress bars and the last message."""
     console = sys.stderr
     if path is not None:
         console = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)

@@ -1,9 +1,10 @@
-"""Start a stage in several processes, which train one model together.
+"""Start a stage in several processes that train one model together.
 
     python -m kdpipe.runner.launch 2 finetune --settings '{…}' --model DIR --data DIR --output DIR
 
-This process becomes the first of them: it alone writes, is the one to be signalled, and ends with the stage's
-exit status and last word, be that another's; both are lost with torchrun. None outlives the first.
+The launcher itself becomes the first process, starts the others, and ends them when it ends. Only the first
+process writes files and takes signals. If another process fails, the first process ends with the exit status
+and the last message of that process. (torchrun loses both.)
 """
 
 import argparse
@@ -23,16 +24,16 @@ from kdpipe import catalog, processes
 from kdpipe.environment import forget
 from kdpipe.errors import STOPPED_STATUS
 
-# Seconds in which it shows who failed first: what befalls the others follows from that.
+# Seconds to wait for an error of another process, which may be the cause of this process's error.
 GRACE = 2.0
 
 
 class Team:
-    """The other processes, as far as this one has started them.
+    """The processes that this process has started.
 
     Attributes:
-        name: what they are called in the last word.
-        streams: where that goes.
+        name: the name of the job in its last message.
+        streams: the streams that take the last message.
     """
 
     def __init__(self) -> None:
@@ -42,9 +43,9 @@ class Team:
         self._ending = Lock()
 
     def start(self, number: int, command: Sequence[str]) -> None:
-        """Start one, in a session of its own: what is typed at the terminal is for the first."""
+        """Start a process in a session of its own, so that Ctrl-C reaches only the first process."""
         ranks = {"RANK": str(number), "LOCAL_RANK": str(number)}
-        # What all would warn of, the first does.
+        # The first process gives the warnings for all.
         environment = {**os.environ, **ranks, "TRANSFORMERS_VERBOSITY": "error"}
         other = subprocess.Popen(
             command,
@@ -59,7 +60,7 @@ class Team:
         Thread(target=self._watch, args=(number, other), daemon=True).start()
 
     def end(self, message: str) -> None:
-        """Say the last word, after which none of several processes says anything."""
+        """End the other processes and print the last message; no process prints anything after it."""
         if self._others:
             self._ending.acquire()
         for other in self._others:
@@ -70,7 +71,7 @@ class Team:
                 print(message, file=stream, flush=True)
 
     def _watch(self, number: int, other: "subprocess.Popen[str]") -> None:
-        """Pass on what another process writes; if it fails, end with its status and its last line."""
+        """Pass on the output of another process; if it fails, end with its status and its last line."""
         last = ""
         for line in other.stdout or ():
             _pass_on(last)
@@ -80,7 +81,8 @@ class Team:
             return
         if status == 0:
             return _pass_on(last)
-        # The first may have failed of the same, and this one may be stuck where Python has no say.
+        # If the first process failed of the same cause, its own message comes first. If it hangs in native
+        # code, only `os._exit` ends it.
         time.sleep(GRACE / 4)
         if status < 0:
             _pass_on(last)
@@ -91,7 +93,7 @@ class Team:
 
 
 def _pass_on(text: str) -> None:
-    # What a full disk does not take is lost, as a process that is not listened to would halt.
+    # On a full disk the text is lost: a process whose output nobody reads would halt.
     with suppress(OSError):
         sys.stderr.write(text)
 
@@ -100,25 +102,25 @@ TEAM = Team()
 
 
 def await_others() -> None:
-    """Leave the word to another process if its failure is the cause of this one's."""
+    """Wait, so that another process whose error caused this process's error can report its own."""
     if processes.count() > 1:
         time.sleep(GRACE if processes.rank() else 2 * GRACE)
 
 
 def main() -> None:
-    """Run a stage as the first or as another of several processes."""
+    """Run a stage in several processes, as the first process or as another."""
     forget()
     parser = argparse.ArgumentParser("python -m kdpipe.runner.launch", description=main.__doc__)
-    parser.add_argument("processes", type=int, help="how many processes there are")
-    parser.add_argument("stage", choices=catalog.STAGES, help="what they run")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what that is told")
-    given = parser.parse_args()
+    parser.add_argument("processes", type=int, help="number of processes")
+    parser.add_argument("stage", choices=catalog.STAGES, help="stage that the processes run")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the stage")
+    options = parser.parse_args()
     if processes.rank():
         Thread(target=_end_with_first, daemon=True).start()
-    elif given.processes > 1 and not processes.is_another_task():
-        _lead(given.processes)
-    sys.argv[1:] = given.arguments
-    runpy.run_module(f"kdpipe.stages.{given.stage}", run_name="__main__", alter_sys=True)
+    elif options.processes > 1 and not processes.is_another_task():
+        _lead(options.processes)
+    sys.argv[1:] = options.arguments
+    runpy.run_module(f"kdpipe.stages.{options.stage}", run_name="__main__", alter_sys=True)
 
 
 def _lead(number: int) -> None:
@@ -130,9 +132,9 @@ def _lead(number: int) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
         return port
 
 
@@ -143,7 +145,7 @@ def _end_with_first() -> None:
 
 
 if __name__ == "__main__":
-    # Under its own name, so that the stage finds the same team.
+    # The import gives this module its own name, so that the stage finds the same `TEAM`.
     from kdpipe.runner.launch import main as start
 
     start()

@@ -1,7 +1,7 @@
-"""One process at a time makes an artifact, also if an earlier one outlived the workflow that started it.
+"""Locks: one process at a time makes an artifact, even if an earlier process outlived its workflow.
 
-A lock goes with the process that holds it, however that ends. On a network file system it holds between
-machines where that has locks; where there are none at all, nothing is known of others.
+The system releases a lock when its process ends, whatever ends the process. On a network file system that has
+locks, a lock also holds between machines. A file system without locks tells nothing about other processes.
 """
 
 import errno
@@ -23,31 +23,34 @@ _shared: list[TextIO] = []
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold a lock; yields whether another process held it first, whose end was waited for.
+    """Hold a lock, and yield whether this process had to wait for another process to release the lock.
 
     Raises:
-        KdpipeError: something else lies in its place.
+        KdpipeError: the path is there and is no file.
     """
     if path.exists() and not path.is_file():
-        # To remove it may remove the lock of another process that has done so before.
-        raise KdpipeError(f"{path}: expected the file of a lock, found something else; delete it")
+        # kdpipe does not remove it, as another process may just have replaced it by a lock.
+        raise KdpipeError(f"{path}: expected a lock file, found something else; delete it")
     with _open(path) as file:
         free = _try(file)
         if free is None:
             LOG.warning("%s: this file system has no locks; start no second workflow on it", path.parent)
         elif not free:
             file.seek(0)
-            LOG.warning("waiting for %s, which makes the same; stop it to take over", file.read().strip())
+            other = file.read().strip()
+            LOG.warning(
+                "waiting for %s, which makes the same artifact; stop that process to take over", other
+            )
             fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         _write(file, f"process {os.getpid()} on {socket.gethostname()}")
         yield free is False
 
 
 def share(path: Path) -> bool:
-    """Hold a lock beside others until this process ends; tells whether surely nobody held it before.
+    """Share a lock until this process ends, and tell whether certainly no other process held it before.
 
-    It is not sure where the lock may not be written, or was last held on another machine: some file systems
-    keep locks within each.
+    Nothing is certain where the lock may not be written, or was last held on another machine: on some file
+    systems a lock holds only within its machine.
     """
     try:
         file = _open(path)
@@ -67,7 +70,7 @@ def share(path: Path) -> bool:
 
 
 def is_free(path: Path) -> bool:
-    """Tell whether it is known that nobody holds a lock."""
+    """Tell whether certainly no process holds a lock."""
     if not path.exists():
         return True
     try:
@@ -79,12 +82,12 @@ def is_free(path: Path) -> bool:
 
 def _open(path: Path) -> TextIO:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Of NFS a shared lock wants a file that can be read.
+    # On NFS a shared lock needs a file that is open for reading.
     return path.open("a+", encoding="utf-8", errors="replace")
 
 
 def _try(file: TextIO) -> bool | None:
-    """Take a lock if it is free; None where there are no locks."""
+    """Take a lock if it is free, and tell whether it was; None on a file system without locks."""
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

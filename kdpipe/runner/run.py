@@ -1,4 +1,4 @@
-"""What a stage is given besides its settings and inputs, and what it may go on from."""
+"""A job: one run of a stage, with its output, its threads and the state that it goes on from."""
 
 import logging
 import sys
@@ -35,11 +35,11 @@ class Job:
         state: folder for half-written and resumable state, on the same file system.
         threads: processor threads that this process may use.
         console: where progress bars go.
-        origin: what the artifact is made from and by, for its manifest: settings, inputs, code.
+        origin: the artifact's settings, inputs and code, for its manifest.
         checkpoint_minutes: minutes of work between two checkpoints.
-        minutes: minutes that the job may take; None for any number.
-        clock: how long it has worked.
-        sources: gives the SHA-256 of the files that it reads besides artifacts, by their paths.
+        minutes: minutes that the job may take; None for no limit.
+        clock: the working time of the stage.
+        sources: returns the SHA-256 of the files that the stage reads besides artifacts, by their paths.
     """
 
     output: Path
@@ -54,7 +54,7 @@ class Job:
 
     @contextmanager
     def turn(self) -> Iterator[bool]:
-        """Wait for other jobs that make the same; yields whether there is still something to be made.
+        """Wait for other jobs that make the same artifact, and yield whether it has still to be made.
 
         Raises:
             KdpipeError: the folder of the artifact has files that kdpipe did not write.
@@ -68,16 +68,17 @@ class Job:
             check_folder(self.output, self.state)
             done = (waited and self.is_done()) or self.take_up()
             if done:
-                LOG.info("the artifact is there by now")
+                LOG.info("another process has already made the artifact")
             else:
                 self.clear_state(keep=True)
             yield processes.shared(lambda: not done)
 
     @contextmanager
     def artifact(self) -> Iterator[Draft]:
-        """Open the draft of the artifact; when that is whole, there is nothing to go on from any more.
+        """Open the draft of the artifact; when the artifact is there, the resumable state is removed.
 
-        Of several processes the first writes it; what the others are given leads nowhere.
+        Only the first of several processes writes the artifact. The other processes write drafts that are
+        thrown away.
         """
         if processes.rank():
             with TemporaryDirectory() as folder:
@@ -89,13 +90,13 @@ class Job:
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
-        """What an earlier run with the same settings, inputs and code left to go on from."""
+        """The checkpoints of an earlier run with the same settings, inputs and code."""
         folder = self.state / "checkpoints" / state_name(self.output, self.state) / digest(dict(self.origin))
         deadline = None if self.minutes is None else self.clock.started + 60 * self.minutes
         return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock, kept=True)
 
     def checkpoints_of(self, digests: Mapping[str, str]) -> Checkpoints:
-        """Return `checkpoints` of a stage that reads files besides artifacts; they are of these alone.
+        """Return the checkpoints of a stage that reads files besides artifacts, for these files alone.
 
         Args:
             digests: the SHA-256 of the files, by their paths.
@@ -104,19 +105,19 @@ class Job:
 
     @cached_property
     def shards(self) -> Shards:
-        """What an earlier run of a stage that does not train has done, as of `checkpoints`."""
+        """The finished tables of an earlier run with the same settings, inputs and code."""
         return Shards(self.checkpoints.folder, self.clock)
 
     def is_done(self) -> bool:
-        """Tell whether the artifact is there, made from and by the same."""
+        """Tell whether the artifact is there, made with the same settings, inputs and code."""
         return self._made_in(self.output) is not None
 
     def take_up(self) -> bool:
-        """Put the artifact back if an earlier process finished it from the same, and it was removed since."""
-        made = self._made_in(finished(self.output, self.state))
-        if made is None:
+        """Put the artifact back if an earlier process finished it and a workflow removed it since."""
+        manifest = self._made_in(finished(self.output, self.state))
+        if manifest is None:
             return False
-        if made.get("source_files", {}) != self.sources():
+        if manifest.get("source_files", {}) != self.sources():
             return False
         restore(self.output, self.state)
         return True
@@ -124,22 +125,22 @@ class Job:
     def _made_in(self, folder: Path) -> dict[str, Any] | None:
         try:
             verify(folder)
-            made = read_manifest(folder)
+            manifest = read_manifest(folder)
         except (KdpipeError, OSError):
             return None
-        return made if all(made.get(name) == value for name, value in self.origin.items()) else None
+        return manifest if all(manifest.get(name) == value for name, value in self.origin.items()) else None
 
     def clear_state(self, keep: bool) -> None:
-        """Remove what there is to go on from, or only what has become of no use."""
-        own = self.checkpoints.folder
-        if not keep or not own.parent.is_dir():
-            discard(own.parent)
-        for folder in own.parent.glob("*"):
-            if folder != own or not folder.is_dir():
+        """Remove the resumable state; with `keep`, only the state of other settings, inputs and code."""
+        current = self.checkpoints.folder
+        if not keep or not current.parent.is_dir():
+            discard(current.parent)
+        for folder in current.parent.glob("*"):
+            if folder != current or not folder.is_dir():
                 discard(folder)
 
     def progress(self, total: int | None, what: str, unit: str = "step") -> "tqdm[Any]":
-        """Return a progress bar, silent where the console is no terminal."""
+        """Return a progress bar, which shows nothing where the console is no terminal."""
         return tqdm(
             total=total,
             desc=what,

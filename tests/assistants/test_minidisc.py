@@ -1,4 +1,4 @@
-"""The choice of an assistant; performances are those of the paper's figure, read off it."""
+"""The choice of an assistant; the metrics are read off the paper's figure."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from kdpipe.plan.stages.schedule import GRID
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Sparsity of the assistant to its own metric; the student's sparsity is 0.9.
+# Metric by sparsity of the assistant; the student's sparsity is 0.9.
 MRPC = {0.3: 0.9151, 0.4: 0.9132, 0.5: 0.9126, 0.6: 0.8993, 0.7: 0.8889, 0.8: 0.8707, 0.9: 0.8667}
 QQP = {0.3: 0.8874, 0.4: 0.8858, 0.5: 0.8826, 0.6: 0.8812, 0.7: 0.8771, 0.8: 0.8695, 0.9: 0.8436}
 
@@ -21,19 +21,19 @@ QQP = {0.3: 0.8874, 0.4: 0.8858, 0.5: 0.8826, 0.6: 0.8812, 0.7: 0.8771, 0.8: 0.8
     (QQP, [0.9474, 0.9658, 0.9826, 1.0012, 1.0171, 1.0295, 1.0236]),
 ], ids=["mrpc", "qqp"])  # fmt: skip
 def test_tradeoffs_of_the_figures_data(metrics, tradeoffs):
-    """specs/minidisc.md, 6.1; the last one is the student's."""
+    """specs/minidisc.md, 6.1; the last value is the student's."""
     method = MiniDisc(0.9, 0.2)
     found = [method.tradeoff(metric, sparsity) for sparsity, metric in metrics.items()]
     assert found == pytest.approx(tradeoffs, rel=1e-12)
 
 
 def cost(teacher, *sizes):
-    """Return what a step costs, in runs of the unpruned model: a pass backward counts twice."""
+    """Return the cost of a step, in forward passes of the unpruned model: a backward pass counts twice."""
     return (1 - teacher) + sum(3 * (1 - sparsity) for sparsity in sizes)
 
 
 def test_costs_of_the_methods():
-    """specs/minidisc.md, 5.5, for a student of 90 %: directly, by one assistant, and by search for one."""
+    """specs/minidisc.md, 5.5, for a student of 90 %: without an assistant, with one, and with a search."""
     assert cost(0, 0.9) == pytest.approx(1.3)
     assert cost(0, 0.7) == pytest.approx(1.9)
     assert cost(0, *GRID) == pytest.approx(6.1)
@@ -69,7 +69,7 @@ def test_states_of_a_training_are_compared_by_the_tradeoff_of_the_choice():
 
 
 def test_as_published_a_student_that_stands_for_a_smaller_size_counts_with_its_metric_alone():
-    """So does the published second stage, in which all sizes are trained again for the student's sake."""
+    """The published second stage does the same: it trains all sizes again for the student's sake."""
     assert MiniDisc(0.9, 100, "code").score({0.8: 0.7, 0.9: 0.6, 0.95: 0.5}) == 0.6
     assert MiniDisc(0.9, 100, "code").score({0.8: 0.7, 0.9: 0.6}) == pytest.approx(90.6)
 

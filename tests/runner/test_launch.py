@@ -39,7 +39,7 @@ TRAINING = {
     "bf16": False,
 }
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-# What a process does that is not the first, before its n-th batch.
+# What the second process does before its n-th batch.
 FAILING = """
 import os
 if os.environ.get("RANK") == "1":
@@ -88,7 +88,7 @@ def start(base: Path, task_data: Path, tmp_path_factory: pytest.TempPathFactory)
         (folder / "sitecustomize.py").write_text(FAILING.format(act=act or "pass"))
         settings = FinetuneSettings(model="base", dataset="task", training=TRAINING).model_dump_json()
         places = ("--model", base, "--data", task_data, "--output", folder / name, "--threads", 2)
-        # torchrun takes --log for an option of its own.
+        # torchrun has an option --log of its own.
         log = () if by else ("--log", folder / f"{name}.log")
         told = ("--settings", settings, *places, *log, *more)
         return launch("finetune", *told, by=by, PYTHONPATH=f"{folder}:{ROOT}"), folder / name
@@ -105,7 +105,7 @@ def two(start: Start) -> Path:
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Return the exit status of a stage, and what it says on the terminal."""
+    """Return the exit status of a stage, and its lines on the terminal."""
     _, said = process.communicate(timeout=300)
     return process.returncode, said
 

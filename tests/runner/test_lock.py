@@ -1,4 +1,4 @@
-"""Locks that go with the process that holds them."""
+"""A lock ends with the process that holds it."""
 
 import errno
 import fcntl
@@ -53,7 +53,7 @@ def test_where_it_may_not_be_written_others_are_not_known_of(tmp_path: Path) -> 
 
 
 def test_a_shared_lock_is_of_a_file_that_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As NFS wants it, which takes such locks for locks of parts of a file."""
+    """NFS turns locks of whole files into locks of their parts, which need a readable file."""
     real = fcntl.flock
 
     def flock(number: int, how: int) -> None:
@@ -91,7 +91,7 @@ def test_a_lock_that_was_held_on_another_machine_may_still_be(tmp_path: Path) ->
 def test_something_that_is_no_lock(tmp_path: Path, place: Callable[[Path], None]) -> None:
     path = tmp_path / "lock"
     place(path)
-    with pytest.raises(KdpipeError, match=f"{path}: expected the file of a lock, found something else"):
+    with pytest.raises(KdpipeError, match=f"{path}: expected a lock file, found something else"):
         locked(path).__enter__()
     assert not share(path)
     assert not is_free(path)

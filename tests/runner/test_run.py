@@ -1,4 +1,4 @@
-"""The command line of stages, tried on `select` and `count_tokens`, which start fast."""
+"""The command line of stages, tested on `select` and `count_tokens`, which start fast."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def test_a_file_of_the_user_s_in_the_place_of_a_log_is_kept(
     done = count(task_data, language_model, tmp_path / "counts", "{}", "--log", tmp_path / "log")
     assert (done.returncode, identity_of(tmp_path / "log")) == (EXIT_STATUS, before)
     assert done.stderr == (
-        f"--log: {tmp_path / 'log'} is no log of kdpipe's, and is not overwritten; move it away\n"
+        f"--log: {tmp_path / 'log'} is no log of kdpipe's, and kdpipe does not overwrite it; move it away\n"
     )
 
 
@@ -97,7 +97,7 @@ def test_the_working_folder_keeps_no_state(
     monkeypatch.chdir(tmp_path)
     done = count(task_data, language_model, tmp_path / "counts", "{}", "--state", ".")
     assert done.returncode == EXIT_STATUS
-    assert "--state: '.' is the working folder or one above it" in done.stderr
+    assert "--state: '.' is the working folder or a folder above it" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -119,7 +119,7 @@ def test_a_bug_has_its_traceback_in_the_log_only(
     (["--code", "kdpipe.nothing"], "--code: expected modules of kdpipe, found ['kdpipe.nothing']"),
     (["--settings", "[" * 100_000], "--settings: expected JSON, found '[[["),
     (["--settings", "9" * 5000], "--settings: expected JSON, found '999"),
-    (["--output", "x" * 300], "there can be no"),
+    (["--output", "x" * 300], "cannot exist"),
     (["--output", "circle/counts"], "circle is a link that leads to no folder"),
 ])  # fmt: skip
 def test_options_that_cannot_be_are_refused(
@@ -189,7 +189,7 @@ ORIGIN = {
 def test_what_was_finished_from_the_same_is_put_back(
     tmp_path: Path, origin: dict[str, object], files: dict[str, str], there: bool
 ) -> None:
-    """Snakemake removes what a process made that outlived the one that started it."""
+    """Snakemake removes the artifact of a process that outlived its workflow."""
     folder, output, state = tmp_path / "texts", tmp_path / "made", tmp_path / ".state"
 
     def digests() -> dict[str, str]:
@@ -214,7 +214,7 @@ def test_what_was_finished_from_the_same_is_put_back(
 
 
 def test_what_was_removed_in_part_is_put_back(tmp_path: Path) -> None:
-    """So it is where a process finished it while a workflow removed it."""
+    """The same holds if a process finishes the artifact while a workflow removes it."""
     job = Job(tmp_path / "made", tmp_path / ".state", origin=ORIGIN)
     with job.artifact() as draft:
         for name in ("data", "more"):
@@ -226,7 +226,7 @@ def test_what_was_removed_in_part_is_put_back(tmp_path: Path) -> None:
 
 
 def test_what_reads_more_than_is_known_is_not_put_back(tmp_path: Path) -> None:
-    """Such as a report, which reads whatever its config names."""
+    """A report is such a stage: it reads the files that its config names."""
     origin = {**ORIGIN, "inputs": {}}
     with Job(tmp_path / "made", tmp_path / ".state", origin=origin).artifact() as draft:
         (draft.folder / "data").write_text("made")
@@ -275,7 +275,7 @@ def test_a_file_where_state_is_to_be_kept(tmp_path: Path, place: str) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
     with pytest.raises(
-        KdpipeError, match=f"{path}: expected a folder that kdpipe keeps, found something else"
+        KdpipeError, match=f"{path}: expected a folder of kdpipe's, found a file or a broken link"
     ):
         Job(tmp_path / "made", tmp_path / ".state", origin=ORIGIN).turn().__enter__()
     assert path.read_text() == "mine"

@@ -126,7 +126,9 @@ def test_a_file_of_the_user_s_in_the_place_of_a_log_is_kept(
     config = {"results": ".", "models": {"base": {"load": {"path": str(language_model)}}}}
     done = snakemake(tmp_path, "--configfile", write_config(tmp_path / "config.yaml", config))
     assert done.returncode == EXIT_STATUS
-    assert f"logs/{place} is no log of kdpipe's, and is not overwritten; move it away" in done.stdout
+    assert (
+        f"logs/{place} is no log of kdpipe's, and kdpipe does not overwrite it; move it away" in done.stdout
+    )
     assert mine.read_text() == "my diary"
 
 
