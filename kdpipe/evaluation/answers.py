@@ -1,4 +1,4 @@
-"""How right answers are: exact match and F1 as SQuAD and, for Chinese, as CMRC 2018 define them."""
+"""Scores of answers: exact match and F1 as SQuAD defines them, and for Chinese as CMRC 2018 does."""
 
 import re
 import string
@@ -11,31 +11,31 @@ import numpy as np
 Score = tuple[float, float]
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 ARTICLE = re.compile(r"\b(a|an|the)\b")
-# What the evaluation of CMRC 2018 counts as Chinese, and what it leaves out.
+# The characters that the evaluation of CMRC 2018 counts as Chinese, and the signs that it leaves out.
 CHINESE = re.compile("[\u4e00-\u9fa5]")
 CHINESE_PUNCTUATION = str.maketrans("", "", "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")  # noqa: RUF001
 # In answers of mixed script: a Chinese character, a word or number of another script, or a sign.
 SEGMENT = re.compile("[\u4e00-\u9fa5]|[^\\W\u4e00-\u9fa5]+(?:[.,][^\\W\u4e00-\u9fa5]+)*|[^\\w\\s]")
-# Contexts that are looked at to tell the language.
-LOOKED_AT = 100
+# Number of contexts that decide the language.
+LANGUAGE_SAMPLE = 100
 
 
 def answer_metrics(
     predictions: Sequence[str], answers: Sequence[Sequence[str]], contexts: Sequence[str]
 ) -> dict[str, float]:
-    """Return F1 and exact match, in 0 to 1.
+    """Return F1 and exact match, from 0 to 1.
 
-    Where a question has no answer, the scores are those of SQuAD v2.0. Those of questions with and without an
-    answer are also told apart, as far as there are such.
+    If some questions have no answer, the scores are those of SQuAD v2.0. Questions with and without an answer
+    also get scores of their own, if the split has such questions.
 
     Args:
-        predictions: the answer to each question, empty for none.
-        answers: those that are right, empty for a question without one.
-        contexts: what the questions are asked of, which tells the language.
+        predictions: the predicted answer to each question; an empty text means no answer.
+        answers: the right answers to each question; none for a question without an answer.
+        contexts: the contexts of the questions, which decide the language.
     """
     answerable = np.array([bool(golds) for golds in answers])
     version2 = not answerable.all()
-    chinese = is_chinese(contexts[:LOOKED_AT])
+    chinese = is_chinese(contexts[:LANGUAGE_SAMPLE])
     scores = np.array(
         [
             cmrc_score(prediction, golds) if chinese else squad_score(prediction, golds, version2)
@@ -53,30 +53,30 @@ def answer_metrics(
 
 
 def squad_score(prediction: str, answers: Sequence[str], version2: bool) -> Score:
-    """Return exact match and F1 of words, each with the answer that it is best with.
+    """Return exact match and F1 of words, each with the answer that gives the best score.
 
     Args:
-        prediction: the answer given.
-        answers: those that are right.
-        version2: whether an answer of no words counts as none, and agreement on none as right.
+        prediction: the predicted answer.
+        answers: the right answers.
+        version2: whether an answer without words counts as no answer, and no answer as right if none exists.
 
     Reference:
         `evaluate-v1.1.py` and `evaluate-v2.0.py` of SQuAD (arXiv 1606.05250, 1806.03822).
     """
-    found = normalized(prediction)
+    words = normalized(prediction)
     golds = [normalized(answer) for answer in answers]
     if version2:
         golds = [gold for gold in golds if gold] or [""]
-        if not found:
-            return float(found in golds), float(found in golds)
-    return float(found in golds), max(_word_f1(found.split(), gold.split()) for gold in golds)
+        if not words:
+            return float(words in golds), float(words in golds)
+    return float(words in golds), max(_word_f1(words.split(), gold.split()) for gold in golds)
 
 
 def cmrc_score(prediction: str, answers: Sequence[str]) -> Score:
-    """Return exact match and F1 of the longest common run of characters, each with its best answer.
+    """Return exact match and F1 of the longest common run of characters, each with the best answer.
 
-    Runs of another script are segmented at blanks and signs, which nearly is what the original does with
-    NLTK. To give no answer is right where there is none.
+    Text in another script is split at blanks and signs. The original uses NLTK, which does nearly the same.
+    For a question without an answer, no answer is right.
 
     Reference:
         Cui et al. 2019 (arXiv 1810.07366), `cmrc2018_evaluate.py`.
@@ -88,9 +88,9 @@ def cmrc_score(prediction: str, answers: Sequence[str]) -> Score:
 
 
 def is_chinese(texts: Sequence[str]) -> bool:
-    """Tell whether most characters of some texts are Chinese."""
-    found = sum(len(CHINESE.findall(text)) for text in texts)
-    return 2 * found > sum(map(len, texts))
+    """Tell whether most characters of the texts are Chinese."""
+    count = sum(len(CHINESE.findall(text)) for text in texts)
+    return 2 * count > sum(map(len, texts))
 
 
 def normalized(text: str) -> str:
@@ -98,20 +98,20 @@ def normalized(text: str) -> str:
     return " ".join(ARTICLE.sub(" ", text.lower().translate(PUNCTUATION)).split())
 
 
-def _word_f1(found: Sequence[str], gold: Sequence[str]) -> float:
-    common = Counter(found) & Counter(gold)
-    return _f1(common.total(), len(found), len(gold))
+def _word_f1(predicted: Sequence[str], gold: Sequence[str]) -> float:
+    common = Counter(predicted) & Counter(gold)
+    return _f1(common.total(), len(predicted), len(gold))
 
 
-def _run_f1(found: Sequence[str], gold: Sequence[str]) -> float:
-    run = SequenceMatcher(None, gold, found, autojunk=False).find_longest_match()
-    return _f1(run.size, len(found), len(gold))
+def _run_f1(predicted: Sequence[str], gold: Sequence[str]) -> float:
+    run = SequenceMatcher(None, gold, predicted, autojunk=False).find_longest_match()
+    return _f1(run.size, len(predicted), len(gold))
 
 
-def _f1(common: int, found: int, gold: int) -> float:
+def _f1(common: int, predicted: int, gold: int) -> float:
     if not common:
         return 0.0
-    precision, recall = common / found, common / gold
+    precision, recall = common / predicted, common / gold
     return 2 * precision * recall / (precision + recall)
 
 

@@ -1,4 +1,4 @@
-"""Metrics by their names: from gold and predicted values to a number in 0 to 1; correlations, -1 to 1."""
+"""Metrics: functions of gold and predicted values, with results from 0 to 1, of correlations from -1 to 1."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,25 +14,25 @@ Metric = Callable[[Values, Values], float]
 def compute(
     metrics: Mapping[str, Metric], names: Sequence[str], gold: Values | None, predicted: Values
 ) -> dict[str, float]:
-    """Return the metrics of some names; none where there are no labels.
+    """Return metrics by name; none without labels.
 
     Args:
-        metrics: those that the task has.
-        names: those that are asked for.
-        gold: the labels, one per example; of multi-label tasks [N, C]; None where there are none.
+        metrics: the metrics of the task.
+        names: the names of the metrics to compute.
+        gold: the labels, one per example; of multi-label tasks [N, C]; None without labels.
         predicted: the predictions, in the same form.
     """
     return {} if gold is None else {name: metrics[name](gold, predicted) for name in names}
 
 
 def accuracy(gold: Values, predicted: Values) -> float:
-    """Return the share of examples that are right, in all their labels if they have several."""
+    """Return the share of right examples; a multi-label example is right if all its labels are."""
     right = gold == predicted
     return float((right.all(-1) if right.ndim == 2 else right).mean())
 
 
 def count_classes(gold: Values | None, predicted: Values) -> int | None:
-    """Return how many classes labels or predictions have, as of `compute`."""
+    """Return the number of classes that occur in the labels or the predictions, in the form of `compute`."""
     if gold is None:
         return None
     if gold.ndim == 2:
@@ -43,11 +43,11 @@ def count_classes(gold: Values | None, predicted: Values) -> int | None:
 def f1(average: str) -> Metric:
     """Return F1 with an average of scikit-learn; `binary` is F1 of class 1.
 
-    `macro` is over the classes that labels or predictions have, where an example has one class.
+    For examples with one class each, `macro` averages over the classes in the labels or the predictions.
     """
 
     def score(gold: Values, predicted: Values) -> float:
-        # Importing scikit-learn takes a second, which training need not wait for.
+        # scikit-learn takes a second to import, and many trainings do not need it.
         from sklearn.metrics import f1_score
 
         return float(f1_score(gold, predicted, average=average, zero_division=0.0))
@@ -72,7 +72,7 @@ def pearson(gold: Values, predicted: Values) -> float:
 
 
 def spearman(gold: Values, predicted: Values) -> float:
-    """Return the correlation of the ranks, equal values sharing the mean of theirs."""
+    """Return the correlation of the ranks; equal values share the mean of their ranks."""
     from scipy.stats import rankdata
 
     return pearson(rankdata(gold), rankdata(predicted))
@@ -84,5 +84,5 @@ def squared_error(gold: Values, predicted: Values) -> float:
 
 
 def mean_of(*metrics: Metric) -> Metric:
-    """Return the mean of some metrics."""
+    """Return a metric that is the mean of other metrics."""
     return lambda gold, predicted: sum(metric(gold, predicted) for metric in metrics) / len(metrics)

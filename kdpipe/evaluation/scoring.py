@@ -43,10 +43,10 @@ def score(
         split: the split.
         seed: seed of the masks, where the task masks tokens.
         probability: share of the tokens that are masked.
-        metrics: names of the metrics, by default those of the task.
-        answers: which answers to questions are given.
-        batch_size: examples that are run at once, which changes no more than roundings.
-        advance: told how many examples more have been run.
+        metrics: names of the metrics, by default the task's metrics.
+        answers: limits of the answers to questions.
+        batch_size: number of examples in a batch, which changes nothing but rounding.
+        advance: called with the number of examples after each batch.
     """
     task, labels = task_of(data)
     targets = None
@@ -62,20 +62,20 @@ def score(
 def validation_scorer(
     tokenizer: Any, data: Path, *, seed: int, probability: float, batch_size: int | None = None
 ) -> Callable[[Any], Mapping[str, float]] | None:
-    """Return a function that scores a model on the validation split during training; None without one.
+    """Return a function that scores a model on the validation split; None without such a split.
 
     Args:
         tokenizer: the model's tokenizer.
         data: the encoded dataset.
         seed: seed of the masks, where the task masks tokens.
         probability: share of the tokens that are masked.
-        batch_size: examples that are run at once.
+        batch_size: number of examples in a batch.
     """
     if VALIDATION not in labelled_splits(data):
         return None
 
     def scorer(model: Any) -> Mapping[str, float]:
-        every = task_of(data)[0].all_metrics
+        all_metrics = task_of(data)[0].all_metrics
         return score(
             model,
             tokenizer,
@@ -83,7 +83,7 @@ def validation_scorer(
             VALIDATION,
             seed=seed,
             probability=probability,
-            metrics=every,
+            metrics=all_metrics,
             batch_size=batch_size,
         ).metrics
 

@@ -1,4 +1,4 @@
-"""The tokens that a language model is to predict."""
+"""The tokens that a language model predicts."""
 
 from typing import Any
 
@@ -21,25 +21,25 @@ def token_targets(
     counts: NDArray[np.int64] | None = None,
     masking: type[Masking] = Masking,
 ) -> Targets:
-    """Return which tokens are predicted: those that are masked, or each after those before it.
+    """Return the targets of a model: masked tokens, or for a causal model each next token.
 
     Args:
-        model: the model; a causal one reads the text as it is.
-        tokenizer: says which tokens are special.
+        model: the model.
+        tokenizer: its tokenizer, which knows the special tokens.
         settings: probability, shares and smoothing of the masking.
         seed: seed of the draws.
-        counts: occurrences of each token [V]; not needed where the smoothing is 0.
-        masking: how the draws are made.
+        counts: occurrences of each token [V]; not needed without smoothing.
+        masking: class that draws the masked tokens.
 
     Raises:
-        ModelError: tokens are to be masked, and the tokenizer has no token for that.
+        ModelError: the model predicts masked tokens, and the tokenizer has no mask token.
     """
     if family_of(model).causal:
         return NextToken()
     if tokenizer.mask_token_id is None:
         raise ModelError(
-            f"{tokenizer.name_or_path} has a tokenizer without a mask token, but a {type(model).__name__} "
-            "predicts tokens that are masked; take a model with such a tokenizer, or a causal one"
+            f"the tokenizer of {tokenizer.name_or_path} has no mask token, but a {type(model).__name__} "
+            "predicts masked tokens; take a model whose tokenizer has a mask token, or a causal model"
         )
     if counts is None:
         counts = np.ones(len(tokenizer), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What kdpipe needs to know of a task: the head, what its logits mean, how models are scored."""
+"""The contract of a task: its head, the meaning of its logits, and how its models are scored."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class Evaluation:
     """A model's scores on one split.
 
     Args:
-        metrics: metric to value.
-        n: what the metrics average over: examples, or masked tokens.
+        metrics: values of the metrics by name.
+        n: number of examples, or of masked tokens, that the metrics average over.
         predictions: one row per example, in the order of the split.
-        classes: how many classes the labels or the predictions have; None where there are none.
+        classes: number of classes in the labels or the predictions; None for a task without classes.
     """
 
     metrics: Mapping[str, float]
@@ -34,11 +34,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class AnswerLimits:
-    """Which answers to questions are given.
+    """Limits of the answers to questions.
 
     Args:
         longest: tokens of the longest answer.
-        threshold: by how much the logits of giving none may exceed those of an answer that is given.
+        threshold: an answer is given unless the score of "no answer" exceeds its score by more than this.
     """
 
     longest: int = 30
@@ -46,24 +46,24 @@ class AnswerLimits:
 
 
 USUAL_ANSWERS = AnswerLimits()
-# Examples that are run at once where nobody says.
+# The default number of examples in a batch.
 BATCH_SIZE = 64
-# Told how many examples more have been run.
+# Called with the number of examples after each batch.
 Advance = Callable[[int], object]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is scored: a model on a split.
+    """A model and the split that it is scored on.
 
     Args:
         model: a model with the task's head, its labels in the dataset's order.
         collator: makes batches of the split.
         labels: the dataset's labels.
         metrics: names of the metrics.
-        advance: told how many examples more have been run.
-        answers: which answers to questions are given.
-        batch_size: examples that are run at once.
+        advance: called with the number of examples after each batch.
+        answers: limits of the answers to questions.
+        batch_size: number of examples in a batch.
     """
 
     model: Any
@@ -80,7 +80,7 @@ class Subject:
         return self.collator.split
 
     def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Return the batch of some examples, on the model's device."""
+        """Return a batch of the examples at some indices, on the model's device."""
         batch = self.collator(indices.tolist())
         return {name: tensor.to(self.model.device) for name, tensor in batch.items()}
 
@@ -89,12 +89,12 @@ class Task(Protocol):
     """A task of the catalog.
 
     Args:
-        encoder: what turns its examples into rows of token ids, as "module:Class".
-        kind: what its logits mean.
-        positions: which rows its logits have: one per example, or one per labelled token.
+        encoder: the class that turns examples into rows of token ids, as "module:Class".
+        kind: meaning of its logits.
+        positions: the rows of its logits: one per example, or one per labelled token.
         masked: whether tokens are masked, and so become labels.
-        by_token: whether its logits go by tokens, so that teacher and student must see the same ones.
-        metrics: the metrics of a dataset that names none; models are chosen by the first.
+        by_token: whether its logits belong to tokens, so that teacher and student need the same tokens.
+        metrics: the default metrics of a dataset; models are chosen by the first metric.
         all_metrics: the metrics that a dataset may name.
     """
 
@@ -108,8 +108,8 @@ class Task(Protocol):
 
     @staticmethod
     def head(labels: Sequence[str] | None) -> Head:
-        """Return the head that models for this task have."""
+        """Return the head of models for this task."""
 
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:
-        """Score a model on a split; without labels it only predicts."""
+        """Score a model on a split; on a split without labels the model only predicts."""

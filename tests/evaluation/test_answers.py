@@ -1,4 +1,4 @@
-"""Scores of answers equal the definitions of SQuAD v1.1, SQuAD v2.0 and CMRC 2018, written out here."""
+"""Scores of answers equal the definitions of SQuAD v1.1, SQuAD v2.0 and CMRC 2018, repeated here."""
 
 import random
 import re
@@ -59,7 +59,7 @@ def version_2(prediction: str, answers: list[str]) -> tuple[float, float]:
 
 
 def cmrc(prediction: str, answers: list[str]) -> tuple[float, float]:
-    """Longest common run by the table that the original fills."""
+    """Find the longest common run as the original does, with a table."""
     exact = max(float(plain(prediction) == plain(gold)) for gold in answers)
     f1 = []
     for gold in answers:
@@ -80,7 +80,7 @@ def plain(text: str) -> str:
 
 
 def characters(text: str) -> list[str]:
-    """Chinese by character, the rest by blanks and signs; numbers keep their points."""
+    """Split Chinese into characters, and other text at blanks and signs; numbers keep their points."""
     found, run = [], ""
     for char in f"{plain(text)}北":
         if "\u4e00" <= char <= "\u9fa5":

@@ -40,7 +40,7 @@ def test_classes_that_neither_labels_nor_predictions_have_do_not_count() -> None
     metrics = classification.classification_metrics(6)
     found = compute(metrics, ["f1"], gold, predicted)["f1"]
     assert found == pytest.approx(f1_score(gold, predicted, average="macro"))
-    # F1 of the classes 0, 1, 3 and 4; 2 and 5 are not there.
+    # F1 of the classes 0, 1, 3 and 4; the classes 2 and 5 do not occur.
     assert found == pytest.approx((4 / 5 + 2 / 3 + 2 / 3 + 0) / 4)
     assert count_classes(gold, predicted) == 4
     assert count_classes(np.eye(5, dtype=int)[gold], np.eye(5, dtype=int)[predicted]) == 4
@@ -103,7 +103,7 @@ def test_the_named_metrics_are_those_that_are_computed() -> None:
 
 
 def scores(task: str, *, right: bool) -> dict[str, float]:
-    """Return the scores of predictions that are all right, or mostly wrong."""
+    """Return the scores of right predictions, or of mostly wrong predictions."""
     gold = np.array([0, 1, 1, 0, 1])
     predicted = gold if right else np.array([1, 1, 0, 1, 0])
     if task == "language_modeling":

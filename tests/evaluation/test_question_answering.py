@@ -1,4 +1,4 @@
-"""Answers are the best spans over the windows of a question, as a search one by one finds them."""
+"""Answers are the best spans over the windows of a question, as a plain search finds them."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def rows_of(data: Path, split: str = "validation") -> tuple[Rows, Rows]:
 
 
 def search(model: Any, windows: Rows, context: str) -> tuple[dict[tuple[int, int], float], float]:
-    """Return the score of each span of a context, and that of no answer, trying all pairs of tokens."""
+    """Return the score of each span of a context, and the score of no answer, from pairs of tokens."""
     spans: dict[tuple[int, int], float] = {}
     none = np.inf
     for window in windows:
@@ -63,7 +63,7 @@ def search(model: Any, windows: Rows, context: str) -> tuple[dict[tuple[int, int
 def test_answers_are_those_of_a_search(reader: Path, question_data: Path) -> None:
     model = load_model(reader).eval()
     windows, examples = rows_of(question_data)
-    # Half of the answers are above it.
+    # The scores of half of the answers exceed this threshold.
     median = np.median(evaluate(model, reader, question_data).predictions["scores"].to_numpy())
     limits = AnswerLimits(LIMITS.longest, threshold=-median)
     found = evaluate(model, reader, question_data, limits).predictions.to_pylist()
@@ -162,7 +162,7 @@ def test_questions_without_known_answers_are_answered(
 
 
 def knowing(data: Path, longest: int = 30) -> Evaluation:
-    """Return the scores of a model whose logits are high at the labels alone."""
+    """Return the scores of a model whose logits are high only at the labels."""
     search = AnswerSearch(split := EncodedSplit(data, "validation"), AnswerLimits(longest))
     assert split.labels is not None
     width = int(split.lengths.max())

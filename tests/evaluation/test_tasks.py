@@ -143,7 +143,7 @@ def test_the_logits_of_no_text_do_not_depend_on_batch_mates(
 def test_a_tokenizer_must_have_a_token_to_mask_with(language_model: Path, text_data: Path) -> None:
     model, tokenizer = load_model(language_model), load_tokenizer(language_model)
     tokenizer.mask_token = None
-    with pytest.raises(ModelError, match="without a mask token, but a BertForMaskedLM"):
+    with pytest.raises(ModelError, match="has no mask token, but a BertForMaskedLM"):
         score(model, tokenizer, text_data, "validation", seed=1, probability=0.15)
 
 
@@ -166,7 +166,7 @@ def test_logits_that_are_not_finite_are_no_scores(
     folder = request.getfixturevalue(model)
     broken, tokenizer = load_model(folder), load_tokenizer(folder)
     torch.nn.init.constant_(list(broken.parameters())[-1], value)
-    with pytest.raises(ModelError, match=rf"made from {folder} gives logits on .* that are not finite"):
+    with pytest.raises(ModelError, match=rf"made from {folder} on .* are not finite"):
         score(broken, tokenizer, request.getfixturevalue(data), "validation", seed=1, probability=0.15)
 
 

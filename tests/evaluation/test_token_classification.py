@@ -13,7 +13,7 @@ TAGS = ("O", "B-X", "I-X", "B-Y", "I-Y")
 
 
 def entities(tags: list[str]) -> set[tuple[str, int, int]]:
-    """The entities that conlleval sees: a new one begins at B-, and where the type changes or follows O."""
+    """The entities of conlleval: an entity begins at B-, at a change of the type, and after O."""
     found, start = set(), None
     for place, (before, tag) in enumerate(zip(["O", *tags], [*tags, "O"], strict=True)):
         kind_before, kind = before[2:], tag[2:]
