@@ -1,1 +1,1 @@
-"""Importance of heads and neurons, and the models that are left when the least important are removed."""
+"""Importance of heads and neurons, and models without the least important heads and neurons."""

@@ -8,18 +8,18 @@ from torch import Tensor
 from kdpipe.models.units import Groups, UnitKind
 
 Reduction = Literal["batch", "example"]
-# From a batch: the losses whose gradient is taken, of each row of logits [N] or by example of each one [B].
+# Maps a batch to its losses: one per row of logits [N], or by example one per example [B].
 Losses = Callable[[Mapping[str, Tensor]], Tensor]
 Scores = dict[UnitKind, list[Tensor]]
 
 
 class Criterion(Protocol):
-    """Scores the units of a model, the higher the more important.
+    """Scores the units of a model: a higher score means a more important unit.
 
     The class attributes are literals, as a config is checked against the source of the class.
 
     Attributes:
-        reads_data: whether it looks at batches at all.
+        reads_data: whether the criterion reads batches.
     """
 
     reads_data: ClassVar[bool]
@@ -30,13 +30,13 @@ class Criterion(Protocol):
         Args:
             model: the model, in evaluation mode, whose weights take no gradients.
             groups: its units.
-            reduction: whether absolute values are taken of the gradient of the mean over a batch's losses, or
-                of those of its examples' losses.
+            reduction: `batch` takes the absolute value of the gradient of a batch's mean loss, `example` that
+                of the gradient of each example's loss.
             seed: seed of draws.
         """
 
     def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
-        """Take a batch into account."""
+        """Add a batch to the scores."""
 
     def scores(self) -> Scores:
         """Return the scores by kind and place [units]."""

@@ -1,4 +1,4 @@
-"""Smaller models: by sparsity, or by one shape for all blocks."""
+"""Smaller models: cut by a sparsity, or to one shape for all blocks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ Ranks = Mapping[UnitKind, list[Tensor]]
 
 @dataclass(frozen=True)
 class Shape:
-    """One shape for all blocks; None leaves what there is.
+    """One shape for all blocks; None leaves a size as it is.
 
     Args:
-        heads: heads of a block.
-        neurons: neurons of a block's feed-forward layer.
-        layers: blocks, the lowest ones.
+        heads: number of heads of a block.
+        neurons: number of neurons of a block's feed-forward layer.
+        layers: number of blocks; the lowest blocks stay.
         embedding_rank: rank of the word embeddings.
     """
 
@@ -37,7 +37,7 @@ class Shape:
 
 
 def ancestor_counts(model: PreTrainedModel) -> dict[UnitKind, int]:
-    """Return how many heads and neurons the unpruned ancestor of a model has."""
+    """Return the numbers of heads and neurons of a model's unpruned ancestor."""
     if isinstance(model, Pruned) and model.config.ancestor_counts:
         return dict(model.config.ancestor_counts)
     body = model.base_model
@@ -46,16 +46,16 @@ def ancestor_counts(model: PreTrainedModel) -> dict[UnitKind, int]:
 
 
 def ranks_from(model: PreTrainedModel, scores: Mapping[UnitKind, list[Tensor]]) -> Ranks:
-    """Return the ranks of a model's units by new scores; those the model has lost rank below all others."""
+    """Return the ranks of a model's units by new scores; units that the model has lost have the lowest."""
     totals = ancestor_counts(model)
     return {
-        kind: rank_units(scores[kind], above=totals[kind] - sum(len(own) for own in scores[kind]))
+        kind: rank_units(scores[kind], above=totals[kind] - sum(len(place) for place in scores[kind]))
         for kind in KINDS
     }
 
 
 def is_smaller(sparsity: float, model: PreTrainedModel) -> bool:
-    """Tell whether a sparsity leaves fewer units than a model has, by the whole units that it removes."""
+    """Tell whether a sparsity leaves fewer units than a model has, counted in whole units."""
     removed = _removed(sparsity, model)
     return min(removed) >= 0 and max(removed) > 0
 
@@ -66,7 +66,7 @@ def is_no_larger(sparsity: float, model: PreTrainedModel) -> bool:
 
 
 def _removed(sparsity: float, model: PreTrainedModel) -> list[int]:
-    """Return how many more heads and neurons a sparsity removes; below 0 it would bring some back."""
+    """Return how many more heads and neurons a sparsity removes; a negative number would add units."""
     totals, ranks = ancestor_counts(model), ranks_of(model)
     gone = {kind: totals[kind] - sum(map(len, ranks[kind])) if ranks else 0 for kind in KINDS}
     return [count_removed(sparsity, totals[kind]) - gone[kind] for kind in KINDS]
@@ -75,21 +75,21 @@ def _removed(sparsity: float, model: PreTrainedModel) -> list[int]:
 def units_at(
     model: PreTrainedModel, sparsity: float, ranks: Ranks | None = None
 ) -> dict[UnitKind, list[Tensor]]:
-    """Return the units of each place that a sparsity leaves, best first; as `prune_to_sparsity` cuts."""
+    """Return the units that `prune_to_sparsity` leaves in each place, best first."""
     ranks = ranks or _carried(model)
     totals = ancestor_counts(model)
-    kept = {}
+    units = {}
     for kind in KINDS:
         removed = count_removed(sparsity, totals[kind])
-        gone = totals[kind] - sum(len(own) for own in ranks[kind])
+        gone = totals[kind] - sum(len(place) for place in ranks[kind])
         if removed < gone:
             raise ModelError(
-                f"sparsity {sparsity:g} removes {removed} of the {totals[kind]} {kind}s there were, but"
-                f" {gone} are gone already; raise it, or prune a model that has more"
+                f"sparsity {sparsity:g} removes {removed} of the ancestor's {totals[kind]} {kind}s, but the"
+                f" model has lost {gone} already; raise the sparsity, or prune a model with more {kind}s"
             )
-        # One that was pruned by shape may have lost units of high ranks.
-        kept[kind] = keep_ranked(rank_units(ranks[kind], above=gone), removed)
-    return kept
+        # A model that was pruned to a shape may have lost units of high ranks.
+        units[kind] = keep_ranked(rank_units(ranks[kind], above=gone), removed)
+    return units
 
 
 def prune_to_sparsity(
@@ -100,11 +100,11 @@ def prune_to_sparsity(
     Args:
         model: the model.
         sparsity: the share, from 0 to below 1.
-        ranks: ranks of its units by kind and place; None for those that a pruned model carries.
+        ranks: ranks of its units by kind and place; None for the ranks that a pruned model carries.
         drop_empty_bias: as of `prune_units`.
 
     Raises:
-        ModelError: it carries none, or has lost more already.
+        ModelError: the model carries no ranks, or has lost more units already.
     """
     ranks = ranks or _carried(model)
     return prune_units(model, units_at(model, sparsity, ranks), ranks, drop_empty_bias)
@@ -122,16 +122,16 @@ def prune_to_shape(
         drop_empty_bias: as of `prune_units`.
 
     Raises:
-        ModelError: it carries no ranks, or the shape is larger than what it has.
+        ModelError: the model carries no ranks, or the shape is larger than the model.
 
     Reference:
         Liu et al. 2021, ROSITA (arXiv 2103.11367), section 3.
     """
     if shape.heads is not None or shape.neurons is not None:
         ranks = ranks or _carried(model)
-        wanted: dict[UnitKind, int | None] = {"head": shape.heads, "neuron": shape.neurons}
-        kept = {kind: _uniform(kind, ranks[kind], wanted[kind]) for kind in KINDS}
-        model = prune_units(model, kept, ranks, drop_empty_bias)
+        counts: dict[UnitKind, int | None] = {"head": shape.heads, "neuron": shape.neurons}
+        units = {kind: _uniform(kind, ranks[kind], counts[kind]) for kind in KINDS}
+        model = prune_units(model, units, ranks, drop_empty_bias)
     if shape.layers is not None:
         depth = len(family_of(model).blocks(model.base_model))
         _check("layers", shape.layers, depth)
@@ -142,35 +142,35 @@ def prune_to_shape(
 
 
 def name_units(model: PreTrainedModel) -> dict[UnitKind, list[str]] | None:
-    """Return which of its unpruned ancestor's units a pruned model has, for each place, such as `0-3, 7`."""
+    """Return the ancestor's units that a pruned model still has in each place, such as `0-3, 7`."""
     places = places_of(model)
     if places is None:
         return None
-    return {kind: [_ranges(sorted(own.tolist())) for own in places[kind]] for kind in KINDS}
+    return {kind: [_ranges(sorted(units.tolist())) for units in places[kind]] for kind in KINDS}
 
 
 def _ranges(numbers: Iterable[int]) -> str:
-    """Return ascending numbers as text, those that follow each other as the first and the last of them."""
+    """Return ascending numbers as text, in which a run of numbers is its first and its last number."""
     runs = [list(run) for _, run in groupby(enumerate(numbers), lambda numbered: numbered[1] - numbered[0])]
     return ", ".join(f"{run[0][1]}-{run[-1][1]}" if len(run) > 1 else f"{run[0][1]}" for run in runs)
 
 
 def _uniform(kind: UnitKind, ranks: list[Tensor], count: int | None) -> list[Tensor]:
     if count is None:
-        return [torch.arange(len(own)) for own in ranks]
-    _check(f"{kind}s", count, min(len(own) for own in ranks))
+        return [torch.arange(len(place)) for place in ranks]
+    _check(f"{kind}s", count, min(len(place) for place in ranks))
     return keep_best(ranks, count)
 
 
-def _check(what: str, wanted: int, found: int) -> None:
-    if wanted > found:
-        raise ModelError(f"expected at most {found} {what}, as many as there are, found {wanted}")
+def _check(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise ModelError(f"expected at most {most} {what}, as the model has, found {count}")
 
 
 def _carried(model: PreTrainedModel) -> Ranks:
     ranks = ranks_of(model)
     if ranks is None:
         raise ModelError(
-            "the model carries no ranking of its units, as it was not pruned before; give `importance`"
+            "the model carries no ranking of its units, as no stage has pruned it; give `importance`"
         )
     return ranks

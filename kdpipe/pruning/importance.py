@@ -1,4 +1,4 @@
-"""Score the units of a model by what a dataset's loss says of them."""
+"""Score the units of a model by the loss on a dataset."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,21 +20,21 @@ LabelLosses = Callable[[Mapping[str, Tensor], Reduction], Tensor]
 def label_losses(model: Any, kind: OutputKind, rows: str | None) -> LabelLosses:
     """Return a function from a batch to the losses on its labels.
 
-    By batch these are those of the rows of logits [N], as in training; by example those of the examples [B],
-    each the mean over its rows.
+    By batch there is a loss for each row of logits [N], as in training. By example there is a loss for each
+    example [B], the mean over its rows.
 
     Args:
         model: the model.
-        kind: what the task's logits mean.
-        rows: the rows that a model gives logits of, as in `Request`.
+        kind: meaning of the task's logits.
+        rows: the rows whose logits the model gives, as in `Request`.
     """
     loss = HardLoss()
 
     def losses(batch: Mapping[str, Tensor], reduction: Reduction) -> Tensor:
         logits = run_model(model, batch, Request(rows=rows)).logits
         assert logits is not None
-        found = loss(logits, batch["labels"], kind)
-        return found if rows is None or reduction == "batch" else _by_example(found, batch, rows)
+        by_row = loss(logits, batch["labels"], kind)
+        return by_row if rows is None or reduction == "batch" else _by_example(by_row, batch, rows)
 
     return losses
 
@@ -54,19 +54,19 @@ def score_units(
         model: the model, whose dropout is turned off; its weights stay as they are.
         criterion: the criterion's name in the catalog.
         batches: batches of the data, on any device.
-        losses: the losses of a batch, as of `label_losses`.
-        reduction: whether absolute values are taken of a batch's mean gradient or of each example's.
+        losses: a function from a batch to its losses, as `label_losses` returns.
+        reduction: as of `Criterion`.
         seed: seed of draws.
     """
     model.eval()
     groups = family_of(model).groups(model.base_model)
     with _frozen(model):
-        found: Criterion = catalog.resolve("criteria", criterion)(model, groups, reduction, seed)
-        if found.reads_data:
+        scorer: Criterion = catalog.resolve("criteria", criterion)(model, groups, reduction, seed)
+        if scorer.reads_data:
             for batch in batches:
                 moved = {name: tensor.to(model.device) for name, tensor in batch.items()}
-                found.add(moved, lambda own: losses(own, reduction))
-        return found.scores()
+                scorer.add(moved, lambda inputs: losses(inputs, reduction))
+        return scorer.scores()
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def _frozen(model: Any) -> Iterator[None]:
 
 
 def _by_example(losses: Tensor, batch: Mapping[str, Tensor], rows: str) -> Tensor:
-    """Return the mean over each example's rows [B]; 0 for one without."""
+    """Return the mean loss over each example's rows [B]; 0 for an example without rows."""
     size, width = batch["input_ids"].shape
     if rows not in batch:
         return losses.view(size, -1).mean(1)

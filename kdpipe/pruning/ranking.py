@@ -1,4 +1,4 @@
-"""From scores to the units that stay: one ranking of all heads of a model, and one of all its neurons."""
+"""Rankings of units: one of all heads of a model, one of all its neurons; and the units that stay."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def rank_units(scores: Sequence[Tensor], above: int = 0) -> list[Tensor]:
-    """Return the rank of every unit among all of its kind, the least important first.
+    """Return the rank of every unit among all units of its kind; the least important has the lowest rank.
 
-    Of equal scores the earlier place, and in it the earlier unit, has the lower rank.
+    Among equal scores, the earlier place has the lower rank, and within a place the earlier unit.
 
     Args:
         scores: scores by place [units].
-        above: units of the unpruned ancestor that are gone, whose ranks are below all others.
+        above: number of units that the model has lost, which have the lowest ranks.
 
     Reference:
         Zhang et al. 2022, MiniDisc (arXiv 2205.14570): heads and neurons are ranked apart, over all layers.
@@ -21,19 +21,19 @@ def rank_units(scores: Sequence[Tensor], above: int = 0) -> list[Tensor]:
     order = torch.sort(torch.cat(list(scores)).cpu(), stable=True).indices
     ranks = torch.empty_like(order)
     ranks[order] = torch.arange(len(order)) + above
-    return list(torch.split(ranks, [len(own) for own in scores]))
+    return list(torch.split(ranks, [len(place) for place in scores]))
 
 
 def keep_ranked(ranks: Sequence[Tensor], removed: int) -> list[Tensor]:
-    """Return the units of each place that stay when so many of the ancestor's are removed, best first.
+    """Return the units of each place that stay when the lowest ranks are removed, best first.
 
-    That order makes what a smaller model keeps the beginning of what a larger one does.
+    In this order, the units of a smaller model are the first units of a larger model.
 
     Args:
         ranks: ranks by place [units].
-        removed: units of the ancestor that go, the lowest ranks.
+        removed: number of the ancestor's units that are removed.
     """
-    return [_best(own)[: int((own >= removed).sum())] for own in ranks]
+    return [_best(place)[: int((place >= removed).sum())] for place in ranks]
 
 
 def keep_best(ranks: Sequence[Tensor], count: int) -> list[Tensor]:
@@ -41,9 +41,9 @@ def keep_best(ranks: Sequence[Tensor], count: int) -> list[Tensor]:
 
     Args:
         ranks: ranks by place [units].
-        count: how many stay in each place.
+        count: number of units that stay in each place.
     """
-    return [_best(own)[:count] for own in ranks]
+    return [_best(place)[:count] for place in ranks]
 
 
 def _best(ranks: Tensor) -> Tensor:

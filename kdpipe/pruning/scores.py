@@ -12,7 +12,7 @@ from kdpipe.models.units import KINDS
 from kdpipe.pruning.criterion import Scores
 
 SCORES = "scores.parquet"
-# Says in the table how many places each kind has, as one that has lost all its units has no rows.
+# Key of the number of places of each kind, as a place without units has no rows.
 PLACES = b"places"
 SCHEMA = pa.schema(
     [("layer", pa.int32()), ("unit", pa.string()), ("index", pa.int32()), ("score", pa.float32())]
@@ -24,15 +24,15 @@ def write_scores(path: Path, scores: Scores) -> None:
     tables = [
         pa.table(
             {
-                "layer": np.full(len(own), place, dtype=np.int32),
-                "unit": [kind] * len(own),
-                "index": np.arange(len(own), dtype=np.int32),
-                "score": own.float().cpu().numpy(),
+                "layer": np.full(len(values), place, dtype=np.int32),
+                "unit": [kind] * len(values),
+                "index": np.arange(len(values), dtype=np.int32),
+                "score": values.float().cpu().numpy(),
             },
             schema=SCHEMA,
         )
         for kind in KINDS
-        for place, own in enumerate(scores[kind])
+        for place, values in enumerate(scores[kind])
     ]
     places = json.dumps({kind: len(scores[kind]) for kind in KINDS})
     pq.write_table(pa.concat_tables(tables).replace_schema_metadata({PLACES: places}), path)
@@ -43,6 +43,6 @@ def read_scores(path: Path) -> Scores:
     table = pq.read_table(path)
     places = json.loads(table.schema.metadata[PLACES])
     scores: Scores = {kind: [torch.empty(0)] * places[kind] for kind in KINDS}
-    for (kind, place), own in table.to_pandas().groupby(["unit", "layer"]):
-        scores[kind][place] = torch.from_numpy(own["score"].to_numpy().copy())
+    for (kind, place), rows in table.to_pandas().groupby(["unit", "layer"]):
+        scores[kind][place] = torch.from_numpy(rows["score"].to_numpy().copy())
     return scores

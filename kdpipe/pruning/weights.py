@@ -1,4 +1,4 @@
-"""The weights of a unit: of a head those that read it; of a neuron those that make it, too."""
+"""The weights of units: a head has the weights that read it, a neuron also the weights that compute it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class UnitWeight:
 
     Args:
         kind: kind of the units.
-        place: the place of the body.
-        linear: the map that the weight is of.
+        place: the place in the body.
+        linear: the linear map that has the weight.
         axis: the axis of the units' features.
     """
 
@@ -35,8 +35,8 @@ class UnitWeight:
 
 
 def unit_weights(body: nn.Module, groups: Groups) -> list[UnitWeight]:
-    """Return the weights of all units; a place that has lost its own has none."""
-    found = []
+    """Return the weights of all units; a place without units has none."""
+    weights = []
     for kind in KINDS:
         for place, group in enumerate(groups[kind]):
             if not group.count(body):
@@ -45,19 +45,26 @@ def unit_weights(body: nn.Module, groups: Groups) -> list[UnitWeight]:
             for name, side in [*((name, 0) for name in inputs), (group.output, 1)]:
                 linear: Any = body.get_submodule(name)
                 axis = 1 - side if isinstance(linear, Conv1D) else side
-                found.append(UnitWeight(kind, place, linear, axis))
-    return found
+                weights.append(UnitWeight(kind, place, linear, axis))
+    return weights
 
 
 def sum_by_unit(
-    body: nn.Module, groups: Groups, owned: Sequence[UnitWeight], values: Sequence[Tensor]
+    body: nn.Module, groups: Groups, weights: Sequence[UnitWeight], values: Sequence[Tensor]
 ) -> Scores:
-    """Return the sums by unit of something that each weight has a value of, by kind and place [units]."""
+    """Return the sum of values over the weights of each unit, by kind and place [units].
+
+    Args:
+        body: the model's body.
+        groups: its units.
+        weights: the weights of the units.
+        values: a tensor for each weight, with a value for each of its elements.
+    """
     sums: Scores = {
         kind: [torch.zeros(group.count(body), device=values[0].device) for group in groups[kind]]
         for kind in KINDS
     }
-    for own, value in zip(owned, values, strict=True):
-        group = groups[own.kind][own.place]
-        sums[own.kind][own.place] += value.sum(1 - own.axis).reshape(-1, group.size).sum(1)
+    for weight, value in zip(weights, values, strict=True):
+        group = groups[weight.kind][weight.place]
+        sums[weight.kind][weight.place] += value.sum(1 - weight.axis).reshape(-1, group.size).sum(1)
     return sums

@@ -1,4 +1,4 @@
-"""Models cut by sparsity and to one shape."""
+"""Models cut by a sparsity, and to one shape."""
 
 import copy
 from typing import Any
@@ -45,7 +45,7 @@ def same(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> bool:
 
 
 def _order(ranks: torch.Tensor) -> torch.Tensor:
-    """Return how many units of a place rank below each."""
+    """Return for each unit how many units of its place have a lower rank."""
     return ranks.argsort().argsort()
 
 
@@ -60,7 +60,7 @@ def test_scores_of_neurons_say_nothing_of_heads(model):
 def test_a_shape_as_large_as_the_model_changes_nothing(model):
     groups = family_of(model).groups(model.base_model)
     heads, neurons = (groups[kind][0].count(model.base_model) for kind in KINDS)
-    # EncT5 shares its embeddings among encoder and decoder, which keep them whole.
+    # Encoder and decoder of EncT5 share their embeddings, which stay whole.
     table = model.get_input_embeddings()
     rank = None if model.all_tied_weights_keys else table.embedding_dim
     shape = Shape(heads, neurons, 3, rank)
@@ -71,7 +71,7 @@ def test_a_shape_as_large_as_the_model_changes_nothing(model):
 
 
 def test_each_block_keeps_its_own_heads_though_all_neurons_stay(with_head):  # noqa: F811
-    """The published code goes on to the next block's ranking only where neurons are removed."""
+    """The published code reads the next block's ranking only after it has removed neurons."""
     model: Any = scattered(with_head("bert", CLASSIFIER))
     scores = {**scores_of(model), "head": [torch.tensor(own) for own in ([1.0, 0], [0, 1.0], [1.0, 0])]}
     cut: Any = prune_to_shape(model, Shape(heads=1), ranks_from(model, scores))
@@ -86,7 +86,7 @@ def test_each_block_keeps_its_own_heads_though_all_neurons_stay(with_head):  # n
 
 
 def test_the_lowest_blocks_and_all_around_them_stay(model):
-    """What they compute is what the model does without the units; some norm what the last block returns."""
+    """Cut blocks compute what the model computes without the units; some models norm the last output."""
     body, batch, ranks = model.base_model, batch_of(9, 5), ranks_from(model, scores_of(model))
     groups = family_of(model).groups(body)
     cut = prune_to_shape(model, Shape(heads=1, neurons=8, layers=2), ranks).eval()

@@ -1,4 +1,4 @@
-"""Scores of importance against their definitions, written out."""
+"""Scores of importance equal their definitions, repeated here."""
 
 import copy
 
@@ -49,7 +49,7 @@ def flat(scores):
 
 
 def test_mask_gradients_are_finite_differences(model):
-    """Of heads and neurons, by batch; lengths of places are 1."""
+    """Heads and neurons, by batch; each place has length 1."""
     body = model.double().base_model
     groups = family_of(model).groups(body)
     found = scores_of(model, "mask_gradient")
@@ -72,7 +72,7 @@ def test_mask_gradients_are_finite_differences(model):
             assert float(own.norm()) == pytest.approx(1, rel=rounding())
             checked = expected > 0
             ratio = own[checked] / expected[checked]
-            # Differences have an error of their own.
+            # Finite differences have an error of their own.
             torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio), rtol=1e-2, atol=0)
 
 
@@ -95,7 +95,7 @@ def test_each_place_has_length_one_or_nothing(model):
 
 
 def test_the_scores_of_a_place_add_up_to_those_of_its_weights(model):
-    """Of all columns of the map that reads the units; of neurons also of all rows that make them."""
+    """A unit has the columns of the map that reads it; a neuron also has the rows that compute it."""
     body = model.base_model
     found = {criterion: scores_of(model, criterion) for criterion in ("magnitude", "weight_gradient")}
     for kind, groups in family_of(model).groups(body).items():

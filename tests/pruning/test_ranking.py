@@ -1,4 +1,4 @@
-"""The global ranking and what each sparsity leaves."""
+"""The global ranking, and the units that each sparsity leaves."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def test_ranks_are_global_and_ties_go_by_place():
     (0.85, 22, 5530), (0.9, 14, 3686), (0.95, 7, 1843),
 ])  # fmt: skip
 def test_what_bert_base_keeps(sparsity, heads, neurons):
-    """Of 144 heads and of 36,864 neurons; halves are rounded to even."""
+    """Numbers of 144 heads and of 36,864 neurons; halves are rounded to even."""
     assert 144 - count_removed(sparsity, 144) == heads
     assert 36864 - count_removed(sparsity, 36864) == neurons
     assert count_removed(0.5, 5) == 2

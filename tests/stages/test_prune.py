@@ -220,6 +220,6 @@ def test_what_a_model_does_not_have_is_refused(teacher_of: TeacherOf, tmp_path: 
     with pytest.raises(ModelError, match="expected at most 3 layers"):
         pruned(model, tmp_path / "c", layers=4)
     half = pruned(model, tmp_path / "half", importance, sparsity=0.5)
-    with pytest.raises(ModelError, match="removes 4 of the 12 heads there were, but 6 are gone already"):
+    with pytest.raises(ModelError, match="removes 4 of the ancestor's 12 heads, but the model has lost 6"):
         pruned(half, tmp_path / "d", sparsity=0.3)
     assert not (tmp_path / "d").exists()
