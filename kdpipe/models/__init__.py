@@ -1,4 +1,4 @@
-"""Importing this package tells transformers of the architectures that it has not itself."""
+"""Models; an import of this package registers our own architectures with transformers."""
 
 from kdpipe.models import bigru, enct5, pruned
 

@@ -1,9 +1,9 @@
 """A bidirectional GRU: a student that is no transformer.
 
 References:
-    Yang et al. 2020, TextBrewer (arXiv 2002.12620), whose student for entity recognition has one layer of 768
-    and 31M parameters over a vocabulary of 28,996; its code was not published. With states of both directions
-    projected to that width ours has 30.5M.
+    Yang et al. 2020, TextBrewer (arXiv 2002.12620). Its student for entity recognition has one layer of width
+    768 and 31M parameters over a vocabulary of 28,996; its code was not published. Our model projects the
+    states of both directions to this width, and has 30.5M parameters.
 """
 
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ class BiGRUConfig(PreTrainedConfig):
 
 
 class BiGRULayer(nn.Module):
-    """A GRU in each direction, and the projection of both to the width of one."""
+    """A GRU in each direction, and a projection of both outputs to the width of one direction."""
 
     def __init__(self, config: BiGRUConfig) -> None:
         super().__init__()
@@ -55,8 +55,8 @@ class BiGRULayer(nn.Module):
         """Return the states of the layer.
 
         Args:
-            states: those of the layer below [B, L, H].
-            lengths: tokens of each row, which the backward direction starts after, on the CPU [B].
+            states: the states of the layer below [B, L, H].
+            lengths: number of tokens of each row, on the CPU [B]; the backward direction starts at the last.
         """
         packed = pack_padded_sequence(states, lengths, batch_first=True, enforce_sorted=False)
         output, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=states.shape[1])
@@ -65,7 +65,7 @@ class BiGRULayer(nn.Module):
 
 
 class BiGRUPreTrainedModel(PreTrainedModel):
-    """What the models share."""
+    """The base class of the models."""
 
     config_class = BiGRUConfig
     base_model_prefix = "bigru"
@@ -73,7 +73,7 @@ class BiGRUPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, nn.GRU):
-            # As PyTorch draws it.
+            # PyTorch initializes a GRU so.
             bound = module.hidden_size**-0.5
             for parameter in module.parameters():
                 initialization.uniform_(parameter, -bound, bound)
@@ -118,7 +118,7 @@ class BiGRUClassifier(BiGRUPreTrainedModel):
 
 
 class BiGRUForSequenceClassification(BiGRUClassifier):
-    """Classifies texts, or gives each a number, by the mean of the states of its tokens."""
+    """Classifies texts, or predicts a number for each, from the mean of the states of its tokens."""
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> SequenceClassifierOutput:
         """Return logits [B, C]; arguments as of `BiGRUModel.forward`."""

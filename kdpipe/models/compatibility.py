@@ -11,7 +11,7 @@ from kdpipe.plan.saved.config import ITS_TOKENIZER
 
 
 def check_fit(folder: Path, tokenizer: Any, data: Path) -> None:
-    """Refuse a model that cannot read a dataset, whatever its weights.
+    """Refuse a model that cannot read a dataset.
 
     Args:
         folder: the model's folder.
@@ -19,15 +19,14 @@ def check_fit(folder: Path, tokenizer: Any, data: Path) -> None:
         data: the encoded dataset.
 
     Raises:
-        ModelError: a length, a segment or a token of the dataset, or of its tokenizer, is beyond the model's
-            tables.
+        ModelError: the model has too few positions, segments or tokens for the dataset or its tokenizer.
     """
     config = read_config(folder)
     shape = shape_of(config.model_type, config.to_dict())
-    positions, found = longest_input(shape, read_description(data)["task"]), largest(data, "length")
-    if positions is not None and found > positions:
+    positions, length = longest_input(shape, read_description(data)["task"]), largest(data, "length")
+    if positions is not None and length > positions:
         raise ModelError(
-            f"{data} has rows of {found} tokens, but {folder} reads at most {positions}; "
+            f"{data} has rows of {length} tokens, but {folder} reads at most {positions}; "
             f"give the dataset `max_length: {positions}`, or take a model with more positions"
         )
     if shape.segments is not None and largest(data, "token_type_ids") >= shape.segments:
@@ -37,12 +36,12 @@ def check_fit(folder: Path, tokenizer: Any, data: Path) -> None:
     if token >= config.vocab_size:
         raise ModelError(
             f"{data} has the token {token}, but {folder} knows {config.vocab_size}, counted from 0; "
-            "a model reads what the tokenizer that it was trained with has encoded"
+            "encode the dataset with the tokenizer that the model was trained with"
         )
 
 
 def check_vocabulary(config: Any, tokenizer: Any, folder: Path) -> None:
-    """Refuse a model whose tokenizer has tokens that it does not know.
+    """Refuse a model that does not know all tokens of its tokenizer.
 
     Args:
         config: the model's config.
@@ -50,7 +49,7 @@ def check_vocabulary(config: Any, tokenizer: Any, folder: Path) -> None:
         folder: the model's folder.
 
     Raises:
-        ModelError: it has.
+        ModelError: the tokenizer has more tokens than the model.
     """
     count = count_entries(tokenizer)
     if count > config.vocab_size:
@@ -60,5 +59,5 @@ def check_vocabulary(config: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def count_entries(tokenizer: Any) -> int:
-    """Return how many ids a tokenizer has, gaps included; embeddings may have more rows."""
+    """Return the number of ids of a tokenizer, with gaps; embeddings may have more rows."""
     return 1 + max(tokenizer.get_vocab().values(), default=-1)

@@ -1,4 +1,4 @@
-"""Models with random weights, and tokenizers trained from text."""
+"""Models with random weights, and tokenizers trained on text."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
@@ -49,7 +49,7 @@ def create_language_model(
 
 
 def special_tokens(tokenizer: Any) -> dict[str, int | None]:
-    """Return the fields of a config that name the tokens which a model may go by."""
+    """Return the fields of a config for the ids of the padding, begin and end tokens."""
     return {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
 
 
@@ -59,9 +59,9 @@ def train_wordpiece(
     """Train an uncased WordPiece tokenizer with BERT's special tokens and templates.
 
     Args:
-        texts: yields the text; called twice.
+        texts: returns an iterator over the text; called twice.
         vocab_size: entries of the vocabulary, special tokens included.
-        max_length: longest input in tokens that the model reads.
+        max_length: length of the model's longest input in tokens.
 
     Raises:
         ModelError: the vocabulary has no room for the characters of the text.
@@ -78,20 +78,21 @@ def train_vocabulary(texts: Callable[[], Iterable[str]], vocab_size: int) -> lis
         ModelError: the vocabulary has no room for the characters of the text.
     """
     # The trainer numbers characters inside words in an order that differs between runs, and breaks ties
-    # between merges by these numbers. Named among the special tokens they are numbered as given.
+    # between merges by these numbers. Special tokens keep their order, so the characters are passed as such.
     characters = sorted(_wordpieces(texts(), SPECIAL_TOKENS, vocab_size=1).keys() - {*SPECIAL_TOKENS})
     least = len(SPECIAL_TOKENS) + len(characters)
     if vocab_size < least:
         raise ModelError(
-            f"vocab_size: expected at least {least}, as the text has {len(characters)} characters, those at "
-            f"the start of words and inside counted apart, found {vocab_size}; raise it"
+            f"vocab_size: expected at least {least}, as the text has {len(characters)} characters (the same "
+            f"character at the start of a word and inside a word counts twice), found {vocab_size}; "
+            "raise vocab_size"
         )
     vocabulary = _wordpieces(texts(), [*SPECIAL_TOKENS, *characters], vocab_size)
     return sorted(vocabulary, key=vocabulary.__getitem__)
 
 
 def wordpiece_tokenizer(vocabulary: Sequence[str], max_length: int) -> PreTrainedTokenizerFast:
-    """Return the tokenizer of a vocabulary that `train_vocabulary` gives."""
+    """Return the tokenizer of a vocabulary from `train_vocabulary`."""
     ids = {entry: number for number, entry in enumerate(vocabulary)}
     tokenizer = _uncased(ids)
     tokenizer.add_special_tokens(SPECIAL_TOKENS)
@@ -133,8 +134,8 @@ def _create(
     config = getattr(import_module(module), name)(**options, vocab_size=vocab_size)
     if facts.reserved_positions and (config.pad_token_id or 0) >= facts.reserved_positions:
         raise ModelError(
-            f"{family} counts positions from the id of the padding token, which must be less than "
-            f"{facts.reserved_positions}, found {config.pad_token_id}; take a tokenizer that has it so"
+            f"{family} counts positions from the id of the padding token, so this id must be less than "
+            f"{facts.reserved_positions}, found {config.pad_token_id}; take a tokenizer with a lower id"
         )
     with torch.random.fork_rng():
         torch.manual_seed(draw_seed(seed, WEIGHTS))

@@ -1,7 +1,7 @@
-"""Dropout on a CPU, where PyTorch's own draws a random number per element, a sixth of a training step.
+"""Fast dropout on a CPU. PyTorch draws a number per element there, which takes a sixth of a training step.
 
-A draw of 64 bits decides four elements, 16 bits each, so that probabilities are multiples of 1/65536. Draws
-come from PyTorch's generator, as those of `torch.nn.Dropout` do: seeds and checkpoints keep their meaning.
+Here a draw of 64 bits decides four elements, 16 bits each, so that probabilities are multiples of 1/65536.
+The draws come from PyTorch's generator, like the draws of `torch.nn.Dropout`: seeds and checkpoints work.
 """
 
 from typing import Any
@@ -19,18 +19,18 @@ LOWEST = -(2**63)
 
 
 def drop_out(tensor: Tensor, probability: float) -> Tensor:
-    """Return a tensor with each element zeroed with a probability, the others scaled to keep the mean."""
+    """Return a tensor with elements zeroed at random, and the other elements scaled to keep the mean."""
     level = round(probability * LEVELS)
     if level in (0, LEVELS):
         return tensor * (level == 0)
     size = tensor.numel()
     draws = torch.empty(-(-size // ELEMENTS_PER_DRAW), dtype=torch.int64).random_(LOWEST, None)
-    kept = draws.view(torch.int16)[:size] >= level - LEVELS // 2
-    return tensor * kept.view(tensor.shape).to(tensor.dtype).mul_(LEVELS / (LEVELS - level))
+    mask = draws.view(torch.int16)[:size] >= level - LEVELS // 2
+    return tensor * mask.view(tensor.shape).to(tensor.dtype).mul_(LEVELS / (LEVELS - level))
 
 
 class Dropout(nn.Dropout):
-    """Takes the place of `torch.nn.Dropout`."""
+    """Replaces `torch.nn.Dropout`."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Zero elements while training."""
@@ -47,17 +47,17 @@ def attend(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Attend as transformers' SDPA does; where attention weights are dropped, by `drop_out`.
+    """Attend as transformers' SDPA does, but drop attention weights with `drop_out`.
 
     Args:
-        module: the layer; one that is causal, or whose heads share keys, is left to SDPA.
+        module: the layer; SDPA runs layers that are causal, or whose heads share keys.
         query: [B, A, L, D].
         key: [B, A, L, D].
         value: [B, A, L, D].
         attention_mask: True where a position may be attended to, [B, 1, L, L]; None for everywhere.
         dropout: probability that an attention weight is dropped.
         scaling: factor of the scores; D^-0.5 by default.
-        options: what SDPA takes besides, such as `position_bias`.
+        options: further arguments of SDPA, such as `position_bias`.
 
     Returns:
         The context [B, L, A, D], and no weights.
@@ -79,7 +79,7 @@ AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
 def use_fast_dropout(model: PreTrainedModel) -> None:
-    """Let a model that runs on a CPU drop elements by `drop_out`; what is saved of it stays as it is."""
+    """Let a model on a CPU drop elements with `drop_out`; its saved files do not change."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Dropout:

@@ -1,8 +1,8 @@
-"""EncT5: the encoder of T5, read by a decoder of one block that has learned prompts in place of tokens.
+"""EncT5: the encoder of T5, and a decoder of one block that reads learned prompts in place of tokens.
 
 References:
-    Liu et al. 2021, EncT5 (arXiv 2110.08426); Zhang et al. 2022, MiniDisc (arXiv 2205.14570), whose
-    classifiers of texts have one prompt, and those of tokens one for each position.
+    Liu et al. 2021, EncT5 (arXiv 2110.08426); Zhang et al. 2022, MiniDisc (arXiv 2205.14570), whose text
+    classifiers have one prompt, and whose token classifiers have a prompt for each position.
 """
 
 import copy
@@ -27,21 +27,21 @@ class EncT5Config(T5Config):
     """The config of T5, with a decoder of one block.
 
     Args:
-        n_positions: prompts of a classifier of tokens, the longest input that it reads.
+        n_positions: number of prompts of a token classifier, which is the length of its longest input.
     """
 
     model_type = "enct5"
     n_positions: int = 512
 
     def __post_init__(self, **kwargs: Any) -> None:
-        """Keep to one block of the decoder, whatever the checkpoint of a T5 had."""
+        """Set one block for the decoder, whatever the checkpoint of a T5 has."""
         super().__post_init__(**kwargs)
         self.num_decoder_layers = 1
         self.is_encoder_decoder = False
 
 
 class EncT5PreTrainedModel(T5PreTrainedModel):
-    """What the models share: prompts are drawn as T5's embeddings are, classifiers as its other layers."""
+    """The base class of the models: prompts are drawn like T5's embeddings, classifiers like its layers."""
 
     config_class = EncT5Config
     base_model_prefix = "enct5"
@@ -54,9 +54,9 @@ class EncT5PreTrainedModel(T5PreTrainedModel):
 
 
 class EncT5Model(EncT5PreTrainedModel):
-    """The body: its output is the encoder's; the decoder waits for prompts.
+    """The body, which returns the output of its encoder; `decode` runs its decoder on prompts.
 
-    Its parts are named as T5's, whose checkpoints it reads.
+    The names of its parts are T5's, so that it reads T5's checkpoints.
     """
 
     _tied_weights_keys = {  # noqa: RUF012 (transformers has no annotation here)
@@ -88,16 +88,16 @@ class EncT5Model(EncT5PreTrainedModel):
         Args:
             input_ids: [B, L].
             attention_mask: 1 for tokens, 0 for padding [B, L].
-            options: what transformers models take besides, such as `output_hidden_states`.
+            options: further arguments of transformers models, such as `output_hidden_states`.
         """
         output: BaseModelOutput = self.encoder(input_ids, attention_mask=attention_mask, **options)
         return output
 
     def decode(self, prompts: Tensor, encoded: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """Return what the decoder makes of each prompt [B, P, H].
+        """Return the decoder's states of the prompts [B, P, H].
 
         Args:
-            prompts: their embeddings [P, H].
+            prompts: embeddings of the prompts [P, H].
             encoded: the encoder's output [B, L, H].
             attention_mask: 1 for tokens, 0 for padding [B, L].
         """
@@ -128,15 +128,15 @@ class PromptedClassifier(EncT5PreTrainedModel):
     def classify(
         self, input_ids: Tensor, attention_mask: Tensor | None, prompts: int, options: dict[str, Any]
     ) -> tuple[Tensor, BaseModelOutput]:
-        """Return the logits of the first so many prompts [B, P, C], and the encoder's output."""
+        """Return the logits of the first `prompts` prompts [B, P, C], and the encoder's output."""
         encoded = self.enct5(input_ids, attention_mask, **options)
-        read = self.prompt.weight[:prompts]
-        decoded = self.enct5.decode(read, encoded.last_hidden_state, attention_mask)
+        embeddings = self.prompt.weight[:prompts]
+        decoded = self.enct5.decode(embeddings, encoded.last_hidden_state, attention_mask)
         return self.classifier(decoded), encoded
 
 
 class EncT5ForSequenceClassification(PromptedClassifier):
-    """Classifies texts, or gives each a number, by one prompt."""
+    """Classifies texts, or predicts a number for each, from one prompt."""
 
     def __init__(self, config: EncT5Config) -> None:
         super().__init__(config, prompts=1)
@@ -150,7 +150,7 @@ class EncT5ForSequenceClassification(PromptedClassifier):
 
 
 class EncT5ForTokenClassification(PromptedClassifier):
-    """Classifies tokens, each by the prompt at its position."""
+    """Classifies tokens, each from the prompt at its position."""
 
     def __init__(self, config: EncT5Config) -> None:
         super().__init__(config, prompts=config.n_positions)
@@ -161,7 +161,7 @@ class EncT5ForTokenClassification(PromptedClassifier):
         """Return logits [B, L, C]; arguments as of `EncT5Model.forward`.
 
         Raises:
-            ModelError: the input is longer than there are prompts.
+            ModelError: the input has more tokens than the model has prompts.
         """
         length = input_ids.shape[1]
         if length > self.config.n_positions:

@@ -1,4 +1,4 @@
-"""A student made of some of a model's blocks."""
+"""Students with copies of some of a model's blocks."""
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
@@ -22,7 +22,7 @@ def extract_blocks(model: PreTrainedModel, blocks: Sequence[int]) -> PreTrainedM
 
     Args:
         model: the model to copy from.
-        blocks: its blocks, from 0, in the order in which the student has them.
+        blocks: the blocks to copy, from 0, in the student's order.
     """
     family = family_of(model)
     config = copy.deepcopy(model.config)
@@ -32,8 +32,8 @@ def extract_blocks(model: PreTrainedModel, blocks: Sequence[int]) -> PreTrainedM
         config.unit_counts[kind] = [*(counts[block] for block in blocks), *counts[depth:]]
     with torch.random.fork_rng():
         student: PreTrainedModel = type(model)(config)
-    own = family.blocks(model.base_model)
-    prefix = next(f"{name}." for name, module in model.named_modules() if module is own)
+    original = family.blocks(model.base_model)
+    prefix = next(f"{name}." for name, module in model.named_modules() if module is original)
     weights = model.state_dict()
 
     def source(name: str) -> str:
@@ -41,7 +41,7 @@ def extract_blocks(model: PreTrainedModel, blocks: Sequence[int]) -> PreTrainedM
             return name
         place, _, rest = name.removeprefix(prefix).partition(".")
         copied = f"{prefix}{blocks[int(place)]}.{rest}"
-        # What only the first block has, such as T5's table of relative positions, stays with the first.
+        # A weight that only the first block has, such as T5's table of relative positions, stays there.
         return copied if copied in weights else name
 
     student.load_state_dict({name: weights[source(name)] for name in student.state_dict()})
@@ -56,25 +56,25 @@ def extract_as(
     Args:
         name: family of the student, in the catalog.
         model: the model to copy from, with or without a head.
-        blocks: its blocks, from 0.
-        seed: seed of what is not copied.
-        without: modules of the head that are drawn anew though they could be copied.
+        blocks: the blocks to copy, from 0.
+        seed: seed of the weights that are not copied.
+        without: modules of the head that are drawn anew instead of copied.
 
     Raises:
-        ModelError: students of the family are not made of such models, or cannot be as this one is.
+        ModelError: the family has no parts for those of the model, or cannot have a setting of the model.
     """
     family: type[Family] = catalog.resolve("families", name)
     kind = head_kind(model.config, type(model).__name__)
     places = family.copied_from.get(model.config.model_type)
     if places is None or kind not in places["heads"] or (not kind and model.base_model is not model):
         raise ModelError(
-            f"{name} students are not made of a {type(model).__name__}, but of models of the family "
-            f"{' or '.join(family.copied_from) or 'alone'}; extract with `architecture: same`"
+            f"{name} students are not made of a {type(model).__name__}, but only of models of the family "
+            f"{' or '.join(family.copied_from) or name}; extract with `architecture: same`"
         )
     for field, value in places["fixed"].items():
         if getattr(model.config, field) != value:
             raise ModelError(
-                f"{name} has a {field} of {value} and no other, found {getattr(model.config, field)}; "
+                f"{name} always has a {field} of {value}, found {getattr(model.config, field)}; "
                 "extract with `architecture: same`"
             )
     with torch.random.fork_rng():
@@ -83,9 +83,9 @@ def extract_as(
             _translated(family, places, model.config, len(blocks))
         )
     _copy(student.base_model, model.base_model, places["body"])
-    theirs, ours = family.blocks(student.base_model), family_of(model).blocks(model.base_model)
-    for target, block in zip(theirs, blocks, strict=True):
-        _copy(target, ours[block], places["block"])
+    targets, sources = family.blocks(student.base_model), family_of(model).blocks(model.base_model)
+    for target, block in zip(targets, blocks, strict=True):
+        _copy(target, sources[block], places["block"])
     head = {target: source for target, source in places["heads"][kind].items() if target not in without}
     _copy(student, model, head)
     return student
@@ -99,5 +99,5 @@ def _translated(family: type[Family], places: NameMap, config: Any, depth: int) 
 
 
 def _copy(target: nn.Module, source: nn.Module, names: Mapping[str, str]) -> None:
-    for theirs, ours in names.items():
-        target.get_submodule(theirs).load_state_dict(source.get_submodule(ours).state_dict())
+    for target_name, source_name in names.items():
+        target.get_submodule(target_name).load_state_dict(source.get_submodule(source_name).state_dict())

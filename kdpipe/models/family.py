@@ -1,4 +1,4 @@
-"""What kdpipe needs to know of a model family: the names and places of its parts."""
+"""The contract of a model family: the names and places of its parts."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, TypedDict
@@ -11,14 +11,14 @@ from kdpipe.models.units import KINDS, Group, Groups, UnitKind
 
 
 class NameMap(TypedDict):
-    """Where the parts of another family's models stand in a student, student's name first.
+    """The parts of a student, and the parts of another family's models that they are copied from.
 
     Args:
-        config: fields of the config; depth apart.
-        fixed: fields of the other family's config that the student's own has not, and what they must be.
+        config: fields of the config, but for the depth.
+        fixed: fields that only the other family's config has, and the values that the student implies.
         body: modules of the body outside its blocks.
         block: modules of a block.
-        heads: for each kind of head, modules of the whole model; "" for a body alone.
+        heads: for each kind of head, modules of the whole model; "" for a body without a head.
     """
 
     config: dict[str, str]
@@ -29,11 +29,11 @@ class NameMap(TypedDict):
 
 
 class UnitNames(TypedDict):
-    """The maps of a block that its heads or its neurons lie between.
+    """The linear maps before and after the heads or the neurons of a block.
 
     Args:
-        inputs: those whose outputs are the units.
-        output: the one that reads them.
+        inputs: the maps whose outputs are the units.
+        output: the map that reads the units.
     """
 
     inputs: tuple[str, ...]
@@ -47,27 +47,26 @@ class Family(Protocol):
 
     Attributes:
         config_class: its config class, as "module:Class".
-        shape_fields: the config's names for depth, width, heads, vocabulary and the rest of a shape, as far
-            as its models have these.
-        inputs: what its body takes of a batch, whose rows are padded on the right.
-        heads: its classes that have a head, by how the transformers class that builds them ends, such as
-            `ForSequenceClassification` of `AutoModelForSequenceClassification`.
-        head_tensors: for kinds of head, how the names of its tensors begin, with `|` between two ways. A
-            model whose config names no class has the first head for which there are tensors of each name.
-        other_heads: the same of heads that models of the family may have elsewhere, and not here.
-        body: what the names of the body's tensors begin with, in a model with a head and by themselves.
-        optional: what a checkpoint may have or lack of the body: pieces of the names of tensors that a new
-            head brings along, or that older versions have saved.
-        causal: whether a position sees only itself and those before it.
-        heads_share_width: whether the width of a hidden state is divided among the heads.
-        reserved_positions: rows of its table of positions that no token uses.
-        copied_from: the families whose blocks a student of this family can be made of.
+        shape_fields: the config's names for depth, width, heads, vocabulary and other sizes of its models.
+        inputs: the tensors of a batch that its body takes; rows are padded on the right.
+        heads: its classes with a head. The keys are the endings of the transformers classes that build them,
+            such as `ForSequenceClassification` of `AutoModelForSequenceClassification`.
+        head_tensors: by kind of head, the beginnings of the names of its tensors, with `|` between
+            alternatives. If a config names no class, the model has the first head with all its tensors.
+        other_heads: beginnings of the names of tensors that belong to heads which kdpipe does not have.
+        body: beginnings of the names of the body's tensors, in a model with a head and in a body alone.
+        optional: parts of the names of the body's tensors that a checkpoint may have or lack: a new head
+            brings them along, or older versions saved them.
+        causal: whether a position sees only itself and the positions before it.
+        heads_share_width: whether the heads divide the width of a hidden state.
+        reserved_positions: number of rows in its table of positions that no token uses.
+        copied_from: the families whose blocks a student of this family can copy.
         factorized: whether its models can have word embeddings of a lower rank.
         sliced: whether its models run in several sizes with one set of weights.
-        unit_names: where in a block its heads (`head`) and the neurons of its feed-forward layer (`neuron`)
-            are; empty for families that are not pruned.
-        other_places: how many attentions (`heads`) and feed-forward layers (`neurons`) are pruned with those
-            of the blocks.
+        unit_names: the maps around the heads (`head`) and the neurons of the feed-forward layer (`neuron`) of
+            a block; empty for families that are not pruned.
+        other_places: numbers of attentions (`heads`) and feed-forward layers (`neurons`) outside the blocks
+            that are pruned with them.
     """
 
     config_class: ClassVar[str]
@@ -89,12 +88,12 @@ class Family(Protocol):
 
     @staticmethod
     def adapt(config: Any) -> Any:
-        """Return the config with which a checkpoint is read that has the given one."""
+        """Return the config that kdpipe reads a checkpoint with, from the checkpoint's config."""
         return config
 
     @staticmethod
     def blocks(body: Any) -> nn.ModuleList:
-        """Return the blocks; the first input of the n-th, from 0, is hidden state n."""
+        """Return the blocks; the first input of block n, counted from 0, is hidden state n."""
 
     @classmethod
     def last(cls, body: Any) -> nn.Module:
@@ -103,12 +102,12 @@ class Family(Protocol):
 
     @classmethod
     def run(cls, model: Any, inputs: Mapping[str, Tensor]) -> Any:
-        """Return what a model with its head makes of a batch, as transformers does."""
+        """Return the transformers output of a model with its head on a batch."""
         return model(**inputs)
 
     @classmethod
     def groups(cls, body: Any) -> Groups:
-        """Return the heads and the neurons of a body by where they are, from the first block to the last."""
+        """Return the groups of heads and of neurons of a body, from the first block to the last."""
         prefix = module_name(body, cls.blocks(body))
         sizes = {"head": cls.head_size(body.config), "neuron": 1}
         return {
@@ -121,12 +120,12 @@ class Family(Protocol):
 
     @classmethod
     def head_size(cls, config: Any) -> int:
-        """Return the features of a head."""
+        """Return the number of features of a head."""
         return config.hidden_size // config.num_attention_heads  # type: ignore[no-any-return]
 
     @staticmethod
     def refit(body: Any) -> None:
-        """Let the blocks of a body that has lost units run with those that are left."""
+        """Adapt the blocks of a body that has lost units, so that they run with the other units."""
 
     @staticmethod
     def lm_logits(model: Any, hidden: Tensor) -> Tensor:
@@ -135,12 +134,12 @@ class Family(Protocol):
 
 def module_name(body: nn.Module, module: nn.Module) -> str:
     """Return the name that a module has in a body."""
-    names: dict[int, str] = {id(own): name for name, own in body.named_modules()}
+    names: dict[int, str] = {id(part): name for name, part in body.named_modules()}
     return names[id(module)]
 
 
 def group_in(prefix: str, kind: UnitKind, names: UnitNames, size: int) -> Group:
-    """Return the units of a block whose modules' names begin with a prefix."""
+    """Return a group of units of the block whose modules' names begin with a prefix."""
     inputs = tuple(f"{prefix}{name}" for name in names["inputs"])
     return Group(kind, inputs, f"{prefix}{names['output']}", size, f"{prefix}{kind}_ranks")
 

@@ -1,4 +1,4 @@
-"""Weights that a checkpoint lacks, each layer's drawn from a seed of its own."""
+"""Draws of the weights that a checkpoint lacks; each layer has a seed of its own."""
 
 from collections.abc import Collection
 
@@ -12,8 +12,8 @@ from kdpipe.seeds import HEAD, draw_seed
 def draw_weights(model: PreTrainedModel, names: Collection[str], seed: int) -> None:
     """Draw some of a model's parameters as its class does for an untrained model.
 
-    What a layer draws depends on the seed and its name alone: not on what else was missing, nor on how many
-    blocks lie below. Call it where the global generator may be changed.
+    The draws of a layer depend only on the seed and the layer's name, not on other missing weights or on the
+    number of blocks. The function changes the global generator.
 
     Args:
         model: the model.
@@ -21,14 +21,14 @@ def draw_weights(model: PreTrainedModel, names: Collection[str], seed: int) -> N
         seed: seed of the draws.
     """
     for name, parameter in model.named_parameters():
-        # What the initialisers of transformers go by.
+        # The initializers of transformers skip parameters with this mark.
         parameter._is_hf_initialized = name not in names  # type: ignore[attr-defined]
     with torch.no_grad():
         _draw(model, model, "", names, seed)
 
 
 def _draw(module: nn.Module, owner: PreTrainedModel, path: str, names: Collection[str], seed: int) -> None:
-    """Initialise a module after its parts, as the model that it is a part of prescribes."""
+    """Initialize a module after its parts, by the rules of the model around it."""
     if isinstance(module, PreTrainedModel):
         owner = module
     for name, child in module.named_children():

@@ -36,14 +36,14 @@ class Head:
 
 
 def load_model(folder: Path, seed: int = 0) -> PreTrainedModel:
-    """Load a model with the head that it was saved with.
+    """Load a model with its saved head.
 
     Args:
         folder: the model's folder.
-        seed: seed of a pooler, if its weights have none.
+        seed: seed of a pooler that the weights lack.
 
     Raises:
-        ModelError: its weights are not those of such a model.
+        ModelError: the weights do not fit the model.
     """
     config = read_config(folder)
     kind = head_kind(config, _saved_as(config))
@@ -51,7 +51,7 @@ def load_model(folder: Path, seed: int = 0) -> PreTrainedModel:
 
 
 def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
-    """Load a model for training: with its head if that fits the dataset, else with a new one.
+    """Load a model for training, with its own head if this head fits the dataset, else with a new head.
 
     Args:
         folder: the model's folder.
@@ -66,7 +66,7 @@ def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
     order = _label_order(config, head)
     if order is None:
         LOG.info(
-            "%s has no head for %s with these labels; a new one starts from seed %d",
+            "%s has no head for %s with these labels; a new head starts from seed %d",
             folder,
             head.task,
             seed,
@@ -79,23 +79,23 @@ def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
 
 
 def load_frozen(folder: Path, head: Head | None, device: torch.device) -> PreTrainedModel:
-    """Load a model to be run and not trained, its logits in the dataset's label order.
+    """Load a model that runs but does not train, with its logits in the dataset's label order.
 
     Args:
         folder: the model's folder.
-        head: the head it must have; None if only its hidden states are read.
-        device: where it will run.
+        head: the head that the model must have; None if only its hidden states are read.
+        device: the device that the model runs on.
 
     Raises:
-        ModelError: it has no such head.
+        ModelError: the model has no such head.
     """
     config = read_config(folder)
     order = _label_order(config, head) if head else None
     if head and order is None:
-        wanted = f" with the labels {', '.join(head.labels)}" if head.labels else ""
+        labels = f" with the labels {', '.join(head.labels)}" if head.labels else ""
         raise ModelError(
-            f"{folder} has no head for {head.task}{wanted}: it is a {_described(config)}; "
-            f"train it on the dataset, or name a model that was{_rename(config, head)}"
+            f"{folder} has no head for {head.task}{labels}: it is a {_described(config)}; "
+            f"train the model on the dataset, or name a model that was{_rename(config, head)}"
         )
     model = load_model(folder)
     model.train(False).requires_grad_(False)
@@ -110,29 +110,31 @@ def name_labels(model: PreTrainedModel, labels: Sequence[str]) -> None:
     """Name the outputs of a model's head, in their order.
 
     Raises:
-        ModelError: it has no head with labels, or another number of them.
+        ModelError: the model has no head with labels, or another number of labels.
     """
     kind = head_kind(model.config, type(model).__name__)
     if kind not in LABELLED or len(labels) != model.config.num_labels:
-        has = f"{model.config.num_labels} outputs" if kind in LABELLED else "no outputs that labels name"
+        outputs = f"{model.config.num_labels} outputs" if kind in LABELLED else "no outputs with labels"
         raise ModelError(
-            f"labels: found {len(labels)} ({', '.join(labels)}), but the {type(model).__name__} has {has}; "
-            "give one name for each, in their order"
+            f"labels: found {len(labels)} ({', '.join(labels)}), but the {type(model).__name__} has "
+            f"{outputs}; give a name for each output, in their order"
         )
     _set_labels(model.config, labels)
 
 
 def agree_on_padding(model: PreTrainedModel, tokenizer: Any) -> None:
-    """Let a tokenizer without a padding token pad with its end token, and tell the model which one it is.
+    """Let a tokenizer without a padding token pad with its end token, and give the model the token's id.
 
-    A model without knowledge of the padding, such as GPT-2, cannot find the last token of a text.
+    A model such as GPT-2 needs this id to find the last token of a text.
 
     Raises:
-        ModelError: the tokenizer has neither.
+        ModelError: the tokenizer has no padding token and no end token.
     """
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
-            raise ModelError("the tokenizer has no padding token and no end token to pad with; give it one")
+            raise ModelError(
+                "the tokenizer has no padding token and no end token to pad with; give it a padding token"
+            )
         tokenizer.pad_token = tokenizer.eos_token
     if family_of(model).causal or model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
@@ -146,22 +148,22 @@ def load_tokenizer(folder: Path) -> Any:
 def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
     """Write config, weights and tokenizer of a model."""
     model.save_pretrained(folder)
-    # Several templates of chats would go into a folder of their own, and an artifact has none.
+    # Several chat templates would go into a subfolder, and an artifact has none.
     tokenizer.save_pretrained(folder, save_jinja_files=not isinstance(tokenizer.chat_template, dict))
-    # The library of safetensors lets nobody else read its files, whatever the user's umask.
+    # The safetensors library lets no other user read its files, whatever the umask.
     mode = (folder / "config.json").stat().st_mode
     for file in folder.glob("*.safetensors"):
         file.chmod(mode)
 
 
 def read_config(folder: Path) -> Any:
-    """Return the config of a model folder, as the model's family has it."""
+    """Return the config of a model folder, adapted by the model's family."""
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     return family_of_config(config).adapt(config)
 
 
 def head_kind(config: Any, class_name: str) -> str:
-    """Return which head of its family a model has, such as `ForMaskedLM`; "" for none of them.
+    """Return the kind of a model's head, such as `ForMaskedLM`; "" if it has none of its family's heads.
 
     Args:
         config: the model's config.
@@ -172,11 +174,11 @@ def head_kind(config: Any, class_name: str) -> str:
 
 
 def _rename(config: Any, head: Head) -> str:
-    """Return what helps where outputs have other names than labels that they may well stand for."""
+    """Return advice for a head that may have the dataset's labels under other names."""
     same_kind = head_kind(config, _saved_as(config)) in kinds_for(head.task)
     if not same_kind or head.labels is None or config.num_labels != len(head.labels):
         return ""
-    return "; where its outputs mean these labels, name them in their order with `labels` where it is loaded"
+    return "; if its outputs mean these labels, name them in their order with `labels` of its `load`"
 
 
 def _described(config: Any) -> str:
@@ -191,19 +193,21 @@ def _saved_as(config: Any) -> str:
 
 
 def _label_order(config: Any, head: Head) -> list[int] | None:
-    """Return which of the model's outputs is each of the dataset's, None if the head does not fit."""
+    """Return the model's output for each of the dataset's labels; None if the head does not fit."""
     problem = PROBLEMS.get(head.task)
     kind = head_kind(config, _saved_as(config))
     if kind not in kinds_for(head.task) or (problem and problem not in _problems(config)):
         return None
-    own = [config.id2label[index] for index in range(config.num_labels)]
+    outputs = [config.id2label[index] for index in range(config.num_labels)]
     if head.labels is None or problem == "regression":
-        return list(range(len(own)))
-    return [own.index(label) for label in head.labels] if sorted(own) == sorted(head.labels) else None
+        return list(range(len(outputs)))
+    if sorted(outputs) != sorted(head.labels):
+        return None
+    return [outputs.index(label) for label in head.labels]
 
 
 def _problems(config: Any) -> tuple[str, ...]:
-    """Return what a head for whole texts may be for: what its config says, else what its outputs allow."""
+    """Return the problem types of a head for whole texts, from its config or its number of outputs."""
     if config.problem_type:
         return (config.problem_type,)
     if config.num_labels == 1:
@@ -226,7 +230,7 @@ def _set_labels(config: Any, labels: Sequence[str]) -> None:
 
 
 def _reorder(model: PreTrainedModel, order: list[int] | None) -> None:
-    """Put the outputs of a head into another order; its last layer is the last linear one of the model."""
+    """Put the outputs of a head into another order; its last layer is the model's last linear layer."""
     if order is None or order == sorted(order):
         return
     last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]

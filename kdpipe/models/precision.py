@@ -1,4 +1,4 @@
-"""The precision that matrices are multiplied in: bfloat16 where that is faster, with norms in float32."""
+"""The precision of matrix products: bfloat16 on machines where bfloat16 is faster, with norms in float32."""
 
 import re
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ PrecisionName = Literal["float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class Precision:
-    """What matrices are multiplied in.
+    """The precision of matrix products.
 
     Args:
         name: the precision.
-        why: why it was chosen.
+        why: the reason for it.
     """
 
     name: PrecisionName
@@ -34,42 +34,45 @@ class Precision:
         return f"{self.name}, as {self.why}"
 
 
-def choose_precision(given: Mapping[str, Any], kept: Precision | None = None) -> Precision:
-    """Return what all processes multiply in.
+def choose_precision(fields: Mapping[str, Any], earlier: Precision | None = None) -> Precision:
+    """Return the precision of all processes.
 
     Args:
-        given: the fields `bf16` and `fp16` of a training, which decide where they are given.
-        kept: what was chosen before, for what goes on from there.
+        fields: the fields of a training, of which `bf16` and `fp16` decide if they are given.
+        earlier: the precision of the training that this training goes on from, or of its cached teacher.
 
     Raises:
-        TrainingError: the machine cannot.
+        TrainingError: the machine does not have this precision.
     """
-    if given.get("fp16"):
-        chosen = Precision("float16", "training.fp16 is true")
-    elif given.get("bf16") is not None:
-        chosen = Precision("bfloat16" if given["bf16"] else "float32", f"training.bf16 is {given['bf16']}")
+    if fields.get("fp16"):
+        precision = Precision("float16", "training.fp16 is true")
+    elif fields.get("bf16") is not None:
+        precision = Precision(
+            "bfloat16" if fields["bf16"] else "float32", f"training.bf16 is {fields['bf16']}"
+        )
     else:
-        # The processors of one training may differ.
-        chosen = kept or processes.shared(_faster)
-    _check(chosen)
-    return chosen
+        # The processes of a training may run on different processors.
+        precision = earlier or processes.shared(_faster)
+    _check(precision)
+    return precision
 
 
 def _faster() -> Precision:
     if not torch.cuda.is_available():
         return faster_on(CPUINFO.read_text(encoding="utf-8") if CPUINFO.exists() else "")
     if torch.cuda.is_bf16_supported(including_emulation=False):
-        return Precision("bfloat16", "the GPU multiplies it faster")
-    return Precision("float32", "the GPU does not multiply bfloat16 itself")
+        return Precision("bfloat16", "the GPU multiplies bfloat16 faster")
+    return Precision("float32", "the GPU does not multiply bfloat16")
 
 
 def faster_on(cpuinfo: str) -> Precision:
     """Return the precision that a processor multiplies faster.
 
-    Intel's without AMX are no faster in bfloat16 though they list `avx512_bf16`, as many virtual machines do.
+    Intel's processors without AMX are no faster in bfloat16, even if they list `avx512_bf16`, as many virtual
+    machines do.
 
     Args:
-        cpuinfo: what Linux says of the processor in `/proc/cpuinfo`; "" where there is no such file.
+        cpuinfo: the text of Linux's `/proc/cpuinfo`; "" on other systems.
     """
     lines = re.findall(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
     features = set.intersection(*(set(line.split()) for line in lines)) if lines else set()
@@ -87,7 +90,7 @@ def faster_on(cpuinfo: str) -> Precision:
 def _check(chosen: Precision) -> None:
     gpu = torch.cuda.is_available()
     if chosen.name == "float16" and not gpu:
-        raise TrainingError("training.fp16: needs a GPU, and there is none; leave it out, or give `bf16`")
+        raise TrainingError("training.fp16: needs a GPU, found none; leave it out, or give `bf16`")
     if chosen.name == "bfloat16" and gpu and not torch.cuda.is_bf16_supported():
         raise TrainingError(
             f"training.bf16: this GPU does not multiply bfloat16, but {chosen.why}; "
@@ -95,16 +98,18 @@ def _check(chosen: Precision) -> None:
         )
 
 
-def set_tf32(given: bool | None) -> None:
-    """Let a GPU multiply float32 as TF32, or not; None leaves it as it is.
+def set_tf32(enabled: bool | None) -> None:
+    """Let a GPU multiply float32 as TF32, or not; None changes nothing.
 
     Raises:
-        TrainingError: it cannot.
+        TrainingError: the machine has no TF32.
     """
-    if given and not is_torch_tf32_available():
-        raise TrainingError("training.tf32: needs a GPU of NVIDIA's Ampere or a later one; leave it out")
-    if given is not None:
-        enable_tf32(given)
+    if enabled and not is_torch_tf32_available():
+        raise TrainingError(
+            "training.tf32: needs a GPU of NVIDIA's Ampere or a later generation; leave it out"
+        )
+    if enabled is not None:
+        enable_tf32(enabled)
 
 
 def default_device() -> torch.device:
@@ -113,13 +118,13 @@ def default_device() -> torch.device:
 
 
 def autocast(precision: Precision) -> AbstractContextManager[Any]:
-    """Return the context in which matrices are multiplied in a precision."""
+    """Return a context that multiplies matrices in a precision."""
     dtype = getattr(torch, precision.name)
     return torch.autocast(default_device().type, dtype=dtype, enabled=precision.name != "float32")
 
 
 def norms_in_fp32(model: nn.Module) -> None:
-    """Make layer norms compute and return float32 under autocast, as they do on CUDA, and T5's anywhere."""
+    """Make layer norms compute and return float32 under autocast, as on CUDA and as T5's norms always do."""
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):
             module.register_forward_pre_hook(_upcast_input)

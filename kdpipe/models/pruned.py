@@ -1,7 +1,7 @@
 """Models that have lost heads and neurons: each of their blocks has a shape of its own.
 
-A pruned model is one of its stock class whose config says how many units each block has. It loads with the
-Auto classes of transformers once `kdpipe.models` is imported.
+The class of a pruned model derives from its stock class. Its config has the number of units of each block. It
+loads with the Auto classes of transformers once `kdpipe.models` is imported.
 """
 
 import copy
@@ -20,13 +20,14 @@ from kdpipe.errors import ModelError
 from kdpipe.models.family import Family, family_of, module_name
 from kdpipe.models.units import KINDS, Ranks, UnitKind, drop_bias, keep_units, resize
 
-# What the config of a pruned model has besides; configs and classes of such models by the stock's names.
+# The fields that the config of a pruned model adds.
 FIELDS = {
     "unit_counts": dict | None,
     "ancestor_counts": dict | None,
     "embedding_rank": int | None,
     "drops_empty_bias": bool | None,
 }
+# Configs and classes of pruned models, by the names of the stock's.
 CONFIGS: dict[str, Any] = {}
 CLASSES: dict[str, Any] = {}
 
@@ -37,8 +38,8 @@ class FactorizedEmbedding(nn.Module):
     Args:
         vocabulary: number of tokens.
         rank: width of the table.
-        width: width of what it returns.
-        padding: id of the padding token, if it has one.
+        width: width of the embeddings.
+        padding: id of the padding token, if there is one.
     """
 
     def __init__(self, vocabulary: int, rank: int, width: int, padding: int | None) -> None:
@@ -52,16 +53,16 @@ class FactorizedEmbedding(nn.Module):
 
 
 class Pruned:
-    """What makes a pruned model of a stock class.
+    """The mixin that turns a stock class into the class of its pruned models.
 
-    Its config has besides that of the stock class:
+    Their config adds these fields:
 
     Attributes:
-        unit_counts: for `head` and `neuron`, how many each place of the body has.
-        ancestor_counts: for both, how many the unpruned ancestor had in all.
-        embedding_rank: rank of the word embeddings; None where they are whole.
-        drops_empty_bias: whether what reads the units of a place without any has no bias, as MiniDisc's
-            published code has it.
+        unit_counts: the numbers of heads (`head`) and neurons (`neuron`) in each place of the body.
+        ancestor_counts: the numbers of heads and neurons of the whole unpruned ancestor.
+        embedding_rank: rank of the word embeddings; None if they are not factorized.
+        drops_empty_bias: whether the map that reads the units of an empty place has no bias, as in MiniDisc's
+            published code.
     """
 
     def __init__(self, config: Any) -> None:
@@ -80,13 +81,13 @@ def prune_units(
     ranks: Mapping[UnitKind, Sequence[Tensor]],
     drop_empty_bias: bool = False,
 ) -> PreTrainedModel:
-    """Return a copy of a model with some of its units, those of each place in the order given.
+    """Return a copy of a model with some of its units, in a given order.
 
     Args:
         model: the model, pruned before or not.
-        kept: for each kind and place of the body the units that stay, by their places there [K].
-        ranks: for each kind and place the ranks of all units there, among those of the unpruned ancestor.
-        drop_empty_bias: whether places without units lose their bias, here and when pruned again.
+        kept: for each kind and place, the indices of the units that stay, in their new order [K].
+        ranks: for each kind and place, the ranks of its units among all units of the unpruned ancestor.
+        drop_empty_bias: whether places without units lose their bias, now and when pruned again.
     """
     source = copy.deepcopy(model)
     body: Any = source.base_model
@@ -104,23 +105,23 @@ def prune_units(
             if config.drops_empty_bias and not len(own):
                 drop_bias(body, group)
             _set_ranks(body, group.ranks, index[own], rank[own])
-    return _built(CLASSES[stock_name(model)], config, source.state_dict())
+    return _build(CLASSES[stock_name(model)], config, source.state_dict())
 
 
 def stock_name(model: PreTrainedModel) -> str:
-    """Return the name of the class of a model, of a pruned one the stock class that it is made of."""
+    """Return the name of a model's class, or of the stock class of a pruned model."""
     return stock_class(type(model).__name__)
 
 
 def pruned_config(config: Any) -> Any:
-    """Return a copy of the config of a model, of a stock one as the config of a pruned one."""
+    """Return a copy of a model's config; the config of a stock model becomes that of a pruned model."""
     if config.model_type.startswith(PRUNED):
         return copy.deepcopy(config)
     fields = config.to_dict()
     return CONFIGS[fields.pop("model_type")](**fields)
 
 
-def _built(model_class: Any, config: Any, weights: Mapping[str, Tensor]) -> PreTrainedModel:
+def _build(model_class: Any, config: Any, weights: Mapping[str, Tensor]) -> PreTrainedModel:
     with torch.random.fork_rng():
         model: PreTrainedModel = model_class(config)
     model.load_state_dict(weights)
@@ -128,7 +129,7 @@ def _built(model_class: Any, config: Any, weights: Mapping[str, Tensor]) -> PreT
 
 
 def count_parameters(model: PreTrainedModel, counts: Mapping[UnitKind, Sequence[int]]) -> int:
-    """Return how many parameters a pruned model with so many units in each place would have."""
+    """Return the number of parameters that a pruned model with these numbers of units has."""
     config = copy.deepcopy(model.config)
     config.unit_counts = dict(counts)
     with torch.device("meta"):
@@ -136,14 +137,14 @@ def count_parameters(model: PreTrainedModel, counts: Mapping[UnitKind, Sequence[
 
 
 def factorize(model: PreTrainedModel, rank: int) -> PreTrainedModel:
-    """Return a copy of a model with word embeddings of a rank, the closest there are to what it has.
+    """Return a copy of a model whose word embeddings are the closest embeddings of a rank.
 
     Args:
-        model: the model, its embeddings whole or factorised before.
-        rank: their rank.
+        model: the model, with full or factorized embeddings.
+        rank: the rank.
 
     Raises:
-        ModelError: the rank is larger than what there is, or the embeddings serve for something else too.
+        ModelError: the rank is larger than the embeddings have, or another part of the model shares them.
 
     Reference:
         Eckart & Young 1936, The approximation of one matrix by another of lower rank; the right singular
@@ -152,7 +153,7 @@ def factorize(model: PreTrainedModel, rank: int) -> PreTrainedModel:
     body: Any = model.base_model
     old = body.get_input_embeddings()
     if model.get_output_embeddings() is not None or model.all_tied_weights_keys:
-        raise ModelError(f"embedding_rank: the embeddings of a {stock_name(model)} are not of its body alone")
+        raise ModelError(f"embedding_rank: a {stock_name(model)} also uses its word embeddings elsewhere")
     table = old.weight if isinstance(old, nn.Embedding) else old.table.weight @ old.expand.weight.T
     limit = old.embedding_dim if isinstance(old, nn.Embedding) else old.table.embedding_dim
     if rank > limit:
@@ -164,49 +165,50 @@ def factorize(model: PreTrainedModel, rank: int) -> PreTrainedModel:
     name = module_name(model, old)
     weights = {key: value for key, value in model.state_dict().items() if not key.startswith(f"{name}.")}
     weights |= {f"{name}.table.weight": wide @ axes, f"{name}.expand.weight": axes}
-    return _built(CLASSES[stock_name(model)], config, weights)
+    return _build(CLASSES[stock_name(model)], config, weights)
 
 
 def as_stock(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a pruned model as one of its stock class, or itself if that has no such shapes.
+    """Return a pruned model as a model of its stock class, or itself if that class has no such shape.
 
-    A stock model does not say which units it has, so that they are put into the order they once had: T5's
-    relative positions have a bias for each head.
+    A stock model does not say which units it has, so its units return to their first order. T5 needs this
+    order, as its relative positions have a bias for each head.
     """
     ranks, places = ranks_of(model), places_of(model)
     if not ranks or not places or model.config.embedding_rank:
         return model
     family, config = family_of(model), model.config
     counts = config.unit_counts
-    own_heads = getattr(config, family.shape_fields["heads"])
-    # Without neurons GPT-2 has no width to run with, and T5 none to draw weights by.
-    if set(counts["head"]) != {own_heads} or len(set(counts["neuron"])) > 1 or 0 in counts["neuron"]:
+    heads = getattr(config, family.shape_fields["heads"])
+    # GPT-2 cannot run without neurons, and T5 cannot draw weights without neurons.
+    if set(counts["head"]) != {heads} or len(set(counts["neuron"])) > 1 or 0 in counts["neuron"]:
         return model
     model = prune_units(model, {kind: [own.argsort() for own in places[kind]] for kind in KINDS}, ranks)
     fields = {key: value for key, value in config.to_dict().items() if key not in (*FIELDS, "model_type")}
     stock: Any = type(model).__mro__[2]
     narrower = stock.config_class(**fields)
     setattr(narrower, family.shape_fields["neurons"], counts["neuron"][0])
-    return _built(stock, narrower, {k: v for k, v in model.state_dict().items() if "ranks." not in k})
+    return _build(stock, narrower, {k: v for k, v in model.state_dict().items() if "ranks." not in k})
 
 
 def ranks_of(model: PreTrainedModel) -> dict[UnitKind, list[Tensor]] | None:
-    """Return the ranks of a pruned model's units by kind and place [units]; None if it was never pruned."""
+    """Return the ranks of a pruned model's units by kind and place [units]; None for an unpruned model."""
     return _recorded(model, "rank")
 
 
 def places_of(model: PreTrainedModel) -> dict[UnitKind, list[Tensor]] | None:
-    """Return which units of its unpruned ancestor's a pruned model has; as `ranks_of` returns ranks."""
+    """Return the ancestor's units that a pruned model has, by kind and place, as `ranks_of` does ranks."""
     return _recorded(model, "index")
 
 
-def _recorded(model: PreTrainedModel, what: str) -> dict[UnitKind, list[Tensor]] | None:
+def _recorded(model: PreTrainedModel, field: str) -> dict[UnitKind, list[Tensor]] | None:
     if not isinstance(model, Pruned) or not model.config.unit_counts:
         return None
     body = model.base_model
     groups = family_of(model).groups(body)
     return {
-        kind: [getattr(body.get_submodule(own.ranks), what).cpu() for own in groups[kind]] for kind in KINDS
+        kind: [getattr(body.get_submodule(group.ranks), field).cpu() for group in groups[kind]]
+        for kind in KINDS
     }
 
 
@@ -246,7 +248,7 @@ def _config_class(stock: Any) -> Any:
 
 
 def _register(family: type[Family]) -> None:
-    """Tell transformers of the pruned models of a family."""
+    """Register the pruned models of a family with transformers."""
     module, _, name = family.config_class.partition(":")
     stock_config = getattr(import_module(module), name)
     config = CONFIGS[stock_config.model_type] = _config_class(stock_config)

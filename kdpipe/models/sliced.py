@@ -1,6 +1,6 @@
-"""One set of weights for models of several sizes: each smaller one is the beginning of every weight.
+"""One set of weights for models of several sizes: a smaller model uses the beginning of every weight.
 
-That is so because a pruned model has its units in order of importance (`kdpipe.pruning.ranking`).
+This works as a pruned model has its units in order of importance (`kdpipe.pruning.ranking`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,17 +14,17 @@ from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
 from kdpipe.models.units import KINDS, Group, UnitKind
 
-# How many units each place has, by kind.
+# Numbers of units in each place, by kind.
 Counts = Mapping[UnitKind, Sequence[int]]
 
 
 class SlicedLinear(nn.Linear):
-    """A linear map of which the first inputs and outputs are used.
+    """A linear map that uses only its first inputs and outputs.
 
     Attributes:
-        inputs: how many inputs are used.
-        outputs: how many outputs are used.
-        drops_empty_bias: whether without inputs there is no bias.
+        inputs: number of used inputs.
+        outputs: number of used outputs.
+        drops_empty_bias: whether the map adds no bias if it has no inputs.
     """
 
     inputs: int
@@ -45,7 +45,7 @@ class Slices:
         model: a pruned model, whose units are in order of importance.
 
     Raises:
-        ModelError: the blocks of its family cannot be run so.
+        ModelError: the blocks of its family cannot run in several sizes.
     """
 
     def __init__(self, model: Any) -> None:
@@ -57,11 +57,11 @@ class Slices:
 
     @contextmanager
     def at(self, counts: Counts) -> Iterator[None]:
-        """Run the model with only so many units in each place."""
-        wanted = [count for kind in KINDS for count in counts[kind]]
+        """Let the model run with only the first units of each place, as many as `counts` says."""
+        sizes = [count for kind in KINDS for count in counts[kind]]
         whole = [self._ranks(group).index for group in self._groups]
         try:
-            for group, index, count in zip(self._groups, whole, wanted, strict=True):
+            for group, index, count in zip(self._groups, whole, sizes, strict=True):
                 self._set(group, index[:count])
             yield
         finally:
@@ -72,7 +72,7 @@ class Slices:
         linear: Any = self._body.get_submodule(name)
         if not isinstance(linear, nn.Linear):
             raise ModelError(
-                f"models of the family {self._body.config.model_type} are not run in several sizes"
+                f"models of the family {self._body.config.model_type} cannot run in several sizes"
             )
         sliced: Any = linear
         sliced.__class__ = SlicedLinear

@@ -20,11 +20,11 @@ class Group:
     """The heads of one attention, or the neurons of one feed-forward layer.
 
     Args:
-        kind: what they are.
+        kind: kind of the units.
         inputs: names, in the body, of the maps whose outputs are the units.
-        output: name of the map that reads them.
-        size: features of a unit.
-        ranks: name of the module that says which they are, once the model has been pruned.
+        output: name of the map that reads the units.
+        size: number of features of a unit.
+        ranks: name of the `Ranks` of the units, which a pruned model has.
     """
 
     kind: UnitKind
@@ -42,14 +42,15 @@ Groups = Mapping[UnitKind, Sequence[Group]]
 
 
 class Ranks(nn.Module):
-    """Which units of the unpruned ancestor a group still has.
+    """The units of the unpruned ancestor that a group still has.
 
     Args:
         count: the number of units.
 
     Attributes:
-        index: their places in the ancestor's group [units].
-        rank: their ranks among all units of their kind in the ancestor, 0 for the least important [units].
+        index: indices of the units in the ancestor's group [units].
+        rank: ranks of the units among all units of their kind in the ancestor, 0 for the least important
+            [units].
     """
 
     index: Tensor
@@ -71,13 +72,14 @@ def widths(linear: nn.Module) -> tuple[int, int]:
 def masked(body: nn.Module, groups: Groups, masks: Mapping[UnitKind, Sequence[Tensor]]) -> Iterator[None]:
     """Multiply every unit by its entry of a mask while the body runs.
 
-    What is multiplied is a head's context, behind the softmax, and an activated neuron; attention stays as
-    fast as it is.
+    The mask multiplies the context of a head, after the softmax, and the activation of a neuron. So attention
+    stays fast.
 
     Args:
         body: the model's body.
         groups: its units.
-        masks: for each kind and group a factor for each unit [units], also for each example [B, 1, units].
+        masks: for each kind and group, a factor for each unit [units], or for each example and unit
+            [B, 1, units].
     """
 
     def multiply(size: int, mask: Tensor) -> Any:
@@ -99,14 +101,14 @@ def masked(body: nn.Module, groups: Groups, masks: Mapping[UnitKind, Sequence[Te
 
 
 def keep_units(body: nn.Module, group: Group, kept: Tensor) -> None:
-    """Cut the maps of a group down to some of its units, in the order given.
+    """Cut the maps of a group down to some of its units, in a given order.
 
-    The bias of the map that reads them stays, also where no unit is left.
+    The bias of the map that reads the units stays, even if no unit is left.
 
     Args:
         body: the model's body.
-        group: the units.
-        kept: their places [K].
+        group: the group.
+        kept: indices of the units that stay, in their new order [K].
     """
     total = group.count(body) * group.size
     features = (kept[:, None] * group.size + torch.arange(group.size)).flatten()
@@ -118,10 +120,10 @@ def keep_units(body: nn.Module, group: Group, kept: Tensor) -> None:
 
 
 def drop_bias(body: nn.Module, group: Group) -> None:
-    """Let the map that reads the units of a group add no bias; without units it then gives zeros.
+    """Remove the bias of the map that reads the units of a group; without units the map then gives zeros.
 
     Raises:
-        ModelError: it cannot be without.
+        ModelError: the map always has a bias.
     """
     linear: Any = body.get_submodule(group.output)
     if isinstance(linear, Conv1D):
@@ -130,7 +132,7 @@ def drop_bias(body: nn.Module, group: Group) -> None:
 
 
 def resize(body: nn.Module, group: Group, count: int) -> None:
-    """Give the maps of a group room for so many units; their weights are then still to be set."""
+    """Resize the maps of a group to a number of units; the caller sets the weights later."""
     total = group.count(body) * group.size
     for name in group.inputs:
         linear: Any = body.get_submodule(name)
@@ -140,7 +142,7 @@ def resize(body: nn.Module, group: Group, count: int) -> None:
 
 
 def _select(linear: Any, side: int, places: Tensor) -> None:
-    """Let a linear map have some of its inputs (side 0) or outputs (side 1) only, with their weights."""
+    """Cut a linear map down to some of its inputs (side 0) or of its outputs (side 1)."""
     transposed = isinstance(linear, Conv1D)
     places = places.to(linear.weight.device)
     linear.weight = nn.Parameter(

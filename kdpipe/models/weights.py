@@ -1,4 +1,4 @@
-"""Read the weights of a saved model, all of which have a place in it, and none of whose are missing."""
+"""Read the weights of a saved model: every tensor of the file has a place, and no tensor is missing."""
 
 import logging
 from collections.abc import Collection, Iterator
@@ -25,17 +25,17 @@ def read_weights(
     """Return a model with the weights of a folder.
 
     Args:
-        model_class: the class, with the head that is wanted.
+        model_class: the class of the model with its head.
         folder: the model's folder.
-        config: its config.
-        seed: seed of what is drawn: a new head, and a pooler that is missing beside it or beside none.
-        new_head: whether the head is drawn, whatever the folder has of one.
+        config: the model's config.
+        seed: seed of a new head, and of a missing pooler of a body or beside a new head.
+        new_head: whether the head is drawn anew, even if the folder has a head.
 
     Raises:
         ModelError: weights of the model are missing, have another shape, have no place or are not finite.
     """
     with torch.random.fork_rng(), _without_report():
-        model, found = model_class.from_pretrained(
+        model, report = model_class.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
@@ -46,14 +46,14 @@ def read_weights(
             output_loading_info=True,
         )
         head = _head_parameters(model) if new_head else set()
-        missing = {*found["missing_keys"]}
-        misfits = {name: sizes for name, *sizes in found["mismatched_keys"]}
+        missing = {*report["missing_keys"]}
+        misfits = {name: sizes for name, *sizes in report["mismatched_keys"]}
         optional = (
             {name for name in missing if _is_optional(model, name)} if new_head or _is_body(model) else set()
         )
         _check_all_there(model, folder, missing - head - optional)
         _check_shapes(model, folder, {name: sizes for name, sizes in misfits.items() if name not in head})
-        _check_places(model, folder, found["unexpected_keys"], new_head)
+        _check_places(model, folder, report["unexpected_keys"], new_head)
         if optional:
             LOG.warning("%s lacks %s: drawn from seed %d", folder, ", ".join(sorted(optional)), seed)
         draw_weights(model, missing | misfits.keys() | head, seed)
@@ -64,7 +64,7 @@ def read_weights(
 
 @contextmanager
 def _without_report() -> Iterator[None]:
-    """Keep transformers from listing the weights that do not fit, which is told otherwise."""
+    """Keep transformers from listing the weights that do not fit, as our own messages name them."""
     logger = logging.getLogger("transformers.modeling_utils")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -90,36 +90,36 @@ def _is_optional(model: PreTrainedModel, name: str) -> bool:
 
 def _check_all_there(model: PreTrainedModel, folder: Path, missing: Collection[str]) -> None:
     if missing:
-        own = model.state_dict()
+        tensors = model.state_dict()
         raise ModelError(
-            f"{folder} lacks {len(missing)} of the {len(own)} tensors that {type(model).__name__} has: "
-            f"{some([name for name in own if name in missing])}; {ONE_MODEL}"
+            f"{folder} lacks {len(missing)} of the {len(tensors)} tensors that {type(model).__name__} has: "
+            f"{some([name for name in tensors if name in missing])}; {ONE_MODEL}"
         )
 
 
 def _check_shapes(model: PreTrainedModel, folder: Path, misfits: dict[str, Any]) -> None:
     if misfits:
-        told = [
-            f"{name} (found {list(theirs)}, expected {list(ours)})"
-            for name, (theirs, ours) in sorted(misfits.items())
+        shapes = [
+            f"{name} (found {list(found)}, expected {list(expected)})"
+            for name, (found, expected) in sorted(misfits.items())
         ]
         raise ModelError(
-            f"{folder}: weights have other shapes than in the {type(model).__name__} that config.json "
-            f"describes: {some(told)}; {ONE_MODEL}"
+            f"{folder}: weights have other shapes than the {type(model).__name__} of config.json has: "
+            f"{some(shapes)}; {ONE_MODEL}"
         )
 
 
 def _check_places(model: PreTrainedModel, folder: Path, homeless: Collection[str], new_head: bool) -> None:
-    """Refuse tensors that the model has no place for, and tell of those of other heads.
+    """Refuse tensors that the model has no place for, and log the tensors of other heads.
 
-    A new head takes the place of whatever head there was.
+    A new head replaces any head of the folder.
     """
     family = model.config.model_type
-    own = [name for name in homeless if in_body(family, name) and not _is_optional(model, name)]
-    if own:
+    extra = [name for name in homeless if in_body(family, name) and not _is_optional(model, name)]
+    if extra:
         raise ModelError(
-            f"{folder}: {type(model).__name__} of this transformers has no place for {some(sorted(own))}; "
-            f"without them it would be another model: {ONE_MODEL}"
+            f"{folder}: {type(model).__name__} of this transformers has no place for {some(sorted(extra))}; "
+            f"without these tensors the model would be another: {ONE_MODEL}"
         )
     try:
         dropped = dropped_tensors(family, "" if new_head else type(model).__name__, sorted(homeless))
@@ -134,5 +134,5 @@ def _check_finite(model: PreTrainedModel, folder: Path) -> None:
     if wrong:
         raise ModelError(
             f"{folder}: numbers that are NaN or infinite are in {some(wrong)}; "
-            "take a checkpoint from before its training went wrong"
+            "take a checkpoint from before the training diverged"
         )

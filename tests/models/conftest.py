@@ -45,7 +45,7 @@ HEADS = [
 
 
 def kind_of(name: str, head: Head) -> str | None:
-    """Return the kind of head that a family has for a task."""
+    """Return the kind of a family's head for a task."""
     return next((kind for kind in kinds_for(head.task) if kind in resolve("families", name).heads), None)
 
 
@@ -53,7 +53,7 @@ WITH_HEADS = [(name, head) for name in SHAPES for head in HEADS if kind_of(name,
 
 
 def pairs(*tasks: str) -> list[Any]:
-    """Return parameters of a test: each family with each head it has, of these tasks if any are given."""
+    """Return parameters of a test: each family with each of its heads, or with its heads for some tasks."""
     return [
         pytest.param(name, head, id=f"{name}-{head.task}")
         for name, head in WITH_HEADS
@@ -61,7 +61,7 @@ def pairs(*tasks: str) -> list[Any]:
     ]
 
 
-# One for each class.
+# A task for each class.
 KINDS = pairs("classification", "token_classification", "question_answering", "language_modeling")
 
 
@@ -86,7 +86,7 @@ def bodies(wordpiece: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session")
 def long_data(bodies: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of encoded lines; many are cut at 44 tokens, which is no multiple of what batches pad to."""
+    """The folder of encoded lines; many are cut at 44 tokens, to which no batch pads its rows."""
     folder = tmp_path_factory.mktemp("long_data")
     (folder / "train.tsv").write_text(
         "\n".join(["text\tlabel", *(f"{text}\t1" for text in sentences(40, 12, longest=80))])

@@ -1,4 +1,4 @@
-"""Datasets that are too long, and tokenizers that are too large, are refused before anything is run."""
+"""Datasets that are too long, and tokenizers that are too large, are refused before a model runs."""
 
 from pathlib import Path
 
@@ -88,5 +88,5 @@ def test_tokens_of_a_dataset_are_held_against_the_embeddings(
     table = pq.read_table(file)
     ids = pa.array([[2, 80, 3]] * len(table), table.schema.field("input_ids").type)
     pq.write_table(table.set_column(table.column_names.index("input_ids"), "input_ids", ids), file)
-    with pytest.raises(ModelError, match=r"has the token 80, but .* knows 80, counted from 0; a model reads"):
+    with pytest.raises(ModelError, match=r"has the token 80, but .* knows 80, counted from 0; encode the"):
         check_fit(bodies["bert"], wordpiece, pairs)

@@ -1,4 +1,4 @@
-"""Weights follow the seed; the tokenizer is the one BERT would have."""
+"""Weights follow the seed; the tokenizer is BERT's."""
 
 import subprocess
 import sys
@@ -78,7 +78,7 @@ def test_the_vocabulary_is_the_same_in_every_process() -> None:
 
 
 def test_a_vocabulary_has_room_for_every_character() -> None:
-    # Five special tokens, and each letter at the start of a word and inside.
+    # Five special tokens, and two letters, each at the start of a word and inside.
     assert len(train_wordpiece(lambda: ["ab ba"], vocab_size=9, max_length=8)) == 9
     with pytest.raises(ModelError, match=r"expected at least 9, as the text has 4 characters, .* found 8"):
         train_wordpiece(lambda: ["ab ba"], vocab_size=8, max_length=8)

@@ -1,4 +1,4 @@
-"""Fast dropout does what PyTorch's does, with other draws."""
+"""Fast dropout does what PyTorch's dropout does, with other draws."""
 
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ def test_every_family_drops_while_training_and_only_then(
         assert type(module) is not torch.nn.Dropout
         if hasattr(module, "p"):
             module.p = 0.0
-        # T5 has the probability for attention weights in a field of its layers.
+        # T5 keeps the probability for attention weights in a field of its layers.
         if isinstance(getattr(module, "dropout", None), float):
             module.dropout = 0.0
     assert_close(logits_of(model, batch), expected)

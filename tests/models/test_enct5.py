@@ -1,4 +1,4 @@
-"""EncT5: the encoder is T5's own, its prompts read it."""
+"""EncT5 has T5's encoder, which its prompts read."""
 
 import dataclasses
 from pathlib import Path
@@ -20,7 +20,7 @@ FIELDS = {key: value for key, value in SHAPES["enct5"].items() if key != "n_posi
 def checkpoint(
     request: pytest.FixtureRequest, wordpiece: PreTrainedTokenizerFast, tmp_path: Path
 ) -> tuple[T5ForConditionalGeneration, Path]:
-    """A T5, and the folder that it is in."""
+    """A T5 and its folder."""
     config = T5Config(**FIELDS, vocab_size=80, feed_forward_proj=request.param)
     torch.manual_seed(1)
     model = T5ForConditionalGeneration(config).eval()

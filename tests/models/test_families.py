@@ -1,4 +1,4 @@
-"""Models of every family do what kdpipe asks of a family."""
+"""Models of every family keep the contract of a family."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Numbers of parameters and tensors that the specs give for models of real sizes, without their weights."""
+"""Numbers of parameters and tensors of models of real sizes, as the specs give them, without weights."""
 
 from math import prod
 from typing import Any
@@ -19,7 +19,7 @@ UNCHANGED = {"head": [12] * 12, "neuron": [3072] * 12}
 
 
 def classifier(labels: int = 2, rank: int | None = None, units: Any = None, **shape: Any) -> Any:
-    """Return BERT-base as a classifier, or one of another shape, without weights."""
+    """Return a BERT classifier without weights, of the shape of BERT-base or another shape."""
     options: dict[str, Any] = {**shape, "num_labels": labels}
     stock = transformers.BertConfig(**options)
     with torch.device("meta"):
@@ -71,7 +71,7 @@ def test_bert_and_tinybert() -> None:
 
 
 def left(sparsity: float) -> dict[str, list[int]]:
-    """Return units of each block of BERT-base where a sparsity leaves them, as even as may be."""
+    """Return the numbers of units in each block of BERT-base at a sparsity, spread evenly."""
     totals = {kind: sum(counts) for kind, counts in UNCHANGED.items()}
     kept = {kind: total - count_removed(sparsity, total) for kind, total in totals.items()}
     return {kind: [count // 12 + (block < count % 12) for block in range(12)] for kind, count in kept.items()}
@@ -104,7 +104,7 @@ def test_tensors_of_an_extraction(without: tuple[str, ...], copied: int) -> None
     for parameter in teacher.parameters():
         nn.init.constant_(parameter, 7.0)
     student = extract_as("distilbert", teacher, (0, 2, 4, 7, 9, 11), seed=1, without=without)
-    # A tied weight is named twice.
+    # A tied weight has two names.
     tensors = student.state_dict()
     assert len(tensors) == 106
     assert sum(bool((value == 7).all()) for value in tensors.values()) == copied

@@ -1,4 +1,4 @@
-"""Heads are kept where they fit, matched by label name, and drawn anew from the seed where they do not."""
+"""A head stays where it fits, with outputs matched by label name; else the seed draws a new head."""
 
 import dataclasses
 import json
@@ -43,7 +43,7 @@ def test_a_new_head_follows_the_seed_and_is_told(
     assert torch.equal(first.classifier.weight, again.classifier.weight)
     assert not torch.equal(first.classifier.weight, other.classifier.weight)
     assert first.config.id2label == {0: "0", 1: "1"}
-    assert "a new one starts from seed 1" in caplog.text
+    assert "a new head starts from seed 1" in caplog.text
     assert "bert.pooler.dense.weight: drawn from seed 2" in caplog.text
 
 
@@ -89,7 +89,7 @@ def test_a_teacher_without_the_head_is_refused(language_model: Path) -> None:
 
 
 def test_a_teacher_whose_outputs_have_other_names_is_refused_with_the_remedy(classifier: Path) -> None:
-    with pytest.raises(ModelError, match=r"mean these labels, name them in their order with `labels` where"):
+    with pytest.raises(ModelError, match=r"mean these labels, name them in their order with `labels` of"):
         load_frozen(classifier, dataclasses.replace(HEAD, labels=("no", "yes")), CPU)
     with pytest.raises(ModelError, match=r"or name a model that was$"):
         load_frozen(classifier, dataclasses.replace(HEAD, labels=("a", "b", "c")), CPU)
@@ -133,7 +133,7 @@ def test_a_new_head_has_the_same_bits_whatever_was_loaded(
     body = {id(parameter) for parameter in model.base_model.parameters()}
     drawn = [key for key, value in model.named_parameters() if id(value) not in body]
     assert drawn or model.get_output_embeddings() is not None
-    # Of another task, and for other labels, with as many outputs.
+    # The head is for another task and other labels, with as many outputs.
     for other in HEADS[:1] + HEADS[3:4]:
         labels = ("x", "y", "z") if other.task == head.task else other.labels
         before = load_with_head(bodies[name], dataclasses.replace(other, labels=labels), seed=5)
@@ -227,7 +227,7 @@ def test_labels_are_named_in_the_order_of_the_outputs(with_head) -> None:
         ModelError, match=r"found 2 \(x, y\), but the BertForSequenceClassification has 3 outputs"
     ):
         name_labels(model, ("x", "y"))
-    with pytest.raises(ModelError, match="the BertForMaskedLM has no outputs that labels name"):
+    with pytest.raises(ModelError, match="the BertForMaskedLM has no outputs with labels"):
         name_labels(with_head("bert", HEADS[5]), ("x", "y"))
 
 

@@ -1,4 +1,4 @@
-"""Matrices are multiplied in bfloat16 where the processor does so faster, and norms compute in float32."""
+"""Matrices are multiplied in bfloat16 on processors that do so faster; norms compute in float32."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.tolerance import assert_close
 
 
 def cpuinfo(vendor: str, *cores: str, name: str = "flags") -> str:
-    """Return what Linux says of a processor with some cores."""
+    """Return the text of `/proc/cpuinfo` for a processor with some cores."""
     return "".join(
         f"processor\t: {number}\nvendor_id\t: {vendor}\n{name}\t\t: fpu sse2 {features}\nbugs\t\t: mds\n\n"
         for number, features in enumerate(cores)
@@ -34,9 +34,9 @@ ARM = "processor\t: 0\nBogoMIPS\t: 2000.00\nFeatures\t: fp asimd {}\nCPU impleme
     (cpuinfo("AuthenticAMD", "avx2"), "float32", "nothing says"),
     (ARM.format("bf16 i8mm"), "bfloat16", "ARM's"),
     (ARM.format("asimddp"), "float32", "nothing says"),
-    # What only some cores have, a thread may not find.
+    # A thread may run on a core without the feature.
     (cpuinfo("GenuineIntel", "amx_bf16", ""), "float32", "nothing says"),
-    # Another system than Linux.
+    # A system other than Linux.
     ("", "float32", "nothing says"),
 ])  # fmt: skip
 def test_the_faster_precision_follows_from_the_processor(text: str, name: str, why: str) -> None:
@@ -85,5 +85,5 @@ def test_every_family_runs_in_bf16(name: str, with_head: Any) -> None:
         logits = run_model(model, batch, Request()).logits
     assert logits is not None
     logits.float().square().mean().backward()
-    # In each of three layers some five products are rounded.
+    # Each of three layers rounds some five products.
     assert_close(logits.float(), expected, roundings=8, dtype=torch.bfloat16)

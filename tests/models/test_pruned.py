@@ -1,4 +1,4 @@
-"""Pruned models: those of every family, their units masked, cut, sliced, saved and loaded."""
+"""Pruned models of every family: their units are masked, cut, sliced, saved and loaded."""
 
 import copy
 from typing import Any
@@ -48,7 +48,7 @@ def test_a_config_shows_how_many_units_there_are(model):
     places, units = count_places(shape), count_units(shape)
     for kind, own in groups.items():
         assert len(own) == places[f"{kind}s"]
-        # GPT-2's neurons follow from its width.
+        # The number of GPT-2's neurons follows from its width.
         assert units[f"{kind}s"] in (None, sum(group.count(model.base_model) for group in own))
 
 
@@ -63,7 +63,7 @@ def test_masks_of_ones_change_nothing(model):
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 def test_masked_is_cut(model, implementation):
-    """Also where a place has no unit left, whose bias stays, and where padding follows."""
+    """This holds also for a place without units, whose bias stays, and for padded rows."""
     model.set_attn_implementation(implementation)
     body, batch, ranks = model.base_model, batch_of(9, 5), ranked(model)
     groups = family_of(model).groups(body)
@@ -86,7 +86,7 @@ def test_masked_is_cut(model, implementation):
 
 @pytest.mark.parametrize("family", sorted(set(PRUNABLE) - {"gpt2"}))
 def test_as_published_what_has_no_units_has_no_bias(with_head, wordpiece, tmp_path, family):
-    """Nor after it was saved, when it is cut again, and in a size of several; T5 has no biases."""
+    """The same holds for a model that is saved, cut again, or run in several sizes; T5 has no biases."""
     model, batch = scattered(with_head(family, CLASSIFIER)), batch_of(9, 5)
     ranks, groups = ranked(model), family_of(model).groups(model.base_model)
     kept = {kind: [torch.arange(len(own)) for own in ranks[kind]] for kind in KINDS}
@@ -208,7 +208,7 @@ def test_factors_are_the_best_of_their_rank(with_head):
 
 
 def test_factorised_embeddings_keep_the_row_of_padding(with_head, wordpiece, tmp_path):
-    """It is what it was, and learns nothing; that holds for the model that is read back."""
+    """The table stays as it was and learns nothing, also in the model that is read back."""
     model = scattered(with_head("bert", CLASSIFIER))
     embeddings = model.get_input_embeddings()
     with torch.no_grad():
@@ -249,7 +249,7 @@ def test_what_a_stock_class_can_have_is_one(with_head):
 
 
 def test_without_neurons_none_is_of_a_stock_class(model):
-    """GPT-2 has no width then to run with, and T5 none to draw weights by."""
+    """Without neurons, GPT-2 cannot run and T5 cannot draw weights."""
     ranks = ranked(model)
     heads = [torch.arange(len(own)) for own in ranks["head"]]
     bare = prune_units(model, {"head": heads, "neuron": [own[:0] for own in ranks["neuron"]]}, ranks)
@@ -258,7 +258,7 @@ def test_without_neurons_none_is_of_a_stock_class(model):
 
 
 def test_zeros_that_stay_are_kept(with_head):
-    """The published code finds kept weights by being other than 0."""
+    """The published code takes nonzero weights for the weights that stay."""
     model: Any = with_head("bert", CLASSIFIER)
     with torch.no_grad():
         model.bert.encoder.layer[0].intermediate.dense.bias[3] = 0

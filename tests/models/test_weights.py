@@ -1,4 +1,4 @@
-"""Weights are those of the model that the config describes, all of them, or nothing is loaded."""
+"""A model loads only if the weights are exactly the weights that its config describes."""
 
 import json
 import logging
