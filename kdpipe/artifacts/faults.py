@@ -41,7 +41,7 @@ def tell_fault(error: BaseException, place: Path) -> str | None:
         if os.strerror(number) in text:
             return (
                 f"{place} cannot be read or written ({os.strerror(number).lower()}, as user {os.getuid()}); "
-                "change its mode, mount its disk for writing, or set another `results`, and start again"
+                "change its mode, mount its disk for writing, or put `results` elsewhere, and start again"
             )
     for number in NO_PATH:
         if os.strerror(number) in text:
