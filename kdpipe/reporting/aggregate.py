@@ -20,16 +20,16 @@ SELECTION_SPLIT = "validation"
 def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
     """Average results over the variables of `report.over`.
 
-    The rows are one per model, dataset, split and metric that the dataset has, where models and datasets are
+    There is a row for each model, dataset, split and metric of the dataset, where models and datasets are
     groups (`kdpipe.reporting.grouping`). The columns are `model`, `template`, `stage`, `dataset`, `split`,
     `metric`; `mean`, `spread` (sample standard deviation) and `runs`; `n`, `parameters`, `depth`, `width` and
     `seconds` as means; `difference` to the baseline with `difference_spread`; `published`; `selection`
     (whether models are chosen by the split); `primary` (whether models for the dataset's task are chosen by
-    the metric); and, its name in braces, each variable that is not averaged over.
+    the metric); and each variable that is not averaged over, with its name in braces.
 
     Args:
         results: the table of `collect_results`.
-        graph: the graph that the results are of.
+        graph: the graph of the results.
 
     Raises:
         DataError: the CSV of published values has a mistake.
@@ -41,7 +41,7 @@ def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
     published = published_values(scores, report.published) if report.published else None
     rows["published"] = np.array(published, float)
     variables = [name for name in ("seed", *variable_columns(graph)) if name not in report.over]
-    kept = {in_braces(name): (in_braces(name), "first") for name in variables}
+    columns = {in_braces(name): (in_braces(name), "first") for name in variables}
     groups = rows.groupby(["dataset_group", "model_group", "split", "metric"], sort=False)
     return (
         groups.agg(
@@ -56,7 +56,7 @@ def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
             published=("published", "first"),
             selection=("selection", "any"),
             primary=("primary", "any"),
-            **kept,
+            **columns,
         )
         .reset_index()
         .rename(columns={"dataset_group": "dataset", "model_group": "model"})
@@ -64,10 +64,10 @@ def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
 
 
 def selection_splits(graph: Graph) -> set[tuple[str, str]]:
-    """Return the (dataset, split) pairs that models are chosen by.
+    """Return the (dataset, split) pairs that choose models.
 
-    Besides those that `select` compares on, the validation split of every dataset is one: checkpoints and
-    settings are chosen by it.
+    These are the splits on which `select` compares models, and the validation split of every dataset, which
+    chooses checkpoints and settings.
     """
     chosen = {
         (node.settings.dataset, node.settings.split)
@@ -92,7 +92,7 @@ def _with_groups(results: pa.Table, graph: Graph) -> pd.DataFrame:
     chosen = selection_splits(graph)
     rows["selection"] = [pair in chosen for pair in zip(rows["dataset"], rows["split"], strict=True)]
     metrics = [graph.datasets[name].metrics for name in rows["dataset"]]
-    rows["primary"] = [own[0] == metric for own, metric in zip(metrics, rows["metric"], strict=True)]
-    # Others, such as those of single types of entities, stand in the results only.
-    shown = [metric in own for own, metric in zip(metrics, rows["metric"], strict=True)]
+    rows["primary"] = [names[0] == metric for names, metric in zip(metrics, rows["metric"], strict=True)]
+    # Other metrics, such as the scores of single types of entities, are only in the results.
+    shown = [metric in names for names, metric in zip(metrics, rows["metric"], strict=True)]
     return rows[np.array(shown, dtype=bool)]

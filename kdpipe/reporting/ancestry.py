@@ -1,4 +1,4 @@
-"""What each model cost together with all that it is made from."""
+"""The cost of each model together with all artifacts that it is made from."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from kdpipe.reporting.grouping import group_names
 
 @dataclass(frozen=True)
 class Passes:
-    """What was computed.
+    """The computation of jobs.
 
     Args:
-        forwards: examples run forward, by any model.
-        backwards: examples run backward.
+        forwards: number of examples in forward passes of any model.
+        backwards: number of examples in backward passes.
         seconds: seconds of the jobs.
     """
 
@@ -39,17 +39,17 @@ class Passes:
 
 @dataclass(frozen=True)
 class ModelCost:
-    """What a model cost with its ancestors, each counted once; of a group of runs the mean.
+    """The cost of a model with its ancestors, each counted once; for a group of runs the mean.
 
     Args:
         model: the model, or the group of runs.
         stage: the stage that makes it.
         runs: number of runs.
         ends: whether no other evaluated model is made from it.
-        trainings: models trained, itself among them.
-        cost: what was computed.
-        uncached: what would have been, had no teacher's signals been stored: every training that read them
-            would have run its teacher on each example it saw, as fast as they were computed once.
+        trainings: number of trained models, this model included.
+        cost: the computation.
+        uncached: the computation without cached teachers. Each training then runs its teacher on every
+            example that it sees, as fast as when the teacher's signals were stored.
     """
 
     model: str
@@ -63,17 +63,17 @@ class ModelCost:
 
 @dataclass(frozen=True)
 class _Work:
-    """What making one model took, without its ancestors.
+    """The computation that makes one model, without its ancestors.
 
     Args:
-        own: what its stage took.
-        trained: whether that is a training.
-        scores: scores of importance and evaluations that it reads, and what they took.
-        signals: stored signals of a teacher that it reads, and what they took.
-        beside: what its teacher would have taken, had it run beside the training.
+        stage: the computation of its stage.
+        trained: whether the stage is a training.
+        scores: the computation of the scores of importance and the evaluations that it reads, by folder.
+        signals: the computation of the stored signals of a teacher that it reads, by folder.
+        beside: the computation of its teacher if the teacher ran beside the training.
     """
 
-    own: Passes
+    stage: Passes
     trained: bool
     scores: dict[Path, Passes]
     signals: dict[Path, Passes]
@@ -81,10 +81,10 @@ class _Work:
 
 
 def model_costs(graph: Graph) -> list[ModelCost]:
-    """Return what each evaluated model cost, those that differ only in `report.over` together.
+    """Return the cost of each evaluated model; models that differ only in `report.over` form a group.
 
-    Models, stored signals, scores of importance, and evaluations by which a model is chosen count; encoding
-    and other evaluations do not.
+    The cost contains models, stored signals, scores of importance, and evaluations that choose a model. It
+    does not contain encoding and other evaluations.
     """
     groups = group_names(graph.document.models, Matrix(graph.document.matrix), graph.document.report.over)
     evaluated = {model for model, _ in graph.evaluations}
@@ -94,13 +94,19 @@ def model_costs(graph: Graph) -> list[ModelCost]:
             runs.setdefault(group, []).append(name)
     works = {name: _work(graph, node) for name, node in graph.nodes.items()}
     lineages = _lineages(graph)
-    sources = {one for names in runs.values() for name in names for one in lineages[name] if one != name}
+    sources = {
+        ancestor
+        for names in runs.values()
+        for name in names
+        for ancestor in lineages[name]
+        if ancestor != name
+    }
     return [
         _cost(
             group,
             graph.nodes[names[0]].stage,
             sources.isdisjoint(names),
-            [[works[one] for one in lineages[name]] for name in names],
+            [[works[ancestor] for ancestor in lineages[name]] for name in names],
         )
         for group, names in runs.items()
     ]
@@ -111,7 +117,7 @@ def _work(graph: Graph, node: Node) -> _Work:
     signals = _signals(graph, node.settings)
     seen = _manifest(folder).get("examples_seen", 0)
     return _Work(
-        own=_passes(folder),
+        stage=_passes(folder),
         trained=hasattr(node.settings, "training"),
         scores=_scores(graph, node.settings) | _compared(graph, node.settings),
         signals=signals,
@@ -120,16 +126,16 @@ def _work(graph: Graph, node: Node) -> _Work:
 
 
 def _scores(graph: Graph, settings: StageSettings) -> dict[Path, Passes]:
-    wanted = graph.importance_of(settings)
-    if wanted is None:
+    importance = graph.importance_of(settings)
+    if importance is None:
         return {}
-    model, dataset, how = wanted
-    folder = graph.layout.importance(model, dataset, key_of(how))
+    model, dataset, scoring = importance
+    folder = graph.layout.importance(model, dataset, key_of(scoring))
     return {folder: _passes(folder)}
 
 
 def _compared(graph: Graph, settings: StageSettings) -> dict[Path, Passes]:
-    """Return the evaluations by which a model is chosen."""
+    """Return the evaluations that choose a model."""
     if not isinstance(settings, SelectSettings):
         return {}
     folders = [graph.layout.evaluation(name, settings.dataset) for name in settings.among]
@@ -145,15 +151,15 @@ def _signals(graph: Graph, settings: StageSettings) -> dict[Path, Passes]:
 
 
 def _beside(stored: Passes, examples: int) -> Passes:
-    """Return what a teacher takes for some examples, as fast as when its signals were stored."""
+    """Return the computation of a teacher on some examples, as fast as when its signals were stored."""
     if not stored.forwards:
         return Passes()
     return Passes(forwards=examples, seconds=stored.seconds * examples / stored.forwards)
 
 
 def _passes(folder: Path) -> Passes:
-    found = _manifest(folder)
-    return Passes(*(found.get(name, 0) for name in ("forwards", "backwards", "seconds")))
+    manifest = _manifest(folder)
+    return Passes(*(manifest.get(name, 0) for name in ("forwards", "backwards", "seconds")))
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -161,17 +167,17 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _lineages(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """Return the distinct ancestors of each model, and itself."""
-    found: dict[str, tuple[str, ...]] = {}
+    """Return the distinct ancestors of each model, and the model itself."""
+    lineages: dict[str, tuple[str, ...]] = {}
     for name, node in graph.nodes.items():
         parents = [parent for _, kind, parent in node.settings.references() if kind == "model"]
-        found[name] = (*dict.fromkeys(one for parent in parents for one in found[parent]), name)
-    return found
+        lineages[name] = (*dict.fromkeys(node for parent in parents for node in lineages[parent]), name)
+    return lineages
 
 
 def _cost(group: str, stage: str, ends: bool, lineages: Sequence[Sequence[_Work]]) -> ModelCost:
-    made = [
-        _total(work.own for work in works) + _distinct(work.scores for work in works) for works in lineages
+    base = [
+        _total(work.stage for work in works) + _distinct(work.scores for work in works) for works in lineages
     ]
     signals = [_distinct(work.signals for work in works) for works in lineages]
     beside = [_total(work.beside for work in works) for works in lineages]
@@ -181,13 +187,13 @@ def _cost(group: str, stage: str, ends: bool, lineages: Sequence[Sequence[_Work]
         len(lineages),
         ends,
         fmean(sum(work.trained for work in works) for works in lineages),
-        _mean([own + other for own, other in zip(made, signals, strict=True)]),
-        _mean([own + other for own, other in zip(made, beside, strict=True)]),
+        _mean([passes + teacher for passes, teacher in zip(base, signals, strict=True)]),
+        _mean([passes + teacher for passes, teacher in zip(base, beside, strict=True)]),
     )
 
 
 def _distinct(parts: Iterable[dict[Path, Passes]]) -> Passes:
-    """Return what artifacts took that several may share, each counted once."""
+    """Return the computation of artifacts that models may share, each artifact counted once."""
     return _total({place: passes for part in parts for place, passes in part.items()}.values())
 
 

@@ -1,4 +1,4 @@
-"""What the scores of a baseline are, beside which every other score is put."""
+"""The scores of a baseline, which every other score is compared with."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ Score = Mapping[str, Any]
 
 
 def baseline_values(scores: Sequence[Score], graph: Graph) -> list[float | None]:
-    """Return the baseline's value for each score: same dataset, split, metric and common variables.
+    """Return the baseline's value for each score, with the same dataset, split, metric and common variables.
 
-    A baseline that is a template matches the variables that both nodes have in their names, so that
-    seed 1 is compared with seed 1; where several of its nodes match, their mean counts. A baseline that is
-    one node is compared with all others.
+    If the baseline is a template, its nodes match by the variables that both names have, so that seed 1 is
+    compared with seed 1. If several nodes match, their mean counts. If the baseline is a node, every other
+    model is compared with this node.
 
     Args:
         scores: rows of the results.
@@ -28,14 +28,14 @@ def baseline_values(scores: Sequence[Score], graph: Graph) -> list[float | None]
 
     @cache
     def means(shared: tuple[str, ...]) -> dict[tuple[Any, ...], float]:
-        found = defaultdict(list)
+        values_by_key = defaultdict(list)
         for score in reference:
-            found[_key(score, graph, shared)].append(score["value"])
-        return {key: fmean(values) for key, values in found.items()}
+            values_by_key[_key(score, graph, shared)].append(score["value"])
+        return {key: fmean(values) for key, values in values_by_key.items()}
 
     def value(score: Score) -> float | None:
-        own = graph.nodes[score["model"]].variables
-        shared = tuple(name for name in variables if name in own)
+        choice = graph.nodes[score["model"]].variables
+        shared = tuple(name for name in variables if name in choice)
         return means(shared).get(_key(score, graph, shared))
 
     return [value(score) for score in scores]
@@ -48,6 +48,6 @@ def _variables_of(reference: Sequence[Score], graph: Graph, baseline: str | None
 
 
 def _key(score: Score, graph: Graph, shared: tuple[str, ...]) -> tuple[Any, ...]:
-    own = graph.nodes[score["model"]].variables
+    choice = graph.nodes[score["model"]].variables
     place = (score["dataset"], score["split"], score["metric"])
-    return (*place, *(str(own[name]) for name in shared))
+    return (*place, *(str(choice[name]) for name in shared))

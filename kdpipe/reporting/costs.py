@@ -1,4 +1,4 @@
-"""What the artifacts of a graph cost: seconds, examples and tokens, by stage."""
+"""The cost of a graph's artifacts: seconds, examples and tokens, by stage."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +13,14 @@ SEEN = {"examples": "examples_seen", "tokens": "tokens_seen"}
 
 @dataclass(frozen=True)
 class Cost:
-    """What the jobs of a stage took together.
+    """The cost of all jobs of a stage.
 
     Args:
         stage: the stage.
         jobs: number of jobs.
-        seconds: their seconds.
-        examples: training examples seen, repetitions included; 0 where nothing was trained.
-        tokens: tokens of those examples.
+        seconds: seconds of the jobs.
+        examples: training examples seen, with repetitions; 0 for a stage without training.
+        tokens: tokens of these examples.
     """
 
     stage: str
@@ -32,11 +32,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What a graph cost, and on what it was made.
+    """The cost of a graph, and the environment of its jobs.
 
     Args:
-        costs: by stage, the dearest first.
-        environment: versions, devices and commits that the manifests name, each with its values.
+        costs: the cost of each stage, the highest first.
+        environment: the versions, devices and commits of the manifests, by name.
     """
 
     costs: tuple[Cost, ...]
@@ -56,19 +56,21 @@ def read_ledger(graph: Graph) -> Ledger:
         if (job.folder / MANIFEST).exists():
             manifests.setdefault(job.stage, []).append(read_manifest(job.folder))
     costs = sorted((_cost(*item) for item in manifests.items()), key=lambda cost: -cost.seconds)
-    return Ledger(tuple(costs), _environment([one for some in manifests.values() for one in some]))
+    every = [manifest for by_stage in manifests.values() for manifest in by_stage]
+    return Ledger(tuple(costs), _environment(every))
 
 
 def _cost(stage: str, manifests: list[dict[str, Any]]) -> Cost:
-    sums = {name: sum(one.get(key, 0) for one in manifests) for name, key in SEEN.items()}
-    return Cost(stage, len(manifests), sum(one["seconds"] for one in manifests), **sums)
+    sums = {name: sum(manifest.get(key, 0) for manifest in manifests) for name, key in SEEN.items()}
+    return Cost(stage, len(manifests), sum(manifest["seconds"] for manifest in manifests), **sums)
 
 
 def _environment(manifests: list[dict[str, Any]]) -> dict[str, str]:
-    found: dict[str, set[str]] = {}
-    for one in manifests:
-        facts = {**one["versions"], "device": one["device"], "commit": (one["commit"] or "")[:12]}
+    values_of: dict[str, set[str]] = {}
+    for manifest in manifests:
+        commit = (manifest["commit"] or "")[:12]
+        facts = {**manifest["versions"], "device": manifest["device"], "commit": commit}
         for name, value in facts.items():
-            found.setdefault(name, set()).add(value)
-    texts = {name: ", ".join(sorted(values - {""})) for name, values in found.items()}
+            values_of.setdefault(name, set()).add(value)
+    texts = {name: ", ".join(sorted(values - {""})) for name, values in values_of.items()}
     return {name: text for name, text in texts.items() if text}

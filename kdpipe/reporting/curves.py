@@ -21,14 +21,14 @@ MOST_RUNS = 24
 MOST_POINTS = 150
 COLUMNS = 4
 PANEL_SIZE = (2.78, 1.95)
-# A term that falls by more than this is drawn on a logarithmic scale.
+# A term that falls by more than this factor has a logarithmic scale.
 LOGARITHMIC_FROM = 30
 
 Runs = dict[str, pd.DataFrame]
 
 
 def loss_curves(graph: Graph) -> list[Plot]:
-    """Draw how the loss, its terms and the evaluations during training went, template by template."""
+    """Draw the loss, its terms and the evaluations over the steps of a training, template by template."""
     groups = group_names(graph.document.models, Matrix(graph.document.matrix), graph.document.report.over)
     plots: list[Plot] = []
     for template in graph.document.models:
@@ -77,7 +77,7 @@ def _read_history(model: Path) -> pd.DataFrame:
 
 
 def _terms(runs: Runs) -> dict[str, str]:
-    """Return the names to draw, each with its title; the loss is left out where it is its only term."""
+    """Return the terms to draw and their titles; the loss is not drawn beside its only term."""
     names = list(dict.fromkeys(name for history in runs.values() for name in history["name"]))
     losses = [name for name in names if not name.startswith("eval_")]
     titles = {"loss": "loss (weighted sum)"}
@@ -105,7 +105,7 @@ def _spread_out(names: Sequence[str], most: int) -> list[str]:
 
 
 def _thinned(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the means of runs of neighbours where there are more values than can be told apart."""
+    """Return the values, or the means of neighbours if there are more values than a reader can see."""
     if len(values) <= MOST_POINTS:
         return values
     return np.array([part.mean() for part in np.array_split(values, MOST_POINTS)])

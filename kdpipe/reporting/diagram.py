@@ -1,4 +1,4 @@
-"""The graph of a config drawn at the level of its templates: what is made from what."""
+"""The graph of a config as a drawing: its templates, and the arrows to the templates made from them."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from kdpipe.plan.graph import Graph
 from kdpipe.reporting.layering import Arrangement, Edge, Point, arrange
 from kdpipe.reporting.layering import Node as Part
 
-# Kinds of edges by the settings that name their sources; all others name a model to start from.
+# Kinds of edges by the settings that name their sources; all other settings name a model to start from.
 KINDS = {"teacher": "teacher", "among": "candidate", "dataset": "data", "combine": "data"}
 START = "start"
 CHARACTER = 7.3
@@ -28,7 +28,7 @@ class Box:
     Args:
         kind: `model` or `dataset`.
         lines: its name, broken into lines.
-        note: the stage that makes it, or the task it is for, and how many there are.
+        note: the stage of a model or the task of a dataset, and the number of nodes.
         x: left edge.
         y: upper edge.
         width: width.
@@ -46,7 +46,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Line:
-    """A piece of one or several edges.
+    """A piece of an edge, which several edges may share.
 
     Args:
         kind: `start`, `teacher`, `candidate` or `data`.
@@ -62,9 +62,9 @@ class Tip:
     """The end of an edge.
 
     Args:
-        kind: that of the edge.
-        x: where it ends.
-        y: where it ends.
+        kind: kind of the edge.
+        x: x of the end.
+        y: y of the end.
         heading: 1 to the right, -1 to the left.
     """
 
@@ -80,7 +80,7 @@ class Diagram:
 
     Args:
         boxes: its nodes.
-        lines: its edges, pieces that several share once.
+        lines: the pieces of its edges; shared pieces occur once.
         tips: the ends of its edges.
         width: width.
         height: height.
@@ -95,8 +95,8 @@ class Diagram:
     @property
     def kinds(self) -> list[str]:
         """The kinds of edges that occur."""
-        found = {tip.kind for tip in self.tips}
-        return [kind for kind in (START, *dict.fromkeys(KINDS.values())) if kind in found]
+        drawn = {tip.kind for tip in self.tips}
+        return [kind for kind in (START, *dict.fromkeys(KINDS.values())) if kind in drawn]
 
 
 def draw_graph(graph: Graph) -> Diagram:
@@ -104,7 +104,7 @@ def draw_graph(graph: Graph) -> Diagram:
     kinds = dict(_edges(graph))
     notes = _notes(graph, kinds)
     sizes = {part: _size(part, note) for part, note in notes.items()}
-    # A chain of templates may lead back to where it began; such an edge runs against the layers.
+    # A chain of templates may lead back to its first template; the last edge then runs against the layers.
     order = {part: index for index, part in enumerate(sizes)}
     ways = {edge: edge if order[edge[0]] < order[edge[1]] else edge[::-1] for edge in kinds}
     plan = arrange(sizes, {way: kinds[edge] for edge, way in ways.items()})
@@ -116,7 +116,7 @@ def draw_graph(graph: Graph) -> Diagram:
 
 
 def _edges(graph: Graph) -> Iterator[tuple[tuple[Part, Part], str]]:
-    """Yield each ((source, target), kind); what a model is scored on is told by the results."""
+    """Yield ((source, target), kind) of each edge; no edge shows the datasets that score a model."""
     for dataset in graph.datasets.values():
         if isinstance(dataset.settings, CombineSettings):
             for name in dataset.settings.combine:
@@ -133,7 +133,7 @@ def _edge(source_kind: str, source: str, target_kind: str, target: str) -> tuple
 
 
 def _notes(graph: Graph, edges: Collection[tuple[Part, Part]]) -> dict[Part, str]:
-    """Return what stands below each name, datasets before models, each after those it is made from."""
+    """Return the note of each part: datasets before models, and each part after its sources."""
     used = {source for source, _ in edges}
     datasets = sorted(
         graph.datasets.values(), key=lambda dataset: isinstance(dataset.settings, CombineSettings)
@@ -153,7 +153,7 @@ def _notes(graph: Graph, edges: Collection[tuple[Part, Part]]) -> dict[Part, str
 
 
 def _lines(name: str) -> list[str]:
-    """Break a name after hyphens, dots and underscores into lines of bearable length."""
+    """Break a long name into lines, after hyphens, dots and underscores."""
     lines = [""]
     for piece in re.findall(r"[^-._]*[-._]?", name):
         if lines[-1] and len(lines[-1] + piece) > LONGEST_LINE:
@@ -174,9 +174,9 @@ def _box(part: Part, note: str, centre: Point, size: tuple[float, float]) -> Box
 
 
 def _with_ports(plan: Arrangement, sizes: Mapping[Part, tuple[float, float]]) -> dict[Edge, list[Point]]:
-    """Spread the ends of the routes over the sides of their boxes, in the order of where they come from.
+    """Spread the ends of the routes over the sides of their boxes, in the order of their next points.
 
-    Routes that run together at first, since they share their lanes, leave their box together.
+    Routes that share their first lane leave their box at the same point.
     """
     routes = {edge: list(route) for edge, route in plan.routes.items()}
     for end, ends, beyond in ((0, (0, 1), 2), (-1, (-1, -2), -3)):
@@ -192,7 +192,7 @@ def _with_ports(plan: Arrangement, sizes: Mapping[Part, tuple[float, float]]) ->
 
 
 def _pieces(route: Sequence[Point]) -> Iterator[str]:
-    """Draw a straight line across each column, and a curve from one to the next."""
+    """Draw a straight line across each column, and a curve from each column to the next."""
     for index, ((x, y), (next_x, next_y)) in enumerate(pairwise(route)):
         middle = (x + next_x) / 2
         curve = f"C{middle:.1f} {y:.1f} {middle:.1f} {next_y:.1f} {next_x:.1f} {next_y:.1f}"

@@ -1,4 +1,4 @@
-"""Matplotlib figures as SVG for the report: the same bytes each time, in the page's own colours."""
+"""Matplotlib figures as SVG for the report, with the same bytes each time and the colours of the page."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-# Distinguishable from each other, on white and on near-black.
+# A reader can tell these colours apart, on white and on near-black.
 COLOURS = ("#3b7dd8", "#e0731d", "#2a9d6f", "#c9455f", "#8a63d2", "#1899ad", "#a0703c", "#7d8590")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
-# Colours that the page's style sheet replaces, so that figures follow a light or dark page.
+# The style sheet of the page replaces these colours, so that figures follow a light or dark page.
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
 PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)"}
 
@@ -61,8 +61,8 @@ def grid_of_axes(count: int, columns: int, size: tuple[float, float]) -> Iterato
 
     Args:
         count: number of axes.
-        columns: most axes in a row.
-        size: width and height of one in inches.
+        columns: largest number of axes in a row.
+        size: width and height of the axes in inches.
     """
     rows = -(-count // columns)
     columns = -(-count // rows)
@@ -75,11 +75,11 @@ def grid_of_axes(count: int, columns: int, size: tuple[float, float]) -> Iterato
 
 
 def add_legend(figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add a legend below the axes, and the height that it takes.
+    """Add a legend below the axes, and make the figure higher by the legend's height.
 
     Args:
         figure: the figure.
-        looks: colour, and marker where there is one, of each series by its name.
+        looks: colour, and marker if it has one, of each series by its name.
     """
     if len(looks) < 2:
         return
@@ -93,10 +93,10 @@ def add_legend(figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def look_of(index: int) -> dict[str, Any]:
-    """Return colour and marker of the n-th series; pairs of both repeat only after 64."""
+    """Return colour and marker of the n-th series; the pairs repeat only after 64 series."""
     colour = COLOURS[index % len(COLOURS)]
     marker = MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
-    # Hollow, so that points that coincide both show.
+    # Hollow markers show points that coincide.
     return {"color": colour, "marker": marker, "markerfacecolor": "none", "markeredgewidth": 1.5}
 
 
@@ -113,16 +113,16 @@ def to_svg(figure: Figure, salt: str) -> str:
     """Return a figure as an SVG element.
 
     Args:
-        figure: the figure; it must be drawn in the context that made it.
-        salt: makes its ids differ from those of the other figures of the page.
+        figure: the figure; call this in the context that made it.
+        salt: text that makes its ids differ from the ids of other figures of the page.
     """
     stream = StringIO()
     with mpl.rc_context({"svg.hashsalt": salt}):
-        # `Figure.savefig` would draw everything twice, to lay it out first.
+        # `Figure.savefig` would draw everything twice, the first time for the layout.
         FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(METADATA))  # type: ignore[no-untyped-call]
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]
-    # Ids of groups are never referred to, and would stand twice in a page of several figures.
+    # Nothing refers to the ids of groups, and they would occur twice in a page of several figures.
     svg = re.sub(r'<g id="[^"]*"', "<g", re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg))
     for colour, variable in PAGE_COLOURS.items():
         svg = svg.replace(colour, variable)

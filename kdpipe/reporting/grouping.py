@@ -12,7 +12,7 @@ def group_names(templates: Iterable[str], matrix: Matrix, over: Sequence[str]) -
     group `student-mrpc-{seed}`. Names come in the order of the config.
 
     Args:
-        templates: names before the matrix was expanded.
+        templates: names before the expansion of the matrix.
         matrix: the matrix.
         over: the variables that are averaged over.
     """

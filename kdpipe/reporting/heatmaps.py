@@ -1,4 +1,4 @@
-"""Heat maps of importance: heads by layer, and each layer's neurons by their quantiles."""
+"""Heat maps of importance: the heads of each layer, and the quantiles of each layer's neurons."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class Cell:
     """A field of a heat map.
 
     Args:
-        share: its value as a share of the largest of the map.
-        text: the value, and what it is of.
+        share: its value as a share of the largest value of the map.
+        text: its layer, its column and its value.
     """
 
     share: float
@@ -34,12 +34,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Values by layer, from the lowest, and by something else.
+    """Values by layer, from the lowest layer, and by column.
 
     Args:
-        across: what the columns are.
-        columns: their names.
-        rows: the fields of each layer, from the left; fewer where it has fewer units.
+        across: title of the columns.
+        columns: names of the columns.
+        rows: the fields of each layer, from the left; a layer with fewer units has fewer fields.
     """
 
     across: str
@@ -53,7 +53,7 @@ class Importance:
 
     Args:
         title: the model, the data and the criterion.
-        note: what was read, and how.
+        note: the batches that were read, and the seed.
         maps: a map of its heads, and one of its neurons.
     """
 
@@ -64,46 +64,46 @@ class Importance:
 
 def importance_maps(graph: Graph) -> Iterator[Importance]:
     """Draw the scores of importance that a graph makes."""
-    for (model, dataset, key), how in graph.importances.items():
+    for (model, dataset, key), settings in graph.importances.items():
         folder = graph.layout.importance(model, dataset, key)
         verify(folder)
         yield Importance(
-            f"{model} on {dataset}: {how.criterion}",
-            f"{_data(how)}seed {how.seed}",
+            f"{model} on {dataset}: {settings.criterion}",
+            f"{_data(settings)}seed {settings.seed}",
             tuple(_maps(folder / SCORES)),
         )
 
 
-def _data(how: ScoreImportanceSettings) -> str:
-    if not constants(catalog.CRITERIA[how.criterion])["reads_data"]:
+def _data(settings: ScoreImportanceSettings) -> str:
+    if not constants(catalog.CRITERIA[settings.criterion])["reads_data"]:
         return ""
-    amount = "all" if how.batches is None else f"at most {how.batches:,}"
-    return f"{how.split}, {amount} batches of {how.batch_size}, by {how.reduction}, "
+    amount = "all" if settings.batches is None else f"at most {settings.batches:,}"
+    return f"{settings.split}, {amount} batches of {settings.batch_size}, by {settings.reduction}, "
 
 
 def _maps(path: Path) -> Iterator[HeatMap]:
     scores: pd.DataFrame = pq.read_table(path).to_pandas()
     layers = range(scores["layer"].max() + 1)
     by_unit = {
-        unit: [own.loc[own["layer"] == layer, "score"].to_numpy(float) for layer in layers]
-        for unit, own in scores.groupby("unit", sort=False)
+        unit: [rows.loc[rows["layer"] == layer, "score"].to_numpy(float) for layer in layers]
+        for unit, rows in scores.groupby("unit", sort=False)
     }
     if "head" in by_unit:
         widest = max(map(len, by_unit["head"]))
         yield _map("head", [str(head) for head in range(widest)], by_unit["head"])
     if "neuron" in by_unit:
         shares = np.array(QUANTILES) / 100
-        quantiles = [np.quantile(own, shares) if len(own) else own for own in by_unit["neuron"]]
+        quantiles = [np.quantile(layer, shares) if len(layer) else layer for layer in by_unit["neuron"]]
         yield _map("neurons by quantile, %", [str(share) for share in QUANTILES], quantiles)
 
 
 def _map(across: str, columns: list[str], values: list[NDArray[np.float64]]) -> HeatMap:
-    largest = max((float(own.max()) for own in values if len(own)), default=0.0) or 1.0
+    largest = max((float(row.max()) for row in values if len(row)), default=0.0) or 1.0
     rows = tuple(
         tuple(
             Cell(value / largest, f"layer {layer}, {column}: {value:.4g}")
-            for column, value in zip(columns, own.tolist(), strict=False)
+            for column, value in zip(columns, row.tolist(), strict=False)
         )
-        for layer, own in enumerate(values)
+        for layer, row in enumerate(values)
     )
     return HeatMap(across, tuple(columns), rows)

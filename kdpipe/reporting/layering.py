@@ -1,8 +1,8 @@
 """Lay a directed graph out in layers from left to right.
 
-Nodes stand in the layer after the last that they are made from; edges that skip layers keep a lane free in
-each, one for all edges of a kind from a node; layers are ordered so that few edges cross, then moved so that
-edges run level.
+A node stands in the layer after the last of its sources. An edge that skips layers has a lane in each of
+these layers; all edges of a kind from a node share a lane. The items of a layer are ordered so that few edges
+cross, then moved so that edges run level.
 
 Reference:
     Sugiyama, Tagawa and Toda 1981, Methods for visual understanding of hierarchical system structures.
@@ -23,21 +23,21 @@ SWEEPS = 12
 # A kind and a name: a dataset and a model may share their name.
 Node = tuple[str, str]
 Edge = tuple[Node, Node]
-# A node, or the lane in which the edges of a kind from a node run through a layer.
+# A node, or the lane of the edges of a kind from a node through a layer.
 Item = tuple[Any, ...]
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Where nodes and edges go.
+    """The places of nodes and edges.
 
     Args:
         centres: x and y of the centre of each node.
-        routes: for each edge the points it runs through, two per layer: where it enters and leaves its
-            column; first and last those where it leaves and enters its nodes.
-        width: width of the whole.
-        height: height of the whole.
+        routes: the points of each edge, two per layer, where it enters and leaves the layer's column. The
+            first and the last point lie on the sides of its nodes.
+        width: width of the drawing.
+        height: height of the drawing.
     """
 
     centres: Mapping[Node, Point]
@@ -50,7 +50,7 @@ def arrange(sizes: Mapping[Node, tuple[float, float]], edges: Mapping[Edge, str]
     """Lay a graph out.
 
     Args:
-        sizes: width and height of each node, every node after those that it is made from.
+        sizes: width and height of each node; every node comes after its sources.
         edges: kind of each (source, target), which runs from an earlier to a later node.
     """
     layer_of = _assign_layers(list(sizes), list(edges))
@@ -85,7 +85,7 @@ def _assign_layers(nodes: Sequence[Node], edges: Sequence[Edge]) -> dict[Node, i
         layer_of[node] = max((layer_of[source] + 1 for source in before.get(node, ())), default=0)
     for node in nodes:
         if node in after and node not in before:
-            # What is made from nothing stands beside its first use.
+            # A node without sources stands in the layer before its first use.
             layer_of[node] = min(layer_of[target] for target in after[node]) - 1
     return layer_of
 
@@ -115,7 +115,7 @@ def _neighbours(links: Sequence[tuple[Item, Item]]) -> tuple[dict[Item, list[Ite
 
 
 def _reduce_crossings(layers: list[list[Item]], links: Sequence[tuple[Item, Item]]) -> None:
-    """Sort each layer by the mean place of its neighbours, forth and back; keeps the best order met."""
+    """Sort each layer by the mean place of its neighbours, in sweeps to and fro; keep the best order."""
     before, after = _neighbours(links)
     best, fewest = [list(layer) for layer in layers], _crossings(layers, links)
     for sweep in range(SWEEPS):
@@ -138,11 +138,11 @@ def _crossings(layers: Sequence[Sequence[Item]], links: Sequence[tuple[Item, Ite
     place = _places(layers)
     after = _neighbours(links)[1]
     return sum(
-        (place[one] - place[other]) * (place[here] - place[there]) < 0
+        (place[first] - place[second]) * (place[first_target] - place[second_target]) < 0
         for layer in layers
-        for one, other in combinations([item for item in layer if item in after], 2)
-        for here in after[one]
-        for there in after[other]
+        for first, second in combinations([item for item in layer if item in after], 2)
+        for first_target in after[first]
+        for second_target in after[second]
     )
 
 
@@ -157,30 +157,30 @@ def _level(
     for sweep in range(SWEEPS):
         neighbours = before if sweep % 2 == 0 else after
         for layer in layers if sweep % 2 == 0 else reversed(layers):
-            wanted = [fmean(middles[x] for x in neighbours.get(item, [item])) for item in layer]
-            middles |= _spaced(wanted, layer, heights)
+            means = [fmean(middles[x] for x in neighbours.get(item, [item])) for item in layer]
+            middles |= _spaced(means, layer, heights)
     top = min(middles[item] - heights[item] / 2 for item in middles)
     return {item: middle - top for item, middle in middles.items()}
 
 
 def _spaced(
-    wanted: Sequence[float], layer: Sequence[Item], heights: Mapping[Item, float]
+    targets: Sequence[float], layer: Sequence[Item], heights: Mapping[Item, float]
 ) -> dict[Item, float]:
-    """Return the places nearest to those wanted, in least squares, that leave the gaps between items.
+    """Return the places nearest to the targets, in least squares, that keep the items of a layer apart.
 
-    Less the room that the items before them need, places need only not decrease: neighbours that would are
-    pooled at their mean.
+    Minus the room of the items above it, each place may equal the place above it, but not be less. Neighbours
+    whose places would decrease are pooled at their mean.
     """
     room = [0.0]
     for above, below in pairwise(layer):
         room.append(room[-1] + (heights[above] + heights[below]) / 2 + ROW_GAP)
     pools: list[list[float]] = []
-    for place, taken in zip(wanted, room, strict=False):
-        pools.append([place - taken])
+    for target, offset in zip(targets, room, strict=False):
+        pools.append([target - offset])
         while len(pools) > 1 and fmean(pools[-2]) > fmean(pools[-1]):
             pools[-2:] = [pools[-2] + pools[-1]]
     level = [fmean(pool) for pool in pools for _ in pool]
-    return {item: place + taken for item, place, taken in zip(layer, level, room, strict=False)}
+    return {item: place + offset for item, place, offset in zip(layer, level, room, strict=False)}
 
 
 def _columns(

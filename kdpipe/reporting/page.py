@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing besides itself."""
+"""The report as one HTML page that needs no other file."""
 
 import pandas as pd
 import yaml
@@ -12,7 +12,7 @@ from kdpipe.reporting.curves import loss_curves
 from kdpipe.reporting.diagram import draw_graph
 from kdpipe.reporting.heatmaps import importance_maps
 from kdpipe.reporting.plots import further_plots, parameters_plot
-from kdpipe.reporting.shapes import kept_shapes
+from kdpipe.reporting.shapes import pruned_shapes
 from kdpipe.reporting.tables import Column, lay_out
 from kdpipe.reporting.tradeoffs import tradeoff_curves
 
@@ -23,7 +23,7 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
     """Return the report of a graph.
 
     Args:
-        graph: the graph, all of whose models and evaluations are done.
+        graph: the graph, with all models and evaluations finished.
         aggregated: its results (`kdpipe.reporting.aggregate`).
 
     Raises:
@@ -43,7 +43,7 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
             ledger=read_ledger(graph),
             model_costs=model_costs(graph),
             importances=list(importance_maps(graph)),
-            shapes=kept_shapes(graph),
+            shapes=pruned_shapes(graph),
             tradeoffs=list(tradeoff_curves(graph)),
             settings={section: settings_text(graph.document, section) for section in ("models", "datasets")},
         )
@@ -51,7 +51,7 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
 
 
 def settings_text(document: Document, section: str) -> dict[str, str]:
-    """Return the settings of each model or dataset template, defaults filled in, as YAML.
+    """Return the settings of each model or dataset template as YAML, with defaults.
 
     Args:
         document: the config.
@@ -61,7 +61,7 @@ def settings_text(document: Document, section: str) -> dict[str, str]:
     if section == "models":
         entries = {
             template: {
-                stage: merge(document.defaults.get(stage, {}), given) for stage, given in entry.items()
+                stage: merge(document.defaults.get(stage, {}), settings) for stage, settings in entry.items()
             }
             for template, entry in entries.items()
         }
@@ -69,7 +69,7 @@ def settings_text(document: Document, section: str) -> dict[str, str]:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in the two units that matter, such as `3 min 05 s`."""
+    """Return a duration in its two largest units, such as `3 min 05 s`."""
     if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -1,4 +1,4 @@
-"""Plots of the aggregated results: scores against parameters, and what `report.plots` asks for."""
+"""Plots of the aggregated results: scores against parameters, and the plots of `report.plots`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from kdpipe.reporting.figures import add_legend, grid_of_axes, look_of, to_svg, 
 
 PANEL_SIZES = {1: (6.4, 3.4), 2: (5.3, 3.2), 3: (3.7, 2.8)}
 LOGARITHMIC_FROM = 20
-# Characters of all tick labels from which they are set aslant.
+# Tick labels with more characters than this in all are rotated.
 CROWDED_FROM = 40
 
 
@@ -23,7 +23,7 @@ class Plot:
     """A figure with its heading.
 
     Args:
-        title: what it shows.
+        title: the heading.
         svg: the figure, an SVG element.
     """
 
@@ -32,10 +32,10 @@ class Plot:
 
 
 def parameters_plot(aggregated: pd.DataFrame) -> Iterator[Plot]:
-    """Plot the metric of each task that models are chosen by against their parameters, if there is any.
+    """Plot the first metric of each task against the parameters of the models, if there are scores.
 
     Args:
-        aggregated: what `aggregate` returns.
+        aggregated: the results from `aggregate`.
     """
     scores = _one_split(aggregated[aggregated["primary"]])
     if scores.empty:
@@ -45,23 +45,23 @@ def parameters_plot(aggregated: pd.DataFrame) -> Iterator[Plot]:
     yield _plot(scores, PlotSettings(x="parameters", y=metrics))
 
 
-def further_plots(aggregated: pd.DataFrame, wanted: Sequence[PlotSettings]) -> list[Plot]:
-    """Draw the plots that a report asks for.
+def further_plots(aggregated: pd.DataFrame, settings: Sequence[PlotSettings]) -> list[Plot]:
+    """Draw the plots of a report's settings.
 
     Args:
-        aggregated: what `aggregate` returns.
-        wanted: the plots; a variable that is named as one of `AXES` stands in braces.
+        aggregated: the results from `aggregate`.
+        settings: the plots; a variable with a name of `AXES` stands in braces.
 
     Raises:
-        ConfigError: no model has what a plot shows.
+        ConfigError: no model has the values of a plot.
     """
     variables = [name for name in map(str, aggregated) if name.startswith("{")]
     columns = {name.strip("{}"): name for name in variables} | {name: name for name in (*AXES, *variables)}
-    rows = [_rows_of(aggregated, plot, columns) for plot in wanted]
+    rows = [_rows_of(aggregated, plot, columns) for plot in settings]
     empty = [index for index, shown in enumerate(rows) if shown.empty]
     if empty:
-        raise ConfigError([_nothing_to_show(index, wanted[index]) for index in empty])
-    return [_plot(shown, plot) for shown, plot in zip(rows, wanted, strict=True)]
+        raise ConfigError([_nothing_to_show(index, settings[index]) for index in empty])
+    return [_plot(shown, plot) for shown, plot in zip(rows, settings, strict=True)]
 
 
 def _nothing_to_show(index: int, plot: PlotSettings) -> Problem:
@@ -76,7 +76,7 @@ def _rows_of(aggregated: pd.DataFrame, plot: PlotSettings, columns: Mapping[str,
 
 
 def _one_split(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep the first split of each dataset that no model is chosen by, or the first of all."""
+    """Keep the first split of each dataset that chooses no model, or else its first split."""
     ordered = rows.sort_values("selection", kind="stable")
     splits = ordered.groupby("dataset", sort=False)["split"].transform("first")
     return rows[rows["split"] == splits.reindex(rows.index)]

@@ -13,9 +13,9 @@ Key = tuple[str, ...]
 
 
 def published_values(scores: Sequence[Mapping[str, Any]], path: Path) -> list[float | None]:
-    """Return the published value for each score, None where there is none.
+    """Return the published value for each score; None for a score without a published value.
 
-    A model or dataset is matched by its name, else by its group, else by its template.
+    A model or dataset matches by its name, else by its group, else by its template.
 
     Args:
         scores: rows of the results, with `model_group`, `dataset_group` and `dataset_template`.
@@ -34,12 +34,12 @@ def published_values(scores: Sequence[Mapping[str, Any]], path: Path) -> list[fl
 
 
 def read_published(path: Path) -> dict[Key, tuple[int, float]]:
-    """Read published values: (model, dataset, metric) to (line number, value).
+    """Read published values: a line number and a value by (model, dataset, metric).
 
     Raises:
         DataError: the file or a line of it is malformed.
     """
-    found: dict[Key, tuple[int, float]] = {}
+    values: dict[Key, tuple[int, float]] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
@@ -48,17 +48,17 @@ def read_published(path: Path) -> dict[Key, tuple[int, float]]:
                 raise DataError(f"{path}:1: expected the columns {','.join(COLUMNS)}, found {columns}")
             for row in reader:
                 key, value = _read(row, f"{path}:{reader.line_num}")
-                if key in found:
-                    first = found[key][0]
+                if key in values:
+                    first = values[key][0]
                     raise DataError(
                         f"{path}:{reader.line_num}: {' '.join(key)} stands twice, first in line {first}"
                     )
-                found[key] = (reader.line_num, value)
+                values[key] = (reader.line_num, value)
     except OSError as error:
         raise DataError(f"report.published: {path} cannot be read: {error.strerror}") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: is not CSV in UTF-8: {error}") from None
-    return found
+    return values
 
 
 def _read(row: Mapping[str | None, Any], where: str) -> tuple[Key, float]:
@@ -81,7 +81,7 @@ def _keys(score: Mapping[str, Any]) -> list[Key]:
 
 
 def _explain(key: Key, known: Iterable[Key]) -> str:
-    """Say which part of a key is the first that matches nothing."""
+    """Return a message about the first part of a key that matches no result."""
     for index, column in enumerate(COLUMNS[:3]):
         names = {other[index] for other in known if other[:index] == key[:index]}
         if key[index] not in names:

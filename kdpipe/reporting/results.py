@@ -37,16 +37,17 @@ RESULTS = pa.schema(
 
 
 def collect_results(graph: Graph, evaluations: Collection[tuple[str, str]] | None = None) -> pa.Table:
-    """Read the scores of models on datasets, with what is known of the models.
+    """Read the scores of models on datasets, with facts of the models.
 
-    The columns are those of `RESULTS` and one per matrix variable, null where a node has none.
+    The columns are the columns of `RESULTS`, and one per matrix variable; a node without the variable has
+    null.
 
     Args:
         graph: the graph.
-        evaluations: the models and datasets; None for all, and for looking at all models.
+        evaluations: the models and datasets; None for all evaluations, with a check of all models.
 
     Raises:
-        KdpipeError: a model or an evaluation is missing, or was altered.
+        KdpipeError: a model or an evaluation is missing, or was changed.
     """
     variables = variable_columns(graph)
     names = graph.nodes if evaluations is None else {model for model, _ in evaluations}
@@ -64,16 +65,16 @@ def collect_results(graph: Graph, evaluations: Collection[tuple[str, str]] | Non
 
 
 def variable_columns(graph: Graph) -> dict[str, str]:
-    """Return the column of each matrix variable: its name, in braces where that names another column.
+    """Return the column of each matrix variable: its name, in braces if another column has this name.
 
-    The column `seed` holds the seed of every node, whether or not the matrix has that variable.
+    The column `seed` holds the seed of every node, with or without a variable `seed` in the matrix.
     """
     variables = Matrix(graph.document.matrix).variables
     return {name: in_braces(name) if name in RESULTS.names else name for name in variables if name != "seed"}
 
 
 def in_braces(variable: str) -> str:
-    """Return the name of a variable as a config writes it, which no other column has."""
+    """Return the name of a variable in braces, as a config writes it; no other column has such a name."""
     return f"{{{variable}}}"
 
 
@@ -120,7 +121,7 @@ def _scores(folder: Path) -> list[dict[str, Any]]:
 
 
 def _finished(folder: Path) -> Path:
-    # Of weights only the header is read; to digest those of all models would take longer than the report.
+    # Only the header of the weights is read. To digest the weights of all models would take too long.
     verify(folder, but=[WEIGHTS])
     return folder
 

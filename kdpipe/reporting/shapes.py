@@ -1,4 +1,4 @@
-"""The shapes of pruned models: how many heads and neurons each of their layers has kept."""
+"""The shapes of pruned models: the numbers of heads and neurons in each of their layers."""
 
 import json
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ Config = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The units of a kind that a model has.
+class LayerCounts:
+    """The numbers of units of a kind in the layers of a model.
 
     Args:
         unit: `heads` or `neurons`.
-        counts: their number in each layer, from the lowest; of several runs the mean.
-        full: their number in a layer before any went.
+        counts: number of units in each layer, from the lowest; for several runs the mean.
+        full: number of units in a layer before pruning.
     """
 
     unit: str
@@ -39,38 +39,41 @@ class PrunedShape:
 
     Args:
         model: the model, or the group of runs.
-        kept: what it has of each kind.
+        kinds: the numbers of its units of each kind.
     """
 
     model: str
-    kept: tuple[Kept, ...]
+    kinds: tuple[LayerCounts, ...]
 
     @property
     def depth(self) -> int:
         """The number of layers."""
-        return max(len(kept.counts) for kept in self.kept)
+        return max(len(kind.counts) for kind in self.kinds)
 
 
-def kept_shapes(graph: Graph) -> list[PrunedShape]:
+def pruned_shapes(graph: Graph) -> list[PrunedShape]:
     """Return the shapes of the models that `prune` and `schedule` make, in the order of the config."""
     groups = group_names(graph.document.models, Matrix(graph.document.matrix), graph.document.report.over)
     runs: dict[str, list[tuple[Config, Config]]] = {}
     for name, group in groups.items():
         settings = graph.nodes[name].settings
         if isinstance(settings, PruneSettings | ScheduleSettings):
-            own, source = (_read_config(graph.layout.model(one)) for one in (name, settings.source))
-            runs.setdefault(group, []).append((own, source))
+            pruned, source = (_read_config(graph.layout.model(model)) for model in (name, settings.source))
+            runs.setdefault(group, []).append((pruned, source))
     return [_shape(group, configs) for group, configs in runs.items()]
 
 
 def _shape(group: str, runs: Sequence[tuple[Config, Config]]) -> PrunedShape:
-    counts = [unit_counts(own) for own, _ in runs]
-    # A pruned class says what there was before; a stock one says only what is left.
-    full = [uniform_counts(own if own["model_type"].startswith(PRUNED) else source) for own, source in runs]
+    counts = [unit_counts(config) for config, _ in runs]
+    # The config of a pruned class has the sizes before pruning, the config of a stock class has not.
+    full = [
+        uniform_counts(config if config["model_type"].startswith(PRUNED) else source)
+        for config, source in runs
+    ]
     return PrunedShape(
         group,
         tuple(
-            Kept(f"{kind}s", _mean([own[kind] for own in counts]), max(max(own[kind]) for own in full))
+            LayerCounts(f"{kind}s", _mean([run[kind] for run in counts]), max(max(run[kind]) for run in full))
             for kind in ("head", "neuron")
         ),
     )
@@ -82,7 +85,7 @@ def unit_counts(config: Config) -> dict[str, list[int]]:
 
 
 def uniform_counts(config: Config) -> dict[str, list[int]]:
-    """Return the same of a model whose layers are all as wide as its stock class makes them."""
+    """Return the heads and neurons of each layer of a model of the stock class with this config."""
     shape = shape_of(family_name(config["model_type"]), config)
     depth = shape.depth or 1
     return {"head": [shape.heads or 0] * depth, "neuron": [shape.neurons or 0] * depth}

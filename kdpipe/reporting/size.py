@@ -21,9 +21,9 @@ class Size:
     """The size of a model.
 
     Args:
-        parameters: number of weights; tied ones count once.
-        depth: number of blocks, None where the family is not known.
-        width: size of a hidden state, None where the family is not known.
+        parameters: number of weights; tied weights count once.
+        depth: number of blocks; None for an unknown family.
+        width: size of a hidden state; None for an unknown family.
     """
 
     parameters: int
@@ -41,10 +41,10 @@ def read_size(folder: Path) -> Size:
 
 
 def count_parameters(path: Path) -> int:
-    """Return the number of weights in a safetensors file, its floating-point numbers, from the header alone.
+    """Return the number of floating-point weights in a safetensors file, from its header alone.
 
     Raises:
-        KdpipeError: the file ends before what the header says, or after.
+        KdpipeError: the file has another size than its header says.
 
     Reference:
         https://huggingface.co/docs/safetensors: eight bytes of length, then a JSON header.

@@ -1,4 +1,4 @@
-"""The aggregated results laid out for reading: a table per dataset, a column per split and metric."""
+"""The aggregated results as tables: a table per dataset, a column per split and metric."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Column:
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether less of the metric is better."""
+        """Whether a lower value of the metric is better."""
         return self.metric in LOWER_IS_BETTER
 
 
@@ -33,7 +33,7 @@ class Split:
 
     Args:
         name: the split.
-        n: what the metrics average over, such as `408`.
+        n: number of examples or tokens that the metrics average over, such as `408`.
         selection: whether models are chosen by the split.
         columns: a column per metric.
     """
@@ -46,14 +46,14 @@ class Split:
 
 @dataclass(frozen=True)
 class Cell:
-    """The score of a model in a column; texts are empty where there is nothing to say.
+    """The score of a model in a column; missing values are empty texts.
 
     Args:
         mean: mean over runs.
         spread: sample standard deviation over runs.
-        best: whether no model's mean is better.
+        best: whether no model has a better mean.
         difference: mean difference to the baseline, with its sign.
-        difference_spread: its sample standard deviation.
+        difference_spread: sample standard deviation of the difference.
         verdict: `better` or `worse` than the baseline, or empty.
         published: published value.
     """
@@ -92,8 +92,8 @@ class Table:
 
     Args:
         dataset: its name.
-        splits: what was measured.
-        rows: who was measured.
+        splits: its splits, with their metrics.
+        rows: the scores of each model.
     """
 
     dataset: str
@@ -110,8 +110,8 @@ def lay_out(aggregated: pd.DataFrame, baseline: str | None = None) -> list[Table
     """Lay aggregated results out as one table per dataset.
 
     Args:
-        aggregated: what `aggregate` returns.
-        baseline: the model or template that the differences are to.
+        aggregated: the results from `aggregate`.
+        baseline: the model or template that the other models are compared with.
     """
     return [
         _table(str(dataset), part, baseline) for dataset, part in aggregated.groupby("dataset", sort=False)
@@ -119,7 +119,7 @@ def lay_out(aggregated: pd.DataFrame, baseline: str | None = None) -> list[Table
 
 
 def decimals(values: Sequence[float]) -> int:
-    """Return the decimals that show four digits of the smallest of some values, at most four."""
+    """Return the number of decimals, at most four, that shows four digits of the smallest value."""
     sizes = [abs(value) for value in values if math.isfinite(value) and value]
     if not sizes:
         return 4
@@ -129,9 +129,9 @@ def decimals(values: Sequence[float]) -> int:
 def _table(dataset: str, part: pd.DataFrame, baseline: str | None) -> Table:
     splits, cells = [], []
     for name, scores in part.groupby("split", sort=False):
-        by_metric = {str(metric): some for metric, some in scores.groupby("metric", sort=False)}
+        by_metric = {str(metric): rows for metric, rows in scores.groupby("metric", sort=False)}
         columns = tuple(
-            Column(metric, bool(some["published"].notna().any())) for metric, some in by_metric.items()
+            Column(metric, bool(rows["published"].notna().any())) for metric, rows in by_metric.items()
         )
         cells += [_cells(column, by_metric[column.metric], baseline) for column in columns]
         splits.append(Split(str(name), _range(scores["n"]), bool(scores["selection"].any()), columns))

@@ -15,28 +15,28 @@ BEST = "*"
 
 
 def format_results(graph: Graph) -> str:
-    """Return the scores that are there by now, if any, whatever else of a graph is still to be made.
+    """Return the scores that a graph has so far; "" if it has none.
 
     Raises:
-        KdpipeError: an evaluation, or a model that was evaluated, was altered.
+        KdpipeError: an evaluation, or an evaluated model, was changed.
     """
     layout = graph.layout
-    there = [
+    finished = [
         (model, dataset)
         for model, dataset in graph.evaluations
         if (layout.model(model) / SUMS).exists() and (layout.evaluation(model, dataset) / SUMS).exists()
     ]
-    # Published values are not shown, and each of them would have to have a score.
+    # This table shows no published values. `aggregate` would demand a score for each of them.
     report = graph.document.report.model_copy(update={"published": None})
     shown = replace(graph, document=graph.document.model_copy(update={"report": report}))
-    return format_table(aggregate(collect_results(shown, there), shown)) if there else ""
+    return format_table(aggregate(collect_results(shown, finished), shown)) if finished else ""
 
 
 def format_table(aggregated: pd.DataFrame) -> str:
     """Return aggregated results as text: a table per dataset, the best of each column marked `*`.
 
     Args:
-        aggregated: what `aggregate` returns.
+        aggregated: the results from `aggregate`.
     """
     tables = [line for table in lay_out(aggregated) for line in (*_lines(table), "")]
     return "\n".join(tables).rstrip() or "no model was evaluated"
@@ -61,7 +61,7 @@ def _lines(table: Table) -> Iterator[str]:
 
 
 def _text(cell: Cell, width: int) -> str:
-    """Return a cell with room for a spread of a given width, so that means stand below each other."""
+    """Return a cell with room for a spread of some width, so that the means are aligned."""
     spread = f" ± {cell.spread:{width}}" if cell.spread else " " * (width and width + 3)
     return f"{cell.mean}{BEST if cell.best else ' '}{spread}"
 

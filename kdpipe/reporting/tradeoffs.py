@@ -1,4 +1,4 @@
-"""How assistants were chosen: the metric and the tradeoff of each size that was trained."""
+"""The choice of assistants: the metric and the tradeoff of each trained size."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,14 +19,14 @@ METRIC: dict[str, Any] = {"color": COLOURS[0], "marker": "o", "markerfacecolor":
 TRADEOFF: dict[str, Any] = {"color": COLOURS[1], "marker": "s", "markerfacecolor": "none"}
 CHOSEN: dict[str, Any] = {"color": COLOURS[1], "marker": "s"}
 
-# By group: the target of each run, and the sizes that it trained.
+# For each group: the target and the trained sizes of each run.
 Panels = dict[str, list[tuple[float, pd.DataFrame]]]
 
 
 def tradeoff_curves(graph: Graph) -> Iterator[Plot]:
     """Draw a figure for each template of assistants: a panel per group of runs, two lines per run.
 
-    Runs that trained no sizes, as none lies between teacher and target, are left out.
+    A run is left out if no size lies between teacher and target.
     """
     groups = group_names(graph.document.models, Matrix(graph.document.matrix), graph.document.report.over)
     figures: dict[str, Panels] = {}

@@ -21,7 +21,7 @@ from kdpipe.plan.graph import Graph
 
 MakeResults = Callable[..., Graph]
 SPLITS = {"validation": 40, "test": 20}
-# Validation scores on mrpc by seed; on sst2 they are 0.1 lower, on the test split 0.05.
+# Validation scores on mrpc by seed; scores on sst2 are 0.1 lower, on the test split 0.05 lower.
 SCORES = {"teacher": [0.85], "plain": [0.70, 0.72, 0.77], "student": [0.80, 0.82, 0.90]}
 LOSSES = [{"loss": "kl"}, {"loss": "hidden_mse", "weight": 2}]
 ARCHITECTURE = {
@@ -58,7 +58,7 @@ SCORED = pa.table(
 
 
 def example_config(results: Path) -> dict[str, Any]:
-    """A base, a teacher, and per task and seed a student with a teacher and one without."""
+    """A base, a teacher, and per task and seed a student with a teacher and a student without."""
     return {
         "results": str(results),
         "data_dir": str(results / "raw"),
@@ -88,7 +88,7 @@ def example_config(results: Path) -> dict[str, Any]:
 
 
 def pruning_config(results: Path) -> dict[str, Any]:
-    """A teacher, and small students of it by way of MiniDisc and of MaxiDisc."""
+    """A teacher, and small students of it from MiniDisc and from MaxiDisc."""
     terms = {"dataset": "mrpc", "losses": [{"loss": "soft_cross_entropy"}]}
     return {
         **example_config(results),
@@ -119,7 +119,7 @@ def pruning_config(results: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def pruning(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    """The graph of `pruning_config`, whose jobs are done."""
+    """The graph of `pruning_config`, with finished jobs."""
     return write_tree(pruning_config(tmp_path_factory.mktemp("pruning")))
 
 
@@ -130,7 +130,7 @@ def config(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    """The example's graph, whose jobs are done."""
+    """The example's graph, with finished jobs."""
     return write_tree(example_config(tmp_path_factory.mktemp("example")))
 
 
@@ -181,7 +181,7 @@ def _pruned(node: Node) -> dict[str, Any]:
         return {"num_attention_heads": 2, "intermediate_size": 8}
     if neurons := getattr(node.settings, "intermediate_size", None):
         return {"num_attention_heads": 2, "intermediate_size": neurons}
-    # The second run keeps a head less.
+    # The second run has one head less.
     counts = {"head": [2, int(node.settings.seed != 2)], "neuron": [3, 0]}
     return {
         "model_type": "pruned-bert",

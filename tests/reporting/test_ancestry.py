@@ -15,7 +15,7 @@ def costs_of(graph: Graph) -> dict[str, ModelCost]:
 
 
 def test_every_ancestor_counts_once(pruning: Graph):
-    """MiniDisc: base, teacher, its cache and scores, assistant, its cut, its cache, student; means of two."""
+    """MiniDisc: base, teacher, cache and scores, assistant, its cut and cache, student; means of two runs."""
     assert costs_of(pruning)["mini-{seed}"] == ModelCost(
         "mini-{seed}",
         "distill",
@@ -30,7 +30,7 @@ def test_every_ancestor_counts_once(pruning: Graph):
 
 
 def test_a_choice_costs_all_that_was_tried(pruning: Graph):
-    """MaxiDisc: two assistants of one teacher, one cache and one scoring, and two students compared."""
+    """MaxiDisc: two assistants of a teacher with one cache and one scoring, and two compared students."""
     assert costs_of(pruning)["maxi"] == ModelCost(
         "maxi",
         "select",
@@ -45,7 +45,7 @@ def test_a_choice_costs_all_that_was_tried(pruning: Graph):
 
 
 def test_maxidisc_with_n_assistants_is_two_n_trainings_and_that_of_the_teacher():
-    """All assistants are tried and all students compared; MiniDisc trains an assistant and a student."""
+    """MaxiDisc trains every assistant and compares every student; MiniDisc trains one of each."""
     configs = Path(__file__).parents[2] / "config"
     graph = load_graph([configs / "minidisc.yaml", configs / "maxidisc.yaml"])
     trainings = {name: cost.trainings for name, cost in costs_of(graph).items()}

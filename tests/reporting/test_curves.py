@@ -14,7 +14,7 @@ def base(config: dict[str, Any], make_results: Any, rewrite: Any) -> Any:
     config["models"] = {"base": config["models"]["base"]}
 
     def figures(history: dict[str, list[float]]) -> list[Plot]:
-        # The history of an earlier call is none that a stage has written.
+        # No stage has written the history of an earlier call.
         shutil.rmtree(config["results"], ignore_errors=True)
         graph = make_results(config)
         rewrite(graph, "base", history)

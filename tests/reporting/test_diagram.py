@@ -59,7 +59,7 @@ def test_datasets_made_of_others_have_an_edge_from_each(config: dict[str, Any]):
 
 
 def test_templates_made_from_each_other_are_drawn(config: dict[str, Any]):
-    # The students of one task start from those of the other.
+    # The students of a task start from the students of the other task.
     config["matrix"] = {
         "task": {"mrpc": {"first": "init", "rows": 9}, "sst2": {"first": "plain-mrpc", "rows": 9}}
     }

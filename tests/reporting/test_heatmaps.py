@@ -8,7 +8,7 @@ from tests.reporting.conftest import pruning_config
 
 
 def test_a_figure_per_scoring(pruning: Graph):
-    """One that MiniDisc of every seed and the assistants of MaxiDisc share."""
+    """MiniDisc of every seed and the assistants of MaxiDisc share one scoring."""
     (figure,) = importance_maps(pruning)
     assert figure.title == "teacher on mrpc: mask_gradient"
     assert figure.note == "train, at most 64 batches of 32, by batch, seed 42"
@@ -23,7 +23,7 @@ def test_heads_by_layer(pruning: Graph):
 
 
 def test_neurons_by_quantile(pruning: Graph):
-    """Whatever their order; here those of the second layer are half of the first's."""
+    """The order of the neurons does not matter; the second layer has half the scores of the first."""
     _, neurons = next(iter(importance_maps(pruning))).maps
     first, second = ([cell.share for cell in row] for row in neurons.rows)
     assert len(first) == 10

@@ -50,7 +50,7 @@ def test_a_long_edge_passes_beside_the_nodes_between():
 
 
 def test_crossings_that_can_be_avoided_are():
-    # Placed in the order given, a-f and b-e and c-d would all cross.
+    # In the given order, a-f, b-e and c-d would all cross.
     plan = arrange_names("abcdef", "af", "be", "cd")
     lefts = [plan.centres[node(name)][1] for name in "abc"]
     rights = [plan.centres[node(name)][1] for name in "fed"]

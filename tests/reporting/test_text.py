@@ -22,7 +22,7 @@ def test_a_table_per_dataset_with_aligned_columns(example: Graph):
 
 
 def test_the_scores_that_are_there(config: dict[str, Any], make_results: Any, tmp_path: Path):
-    """Of a run that is not at its end, or of which a part failed, whatever published values are asked for."""
+    """The run has not ended, or a part of it failed; published values do not matter."""
     (tmp_path / "published.csv").write_text("model,dataset,metric,value\nteacher-mrpc,mrpc,accuracy,0.9\n")
     config["report"]["published"] = str(tmp_path / "published.csv")
     graph = make_results(config)
