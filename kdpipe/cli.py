@@ -1,11 +1,11 @@
-"""The command line of kdpipe: look at a config and at what it may say, and run it.
+"""The command line of kdpipe: check, explain and run a config.
 
-kdpipe check CONFIG…     find every mistake, in how data begin too; print shapes and matched layers
-kdpipe run [CONFIG…]     check a config and run the workflow; what follows `--` goes to Snakemake
-kdpipe graph CONFIG…     print what is made from what, as text or as Mermaid
+kdpipe check CONFIG…     find every mistake of a config and of its data's first rows; print shapes and layers
+kdpipe run [CONFIG…]     check a config and run the workflow; arguments after `--` go to Snakemake
+kdpipe graph CONFIG…     print the models and what they are made from, as text or as Mermaid
 kdpipe why NODE CONFIG…  print what has changed since a model was made
-kdpipe clean CONFIG…     list what may be removed of the results, and with --yes remove it
-kdpipe shrink CONFIG…    write the same graph in small, to be run before days of computing
+kdpipe clean CONFIG…     list the results that can be removed; with --yes, remove them
+kdpipe shrink CONFIG…    write a small copy of a graph, to test it before days of computing
 kdpipe describe NAME     print the settings of a stage, a source, a loss, or `importance`
 kdpipe list KIND         print the names that a config may use
 kdpipe schema            print a JSON Schema for editors
@@ -32,13 +32,13 @@ from kdpipe.plan.build import load_graph
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit: status 0, or 2 where the user has something to mend."""
-    given, flags = _split(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(given, argparse.Namespace(flags=flags))
+    """Run a command and exit, with status 0, or 2 for a mistake that the user can mend."""
+    command, flags = _split(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(command, argparse.Namespace(flags=flags))
     try:
         Path.cwd()
     except FileNotFoundError:
-        _fail("the working folder has been removed; change to another")
+        _fail("the working folder has been removed; change to another folder")
     try:
         options.command(options)
         sys.stdout.flush()
@@ -48,16 +48,16 @@ def main(arguments: list[str] | None = None) -> None:
     except KdpipeError as error:
         _fail(str(error))
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; Python would complain when it flushes at its end.
+        # The reader, such as `head`, has closed the pipe. Without this, Python would complain at its exit.
         sys.stdout = None
     except OSError as error:
-        # What is left to print would fail again.
+        # The rest of the output would fail again.
         sys.stdout = None
-        _fail(f"{error.filename or 'what is printed'}: {error.strerror or error}")
+        _fail(f"{error.filename or 'standard output'}: {error.strerror or error}")
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Return what kdpipe is told, and what `run` passes on to Snakemake."""
+    """Return the arguments of kdpipe, and the arguments that `run` passes on to Snakemake."""
     end = arguments.index("--") if arguments[:1] == ["run"] and "--" in arguments else len(arguments)
     return arguments[:end], arguments[end + 1 :]
 
@@ -78,7 +78,7 @@ def _fail(message: str) -> NoReturn:
 def _check(options: argparse.Namespace) -> None:
     graph = load_graph(options.config)
     if options.data:
-        # Takes longer to import than a config to check.
+        # This import takes longer than the check of a config.
         from kdpipe.commands.check_data import check_data
 
         check_data(graph)
@@ -106,14 +106,14 @@ def _clean(options: argparse.Namespace) -> None:
     from kdpipe.commands.clean import find_leftovers, remove
 
     graph = load_graph(options.config)
-    found, foreign = find_leftovers(graph)
+    leftovers, foreign = find_leftovers(graph)
     for folder, why in foreign.items():
         print(f"foreign: {folder}; {why}, left alone")
-    for leftover in found:
+    for leftover in leftovers:
         print(f"{leftover.size / 1e6:10.1f} MB  {leftover.folder}  ({leftover.why})")
         if options.yes:
             remove(graph, leftover)
-    total = sum(leftover.size for leftover in found) / 1e6
+    total = sum(leftover.size for leftover in leftovers) / 1e6
     print(f"{total:10.1f} MB  {'removed' if options.yes else 'may be removed, with --yes'}")
 
 
@@ -140,7 +140,7 @@ def _shrink(options: argparse.Namespace) -> None:
         raise KdpipeError(f"--output: {tell_fault(error, file) or what}") from None
     graph = load_graph([file])
     print(f"made up: {', '.join(small.made_up) or 'nothing'}")
-    print(f"report: {graph.layout.report / 'report.html'}, once this is done:")
+    print(f"report: {graph.layout.report / 'report.html'}, after this command:")
     print(f"snakemake --cores 2 --configfile {file}")
 
 
@@ -150,7 +150,7 @@ def _write(small: Shrunk, file: Path) -> None:
     for dataset in small.datasets:
         write_sample(dataset.sources[0], dataset.task)
     if small.models:
-        # Imports torch.
+        # This import loads torch.
         from kdpipe.commands.sample_models import write_model
 
         for model in small.models:
@@ -190,37 +190,37 @@ def _parser() -> argparse.ArgumentParser:
         (
             "check",
             _check,
-            "find every mistake in a config and how its data begin; print shapes and matched layers",
+            "find every mistake of a config and of its data's first rows; print shapes and matched layers",
         ),
-        ("graph", _graph, "print what is made from what"),
+        ("graph", _graph, "print the models and what they are made from"),
     ):
         added = add(name, command, text)
         added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
         if command is _graph:
             added.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
         else:
-            added.add_argument("--no-data", dest="data", action="store_false", help="look at no data")
-    added = add("run", _run, "check a config and run the workflow; what follows `--` goes to Snakemake")
+            added.add_argument("--no-data", dest="data", action="store_false", help="do not look at data")
+    added = add("run", _run, "check a config and run the workflow; arguments after `--` go to Snakemake")
     added.add_argument(
         "config", nargs="*", type=Path, help="config files, merged from left to right (default: config.yaml)"
     )
     added.add_argument(
         "--cores", type=_cores, default="all", help="processor cores that jobs share (default: all)"
     )
-    added.add_argument("--no-data", dest="data", action="store_false", help="look at no data before")
-    added = add("why", _why, "print what has changed since a model was made, and what it was made from")
+    added.add_argument("--no-data", dest="data", action="store_false", help="do not look at data before")
+    added = add("why", _why, "print what has changed since a model was made, and the model's inputs")
     added.add_argument("node", help="name of the model")
     added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
-    added = add("clean", _clean, "list what may be removed of the results without anything being made again")
+    added = add("clean", _clean, "list the results that can be removed without any job running again")
     added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
-    added.add_argument("--yes", action="store_true", help="remove it")
-    added = add("shrink", _shrink, "write the same graph in small, to be run before days of computing")
+    added.add_argument("--yes", action="store_true", help="remove them")
+    added = add("shrink", _shrink, "write a small copy of a graph, to test it before days of computing")
     added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
     added.add_argument(
         "--output",
         type=Path,
         default=Path("shrunk"),
-        help="takes config.yaml, data that are missing, results",
+        help="folder for config.yaml, sample data and results",
     )
     added.add_argument(
         "--value",
@@ -228,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         type=_choice,
         metavar="VARIABLE=VALUE",
-        help="the value that a matrix variable keeps, by default its first",
+        help="the value of a matrix variable in the copy (default: its first value)",
     )
     add(
         "describe", _describe, "print the settings of a stage, a source, a loss, or `importance`"

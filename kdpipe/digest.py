@@ -1,4 +1,4 @@
-"""Short names for contents, such as settings and code."""
+"""Short digests of contents, such as settings and code."""
 
 import hashlib
 import json
@@ -6,5 +6,5 @@ from typing import Any
 
 
 def digest(content: Any) -> str:
-    """Return a short digest of something that JSON can hold."""
+    """Return a short digest of a value that JSON can hold."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,12 +1,12 @@
-"""The error tree: what a user can do wrong, said in one paragraph each.
+"""The error tree: the mistakes of a user, each said in one paragraph.
 
-KdpipeError              a mistake the user can mend; ends a command with exit status 2
-├── ConfigError          mistakes in a config, all of them at once
-├── DataError            a data file that does not hold what was promised
-├── ModelError           a model that does not fit what is asked of it
+KdpipeError              a mistake that the user can mend; it ends a command with exit status 2
+├── ConfigError          all mistakes of a config at once
+├── DataError            a data file with wrong contents
+├── ModelError           a model that does not fit its use
 └── TrainingError        a training run that cannot go on
 
-StoppedError             a stage that was asked to stop, and goes on when it is run again
+StoppedError             a stopped stage, which goes on when it runs again
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ from reprlib import Repr
 from typing import Any
 
 EXIT_STATUS = 2
-# What sysexits.h calls a temporary failure.
+# A temporary failure, by sysexits.h.
 STOPPED_STATUS = 75
-# The characters of a message that quote what was found, and those of a place and of a message in all.
+# The largest numbers of characters of a quoted value, of a place, and of a whole message.
 MOST_QUOTED, MOST_PLACE, MOST_TOLD = 80, 200, 800
-# Mistakes of a config that are told at once.
+# The largest number of mistakes in one message.
 MOST_PROBLEMS = 50
 
 
@@ -42,7 +42,7 @@ class TrainingError(KdpipeError):
 
 
 class StoppedError(Exception):
-    """A stage has stopped in good order, because it was asked to or ran out of time."""
+    """A stage has stopped in good order, on a signal or near its time limit."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class Problem:
 
 
 class ConfigError(KdpipeError):
-    """Every mistake found in a config.
+    """Every mistake of a config.
 
     Args:
-        problems: the mistakes; one that occurs in several nodes of a matrix is told once.
+        problems: the mistakes; a mistake in several nodes of a matrix is reported once.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -77,7 +77,7 @@ class ConfigError(KdpipeError):
 
 
 class _Quotes(Repr):
-    """Spells a value as Python does, and of a long or deep one no more than is read."""
+    """Spells a value as Python does, and cuts long or deep values short."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class _Quotes(Repr):
         self.maxdict = self.maxlist = self.maxtuple = 10
 
     def repr_int(self, value: int, level: int) -> str:
-        """Spell a number, also one that has more digits than Python writes."""
+        """Spell an integer, even if it has more digits than Python writes."""
         if value.bit_length() > 4 * MOST_QUOTED:
             return f"a number of about {round(value.bit_length() * 0.30103)} digits"
         return repr(value)
@@ -95,17 +95,17 @@ QUOTES = _Quotes()
 
 
 def quoted(value: Any) -> str:
-    """Return how a message spells a value that was found, in at most 80 characters."""
+    """Return a value as a message quotes it, in at most 80 characters."""
     return shortened(QUOTES.repr(value), MOST_QUOTED)
 
 
 def shortened(text: str, most: int) -> str:
-    """Return a text, of a long one the beginning and the end."""
+    """Return a text, or the beginning and the end of a long text."""
     return text if len(text) <= most else f"{text[: most // 2 - 1]} … {text[most // 2 - most + 2 :]}"
 
 
 def suggest(name: Any, known: Iterable[str]) -> str:
-    """Return `did you mean 'X'?` for the nearest known name, else the names there are."""
+    """Return `did you mean 'X'?` with the nearest known name, else a list of the known names."""
     names = tuple(sorted(map(str, known)))
     nearest = _nearest(name if isinstance(name, str) else quoted(name), names)
     if nearest:
@@ -115,5 +115,5 @@ def suggest(name: Any, known: Iterable[str]) -> str:
 
 @cache
 def _nearest(name: str, names: tuple[str, ...]) -> str | None:
-    # A mistake in a matrix asks for the same name once for every model.
+    # A mistake in a matrix looks up the same name for every model.
     return next(iter(get_close_matches(name, names, n=1, cutoff=0.6)), None)

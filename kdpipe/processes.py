@@ -1,7 +1,7 @@
-"""The processes that train one model together, on one machine, started by torchrun or by `launch`.
+"""The processes that train one model together on one machine; torchrun or `launch` starts them.
 
-The environment says which of them this is, in the variables of torchrun; without these it is the only one.
-What they tell each other here goes between processors, whatever the model runs on.
+The variables of torchrun say the number of processes and the rank of this process; without them it is alone.
+Processes exchange values over the CPU, whatever device the model is on.
 """
 
 import os
@@ -11,55 +11,55 @@ from typing import Any, TypeVar, cast
 
 from kdpipe.errors import KdpipeError
 
-# The others wait as long as the first one scores a model. One that has ended is waited for by none.
+# The other processes wait while the first process scores a model. No process waits for an ended process.
 PATIENCE = timedelta(days=1)
 T = TypeVar("T")
 
 
 def count() -> int:
-    """Return how many processes there are."""
+    """Return the number of processes."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def rank() -> int:
-    """Return which of them this is, from 0; the first one does what is done once."""
+    """Return the number of this process, from 0; the first process does the work that is done once."""
     return int(os.environ.get("RANK", 0))
 
 
 def is_another_task() -> bool:
-    """Tell whether SLURM has started this several times, and it is not the first."""
+    """Tell whether SLURM has started several copies of this process, and this is not the first copy."""
     tasks, task = (os.environ.get(name, "") for name in ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"))
     return count() == 1 and tasks.isdecimal() and task.isdecimal() and 0 < int(task) < int(tasks)
 
 
 def check_tasks() -> None:
-    """Check that the first task of the same step of SLURM does not do the same.
+    """Refuse to run if the first task of the same SLURM step runs the same stage.
 
     Raises:
-        KdpipeError: it does.
+        KdpipeError: the step has several tasks, and this is not the first.
     """
     if is_another_task():
         tasks = os.environ["SLURM_STEP_NUM_TASKS"]
         raise KdpipeError(
-            f"expected one task of SLURM, found {tasks}, which would all do the same; start one "
+            f"expected one task of SLURM, found {tasks}, which would all do the same; start one task "
             "(`--ntasks=1`), and set `gpus: N` for a training in N processes"
         )
 
 
 def join(threads: int) -> None:
-    """Meet the other processes, and take a GPU of one's own where there are any.
+    """Connect to the other processes, and take a GPU for this process if the machine has GPUs.
 
     Args:
         threads: processor threads of this process.
 
     Raises:
-        KdpipeError: they are on several machines, or more than its GPUs.
+        KdpipeError: the processes run on several machines, or outnumber the GPUs.
     """
     here = os.environ.get("LOCAL_WORLD_SIZE", "unset")
     if here != str(count()):
         raise KdpipeError(
             f"expected all processes on one machine, found WORLD_SIZE {count()} and LOCAL_WORLD_SIZE {here}; "
-            "training across machines is not supported: start it on one, or unset WORLD_SIZE"
+            "training across machines is not supported: start it on one machine, or unset WORLD_SIZE"
         )
     import torch
 
@@ -68,24 +68,24 @@ def join(threads: int) -> None:
         raise KdpipeError(f"expected a GPU for each of {count()} processes, found {gpus}; set `gpus: {gpus}`")
     if gpus:
         torch.cuda.set_device(rank())
-    # Where this is unset, accelerate chooses a number of threads itself.
+    # Without this variable, accelerate chooses its own number of threads.
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
 
 
 def shared(make: Callable[[], T]) -> T:
-    """Return what the first process makes; the others make nothing."""
+    """Return the value that the first process makes; the other processes make nothing."""
     if count() == 1:
         return make()
     from torch import distributed
 
-    made = [None if rank() else make()]
-    distributed.broadcast_object_list(made, src=0)
-    return cast(T, made[0])
+    values = [None if rank() else make()]
+    distributed.broadcast_object_list(values, src=0)
+    return cast(T, values[0])
 
 
 def gathered(value: T) -> list[T]:
-    """Return the values of all processes in their order, when the last one has given its own."""
+    """Wait for the values of all processes, and return them in the order of the processes."""
     if count() == 1:
         return [value]
     from torch import distributed
@@ -107,7 +107,7 @@ def summed(values: Iterable[float]) -> list[float]:
 
 
 def leave_to_first() -> None:
-    """End every process but the first, which goes on alone."""
+    """End every process but the first."""
     if count() == 1:
         return
     from torch import distributed

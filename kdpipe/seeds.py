@@ -1,7 +1,7 @@
-"""Seeds of random draws: from the seed of a run and the purpose of the draw, never from a name.
+"""Seeds of random draws: they depend on the seed of a run and the purpose of a draw, never on a name.
 
-Nodes that are compared share a seed, and so see the same order of examples, the same masks and the same new
-head, whatever else they draw.
+So nodes with the same seed see the same order of examples, the same masks and the same new head, whatever
+else they draw.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ IMPORTANCE = "importance"
 
 
 def draw_seed(seed: int, purpose: str, *parts: int) -> int:
-    """Return the seed of a generator for one purpose.
+    """Return the seed of a generator for a purpose.
 
     Args:
         seed: seed of the run.
-        purpose: what is drawn, such as `ORDER`.
-        parts: what distinguishes draws of one purpose, such as the epoch.
+        purpose: purpose of the draws, such as `ORDER`.
+        parts: numbers that tell draws of a purpose apart, such as the epoch.
     """
     text = ":".join(map(str, (seed, purpose, *parts)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

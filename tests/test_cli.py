@@ -16,7 +16,7 @@ HEAVY = ("torch", "transformers", "numpy", "pandas", "pyarrow", "datasets", "skl
 
 @pytest.fixture
 def run(capsys):
-    """A function that runs a command; returns its exit status, standard output and standard error."""
+    """A function that runs a command and returns its exit status, standard output and standard error."""
 
     def command(*arguments):
         try:
@@ -151,7 +151,7 @@ def test_a_config_is_shrunk_to_a_folder(run, tmp_path, monkeypatch):
     assert status == 0
     assert output.splitlines() == [
         "made up: dataset mnli, model bert",
-        f"report: {folder / 'results/report/report.html'}, once this is done:",
+        f"report: {folder / 'results/report/report.html'}, after this command:",
         f"snakemake --cores 2 --configfile {folder / 'config.yaml'}",
     ]
     assert run("check", folder / "config.yaml")[0] == 0
@@ -246,4 +246,4 @@ def test_what_cannot_be_printed_is_told():
     command = [sys.executable, "-m", "kdpipe.cli", "schema"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (2, "what is printed: No space left on device\n")
+    assert (done.returncode, done.stderr) == (2, "standard output: No space left on device\n")

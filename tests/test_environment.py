@@ -1,4 +1,4 @@
-"""A config gives the same models whatever a login shell exports."""
+"""A config gives the same models, whatever variables a login shell exports."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Stages whose inputs were harmed, whose disk is full or read-only, or whose loss is not a number."""
+"""Stages with damaged inputs, with a full or read-only disk, or with a loss that is NaN."""
 
 import json
 import shlex
@@ -31,7 +31,7 @@ DIVERGENT = {
 }
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 32, "bf16": False}
 DISTILL = {"teacher": "t", "student": "s", "dataset": "d", "losses": [{"loss": "kl"}]}
-# By kind of artifact a stage that reads it, the option by which it does, its others, and its settings.
+# For each kind of artifact: a stage that reads it, its option, the other inputs, and the settings.
 READERS: dict[str, tuple[str, str, list[str], dict[str, Any]]] = {
     "data": ("finetune", "data", ["model"], {"model": "m", "dataset": "d"}),
     "counts": ("finetune", "counts", ["model", "data"], {"model": "m", "dataset": "d"}),
@@ -43,7 +43,7 @@ READERS: dict[str, tuple[str, str, list[str], dict[str, Any]]] = {
 
 
 def harm(folder: Path, how: str) -> Path:
-    """Harm an artifact, and return the file that is to be named."""
+    """Damage an artifact, and return the file that the message has to name."""
     sums, content = folder / SUMS, folder / "content"
     if how == "removed":
         content.unlink()

@@ -1,4 +1,4 @@
-"""The arguments of training: what the user gave, and what kdpipe decides."""
+"""The arguments of training: the user's fields, and the fields that kdpipe sets."""
 
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from kdpipe.training.hooks import use_one_gpu
 LOGS_PER_RUN = 50
 OWN_DEFAULTS = {
     "save_strategy": "no",
-    # The Trainer's own checkpoints are for the best weights alone; a training that was stopped goes on from
-    # those that kdpipe writes.
+    # The Trainer's own checkpoints only keep the best weights. A stopped training goes on from kdpipe's
+    # checkpoints.
     "save_only_model": True,
     "save_total_limit": 1,
     "report_to": "none",
@@ -28,46 +28,46 @@ OWN_DEFAULTS = {
 
 
 def training_arguments(
-    given: dict[str, Any], folder: Path, seed: int, steps: int, precision: Precision | None = None
+    fields: dict[str, Any], folder: Path, seed: int, steps: int, precision: Precision | None = None
 ) -> TrainingArguments:
     """Return the arguments of a run.
 
     Args:
-        given: fields of `TrainingArguments` that the user set.
-        folder: where checkpoints go.
+        fields: fields of `TrainingArguments` that the user set.
+        folder: the folder of the checkpoints.
         seed: seed of the run.
         steps: optimizer steps of the run, which decide how often it logs.
-        precision: what matrices are multiplied in; by default the arguments and the machine decide.
+        precision: precision of matrix products; by default the fields and the machine decide.
 
     Raises:
-        TrainingError: the processor, or the number of steps, does not allow what was set.
+        TrainingError: the processor, or the number of steps, does not allow a field.
     """
-    precision = precision or choose_precision(given)
-    set_tf32(given.get("tf32"))
+    precision = precision or choose_precision(fields)
+    set_tf32(fields.get("tf32"))
     for name, wrong in (("warmup_steps", wrong_warmup), ("eval_delay", wrong_delay)):
-        if what := wrong(given, steps):
-            raise TrainingError(f"training.{name}: {what}")
-    # What is null is as if it had not been given.
-    given = {
+        if fault := wrong(fields, steps):
+            raise TrainingError(f"training.{name}: {fault}")
+    # A null field counts as not set.
+    fields = {
         name: value
-        for name, value in given.items()
+        for name, value in fields.items()
         if value is not None and name != "early_stopping_patience"
     }
-    metric = str(given.get("metric_for_best_model")).removeprefix("eval_")
-    larger = given.get("greater_is_better", metric not in LOWER_IS_BETTER)
-    if given.get("lr_scheduler_type") == "reduce_lr_on_plateau":
+    metric = str(fields.get("metric_for_best_model")).removeprefix("eval_")
+    larger = fields.get("greater_is_better", metric not in LOWER_IS_BETTER)
+    if fields.get("lr_scheduler_type") == "reduce_lr_on_plateau":
         mode = {"mode": "max" if larger else "min"}
-        given["lr_scheduler_kwargs"] = {**given.get("lr_scheduler_kwargs", {}), **mode}
+        fields["lr_scheduler_kwargs"] = {**fields.get("lr_scheduler_kwargs", {}), **mode}
     arguments = TrainingArguments(
         **{
             **OWN_DEFAULTS,
             "greater_is_better": larger,
             "logging_steps": max(1, steps // LOGS_PER_RUN),
-            **given,
+            **fields,
             "bf16": precision.name == "bfloat16",
             "fp16": precision.name == "float16",
             "output_dir": str(folder),
-            # Processes that drop the same units would draw fewer masks than there are examples.
+            # With one seed, all processes would drop the same units of their examples.
             "seed": draw_seed(seed, DROPOUT, *([processes.rank()] if processes.rank() else [])),
             "disable_tqdm": True,
             "logging_nan_inf_filter": False,

@@ -42,12 +42,12 @@ NOT_HISTORY = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training leaves besides the model.
+    """The results of a training besides the model.
 
     Args:
         history: rows of step, epoch, name and value: the loss, its terms, and evaluations.
-        seen: examples, tokens and targets that were trained on, and the passes that this took.
-        precision: what matrices were multiplied in; None where nothing was trained.
+        seen: numbers of examples, tokens, targets and passes of the training.
+        precision: precision of matrix products; None if nothing was trained.
     """
 
     history: list[dict[str, Any]]
@@ -68,7 +68,7 @@ def train(
     sizes: Sequence[Size] = (nullcontext,),
     bar: "tqdm[Any] | None" = None,
 ) -> Outcome:
-    """Train a model in place, in as many processes as there are.
+    """Train a model in place, in all processes of the job.
 
     Args:
         student: the model.
@@ -76,11 +76,11 @@ def train(
         collator: makes batches of the training split.
         training: fields of `TrainingArguments`, and `early_stopping_patience`.
         seed: seed of order and dropout.
-        checkpoints: where they are kept; from the newest a training that was stopped goes on.
-        teacher: gives signals online; None if the batches hold them or no term needs them.
-        evaluate: scores the student, where the arguments ask for evaluation during training.
+        checkpoints: the checkpoints; a stopped training goes on from the newest.
+        teacher: gives signals online; None if the batches hold the signals or no term needs signals.
+        evaluate: scores the student, if the arguments ask for evaluation during training.
         sizes: the sizes in which the student runs at every step.
-        bar: advanced by every step.
+        bar: progress bar of the steps.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -91,7 +91,9 @@ def train(
     LOG.info("matrices are multiplied in %s", precision)
     arguments = training_arguments(training, checkpoints.folder, seed, steps, precision)
     if arguments.eval_strategy != "no" and evaluate is None:
-        raise TrainingError("eval_strategy asks for evaluation, but the dataset has no validation split")
+        raise TrainingError(
+            "training.eval_strategy asks for evaluation, but the dataset has no validation split"
+        )
     _adapt_to_processor(student, teacher, arguments.bf16)
     trainer = LearningTrainer(
         Learner(student, objective),
@@ -119,7 +121,7 @@ def train(
 
 
 def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -> None:
-    """Write a trained model, its history, and what it saw."""
+    """Write a trained model, its history, and its numbers of examples and tokens."""
     save_model(student, tokenizer, draft.folder)
     write_table(draft.folder / "history.parquet", outcome.history, HISTORY)
     draft.record(processes=processes.count(), **outcome.seen)
@@ -131,14 +133,14 @@ class ProgressBar(TrainerCallback):
     """Shows the steps of a training.
 
     Args:
-        bar: the bar, whose total is set when training begins.
+        bar: the progress bar; its total is set when training begins.
     """
 
     def __init__(self, bar: "tqdm[Any]") -> None:
         self.bar = bar
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set the number of steps, and of those that an earlier run has made."""
+        """Set the number of steps, and the number of steps of earlier runs."""
         self.bar.reset(total=state.max_steps)
         if state.global_step:
             self.bar.update(state.global_step)
@@ -148,7 +150,7 @@ class ProgressBar(TrainerCallback):
         self.bar.update(1)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Show the loss, and tell it to the log."""
+        """Show the loss, and write it to the log."""
         LOG.info(
             "step %d: %s",
             state.global_step,
@@ -172,10 +174,10 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
         matched = [parameter for name, parameter in model.named_parameters() if fnmatchcase(name, pattern)]
         if not matched:
             names = ", ".join(name for name, _ in list(model.named_parameters())[:5])
-            raise ModelError(f"freeze: {pattern!r} matches no parameter; they are named {names}, …")
+            raise ModelError(f"freeze: {pattern!r} matches no parameter; the parameters are {names}, …")
         for parameter in matched:
             parameter.requires_grad_(False)
-        LOG.info("frozen by %s: %d parameters", pattern, sum(parameter.numel() for parameter in matched))
+        LOG.info("%s freezes %d parameters", pattern, sum(parameter.numel() for parameter in matched))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError(f"freeze: {', '.join(patterns)} leaves no parameter to train")
 
@@ -189,7 +191,7 @@ def _adapt_to_processor(student: Any, teacher: Teacher | None, bf16: bool) -> No
 
 
 def _stored(collator: Collator) -> Precision | None:
-    """Return the precision of a cached teacher, which is that of the training, too."""
+    """Return the precision of a cached teacher, which is also the precision of the training."""
     return collator.knowledge.precision if collator.knowledge else None
 
 
@@ -202,7 +204,7 @@ def _callbacks(training: Mapping[str, Any], bar: "tqdm[Any] | None") -> list[Tra
 
 
 def _check_finite(student: nn.Module, result: Any) -> None:
-    """Look at what no log showed: the steps after the last one, and the last update."""
+    """Check the steps after the last log, and the last update."""
     finite = all(bool(parameter.isfinite().all()) for parameter in student.parameters())
     if not finite or not math.isfinite(result.training_loss):
         raise TrainingError(
@@ -212,7 +214,7 @@ def _check_finite(student: nn.Module, result: Any) -> None:
 
 
 def _history(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    # A checkpoint keeps the names of a log sorted.
+    # A checkpoint sorts the names of a log, so the history sorts them too.
     return [
         {"step": entry["step"], "epoch": entry["epoch"], "name": name, "value": float(value)}
         for entry in logs
@@ -227,5 +229,5 @@ def _seen(counts: Counter[str]) -> dict[str, int]:
 
 
 def _passes(examples: int, sizes: int, online: bool) -> dict[str, int]:
-    """Return how often an example was run forward, by student and teacher, and backward."""
+    """Return the numbers of forward passes, of student and teacher, and of backward passes."""
     return {"forwards": examples * (sizes + online), "backwards": examples * sizes}

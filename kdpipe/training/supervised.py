@@ -1,4 +1,4 @@
-"""Train a model on an encoded dataset with its labels, or with the tokens that were masked."""
+"""Train a model on the labels of an encoded dataset, or on its masked tokens."""
 
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,12 @@ def train_on_labels(
         model: a model with the head for the dataset's task.
         tokenizer: its tokenizer.
         data: the encoded dataset.
-        targets: which tokens are to be predicted, for language modelling.
+        targets: the tokens to predict, for language modelling.
         training: fields of `TrainingArguments`, and `early_stopping_patience`.
         seed: seed of order and dropout.
-        probability: share of the tokens that are masked when the model is scored during training.
-        checkpoints: where they are kept.
-        bar: advanced by every step.
+        probability: share of the tokens that are masked for scores during training.
+        checkpoints: the checkpoints of the training.
+        bar: progress bar of the steps.
     """
     task, _ = task_of(data)
     return train(

@@ -114,7 +114,7 @@ def test_a_working_folder_that_is_gone(tmp_path: Path, config: str) -> None:
     done = subprocess.run(
         shell, shell=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
-    assert refused(done) == "the working folder has been removed; change to another"
+    assert refused(done) == "the working folder has been removed; change to another folder"
 
 
 @pytest.mark.slow
