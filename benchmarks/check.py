@@ -1,10 +1,10 @@
-"""Time that `kdpipe check`, `kdpipe why` and a dry run of Snakemake take on large configs, each started anew.
+"""Time of `kdpipe check`, `kdpipe why` and a dry run of Snakemake on large configs, each in a new process.
 
     python benchmarks/check.py [--repeats N] [--json FILE]
 
-A config is the product of tasks, seeds and student shapes: teachers, students with and without a teacher,
-and the best of each task and seed; every model of a task is scored. Seconds are the least of the repeats,
-on the clock and of the processor.
+A config is the product of tasks, seeds and student shapes. It has teachers, students with and without a
+teacher, and the best student of each task and seed; every model of a task is scored. Seconds are the least of
+the repeats, by the clock and of the processor.
 """
 
 import argparse
@@ -23,7 +23,7 @@ BERT = {"model_type": "bert", "hidden_size": 384, "num_hidden_layers": 12, "num_
 
 
 class Case(NamedTuple):
-    """A size of config, and the seconds that each command may take at most."""
+    """A size of config, and the most seconds that each command may take."""
 
     tasks: int
     seeds: int
@@ -34,7 +34,7 @@ class Case(NamedTuple):
 
 
 class Seconds(NamedTuple):
-    """What a command took, on the clock and of the processor."""
+    """The seconds of a command, by the clock and of the processor."""
 
     clock: float
     processor: float
@@ -80,7 +80,7 @@ def measure(case: Case, repeats: int) -> list[dict[str, Any]]:
 
 
 def run(command: list[Any], folder: Path) -> Seconds:
-    """Return what a command takes, which must succeed."""
+    """Return the seconds of a command, which must succeed."""
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
     before, start = os.times(), time.perf_counter()
     subprocess.run(list(map(str, command)), cwd=folder, env=environment, check=True, capture_output=True)
@@ -90,12 +90,12 @@ def run(command: list[Any], folder: Path) -> Seconds:
 
 
 def count_models(case: Case) -> int:
-    """Return how many models the config of a case has."""
+    """Return the number of models in the config of a case."""
     return 1 + case.shapes + case.tasks * case.seeds * (2 + 2 * case.shapes)
 
 
 def write_config(folder: Path, case: Case) -> Path:
-    """Write a config, and the model that it starts from as far as a check reads it."""
+    """Write a config, and the files that a check reads of its first model."""
     (folder / "base").mkdir()
     tensors = {f"weights.{number}": {"dtype": "F32", "shape": [10**7]} for number in range(20)}
     header = json.dumps(tensors).encode()
@@ -140,7 +140,7 @@ def make_config(case: Case) -> dict[str, Any]:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """Lay the numbers out for reading."""
+    """Return the numbers as a table."""
     lines = [f"{'':10}{'models':>8}{'clock s':>10}{'processor s':>13}{'at most s':>11}"]
     for result in results:
         target = f"{result['target_s']:.0f}" if result["target_s"] else "-"

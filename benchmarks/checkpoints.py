@@ -1,9 +1,9 @@
-"""What checkpoints cost a training at their default interval.
+"""The cost of checkpoints to a training, at their default interval.
 
     python benchmarks/checkpoints.py [--data DIR] [--steps N] [--json FILE]
 
 Models of the sizes of 6-layer MiniLM and of BERT-base are trained for some steps, without checkpoints and
-with one after every step; what a checkpoint adds is set against the interval. By default the data is that of
+with a checkpoint after every step. The added seconds are divided by the interval. The default data is that of
 the default run. Checkpoints go to the folder for temporary files.
 """
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what a checkpoint of a model adds to a step, and the share of an interval that it is."""
+    """Return the seconds that a checkpoint adds to a step, and their share of the interval."""
     bare, _ = timed(name, options, math.inf)
     seconds, model = timed(name, options, 0.0)
     added = (seconds - bare) / (options.steps - 1)
@@ -64,7 +64,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def timed(name: str, options: argparse.Namespace, interval: float) -> tuple[float, Any]:
-    """Return the seconds of a training with checkpoints at an interval, the median of 3, and its model."""
+    """Return the median seconds of 3 trainings with checkpoints at an interval, and the trained model."""
     task, labels = task_of(options.data)
     split = EncodedSplit(options.data, "train")
     sizes: dict[str, Any] = {**SIZES[name], "num_labels": len(labels or ())}

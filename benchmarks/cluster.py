@@ -1,11 +1,10 @@
-"""What a SLURM cluster adds to the jobs of the default run: waiting, starting Snakemake twice, imports.
+"""The time that a SLURM cluster adds to the jobs of the default run: queue, two starts of Snakemake, imports.
 
     python benchmarks/cluster.py PROFILE [--json FILE]
 
-PROFILE names account and partition. As many jobs run at a time as there are cores here, where the nodes of a
-test cluster are: more would wait for each other. A job adds the seconds from its submission to its end,
-without those that its stages count. A level of the chain holds the jobs that wait for equally many others,
-one after the other.
+PROFILE names account and partition. This machine runs the nodes of a test cluster, and no more jobs at a time
+than it has cores. The added time of a job is the time from its submission to its end, minus the seconds
+of its stages. A level of the chain has the jobs with equally long chains of jobs before them.
 """
 
 import argparse
@@ -31,7 +30,7 @@ TARGET = 20.0
 
 
 class Submitted(NamedTuple):
-    """A job of SLURM: when it was submitted and ended, and the folders that its stages made."""
+    """A job of SLURM: the times of its submission and its end, and the folders that its stages made."""
 
     start: pd.Timestamp
     end: pd.Timestamp
@@ -66,14 +65,14 @@ def main() -> None:
 
 
 def run(folder: Path, profile: Path) -> list[Submitted]:
-    """Run the default config over SLURM; return its jobs."""
+    """Run the default config on SLURM, and return its jobs."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--profile", profile]
     command += ["--workflow-profile", ROOT / "profiles/slurm", "--slurm-keep-successful-logs"]
     command += ["--jobs", os.cpu_count()]
     done = subprocess.run(list(map(str, command)), cwd=folder, check=True, text=True, stderr=subprocess.PIPE)
     [name] = re.findall(r"SLURM run ID: (\S+)", done.stderr)
     query = ["sacct", "--allocations", "--noheader", "--parsable2", "--name", name]
-    # Without a start it tells of the jobs since midnight.
+    # Without a start, sacct lists the jobs since midnight.
     query += ["--starttime", "now-1days", "--format", "JobIDRaw,Submit,End"]
     rows = subprocess.run(query, check=True, text=True, stdout=subprocess.PIPE).stdout.split()
     jobs = []
@@ -91,12 +90,12 @@ def seconds(job: Submitted) -> float:
 
 
 def made_in(folder: Path) -> float:
-    """Return the seconds that a stage counted."""
+    """Return the seconds in a stage's manifest."""
     return float(read_manifest(folder)["seconds"])
 
 
 def level_of(jobs: list[list[Path]]) -> list[int]:
-    """Return how many jobs of SLURM each waits for, one after the other.
+    """Return for each job of SLURM the length of the chain of jobs before it.
 
     Args:
         jobs: the folders that each makes.
@@ -110,7 +109,7 @@ def level_of(jobs: list[list[Path]]) -> list[int]:
         if own is not None:
             read = [maker.get(folder, own) for folders in made.inputs.values() for folder in folders]
             levels[own] = max([levels[own], *(levels[index] + 1 for index in read if index != own)])
-    # The report waits for all.
+    # The report waits for all other jobs.
     *others, _ = sorted(set(levels))
     return [min(level, max(others) + 1) for level in levels]
 

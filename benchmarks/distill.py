@@ -2,11 +2,11 @@
 
     python benchmarks/distill.py [--config FILE] [--steps N] [--json FILE]   # extras: bench, offline
 
-The setting is that of the config: MRPC, a 6-layer teacher that is 384 wide, a student of 3 of its
-layers, soft cross-entropy and four hidden matches, batches of 32. The workflow first makes teacher, student
-and data. Then each side trains for one epoch, or for `--steps`, in an interpreter of its own; its
-examples/s are scaled to ten epochs, to which kdpipe's building of the cache, timed whole, is added.
-In the bfloat16 column TextBrewer, which has no such switch, trains under autocast too.
+The config says the setting: MRPC, a 6-layer teacher that is 384 wide, a student of 3 of its layers, soft
+cross-entropy and four hidden matches, batches of 32. The workflow first makes teacher, student and data. Then
+each side trains for one epoch, or for `--steps`, in its own interpreter. Its examples/s are scaled to ten
+epochs; kdpipe's side also counts the time to build its cache. In the bfloat16 column TextBrewer also trains
+under autocast, though it has no such option.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from kdpipe.models.precision import choose_precision
 ROOT = Path(__file__).resolve().parent.parent
 BATCH_SIZE = 32
 EPOCHS = 10
-# Steps that warm caches and allocators and are not counted.
+# Uncounted steps at the start, which warm caches and allocators.
 WARM_UP = 5
 TEXTBREWER = "TextBrewer, padded "
 SIDES = {
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def make_inputs(config: Path) -> dict[str, Path]:
-    """Let the workflow make teacher, student and data; return their folders."""
+    """Let the workflow make teacher, student and data, and return their folders."""
     results = Path(yaml.safe_load(config.read_text(encoding="utf-8"))["results"])
     inputs = {"teacher": "models/teacher-1", "student": "models/three-layers", "data": "data/task/minilm"}
     folders = {role: results / place for role, place in inputs.items()}
@@ -69,7 +69,7 @@ def make_inputs(config: Path) -> dict[str, Path]:
 
 
 def run_side(side: str, folders: dict[str, Path], steps: int, precision: str) -> Outcome:
-    """Run one side in a new interpreter; return what it printed."""
+    """Run one side in a new interpreter, and return its output."""
     module, extra = SIDES[side]
     arguments = [f"--{role}={folder}" for role, folder in folders.items()]
     bf16 = ["--bf16"] if precision == "bfloat16" else []
@@ -89,7 +89,7 @@ def scale(outcome: Outcome, examples: int) -> Outcome:
 
 
 def table(result: dict[str, dict[str, Outcome]], steps: int) -> str:
-    """Lay the numbers out for reading, and tell whether the precision that is chosen is the faster one."""
+    """Return the numbers as a table, and whether kdpipe chooses the faster precision."""
     chosen = choose_precision({})
     speeds = {precision: sides["kdpipe"]["ten_epochs"] for precision, sides in result.items()}
     which = "faster" if speeds[chosen.name] == max(speeds.values()) else "SLOWER"
@@ -108,7 +108,7 @@ def table(result: dict[str, dict[str, Outcome]], steps: int) -> str:
 
 
 def row(side: str, outcome: Outcome, kdpipe: Outcome) -> str:
-    """Return a side's line: its speeds, how many times faster kdpipe is, its score, its loss curve."""
+    """Return a side's line: its speeds, kdpipe's speed as a multiple of them, its score, its loss curve."""
     ratio = f"{kdpipe['ten_epochs'] / outcome['ten_epochs']:.1f} x" if side in TARGETS else ""
     losses = outcome["losses"]
     quarters = [losses[i * len(losses) // 4 : (i + 1) * len(losses) // 4] for i in range(4)]

@@ -2,9 +2,9 @@
 
     python benchmarks/evaluate.py [--model DIR] [--data DIR] [--split NAME] [--repeats N] [--json FILE]
 
-By default the teacher of the default run on its validation split. The two take turns in one process. The
-bare loop has its batches made beforehand and throws the logits away; scoring is all that `evaluate` does once
-model and tokenizer are loaded: batches, logits, metrics and predictions.
+By default it scores the teacher of the default run on its validation split. Both sides take turns in one
+process. The bare loop makes its batches beforehand, and drops the logits. Scoring is everything that
+`evaluate` does with a loaded model and tokenizer: batches, logits, metrics and predictions.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Time both sides in turns, after one of each that is not counted."""
+    """Time both sides in turns, after one uncounted turn of each."""
     task, labels = task_of(options.data)
     model = load_frozen(options.model, task.head(labels), torch.device("cpu"))
     tokenizer = load_tokenizer(options.model)
@@ -61,7 +61,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def make_batches(model: Any, split: EncodedSplit, pad_id: int) -> list[dict[str, torch.Tensor]]:
-    """Return what the model reads of each batch."""
+    """Return the tensors of each batch that the model reads."""
     collator = Collator(split, pad_id)
     inputs = family_of(model).inputs
     batches = [collator(indices.tolist()) for indices in batches_by_length(split.lengths, BATCH_SIZE)]
@@ -70,20 +70,20 @@ def make_batches(model: Any, split: EncodedSplit, pad_id: int) -> list[dict[str,
 
 @torch.inference_mode()
 def run_bare(model: Any, batches: list[dict[str, torch.Tensor]]) -> None:
-    """Run the model and throw its outputs away."""
+    """Run the model and drop its outputs."""
     for batch in batches:
         model(**batch)
 
 
 def timed(run: Any) -> float:
-    """Return the seconds that something takes."""
+    """Return the seconds of a call."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
 def table(result: dict[str, Any]) -> str:
-    """Lay the numbers out for reading."""
+    """Return the numbers as a table."""
     rates = {side: result["examples"] / median(values) for side, values in result["seconds"].items()}
     return (
         f"{result['examples']:,} examples, medians of {len(result['seconds']['bare'])}\n"

@@ -3,8 +3,8 @@
     python benchmarks/importance.py [--batches N] [--size N] [--width N] [--repeats N] [--json FILE]
 
 The model is MiniLM (6 blocks, 384 wide) with a head for two classes, on random tokens. The criteria and the
-bare loop, which computes the gradients of all weights, take turns in one process. Seconds are the
-processor's, of all threads, so that other work on the machine counts for little.
+bare loop, which computes the gradients of all weights, take turns in one process. Seconds are processor
+seconds of all threads, so that other work on the machine changes them little.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Time all sides in turns, after one round that is not counted."""
+    """Time all sides in turns, after one uncounted round."""
     torch.manual_seed(1)
     model = BertForSequenceClassification(BertConfig(**MINILM)).eval()
     batches = [make_batch(options.size, options.width) for _ in range(options.batches)]
@@ -74,7 +74,7 @@ def make_batch(size: int, width: int) -> dict[str, torch.Tensor]:
 
 
 def run_bare(model: Any, batches: list[dict[str, torch.Tensor]]) -> None:
-    """Run forward and backward, and throw the gradients away."""
+    """Run forward and backward, and drop the gradients."""
     model.requires_grad_(True)
     for batch in batches:
         model(**batch).loss.backward()
@@ -91,14 +91,14 @@ def criterion(model: Any, name: str, batches: list[dict[str, torch.Tensor]]) -> 
 
 
 def timed(run: Callable[[], None]) -> float:
-    """Return the seconds of the processor that something takes."""
+    """Return the processor seconds of a call."""
     start = time.process_time()
     run()
     return time.process_time() - start
 
 
 def table(result: dict[str, Any]) -> str:
-    """Lay the numbers out for reading."""
+    """Return the numbers as a table."""
     seconds, ratios = result["seconds"], result["ratios"]
     lines = [f"medians of {len(seconds['bare'])}", f"{'':24}{'seconds':>10}{'ratio':>8}{'at most':>9}"]
     lines += [f"{'forward and backward':24}{median(seconds['bare']):10.3f}"]

@@ -2,10 +2,10 @@
 
     python benchmarks/preprocess.py [--text FILE] [--processes N] [--repeats N] [--json FILE]
 
-The two take turns, each run in an interpreter of its own. Bare is: lines in memory, batches as
-large as the pipeline's chunks, as many threads as the other has processes, results thrown away.
-Writing a dataset is all that the stage does: read, start the processes, tokenize, clean, write.
-Memory is the sum over the run's processes, sampled, for the text once and four times over.
+Both sides take turns, and each run has its own interpreter. The bare side has the lines in memory, batches as
+large as the pipeline's chunks and as many threads as the other side has processes, and it drops its results.
+Writing a dataset is everything that the stage does: read, start the processes, tokenize, clean, write.
+Memory is sampled and summed over the processes of a run, for the text once and repeated four times.
 """
 
 import argparse
@@ -41,7 +41,7 @@ Result = dict[str, Any]
 
 
 def main() -> None:
-    """Measure, print a table, write JSON; or, with `--run`, be one of the runs measured."""
+    """Measure, print a table, write JSON; or, with `--run`, do one of the measured runs."""
     options = parse_arguments()
     if options.run:
         run = run_bare if options.run == "bare" else run_kdpipe
@@ -91,7 +91,7 @@ def measure(folder: Path, options: argparse.Namespace) -> Result:
 
 
 def write_texts(folder: Path, text: Path | None) -> tuple[Path, Path]:
-    """Write the text once and four times over, one example a line."""
+    """Write the text once, and repeated four times, with one example per line."""
     if text:
         content = text.read_text(encoding="utf-8")
     else:
@@ -118,7 +118,7 @@ def train_tokenizer(folder: Path, text: Path) -> Path:
 
 
 def spawn(run: str, text: Path, tokenizer: Path, processes: int) -> dict[str, float]:
-    """Run one side in a new interpreter; return its seconds, tokens and peak memory."""
+    """Run one side in a new interpreter, and return its seconds, tokens and peak memory."""
     threads = {"RAYON_NUM_THREADS": str(processes)}
     threads |= {"TOKENIZERS_PARALLELISM": "true"} if run == "bare" else {}
     arguments = ["--run", run, "--text", text, "--tokenizer", tokenizer, "--processes", processes]
@@ -133,7 +133,7 @@ def spawn(run: str, text: Path, tokenizer: Path, processes: int) -> dict[str, fl
 
 
 def resident(process_id: int) -> int:
-    """Return the resident memory of a process and of all that it started, in bytes."""
+    """Return the resident memory of a process and of all its child processes, in bytes."""
     try:
         process = psutil.Process(process_id)
         family = [process, *process.children(recursive=True)]
@@ -174,7 +174,7 @@ def run_kdpipe(text: Path, tokenizer_file: Path, processes: int) -> dict[str, fl
 
 
 def table(result: Result) -> str:
-    """Lay the numbers out for reading."""
+    """Return the numbers as a table."""
     bare, kdpipe = median(result["bare_tokens_per_s"]), median(result["kdpipe_tokens_per_s"])
     quarter = f"{result['kdpipe_peak_mb_of_a_quarter']:.0f}"
     return (

