@@ -78,8 +78,8 @@ def run(folder: Path, profile: Path) -> list[Submitted]:
     jobs = []
     for number, submitted, ended in (row.split("|") for row in rows):
         [log] = folder.glob(f".snakemake/slurm_logs/**/{number}.log")
-        made = re.findall(r"^ +output: .* (\S+)/SHA256SUMS$", log.read_text(encoding="utf-8"), re.MULTILINE)
-        folders = [Path(made_folder) for made_folder in dict.fromkeys(made)]
+        paths = re.findall(r"^ +output: .* (\S+)/SHA256SUMS$", log.read_text(encoding="utf-8"), re.MULTILINE)
+        folders = [Path(path) for path in dict.fromkeys(paths)]
         jobs.append(Submitted(pd.Timestamp(submitted), pd.Timestamp(ended), folders))
     return jobs
 
@@ -104,11 +104,12 @@ def level_of(jobs: list[list[Path]]) -> list[int]:
     maker = {folder: index for index, folders in enumerate(jobs) for folder in folders}
     levels = [0] * len(jobs)
     levels[maker[graph.layout.report]] = len(jobs)
-    for made in jobs_for(graph, graph.nodes):
-        own = maker.get(made.folder)
-        if own is not None:
-            read = [maker.get(folder, own) for folders in made.inputs.values() for folder in folders]
-            levels[own] = max([levels[own], *(levels[index] + 1 for index in read if index != own)])
+    for job in jobs_for(graph, graph.nodes):
+        number = maker.get(job.folder)
+        if number is not None:
+            sources = [maker.get(folder, number) for folders in job.inputs.values() for folder in folders]
+            deeper = [levels[source] + 1 for source in sources if source != number]
+            levels[number] = max([levels[number], *deeper])
     # The report waits for all other jobs.
     *others, _ = sorted(set(levels))
     return [min(level, max(others) + 1) for level in levels]

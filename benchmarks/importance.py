@@ -57,7 +57,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             seconds[name].append(timed(side))
     counted = {name: values[1:] for name, values in seconds.items()}
     ratios = {
-        name: median(own / bare for own, bare in zip(counted[name], counted["bare"], strict=True))
+        name: median(scored / bare for scored, bare in zip(counted[name], counted["bare"], strict=True))
         for name in TARGETS
     }
     return {"seconds": counted, "ratios": ratios}

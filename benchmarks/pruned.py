@@ -8,8 +8,8 @@ order of its units. All sides take turns in one process, in float32. Two sides a
 whole model, and without 90 % of its heads and neurons. Two sides are training steps: a step of MiniDisc,
 which trains seven sizes on shared weights, and a step of each of seven models that are cut out of the
 teacher, each with its optimizer. The teacher's signals are computed beforehand. Seconds are processor seconds
-of all threads, so that other work on the machine changes them little. --latency times forward passes of existing
-models, and compares them with the first model.
+of all threads, so that other work on the machine changes them little. --latency times forward passes of
+existing models, and compares them with the first model.
 """
 
 import argparse
@@ -162,8 +162,8 @@ def joint_step(
     slices = Slices(model)
 
     def step() -> None:
-        for own in counts:
-            with slices.at(own):
+        for size in counts:
+            with slices.at(size):
                 add_gradients(learner, batch, signals)
         optimizer.step()
         optimizer.zero_grad()
@@ -199,7 +199,7 @@ def timed(run: Callable[[], None]) -> float:
 
 def ratio(seconds: Mapping[Any, list[float]], above: Any, below: Any) -> float:
     """Return the median of the ratios of two sides, turn by turn."""
-    return median(one / other for one, other in zip(seconds[above], seconds[below], strict=True))
+    return median(first / second for first, second in zip(seconds[above], seconds[below], strict=True))
 
 
 def table(result: dict[str, Any]) -> str:

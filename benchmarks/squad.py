@@ -70,12 +70,12 @@ def made_paragraphs() -> list[dict[str, Any]]:
 
 
 def _paragraph(words: Iterator[str], rng: random.Random) -> dict[str, Any]:
-    taken = list(islice(words, rng.randint(*CONTEXT_WORDS)))
-    first = rng.randrange(len(taken) - ANSWER_WORDS)
-    text, start = " ".join(taken[first : first + ANSWER_WORDS]), len(" ".join([*taken[:first], ""]))
+    context = list(islice(words, rng.randint(*CONTEXT_WORDS)))
+    first = rng.randrange(len(context) - ANSWER_WORDS)
+    text, start = " ".join(context[first : first + ANSWER_WORDS]), len(" ".join([*context[:first], ""]))
     question = " ".join(islice(words, QUESTION_WORDS))
     answers = [{"text": text, "answer_start": start}]
-    return {"context": " ".join(taken), "qas": [{"question": question, "answers": answers}]}
+    return {"context": " ".join(context), "qas": [{"question": question, "answers": answers}]}
 
 
 def write_questions(file: Path, paragraphs: list[dict[str, Any]], count: int) -> None:

@@ -62,5 +62,5 @@ def report(model: Any, options: argparse.Namespace, **numbers: Any) -> None:
     """Score the student on the validation split, in float32, and print the outcome as JSON."""
     model.train(False)
     tokenizer = load_tokenizer(options.student)
-    found = score(model, tokenizer, options.data, "validation", seed=SEED, probability=0)
-    print(json.dumps({**numbers, "scores": dict(found.metrics)}))
+    outcome = score(model, tokenizer, options.data, "validation", seed=SEED, probability=0)
+    print(json.dumps({**numbers, "scores": dict(outcome.metrics)}))

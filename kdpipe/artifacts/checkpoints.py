@@ -46,14 +46,14 @@ class Checkpoints:
         interval: seconds between two checkpoints.
         deadline: time at which the stage is stopped, by the monotonic clock; None for a stage without limit.
         clock: the working time of the stage.
-        kept: whether the checkpoints stay after the training, until the stage has written its artifact.
+        persistent: whether the checkpoints stay after the training, until the stage has written its artifact.
     """
 
     folder: Path
     interval: float = 600.0
     deadline: float | None = None
     clock: Clock = field(default_factory=Clock)
-    kept: bool = False
+    persistent: bool = False
 
     def latest(self) -> Path | None:
         """Return the newest whole checkpoint, and add its working time to the clock."""

@@ -39,8 +39,8 @@ def open_state(state: Path) -> None:
 
 def is_around_here(folder: Path) -> bool:
     """Tell whether a folder is the working folder or a folder above it."""
-    resolved, here = Path(os.path.realpath(folder)), Path.cwd()
-    return resolved == here or resolved in here.parents
+    resolved, working = Path(os.path.realpath(folder)), Path.cwd()
+    return resolved == working or resolved in working.parents
 
 
 def discard(path: Path) -> None:

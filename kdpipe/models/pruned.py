@@ -77,7 +77,7 @@ class Pruned:
 
 def prune_units(
     model: PreTrainedModel,
-    kept: Mapping[UnitKind, Sequence[Tensor]],
+    units: Mapping[UnitKind, Sequence[Tensor]],
     ranks: Mapping[UnitKind, Sequence[Tensor]],
     drop_empty_bias: bool = False,
 ) -> PreTrainedModel:
@@ -85,26 +85,27 @@ def prune_units(
 
     Args:
         model: the model, pruned before or not.
-        kept: for each kind and place, the indices of the units that stay, in their new order [K].
+        units: for each kind and place, the indices of the units that stay, in their new order [K].
         ranks: for each kind and place, the ranks of its units among all units of the unpruned ancestor.
         drop_empty_bias: whether places without units lose their bias, now and when pruned again.
     """
     source = copy.deepcopy(model)
     body: Any = source.base_model
     groups = family_of(model).groups(body)
-    places = places_of(model) or {kind: [torch.arange(len(own)) for own in ranks[kind]] for kind in KINDS}
+    places = places_of(model) or {kind: [torch.arange(len(place)) for place in ranks[kind]] for kind in KINDS}
     config = pruned_config(model.config)
-    config.unit_counts = {kind: [len(own) for own in kept[kind]] for kind in KINDS}
+    config.unit_counts = {kind: [len(place) for place in units[kind]] for kind in KINDS}
     if drop_empty_bias:
         config.drops_empty_bias = True
     if not config.ancestor_counts:
         config.ancestor_counts = {kind: sum(group.count(body) for group in groups[kind]) for kind in KINDS}
     for kind in KINDS:
-        for group, own, index, rank in zip(groups[kind], kept[kind], places[kind], ranks[kind], strict=True):
-            keep_units(body, group, own)
-            if config.drops_empty_bias and not len(own):
+        parts = zip(groups[kind], units[kind], places[kind], ranks[kind], strict=True)
+        for group, chosen, index, rank in parts:
+            keep_units(body, group, chosen)
+            if config.drops_empty_bias and not len(chosen):
                 drop_bias(body, group)
-            _set_ranks(body, group.ranks, index[own], rank[own])
+            _set_ranks(body, group.ranks, index[chosen], rank[chosen])
     return _build(CLASSES[stock_name(model)], config, source.state_dict())
 
 
@@ -183,7 +184,7 @@ def as_stock(model: PreTrainedModel) -> PreTrainedModel:
     # GPT-2 cannot run without neurons, and T5 cannot draw weights without neurons.
     if set(counts["head"]) != {heads} or len(set(counts["neuron"])) > 1 or 0 in counts["neuron"]:
         return model
-    model = prune_units(model, {kind: [own.argsort() for own in places[kind]] for kind in KINDS}, ranks)
+    model = prune_units(model, {kind: [index.argsort() for index in places[kind]] for kind in KINDS}, ranks)
     fields = {key: value for key, value in config.to_dict().items() if key not in (*FIELDS, "model_type")}
     stock: Any = type(model).__mro__[2]
     narrower = stock.config_class(**fields)
@@ -255,13 +256,13 @@ def _register(family: type[Family]) -> None:
     AutoConfig.register(config.model_type, config)
     stock_body = transformers.AutoModel._model_mapping[stock_config]
     for kind, stock in {"": stock_body, **_heads(family, stock_config)}.items():
-        described = {
+        attributes = {
             "config_class": config,
             "__module__": __name__,
-            "__doc__": f"A {stock.__name__} that was pruned.",
+            "__doc__": f"A pruned {stock.__name__}.",
         }
-        own = CLASSES[stock.__name__] = type(f"Pruned{stock.__name__}", (Pruned, stock), described)
-        getattr(transformers, f"AutoModel{kind}").register(config, own)
+        pruned = CLASSES[stock.__name__] = type(f"Pruned{stock.__name__}", (Pruned, stock), attributes)
+        getattr(transformers, f"AutoModel{kind}").register(config, pruned)
 
 
 def _heads(family: type[Family], config: Any) -> dict[str, Any]:

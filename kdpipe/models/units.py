@@ -100,7 +100,7 @@ def masked(body: nn.Module, groups: Groups, masks: Mapping[UnitKind, Sequence[Te
             handle.remove()
 
 
-def keep_units(body: nn.Module, group: Group, kept: Tensor) -> None:
+def keep_units(body: nn.Module, group: Group, indices: Tensor) -> None:
     """Cut the maps of a group down to some of its units, in a given order.
 
     The bias of the map that reads the units stays, even if no unit is left.
@@ -108,10 +108,10 @@ def keep_units(body: nn.Module, group: Group, kept: Tensor) -> None:
     Args:
         body: the model's body.
         group: the group.
-        kept: indices of the units that stay, in their new order [K].
+        indices: indices of the units that stay, in their new order [K].
     """
     total = group.count(body) * group.size
-    features = (kept[:, None] * group.size + torch.arange(group.size)).flatten()
+    features = (indices[:, None] * group.size + torch.arange(group.size)).flatten()
     for name in group.inputs if total else ():
         parts = widths(body.get_submodule(name))[1] // total
         rows = torch.cat([features + part * total for part in range(parts)])

@@ -88,8 +88,8 @@ def _terms(runs: Runs) -> dict[str, str]:
 
 
 def _same(history: pd.DataFrame, first: str, second: str) -> bool:
-    one, other = (history.loc[history["name"] == name, "value"].to_numpy() for name in (first, second))
-    return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-3))
+    left, right = (history.loc[history["name"] == name, "value"].to_numpy() for name in (first, second))
+    return left.shape == right.shape and bool(np.allclose(left, right, rtol=1e-3))
 
 
 def _colours(groups: Sequence[str]) -> dict[str, str]:

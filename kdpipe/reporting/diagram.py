@@ -181,9 +181,9 @@ def _with_ports(plan: Arrangement, sizes: Mapping[Part, tuple[float, float]]) ->
     routes = {edge: list(route) for edge, route in plan.routes.items()}
     for end, ends, beyond in ((0, (0, 1), 2), (-1, (-1, -2), -3)):
         for part, (_, height) in sizes.items():
-            here = {edge: route[beyond] for edge, route in plan.routes.items() if edge[end] == part}
-            places = sorted(set(here.values()), key=lambda point: point[1])
-            for edge, place in here.items():
+            points = {edge: route[beyond] for edge, route in plan.routes.items() if edge[end] == part}
+            places = sorted(set(points.values()), key=lambda point: point[1])
+            for edge, place in points.items():
                 share = (places.index(place) + 1) / (len(places) + 1)
                 for index in ends:
                     x, y = routes[edge][index]

@@ -58,15 +58,15 @@ def further_plots(aggregated: pd.DataFrame, settings: Sequence[PlotSettings]) ->
     variables = [name for name in map(str, aggregated) if name.startswith("{")]
     columns = {name.strip("{}"): name for name in variables} | {name: name for name in (*AXES, *variables)}
     rows = [_rows_of(aggregated, plot, columns) for plot in settings]
-    empty = [index for index, shown in enumerate(rows) if shown.empty]
+    empty = [index for index, part in enumerate(rows) if part.empty]
     if empty:
         raise ConfigError([_nothing_to_show(index, settings[index]) for index in empty])
-    return [_plot(shown, plot) for shown, plot in zip(rows, settings, strict=True)]
+    return [_plot(part, plot) for part, plot in zip(rows, settings, strict=True)]
 
 
 def _nothing_to_show(index: int, plot: PlotSettings) -> Problem:
-    what = f"no model that has the metric {plot.y!r} has {plot.x} and {plot.by or 'template'}"
-    return Problem(f"report.plots[{index}].x", what)
+    message = f"no model that has the metric {plot.y!r} has {plot.x} and {plot.by or 'template'}"
+    return Problem(f"report.plots[{index}].x", message)
 
 
 def _rows_of(aggregated: pd.DataFrame, plot: PlotSettings, columns: Mapping[str, str]) -> pd.DataFrame:

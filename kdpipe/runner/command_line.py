@@ -102,7 +102,7 @@ def _run(
         processes.join(threads)
     settings = {name: _settings(model, getattr(arguments, name)) for name, model in _settings_of(run).items()}
     paths = {name: getattr(arguments, name) for name in _paths_of(run)}
-    given = {name: decisive(value) for name, value in settings.items()}
+    recorded = {name: decisive(value) for name, value in settings.items()}
     job = Job(
         output=arguments.output,
         state=_state(arguments),
@@ -110,17 +110,17 @@ def _run(
         console=console,
         origin=processes.shared(
             lambda: {
-                "settings": {**given, "threads": arguments.threads},
+                "settings": {**recorded, "threads": arguments.threads},
                 "inputs": _inputs(paths, _state(arguments).parent),
-                "code": _code(arguments.code or [catalog.STAGES[stage], *modules_named(given)]),
+                "code": _code(arguments.code or [catalog.STAGES[stage], *modules_named(recorded)]),
             }
         ),
         checkpoint_minutes=arguments.checkpoint_minutes,
         minutes=arguments.minutes,
         sources=partial(sources, **settings),
     )
-    with job.turn() as wanted:
-        if wanted:
+    with job.turn() as needed:
+        if needed:
             if environment.removed:
                 LOG.info("ignored environment variables: %s", ", ".join(sorted(environment.removed)))
             run(**settings, job=job, **paths)

@@ -61,10 +61,10 @@ def share(path: Path) -> bool:
     if free is None:
         return False
     file.seek(0)
-    here, last = socket.gethostname(), file.read().strip()
-    alone = free and last in ("", here)
+    host, last = socket.gethostname(), file.read().strip()
+    alone = free and last in ("", host)
     if alone:
-        _write(file, here)
+        _write(file, host)
     fcntl.flock(file.fileno(), fcntl.LOCK_SH)
     return alone
 

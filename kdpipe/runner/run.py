@@ -93,7 +93,7 @@ class Job:
         """The checkpoints of an earlier run with the same settings, inputs and code."""
         folder = self.state / "checkpoints" / state_name(self.output, self.state) / digest(dict(self.origin))
         deadline = None if self.minutes is None else self.clock.started + 60 * self.minutes
-        return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock, kept=True)
+        return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock, persistent=True)
 
     def checkpoints_of(self, digests: Mapping[str, str]) -> Checkpoints:
         """Return the checkpoints of a stage that reads files besides artifacts, for these files alone.

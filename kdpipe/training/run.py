@@ -112,7 +112,7 @@ def train(
     with resumption.listening():
         result = trainer.train(str(resumption.resumed) if resumption.resumed else None)
     processes.gathered(None)
-    if not checkpoints.kept and not processes.rank():
+    if not checkpoints.persistent and not processes.rank():
         checkpoints.clear()
     _check_finite(student, result)
     seen = _seen(trainer.seen)

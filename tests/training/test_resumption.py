@@ -166,10 +166,10 @@ def test_a_checkpoint_that_is_not_whole_does_not_count(run: Any, tmp_path: Path)
 
 
 def test_what_is_not_kept_yet_is_not_trained_anew(run: Any, tmp_path: Path) -> None:
-    undisturbed = run("kept", BASE, interval=0.0, kept=True)
+    undisturbed = run("kept", BASE, interval=0.0, persistent=True)
     (checkpoint,) = (tmp_path / "kept").glob("step-*")
     before = (checkpoint / "model.safetensors").stat().st_mtime_ns
-    assert_same(undisturbed, run("kept", BASE, interval=1e9, kept=True))
+    assert_same(undisturbed, run("kept", BASE, interval=1e9, persistent=True))
     assert (checkpoint / "model.safetensors").stat().st_mtime_ns == before
 
 
@@ -213,6 +213,6 @@ def test_a_checkpoint_that_lacks_weights_is_refused(run: Any, tmp_path: Path) ->
 
 def test_what_was_stopped_early_does_not_go_on(run: Any) -> None:
     options = {**BASE, **BEST, "learning_rate": 0.0, "num_train_epochs": 5, "early_stopping_patience": 1}
-    undisturbed = run("early", options, interval=0.0, kept=True)
+    undisturbed = run("early", options, interval=0.0, persistent=True)
     assert max(row["epoch"] for row in undisturbed[1].history) == 2
-    assert_same(undisturbed, run("early", options, interval=0.0, kept=True))
+    assert_same(undisturbed, run("early", options, interval=0.0, persistent=True))
