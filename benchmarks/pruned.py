@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
+from kdpipe.anatomy.signals import LOGITS, Signal
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.dropout import use_fast_dropout
@@ -35,7 +36,8 @@ from kdpipe.models.sliced import Counts, Slices
 from kdpipe.models.units import KINDS
 from kdpipe.pruning.cut import Ranks, prune_to_sparsity
 from kdpipe.pruning.ranking import rank_units
-from kdpipe.signals.capture import Request, Signals, run_model
+from kdpipe.signals.capture import Request, Signals, capture
+from kdpipe.signals.teacher import TEACHER
 from kdpipe.training.objective import Objective, Term
 from kdpipe.training.trainer import Learner
 
@@ -72,7 +74,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     small = prune_to_sparsity(teacher, 0.9, ranks).eval()
     batch = make_batch(options.size, options.width)
     with torch.no_grad():
-        signals = run_model(teacher, batch, Request(hidden_states=STATES))
+        states = (Signal("hidden_states", state) for state in STATES)
+        signals = capture(teacher, batch, Request((LOGITS, *states)))
     counts = [model.config.unit_counts for model in cut]
     sides: dict[str, Callable[[], None]] = {
         "teacher": lambda: forward(teacher, batch),
@@ -143,7 +146,7 @@ def learner_of(model: Any) -> tuple[Learner, torch.optim.Optimizer]:
     use_fast_dropout(model)
     terms = [
         Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=1.0)),
-        Term("hidden_mse", HiddenMSELoss(), 1.0, "all", [(state, state) for state in STATES]),
+        Term("hidden_mse", HiddenMSELoss(), 1.0, "tokens", [(state, state) for state in STATES]),
     ]
     learner = Learner(model.train(), Objective(terms, "categorical"))
     return learner, torch.optim.AdamW(learner.parameters(), lr=1e-5, fused=True)
@@ -151,7 +154,7 @@ def learner_of(model: Any) -> tuple[Learner, torch.optim.Optimizer]:
 
 def add_gradients(learner: Learner, batch: dict[str, Tensor], signals: Signals) -> None:
     """Run a model forward and backward."""
-    torch.stack(list(learner(batch, signals).values())).sum().backward()
+    torch.stack(list(learner(batch, {TEACHER: signals}).values())).sum().backward()
 
 
 def joint_step(

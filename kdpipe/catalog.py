@@ -11,11 +11,13 @@ from typing import Any
 from kdpipe.errors import KdpipeError, suggest
 
 LOSSES = {
+    "attention_mse": "kdpipe.losses.attention_mse:AttentionMSELoss",
     "cosine": "kdpipe.losses.cosine:CosineLoss",
     "hard": "kdpipe.losses.hard:HardLoss",
     "hidden_mse": "kdpipe.losses.hidden_mse:HiddenMSELoss",
     "kl": "kdpipe.losses.kl:KLLoss",
     "logit_mse": "kdpipe.losses.logit_mse:LogitMSELoss",
+    "relation": "kdpipe.losses.relation:RelationLoss",
     "soft_cross_entropy": "kdpipe.losses.soft_cross_entropy:SoftCrossEntropyLoss",
 }
 

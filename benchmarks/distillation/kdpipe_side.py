@@ -16,6 +16,7 @@ from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.plan.stages.helpers import CacheTeacherSettings
 from kdpipe.runner.run import Job
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
+from kdpipe.signals.teacher import TEACHER
 from kdpipe.stages import cache_teacher
 from kdpipe.training.objective import Objective, Term
 from kdpipe.training.run import Outcome, train
@@ -27,8 +28,8 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         cache = Path(folder) / "cache"
         start = time.perf_counter()
-        states = [teacher for teacher, _ in setting.PAIRS]
-        settings = CacheTeacherSettings(logits=True, hidden_states=states, bf16=options.bf16)
+        signals = ("logits", *(f"hidden_states.{teacher}" for teacher, _ in setting.PAIRS))
+        settings = CacheTeacherSettings(signals=signals, bf16=options.bf16)
         job = Job(output=cache, state=Path(folder) / "state")
         cache_teacher.run(settings, job, teacher=options.teacher, data=options.data)
         cache_seconds = time.perf_counter() - start
@@ -43,9 +44,9 @@ def distil(options: Any, cache: Path, clock: setting.Clock, folder: Path) -> tup
     task, labels = task_of(options.data)
     split = EncodedSplit(options.data, "train")
     pad_id = load_tokenizer(options.student).pad_token_id
-    collator = Collator(split, pad_id, knowledge=CachedKnowledge(cache / SIGNALS, split))
+    collator = Collator(split, pad_id, knowledge={TEACHER: CachedKnowledge(cache / SIGNALS, split)})
     soft = SoftCrossEntropyLoss(temperature=setting.TEMPERATURE)
-    hidden = Term("hidden_mse", HiddenMSELoss(), len(setting.PAIRS), "all", setting.PAIRS)
+    hidden = Term("hidden_mse", HiddenMSELoss(), len(setting.PAIRS), "tokens", setting.PAIRS)
     model = load_with_head(options.student, task.head(labels), setting.SEED)
     training = {
         "per_device_train_batch_size": setting.BATCH_SIZE,

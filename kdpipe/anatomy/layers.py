@@ -1,6 +1,6 @@
-"""The grammar of layers: which blocks a student is made of, and which hidden states are matched.
+"""The grammar of layers: which blocks a student is made of, and which layers are matched.
 
-Blocks count from 0. Of hidden states, 0 is the embedding output and n the output of the n-th block. Halves
+Blocks count from 0. Of matched layers, 0 is the embedding output and n the n-th block, or its output. Halves
 round to even, as Python's `round` does.
 """
 
@@ -81,31 +81,35 @@ def _named_blocks(choice: str, depth: int) -> tuple[int, ...]:
     raise KdpipeError(f"expected {BLOCK_CHOICES}, found {choice!r}")
 
 
-def match_layers(layers: str | Sequence[Sequence[int]], teacher_depth: int, student_depth: int) -> Pairs:
-    """Return the (teacher, student) pairs of hidden states that a loss term compares.
+def match_layers(
+    layers: str | Sequence[Sequence[int]], teacher_depth: int, student_depth: int, first: int = 0
+) -> Pairs:
+    """Return the (teacher, student) pairs of layers that a loss term compares.
 
     Args:
-        layers: a list of pairs or the name of a map.
+        layers: a list of pairs or the name of a map, out of which pairs with layers before the first fall.
         teacher_depth: number of blocks of the teacher.
         student_depth: number of blocks of the student.
+        first: the first layer that has what is compared: 0, or 1 where the embedding output has none.
 
     Raises:
-        KdpipeError: the map is not of the grammar or names states that do not exist.
+        KdpipeError: the map is not of the grammar or names layers that do not exist.
     """
     for depth in (teacher_depth, student_depth):
         check_depth(depth)
     if isinstance(layers, str):
-        pairs = _named_pairs(layers, teacher_depth, student_depth)
+        named = _named_pairs(layers, teacher_depth, student_depth)
+        pairs = tuple(pair for pair in named if min(pair) >= first)
     else:
         pairs = tuple((teacher, student) for teacher, student in layers)
     for teacher, student in pairs:
-        if not (0 <= teacher <= teacher_depth and 0 <= student <= student_depth):
+        if not (first <= teacher <= teacher_depth and first <= student <= student_depth):
             raise KdpipeError(
-                f"teacher states 0 to {teacher_depth} and student states 0 to {student_depth} exist, "
-                f"found the pair [{teacher}, {student}]"
+                f"teacher layers {first} to {teacher_depth} and student layers {first} to {student_depth} "
+                f"exist, found the pair [{teacher}, {student}]"
             )
     if not pairs:
-        raise KdpipeError(f"no states are matched by {layers!r}")
+        raise KdpipeError(f"no layers are matched by {layers!r}")
     return pairs
 
 

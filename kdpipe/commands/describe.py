@@ -15,7 +15,7 @@ from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
 from kdpipe.config.settings.dataset import source_settings
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.importance import ImportanceSettings
-from kdpipe.config.settings.losses import HiddenTermSettings, term_settings
+from kdpipe.config.settings.losses import term_settings
 from kdpipe.declarations import docstring
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
@@ -158,13 +158,12 @@ def _pairs(graph: Graph) -> list[str]:
     for node in _shown(graph):
         if isinstance(node.settings, Distillation):
             for term, pairs in graph.layer_pairs(node.settings):
-                assert isinstance(term, HiddenTermSettings)
                 found = (
                     " ".join(f"({t}, {s})" for t, s in pairs)
                     if pairs
                     else "known once the models are fetched"
                 )
-                lines.append(f"{node.name}: {term.loss} {term.layers}: (teacher, student) {found}")
+                lines.append(f"{node.name}: {term.loss} {term.matched}: (teacher, student) {found}")
     return [*lines, ""] if lines else []
 
 

@@ -144,4 +144,4 @@ def _read_for(graph: Graph, name: str) -> Iterator[str]:
 
 def _reads_head(settings: Distillation) -> bool:
     """Tell whether a distillation reads the logits of its teacher, or trains its head on."""
-    return settings.reads_logits or isinstance(settings, ScheduleSettings)
+    return settings.reads_head or isinstance(settings, ScheduleSettings)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 
 from pydantic import BaseModel, Field, StrictInt, create_model
 
+from kdpipe.config.settings.bounds import MANY
 from kdpipe.declarations import assignment, find_class, lineage, syntax_tree
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -22,6 +23,7 @@ TYPES: Mapping[str, Any] = {
     "Path": Path,
     # Temperatures: their squares are neither 0 nor infinite.
     "PositiveFloat": Annotated[float, Field(ge=1e-3, le=1e6)],
+    "PositiveInt": Annotated[int, Field(ge=1, le=MANY)],
     "bool": bool,
     "dict": dict,
     "float": float,
@@ -107,13 +109,16 @@ def enums(module: str) -> dict[str, Any]:
 
 
 def options_model(
-    name: str, base: type[Model], options: Mapping[str, Option], doc: str | None = None
+    name: str,
+    base: type[Model] | tuple[type[Model], ...],
+    options: Mapping[str, Option],
+    doc: str | None = None,
 ) -> type[Model]:
     """Make a settings model whose fields are options, so that pydantic checks their names and types.
 
     Args:
         name: its name.
-        base: the fields that it has besides.
+        base: the fields that it has besides, of one model or several.
         options: the options.
         doc: its docstring, that says what they mean.
     """

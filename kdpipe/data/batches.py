@@ -1,6 +1,6 @@
 """Batches of an encoded split: padded to a few lengths, with the positions of real and of labelled tokens."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,8 +18,8 @@ from kdpipe.seeds import MASKING, ORDER, draw_seed
 # Batches are padded to multiples of this many tokens, so that few shapes occur and kernels are reused, but to
 # no more than the longest example has, beyond which the model may have no positions.
 PAD_MULTIPLE = 8
-# What marks the batch of a process for which there are no examples: another's, which count for nothing.
-STAND_IN = "stand_in"
+# What a batch holds: tensors, signals of teachers (`signals`), and how many rows of each sort there are.
+Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class Knowledge(Protocol):
 
     precision: Precision
 
-    def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Return the signals of some examples, hidden states packed to their real tokens."""
+    def batch(self, indices: NDArray[np.int64], batch: Mapping[str, Any]) -> Any:
+        """Return the signals of some examples, of which the student reads a batch."""
         ...
 
 
@@ -122,7 +122,7 @@ class Collator:
         split: the examples.
         pad_id: id of the padding token.
         targets: which tokens are to be predicted, for language modelling.
-        knowledge: a teacher's cached signals, which become part of the batch.
+        knowledge: cached signals by where they are from; they become the `signals` of a batch.
 
     Attributes:
         epoch: on which draws depend.
@@ -134,25 +134,27 @@ class Collator:
         split: EncodedSplit,
         pad_id: int,
         targets: Targets | None = None,
-        knowledge: Knowledge | None = None,
+        knowledge: Mapping[Any, Knowledge] | None = None,
     ) -> None:
         self.split = split
         self.pad_id = pad_id
         self.targets = targets
-        self.knowledge = knowledge
+        self.knowledge = knowledge or {}
         self.epoch = 0
         self.part = (0, 1)
 
-    def __call__(self, examples: Sequence[int]) -> dict[str, Tensor]:
+    def __call__(self, examples: Sequence[int]) -> Batch:
         """Return the batch of some examples, or this process's part of it."""
         whole = np.asarray(examples, dtype=np.int64)
         first, step = self.part
         own = np.arange(first, len(whole), step)
         if len(own):
             return self._batch(whole, own)
-        return {**self._batch(whole, np.arange(1)), STAND_IN: torch.ones(())}
+        # Where there are no examples for a process, another's stand in, and count for nothing.
+        batch = self._batch(whole, np.arange(1))
+        return {**batch, "counts": dict.fromkeys(batch["counts"], 0)}
 
-    def _batch(self, whole: NDArray[np.int64], own: NDArray[np.int64]) -> dict[str, Tensor]:
+    def _batch(self, whole: NDArray[np.int64], own: NDArray[np.int64]) -> Batch:
         """Return the examples of a batch that stand in some places of it."""
         indices = whole[own]
         lengths = self.split.lengths[indices]
@@ -173,8 +175,12 @@ class Collator:
         elif self.split.labels is not None:
             labels = self.split.labels[indices]
             batch["labels"] = labels.astype(np.int64).reshape(-1) if self.split.windowed else labels
-        tensors = {name: torch.from_numpy(array) for name, array in {"input_ids": input_ids, **batch}.items()}
-        return {**tensors, **(self.knowledge.batch(indices) if self.knowledge else {})}
+        found: Batch = {
+            name: torch.from_numpy(array) for name, array in {"input_ids": input_ids, **batch}.items()
+        }
+        if self.knowledge:
+            found["signals"] = {source: own.batch(indices, found) for source, own in self.knowledge.items()}
+        return {**found, "counts": _counts(lengths, found)}
 
     def _tokens(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return what the model reads [B, L], padded, and what it is to predict, if it is."""
@@ -194,6 +200,24 @@ class Collator:
         rows, places = split.words_of(indices)
         labels = None if split.labels is None else split.labels[places].astype(np.int64)
         return _labelled(rows * width + split.words[places], labels, token_rows)
+
+
+def on_device(batch: Mapping[str, Any], device: torch.device) -> Batch:
+    """Return a batch whose tensors are on a device."""
+    return {name: entry.to(device) if isinstance(entry, Tensor) else entry for name, entry in batch.items()}
+
+
+def _counts(lengths: NDArray[np.int64], batch: Batch) -> dict[str, int]:
+    """Return how many there are in a batch of what losses are averaged over (`kdpipe.anatomy.signals`)."""
+    examples, tokens, pairs = len(lengths), int(lengths.sum()), int(np.square(lengths).sum())
+    counts = {
+        "examples": examples,
+        "tokens": tokens,
+        "queries": tokens,
+        "pairs": pairs,
+        "spans": 2 * examples,
+    }
+    return counts | ({"labelled": len(batch["label_rows"])} if "label_rows" in batch else {})
 
 
 def _labelled(

@@ -7,21 +7,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kdpipe.data.batches import batches_by_length
+from kdpipe.anatomy.signals import LOGITS, Positions
+from kdpipe.data.batches import Batch, batches_by_length
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.task import Subject
-from kdpipe.signals.capture import Request, run_model
+from kdpipe.signals.capture import Request, capture
 
 
 @torch.inference_mode()
 def run_batches(
-    subject: Subject, rows: str | None = None
-) -> Iterator[tuple[NDArray[np.int64], dict[str, Tensor], Tensor]]:
-    """Yield for each batch its examples' indices, its tensors, and its logits in float32; lengths ascend.
+    subject: Subject, positions: Positions = "examples"
+) -> Iterator[tuple[NDArray[np.int64], Batch, Tensor]]:
+    """Yield for each batch its examples' indices, the batch, and its logits in float32; lengths ascend.
 
     Args:
         subject: the model and the split.
-        rows: the rows whose logits are read, as in `Request`.
+        positions: the positions whose logits are read.
 
     Raises:
         ModelError: a logit is NaN or infinite. (Logits of `spans` are -inf at padding.)
@@ -29,8 +30,8 @@ def run_batches(
     subject.model.eval()
     for indices in batches_by_length(subject.split.lengths, subject.batch_size):
         batch = subject.batch(indices)
-        logits = run_model(subject.model, batch, Request(rows=rows)).logits
-        assert logits is not None
+        rows = capture(subject.model, batch, Request(positions=positions))[LOGITS]
+        logits = rows.at(positions, batch).values
         if not bool((logits < torch.inf).all()):
             name = f"{type(subject.model).__name__} made from {subject.model.name_or_path or 'nothing'}"
             raise ModelError(

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from torch import Tensor
 
-from kdpipe.data.batches import Collator
+from kdpipe.anatomy.signals import Positions
+from kdpipe.data.batches import Batch, Collator, on_device
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.losses.loss import OutputKind
 from kdpipe.models.loading import Head
@@ -79,10 +79,9 @@ class Subject:
         """The examples."""
         return self.collator.split
 
-    def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
+    def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return a batch of the examples at some indices, on the model's device."""
-        batch = self.collator(indices.tolist())
-        return {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+        return on_device(self.collator(indices.tolist()), self.model.device)
 
 
 class Task(Protocol):
@@ -100,7 +99,7 @@ class Task(Protocol):
 
     encoder: str
     kind: OutputKind
-    positions: str
+    positions: Positions
     masked: bool
     by_token: bool
     metrics: tuple[str, ...]

@@ -3,7 +3,8 @@
 from torch import Tensor
 from torch.nn import functional
 
-from kdpipe.losses.loss import Loss, OutputKind, upcast
+from kdpipe.losses.loss import Loss, OutputKind
+from kdpipe.models.precision import upcast
 
 
 class CosineLoss(Loss):
@@ -13,8 +14,8 @@ class CosineLoss(Loss):
         Sanh et al., DistilBERT (arXiv 1910.01108), section 2; `cos_loss` of airaria/TextBrewer.
     """
 
-    signal = "hidden_states"
-    needs_teacher = True
+    student_kinds = ("hidden_states",)
+    teacher_kinds = ("hidden_states",)
     same_width = True
 
     def __call__(self, student: Tensor, target: Tensor, kind: OutputKind) -> Tensor:

@@ -3,7 +3,8 @@
 from torch import Tensor
 from torch.nn import functional
 
-from kdpipe.losses.loss import Loss, OutputKind, upcast
+from kdpipe.losses.loss import Loss, OutputKind
+from kdpipe.models.precision import upcast
 
 
 class HardLoss(Loss):
@@ -14,9 +15,7 @@ class HardLoss(Loss):
         the second of its two objectives.
     """
 
-    signal = "logits"
-    needs_teacher = False
-    same_width = False
+    student_kinds = ("logits",)
 
     def __call__(self, student: Tensor, target: Tensor, kind: OutputKind) -> Tensor:
         """Return the loss of each row [N] from logits [N, C] and labels as `Loss` has them."""

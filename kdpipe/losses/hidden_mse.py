@@ -3,7 +3,8 @@
 from torch import Tensor
 from torch.nn import functional
 
-from kdpipe.losses.loss import Loss, OutputKind, upcast
+from kdpipe.losses.loss import Loss, OutputKind
+from kdpipe.models.precision import upcast
 
 
 class HiddenMSELoss(Loss):
@@ -18,8 +19,8 @@ class HiddenMSELoss(Loss):
         3.2, which sums over the width, and GeneZC/MiniDisc, which averages as is done here.
     """
 
-    signal = "hidden_states"
-    needs_teacher = True
+    student_kinds = ("hidden_states",)
+    teacher_kinds = ("hidden_states",)
     same_width = True
 
     def __init__(self, normalize: bool = False) -> None:

@@ -23,9 +23,8 @@ class KLLoss(Loss):
         the divergence as in DistilBERT (Sanh et al., arXiv 1910.01108).
     """
 
-    signal = "logits"
-    needs_teacher = True
-    same_width = False
+    student_kinds = ("logits",)
+    teacher_kinds = ("logits",)
 
     def __init__(self, temperature: PositiveFloat = 1.0, t_squared: bool = True) -> None:
         self.temperature = check_temperature(temperature)

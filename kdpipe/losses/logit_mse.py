@@ -3,7 +3,8 @@
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from kdpipe.losses.loss import Loss, OutputKind, check_temperature, upcast
+from kdpipe.losses.loss import Loss, OutputKind, check_temperature
+from kdpipe.models.precision import upcast
 
 
 class LogitMSELoss(Loss):
@@ -19,9 +20,8 @@ class LogitMSELoss(Loss):
         logits; `kd_mse_loss` of airaria/TextBrewer.
     """
 
-    signal = "logits"
-    needs_teacher = True
-    same_width = False
+    student_kinds = ("logits",)
+    teacher_kinds = ("logits",)
 
     def __init__(self, temperature: PositiveFloat = 1.0) -> None:
         self.temperature = check_temperature(temperature)

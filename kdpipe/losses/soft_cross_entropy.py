@@ -25,9 +25,8 @@ class SoftCrossEntropyLoss(Loss):
         `kd_ce_loss` of airaria/TextBrewer, which has no squared temperature.
     """
 
-    signal = "logits"
-    needs_teacher = True
-    same_width = False
+    student_kinds = ("logits",)
+    teacher_kinds = ("logits",)
 
     def __init__(self, temperature: PositiveFloat = 1.0, t_squared: bool = True) -> None:
         self.temperature = check_temperature(temperature)

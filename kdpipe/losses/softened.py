@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from kdpipe.losses.loss import OutputKind, upcast
+from kdpipe.losses.loss import OutputKind
+from kdpipe.models.precision import upcast
 
 
 def softened_divergence(

@@ -123,6 +123,11 @@ class Family(Protocol):
         """Return the number of features of a head."""
         return config.hidden_size // config.num_attention_heads  # type: ignore[no-any-return]
 
+    @classmethod
+    def attention_bias(cls, body: Any, attention: Any, length: int) -> Tensor | None:
+        """Return what an attention of a block adds to the scores of so many tokens; None for nothing."""
+        return None
+
     @staticmethod
     def refit(body: Any) -> None:
         """Adapt the blocks of a body that has lost units, so that they run with the other units."""

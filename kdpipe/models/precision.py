@@ -123,6 +123,16 @@ def autocast(precision: Precision) -> AbstractContextManager[Any]:
     return torch.autocast(default_device().type, dtype=dtype, enabled=precision.name != "float32")
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return the context in which matrices are multiplied as they are, as losses do."""
+    return torch.autocast(device.type, enabled=False)
+
+
+def upcast(tensor: torch.Tensor) -> torch.Tensor:
+    """Return half precision as float32 and anything wider as it is."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def norms_in_fp32(model: nn.Module) -> None:
     """Make layer norms compute and return float32 under autocast, as on CUDA and as T5's norms always do."""
     for module in model.modules():

@@ -74,7 +74,7 @@ def _heads(graph: Graph, node: Node) -> Findings:
     if isinstance(settings, SelectSettings):
         for name in settings.among:
             yield from _needs_head(graph, name, settings.dataset, "among")
-    if isinstance(settings, Distillation) and settings.reads_logits:
+    if isinstance(settings, Distillation) and settings.reads_head:
         yield from _needs_head(graph, settings.teacher, settings.dataset, "teacher")
 
 

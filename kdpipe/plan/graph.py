@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from kdpipe.anatomy.layers import Pairs, match_layers
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal
 from kdpipe.config.document import Document
 from kdpipe.config.settings.base import Settings, StageSettings, decisive
 from kdpipe.config.settings.dataset import CombineSettings, HubSettings, named_facts
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.importance import ImportanceSettings
-from kdpipe.config.settings.losses import HiddenTermSettings
+from kdpipe.config.settings.losses import PlacePairs, TermSettings
 from kdpipe.digest import digest
 from kdpipe.plan.entries import LANGUAGE_MODELING, Dataset, Facts, Node
 from kdpipe.plan.hub import fetch_settings, hub_folder, kept
@@ -87,32 +87,24 @@ class Graph:
 
     def is_cached(self, settings: Distillation) -> bool:
         """Tell whether a teacher's signals are computed once and stored."""
-        if not any(term.needs_teacher and term.weight for term in settings.losses):
+        if not settings.taught:
             return False
         if settings.cache == "auto":
             return self.datasets[settings.dataset].task != LANGUAGE_MODELING
         return settings.cache == "on"
 
-    def layer_pairs(self, settings: Distillation) -> list[tuple[HiddenTermSettings, Pairs | None]]:
-        """Return each hidden-state term with its (teacher, student) pairs; None while a depth is unknown."""
-        terms = [term for term in settings.losses if isinstance(term, HiddenTermSettings)]
-        return [(term, self.pairs_of(settings, term)) for term in terms]
+    def layer_pairs(self, settings: Distillation) -> list[tuple[TermSettings, PlacePairs | None]]:
+        """Return each term that matches places with their (teacher, student) pairs; None while unknown."""
+        return [(term, self.pairs_of(settings, term)) for term in settings.losses if term.matched]
 
     def equally_deep(self, settings: Distillation) -> bool:
         """Tell whether teacher and student have the same depth, though it is not known yet."""
         teacher, student = self.facts[settings.teacher], self.facts[settings.learner]
         return bool(teacher.deep_as) and teacher.deep_as == student.deep_as
 
-    def pairs_of(self, settings: Distillation, term: HiddenTermSettings) -> Pairs | None:
-        """Return the (teacher, student) pairs of a term; None while a depth that it needs is unknown.
-
-        Raises:
-            KdpipeError: the map names states that do not exist.
-        """
-        teacher, student = (self.facts[name].shape.depth for name in (settings.teacher, settings.learner))
-        if teacher is not None and student is not None:
-            return match_layers(term.layers, teacher, student)
-        return None if isinstance(term.layers, str) else tuple(term.layers)
+    def pairs_of(self, settings: Distillation, term: TermSettings) -> PlacePairs | None:
+        """Return the (teacher, student) pairs of a term as `TermSettings.pairs` does."""
+        return term.pairs(*(self.facts[name].shape.depth for name in (settings.teacher, settings.learner)))
 
     def preprocess_settings(self, dataset: str) -> PreprocessSettings:
         """Return the settings of the stage that encodes a dataset."""
@@ -142,17 +134,21 @@ class Graph:
 
     def cache_settings(self, settings: Distillation) -> CacheTeacherSettings:
         """Return the settings of the stage that caches a teacher's signals for a node."""
-        terms = [term for term in settings.losses if term.weight and term.needs_teacher]
-        pairs = [(term, pairs) for term, pairs in self.layer_pairs(settings) if term.weight]
-        states = {teacher for _, known in pairs for teacher, _ in known or ()}
         # Where it is unknown and not the teacher's, a check has refused maps.
         depth = self.facts[settings.learner].shape.depth
-        maps = sorted({str(term.layers) for term, known in pairs if known is None})
+        signals: set[Signal] = set()
+        maps: dict[str, LayerMapSettings] = {}
+        for term in settings.taught:
+            kinds, pairs = term.teacher_kinds, self.pairs_of(settings, term)
+            signals |= {Signal(kind, place) for kind in kinds for place, _ in pairs or ()}
+            if pairs is None:
+                entry = LayerMapSettings(kinds=kinds, layers=term.matched, student_depth=depth)
+                maps[f"{term.matched} {kinds}"] = entry
+        halved = any(SIGNAL_KINDS[kind].halved for term in settings.taught for kind in term.teacher_kinds)
         return CacheTeacherSettings(
-            logits=any(term.signal == "logits" for term in terms),
-            hidden_states=tuple(sorted(states)),
-            maps=tuple(LayerMapSettings(layers=name, student_depth=depth) for name in maps),
-            precision=settings.cache_precision if states or maps else "float32",
+            signals=tuple(map(str, sorted(signals))),
+            maps=tuple(maps[name] for name in sorted(maps)),
+            precision=settings.cache_precision if halved else "float32",
             bf16=getattr(settings.training, "bf16", None),
             eval_batch_size=self.eval_batch_size(settings.teacher),
             # Not to run in float16 is as if nothing had been said of it.

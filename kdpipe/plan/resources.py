@@ -4,6 +4,9 @@ Estimates are generous, not tight. A job that needs more is given more when it i
 cluster starts: a training goes on from its checkpoint, so that it need not be given the time of all of it.
 """
 
+from collections.abc import Iterator
+
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, token_bytes
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.training import count_steps, examples_of_step
 from kdpipe.plan.entries import Dataset
@@ -34,7 +37,6 @@ MINUTES, DAY = 15, 24 * 60
 LONGEST = {**dict.fromkeys(SHORT, 60), **dict.fromkeys(TRAINED, 20 * 60), "evaluate": 3 * 60}
 LONGEST |= {"preprocess": DAY // 2, "count_tokens": DAY // 2}
 MOST_MEMORY = 3
-BYTES = {"float16": 2, "float32": 4}
 # Floating-point operations a second of a thread and of a GPU, well below what usual ones do.
 THREAD_SPEED, GPU_SPEED = 3e10, 5e12
 # A pass forward and one backward take as long as three forward.
@@ -82,9 +84,15 @@ def _activations(settings: TRAINING | RUNNING, shape: dict[str, int], length: in
     # Without gradients, those of a block are gone when the next one has its own.
     size = activations({**shape, "depth": 1}, settings.eval_batch_size or SCORED_BATCH, length)
     if isinstance(settings, CacheTeacherSettings):
-        states = shape["depth"] + 1 if settings.maps else len(settings.hidden_states)
-        size += CACHED_ROWS * length * states * shape["width"] * BYTES[settings.precision]
+        signals = [*map(Signal.parse, settings.signals), *_mapped(settings, shape["depth"])]
+        size += round(CACHED_ROWS * length * token_bytes(signals, shape, length, settings.precision))
     return size
+
+
+def _mapped(settings: CacheTeacherSettings, depth: int) -> Iterator[Signal]:
+    """Yield the signals that layer maps may choose, which name no more than there are."""
+    for kind in {kind for entry in settings.maps for kind in entry.kinds}:
+        yield from (Signal(kind, place) for place in SIGNAL_KINDS[kind].places(depth))
 
 
 def _minutes(graph: Graph, job: Job) -> int:
@@ -120,8 +128,7 @@ def _weights_of_teacher(graph: Graph, settings: TRAINING) -> int:
     """Return the weights that a batch passes of a teacher that runs beside its student; 0 without one."""
     if not isinstance(settings, Distillation) or graph.is_cached(settings):
         return 0
-    runs = any(term.needs_teacher and term.weight for term in settings.losses)
-    return block_parameters(known(graph.facts[settings.teacher].shape)) if runs else 0
+    return block_parameters(known(graph.facts[settings.teacher].shape)) if settings.taught else 0
 
 
 def _models(graph: Graph, job: Job) -> list[str]:

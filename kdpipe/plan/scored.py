@@ -65,7 +65,7 @@ def _uses(graph: "Graph", name: str) -> Iterator[tuple[str, bool]]:
     for user, setting in graph.users[name]:
         settings = graph.nodes[user].settings
         if isinstance(settings, Distillation) and setting == "teacher":
-            yield settings.dataset, settings.reads_logits
+            yield settings.dataset, settings.reads_head
         elif isinstance(settings, FinetuneSettings):
             yield settings.dataset, False
         elif isinstance(settings, PruneSettings) and settings.importance and settings.importance.dataset:

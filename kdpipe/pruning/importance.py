@@ -8,16 +8,19 @@ import torch
 from torch import Tensor
 
 from kdpipe import catalog
+from kdpipe.anatomy.signals import LOGITS, Positions
+from kdpipe.data.batches import on_device
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.loss import OutputKind
 from kdpipe.models.family import family_of
 from kdpipe.pruning.criterion import Criterion, Reduction, Scores
-from kdpipe.signals.capture import Request, run_model
+from kdpipe.signals.capture import Request, capture
+from kdpipe.signals.rows import Rows
 
 LabelLosses = Callable[[Mapping[str, Tensor], Reduction], Tensor]
 
 
-def label_losses(model: Any, kind: OutputKind, rows: str | None) -> LabelLosses:
+def label_losses(model: Any, kind: OutputKind, positions: Positions) -> LabelLosses:
     """Return a function from a batch to the losses on its labels.
 
     By batch there is a loss for each row of logits [N], as in training. By example there is a loss for each
@@ -26,15 +29,14 @@ def label_losses(model: Any, kind: OutputKind, rows: str | None) -> LabelLosses:
     Args:
         model: the model.
         kind: meaning of the task's logits.
-        rows: the rows whose logits the model gives, as in `Request`.
+        positions: the positions whose logits the model gives.
     """
     loss = HardLoss()
 
     def losses(batch: Mapping[str, Tensor], reduction: Reduction) -> Tensor:
-        logits = run_model(model, batch, Request(rows=rows)).logits
-        assert logits is not None
-        by_row = loss(logits, batch["labels"], kind)
-        return by_row if rows is None or reduction == "batch" else _by_example(by_row, batch, rows)
+        rows = capture(model, batch, Request(positions=positions))[LOGITS].at(positions, batch)
+        by_row = loss(rows.values, batch["labels"], kind)
+        return by_row if reduction == "batch" else _by_example(by_row, rows)
 
     return losses
 
@@ -64,8 +66,7 @@ def score_units(
         scorer: Criterion = catalog.resolve("criteria", criterion)(model, groups, reduction, seed)
         if scorer.reads_data:
             for batch in batches:
-                moved = {name: tensor.to(model.device) for name, tensor in batch.items()}
-                scorer.add(moved, lambda inputs: losses(inputs, reduction))
+                scorer.add(on_device(batch, model.device), lambda inputs: losses(inputs, reduction))
         return scorer.scores()
 
 
@@ -80,11 +81,7 @@ def _frozen(model: Any) -> Iterator[None]:
             parameter.requires_grad_()
 
 
-def _by_example(losses: Tensor, batch: Mapping[str, Tensor], rows: str) -> Tensor:
+def _by_example(losses: Tensor, rows: Rows) -> Tensor:
     """Return the mean loss over each example's rows [B]; 0 for an example without rows."""
-    size, width = batch["input_ids"].shape
-    if rows not in batch:
-        return losses.view(size, -1).mean(1)
-    example = batch[rows] // width
-    sums = torch.zeros(size, device=losses.device).index_add(0, example, losses)
-    return sums / torch.bincount(example, minlength=size).clamp(min=1)
+    sums = losses.new_zeros(rows.size[0]).index_add(0, rows.examples, losses)
+    return sums / torch.bincount(rows.examples, minlength=rows.size[0]).clamp(min=1)

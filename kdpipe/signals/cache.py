@@ -1,10 +1,13 @@
 """A teacher's signals on a dataset, computed once: one row per example, in the order of the dataset.
 
-Hidden states are stored for real tokens only, so a batch reads them packed and without padding; the start
-and end logits of question answering are stored so too, and padded again.
+A column holds a signal's rows of each example, without padding: of attentions, whose rows are as long as the
+example, those of all its pairs of query and key. Offsets have 64 bits, and the file is read where it lies.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,66 +16,62 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, token_bytes
 from kdpipe.artifacts.shards import Shards
-from kdpipe.data.batches import Collator, batches_by_length, padded_width
+from kdpipe.data.batches import Collator, batches_by_length, on_device
 from kdpipe.data.encoded import EncodedSplit, ragged
-from kdpipe.digest import digest
 from kdpipe.errors import KdpipeError
 from kdpipe.models.precision import Precision, PrecisionName
-from kdpipe.signals.capture import SPANS, Request, Signals
-from kdpipe.signals.rows import pack
+from kdpipe.signals.capture import Signals
+from kdpipe.signals.rows import Rows, rows_at
 
 SIGNALS = "signals.arrow"
 # Rows of a record batch. Examples are run in order of length within one, and written in their own order.
 ROWS = 1024
 BATCH_SIZE = 32
-LOGITS = "logits"
-STATE = "hidden_state_"
-# What the file says of all signals: which examples they are of, and what matrices were multiplied in.
+# What the file says of all signals: which examples they are of, and what matrices were multiplied in; and of
+# each column, what its rows are and their shape.
 EXAMPLES, MULTIPLIED = "examples", "multiplied"
-# What the signals are called in a batch.
-LOGITS_KEY = "teacher_logits"
-STATE_KEY = "teacher_state_"
+POSITIONS, SHAPE = "positions", "shape"
+# Ids that are read at a time.
+IDS = 65_536
 
 
-def check_size(tokens: int, width: int, states: int, precision: str, limit_gb: float) -> None:
+def check_size(
+    signals: Sequence[Signal],
+    lengths: NDArray[np.int64],
+    shape: Mapping[str, int],
+    precision: str,
+    limit_gb: float,
+) -> None:
     """Refuse a cache that would be larger than its limit.
 
     Args:
-        tokens: real tokens of the split.
-        width: size of a hidden state.
-        states: hidden states stored per token.
+        signals: the signals that are stored.
+        lengths: tokens of each example.
+        shape: `width` and `heads` of the teacher.
         precision: `float16` or `float32`.
         limit_gb: the limit in GB.
 
     Raises:
         KdpipeError: it would be larger.
     """
-    size = tokens * width * states * np.dtype(precision).itemsize / 1e9
+    tokens = int(lengths.sum())
+    keys = float(np.square(lengths, dtype=np.float64).sum()) / max(tokens, 1)
+    size = tokens * token_bytes(signals, shape, keys, precision) / 1e9
     if size > limit_gb:
+        kinds = Counter(signal.kind for signal in signals)
+        what = " and ".join(f"{count} {kind}" for kind, count in kinds.items())
         raise KdpipeError(
-            f"the teacher's {states} hidden states of {tokens:,} tokens would take {size:.1f} GB, more than "
+            f"the teacher's {what} of {tokens:,} tokens would take {size:.1f} GB, more than "
             f"cache_limit_gb {limit_gb:g}; raise it, match fewer layers, or set `cache: off`"
         )
 
 
-def stored_request(logits: bool, states: Sequence[int], positions: str) -> Request:
-    """Return what is asked of a teacher whose signals are stored.
-
-    Args:
-        logits: whether its logits are stored.
-        states: the hidden states that are stored.
-        positions: which rows the task's logits have.
-    """
-    rows = {"labelled": "label_rows", SPANS: "token_rows"}.get(positions)
-    return Request(logits, tuple(states), rows)
-
-
 def write_knowledge(
     path: Path,
-    teacher: Callable[[Mapping[str, Tensor]], Signals],
+    teacher: Callable[[Mapping[str, Any]], Signals],
     collator: Collator,
     precision: str,
     device: torch.device,
@@ -87,7 +86,7 @@ def write_knowledge(
         path: the Arrow file to write.
         teacher: gives the signals of a batch.
         collator: makes batches of the split.
-        precision: how hidden states are stored; logits are stored as float32.
+        precision: how signals are stored that may be halved; others are stored as float32.
         device: where the teacher is.
         advance: told how many examples were run.
         shards: keeps what has been run, and knows what an earlier call has.
@@ -95,14 +94,14 @@ def write_knowledge(
         batch_size: examples that the teacher runs at once.
 
     Raises:
-        KdpipeError: a hidden state is larger than what its precision holds.
+        KdpipeError: a signal is larger than what its precision holds.
     """
-    metadata = {EXAMPLES: digest(collator.split.ids.to_pylist()), MULTIPLIED: multiplied}
+    metadata = {EXAMPLES: examples_digest(collator.split), MULTIPLIED: multiplied}
     with pa.OSFile(str(path), "wb") as file:
         writer = None
         for start in range(0, len(collator.split), ROWS):
             indices = np.arange(start, min(start + ROWS, len(collator.split)))
-            make = partial(_signals_of, teacher, collator, indices, precision, device, batch_size)
+            make = partial(_table, teacher, collator, indices, precision, device, batch_size)
             table = shards.table(str(start), make) if shards else make()
             writer = writer or pa.ipc.new_file(file, table.schema.with_metadata(metadata))
             writer.write_table(table)
@@ -111,47 +110,81 @@ def write_knowledge(
             writer.close()
 
 
-def _signals_of(
-    teacher: Callable[[Mapping[str, Tensor]], Signals],
+def examples_digest(split: EncodedSplit) -> str:
+    """Return a digest of the examples of a split and their order."""
+    found = hashlib.sha256()
+    for chunk in split.ids.chunks:
+        for start in range(0, len(chunk), IDS):
+            found.update("".join(f"{name!r}\n" for name in chunk[start : start + IDS].to_pylist()).encode())
+    return found.hexdigest()
+
+
+def _table(
+    teacher: Callable[[Mapping[str, Any]], Signals],
     collator: Collator,
     indices: NDArray[np.int64],
     precision: str,
     device: torch.device,
     batch_size: int,
 ) -> pa.Table:
+    """Return the signals of some examples in a row each."""
     split = collator.split
-    counts = {STATE: split.lengths[indices], LOGITS: split.logit_counts[indices]}
-    columns: dict[str, NDArray[Any]] = {}
-    for members in batches_by_length(counts[STATE], batch_size):
-        for name, values in _signals(teacher, collator, indices[members], precision, device):
-            rows = counts[_kind(name)]
-            starts = np.cumsum(rows) - rows
-            column = columns.setdefault(name, np.empty((rows.sum(), values.shape[1]), values.dtype))
-            column[ragged(starts[members], rows[members])] = values
-    return pa.table({name: _column(values, counts[_kind(name)]) for name, values in sorted(columns.items())})
+    columns: dict[Signal, tuple[str, NDArray[Any]]] = {}
+    for members in batches_by_length(split.lengths[indices], batch_size):
+        batch = on_device(collator(indices[members].tolist()), device)
+        for signal, rows in teacher(batch).items():
+            counts = _counts(split, indices, signal, rows.positions)
+            values = _narrowed(_flat(rows, signal), signal, precision)
+            whole = rows.positions, np.empty((counts.sum(), *values.shape[1:]), values.dtype)
+            _, column = columns.setdefault(signal, whole)
+            column[ragged((np.cumsum(counts) - counts)[members], counts[members])] = values
+    fields, arrays = [], []
+    for signal, (positions, values) in sorted(columns.items()):
+        counts = _counts(split, indices, signal, positions)
+        rows_type = pa.list_(pa.from_numpy_dtype(values.dtype), int(np.prod(values.shape[1:])))
+        metadata = {POSITIONS: positions, SHAPE: json.dumps(values.shape[1:])}
+        fields.append(pa.field(str(signal), pa.large_list(rows_type), metadata=metadata))
+        flat = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), type=rows_type)
+        arrays.append(pa.LargeListArray.from_arrays(np.concatenate([[0], np.cumsum(counts)]), flat))
+    return pa.table(arrays, schema=pa.schema(fields))
 
 
-def _kind(name: str) -> str:
-    return STATE if name.startswith(STATE) else LOGITS
+def _counts(split: EncodedSplit, indices: Any, signal: Signal, positions: str) -> NDArray[np.int64]:
+    """Return how many stored rows each of some examples has."""
+    counts: NDArray[np.int64] = {
+        "examples": np.ones_like(split.lengths[indices]),
+        "tokens": split.lengths[indices],
+        "labelled": split.logit_counts[indices],
+    }[positions]
+    return counts**2 if _by_pair(signal) else counts
 
 
-def _signals(
-    teacher: Callable[[Mapping[str, Tensor]], Signals],
-    collator: Collator,
-    indices: NDArray[np.int64],
-    precision: str,
-    device: torch.device,
-) -> Iterator[tuple[str, NDArray[Any]]]:
-    batch = {name: tensor.to(device) for name, tensor in collator(indices.tolist()).items()}
-    signals = teacher(batch)
-    if signals.logits is not None:
-        yield LOGITS, signals.logits.float().cpu().numpy()
-    for state, hidden in signals.hidden_states.items():
-        rows = pack(hidden, batch["token_rows"]).float().cpu().numpy()
-        yield f"{STATE}{state}", _narrowed(rows, state, precision)
+def _by_pair(signal: Signal) -> bool:
+    return SIGNAL_KINDS[signal.kind].rows == "queries"
 
 
-def _narrowed(rows: NDArray[np.float32], state: int, precision: str) -> NDArray[Any]:
+def _flat(rows: Rows, signal: Signal) -> NDArray[np.float32]:
+    """Return the rows as they are stored; those of queries [N, A, L] as their pairs with real keys [P, A]."""
+    values = rows.values
+    if _by_pair(signal):
+        values = values.transpose(1, 2)[rows.real[rows.examples]]
+    flat: NDArray[np.float32] = values.float().cpu().numpy()
+    return flat
+
+
+def _unflattened(rows: Rows, signal: Signal) -> Rows:
+    """Return rows whose values are as they are stored as a run of the teacher gives them."""
+    if not _by_pair(signal):
+        return rows
+    real = rows.real[rows.examples]
+    whole = rows.values.new_zeros(*real.shape, rows.values.shape[1])
+    whole[real] = rows.values
+    return Rows(whole.transpose(1, 2), rows.places, rows.size, rows.positions)
+
+
+def _narrowed(rows: NDArray[np.float32], signal: Signal, precision: str) -> NDArray[Any]:
+    if not SIGNAL_KINDS[signal.kind].halved:
+        return rows
     with np.errstate(over="ignore"):
         narrow = rows.astype(precision)
     if np.isfinite(narrow).all():
@@ -160,17 +193,11 @@ def _narrowed(rows: NDArray[np.float32], state: int, precision: str) -> NDArray[
     if np.isfinite(largest):
         holds = np.finfo(precision).max
         what = f"reaches {largest:,.0f}, more than the {holds:,.0f} that {precision} holds"
-        raise KdpipeError(f"the teacher's hidden state {state} {what}; give `cache_precision: float32`")
+        raise KdpipeError(f"the teacher's {signal} {what}; give `cache_precision: float32`")
     raise KdpipeError(
-        f"the teacher's hidden state {state} is not finite; its training has diverged, "
+        f"the teacher's {signal} is not finite; its training has diverged, "
         "or its precision is too narrow for it: give `bf16: true` in place of `fp16`"
     )
-
-
-def _column(values: NDArray[Any], counts: NDArray[np.int64]) -> pa.Array:
-    rows = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), rows)
 
 
 class CachedKnowledge:
@@ -193,74 +220,66 @@ class CachedKnowledge:
             reader.schema.metadata[key.encode()].decode() for key in (EXAMPLES, MULTIPLIED)
         )
         self.precision = Precision(multiplied, "its teacher's signals were computed in it")
-        if examples != digest(split.ids.to_pylist()):
+        if examples != examples_digest(split):
             raise KdpipeError(
                 f"{path} holds the teacher's signals on other examples than those of {split.path}, or in "
                 "another order; teacher and student must read one dataset, and their tokenizers must leave "
                 "out the same examples"
             )
-        self.batches = [
-            {name: _arrays(batch.column(name)) for name in batch.schema.names}
-            for batch in map(reader.get_batch, range(reader.num_record_batches))
-        ]
-        self.names = reader.schema.names
-        self.split = split
-        expected = {STATE: split.lengths, LOGITS: split.logit_counts}
-        for name in self.names:
-            stored = np.concatenate([np.diff(batch[name][1]) for batch in self.batches])
-            if not np.array_equal(stored, expected[_kind(name)]):
+        batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+        self.columns = [_Column(field, batches) for field in reader.schema]
+        for column in self.columns:
+            if not column.fits(split):
                 raise KdpipeError(
-                    f"{path} holds the teacher's {name} on other tokens than the student reads; "
-                    "matching hidden states or places of answers needs equal tokenizers, and matching words "
-                    "texts that neither cuts"
+                    f"{path} holds the teacher's {column.signal} on other tokens than the student reads; "
+                    "matching states, attentions or places of answers needs equal tokenizers, and matching "
+                    "words texts that neither cuts"
                 )
 
-    def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Return the signals of some examples: hidden states [N, H], and logits as `run_model` has them.
+    def batch(self, indices: NDArray[np.int64], batch: Mapping[str, Any]) -> Signals:
+        """Return the signals of some examples, the rows of which are where the student's are.
 
-        These are [B, C] of examples, [M, C] of words, and [2B, L] of windows, starts and ends in turns.
+        Args:
+            indices: the examples.
+            batch: what the student reads of them.
         """
-        found = {}
-        for name in self.names:
-            parts = [self._rows(name, int(index)) for index in indices]
-            key = LOGITS_KEY if name == LOGITS else f"{STATE_KEY}{name.removeprefix(STATE)}"
-            spans = self.split.windowed and name == LOGITS
-            values = _padded_spans(parts, self.split.longest) if spans else np.concatenate(parts)
-            found[key] = torch.from_numpy(values)
-        return found
-
-    def _rows(self, name: str, index: int) -> NDArray[Any]:
-        values, offsets = self.batches[index // ROWS][name]
-        place = index % ROWS
-        return values[offsets[place] : offsets[place + 1]]
+        return {column.signal: column.rows(indices, batch) for column in self.columns}
 
 
-def signals_in(batch: Mapping[str, Tensor]) -> Signals:
-    """Return a teacher's stored signals from a batch that holds them."""
-    states = {
-        int(name.removeprefix(STATE_KEY)): value
-        for name, value in batch.items()
-        if name.startswith(STATE_KEY)
-    }
-    return Signals(batch.get(LOGITS_KEY), states)
-
-
-def _padded_spans(parts: Sequence[NDArray[np.float32]], longest: int) -> NDArray[np.float32]:
-    """Return start and end logits [2B, L], -inf at padding, from those of each window's tokens [N, 2].
+class _Column:
+    """The stored rows of one signal, and where those of each example begin, mapped and not copied.
 
     Args:
-        parts: the logits of each window.
-        longest: tokens of the longest window of the split.
+        field: what the file says of them.
+        batches: the record batches of the file.
     """
-    lengths = np.array([len(part) for part in parts])
-    logits = np.full((len(parts), 2, padded_width(lengths, longest)), -np.inf, dtype=np.float32)
-    for row, part in zip(logits, parts, strict=True):
-        row[:, : len(part)] = part.T
-    return logits.reshape(2 * len(parts), -1)
 
+    def __init__(self, field: pa.Field, batches: Sequence[pa.RecordBatch]) -> None:
+        self.field = field
+        self.signal = Signal.parse(field.name)
+        positions, shape = (field.metadata[name.encode()].decode() for name in (POSITIONS, SHAPE))
+        self.positions: Any = positions
+        self.parts: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
+        for batch in batches:
+            column = batch.column(field.name)
+            values = column.values.flatten().to_numpy().reshape(-1, *json.loads(shape))
+            self.parts.append((values, column.offsets.to_numpy()))
 
-def _arrays(column: pa.Array) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return a column's rows as a matrix, and where each example's rows start in it, without copying."""
-    rows = column.values
-    matrix = rows.flatten().to_numpy().reshape(-1, rows.type.list_size)
-    return matrix, column.offsets.to_numpy().astype(np.int64)
+    def fits(self, split: EncodedSplit) -> bool:
+        """Tell whether each example of a split has as many rows as are stored."""
+        start = 0
+        for _, offsets in self.parts:
+            own = slice(start, start + len(offsets) - 1)
+            if not np.array_equal(np.diff(offsets), _counts(split, own, self.signal, self.positions)):
+                return False
+            start = own.stop
+        return True
+
+    def rows(self, indices: NDArray[np.int64], batch: Mapping[str, Any]) -> Rows:
+        """Return the rows of some examples as a run of the teacher gives them."""
+        values = np.concatenate([self._values(*divmod(index, ROWS)) for index in indices.tolist()])
+        return _unflattened(rows_at(torch.from_numpy(values), self.positions, batch), self.signal)
+
+    def _values(self, part: int, place: int) -> NDArray[Any]:
+        values, offsets = self.parts[part]
+        return values[offsets[place] : offsets[place + 1]]

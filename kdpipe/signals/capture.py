@@ -1,113 +1,192 @@
-"""Run a model for just those outputs that some loss term reads."""
+"""Run a model for just those signals that some loss term reads."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Place, Positions, Signal
+from kdpipe.errors import ModelError, suggest
+from kdpipe.models.attention import attention_probabilities
 from kdpipe.models.family import family_of
-from kdpipe.signals.rows import pack
+from kdpipe.models.units import Group
+from kdpipe.signals.rows import ENTRIES, Rows, pack, rows_at
 
-# What `Request.rows` says of models for question answering.
-SPANS = "spans"
+Signals = dict[Signal, Rows]
+Getter = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
 class Request:
-    """The outputs asked of a model.
+    """The signals asked of a model.
 
     Args:
-        logits: whether the logits are read.
-        hidden_states: the hidden states that are read; 0 is the embedding output.
-        rows: for models that give logits per position, the batch entry that lists the positions whose
-            logits are read; `spans` for those of question answering as rows [2B, L], start and end of each
-            example in turns, -inf at padding; None for all, or where there is one row of logits per example.
+        signals: the signals.
+        positions: the rows that are read of logits; of answers' starts and ends those of tokens are given.
     """
 
-    logits: bool = True
-    hidden_states: tuple[int, ...] = ()
-    rows: str | None = None
+    signals: tuple[Signal, ...] = (LOGITS,)
+    positions: Positions = "examples"
+
+    @property
+    def needs_head(self) -> bool:
+        """Whether the head of the model is run."""
+        return any(SIGNAL_KINDS[signal.kind].needs_head for signal in self.signals)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether some signals go by tokens, which teacher and student must then have in common."""
+        return any(SIGNAL_KINDS[signal.kind].aligned for signal in self.signals)
 
 
-@dataclass(frozen=True)
-class Signals:
-    """The outputs of a model.
-
-    Args:
-        logits: one row per example or per position asked for [N, C], or per position [B, L, C].
-        hidden_states: states by index, [B, L, H]; or already packed to the batch's real tokens, [N, H].
-    """
-
-    logits: Tensor | None = None
-    hidden_states: Mapping[int, Tensor] = field(default_factory=dict)
-
-
-def run_model(model: Any, batch: Mapping[str, Tensor], request: Request) -> Signals:
-    """Run a model on a batch.
+def capture(model: Any, batch: Mapping[str, Any], request: Request) -> Signals:
+    """Run a model on a batch and return the signals asked for, packed.
 
     Args:
         model: a transformers model of a family in the catalog.
-        batch: `input_ids` [B, L] and the rest of what the family takes, and the rows that the request names.
-        request: the outputs that are read.
+        batch: `input_ids` [B, L] and the rest of what the family takes, and where the rows are.
+        request: the signals that are read.
     """
     inputs = {name: batch[name] for name in family_of(model).inputs if name in batch}
-    with recording(model, request.hidden_states) as states:
-        if not request.logits:
+    recorded = [signal for signal in request.signals if not SIGNAL_KINDS[signal.kind].needs_head]
+    with recording(model, recorded, batch) as tensors:
+        signals: Signals = {}
+        if request.needs_head:
+            signals[LOGITS] = _logits(model, batch, inputs, request.positions)
+        else:
             model.base_model(**inputs)
-            return Signals(None, states)
-        if request.rows == SPANS:
-            return Signals(_span_logits(_logits(model, inputs, None), batch["attention_mask"]), states)
-        return Signals(_logits(model, inputs, batch[request.rows] if request.rows else None), states)
+        for signal, tensor in tensors.items():
+            signals[signal] = rows_at(pack(tensor(), batch["token_rows"]), "tokens", batch)
+    return signals
 
 
-def _logits(model: Any, inputs: Mapping[str, Tensor], rows: Tensor | None) -> Tensor:
-    """Return the logits of some positions or of all; over the vocabulary only these are computed."""
-    if rows is not None and model.get_output_embeddings() is not None:
+def _logits(model: Any, batch: Mapping[str, Any], inputs: Mapping[str, Tensor], positions: Positions) -> Rows:
+    """Return the logits of some positions; over the vocabulary only these are computed."""
+    positions = "tokens" if positions == "spans" else positions
+    places = batch[ENTRIES[positions]] if positions in ENTRIES else None
+    if places is not None and model.get_output_embeddings() is not None:
         final = model.base_model(**inputs).last_hidden_state
-        return family_of(model).lm_logits(model, pack(final, rows))
+        return rows_at(family_of(model).lm_logits(model, pack(final, places)), positions, batch)
     output = family_of(model).run(model, inputs)
     # The two logits of a position in question answering: the answer starts here, it ends here.
     spans = "start_logits" in output
     logits = torch.stack((output.start_logits, output.end_logits), dim=-1) if spans else output.logits
-    return logits if rows is None else pack(logits, rows)
-
-
-def _span_logits(logits: Tensor, attention_mask: Tensor) -> Tensor:
-    """Return the rows of starts and ends [2B, L] from the two logits of each position [B, L, 2]."""
-    turns = logits.transpose(1, 2)
-    return turns.masked_fill(attention_mask[:, None] == 0, -torch.inf).flatten(0, 1)
+    return rows_at(logits if places is None else pack(logits, places), positions, batch)
 
 
 @contextmanager
-def recording(model: Any, wanted: tuple[int, ...]) -> Iterator[dict[int, Tensor]]:
-    """Record hidden states while the model runs, those asked for and no others.
+def recording(
+    model: Any, signals: list[Signal], batch: Mapping[str, Any]
+) -> Iterator[Mapping[Signal, Getter]]:
+    """Record signals of the body while the model runs, those asked for and no others.
 
-    State n is what block n reads, from 0, and the last one what the body returns, after its final norm if it
-    has one: the states that transformers calls `hidden_states`.
+    Yields:
+        What returns each signal with its padding [B, L, ...], once the model has run.
     """
-    family, body = family_of(model), model.base_model
-    blocks = family.blocks(body)
-    states: dict[int, Tensor] = {}
-
-    def record(index: int) -> RemovableHandle:
-        if index == len(blocks):
-            return family.last(body).register_forward_hook(keep_output)
-        return blocks[index].register_forward_pre_hook(partial(keep_input, index))
-
-    def keep_input(index: int, module: nn.Module, inputs: Any) -> None:
-        states[index] = inputs[0]
-
-    def keep_output(module: nn.Module, inputs: Any, output: Any) -> None:
-        states[len(blocks)] = output[0] if isinstance(output, tuple) else output
-
-    handles = [record(index) for index in wanted]
+    run = Run(model, batch)
     try:
-        yield states
+        yield {signal: RECORDERS[signal.kind](run, signal.place) for signal in signals}
     finally:
-        for handle in handles:
+        for handle in run.handles:
             handle.remove()
+
+
+@dataclass
+class Run:
+    """A run of a model, and the hooks that record what its modules read and return.
+
+    Args:
+        model: the model.
+        batch: what it runs on.
+    """
+
+    model: Any
+    batch: Mapping[str, Any]
+    handles: list[RemovableHandle] = field(default_factory=list)
+
+    @property
+    def body(self) -> Any:
+        """The model without its head."""
+        return self.model.base_model
+
+    @cached_property
+    def attentions(self) -> "list[Group]":
+        """The heads of each block, and of other places behind these."""
+        return list(family_of(self.model).groups(self.body)["head"])
+
+    def input_of(self, module: nn.Module) -> Getter:
+        """Record the first input of a module."""
+        kept: list[Tensor] = []
+        self.handles.append(module.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0])))
+        return lambda: kept[-1]
+
+    def output_of(self, module: nn.Module) -> Getter:
+        """Record the output of a module, of several the first."""
+        kept: list[Tensor] = []
+
+        def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+            kept.append(output[0] if isinstance(output, tuple) else output)
+
+        self.handles.append(module.register_forward_hook(keep))
+        return lambda: kept[-1]
+
+
+def _hidden_state(run: Run, place: Place) -> Getter:
+    """Record what block n reads, from 0, and last what the body returns, after its final norm if it has one.
+
+    These are the states that transformers calls `hidden_states`.
+    """
+    family = family_of(run.model)
+    blocks = family.blocks(run.body)
+    return run.output_of(family.last(run.body)) if place == len(blocks) else run.input_of(blocks[place])  # type: ignore[index]
+
+
+def _projected(part: int, run: Run, place: Place) -> Getter:
+    """Record queries (part 0), keys (1) or values (2) of each head [B, L, A, D]."""
+    group = run.attentions[int(place or 0) - 1]
+    if not group.count(run.body):
+        raise ModelError(f"block {place} of the {type(run.model).__name__} has no heads left to compare")
+    joint = len(group.inputs) == 1
+    output = run.output_of(run.body.get_submodule(group.inputs[0 if joint else part]))
+
+    def heads() -> Tensor:
+        features = output().chunk(3, dim=-1)[part] if joint else output()
+        return features.reshape(*features.shape[:-1], -1, group.size)
+
+    return heads
+
+
+def _attentions(run: Run, place: Place) -> Getter:
+    """Record queries and keys, from which the probabilities follow, by query [B, L, A, L]."""
+    queries, keys = (_projected(part, run, place) for part in (0, 1))
+
+    def probabilities() -> Tensor:
+        mask = run.batch["attention_mask"]
+        return attention_probabilities(run.model, int(place or 0), queries(), keys(), mask).transpose(1, 2)
+
+    return probabilities
+
+
+def _module(run: Run, place: Place) -> Getter:
+    modules = dict(run.body.named_modules())
+    if place not in modules:
+        raise ModelError(
+            f"{place!r} is no module of the {type(run.body).__name__}; {suggest(str(place), modules)}"
+        )
+    return run.output_of(modules[place])
+
+
+# By kind of signal, what records those of the body.
+RECORDERS: Mapping[str, Callable[[Run, Place], Getter]] = {
+    "hidden_states": _hidden_state,
+    "attentions": _attentions,
+    "queries": partial(_projected, 0),
+    "keys": partial(_projected, 1),
+    "values": partial(_projected, 2),
+    "module": _module,
+}

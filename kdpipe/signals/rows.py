@@ -1,18 +1,97 @@
-"""From a padded batch to its real rows."""
+"""Rows of what a model gives: packed, without padding, and each knows which example it belongs to."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
 from torch import Tensor
 
+from kdpipe.anatomy.signals import Positions
 
-def pack(tensor: Tensor, rows: Tensor) -> Tensor:
+# The entry of a batch that says where in the flattened batch the rows are; examples are all in order.
+ENTRIES = {"tokens": "token_rows", "labelled": "label_rows"}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a signal on a batch, one after the other.
+
+    Args:
+        values: [N, ...].
+        places: where each stands in the padded batch, flattened [N].
+        size: examples of the batch, and rows of an example with its padding.
+        positions: what the rows are.
+    """
+
+    values: Tensor
+    places: Tensor
+    size: tuple[int, int]
+    positions: Positions
+
+    @property
+    def examples(self) -> Tensor:
+        """The example of each row [N]."""
+        return self.places // self.size[1]
+
+    @property
+    def real(self) -> Tensor:
+        """Where the padded batch has rows [B, L]."""
+        found = torch.zeros(self.size, dtype=torch.bool, device=self.places.device)
+        return found.flatten().index_fill(0, self.places, True).view(self.size)
+
+    def padded(self, padding: float = 0.0) -> Tensor:
+        """Return the rows by example, with padding behind them [B, L, ...]."""
+        examples, length = self.size
+        whole = self.values.new_full((examples * length, *self.values.shape[1:]), padding)
+        return whole.index_copy(0, self.places, self.values).view(*self.size, *self.values.shape[1:])
+
+    def at(self, positions: Positions, batch: Mapping[str, Any]) -> "Rows":
+        """Return the rows of a batch that a loss reads, made from those there are."""
+        return self if positions == self.positions else VIEWS[positions](self, batch)
+
+    def to(self, *options: Any, **more: Any) -> "Rows":
+        """Return the rows on a device, as `Tensor.to` does; accelerate moves a batch by this."""
+        return replace(self, values=self.values.to(*options, **more), places=self.places.to(*options, **more))
+
+    def pin_memory(self) -> "Rows":
+        """Return the rows in memory that a GPU copies from; a loader of data asks for it."""
+        return replace(self, values=self.values.pin_memory(), places=self.places.pin_memory())
+
+
+def rows_at(values: Tensor, positions: Positions, batch: Mapping[str, Any]) -> Rows:
+    """Return values [N, ...] as the rows of a batch that are at these positions."""
+    examples, length = batch["input_ids"].shape
+    if positions in ENTRIES:
+        return Rows(values, batch[ENTRIES[positions]], (examples, length), positions)
+    return Rows(values, torch.arange(examples, device=values.device), (examples, 1), positions)
+
+
+def pack(tensor: Tensor, places: Tensor) -> Tensor:
     """Return the rows of a padded batch that a loss reads, one after the other.
 
     Indices need no synchronisation with the device, which a boolean mask would.
 
     Args:
-        tensor: [B, L, H], or [B, L] for labels.
-        rows: positions in the flattened batch, [N] of B * L.
+        tensor: [B, L, ...].
+        places: positions in the flattened batch, [N] of B * L.
 
     Returns:
-        [N, H], or [N] for labels.
+        [N, ...].
     """
-    return tensor.flatten(0, 1).index_select(0, rows)
+    return tensor.flatten(0, 1).index_select(0, places)
+
+
+def _labelled(rows: Rows, batch: Mapping[str, Any]) -> Rows:
+    """Return those of the rows of tokens that have a label."""
+    chosen = rows.values.index_select(0, batch["label_places"])
+    return replace(rows, values=chosen, places=batch["label_rows"], positions="labelled")
+
+
+def _spans(rows: Rows, batch: Mapping[str, Any]) -> Rows:
+    """Return the logits of starts and ends in turns [2B, L], -inf at padding, from both of tokens [N, 2]."""
+    turns = rows.padded(-torch.inf).transpose(1, 2).flatten(0, 1)
+    return Rows(turns, torch.arange(len(turns), device=turns.device), (rows.size[0], 2), "spans")
+
+
+VIEWS: Mapping[str, Callable[[Rows, Mapping[str, Any]], Rows]] = {"labelled": _labelled, "spans": _spans}

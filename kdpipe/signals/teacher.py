@@ -1,12 +1,28 @@
-"""A frozen model that gives its signals to a student or to a cache."""
+"""Where signals come from: the student, or a frozen teacher beside it or in a cache."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
-from kdpipe.signals.capture import Request, Signals, run_model
+from kdpipe.signals.capture import Request, Signals, capture
+
+
+class Source(NamedTuple):
+    """A run of a model that gives signals.
+
+    Args:
+        teacher: the teacher's name; "" for the student.
+        run: the run.
+    """
+
+    teacher: str = ""
+    run: str = "base"
+
+
+STUDENT = Source()
+# The one teacher of a config.
+TEACHER = Source("teacher")
 
 
 class Teacher:
@@ -14,7 +30,7 @@ class Teacher:
 
     Args:
         model: the model, in evaluation mode.
-        request: the outputs that the loss terms read.
+        request: the signals that the loss terms read.
     """
 
     def __init__(self, model: Any, request: Request) -> None:
@@ -22,6 +38,6 @@ class Teacher:
         self.request = request
 
     @torch.no_grad()
-    def __call__(self, batch: Mapping[str, Tensor]) -> Signals:
+    def __call__(self, batch: Mapping[str, Any]) -> Signals:
         """Return the teacher's signals on a batch."""
-        return run_model(self.model, batch, self.request)
+        return capture(self.model, batch, self.request)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from kdpipe.anatomy.layers import match_layers
+from kdpipe.anatomy.families import shape_of
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import task_of
@@ -24,7 +24,8 @@ from kdpipe.models.precision import (
 from kdpipe.plan.stages.helpers import CacheTeacherSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
-from kdpipe.signals.cache import BATCH_SIZE, SIGNALS, check_size, stored_request, write_knowledge
+from kdpipe.signals.cache import BATCH_SIZE, SIGNALS, check_size, write_knowledge
+from kdpipe.signals.capture import Request
 from kdpipe.signals.teacher import Teacher
 
 LOG = logging.getLogger(__name__)
@@ -33,21 +34,22 @@ LOG = logging.getLogger(__name__)
 def run(
     settings: CacheTeacherSettings, job: Job, *, teacher: Path, data: Path, limit_gb: float = 50.0
 ) -> None:
-    """Store logits and hidden states of every example of a split, if they take at most `limit_gb` GB."""
+    """Store the signals of every example of a split, if they take at most `limit_gb` GB."""
     task, labels = task_of(data)
     tokenizer = load_tokenizer(teacher)
     check_fit(teacher, tokenizer, data)
-    depth, width = config_shape(read_config(teacher))
-    states = _states(settings, depth)
+    config = read_config(teacher)
+    depth, _ = config_shape(config)
+    request = Request(settings.stored(depth), task.positions)
     split = EncodedSplit(data, settings.split)
-    check_size(int(split.lengths.sum()), width, len(states), settings.precision, limit_gb)
+    shape = asdict(shape_of(config.model_type, config.to_dict()))
+    check_size(request.signals, split.lengths, shape, settings.precision, limit_gb)
     chosen, device = _precision(settings, job), default_device()
     LOG.info("matrices are multiplied in %s", chosen)
     set_tf32(settings.tf32)
-    model = load_frozen(teacher, task.head(labels) if settings.logits else None, device)
+    model = load_frozen(teacher, task.head(labels) if request.needs_head else None, device)
     if chosen.name == "bfloat16":
         norms_in_fp32(model)
-    run_teacher = Teacher(model, stored_request(settings.logits, states, task.positions))
     collator = Collator(split, tokenizer.pad_token_id)
     with (
         job.artifact() as draft,
@@ -56,7 +58,7 @@ def run(
     ):
         write_knowledge(
             draft.folder / SIGNALS,
-            run_teacher,
+            Teacher(model, request),
             collator,
             settings.precision,
             device,
@@ -66,7 +68,8 @@ def run(
             settings.eval_batch_size or BATCH_SIZE,
         )
         draft.record(precision=asdict(chosen))
-        draft.record(examples=len(split), tokens=int(split.lengths.sum()), hidden_states=list(states))
+        draft.record(examples=len(split), tokens=int(split.lengths.sum()))
+        draft.record(signals=list(map(str, request.signals)))
         draft.record(forwards=len(split), backwards=0)
 
 
@@ -79,15 +82,6 @@ def _precision(settings: CacheTeacherSettings, job: Job) -> Precision:
         )
 
     return Precision(**job.shards.table("precision", choose).to_pylist()[0])
-
-
-def _states(settings: CacheTeacherSettings, depth: int) -> tuple[int, ...]:
-    mapped = {
-        teacher
-        for entry in settings.maps
-        for teacher, _ in match_layers(entry.layers, depth, entry.student_depth or depth)
-    }
-    return tuple(sorted({*settings.hidden_states, *mapped}))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
-from kdpipe.signals.teacher import Teacher
+from kdpipe.signals.teacher import TEACHER, Source, Teacher
 from kdpipe.training.masking import training_targets
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import freeze, save_outcome, train
@@ -45,11 +45,11 @@ def run(
     entries = count_entries(tokenizer)
     objective = build_objective(settings.losses, task, shapes[0], shapes[1], settings.seed, entries)
     _check_tokens(objective, task, teacher, tokenizer, online=knowledge is None)
-    running = None if knowledge else _online(objective, teacher, tokenizer, data)
+    running = {} if knowledge else _online(objective, teacher, tokenizer, data)
     learner = load_with_head(student, task.head(labels), settings.seed)
     freeze(learner, settings.freeze)
     split = EncodedSplit(data, "train")
-    cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
+    cached = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split)} if knowledge else {}
     targets = training_targets(task, learner, tokenizer, settings.masking, counts, settings.seed)
     probability = settings.masking.probability
     together = getattr(settings.training, "per_device_eval_batch_size", None)
@@ -64,23 +64,23 @@ def run(
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
             checkpoints=job.checkpoints,
-            teacher=running,
+            teachers=running,
             evaluate=score,
             bar=bar,
         )
         processes.leave_to_first()
         save_outcome(draft, learner, tokenizer, outcome)
-        draft.record(pairs={term.name: list(term.pairs) for term in objective.terms if term.pairs})
+        draft.record(
+            pairs={term.name: list(term.pairs) for term in objective.terms if term.pairs[0] != (None, None)}
+        )
 
 
 def _check_tokens(
     objective: Objective, task: type[Task], teacher: Path, tokenizer: Any, online: bool
 ) -> None:
     """Refuse a teacher that reads other tokens than the student where both must see the same."""
-    request = objective.teacher_request()
-    reads = request.logits or request.hidden_states
-    by_position = request.hidden_states or task.by_token
-    if not reads or not (online or by_position):
+    by_position = task.by_token or any(request.aligned for request in objective.teachers.values())
+    if not objective.teachers or not (online or by_position):
         return
     if load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
         raise ModelError(
@@ -89,14 +89,16 @@ def _check_tokens(
         )
 
 
-def _online(objective: Objective, folder: Path, tokenizer: Any, data: Path) -> Teacher | None:
-    request = objective.teacher_request()
-    if not (request.logits or request.hidden_states):
-        return None
-    check_fit(folder, tokenizer, data)
+def _online(objective: Objective, folder: Path, tokenizer: Any, data: Path) -> dict[Source, Teacher]:
+    if objective.teachers:
+        check_fit(folder, tokenizer, data)
     task, labels = task_of(data)
-    head = task.head(labels) if request.logits else None
-    return Teacher(load_frozen(folder, head, default_device()), request)
+    return {
+        source: Teacher(
+            load_frozen(folder, task.head(labels) if request.needs_head else None, default_device()), request
+        )
+        for source, request in objective.teachers.items()
+    }
 
 
 if __name__ == "__main__":

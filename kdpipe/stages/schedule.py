@@ -29,7 +29,7 @@ from kdpipe.pruning.scores import SCORES, read_scores
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
-from kdpipe.signals.teacher import Teacher
+from kdpipe.signals.teacher import TEACHER, Teacher
 from kdpipe.training.run import Outcome, save_outcome, train
 from kdpipe.training.terms import build_objective
 from kdpipe.training.trainer import Size
@@ -83,11 +83,10 @@ def run(
     metric = settings.metric or task.metrics[0]
     score = _scorer(settings, metric, sizes, tokenizer, data)
     split = EncodedSplit(data, "train")
-    cached = CachedKnowledge(knowledge / SIGNALS, split) if knowledge else None
+    cached = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split)} if knowledge else {}
     shape = config_shape(source.config)
     objective = build_objective(settings.losses, task, shape, shape, settings.seed)
-    request = objective.teacher_request()
-    read = (request.logits or request.hidden_states) and cached is None
+    online = {} if cached else objective.teachers
     with job.artifact() as draft, job.progress(None, "schedule") as bar:
         outcome = train(
             learner,
@@ -96,7 +95,7 @@ def run(
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
             checkpoints=job.checkpoints,
-            teacher=Teacher(source, request) if read else None,
+            teachers={own: Teacher(source, request) for own, request in online.items()},
             evaluate=lambda model: _with_tradeoff(method, score(model)),
             sizes=list(sizes.values()),
             bar=bar,

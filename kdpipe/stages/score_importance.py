@@ -19,10 +19,6 @@ from kdpipe.pruning.importance import label_losses, score_units
 from kdpipe.pruning.scores import SCORES, write_scores
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
-from kdpipe.signals.capture import SPANS
-
-# The rows whose logits count, by what a task's rows are.
-ROWS = {"examples": None, "labelled": "label_rows", SPANS: SPANS}
 
 
 def run(settings: ScoreImportanceSettings, job: Job, *, model: Path, data: Path) -> None:
@@ -36,7 +32,7 @@ def run(settings: ScoreImportanceSettings, job: Job, *, model: Path, data: Path)
             scored,
             settings.criterion,
             batches,
-            label_losses(scored, task.kind, ROWS[task.positions]),
+            label_losses(scored, task.kind, task.positions),
             reduction=settings.reduction,
             seed=settings.seed,
         )

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_model as save_safetensors
-from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainingArguments
 
 from kdpipe import processes
+from kdpipe.data.batches import Batch
 
 # The members that this module uses or replaces.
 OF_TRAINER = (
@@ -49,7 +49,7 @@ class HookedTrainer(Trainer):
         """Return the order of the examples."""
         raise NotImplementedError
 
-    def count_rows(self, batches: Sequence[dict[str, Tensor]]) -> dict[str, int]:
+    def count_rows(self, batches: Sequence[Batch]) -> dict[str, int]:
         """Return by what the losses of accumulated batches are divided."""
         raise NotImplementedError
 
@@ -61,9 +61,9 @@ class HookedTrainer(Trainer):
         """Judge the names of weights that a checkpoint lacks, and of those that the model lacks."""
         raise NotImplementedError
 
-    def on_device(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def on_device(self, batch: Batch) -> Batch:
         """Return a batch on the device of the training."""
-        moved: dict[str, Tensor] = self._prepare_inputs(batch)
+        moved: Batch = self._prepare_inputs(batch)
         return moved
 
     def save_checkpoint(self, folder: Path) -> None:
@@ -93,7 +93,7 @@ class HookedTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return self.sampler()
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Any:
+    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Any:
         return self.count_rows(batch_samples)
 
     def _maybe_log_save_evaluate(self, *arguments: Any, **options: Any) -> None:

@@ -1,28 +1,28 @@
 """The loss that a model is trained on: a weighted sum of loss terms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from kdpipe.data.batches import STAND_IN
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Averaged, Place, Positions, Signal
 from kdpipe.errors import ModelError
 from kdpipe.losses.loss import Loss, OutputKind
 from kdpipe.seeds import PROJECTION, draw_seed
-from kdpipe.signals.capture import SPANS, Request, Signals
-from kdpipe.signals.rows import pack
+from kdpipe.signals.capture import Request, Signals
+from kdpipe.signals.rows import Rows
+from kdpipe.signals.teacher import STUDENT, TEACHER, Source
 
-Positions = Literal["examples", "all", "labelled", "spans"]
-# What the rows of a term are counted by: the batch entry whose length is their number.
-COUNTED_BY = {"examples": "input_ids", "all": "token_rows", "labelled": "label_rows"}
 ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
+# Of the rows that terms read of one signal, those that all others are made from.
+WIDEST: Sequence[Positions] = ("tokens", "spans", "labelled", "examples")
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Maps the student's hidden states to the teacher's width (`proj` of TextBrewer's matches).
+    """Maps the student's rows to the teacher's width (`proj` of TextBrewer's matches).
 
     Args:
         kind: linear, or linear followed by relu or tanh.
@@ -45,16 +45,34 @@ class Term:
         weight: its factor.
         positions: which rows count: one per example, all real tokens, those with a label, or start and end of
             the answer in each example.
-        pairs: for hidden states, the (teacher, student) pairs, whose mean is taken.
-        projection: how student states are mapped to the teacher's width.
+        pairs: the (teacher, student) places that are compared, whose mean is taken.
+        projection: how the student's rows are mapped to the teacher's width.
+        entries: how many numbers of a row are compared, the first ones; None for all. Language models may
+            have more outputs than their tokenizer has entries, and each another number.
+        teacher: where the target is from.
+        student: where what it is compared with is from.
     """
 
     name: str
     loss: Loss
     weight: float = 1.0
     positions: Positions = "examples"
-    pairs: Sequence[tuple[int, int]] = ()
+    pairs: Sequence[tuple[Place, Place]] = ((None, None),)
     projection: Projection | None = None
+    entries: int | None = None
+    teacher: Source = TEACHER
+    student: Source = STUDENT
+
+    @property
+    def averaged_over(self) -> Averaged:
+        """What the sum of the term is divided by the number of."""
+        return self.positions if self.loss.averaged_over == "rows" else self.loss.averaged_over
+
+    def reads(self) -> Iterator[tuple[Source, Signal]]:
+        """Yield the signals that are read, each with where it is from."""
+        for teacher, student in self.pairs:
+            yield from ((self.teacher, Signal(kind, teacher)) for kind in self.loss.teacher_kinds)
+            yield from ((self.student, Signal(kind, student)) for kind in self.loss.student_kinds)
 
 
 class Objective(nn.Module):
@@ -65,8 +83,9 @@ class Objective(nn.Module):
         kind: what the task's logits mean.
         widths: width of the teacher's and of the student's hidden states, for projections.
         seed: seed of the projections' weights.
-        entries: how many outputs of teacher and student are compared, the first ones; None for all. Language
-            models may have more than their tokenizer has entries, and each another number.
+
+    Attributes:
+        requests: what is asked of each model and run that some term reads, and of the student.
     """
 
     def __init__(
@@ -75,84 +94,67 @@ class Objective(nn.Module):
         kind: OutputKind,
         widths: tuple[int, int] | None = None,
         seed: int = 0,
-        entries: int | None = None,
     ) -> None:
         super().__init__()
-        self.entries = entries
         self.terms = [term for term in terms if term.weight]
         self.kind = kind
+        self.requests = _requests(self.terms)
         self.projections = nn.ModuleDict()
         for index, term in enumerate(self.terms):
             if term.projection is not None and widths is not None:
                 own_seed = draw_seed(seed, PROJECTION, index)
                 self.projections[term.name] = _projections(term, widths, own_seed)
 
-    def student_request(self) -> Request:
-        """Return the student's outputs that the terms read."""
-        return self._request(self.terms, side=1)
+    @property
+    def teachers(self) -> dict[Source, Request]:
+        """What is asked of teachers."""
+        return {source: request for source, request in self.requests.items() if source.teacher}
 
-    def teacher_request(self) -> Request:
-        """Return the teacher's outputs that the terms read."""
-        return self._request([term for term in self.terms if term.loss.needs_teacher], side=0)
+    def forward(self, signals: Mapping[Source, Signals], batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return the sum of each term over what it compares, unweighted, by name."""
+        return {term.name: self._sum(term, signals, batch) for term in self.terms}
 
-    @staticmethod
-    def _request(terms: Sequence[Term], side: int) -> Request:
-        logits = {term.positions for term in terms if term.loss.signal == "logits"}
-        states = {pair[side] for term in terms for pair in term.pairs}
-        rows = "token_rows" if "all" in logits else "label_rows" if "labelled" in logits else None
-        rows = SPANS if SPANS in logits else rows
-        return Request(bool(logits), tuple(sorted(states)), rows)
-
-    def forward(self, student: Signals, teacher: Signals, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the sum over rows of each term, unweighted, by name."""
-        sums = {}
-        for term in self.terms:
-            if term.loss.signal == "logits":
-                sums[term.name] = self._logits_term(term, student, teacher, batch).sum()
-            else:
-                sums[term.name] = self._hidden_term(term, student, teacher, batch)
-        return sums
-
-    def _logits_term(
-        self, term: Term, student: Signals, teacher: Signals, batch: Mapping[str, Tensor]
-    ) -> Tensor:
-        rows = _rows_of(student.logits, term, batch)
-        if not term.loss.needs_teacher:
-            return term.loss(rows, batch["labels"], self.kind)
-        target = _rows_of(teacher.logits, term, batch)
-        return term.loss(rows[:, : self.entries], target[:, : self.entries], self.kind)
-
-    def _hidden_term(
-        self, term: Term, student: Signals, teacher: Signals, batch: Mapping[str, Tensor]
-    ) -> Tensor:
+    def _sum(self, term: Term, signals: Mapping[Source, Signals], batch: Mapping[str, Any]) -> Tensor:
         total = torch.zeros((), device=batch["input_ids"].device)
-        for index, (teacher_state, student_state) in enumerate(term.pairs):
-            rows = _states(student, student_state, term, batch)
+        for index, (theirs, ours) in enumerate(term.pairs):
+            student = _read(term, term.loss.student_kinds, signals[term.student], ours, batch)
+            target: Any = batch.get("labels")
+            if term.loss.teacher_kinds:
+                target = _read(term, term.loss.teacher_kinds, signals[term.teacher], theirs, batch)
             if term.name in self.projections:
                 maps = self.projections[term.name]
-                rows = maps[min(index, len(maps) - 1)](rows)  # type: ignore[index, arg-type]
-            target = _states(teacher, teacher_state, term, batch)
-            if rows.shape != target.shape:
+                student = maps[min(index, len(maps) - 1)](student)  # type: ignore[index, arg-type]
+            if term.loss.same_width and student.shape != target.shape:
                 raise ModelError(
-                    f"{term.name}: student rows {tuple(rows.shape)}, teacher rows {tuple(target.shape)}; "
+                    f"{term.name}: student rows {tuple(student.shape)}, teacher rows {tuple(target.shape)}; "
                     "both must see the same tokens, and different widths need a `projection`"
                 )
-            total = total + term.loss(rows, target, self.kind).sum()
+            total = total + term.loss(student, target, self.kind).sum()
         return total / len(term.pairs)
 
 
-def _rows_of(logits: Tensor | None, term: Term, batch: Mapping[str, Tensor]) -> Tensor:
-    assert logits is not None
-    if term.positions == "labelled" and len(logits) != len(batch["label_rows"]):
-        return logits.index_select(0, batch["label_places"])
-    return logits
+def _requests(terms: Sequence[Term]) -> dict[Source, Request]:
+    signals: dict[Source, set[Signal]] = {STUDENT: set()}
+    positions: dict[Source, set[Positions]] = {}
+    for term in terms:
+        for source, signal in term.reads():
+            signals.setdefault(source, set()).add(signal)
+            if SIGNAL_KINDS[signal.kind].rows == "task":
+                positions.setdefault(source, set()).add(term.positions)
+    return {
+        source: Request(tuple(sorted(wanted)), min(positions.get(source, {"examples"}), key=WIDEST.index))
+        for source, wanted in signals.items()
+    }
 
 
-def _states(signals: Signals, state: int, term: Term, batch: Mapping[str, Tensor]) -> Tensor:
-    rows, labelled = signals.hidden_states[state], term.positions == "labelled"
-    if rows.dim() == 2:
-        return rows.index_select(0, batch["label_places"]) if labelled else rows
-    return pack(rows, batch["label_rows" if labelled else "token_rows"])
+def _read(term: Term, kinds: Sequence[str], signals: Signals, place: Place, batch: Mapping[str, Any]) -> Any:
+    """Return what a loss compares of one side: values or rows, of several kinds a tuple."""
+    found = []
+    for kind in kinds:
+        rows: Rows = signals[Signal(kind, place)].at(term.positions, batch)
+        values = rows.values if term.entries is None else rows.values[:, : term.entries]
+        found.append(values if term.loss.compares == "rows" else rows)
+    return tuple(found) if len(found) > 1 else found[0]
 
 
 def _projections(term: Term, widths: tuple[int, int], seed: int) -> nn.ModuleList:
@@ -167,10 +169,3 @@ def _projections(term: Term, widths: tuple[int, int], seed: int) -> nn.ModuleLis
         nn.init.zeros_(linear.bias)
         maps.append(nn.Sequential(linear, activation()))
     return maps
-
-
-def count_rows(batch: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of rows of a batch by the positions that a term may count; of a stand-in, none."""
-    real = STAND_IN not in batch
-    counts = {positions: real * len(batch[name]) for positions, name in COUNTED_BY.items() if name in batch}
-    return counts | {SPANS: 2 * counts["examples"]}

@@ -23,7 +23,7 @@ from kdpipe.errors import ModelError, TrainingError
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.loading import save_model
 from kdpipe.models.precision import Precision, choose_precision, default_device, norms_in_fp32
-from kdpipe.signals.teacher import Teacher
+from kdpipe.signals.teacher import Source, Teacher
 from kdpipe.training.arguments import training_arguments
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
@@ -63,7 +63,7 @@ def train(
     *,
     seed: int,
     checkpoints: Checkpoints,
-    teacher: Teacher | None = None,
+    teachers: Mapping[Source, Teacher] | None = None,
     evaluate: Callable[[Any], Mapping[str, float]] | None = None,
     sizes: Sequence[Size] = (nullcontext,),
     bar: "tqdm[Any] | None" = None,
@@ -77,7 +77,7 @@ def train(
         training: fields of `TrainingArguments`, and `early_stopping_patience`.
         seed: seed of order and dropout.
         checkpoints: the checkpoints; a stopped training goes on from the newest.
-        teacher: gives signals online; None if the batches hold the signals or no term needs signals.
+        teachers: teachers that give signals online; batches hold the signals of all other teachers.
         evaluate: scores the student, if the arguments ask for evaluation during training.
         sizes: the sizes in which the student runs at every step.
         bar: progress bar of the steps.
@@ -94,13 +94,13 @@ def train(
         raise TrainingError(
             "training.eval_strategy asks for evaluation, but the dataset has no validation split"
         )
-    _adapt_to_processor(student, teacher, arguments.bf16)
+    _adapt_to_processor(student, teachers or {}, arguments.bf16)
     trainer = LearningTrainer(
         Learner(student, objective),
         arguments,
         collator,
         seed,
-        teacher,
+        teachers,
         evaluate,
         sizes,
         resumption,
@@ -116,7 +116,7 @@ def train(
         checkpoints.clear()
     _check_finite(student, result)
     seen = _seen(trainer.seen)
-    passes = _passes(seen["examples_seen"], len(sizes), teacher is not None)
+    passes = _passes(seen["examples_seen"], len(sizes), len(teachers or ()))
     return Outcome(_history(trainer.state.log_history), {**seen, **passes}, precision)
 
 
@@ -182,17 +182,17 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
         raise ModelError(f"freeze: {', '.join(patterns)} leaves no parameter to train")
 
 
-def _adapt_to_processor(student: Any, teacher: Teacher | None, bf16: bool) -> None:
+def _adapt_to_processor(student: Any, teachers: Mapping[Source, Teacher], bf16: bool) -> None:
     if default_device().type != "cpu":
         return
     use_fast_dropout(student)
-    for model in [student, *([teacher.model] if teacher else [])] if bf16 else []:
+    for model in [student, *(teacher.model for teacher in teachers.values())] if bf16 else []:
         norms_in_fp32(model)
 
 
 def _stored(collator: Collator) -> Precision | None:
-    """Return the precision of a cached teacher, which is also the precision of the training."""
-    return collator.knowledge.precision if collator.knowledge else None
+    """Return the precision of cached teachers, which is also the precision of the training."""
+    return next((knowledge.precision for knowledge in collator.knowledge.values()), None)
 
 
 def _callbacks(training: Mapping[str, Any], bar: "tqdm[Any] | None") -> list[TrainerCallback]:
@@ -224,10 +224,10 @@ def _history(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _seen(counts: Counter[str]) -> dict[str, int]:
-    names = {"examples": "examples_seen", "all": "tokens_seen", "labelled": "targets_seen"}
+    names = {"examples": "examples_seen", "tokens": "tokens_seen", "labelled": "targets_seen"}
     return {names[key]: count for key, count in counts.items() if key in names}
 
 
-def _passes(examples: int, sizes: int, online: bool) -> dict[str, int]:
-    """Return the numbers of forward passes, of student and teacher, and of backward passes."""
+def _passes(examples: int, sizes: int, online: int) -> dict[str, int]:
+    """Return the numbers of forward passes, of student and teachers, and of backward passes."""
     return {"forwards": examples * (sizes + online), "backwards": examples * sizes}

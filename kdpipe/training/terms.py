@@ -2,34 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import cast
 
 from kdpipe import catalog
-from kdpipe.anatomy.layers import match_layers
-from kdpipe.config.settings.losses import HiddenTermSettings, TermSettings
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Positions
+from kdpipe.config.settings.losses import TermSettings
 from kdpipe.evaluation.task import Task
 from kdpipe.losses.hard import HardLoss
-from kdpipe.training.objective import Objective, Positions, Projection, Term
+from kdpipe.training.objective import Objective, Projection, Term
 
 # Tokens that are masked, and first pieces of words that have tags, are those with a label.
-POSITIONS: dict[str, Positions] = {"all": "all", "masked": "labelled"}
-
-
-def build_terms(settings: Sequence[TermSettings], task: type[Task], depths: tuple[int, int]) -> list[Term]:
-    """Return the terms of a distillation.
-
-    Args:
-        settings: the terms of the config.
-        task: the dataset's task.
-        depths: numbers of blocks of teacher and student.
-    """
-    names = Counter[str]()
-    terms = []
-    for term in settings:
-        names[term.loss] += 1
-        name = term.loss if names[term.loss] == 1 else f"{term.loss}_{names[term.loss]}"
-        terms.append(_term(name, term, task, depths))
-    return terms
+POSITIONS: dict[str, Positions] = {"all": "tokens", "masked": "labelled"}
 
 
 def build_objective(
@@ -51,22 +33,33 @@ def build_objective(
         entries: how many the tokenizer has; tasks whose outputs are not tokens have no use of it.
     """
     depths, widths = zip(teacher, student, strict=True)
-    compared = entries if task.masked else None
-    return Objective(build_terms(settings, task, depths), task.kind, widths, seed, compared)
+    names = Counter[str]()
+    terms = []
+    for term in settings:
+        names[term.loss] += 1
+        name = term.loss if names[term.loss] == 1 else f"{term.loss}_{names[term.loss]}"
+        terms.append(_term(name, term, task, depths, entries if task.masked else None))
+    return Objective(terms, task.kind, widths, seed)
 
 
 def hard_term(task: type[Task]) -> Term:
     """Return the term of training with labels alone."""
-    return Term("hard", HardLoss(), positions=cast(Positions, task.positions))
+    return Term("hard", HardLoss(), positions=task.positions)
 
 
-def _term(name: str, settings: TermSettings, task: type[Task], depths: tuple[int, int]) -> Term:
+def _term(
+    name: str, settings: TermSettings, task: type[Task], depths: tuple[int, int], entries: int | None
+) -> Term:
     loss = catalog.resolve("losses", settings.loss)(**settings.options)
-    if not isinstance(settings, HiddenTermSettings):
-        chosen = settings.positions if task.positions == "labelled" else None
-        positions = POSITIONS[chosen] if chosen else cast(Positions, task.positions)
-        return Term(name, loss, settings.weight, positions)
-    given = settings.projection
-    projection = Projection(given.kind, given.shared, given.learning_rate) if given else None
-    pairs = match_layers(settings.layers, *depths)
-    return Term(name, loss, settings.weight, POSITIONS[settings.positions or "all"], pairs, projection)
+    outputs = any(SIGNAL_KINDS[kind].rows == "task" for kind in settings.student_kinds)
+    chosen = None if outputs and task.positions != "labelled" else settings.positions
+    given = settings.projection_settings
+    return Term(
+        name,
+        loss,
+        settings.weight,
+        POSITIONS[chosen] if chosen else task.positions if outputs else "tokens",
+        settings.pairs(*depths) or (),
+        Projection(given.kind, given.shared, given.learning_rate) if given else None,
+        entries if outputs and settings.needs_teacher else None,
+    )

@@ -12,13 +12,12 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import TrainingArguments
 
 from kdpipe import processes
-from kdpipe.data.batches import STAND_IN, Collator, Indices, LengthGroupedSampler
+from kdpipe.data.batches import Batch, Collator, Indices, LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
-from kdpipe.signals.cache import signals_in
-from kdpipe.signals.capture import Signals, run_model
-from kdpipe.signals.teacher import Teacher
+from kdpipe.signals.capture import Signals, capture
+from kdpipe.signals.teacher import STUDENT, Source, Teacher
 from kdpipe.training.hooks import HookedTrainer
-from kdpipe.training.objective import Objective, count_rows
+from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
 
 Size = Callable[[], AbstractContextManager[object]]
@@ -36,19 +35,19 @@ class Learner(nn.Module):
         super().__init__()
         self.student = student
         self.objective = objective
-        self.request = objective.student_request()
 
-    def forward(self, batch: Mapping[str, Tensor], teacher: Signals) -> dict[str, Tensor]:
-        """Run the model and return the sum over rows of each loss term."""
-        sums: dict[str, Tensor] = self.objective(run_model(self.student, batch, self.request), teacher, batch)
+    def forward(self, batch: Batch, signals: Mapping[Source, Signals]) -> dict[str, Tensor]:
+        """Run the model and return the sum of each loss term, against what teachers give."""
+        own = capture(self.student, batch, self.objective.requests[STUDENT])
+        sums: dict[str, Tensor] = self.objective({**signals, STUDENT: own}, batch)
         return sums
 
 
 class LearningTrainer(HookedTrainer):
     """Trains a learner, with or without a teacher.
 
-    Each loss term is summed over its rows and divided by their number in the whole accumulated batch, so
-    that accumulation changes nothing; each is logged by its name as its mean since the last log.
+    Each loss term is summed and divided by the number of what it is averaged over in the whole accumulated
+    batch, so that accumulation changes nothing; each is logged by its name as its mean since the last log.
 
     Of several processes each takes its part of every batch. Sums and counts are those of all, so that their
     number changes nothing either.
@@ -58,7 +57,7 @@ class LearningTrainer(HookedTrainer):
         arguments: the arguments of training.
         collator: makes batches of the training split.
         seed: seed of the order of examples.
-        teacher: gives signals online; None if the batches hold them or no term needs them.
+        teachers: those that give their signals online; the batches hold those of others.
         evaluate: scores the student, metric to value.
         sizes: the sizes in which the student runs at every step, as contexts; the loss is the mean over them.
         resumption: writes checkpoints that a training which was stopped goes on from.
@@ -71,7 +70,7 @@ class LearningTrainer(HookedTrainer):
         arguments: TrainingArguments,
         collator: Collator,
         seed: int,
-        teacher: Teacher | None = None,
+        teachers: Mapping[Source, Teacher] | None = None,
         evaluate: Callable[[Any], Mapping[str, float]] | None = None,
         sizes: Sequence[Size] = (nullcontext,),
         resumption: Resumption | None = None,
@@ -89,21 +88,19 @@ class LearningTrainer(HookedTrainer):
         self.collator = collator
         collator.part = (processes.rank(), processes.count())
         self.order_seed = seed
-        self.teacher = teacher
+        self.teachers = teachers or {}
         self.score = evaluate
         self.sizes = sizes
         self.resumption = resumption
         if resumption is not None:
             resumption.attach(self)
-        self._signals = Signals()
+        self._signals: Mapping[Source, Signals] = {}
         self.seen: Counter[str] = Counter()
         self.sums: dict[str, Tensor] = {}
         self.logged_step = 0
 
-    def training_step(
-        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None
-    ) -> Tensor:
-        """Add the gradients of each size, against one run of the teacher, and return their mean loss.
+    def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
+        """Add the gradients of each size, against one run of each teacher, and return their mean loss.
 
         A size is run forward and backward before the next, so that no two take memory at once.
         """
@@ -120,19 +117,19 @@ class LearningTrainer(HookedTrainer):
     def compute_loss(
         self,
         model: nn.Module,
-        inputs: dict[str, Tensor],
+        inputs: Batch,
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Return the weighted sum of the loss terms, each divided by its number of rows and of sizes.
+        """Return the weighted sum of the loss terms, each averaged over what it compares and over the sizes.
 
         It is multiplied by the number of processes, over which gradients and logged losses are averaged.
         """
         sums = model(inputs, self._signals)
-        if STAND_IN in inputs:
+        if not inputs["counts"]["examples"]:
             sums = {name: 0 * value for name, value in sums.items()}
         means = {
-            term.name: sums[term.name] / max(num_items_in_batch[term.positions], 1) / len(self.sizes)
+            term.name: sums[term.name] / max(num_items_in_batch[term.averaged_over], 1) / len(self.sizes)
             for term in self.learner.objective.terms
         }
         for name, mean in means.items():
@@ -140,17 +137,16 @@ class LearningTrainer(HookedTrainer):
         total = sum(term.weight * means[term.name] for term in self.learner.objective.terms)
         return processes.count() * total
 
-    def _teacher_signals(self, batch: dict[str, Tensor]) -> Signals:
-        if self.teacher is not None:
-            with self.autocast_smart_context_manager(), self.accelerator.autocast():
-                return self.teacher(batch)
-        return signals_in(batch)
+    def _teacher_signals(self, batch: Batch) -> Mapping[Source, Signals]:
+        with self.autocast_smart_context_manager(), self.accelerator.autocast():
+            online = {source: teacher(batch) for source, teacher in self.teachers.items()}
+        return {**batch.get("signals", {}), **online}
 
-    def count_rows(self, batches: Sequence[dict[str, Tensor]]) -> dict[str, int]:
+    def count_rows(self, batches: Sequence[Batch]) -> dict[str, int]:
         """Return the numbers of rows of accumulated batches, of all processes."""
         counts: Counter[str] = Counter()
         for batch in batches:
-            counts.update(count_rows(batch))
+            counts.update(batch["counts"])
         totals = dict(zip(counts, map(int, processes.summed(counts.values())), strict=True))
         self.seen.update(totals)
         return totals

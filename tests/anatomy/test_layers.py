@@ -122,6 +122,22 @@ def test_maps(layers, depths, pairs):
     assert list(match_layers(layers, *depths)) == pairs
 
 
+@pytest.mark.parametrize(("layers", "depths", "pairs"), [
+    ("spaced", (6, 3), [(2, 1), (4, 2), (6, 3)]),
+    # Rounding to layer 0 of the teacher falls out, too.
+    ("spaced", (2, 6), [(1, 2), (1, 3), (1, 4), (2, 5), (2, 6)]),
+    ("sixths", (12, 12), [(layer, layer) for layer in (2, 4, 6, 8, 10, 12)]),
+    ("last", (12, 3), [(12, 3)]),
+    ([[9, 1], [12, 3]], (12, 3), [(9, 1), (12, 3)]),
+])  # fmt: skip
+def test_what_only_blocks_have_is_not_matched_at_layer_0(layers, depths, pairs):
+    assert list(match_layers(layers, *depths, first=1)) == pairs
+    with pytest.raises(KdpipeError, match=r"teacher layers 1 to .* found the pair \[0, 1\]"):
+        match_layers([[0, 1]], *depths, first=1)
+    with pytest.raises(KdpipeError, match="no layers are matched by 'every:4'"):
+        match_layers("every:4", 4, 3, first=1)
+
+
 def test_sixths_are_of_models_of_one_depth():
     with pytest.raises(KdpipeError, match="as many blocks, found 12 and 6; give `spaced`, or"):
         match_layers("sixths", 12, 6)
@@ -137,7 +153,7 @@ def test_sixths_are_of_models_of_one_depth():
 def test_states_that_do_not_exist_are_refused(layers, pair):
     with pytest.raises(KdpipeError) as error:
         match_layers(layers, 6, 3)
-    assert "states 0 to 6 and student states 0 to 3 exist" in str(error.value)
+    assert "layers 0 to 6 and student layers 0 to 3 exist" in str(error.value)
     assert f"found the pair {pair}" in str(error.value)
 
 
@@ -152,5 +168,5 @@ def test_a_map_of_another_form_is_refused(layers):
 
 
 def test_a_map_of_nothing_is_refused():
-    with pytest.raises(KdpipeError, match="no states are matched"):
+    with pytest.raises(KdpipeError, match="no layers are matched"):
         match_layers([], 12, 3)

@@ -77,7 +77,8 @@ def test_the_parsed_constructor_is_the_real_one(kind, name):
 
 def test_constants_are_the_literals_of_a_class():
     found = constants("kdpipe.losses.kl:KLLoss")
-    assert found == {"signal": "logits", "needs_teacher": True, "same_width": False}
+    assert found["student_kinds"] == found["teacher_kinds"] == ("logits",)
+    assert (found["compares"], found["averaged_over"], found["same_width"]) == ("rows", "rows", False)
 
 
 def test_what_does_not_exist():

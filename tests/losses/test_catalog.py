@@ -5,18 +5,21 @@ from typing import get_args
 import pytest
 import torch
 
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Averaged
 from kdpipe.catalog import LOSSES, resolve
 from kdpipe.declarations import constants
-from kdpipe.losses.loss import OutputKind, Signal
+from kdpipe.losses.loss import OutputKind
 from kdpipe.signals.rows import pack
 
 EVERY_LOSS = pytest.mark.parametrize("name", sorted(LOSSES))
+BY_ROW = [name for name in sorted(LOSSES) if constants(LOSSES[name])["compares"] == "rows"]
+EVERY_LOSS_OF_ROWS = pytest.mark.parametrize("name", BY_ROW)
 EVERY_KIND = pytest.mark.parametrize("kind", get_args(OutputKind))
 
 
 def make_target(name, kind, teacher):
     """Return the labels or the teacher's rows, whichever the loss reads."""
-    if resolve("losses", name).needs_teacher:
+    if resolve("losses", name).teacher_kinds:
         return teacher
     labels = {
         "categorical": torch.arange(len(teacher)) % teacher.shape[-1],
@@ -27,9 +30,14 @@ def make_target(name, kind, teacher):
 
 
 def make_rows(wave, name, kind, num_rows=5):
-    width = 1 if kind == "regression" else 6
-    teacher = wave(num_rows, width, k=1.3, o=0.5)
-    return wave(num_rows, width, o=0.2), make_target(name, kind, teacher)
+    shape = (num_rows, *heads_of(name), 1 if kind == "regression" else 6)
+    teacher = wave(*shape, k=1.3, o=0.5)
+    return wave(*shape, o=0.2), make_target(name, kind, teacher)
+
+
+def heads_of(name):
+    """Return what rows have between their number and their width."""
+    return (2,) if resolve("losses", name).student_kinds == ("attentions",) else ()
 
 
 @EVERY_LOSS
@@ -37,9 +45,9 @@ def test_its_source_says_what_it_reads(name):
     loss_class = resolve("losses", name)
     declared = constants(LOSSES[name])
 
-    assert declared["signal"] in get_args(Signal)
-    assert declared["needs_teacher"] is loss_class.needs_teacher
-    assert declared["same_width"] is loss_class.same_width
+    assert {*declared["student_kinds"], *declared["teacher_kinds"]} <= {*SIGNAL_KINDS}
+    assert declared["averaged_over"] in get_args(Averaged)
+    assert declared == {key: getattr(loss_class, key) for key in declared}
 
 
 @EVERY_LOSS
@@ -57,7 +65,7 @@ def test_its_name_is_that_of_its_module(name):
     assert module == f"kdpipe.losses.{name}"
 
 
-@EVERY_LOSS
+@EVERY_LOSS_OF_ROWS
 @EVERY_KIND
 def test_each_row_has_its_own_value(wave, name, kind):
     loss = resolve("losses", name)()
@@ -69,7 +77,7 @@ def test_each_row_has_its_own_value(wave, name, kind):
     torch.testing.assert_close(loss(student[2:3], target[2:3], kind), rows[2:3])
 
 
-@EVERY_LOSS
+@EVERY_LOSS_OF_ROWS
 @EVERY_KIND
 def test_no_rows_cost_nothing(wave, name, kind):
     student, target = make_rows(wave, name, kind, num_rows=0)
@@ -81,7 +89,7 @@ def test_no_rows_cost_nothing(wave, name, kind):
     assert total.item() == 0.0
 
 
-@EVERY_LOSS
+@EVERY_LOSS_OF_ROWS
 @EVERY_KIND
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_gives_single_precision(wave, name, kind, dtype):
@@ -96,7 +104,7 @@ def test_half_precision_gives_single_precision(wave, name, kind, dtype):
     assert student.grad.isfinite().all()
 
 
-@EVERY_LOSS
+@EVERY_LOSS_OF_ROWS
 @EVERY_KIND
 def test_autocast_does_not_coarsen_it(wave, name, kind):
     student, target = make_rows(wave, name, kind)
@@ -110,11 +118,12 @@ def test_autocast_does_not_coarsen_it(wave, name, kind):
     assert rows.equal(loss(student, target, kind))
 
 
-@EVERY_LOSS
+@EVERY_LOSS_OF_ROWS
 @pytest.mark.parametrize("padding", [0.0, 1e4, float("nan")])
 def test_padding_changes_nothing(wave, real_rows, name, padding):
     loss = resolve("losses", name)()
-    student, teacher = wave(2, 4, 6), wave(2, 4, 6, k=1.3, o=0.5)
+    shape = (2, 4, *heads_of(name), 6)
+    student, teacher = wave(*shape), wave(*shape, k=1.3, o=0.5)
     expected = loss(
         pack(student, real_rows),
         make_target(name, "categorical", pack(teacher, real_rows)),

@@ -8,12 +8,13 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from kdpipe.anatomy.families import kinds_for
+from kdpipe.anatomy.signals import LOGITS
 from kdpipe.catalog import resolve
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.table import TableSource
 from kdpipe.models.creation import create_body, special_tokens
 from kdpipe.models.loading import Head, load_with_head, save_model
-from kdpipe.signals.capture import Request, run_model
+from kdpipe.signals.capture import Request, capture
 from tests.conftest import sentences
 
 BERT = {
@@ -117,12 +118,15 @@ def batch_of(*lengths: int, width: int | None = None) -> dict[str, torch.Tensor]
     width = width or max(lengths)
     ids = torch.randint(5, 80, (len(lengths), width), generator=generator)
     real = torch.arange(width) < torch.tensor(lengths)[:, None]
-    return {"input_ids": ids * real, "attention_mask": real.long(), "token_type_ids": torch.zeros_like(ids)}
+    return {
+        "input_ids": ids * real,
+        "attention_mask": real.long(),
+        "token_type_ids": torch.zeros_like(ids),
+        "token_rows": real.flatten().nonzero().flatten(),
+    }
 
 
 @torch.no_grad()
 def logits_of(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return all logits of a model on a batch."""
-    logits = run_model(model, batch, Request()).logits
-    assert logits is not None
-    return logits
+    return capture(model, batch, Request())[LOGITS].values

@@ -6,12 +6,13 @@ import pytest
 import torch
 from transformers import BertForMaskedLM, BertForPreTraining
 
+from kdpipe.anatomy.signals import Signal
 from kdpipe.errors import ModelError
 from kdpipe.models.extraction import extract_as, extract_blocks
 from kdpipe.models.families.distilbert import DistilBert
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head, load_model
-from kdpipe.signals.capture import Request, run_model
+from kdpipe.signals.capture import Request, capture
 from tests.models.conftest import HEADS, KINDS, batch_of, logits_of, tiny
 from tests.tolerance import assert_close
 
@@ -95,7 +96,8 @@ def test_distilbert_gives_what_a_bert_without_token_types_gives() -> None:
     model, batch = tiny("bert"), batch_of(6, 9)
     torch.nn.init.zeros_(model.embeddings.token_type_embeddings.weight)
     student = extract_as("distilbert", model, [0, 1, 2], seed=0).eval()
-    ours, theirs = (run_model(one, batch, Request(False, (3,))).hidden_states[3] for one in (model, student))
+    last = Signal("hidden_states", 3)
+    ours, theirs = (capture(one, batch, Request((last,)))[last].values for one in (model, student))
     assert_close(ours, theirs)
 
 

@@ -10,11 +10,12 @@ import torch
 import transformers
 
 from kdpipe import catalog
+from kdpipe.anatomy.signals import LOGITS, Signal
 from kdpipe.data.batches import PAD_MULTIPLE, Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.models.family import depth_of, family_of
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
-from kdpipe.signals.capture import Request, run_model
+from kdpipe.signals.capture import Request, capture
 from tests.models.conftest import HEADS, KINDS, SHAPES, batch_of, kind_of, logits_of, pairs, tiny
 from tests.tolerance import assert_close
 
@@ -38,13 +39,14 @@ def test_the_fields_of_a_shape_are_those_of_the_config(name):
 @pytest.mark.parametrize("name", [name for name in SHAPES if name != "bigru"])
 def test_hidden_states_are_those_that_transformers_returns(name):
     model, batch = tiny(name), batch_of(7, 4)
-    states = run_model(model, batch, Request(logits=False, hidden_states=(0, 1, 2, 3))).hidden_states
+    states = capture(model, batch, Request(tuple(Signal("hidden_states", n) for n in range(4))))
     inputs = {key: batch[key] for key in family_of(model).inputs}
     expected = model(**inputs, output_hidden_states=True).hidden_states
     assert len(expected) == 4
-    for state, value in states.items():
-        assert value.shape == (2, 7, 16)
-        assert torch.equal(value, expected[state])
+    for signal, rows in states.items():
+        assert rows.values.shape == (11, 16)
+        assert rows.examples.tolist() == 7 * [0] + 4 * [1]
+        assert torch.equal(rows.values, expected[signal.place].flatten(0, 1)[batch["token_rows"]])
 
 
 @pytest.mark.parametrize(("name", "head"), KINDS)
@@ -98,7 +100,7 @@ def test_a_saved_body_is_the_same_when_loaded(name, bodies, tmp_path):
 def test_logits_over_the_vocabulary_are_those_of_the_positions_asked_for(name, head, with_head):
     model, batch = with_head(name, head), batch_of(5, 8)
     batch["label_rows"] = torch.tensor([1, 4, 10])
-    logits = run_model(model, batch, Request(rows="label_rows")).logits
+    logits = capture(model, batch, Request(positions="labelled"))[LOGITS].values
     expected = logits_of(model, batch).flatten(0, 1)[[1, 4, 10]]
     assert_close(logits, expected)
 
@@ -107,7 +109,7 @@ def test_logits_over_the_vocabulary_are_those_of_the_positions_asked_for(name, h
 def test_logits_of_tokens_are_those_of_the_positions_asked_for(name, head, with_head):
     model, batch = with_head(name, head), batch_of(5, 8)
     batch["token_rows"] = torch.tensor([0, 1, 9])
-    logits = run_model(model, batch, Request(rows="token_rows")).logits
+    logits = capture(model, batch, Request(positions="tokens"))[LOGITS].values
     everywhere = logits_of(model, batch)
     assert everywhere.shape == (2, 8, model.config.num_labels)
     assert_close(logits, everywhere.flatten(0, 1)[[0, 1, 9]])
@@ -126,9 +128,8 @@ def test_what_comes_later_shows_where_a_family_is_not_causal(name):
     model, batch = tiny(name), batch_of(6)
     changed = {**batch, "input_ids": batch["input_ids"].clone()}
     changed["input_ids"][0, 5] = 6 if batch["input_ids"][0, 5] != 6 else 7
-    first, second = (
-        run_model(model, rows, Request(False, (3,))).hidden_states[3][0, :5] for rows in (batch, changed)
-    )
+    last = Signal("hidden_states", 3)
+    first, second = (capture(model, rows, Request((last,)))[last].values[:5] for rows in (batch, changed))
     assert torch.equal(first, second) == family_of(model).causal
 
 
@@ -144,7 +145,7 @@ def test_a_text_of_gpt2_may_end_in_the_token_that_pads(with_head):
 def test_a_model_gives_gradients_to_all_its_weights(with_head):
     for name, head in (("enct5", HEADS[0]), ("bigru", HEADS[0]), ("enct5", HEADS[3]), ("bigru", HEADS[3])):
         model = with_head(name, head).train()
-        run_model(model, batch_of(40, 30), Request()).logits.square().mean().backward()
+        capture(model, batch_of(40, 30), Request())[LOGITS].values.square().mean().backward()
         assert [key for key, value in model.named_parameters() if value.grad is None] == [], name
 
 

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
+from kdpipe.anatomy.signals import LOGITS
 from kdpipe.errors import TrainingError
 from kdpipe.models.precision import Precision, choose_precision, faster_on, norms_in_fp32
-from kdpipe.signals.capture import Request, run_model
+from kdpipe.signals.capture import Request, capture
 from tests.models.conftest import HEADS, SHAPES, batch_of, logits_of
 from tests.tolerance import assert_close
 
@@ -82,8 +83,7 @@ def test_every_family_runs_in_bf16(name: str, with_head: Any) -> None:
     expected = logits_of(model, batch)
     norms_in_fp32(model)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = run_model(model, batch, Request()).logits
-    assert logits is not None
+        logits = capture(model, batch, Request())[LOGITS].values
     logits.float().square().mean().backward()
     # Each of three layers rounds some five products.
     assert_close(logits.float(), expected, roundings=8, dtype=torch.bfloat16)

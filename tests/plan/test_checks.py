@@ -125,9 +125,9 @@ def test_masked_positions_are_of_text(mistakes_of):
 
 
 @pytest.mark.parametrize(("layers", "what"), [
-    ([[5, 1]], "teacher states 0 to 4 and student states 0 to 2 exist, found the pair [5, 1]"),
-    ([[4, 3]], "teacher states 0 to 4 and student states 0 to 2 exist, found the pair [4, 3]"),
-    ("top:6", "teacher states 0 to 4 and student states 0 to 2 exist, found the pair [6, 2]"),
+    ([[5, 1]], "teacher layers 0 to 4 and student layers 0 to 2 exist, found the pair [5, 1]"),
+    ([[4, 3]], "teacher layers 0 to 4 and student layers 0 to 2 exist, found the pair [4, 3]"),
+    ("top:6", "teacher layers 0 to 4 and student layers 0 to 2 exist, found the pair [6, 2]"),
     ("L3", "preset 'L3' is for 12 teacher and 3 student blocks, found 4 and 2"),
 ])  # fmt: skip
 def test_states_that_do_not_exist(mistakes_of, layers, what):
@@ -155,6 +155,53 @@ def test_widths_that_differ_need_a_projection(mistakes_of):
         "give a `projection`, such as {kind: linear}"
     ]
     assert mistakes_of({**changes, f"{STUDENT}.losses[1].projection": {"kind": "linear"}}) == []
+
+
+def of_heads(mistakes_of, student, **term):
+    """Return the mistakes of a term on what heads do, and of the student that learns from it."""
+    changes = {f"{STUDENT}.losses": [term], f"{STUDENT}.student": "other", "models.other": student}
+    return mistakes_of(changes)
+
+
+def created(**architecture):
+    return {"create": {"architecture": architecture, "tokenizer": "base"}}
+
+
+def test_heads_are_compared_where_there_are_heads(mistakes_of):
+    gru = created(family="bigru", hidden_size=24)
+    assert of_heads(mistakes_of, gru, loss="attention_mse") == [
+        f"{STUDENT}.losses[0]: attention_mse compares attentions, but 'other', a bigru, has no heads"
+    ]
+    (mistake,) = of_heads(mistakes_of, gru, loss="relation")
+    assert mistake.endswith(
+        "relation compares queries and keys and values, but 'other', a bigru, has no heads"
+    )
+    assert of_heads(mistakes_of, gru, loss="hidden_mse") == []
+
+
+def test_attentions_are_compared_head_by_head(mistakes_of):
+    wide = created(family="bert", hidden_size=24, num_hidden_layers=2, num_attention_heads=3)
+    (mistake,) = of_heads(mistakes_of, wide, loss="attention_mse")
+    assert "attention_mse needs as many heads in a block, the teacher's has" in mistake
+    assert of_heads(mistakes_of, wide, loss="relation", relation_heads=6) == []
+    (mistake,) = of_heads(mistakes_of, narrow(10), loss="relation", relation_heads=4)
+    assert (
+        mistake
+        == f"{STUDENT}.losses[0]: relation_heads: 4 heads cannot share the 10 features of a bert's heads"
+    )
+
+
+def test_layer_0_has_no_heads(mistakes_of):
+    assert mistakes_of({f"{STUDENT}.losses": [{"loss": "attention_mse", "layers": [[0, 1]]}]}) == [
+        f"{STUDENT}.losses[0].layers: teacher layers 1 to 4 and student layers 1 to 2 exist, "
+        "found the pair [0, 1]"
+    ]
+    assert mistakes_of({f"{STUDENT}.losses": [{"loss": "attention_mse", "layers": "spaced"}]}) == []
+
+
+def test_what_compares_all_tokens_has_no_positions(mistakes_of):
+    (mistake,) = mistakes_of({f"{STUDENT}.losses": [{"loss": "relation", "positions": "all"}]})
+    assert mistake.endswith("losses[0].positions: relation compares all tokens of an example; remove this")
 
 
 def test_losses_of_logits_need_no_equal_widths(mistakes_of):
@@ -237,7 +284,7 @@ def test_a_map_is_cached_only_if_the_depth_of_the_student_is_known(mistakes_of):
     changes["models.tuned"] = {"finetune": {"model": "hub", "dataset": "task"}}
     (mistake,) = mistakes_of(changes)
     assert mistake.startswith(
-        "models.student.distill.cache: which states to store is unknown until the student"
+        "models.student.distill.cache: which layers to store is unknown until the student"
     )
     assert mistakes_of({**changes, f"{STUDENT}.cache": "off"}) == []
     assert (
@@ -360,7 +407,7 @@ def test_a_mistake_of_a_matrix_is_told_once_with_its_first_model(mistakes_of):
         },
     }) == [
         "models.s-{depth}-{seed}.distill.losses[0].layers: "
-        "teacher states 0 to 4 and student states 0 to 1 exist, found the pair [2, 2] (in s-1-1)"
+        "teacher layers 0 to 4 and student layers 0 to 1 exist, found the pair [2, 2] (in s-1-1)"
     ]  # fmt: skip
 
 

@@ -170,4 +170,4 @@ def test_mistakes_in_defaults_that_a_graph_shows_are_told_there(mistakes_of):
         "defaults": {"distill": {"losses": [{"loss": "hidden_mse", "layers": [[9, 0]]}]}},
         "models.student.distill": {"teacher": "teacher", "student": "small", "dataset": "task"},
     })  # fmt: skip
-    assert mistake.startswith("defaults.distill.losses[0].layers: teacher states 0 to 4")
+    assert mistake.startswith("defaults.distill.losses[0].layers: teacher layers 0 to 4")

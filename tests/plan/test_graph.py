@@ -71,14 +71,15 @@ def test_a_cache_holds_what_the_terms_read(siblings):
         losses=[{"loss": "cosine", "layers": [[4, 2], [1, 0]]}, {"loss": "hidden_mse", "layers": "last"}]
     )
     one, other = (graph.cache_settings(graph.nodes[name].settings) for name in ("one", "other"))
-    assert (one.logits, one.hidden_states, one.maps, one.precision) == (True, (0, 2, 4), (), "float16")
-    assert (other.logits, other.hidden_states) == (False, (1, 4))
+    states = tuple(f"hidden_states.{state}" for state in (0, 2, 4))
+    assert (one.signals, one.maps, one.precision) == ((*states, "logits"), (), "float16")
+    assert other.signals == ("hidden_states.1", "hidden_states.4")
 
 
 def test_terms_that_are_not_computed_are_not_cached(siblings):
     graph = siblings(losses=[{"loss": "kl"}, {"loss": "cosine", "weight": 0}])
     settings = graph.cache_settings(graph.nodes["other"].settings)
-    assert (settings.hidden_states, settings.precision) == ((), "float32")
+    assert (settings.signals, settings.precision) == (("logits",), "float32")
 
 
 @pytest.mark.parametrize("changes", [
@@ -137,15 +138,18 @@ def test_maps_are_left_open_while_the_depth_of_the_teacher_is_unknown(graph_of):
         "models.student.distill.losses": [
             {"loss": "hidden_mse", "layers": "spaced"}, {"loss": "cosine", "layers": "spaced"},
             {"loss": "cosine", "layers": "last"}, {"loss": "cosine", "layers": [[7, 1]]},
+            {"loss": "attention_mse", "layers": "spaced"},
         ],
     })  # fmt: skip
     settings = graph.nodes["student"].settings
-    assert [pairs for _, pairs in graph.layer_pairs(settings)] == [None, None, None, ((7, 1),)]
+    assert [pairs for _, pairs in graph.layer_pairs(settings)] == [None, None, None, ((7, 1),), None]
+    states = ("hidden_states",)
     cache = graph.cache_settings(settings)
-    assert cache.hidden_states == (7,)
-    assert cache.maps == (
-        LayerMapSettings(layers="last", student_depth=3), LayerMapSettings(layers="spaced", student_depth=3),
-    )  # fmt: skip
+    assert cache.signals == ("hidden_states.7",)
+    assert cache.maps == tuple(
+        LayerMapSettings(kinds=kinds, layers=layers, student_depth=3)
+        for kinds, layers in ((states, "last"), (("attentions",), "spaced"), (states, "spaced"))
+    )
     assert cache.precision == "float16"
 
 

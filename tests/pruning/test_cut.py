@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 
+from kdpipe.anatomy.signals import Signal
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head
 from kdpipe.models.pruned import as_stock, ranks_of
 from kdpipe.models.units import KINDS, masked
 from kdpipe.pruning.cut import Shape, ancestor_counts, prune_to_shape, prune_to_sparsity, ranks_from, units_at
-from kdpipe.signals.capture import Request, run_model
+from kdpipe.signals.capture import Request, capture
 from tests.models.conftest import (  # noqa: F401 (fixtures)
     PRUNABLE,
     batch_of,
@@ -107,13 +108,13 @@ def test_the_lowest_blocks_and_all_around_them_stay(model):
         kind: [(len(own) - 1 - _order(own) < counts[kind]).float() for own in ranks[kind]] for kind in KINDS
     }
     last = 1 if family_of(model).last(body) is not family_of(model).blocks(body)[-1] else 2
-    request = Request(hidden_states=tuple(range(last + 1)))
+    request = Request(tuple(Signal("hidden_states", place) for place in range(last + 1)))
     with torch.no_grad():
         with masked(body, groups, masks):
-            expected = run_model(model, batch, request).hidden_states
-        found = run_model(cut, batch, request).hidden_states
-    for state, hidden in expected.items():
-        assert_close(found[state], hidden)
+            expected = capture(model, batch, request)
+        found = capture(cut, batch, request)
+    for signal, rows in expected.items():
+        assert_close(found[signal].values, rows.values)
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.9])

@@ -224,7 +224,7 @@ def test_tags_count_alike_in_a_batch_and_by_their_example_in_an_example(with_hea
     batch = batch_of(6, 6)
     rows, labels = torch.tensor([1, 2, 3, 8]), torch.tensor([0, 1, 2, 1])
     batch |= {"label_rows": rows, "labels": labels}
-    losses = label_losses(model, "categorical", "label_rows")
+    losses = label_losses(model, "categorical", "labelled")
     logits = model(batch["input_ids"], batch["attention_mask"]).logits.flatten(0, 1)[rows]
     each = functional.cross_entropy(logits, labels, reduction="none")
     assert_close(losses(batch, "batch"), each)

@@ -6,10 +6,12 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+from kdpipe.anatomy.signals import LOGITS, Signal
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import KdpipeError
@@ -18,17 +20,19 @@ from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
 from kdpipe.models.loading import load_frozen
 from kdpipe.signals import cache
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge, check_size, write_knowledge
-from kdpipe.signals.capture import SPANS, Request, Signals
-from kdpipe.signals.rows import pack
+from kdpipe.signals.capture import Request, Signals
+from kdpipe.signals.rows import pack, rows_at
 from kdpipe.signals.teacher import Teacher
 from tests.tolerance import ROUNDINGS, assert_close
 
 CPU = torch.device("cpu")
+FIRST, SECOND, LAST = (Signal("hidden_states", state) for state in (0, 2, 4))
 
 
 @pytest.fixture
 def teacher(classifier: Path) -> Teacher:
-    return Teacher(load_frozen(classifier, Classification.head(("0", "1")), CPU), Request(True, (0, 4)))
+    model = load_frozen(classifier, Classification.head(("0", "1")), CPU)
+    return Teacher(model, Request((LOGITS, FIRST, LAST)))
 
 
 @pytest.fixture
@@ -44,13 +48,13 @@ def test_stored_signals_are_the_teachers(
     knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split)
     indices = np.array([3, 90, 17])
     batch = collator(indices.tolist())
-    online, stored = teacher(batch), knowledge.batch(indices)
-    assert_close(stored["teacher_logits"], online.logits)
-    for state in (0, 4):
-        expected = pack(online.hidden_states[state], batch["token_rows"])
-        found = stored[f"teacher_state_{state}"]
+    online, stored = teacher(batch), knowledge.batch(indices, batch)
+    assert_close(stored[LOGITS].values, online[LOGITS].values)
+    for signal in (FIRST, LAST):
+        found = stored[signal].values
         assert found.dtype == getattr(torch, precision)
-        assert_close(found.float(), expected, roundings, getattr(torch, precision))
+        assert stored[signal].examples.equal(online[signal].examples)
+        assert_close(found.float(), online[signal].values, roundings, getattr(torch, precision))
 
 
 def test_record_batches_change_nothing(
@@ -64,10 +68,11 @@ def test_record_batches_change_nothing(
     whole = CachedKnowledge(tmp_path / "whole", collator.split)
     indices = np.array([0, 9, 10, 95])
     monkeypatch.setattr(cache, "ROWS", 10)
-    found = parts.batch(indices)
+    batch = collator(indices.tolist())
+    found = parts.batch(indices, batch)
     monkeypatch.undo()
-    for name, expected in whole.batch(indices).items():
-        assert_close(found[name], expected)
+    for signal, expected in whole.batch(indices, batch).items():
+        assert_close(found[signal].values, expected.values)
 
 
 def test_signals_on_other_tokens_are_refused(
@@ -96,9 +101,9 @@ def test_examples_in_another_order_are_refused_where_only_logits_are_stored(
 
 @pytest.mark.parametrize(("largest", "words"), [
     (65_504, ""),
-    (1e5, r"hidden state 2 reaches 100,000, more than the 65,504 that float16 holds; give `cache_precision"),
-    (np.inf, "hidden state 2 is not finite; its training has diverged"),
-    (np.nan, "hidden state 2 is not finite"),
+    (1e5, r"hidden_states.2 reaches 100,000, more than the 65,504 that float16 holds; give `cache_precision"),
+    (np.inf, "hidden_states.2 is not finite; its training has diverged"),
+    (np.nan, "hidden_states.2 is not finite"),
 ])  # fmt: skip
 def test_states_that_float16_does_not_hold_are_refused(
     largest: float, words: str, collator: Collator, tmp_path: Path
@@ -108,15 +113,15 @@ def test_states_that_float16_does_not_hold_are_refused(
     def teacher(batch: Mapping[str, torch.Tensor]) -> Signals:
         states = torch.zeros(*batch["input_ids"].shape, 4)
         states[0, 0, 0] = largest
-        return Signals(None, {2: states})
+        return {SECOND: rows_at(pack(states, batch["token_rows"]), "tokens", batch)}
 
     refused = pytest.raises(KdpipeError, match=words) if words else nullcontext()
     with refused:
         write_knowledge(tmp_path / SIGNALS, teacher, collator, "float16", CPU)
     if np.isfinite(largest):
         write_knowledge(tmp_path / SIGNALS, teacher, collator, "float32", CPU)
-        stored = CachedKnowledge(tmp_path / SIGNALS, collator.split).batch(np.arange(96))
-        assert stored["teacher_state_2"].max() == largest
+        stored = CachedKnowledge(tmp_path / SIGNALS, collator.split)
+        assert stored.batch(np.arange(96), collator(range(96)))[SECOND].values.max() == largest
 
 
 def test_logits_alone_serve_a_student_with_another_tokenizer(
@@ -127,30 +132,49 @@ def test_logits_alone_serve_a_student_with_another_tokenizer(
     other = EncodedSplit(task_data, "train")
     other.lengths = other.lengths + 1
     knowledge = CachedKnowledge(tmp_path / SIGNALS, other)
-    assert list(knowledge.batch(np.array([0, 1]))) == ["teacher_logits"]
+    assert list(knowledge.batch(np.array([0, 1]), collator([0, 1]))) == [LOGITS]
 
 
 def test_starts_and_ends_are_stored_by_token(reader: Path, question_data: Path, tmp_path: Path) -> None:
     model = load_frozen(reader, QuestionAnswering.head(None), CPU)
-    teacher = Teacher(model, Request(True, (4,), SPANS))
+    teacher = Teacher(model, Request((LOGITS, LAST), "spans"))
     collator = Collator(EncodedSplit(question_data, "train"), pad_id=0)
-    by_token = Teacher(model, Request(True, (4,), "token_rows"))
-    write_knowledge(tmp_path / SIGNALS, by_token, collator, "float32", CPU)
+    write_knowledge(tmp_path / SIGNALS, teacher, collator, "float32", CPU)
     knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split)
     for indices in ([0, 5, 1, 60], [int(collator.split.lengths.argmin())]):
         batch = collator(indices)
-        online, stored = teacher(batch), knowledge.batch(np.array(indices))
-        assert online.logits is not None
-        assert sorted(stored) == ["teacher_logits", "teacher_state_4"]
-        assert stored["teacher_logits"].shape == (2 * len(indices), batch["input_ids"].shape[1])
-        assert_close(stored["teacher_logits"], online.logits)
+        online, stored = (
+            rows.at("spans", batch).values
+            for rows in (teacher(batch)[LOGITS], knowledge.batch(np.array(indices), batch)[LOGITS])
+        )
+        assert stored.shape == (2 * len(indices), batch["input_ids"].shape[1])
+        assert_close(stored, online)
     other = EncodedSplit(question_data, "train")
     other.lengths = other.lengths + 1
     with pytest.raises(KdpipeError, match="other tokens than the student reads"):
         CachedKnowledge(tmp_path / SIGNALS, other)
 
 
-def test_a_cache_over_its_limit_is_refused() -> None:
-    check_size(tokens=1000, width=100, states=4, precision="float16", limit_gb=0.0008)
+@pytest.mark.parametrize(("signals", "gigabytes"), [
+    ((FIRST, SECOND, LAST, Signal("values", 1)), 0.0008),
+    ((LOGITS,), 0.000008),
+    # Two heads, in examples of ten tokens.
+    ((Signal("attentions", 1),), 0.00004),
+])  # fmt: skip
+def test_a_cache_over_its_limit_is_refused(signals: tuple[Signal, ...], gigabytes: float) -> None:
+    shape, lengths = {"width": 100, "heads": 2}, np.full(100, 10)
+    check_size(signals, lengths, shape, "float16", limit_gb=gigabytes)
     with pytest.raises(KdpipeError, match="cache: off"):
-        check_size(tokens=1001, width=100, states=4, precision="float16", limit_gb=0.0008)
+        check_size(signals, np.append(lengths, 1), shape, "float16", limit_gb=gigabytes)
+
+
+def test_a_cache_is_read_where_it_lies_with_64_bit_offsets(
+    teacher: Teacher, collator: Collator, tmp_path: Path
+) -> None:
+    write_knowledge(tmp_path / SIGNALS, teacher, collator, "float32", CPU)
+    before = pa.total_allocated_bytes()
+    knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split)
+    assert pa.total_allocated_bytes() == before
+    for column in knowledge.columns:
+        assert pa.types.is_large_list(column.field.type)
+        assert not any(array.flags.owndata for part in column.parts for array in part)

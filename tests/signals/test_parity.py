@@ -8,18 +8,21 @@ import pytest
 import torch
 
 from kdpipe import catalog
+from kdpipe.anatomy.signals import first_layer
 from kdpipe.config.settings.losses import TermSettings, term_settings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.evaluation.task import Task
 from kdpipe.models.loading import load_with_head
-from kdpipe.signals.cache import SIGNALS, CachedKnowledge, signals_in, stored_request, write_knowledge
-from kdpipe.signals.capture import run_model
-from kdpipe.signals.teacher import Teacher
+from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
+from kdpipe.signals.capture import Request, capture
+from kdpipe.signals.teacher import STUDENT, TEACHER, Teacher
 from kdpipe.training.objective import Objective
 from kdpipe.training.terms import build_objective
-from tests.models.conftest import scattered
+from tests.models.conftest import PRUNABLE, bodies, scattered
+
+__all__ = ["bodies"]
 from tests.tolerance import rounding
 
 # What text says changes with its masks, so there is no cache of it.
@@ -36,16 +39,28 @@ def every_term(task: type[Task]) -> list[TermSettings]:
     """Return a term of each loss at each of the positions that a config may give it on a task."""
     terms: list[dict[str, Any]] = []
     for loss in catalog.LOSSES:
-        on_logits = term_settings(loss).model_validate({"loss": loss}).signal == "logits"
-        positions: list[str | None] = [None] if on_logits else [None, "all"]
-        more = {} if on_logits else {"layers": [[0, 0], [2, 1], [4, 4]]}
-        positions += ["masked"] if task.positions == "labelled" else []
+        made = term_settings(loss).model_validate({"loss": loss})
+        on_logits, by_row = not made.matched, made.declared["averaged_over"] == "rows"
+        positions: list[str | None] = [None] if on_logits or not by_row else [None, "all"]
+        first = first_layer(made.student_kinds)
+        more = {} if on_logits else {"layers": [[first, first], [2, 1], [4, 4]]}
+        positions += ["masked"] if task.positions == "labelled" and by_row else []
         terms += [{"loss": loss, "positions": where, **more} for where in positions]
     return [term_settings(term["loss"]).model_validate(term) for term in terms]
 
 
 def objective_for(task: type[Task]) -> Objective:
     return build_objective(every_term(task), task, (4, 16), (4, 16), seed=1)
+
+
+def write_cache(objective: Objective, source: Any, data: Path, folder: Path) -> tuple[Collator, Teacher]:
+    """Store what an objective reads of a teacher, and return batches that hold it, and the teacher."""
+    collator = Collator(EncodedSplit(data, "train"), pad_id=0)
+    asked = objective.teachers[TEACHER]
+    stored = Request(asked.signals, task_of(data)[0].positions)
+    write_knowledge(folder / SIGNALS, Teacher(source, stored), collator, "float32", torch.device("cpu"))
+    knowledge = {TEACHER: CachedKnowledge(folder / SIGNALS, collator.split)}
+    return Collator(collator.split, 0, knowledge=knowledge), Teacher(source, asked)
 
 
 def test_there_is_a_dataset_of_every_task() -> None:
@@ -63,18 +78,42 @@ def test_a_cached_teacher_gives_the_losses_of_one_that_runs(
         scattered(load_with_head(language_model, task.head(labels), seed).eval(), seed) for seed in (1, 2)
     )
     objective = objective_for(task)
-    asked = objective.teacher_request()
-    collator = Collator(EncodedSplit(data, "train"), pad_id=0)
-    stored = Teacher(source, stored_request(True, asked.hidden_states, task.positions))
-    write_knowledge(tmp_path / SIGNALS, stored, collator, "float32", torch.device("cpu"))
-    collator.knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split)
-
+    collator, teacher = write_cache(objective, source, data, tmp_path)
     batch = collator(np.random.default_rng(0).permutation(60)[:20].tolist())
     with torch.no_grad():
-        made = run_model(student, batch, objective.student_request())
-        online = objective(made, Teacher(source, asked)(batch), batch)
-        cached = objective(made, signals_in(batch), batch)
+        made = capture(student, batch, objective.requests[STUDENT])
+        online = objective({STUDENT: made, TEACHER: teacher(batch)}, batch)
+        cached = objective({STUDENT: made, **batch["signals"]}, batch)
     assert len(online) == len(every_term(task))
     for name, value in online.items():
         assert value.isfinite()
         assert float(cached[name]) == pytest.approx(float(value), rel=rounding()), name
+
+
+@pytest.mark.parametrize("name", PRUNABLE)
+def test_what_heads_do_is_learned_alike_of_every_family(
+    name: str, bodies: dict[str, Path], task_data: Path, tmp_path: Path
+) -> None:
+    task, labels = task_of(task_data)
+    student, source = (
+        scattered(load_with_head(bodies[name], task.head(labels), seed).eval(), seed) for seed in (1, 2)
+    )
+    terms = [
+        {"loss": "attention_mse", "layers": [[1, 1], [3, 2]]},
+        {"loss": "relation", "layers": [[3, 3]]},
+        {"loss": "relation", "layers": [[2, 1]], "relation_heads": 4},
+    ]
+    settings = [term_settings(str(term["loss"])).model_validate(term) for term in terms]
+    objective = build_objective(settings, task, (3, 16), (3, 16), seed=1)
+    collator, teacher = write_cache(objective, source, task_data, tmp_path)
+    batch = collator(range(20))
+    made = capture(student, batch, objective.requests[STUDENT])
+    online = objective({STUDENT: made, TEACHER: teacher(batch)}, batch)
+    cached = objective({STUDENT: made, **batch["signals"]}, batch)
+    for name, value in online.items():
+        assert value.item() > 0, name
+        assert cached[name].item() == pytest.approx(value.item(), rel=rounding()), name
+    torch.stack([*online.values()]).sum().backward()
+    read = [value for name, value in student.named_parameters() if value.grad is not None]
+    assert read
+    assert all(value.grad.isfinite().all() for value in read)

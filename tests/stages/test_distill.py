@@ -23,6 +23,7 @@ from kdpipe.stages import cache_teacher, count_tokens, create, distill, extract
 from tests.stages.conftest import job_for
 from tests.tolerance import rounding
 
+SIGNALS = ("logits", *(f"hidden_states.{state}" for state in (0, 2, 4)))
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 16, "learning_rate": 1e-3, "bf16": False}
 TASK_LOSSES = [{"loss": "kl", "temperature": 2}, {"loss": "hidden_mse", "layers": "spaced", "weight": 3}]
 
@@ -54,7 +55,11 @@ def student(classifier: Path, tmp_path: Path) -> Path:
 def test_cached_and_online_give_the_same_losses(
     classifier: Path, student: Path, task_data: Path, tmp_path: Path
 ) -> None:
-    wanted = CacheTeacherSettings(logits=True, hidden_states=(0, 2, 4), precision="float32", bf16=False)
+    wanted = CacheTeacherSettings(
+        signals=SIGNALS,
+        precision="float32",
+        bf16=False,
+    )
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
     places = {"teacher": classifier, "student": student, "data": task_data}
     distill.run(settings(TASK_LOSSES), job_for(tmp_path / "online"), **places)
@@ -84,7 +89,7 @@ def test_what_reads_a_cache_keeps_the_precision_that_was_chosen_for_it(
 ) -> None:
     """Jobs of a cluster run on different processors, of which each would choose for itself."""
     training = {name: value for name, value in TRAINING.items() if name != "bf16"}
-    wanted = CacheTeacherSettings(logits=True, hidden_states=(0, 2, 4), precision="float32")
+    wanted = CacheTeacherSettings(signals=SIGNALS, precision="float32")
     processor(first)
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
     places = {"teacher": classifier, "student": student, "data": task_data}
@@ -108,7 +113,7 @@ def test_what_reads_a_cache_keeps_the_precision_that_was_chosen_for_it(
 def test_with_a_cache_the_teachers_weights_are_not_read(
     classifier: Path, student: Path, task_data: Path, tmp_path: Path
 ) -> None:
-    wanted = CacheTeacherSettings(logits=True, bf16=False)
+    wanted = CacheTeacherSettings(signals=("logits",), bf16=False)
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
     bare = tmp_path / "bare"
     bare.mkdir()
@@ -122,14 +127,20 @@ def test_with_a_cache_the_teachers_weights_are_not_read(
 
 
 def test_maps_are_resolved_with_the_teachers_depth(classifier: Path, task_data: Path, tmp_path: Path) -> None:
-    maps = [{"layers": "spaced", "student_depth": 2}]
-    wanted = CacheTeacherSettings.model_validate({"logits": False, "maps": maps})
+    maps = [
+        {"kinds": ["hidden_states"], "layers": "spaced", "student_depth": 2},
+        {"kinds": ["keys", "values"], "layers": "spaced", "student_depth": 2},
+    ]
+    wanted = CacheTeacherSettings.model_validate({"maps": maps})
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
-    assert read_manifest(tmp_path / "cache")["hidden_states"] == [0, 2, 4]
+    assert read_manifest(tmp_path / "cache")["signals"] == [
+        *(f"hidden_states.{state}" for state in (0, 2, 4)),
+        *(f"{kind}.{layer}" for kind in ("keys", "values") for layer in (2, 4)),
+    ]
 
 
 def test_a_cache_over_the_limit_is_refused(classifier: Path, task_data: Path, tmp_path: Path) -> None:
-    wanted = CacheTeacherSettings(logits=True, hidden_states=(0,))
+    wanted = CacheTeacherSettings(signals=("logits", "hidden_states.0"))
     with pytest.raises(KdpipeError, match="cache: off"):
         cache_teacher.run(wanted, job_for(tmp_path / "c"), teacher=classifier, data=task_data, limit_gb=1e-6)
 

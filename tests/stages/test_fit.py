@@ -46,7 +46,7 @@ def data(sst2: Path, language_model: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("stage", "settings", "roles"), [
     (finetune, FinetuneSettings(model="m", dataset="d"), ["model"]),
     (distill, DISTILL, ["student", "teacher"]),
-    (cache_teacher, CacheTeacherSettings(logits=True), ["teacher"]),
+    (cache_teacher, CacheTeacherSettings(signals=("logits",)), ["teacher"]),
     (evaluate, EvaluateSettings(), ["model"]),
     (export, ExportSettings(), ["model"]),
 ])  # fmt: skip

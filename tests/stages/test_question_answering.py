@@ -19,6 +19,7 @@ from kdpipe.stages import cache_teacher, distill, evaluate, finetune, preprocess
 from tests.stages.conftest import job_for
 from tests.tolerance import rounding
 
+SIGNALS = ("logits", *(f"hidden_states.{state}" for state in (0, 2, 4)))
 TRAINING = {"per_device_train_batch_size": 16, "learning_rate": 3e-3, "num_train_epochs": 1, "bf16": False}
 LOSSES = [
     {"loss": "kl", "temperature": 2, "weight": 0.5},
@@ -53,7 +54,11 @@ def test_from_files_to_a_student(squad: Path, language_model: Path, tmp_path: Pa
     assert list(predictions[0]) == ["id", "prediction", "label", "scores", "nbest", "split"]
     assert [row["id"] for row in predictions] == [f"q{number}" for number in range(32)]
 
-    wanted = CacheTeacherSettings(logits=True, hidden_states=(0, 2, 4), precision="float32", bf16=False)
+    wanted = CacheTeacherSettings(
+        signals=SIGNALS,
+        precision="float32",
+        bf16=False,
+    )
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=teacher, data=data)
     settings = DistillSettings.model_validate({**given, "teacher": "t", "student": "s", "losses": LOSSES})
     places = {"teacher": teacher, "student": language_model, "data": data}

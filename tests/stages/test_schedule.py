@@ -165,7 +165,9 @@ def test_a_cached_teacher_teaches_as_one_beside_the_sizes(
     model, data = teacher_of(family, task)
     depth = depth_of(load_model(model))
     wanted = CacheTeacherSettings(
-        logits=True, hidden_states=tuple(range(depth + 1)), precision="float32", bf16=False
+        signals=("logits", *(f"hidden_states.{state}" for state in range(depth + 1))),
+        precision="float32",
+        bf16=False,
     )
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=model, data=data)
     importance, teacher = scored(model, data), without_dropout(model, tmp_path / "teacher")

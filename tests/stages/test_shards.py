@@ -42,7 +42,7 @@ def stages(
     data = PreprocessSettings.model_validate({
         "sources": [source], "task": "classification", "max_length": 32
     })  # fmt: skip
-    signals = CacheTeacherSettings(logits=True, hidden_states=(0, 2))
+    signals = CacheTeacherSettings(signals=("logits", "hidden_states.0", "hidden_states.2"))
     scores = EvaluateSettings(metrics=("accuracy",))
     two_splits = tmp_path / "two_splits"
     wanted = PreprocessSettings.model_validate({

@@ -17,6 +17,7 @@ from kdpipe.stages import cache_teacher, create, distill, evaluate, finetune
 from tests.stages.conftest import job_for
 from tests.tolerance import rounding
 
+SIGNALS = ("logits", *(f"hidden_states.{state}" for state in (0, 2)))
 TRAINING = {"num_train_epochs": 3, "per_device_train_batch_size": 8, "learning_rate": 3e-3, "bf16": False}
 LOSSES: list[dict[str, Any]] = [
     {"loss": "soft_cross_entropy", "temperature": 2},
@@ -59,7 +60,7 @@ def test_a_task_from_teacher_to_student(
     students = {"online": distilled(tmp_path / "online", teacher, body, data)}
     if task != "text_data":
         knowledge = tmp_path / "knowledge"
-        cache = CacheTeacherSettings(logits=True, hidden_states=(0, 2), precision="float32", bf16=False)
+        cache = CacheTeacherSettings(signals=SIGNALS, precision="float32", bf16=False)
         cache_teacher.run(cache, job_for(knowledge), teacher=teacher, data=data)
         students["cached"] = distilled(tmp_path / "cached", teacher, body, data, knowledge)
         curves = [values(student, "loss") for student in students.values()]

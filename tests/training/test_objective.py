@@ -1,11 +1,14 @@
 """The loss is the weighted sum of its terms over real rows, however a batch is padded or cut."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional
 
+from kdpipe.anatomy.signals import LOGITS, Signal
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
@@ -18,40 +21,55 @@ from kdpipe.losses.kl import KLLoss
 from kdpipe.losses.logit_mse import LogitMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.loading import load_model, load_tokenizer
-from kdpipe.signals.capture import Request, Signals, run_model
-from kdpipe.training.objective import Objective, Projection, Term, count_rows
+from kdpipe.signals.capture import Request, Signals, capture
+from kdpipe.signals.rows import pack, rows_at
+from kdpipe.signals.teacher import STUDENT, TEACHER
+from kdpipe.training.objective import Objective, Projection, Term
 from tests.tolerance import assert_close, rounding
 
 ROWS = torch.tensor([0, 1, 2, 4, 5])
 BATCH = {"input_ids": torch.zeros(2, 4, dtype=torch.long), "token_rows": ROWS, "labels": torch.tensor([1, 0])}
 
 
-def signals(width: int, seed: int, states: int = 3) -> Signals:
+def hidden(state: int) -> Signal:
+    return Signal("hidden_states", state)
+
+
+def signals(width: int, seed: int, states: int = 3, padding: float = 0.0) -> Signals:
+    """Logits of two examples, and states of their five tokens."""
     generator = torch.Generator().manual_seed(seed)
-    hidden = {index: torch.randn(2, 4, width, generator=generator) for index in range(states)}
-    return Signals(torch.randn(2, 2, generator=generator), hidden)
+    found = {}
+    for state in range(states):
+        padded = torch.randn(2, 4, width, generator=generator)
+        padded[0, 3] = padded[1, 2:] = padding
+        found[hidden(state)] = rows_at(pack(padded, ROWS), "tokens", BATCH)
+    return {LOGITS: rows_at(torch.randn(2, 2, generator=generator), "examples", BATCH), **found}
+
+
+def sums_of(
+    objective: Objective, student: Signals, teacher: Signals, batch: Any = BATCH
+) -> dict[str, torch.Tensor]:
+    return dict(objective({STUDENT: student, TEACHER: teacher}, batch))
 
 
 def test_terms_equal_their_definitions_computed_by_hand() -> None:
     student, teacher = signals(6, 1), signals(6, 2)
-    terms = [Term("hard", HardLoss()), Term("hidden", HiddenMSELoss(), 2.0, "all", [(0, 0), (2, 1)])]
-    sums = Objective(terms, "categorical")(student, teacher, BATCH)
-    assert student.logits is not None
-    assert_close(sums["hard"], functional.cross_entropy(student.logits, BATCH["labels"], reduction="sum"))
+    terms = [Term("hard", HardLoss()), Term("hidden", HiddenMSELoss(), 2.0, "tokens", [(0, 0), (2, 1)])]
+    sums = sums_of(Objective(terms, "categorical"), student, teacher)
+    logits = student[LOGITS].values
+    assert_close(sums["hard"], functional.cross_entropy(logits, BATCH["labels"], reduction="sum"))
     by_hand = [
-        ((student.hidden_states[s] - teacher.hidden_states[t]).flatten(0, 1)[ROWS] ** 2).mean(-1).sum()
+        ((student[hidden(s)].values - teacher[hidden(t)].values) ** 2).mean(-1).sum()
         for t, s in [(0, 0), (2, 1)]
     ]
     assert_close(sums["hidden"], (by_hand[0] + by_hand[1]) / 2)
 
 
 def test_padding_has_no_influence() -> None:
-    student, teacher = signals(6, 1), signals(6, 2)
-    term = Objective([Term("cos", CosineLoss(), 1.0, "all", [(1, 1)])], "categorical")
-    before = term(student, teacher, BATCH)["cos"]
-    student.hidden_states[1][0, 3] = 1e6
-    teacher.hidden_states[1][1, 2:] = -1e6
-    assert torch.equal(term(student, teacher, BATCH)["cos"], before)
+    term = Objective([Term("cos", CosineLoss(), 1.0, "tokens", [(1, 1)])], "categorical")
+    before = sums_of(term, signals(6, 1), signals(6, 2))["cos"]
+    after = sums_of(term, signals(6, 1, padding=1e6), signals(6, 2, padding=torch.nan))["cos"]
+    assert torch.equal(after, before)
 
 
 def test_labels_matter_to_hard_terms_alone() -> None:
@@ -59,36 +77,36 @@ def test_labels_matter_to_hard_terms_alone() -> None:
     student, teacher = signals(6, 1), signals(6, 2)
     terms = [
         Term("soft", SoftCrossEntropyLoss()),
-        Term("hidden", HiddenMSELoss(), 1.0, "all", [(0, 0), (2, 1)]),
+        Term("hidden", HiddenMSELoss(), 1.0, "tokens", [(0, 0), (2, 1)]),
         Term("hard", HardLoss()),
     ]
     objective = Objective(terms, "categorical")
-    ours = objective(student, teacher, BATCH)
-    theirs = objective(student, teacher, {**BATCH, "labels": 1 - BATCH["labels"]})
+    ours = sums_of(objective, student, teacher)
+    theirs = sums_of(objective, student, teacher, {**BATCH, "labels": 1 - BATCH["labels"]})
     assert {name for name in ours if not torch.equal(ours[name], theirs[name])} == {"hard"}
 
 
 def test_a_term_of_weight_zero_is_not_computed_and_asks_for_nothing() -> None:
     objective = Objective(
-        [Term("hard", HardLoss()), Term("h", HiddenMSELoss(), 0.0, "all", [(9, 9)])], "categorical"
+        [Term("hard", HardLoss()), Term("h", HiddenMSELoss(), 0.0, "tokens", [(9, 9)])], "categorical"
     )
-    assert objective.student_request() == Request(True, (), None)
-    assert objective.teacher_request() == Request(False, (), None)
-    assert list(objective(signals(6, 1), Signals(), BATCH)) == ["hard"]
+    assert objective.requests == {STUDENT: Request((LOGITS,), "examples")}
+    assert objective.teachers == {}
+    assert list(objective({STUDENT: signals(6, 1)}, BATCH)) == ["hard"]
 
 
 def test_only_states_that_are_read_are_asked_for() -> None:
-    objective = Objective([Term("h", HiddenMSELoss(), 1.0, "all", [(0, 0), (6, 2)])], "categorical")
-    assert objective.teacher_request() == Request(False, (0, 6), None)
-    assert objective.student_request() == Request(False, (0, 2), None)
+    objective = Objective([Term("h", HiddenMSELoss(), 1.0, "tokens", [(0, 0), (6, 2)])], "categorical")
+    assert objective.requests[TEACHER] == Request((hidden(0), hidden(6)))
+    assert objective.requests[STUDENT] == Request((hidden(0), hidden(2)))
 
 
 @pytest.mark.parametrize(("shared", "count"), [(False, 2), (True, 1)])
 def test_projections_map_the_student_to_the_teachers_width(shared: bool, count: int) -> None:
-    term = Term("h", HiddenMSELoss(), 1.0, "all", [(0, 0), (2, 1)], Projection("tanh", shared))
+    term = Term("h", HiddenMSELoss(), 1.0, "tokens", [(0, 0), (2, 1)], Projection("tanh", shared))
     objective = Objective([term], "categorical", widths=(8, 6), seed=3)
     assert len(objective.projections["h"]) == count
-    sums = objective(signals(6, 1), signals(8, 2), BATCH)
+    sums = sums_of(objective, signals(6, 1), signals(8, 2))
     sums["h"].backward()
     assert all(parameter.grad is not None for parameter in objective.parameters())
     again = Objective([term], "categorical", widths=(8, 6), seed=3)
@@ -96,9 +114,9 @@ def test_projections_map_the_student_to_the_teachers_width(shared: bool, count: 
 
 
 def test_different_widths_without_a_projection_are_refused() -> None:
-    objective = Objective([Term("h", HiddenMSELoss(), 1.0, "all", [(0, 0)])], "categorical")
+    objective = Objective([Term("h", HiddenMSELoss(), 1.0, "tokens", [(0, 0)])], "categorical")
     with pytest.raises(ModelError, match="need a `projection`"):
-        objective(signals(6, 1), signals(8, 2), BATCH)
+        sums_of(objective, signals(6, 1), signals(8, 2))
 
 
 def test_equal_models_have_no_divergence(language_model: Path, text_data: Path) -> None:
@@ -106,26 +124,19 @@ def test_equal_models_have_no_divergence(language_model: Path, text_data: Path) 
     masking = token_targets(model, load_tokenizer(language_model), MaskingSettings(smoothing=0), seed=1)
     batch = Collator(EncodedSplit(text_data, "train"), 0, masking)(range(8))
     terms = [
-        Term("kl", KLLoss(2.0), positions="all"),
+        Term("kl", KLLoss(2.0), positions="tokens"),
         Term("kl_masked", KLLoss(2.0), positions="labelled"),
-        Term("cosine", CosineLoss(), 1.0, "all", [(4, 4)]),
+        Term("cosine", CosineLoss(), 1.0, "tokens", [(4, 4)]),
         Term("hard", HardLoss(), positions="labelled"),
     ]
     objective = Objective(terms, "categorical")
     with torch.no_grad():
-        outputs = run_model(model, batch, objective.student_request())
-        sums = objective(outputs, outputs, batch)
-        logits = run_model(model, batch, Request(rows="label_rows")).logits
+        outputs = capture(model, batch, objective.requests[STUDENT])
+        sums = sums_of(objective, outputs, outputs, batch)
+        logits = capture(model, batch, Request(positions="labelled"))[LOGITS].values
     for name in ("kl", "kl_masked", "cosine"):
         assert abs(float(sums[name])) < len(batch["token_rows"]) * rounding(64)
-    assert logits is not None
     assert_close(sums["hard"], functional.cross_entropy(logits, batch["labels"], reduction="sum"))
-    assert count_rows(batch) == {
-        "examples": 8,
-        "all": int(batch["attention_mask"].sum()),
-        "labelled": len(batch["labels"]),
-        "spans": 16,
-    }
 
 
 def test_question_answering_is_the_mean_of_starts_and_ends() -> None:
@@ -134,14 +145,21 @@ def test_question_answering_is_the_mean_of_starts_and_ends() -> None:
     def wave(k: float = 1.0, o: float = 0.0) -> torch.Tensor:
         return torch.sin(0.7 * k * torch.arange(8, dtype=torch.float64) + o).reshape(2, 4)
 
-    student = torch.stack((wave(), wave(o=0.3)), dim=1).flatten(0, 1)
-    teacher = torch.stack((wave(k=1.3, o=0.5), wave(k=1.1, o=0.2)), dim=1).flatten(0, 1)
-    batch = {"input_ids": torch.zeros(2, 4, dtype=torch.long), "labels": torch.tensor([1, 2, 2, 3])}
+    batch = {
+        "input_ids": torch.zeros(2, 4, dtype=torch.long),
+        "token_rows": torch.arange(8),
+        "labels": torch.tensor([1, 2, 2, 3]),
+    }
+
+    def both(*logits: torch.Tensor) -> Signals:
+        return {LOGITS: rows_at(torch.stack(logits, dim=-1).flatten(0, 1), "tokens", batch)}
+
+    student, teacher = both(wave(), wave(o=0.3)), both(wave(k=1.3, o=0.5), wave(k=1.1, o=0.2))
     terms = [Term("kl", KLLoss(2.0), 0.5, "spans"), Term("hard", HardLoss(), 0.5, "spans")]
     objective = Objective(terms, "categorical")
-    assert objective.student_request() == objective.teacher_request() == Request(True, (), "spans")
-    sums = objective(Signals(student), Signals(teacher), batch)
-    means = {name: float(value) / count_rows(batch)["spans"] for name, value in sums.items()}
+    assert objective.requests[STUDENT] == objective.requests[TEACHER] == Request((LOGITS,), "spans")
+    sums = sums_of(objective, student, teacher, batch)
+    means = {name: float(value) / 4 for name, value in sums.items()}
     assert means["kl"] == pytest.approx(0.1849760313461352, abs=1e-9)
     assert means["hard"] == pytest.approx(1.5599172767481502, abs=1e-9)
     assert sum(0.5 * mean for mean in means.values()) == pytest.approx(0.8724466540471427, abs=1e-9)
@@ -157,9 +175,9 @@ def test_padding_of_windows_costs_nothing(reader: Path, question_data: Path) -> 
 
     def sums(*examples: int) -> dict[str, torch.Tensor]:
         batch = Collator(split, 0)(examples)
-        signals = run_model(model, batch, objective.student_request())
-        assert signals.logits is not None
-        return dict(objective(signals, Signals(2 * signals.logits.detach()), batch))
+        signals = capture(model, batch, objective.requests[STUDENT])
+        teacher = {LOGITS: replace(signals[LOGITS], values=2 * signals[LOGITS].values.detach())}
+        return sums_of(objective, signals, teacher, batch)
 
     short, long = (int(index) for index in split.lengths.argsort()[[0, -1]])
     together, one, other = sums(short, long), sums(short), sums(long)

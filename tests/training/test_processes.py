@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from kdpipe.anatomy.signals import LOGITS, Signal
 from kdpipe.models.loading import load_frozen
 from kdpipe.signals.cache import write_knowledge
 from kdpipe.signals.capture import Request
@@ -37,9 +38,10 @@ def places(
 ) -> Places:
     """The folders that trainings read, and files with the signals of teachers."""
     folder, cpu = tmp_path_factory.mktemp("knowledge"), torch.device("cpu")
+    states = Signal("hidden_states", 0), Signal("hidden_states", 4)
     teachers = {
-        "knowledge": (classifier, CLASSIFICATION, Request(hidden_states=(0, 4)), task_data),
-        "answers": (reader, QUESTION_ANSWERING, Request(rows="token_rows"), question_data),
+        "knowledge": (classifier, CLASSIFICATION, Request((LOGITS, *states)), task_data),
+        "answers": (reader, QUESTION_ANSWERING, Request(positions="tokens"), question_data),
     }
     for name, (model, head, request, data) in teachers.items():
         teacher = Teacher(load_frozen(model, head, cpu), request)

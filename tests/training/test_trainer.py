@@ -19,7 +19,7 @@ from kdpipe.pruning.cut import prune_to_sparsity
 from kdpipe.pruning.ranking import rank_units
 from kdpipe.seeds import draw_seed
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
-from kdpipe.signals.teacher import Teacher
+from kdpipe.signals.teacher import TEACHER, Teacher
 from kdpipe.training.objective import Objective, Projection
 from kdpipe.training.run import freeze, train
 from tests.tolerance import assert_close, rounding
@@ -52,7 +52,7 @@ def run(
         {**FAST, **options},
         seed=5,
         checkpoints=Checkpoints(tmp_path),
-        teacher=teacher,
+        teachers={TEACHER: teacher} if teacher else {},
     )
 
 
@@ -68,7 +68,7 @@ def test_training_learns(classifier: Path, task_data: Path, tmp_path: Path) -> N
 def test_every_size_passes_every_example(
     classifier: Path, task_data: Path, tmp_path: Path, objective: Objective
 ) -> None:
-    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teacher_request())
+    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teachers[TEACHER])
     outcome = train(
         student_of(classifier),
         objective,
@@ -76,7 +76,7 @@ def test_every_size_passes_every_example(
         FAST,
         seed=5,
         checkpoints=Checkpoints(tmp_path),
-        teacher=teacher,
+        teachers={TEACHER: teacher},
         sizes=[nullcontext] * 3,
     )
     assert (outcome.seen["forwards"], outcome.seen["backwards"]) == (4 * 96, 3 * 96)
@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_bits(classifier: Path, task_data: Path, tm
 def test_accumulation_changes_nothing(
     classifier: Path, task_data: Path, tmp_path: Path, objective: Objective, batch: int, accumulation: int
 ) -> None:
-    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teacher_request())
+    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teachers[TEACHER])
     whole, parts = student_of(classifier), student_of(classifier)
     options: dict[str, Any] = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}
     run(whole, objective, collator(task_data), tmp_path, teacher, **options, per_device_train_batch_size=96)
@@ -113,7 +113,7 @@ def test_sizes_that_are_trained_together_add_a_share_of_each_ones_gradient(
         kind: rank_units([torch.rand(g.count(source.base_model)) for g in groups[kind]]) for kind in KINDS
     }
     objective = Objective(distillation_terms([(0, 0), (4, 4)]), "categorical")
-    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teacher_request())
+    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teachers[TEACHER])
     options: dict[str, Any] = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}
 
     def steps(*sparsities: float) -> dict[str, torch.Tensor]:
@@ -128,7 +128,7 @@ def test_sizes_that_are_trained_together_add_a_share_of_each_ones_gradient(
             {**FAST, **options},
             seed=5,
             checkpoints=Checkpoints(tmp_path),
-            teacher=teacher,
+            teachers={TEACHER: teacher},
             sizes=[partial(slices.at, own) for own in counts],
         )
         return {name: weight - before[name] for name, weight in learner.state_dict().items()}
@@ -146,10 +146,10 @@ def test_sizes_that_are_trained_together_add_a_share_of_each_ones_gradient(
 def test_cached_and_online_training_have_the_same_losses(
     classifier: Path, task_data: Path, tmp_path: Path, objective: Objective
 ) -> None:
-    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teacher_request())
+    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teachers[TEACHER])
     batches = collator(task_data)
     write_knowledge(tmp_path / SIGNALS, teacher, batches, "float32", CPU)
-    knowledge = CachedKnowledge(tmp_path / SIGNALS, batches.split)
+    knowledge = {TEACHER: CachedKnowledge(tmp_path / SIGNALS, batches.split)}
     online = run(student_of(classifier, seed=2), objective, batches, tmp_path, teacher)
     cached = run(
         student_of(classifier, seed=2), objective, collator(task_data, knowledge=knowledge), tmp_path
@@ -168,7 +168,7 @@ def test_a_teacher_is_not_changed_by_training(
         objective,
         collator(task_data),
         tmp_path,
-        Teacher(model, objective.teacher_request()),
+        Teacher(model, objective.teachers[TEACHER]),
     )
     assert torch.equal(weights(model), before)
     assert not model.training
@@ -177,7 +177,7 @@ def test_a_teacher_is_not_changed_by_training(
 def test_a_projection_learns_at_its_own_rate(classifier: Path, task_data: Path, tmp_path: Path) -> None:
     still = Projection(learning_rate=1e-12)
     objective = Objective(distillation_terms([(4, 2)], still), "categorical", widths=(16, 16), seed=1)
-    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teacher_request())
+    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teachers[TEACHER])
     student = student_of(classifier)
     before, projection = weights(student), weights(objective)
     run(student, objective, collator(task_data), tmp_path, teacher)

@@ -31,7 +31,7 @@ from kdpipe.models.units import KINDS
 from kdpipe.pruning.cut import prune_to_sparsity
 from kdpipe.pruning.ranking import rank_units
 from kdpipe.signals.cache import CachedKnowledge
-from kdpipe.signals.teacher import Teacher
+from kdpipe.signals.teacher import TEACHER, Teacher
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.run import Outcome, train
 from kdpipe.training.terms import hard_term
@@ -72,7 +72,7 @@ def plain(places: Places, state: Path) -> Trained:
 def distilled(places: Places, state: Path) -> Trained:
     """Several terms, each with a normaliser of its own, over accumulated batches of cached knowledge."""
     model, batches = student_of(places["classifier"], seed=2), collator(places["task_data"])
-    batches.knowledge = CachedKnowledge(places["knowledge"], batches.split)
+    batches.knowledge = {TEACHER: CachedKnowledge(places["knowledge"], batches.split)}
     terms = [*distillation_terms([(0, 0), (4, 2)], Projection(learning_rate=1e-2)), hard_term(Classification)]
     options = {**ODD, "per_device_train_batch_size": 7, "gradient_accumulation_steps": 3}
     objective = Objective(terms, "categorical", widths=(16, 16), seed=1)
@@ -83,8 +83,8 @@ def partly_read(places: Places, state: Path) -> Trained:
     """No term reads the last blocks and the head, and the embeddings are frozen."""
     model, batches = student_of(places["classifier"], seed=2), collator(places["task_data"])
     model.bert.embeddings.requires_grad_(False)
-    batches.knowledge = CachedKnowledge(places["knowledge"], batches.split)
-    objective = Objective([Term("hidden_mse", HiddenMSELoss(), 1.0, "all", [(4, 2)])], "categorical")
+    batches.knowledge = {TEACHER: CachedKnowledge(places["knowledge"], batches.split)}
+    objective = Objective([Term("hidden_mse", HiddenMSELoss(), 1.0, "tokens", [(4, 2)])], "categorical")
     options = {**ODD, "weight_decay": 0.1}
     return model, train(model, objective, batches, options, seed=5, checkpoints=Checkpoints(state))
 
@@ -106,7 +106,7 @@ def windows(places: Places, state: Path) -> Trained:
     """Starts and ends of answers, whose rows are as long as the windows of a part."""
     model = still(load_with_head(places["reader"], QUESTION_ANSWERING, 1))
     batches = collator(places["question_data"])
-    batches.knowledge = CachedKnowledge(places["answers"], batches.split)
+    batches.knowledge = {TEACHER: CachedKnowledge(places["answers"], batches.split)}
     soft = Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=2.0), positions="spans")
     objective = Objective([soft, hard_term(QuestionAnswering)], "categorical")
     options = {**ODD, "max_grad_norm": 0.0, "per_device_train_batch_size": len(batches.split) // 3}
@@ -153,7 +153,7 @@ def sizes(places: Places, state: Path) -> Trained:
         options,
         seed=5,
         checkpoints=Checkpoints(state),
-        teacher=Teacher(teacher, objective.teacher_request()),
+        teachers={TEACHER: Teacher(teacher, objective.teachers[TEACHER])},
         sizes=[partial(slices.at, own) for own in counts],
     )
     return learner, outcome

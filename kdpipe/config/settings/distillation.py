@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from kdpipe.anatomy.signals import SIGNAL_KINDS
 from kdpipe.config.settings.base import DatasetName, ModelName, StageSettings
-from kdpipe.config.settings.losses import LossTerms
+from kdpipe.config.settings.losses import LossTerm, LossTerms
 from kdpipe.config.settings.training import Training, training_settings
 
 
@@ -26,7 +27,7 @@ class Distillation(StageSettings):
         dataset: the dataset that is read.
         losses: the loss terms; the loss is their weighted sum.
         cache: whether the teacher's signals are computed once and stored; `auto` does so for task data.
-        cache_precision: how cached hidden states are stored; logits are always float32.
+        cache_precision: how cached signals are stored; logits are always float32.
         training: fields of `TrainingArguments`.
     """
 
@@ -38,9 +39,14 @@ class Distillation(StageSettings):
     training: Training = Field(default_factory=lambda: training_settings()())
 
     @property
-    def reads_logits(self) -> bool:
-        """Whether a term reads the teacher's logits, so that its head is for the dataset."""
-        return any(term.needs_teacher and term.weight and term.signal == "logits" for term in self.losses)
+    def taught(self) -> tuple[LossTerm, ...]:
+        """The terms that are computed and read something of a teacher."""
+        return tuple(term for term in self.losses if term.needs_teacher and term.weight)
+
+    @property
+    def reads_head(self) -> bool:
+        """Whether a term reads what the teacher's head gives, which is then for the dataset."""
+        return any(SIGNAL_KINDS[kind].needs_head for term in self.taught for kind in term.teacher_kinds)
 
     @property
     def learner(self) -> str:

@@ -7,6 +7,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
+from kdpipe.anatomy.layers import match_layers
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Place, first_layer
 from kdpipe.config.settings.base import NotEmpty, Settings
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import read_name
@@ -14,6 +16,7 @@ from kdpipe.config.signatures import constructor_options, options_model
 from kdpipe.declarations import constants, docstring
 
 LayerMap = str | list[tuple[int, int]]
+PlacePairs = tuple[tuple[Place, Place], ...]
 
 
 class ProjectionSettings(Settings):
@@ -44,7 +47,7 @@ class TermSettings(Settings):
         weight: its factor in the sum; a term of weight 0 is not computed.
         positions: which positions count: `all` real tokens, or the `masked` ones, that is those with a label
             (where words have tags, their first pieces). By default these for losses on logits and all for
-            losses on hidden states.
+            losses on other signals.
         run: the forward run that is read.
     """
 
@@ -54,19 +57,42 @@ class TermSettings(Settings):
     run: Annotated[Literal["base"], BeforeValidator(_refuse_counterfactual)] = "base"
 
     @property
-    def signal(self) -> Literal["logits", "hidden_states"]:
-        """The output of the models that the loss compares."""
-        return constants(catalog.LOSSES[self.loss])["signal"]  # type: ignore[no-any-return]
+    def declared(self) -> dict[str, Any]:
+        """What the loss declares (`kdpipe.losses.loss`)."""
+        return constants(catalog.LOSSES[self.loss])
+
+    @property
+    def teacher_kinds(self) -> tuple[str, ...]:
+        """The kinds of signals that the loss reads of a teacher."""
+        return self.declared["teacher_kinds"]  # type: ignore[no-any-return]
+
+    @property
+    def student_kinds(self) -> tuple[str, ...]:
+        """The kinds of signals that the loss reads of the student."""
+        return self.declared["student_kinds"]  # type: ignore[no-any-return]
 
     @property
     def needs_teacher(self) -> bool:
         """Whether the loss compares with a teacher rather than with labels."""
-        return bool(constants(catalog.LOSSES[self.loss])["needs_teacher"])
+        return bool(self.teacher_kinds)
 
     @property
-    def same_width(self) -> bool:
-        """Whether the loss needs states of student and teacher to be equally wide."""
-        return bool(constants(catalog.LOSSES[self.loss])["same_width"])
+    def matched(self) -> str:
+        """What says which places are compared, "" where there is but one."""
+        return ""
+
+    @property
+    def projection_settings(self) -> ProjectionSettings | None:
+        """The map from the student's width to the teacher's, if there is one."""
+        return None
+
+    def pairs(self, teacher_depth: int | None, student_depth: int | None) -> PlacePairs | None:
+        """Return the (teacher, student) places that are compared; None while a depth they need is unknown.
+
+        Raises:
+            KdpipeError: they name places that do not exist.
+        """
+        return ((None, None),)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -74,24 +100,72 @@ class TermSettings(Settings):
         return {name: getattr(self, name) for name in constructor_options(catalog.LOSSES[self.loss])}
 
 
-class HiddenTermSettings(TermSettings):
-    """What a term on hidden states takes besides.
+class LayerTermSettings(TermSettings):
+    """What a term on signals of layers takes besides.
 
     Args:
-        layers: (teacher, student) pairs of hidden states, or the name of a map (`kdpipe.anatomy.layers`).
-        projection: maps the student's states to the teacher's width.
+        layers: (teacher, student) pairs of layers, or the name of a map (`kdpipe.anatomy.layers`).
     """
 
     layers: LayerMap = "last"
+
+    @property
+    def matched(self) -> str:
+        """What says which places are compared."""
+        return str(self.layers)
+
+    def pairs(self, teacher_depth: int | None, student_depth: int | None) -> PlacePairs | None:
+        """Return the (teacher, student) layers that are compared; None while a depth they need is unknown."""
+        if teacher_depth is None or student_depth is None:
+            return None if isinstance(self.layers, str) else tuple(self.layers)
+        return match_layers(self.layers, teacher_depth, student_depth, first_layer(self.student_kinds))
+
+
+class ModuleTermSettings(TermSettings):
+    """What a term on outputs of modules takes besides.
+
+    Args:
+        modules: (teacher, student) pairs of names of modules in the bodies.
+    """
+
+    modules: Annotated[list[tuple[str, str]], NotEmpty]
+
+    @property
+    def matched(self) -> str:
+        """What says which places are compared."""
+        return str(self.modules)
+
+    def pairs(self, teacher_depth: int | None, student_depth: int | None) -> PlacePairs | None:
+        """Return the (teacher, student) modules that are compared."""
+        return tuple(self.modules)
+
+
+class ProjectedTermSettings(TermSettings):
+    """What a term takes besides that compares rows of one width.
+
+    Args:
+        projection: maps the student's states to the teacher's width.
+    """
+
     projection: ProjectionSettings | None = None
+
+    @property
+    def projection_settings(self) -> ProjectionSettings | None:
+        """The map from the student's width to the teacher's, if there is one."""
+        return self.projection
+
+
+PLACED = {"once": TermSettings, "layers": LayerTermSettings, "modules": ModuleTermSettings}
 
 
 @cache
 def term_settings(loss: str) -> type[TermSettings]:
     """Return the settings model of the terms that use a loss of the catalog."""
     target = catalog.LOSSES[loss]
-    base = HiddenTermSettings if constants(target)["signal"] == "hidden_states" else TermSettings
-    return options_model(f"{loss}_term", base, constructor_options(target), docstring(target))
+    declared = constants(target)
+    bases: list[type[TermSettings]] = [PLACED[SIGNAL_KINDS[declared["student_kinds"][0]].placed]]
+    bases += [ProjectedTermSettings] if declared["same_width"] else []
+    return options_model(f"{loss}_term", tuple(bases), constructor_options(target), docstring(target))
 
 
 def _validate(value: Any) -> Any:

@@ -39,7 +39,7 @@ class LanguageModeling:
         """Score a model on its targets; predictions hold each example's cross-entropy and targets."""
         split, size = subject.split, len(subject.split)
         entropy, targets = np.zeros(size), np.zeros(size, dtype=np.int64)
-        for indices, batch, logits in run_batches(subject, "label_rows"):
+        for indices, batch, logits in run_batches(subject, "labelled"):
             losses = functional.cross_entropy(logits, batch["labels"], reduction="none").cpu().numpy()
             examples = indices[batch["label_rows"].cpu().numpy() // batch["input_ids"].shape[1]]
             np.add.at(entropy, examples, losses)

@@ -14,7 +14,6 @@ from kdpipe.evaluation.answers import answer_metrics
 from kdpipe.evaluation.inference import run_batches
 from kdpipe.evaluation.task import USUAL_ANSWERS, AnswerLimits, Evaluation, Subject
 from kdpipe.models.loading import Head
-from kdpipe.signals.capture import SPANS
 
 # Of each window the most likely starts and ends that are combined, and the answers that are kept.
 N_BEST = 20
@@ -54,7 +53,7 @@ class QuestionAnswering:
         `nbest` the best answers with their scores.
         """
         search = AnswerSearch(subject.split, subject.answers)
-        for indices, _, logits in run_batches(subject, SPANS):
+        for indices, _, logits in run_batches(subject, "spans"):
             search.add(indices, logits.cpu().numpy())
         return search.evaluation(subject.metrics)
 

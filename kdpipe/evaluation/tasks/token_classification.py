@@ -79,7 +79,7 @@ def _predict(subject: Subject) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     assert split.words is not None
     tags = np.full(len(split.words), subject.labels.index(OUTSIDE), dtype=np.int64)
     scores = np.zeros(len(split.words), dtype=np.float32)
-    for indices, _, logits in run_batches(subject, "label_rows"):
+    for indices, _, logits in run_batches(subject, "labelled"):
         best = logits.max(-1)
         _, places = split.words_of(indices)
         tags[places] = best.indices.cpu().numpy()

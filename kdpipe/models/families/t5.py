@@ -88,6 +88,12 @@ class T5(Family):
         }
 
     @classmethod
+    def attention_bias(cls, body: Any, attention: Any, length: int) -> Tensor | None:
+        """Return the bias of relative positions, which the first block has for all [1, A, L, L]."""
+        bias: Tensor = body.encoder.block[0].layer[0].SelfAttention.compute_bias(length, length)
+        return bias[:, attention.ranks.index] if isinstance(attention, PrunedAttention) else bias
+
+    @classmethod
     def refit(cls, body: Any) -> None:
         """Let attentions that have lost heads take their share of the relative positions."""
         for group in cls.groups(body)["head"]:

@@ -19,7 +19,7 @@ class DistillSettings(Distillation):
         masking: how targets are chosen, for language-modelling datasets.
         freeze: globs of names of student parameters that stay as they are.
         cache: whether the teacher's signals are computed once and stored; `auto` does so for task data.
-        cache_precision: how cached hidden states are stored; logits are always float32.
+        cache_precision: how cached signals are stored; logits are always float32.
         training: fields of `TrainingArguments`.
     """
 

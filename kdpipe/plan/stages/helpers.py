@@ -1,9 +1,12 @@
 """Settings of the stages that run because models need them: encoding, counting, caching, evaluating."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
+from kdpipe.anatomy.layers import match_layers
+from kdpipe.anatomy.signals import Signal, first_layer
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import Count
 from kdpipe.config.settings.dataset import Rows
@@ -63,22 +66,29 @@ class LayerMapSettings(Settings):
     """A layer map that the teacher's depth resolves.
 
     Args:
+        kinds: the kinds of signals that are stored of its layers.
         layers: the name of the map.
         student_depth: number of blocks of the student; null where that is the teacher's.
     """
 
+    kinds: tuple[str, ...]
     layers: str
     student_depth: int | None
+
+    def signals(self, depth: int) -> Iterator[tuple[str, int]]:
+        """Yield kind and layer of each signal that is stored of a teacher with so many blocks."""
+        first = first_layer(self.kinds)
+        for layer, _ in match_layers(self.layers, depth, self.student_depth or depth, first):
+            yield from ((kind, layer) for kind in self.kinds)
 
 
 class CacheTeacherSettings(Settings):
     """Which of a teacher's signals are stored.
 
     Args:
-        logits: whether its logits are stored.
-        hidden_states: the states that are stored; 0 is the embedding output.
-        maps: layer maps whose teacher states are stored, where the teacher's depth was not yet known.
-        precision: how hidden states are stored.
+        signals: the signals that are stored, such as `logits` and `hidden_states.3`.
+        maps: layer maps whose teacher layers are stored, where the teacher's depth was not yet known.
+        precision: how signals are stored that may be halved.
         bf16: whether the teacher runs in bfloat16, as its students; null where the processor decides.
         fp16: whether it runs in float16, as they do.
         tf32: whether a GPU multiplies float32 as TF32, as they do.
@@ -86,8 +96,7 @@ class CacheTeacherSettings(Settings):
         eval_batch_size: examples that the teacher runs at once; null for the usual number.
     """
 
-    logits: bool
-    hidden_states: tuple[int, ...] = ()
+    signals: tuple[str, ...] = ()
     maps: tuple[LayerMapSettings, ...] = ()
     precision: Literal["float16", "float32"] = "float16"
     bf16: bool | None = None
@@ -95,6 +104,11 @@ class CacheTeacherSettings(Settings):
     tf32: bool | None = None
     split: str = "train"
     eval_batch_size: Count | None = None
+
+    def stored(self, depth: int) -> tuple[Signal, ...]:
+        """Return the signals that are stored of a teacher with so many blocks."""
+        mapped = {Signal(kind, place) for entry in self.maps for kind, place in entry.signals(depth)}
+        return tuple(sorted({*map(Signal.parse, self.signals), *mapped}))
 
 
 class ScoreImportanceSettings(Settings):

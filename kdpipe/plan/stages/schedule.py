@@ -44,7 +44,7 @@ class ScheduleSettings(Distillation):
             others' are ranked with the defaults.
         losses: the loss terms, the same for all sizes; by default MiniDisc's, half of each.
         cache: whether the teacher's signals are computed once and stored.
-        cache_precision: how cached hidden states are stored; logits are always float32.
+        cache_precision: how cached signals are stored; logits are always float32.
         training: fields of `TrainingArguments`.
     """
 

@@ -3,12 +3,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from kdpipe import catalog
 from kdpipe.config.mistakes import explain
-from kdpipe.config.settings.losses import HiddenTermSettings, LossTerms
+from kdpipe.config.settings.losses import LossTerms
 from kdpipe.errors import KdpipeError
 
 TERMS = TypeAdapter(LossTerms)
 
 LATER = "`counterfactual` is not available in this version"
+AT_LEAST_ONE = "should be greater than or equal to 1, found 0"
 LINEAR = "'linar' is not known; did you mean 'linear'?"
 
 
@@ -24,11 +25,12 @@ def mistakes_in(*terms):
 
 def test_defaults_and_options():
     kl = term(loss="kl", temperature="2e0", weight=5)
-    assert (kl.weight, kl.signal, kl.needs_teacher) == (5, "logits", True)
+    assert (kl.weight, kl.student_kinds, kl.teacher_kinds) == (5, ("logits",), ("logits",))
     assert kl.options == {"temperature": 2.0, "t_squared": True}
     hidden = term(loss="hidden_mse", projection={"kind": "relu"})
-    assert isinstance(hidden, HiddenTermSettings)
-    assert (hidden.layers, hidden.projection.kind, hidden.same_width) == ("last", "relu", True)
+    assert (hidden.layers, hidden.projection.kind, hidden.matched) == ("last", "relu", "last")
+    relation = term(loss="relation", relation_heads=4)
+    assert (relation.options, relation.layers) == ({"relation_heads": 4}, "last")
     assert not term(loss="hard").needs_teacher
 
 
@@ -53,6 +55,7 @@ def test_a_temperature_that_the_loss_refuses_is_refused_before(loss, temperature
     ({"loss": "kl", "run": "bse"}, (0, "run"), "'bse' is not known; did you mean 'base'?"),
     ({"loss": "cosine", "projection": {"kind": "linar"}}, (0, "projection", "kind"), LINEAR),
     ({"loss": "cosine", "layers": [[1]]}, (0, "layers", 0, 1), "is required"),
+    ({"loss": "relation", "relation_heads": 0}, (0, "relation_heads"), AT_LEAST_ONE),
 ])  # fmt: skip
 def test_mistakes(settings, where, what):
     assert mistakes_in(settings) == [(where, what)]
@@ -60,7 +63,13 @@ def test_mistakes(settings, where, what):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"loss": "hard", "temperature": 2}, {"loss": "kl", "layers": "last"}, {"loss": "kl", "projection": {}}],
+    [
+        {"loss": "hard", "temperature": 2},
+        {"loss": "kl", "layers": "last"},
+        {"loss": "kl", "projection": {}},
+        {"loss": "attention_mse", "projection": {}},
+        {"loss": "hidden_mse", "relation_heads": 2},
+    ],
 )
 def test_a_loss_takes_its_own_options_only(settings):
     ((where, what),) = mistakes_in(settings)

@@ -1,0 +1,111 @@
+"""What a run of a model gives: the kinds of signals that losses compare, and what is known of each.
+
+A signal is written as its kind and its place: `logits`, `hidden_states.3`, `attentions.2`, `module.pooler`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+# Where the signals of a kind are: once in a model, in its layers, or in modules that are named.
+Placed = Literal["once", "layers", "modules"]
+Place = int | str | None
+# What rows of a batch may be: examples, real tokens, positions with a label, starts and ends of answers.
+Positions = Literal["examples", "tokens", "labelled", "spans"]
+# What a loss may be averaged over: the rows that it compares, whatever they are, or what is counted besides.
+Averaged = Literal["rows", "examples", "tokens", "labelled", "spans", "queries", "pairs"]
+BYTES = {"float16": 2, "float32": 4}
+
+
+@dataclass(frozen=True, order=True)
+class Signal:
+    """One of the things that a run of a model gives.
+
+    Args:
+        kind: its kind.
+        place: the layer, from 0 for what the first block reads, or the name of a module in the body.
+    """
+
+    kind: str
+    place: Place = None
+
+    def __str__(self) -> str:
+        return self.kind if self.place is None else f"{self.kind}.{self.place}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Signal":
+        """Return the signal that a text stands for."""
+        kind, _, place = text.partition(".")
+        return cls(kind, int(place) if SIGNAL_KINDS[kind].placed == "layers" else place or None)
+
+
+@dataclass(frozen=True)
+class SignalKind:
+    """What is known of a kind of signals.
+
+    Args:
+        placed: where its signals are.
+        first: the first layer that has one.
+        rows: what its rows are: those that the task's logits have, one a token, or one a query position of
+            all heads, as long as there are keys.
+        width: which number of a model's shape says how many numbers a row has, for a query those of each key;
+            None for outputs, which are few.
+        needs_head: whether it is of the head for a task, and not of the body.
+        attends: whether only blocks with attention heads have it.
+        halved: whether it may be stored in half precision.
+    """
+
+    placed: Placed = "layers"
+    first: int = 1
+    rows: Literal["task", "tokens", "queries"] = "tokens"
+    width: Literal["width", "heads"] | None = "width"
+    needs_head: bool = False
+    attends: bool = False
+    halved: bool = True
+
+    @property
+    def aligned(self) -> bool:
+        """Whether it goes by tokens, so that teacher and student must have equal tokenizers."""
+        return self.rows != "task"
+
+    def places(self, depth: int) -> tuple[Place, ...]:
+        """Return the places that a model with so many blocks has; names of modules are in no table."""
+        every = {"once": (None,), "layers": tuple(range(self.first, depth + 1)), "modules": ()}
+        return every[self.placed]
+
+    def token_bytes(self, shape: Mapping[str, int], keys: float, precision: str) -> float:
+        """Return what a token of it costs in bytes.
+
+        Args:
+            shape: `width` and `heads` of the model.
+            keys: tokens that a token may attend to, on average.
+            precision: how it is stored where it may be halved.
+        """
+        numbers = shape[self.width] if self.width else OUTPUTS
+        each = keys if self.rows == "queries" else 1
+        return numbers * each * BYTES[precision if self.halved else "float32"]
+
+
+# Logits of a token: in question answering those of start and end.
+OUTPUTS = 2
+SIGNAL_KINDS: Mapping[str, SignalKind] = {
+    "logits": SignalKind("once", rows="task", width=None, needs_head=True, halved=False),
+    "hidden_states": SignalKind(first=0),
+    "attentions": SignalKind(rows="queries", width="heads", attends=True),
+    "queries": SignalKind(attends=True),
+    "keys": SignalKind(attends=True),
+    "values": SignalKind(attends=True),
+    # A module's output is taken to be as wide as a hidden state.
+    "module": SignalKind("modules"),
+}
+LOGITS = Signal("logits")
+
+
+def first_layer(kinds: Iterable[str]) -> int:
+    """Return the first layer that has signals of all these kinds."""
+    return max(SIGNAL_KINDS[kind].first for kind in kinds)
+
+
+def token_bytes(signals: Iterable[Signal], shape: Mapping[str, int], keys: float, precision: str) -> float:
+    """Return what a token of several signals costs in bytes; arguments as of `SignalKind.token_bytes`."""
+    return sum(SIGNAL_KINDS[signal.kind].token_bytes(shape, keys, precision) for signal in signals)

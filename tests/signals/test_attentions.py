@@ -1,0 +1,85 @@
+"""Attentions of a model are those that transformers' eager attention returns, though SDPA runs the model."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from kdpipe.anatomy.signals import Signal
+from kdpipe.errors import ModelError
+from kdpipe.models.family import family_of
+from kdpipe.models.units import KINDS
+from kdpipe.pruning.cut import prune_to_sparsity
+from kdpipe.pruning.ranking import rank_units
+from kdpipe.signals.capture import Request, capture
+from tests.models.conftest import PRUNABLE, batch_of, scattered, tiny
+from tests.tolerance import assert_close
+
+LAYERS = tuple(Signal("attentions", layer) for layer in (1, 2, 3))
+
+
+def pruned(model: Any, sparsity: float) -> Any:
+    """Return a model whose blocks have lost heads, each another number."""
+    groups, generator = family_of(model).groups(model.base_model), torch.Generator().manual_seed(1)
+    scores = {
+        kind: [torch.rand(own.count(model.base_model), generator=generator) for own in groups[kind]]
+        for kind in KINDS
+    }
+    return prune_to_sparsity(model, sparsity, {kind: rank_units(scores[kind]) for kind in KINDS}).eval()
+
+
+def eager(model: Any, batch: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    """Return the attentions that transformers gives, [B, A, L, L] of each block."""
+    inputs = {name: batch[name] for name in family_of(model).inputs}
+    model.set_attn_implementation("eager")
+    found = model.base_model(**inputs, output_attentions=True).attentions
+    model.set_attn_implementation("sdpa")
+    return list(found)
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.3])
+@pytest.mark.parametrize("name", PRUNABLE)
+def test_attentions_are_those_of_eager_attention(name: str, sparsity: float) -> None:
+    model, batch = scattered(tiny(name)), batch_of(7, 4, 1)
+    model = pruned(model, sparsity) if sparsity else model
+    expected = eager(model, batch)
+    layers = [layer for layer in LAYERS if expected[layer.place - 1].shape[1]]
+    found = capture(model, batch, Request(tuple(layers)))
+    assert model.config._attn_implementation == "sdpa"
+    for layer, rows in found.items():
+        own = expected[layer.place - 1].transpose(1, 2).flatten(0, 1)[batch["token_rows"]]
+        assert_close(rows.values, own)
+        assert_close(rows.values.sum(-1), torch.ones(len(own), own.shape[1]))
+        # Padding is not attended to.
+        assert not rows.values[rows.examples == 2][..., 1:].any()
+
+
+@pytest.mark.parametrize("name", PRUNABLE)
+def test_queries_keys_and_values_make_the_attentions_and_what_is_read(name: str) -> None:
+    model, batch = scattered(tiny(name)), batch_of(5)
+    parts = tuple(Signal(kind, 2) for kind in ("queries", "keys", "values"))
+    group = family_of(model).groups(model.base_model)["head"][1]
+    read = []
+    output = model.base_model.get_submodule(group.output)
+    handle = output.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    found = capture(model, batch, Request((*parts, LAYERS[1])))
+    handle.remove()
+    assert all(found[part].values.shape == (5, 2, group.size) for part in parts)
+    context = torch.einsum("qah,had->qad", found[LAYERS[1]].values, found[parts[2]].values)
+    assert_close(context.flatten(1), read[0][0])
+
+
+def test_a_block_without_heads_has_nothing_to_compare() -> None:
+    model = pruned(tiny("bert"), 0.7)
+    empty = model.config.unit_counts["head"].index(0) + 1
+    with pytest.raises(ModelError, match=f"block {empty} of the PrunedBertModel has no heads left"):
+        capture(model, batch_of(4), Request((Signal("attentions", empty),)))
+
+
+def test_a_module_is_found_by_its_name_in_the_body() -> None:
+    model, batch = tiny("bert"), batch_of(5, 3)
+    block, last = Signal("module", "encoder.layer.2"), Signal("hidden_states", 3)
+    found = capture(model, batch, Request((block, last)))
+    assert found[block].values.equal(found[last].values)
+    with pytest.raises(ModelError, match="is no module of the BertModel; did you mean 'encoder"):
+        capture(model, batch, Request((Signal("module", "encoder.layr"),)))
