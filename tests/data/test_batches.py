@@ -9,7 +9,6 @@ import torch
 
 from kdpipe.data.batches import (
     PAD_MULTIPLE,
-    STAND_IN,
     Collator,
     LengthGroupedSampler,
     Masking,
@@ -17,7 +16,6 @@ from kdpipe.data.batches import (
     batches_by_length,
 )
 from kdpipe.data.encoded import EncodedSplit, ragged
-from kdpipe.training.objective import count_rows
 
 SPECIAL = [0, 1, 2, 3, 4]
 
@@ -74,16 +72,24 @@ def test_parts_of_a_batch_are_masked_as_the_whole(text_data: Path) -> None:
         own = torch.isin(targets, torch.arange(first, 7, 2))
         assert part["labels"].equal(whole["labels"][own])
         assert rows == len(range(first, 7, 2))
-        assert STAND_IN not in part
+        lengths = part["attention_mask"].sum(1)
+        assert part["counts"] == {
+            "examples": rows,
+            "tokens": int(lengths.sum()),
+            "queries": int(lengths.sum()),
+            "pairs": int(lengths.square().sum()),
+            "spans": 2 * rows,
+            "labelled": len(part["labels"]),
+        }
 
 
 def test_without_examples_of_its_own_a_part_counts_for_nothing(text_data: Path) -> None:
     collator = Collator(EncodedSplit(text_data, "train"), 0, masking())
     collator.part = (1, 2)
     part = collator([3])
-    assert STAND_IN in part
     assert len(part["input_ids"]) == 1
-    assert set(count_rows(part).values()) == {0}
+
+    assert set(part["counts"].values()) == {0}
 
 
 def test_every_token_but_the_first_is_a_target_of_the_one_before(text_data: Path) -> None:
