@@ -64,24 +64,25 @@ FAMILIES = {
     "t5": "kdpipe.models.families.t5:T5",
 }
 
+# What the workflow knows of each; its code is `kdpipe.stages.NAME`.
 STAGES = {
-    "load": "kdpipe.stages.load",
-    "create": "kdpipe.stages.create",
-    "pretrain": "kdpipe.stages.pretrain",
-    "extract": "kdpipe.stages.extract",
-    "finetune": "kdpipe.stages.finetune",
-    "distill": "kdpipe.stages.distill",
-    "select": "kdpipe.stages.select",
-    "prune": "kdpipe.stages.prune",
-    "schedule": "kdpipe.stages.schedule",
-    "fetch": "kdpipe.stages.fetch",
-    "preprocess": "kdpipe.stages.preprocess",
-    "count_tokens": "kdpipe.stages.count_tokens",
-    "score_importance": "kdpipe.stages.score_importance",
-    "cache_teacher": "kdpipe.stages.cache_teacher",
-    "evaluate": "kdpipe.stages.evaluate",
-    "export": "kdpipe.stages.export",
-    "report": "kdpipe.stages.report",
+    "load": "kdpipe.plan.stages.load:Load",
+    "create": "kdpipe.plan.stages.create:Create",
+    "pretrain": "kdpipe.plan.stages.pretrain:Pretrain",
+    "extract": "kdpipe.plan.stages.extract:Extract",
+    "finetune": "kdpipe.plan.stages.finetune:Finetune",
+    "distill": "kdpipe.plan.stages.distill:Distill",
+    "select": "kdpipe.plan.stages.select:Select",
+    "prune": "kdpipe.plan.stages.prune:Prune",
+    "schedule": "kdpipe.plan.stages.schedule:Schedule",
+    "fetch": "kdpipe.plan.stages.fetch:Fetch",
+    "preprocess": "kdpipe.plan.stages.preprocess:Preprocess",
+    "count_tokens": "kdpipe.plan.stages.count_tokens:CountTokens",
+    "score_importance": "kdpipe.plan.stages.score_importance:ScoreImportance",
+    "cache_teacher": "kdpipe.plan.stages.cache_teacher:CacheTeacher",
+    "evaluate": "kdpipe.plan.stages.evaluate:Evaluate",
+    "export": "kdpipe.plan.stages.export:Export",
+    "report": "kdpipe.plan.stages.report:Report",
 }
 
 KINDS = {

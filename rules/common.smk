@@ -20,10 +20,10 @@ from kdpipe.artifacts.whole import whole
 from kdpipe.plan.build import build_graph
 from kdpipe.digest import digest
 from kdpipe.config.document import merge, read_config
-from kdpipe.plan.groups import group_of
 from kdpipe.plan.hub import hub_folder
-from kdpipe.plan.jobs import JOBS
+from kdpipe.plan.jobs import job_of
 from kdpipe.plan.resources import memory_mb, minutes
+from kdpipe.plan.stage import definition
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
 from kdpipe.commands.screen import take_screen
 
@@ -220,7 +220,7 @@ def made_by(stage):
 @cache
 def job(stage, *names):
     """The job of a rule, whose wildcards stand in the order of the parameters that describe it."""
-    return JOBS[stage](GRAPH, *names)
+    return job_of(GRAPH, stage, *names)
 
 
 def inputs(stage):
@@ -268,7 +268,8 @@ def runtime(stage):
 
 def group(wildcards):
     """The group of a job whose wildcards name a model, and maybe a dataset that it is scored on."""
-    return group_of(GRAPH, wildcards)
+    stage = "evaluate" if "dataset" in wildcards.keys() else GRAPH.nodes[wildcards.model].stage
+    return definition(stage).group(GRAPH, *wildcards)
 
 
 def arguments(wildcards, input):

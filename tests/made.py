@@ -15,7 +15,8 @@ from kdpipe.artifacts.sums import SUMS, file_digest
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.identity import code_of, identity
-from kdpipe.plan.jobs import ONE_THREAD, Job, jobs_for
+from kdpipe.plan.jobs import jobs_for
+from kdpipe.plan.stage import Job, definition
 from tests.configs import CONFIG
 
 Change = Callable[[dict[str, Any]], object]
@@ -61,7 +62,7 @@ def graph(graph_with: Callable[..., Graph], tmp_path: Path) -> Graph:
 
 def make(graph: Graph, job: Job) -> None:
     """Write an artifact as if its stage had made it."""
-    threads = 1 if job.stage in ONE_THREAD else graph.document.threads
+    threads = 1 if definition(job.stage).one_thread else graph.document.threads
     modules = code_of(job.modules)
     settings = job.decisive()
     origin = {

@@ -1,8 +1,9 @@
+from importlib import import_module
+
 import pytest
 
 from kdpipe import catalog
 from kdpipe.errors import KdpipeError
-from kdpipe.plan.model_stages import MODEL_STAGES
 
 
 @pytest.mark.parametrize(
@@ -10,7 +11,7 @@ from kdpipe.plan.model_stages import MODEL_STAGES
 )
 def test_every_name_leads_to_its_code(kind, name):
     found = catalog.resolve(kind, name)
-    assert callable(found.run if kind == "stages" else found)
+    assert callable(import_module(found(name).module).run if kind == "stages" else found)
 
 
 def test_it_holds_nothing_but_names_of_code():
@@ -22,7 +23,3 @@ def test_it_holds_nothing_but_names_of_code():
 def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(KdpipeError, match="losses: 'kll' is not known; did you mean 'kl'"):
         catalog.resolve("losses", "kll")
-
-
-def test_every_stage_that_makes_a_model_is_there():
-    assert MODEL_STAGES.keys() <= catalog.STAGES.keys()

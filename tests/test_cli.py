@@ -7,7 +7,7 @@ import pytest
 
 from kdpipe import catalog
 from kdpipe.cli import main
-from kdpipe.plan.model_stages import MODEL_STAGES
+from kdpipe.plan.stage import model_stages
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = str(ROOT / "config.yaml")
@@ -205,7 +205,7 @@ def test_a_value_that_the_matrix_lacks(run, tmp_path, value):
     assert not (tmp_path / "s").exists()
 
 
-@pytest.mark.parametrize("stage", MODEL_STAGES)
+@pytest.mark.parametrize("stage", model_stages())
 def test_every_stage_is_described(run, stage):
     status, output, _ = run("describe", stage)
     assert status == 0

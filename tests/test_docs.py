@@ -11,7 +11,7 @@ from kdpipe.cli import main
 from kdpipe.commands.reference import reference
 from kdpipe.config.document import DATA_VARIABLE
 from kdpipe.plan.build import build_graph
-from kdpipe.plan.model_stages import MODEL_STAGES
+from kdpipe.plan.stage import model_stages
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def test_the_example_config_is_one() -> None:
     assert len(graph.nodes) == 9
 
 
-@pytest.mark.parametrize(("page", "names"), [(README, MODEL_STAGES), (CONFIG, catalog.SOURCES)])
+@pytest.mark.parametrize(("page", "names"), [(README, model_stages()), (CONFIG, catalog.SOURCES)])
 def test_the_tables_name_them_all(page: str, names: dict[str, object]) -> None:
     assert set(names) <= set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 

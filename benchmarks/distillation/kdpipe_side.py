@@ -13,7 +13,7 @@ from kdpipe.evaluation.scoring import task_of
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.loading import load_tokenizer, load_with_head
-from kdpipe.plan.stages.helpers import CacheTeacherSettings
+from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.runner.run import Job
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.teacher import TEACHER

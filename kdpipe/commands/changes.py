@@ -18,12 +18,11 @@ from kdpipe.config.settings.base import read_number
 from kdpipe.errors import KdpipeError, suggest
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.identity import code_of
-from kdpipe.plan.jobs import ONE_THREAD, Job, jobs_for
+from kdpipe.plan.jobs import jobs_for
+from kdpipe.plan.stage import Job, definition
 
 NONE = object()
 ASKED = "it was asked for"
-# What nobody asks for by itself: it is made when something that reads it is.
-ONLY_READ = ("cache_teacher", "count_tokens", "preprocess", "score_importance")
 
 
 def explain(graph: Graph, model: str) -> str:
@@ -66,7 +65,7 @@ def changes(graph: Graph, jobs: Sequence[Job], asked: Collection[Path] = ()) -> 
         missing, changed = list(_missing(job.folder)), list(_changed(graph, job))
         found[job.folder] = [*([ASKED] if job.folder in asked else []), *missing, *changed]
         # Something that is made only to be read, and is not there, or not all of it.
-        if job.stage in ONLY_READ and missing and not changed and job.folder not in asked:
+        if _is_only_read(job) and missing and not changed and job.folder not in asked:
             idle.add(job.folder)
     while True:
         why = {folder: [] if folder in idle else reasons for folder, reasons in found.items()}
@@ -115,13 +114,17 @@ def _changed(graph: Graph, job: Job) -> Iterator[str]:
         yield from _code(manifest, job)
 
 
+def _is_only_read(job: Job) -> bool:
+    return definition(job.stage).only_read
+
+
 def _has_manifest(job: Job) -> bool:
     return os.path.lexists(job.folder / MANIFEST)
 
 
 def unseen(job: Job, why: Collection[str]) -> Iterator[str]:
     """Yield what to say of an artifact that is gone with its manifest, if it is not made again."""
-    if job.stage in ONLY_READ and not why and not _has_manifest(job):
+    if _is_only_read(job) and not why and not _has_manifest(job):
         yield f"{job.folder} is not there; that its settings, files or code have changed would go unseen here"
 
 
@@ -142,7 +145,7 @@ def remarks(graph: Graph, job: Job) -> Iterator[str]:
 
 def _settings(then: Mapping[str, Any], job: Job, threads: int) -> Iterator[str]:
     now = job.decisive()
-    if job.stage not in ONE_THREAD:
+    if not definition(job.stage).one_thread:
         now["threads"] = threads
     before = {option: then.get(option) for option in now}
     for path, old, new in _differences(_flat(before), _flat(now)):

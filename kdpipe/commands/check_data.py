@@ -8,19 +8,14 @@ from dataclasses import dataclass
 
 from kdpipe.config.mistakes import key_path
 from kdpipe.config.settings.dataset import HubSettings
-from kdpipe.config.settings.distillation import Distillation
 from kdpipe.data.opening import open_dataset, open_sources
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Local, Source
 from kdpipe.errors import ConfigError, DataError, Problem
 from kdpipe.plan.entries import LANGUAGE_MODELING, Dataset, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stages.finetune import FinetuneSettings
-from kdpipe.plan.stages.pretrain import PretrainSettings
-from kdpipe.plan.stages.schedule import ScheduleSettings
-from kdpipe.plan.stages.select import SelectSettings
+from kdpipe.plan.stage import Need
+from kdpipe.plan.stages.preprocess import preprocess_settings
 
-# A split that a dataset needs, what its model does by it, and whether it needs labels.
-Need = tuple[str, str, bool]
 # Any held-out split.
 HELD_OUT = "held-out"
 
@@ -96,7 +91,7 @@ def _remedy(split: str) -> str:
 
 
 def _look(graph: Graph, dataset: Dataset) -> Seen:
-    settings = graph.preprocess_settings(dataset.name)
+    settings = preprocess_settings(graph, dataset.name)
     sources = open_sources(settings)
     labelled = [dict(_labelled(source)) for source in sources]
     # The held-out splits of a combination are those of its first part.
@@ -119,22 +114,15 @@ def _needs(graph: Graph) -> dict[str, dict[Need, str]]:
         for dataset, need in _needs_of(graph, node):
             found.setdefault(dataset, {}).setdefault(need, node.name)
     for model, dataset in graph.evaluations:
-        found.setdefault(dataset, {}).setdefault((HELD_OUT, "is scored", True), model)
+        found.setdefault(dataset, {}).setdefault(Need(HELD_OUT, "is scored", labelled=True), model)
     return found
 
 
 def _needs_of(graph: Graph, node: Node) -> Iterator[tuple[str, Need]]:
     """Yield the datasets that a model is made with, and what it needs of them."""
-    settings = node.settings
-    if isinstance(settings, FinetuneSettings | PretrainSettings | Distillation):
-        yield settings.dataset, (TRAIN, "is trained", False)
-        if isinstance(settings, ScheduleSettings):
-            yield settings.dataset, (VALIDATION, "is chosen", True)
-        elif getattr(settings.training, "eval_strategy", None) in ("steps", "epoch"):
-            yield settings.dataset, (VALIDATION, "is scored while it is trained (`eval_strategy`)", True)
-    if isinstance(settings, SelectSettings):
-        yield settings.dataset, (settings.split, "is chosen", True)
-    yield from ((dataset, (TEST, "is exported", False)) for dataset in settings.export)
-    if wanted := graph.importance_of(settings):
+    stage = graph.stage_of(node.name)
+    yield from stage.needs(node.settings)
+    yield from ((dataset, Need(TEST, "is exported", labelled=False)) for dataset in node.settings.export)
+    if wanted := stage.importance(graph, node.settings):
         _, dataset, how = wanted
-        yield dataset, (how.split, "is pruned", False)
+        yield dataset, Need(how.split, "is pruned", labelled=False)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdpipe import catalog
 from kdpipe.artifacts.artifact import finished
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.ownership import foreign_in, lies_in, real_path, state_name, written_files
@@ -12,19 +13,10 @@ from kdpipe.artifacts.sums import MANIFEST, SUMS
 from kdpipe.commands.changes import changes, made_again
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.jobs import Job, jobs_for, state_of
+from kdpipe.plan.jobs import jobs_for
+from kdpipe.plan.stage import Job, definition
 from kdpipe.runner.lock import is_free
 
-# How many folders below its own an artifact of each kind lies.
-DEPTHS = {
-    "counts": 2,
-    "data": 2,
-    "evaluations": 2,
-    "exports": 2,
-    "importance": 3,
-    "knowledge": 3,
-    "models": 1,
-}
 USED = "a teacher's signals, used by all"
 STATE = {
     "checkpoints": "checkpoints of what is finished",
@@ -125,7 +117,7 @@ def _made_again(graph: Graph, jobs: list[Job]) -> set[Path]:
     busy = {
         job.folder: ["it is being made"]
         for job in jobs
-        if not is_free(_lock(state_of(graph, job), job.folder))
+        if not is_free(_lock(definition(job.stage).state(graph), job.folder))
     }
     return made_again(jobs, {**why, **busy})
 
@@ -148,7 +140,9 @@ def _of_no_node(graph: Graph, jobs: list[Job]) -> Iterator[Path]:
     """Yield folders of no job, of which none reads a file; one that is empty takes no room."""
     known = {job.folder for job in jobs}
     read = {folder for job in jobs for file in job.files for folder in real_path(file).parents}
-    for kind, depth in DEPTHS.items():
+    stages = map(definition, catalog.STAGES)
+    places = {stage.kind: stage.depth for stage in stages if stage.kind and stage.depth}
+    for kind, depth in sorted(places.items()):
         for folder in sorted((graph.layout.results / kind).glob("/".join("*" * depth))):
             if folder not in known and real_path(folder) not in read and any(folder.glob("*")):
                 yield folder

@@ -13,20 +13,15 @@ from kdpipe import catalog
 from kdpipe.config.docs import meanings, summary_of
 from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
 from kdpipe.config.settings.dataset import source_settings
-from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.losses import term_settings
 from kdpipe.declarations import docstring
-from kdpipe.plan.entries import Facts, Node
+from kdpipe.plan.entries import Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.model_stages import MODEL_STAGES
-from kdpipe.plan.saved.files import some
-from kdpipe.plan.scored import usual_datasets
+from kdpipe.plan.stage import model_stages
 
 # A pattern of nodes that stands for more is shown by its first ones.
 SHOWN = 3
-# The stages that choose how large a model is when they run.
-AT_LEAST = ("schedule", "select")
 
 
 def summary(graph: Graph) -> str:
@@ -34,8 +29,8 @@ def summary(graph: Graph) -> str:
     rows: list[tuple[str, ...]] = [
         ("model", "stage", "family", "depth", "width", "heads", "sparsity", "vocabulary", "head")
     ]
-    rows += [_shape_row(node, graph.facts[node.name]) for node in _shown(graph)]
-    lines = [*table(rows), "", *_pairs(graph), *_dropped(graph), *_unscored(graph)]
+    rows += [_shape_row(graph, node) for node in _shown(graph)]
+    lines = [*table(rows), "", *_remarks(graph), *_unscored(graph)]
     stages = Counter(node.stage for node in graph.nodes.values())
     counts = ", ".join(f"{count} {stage}" for stage, count in stages.items())
     lines.append(
@@ -75,7 +70,7 @@ def mermaid(graph: Graph) -> str:
 def describable() -> dict[str, Callable[[], type[BaseModel]]]:
     """Return stages, sources, losses and `importance`, each with what returns its settings."""
     return {
-        **{stage: partial(MODEL_STAGES.__getitem__, stage) for stage in MODEL_STAGES},
+        **{name: partial(getattr, stage, "settings") for name, stage in model_stages().items()},
         **{source: partial(source_settings, source) for source in catalog.SOURCES},
         **{loss: partial(term_settings, loss) for loss in catalog.LOSSES},
         "importance": lambda: ImportanceSettings,
@@ -137,12 +132,13 @@ def _shown(graph: Graph) -> Iterable[Node]:
             yield node
 
 
-def _shape_row(node: Node, facts: Facts) -> tuple[str, ...]:
+def _shape_row(graph: Graph, node: Node) -> tuple[str, ...]:
+    facts = graph.facts[node.name]
     shape = facts.shape
     # Blocks of a model that carries a ranking may have fewer heads than its config names.
     heads = f"up to {shape.heads}" if facts.ranked is not False and shape.heads else shape.heads
     gone = None if facts.sparsity is None else f"{facts.sparsity:g}"
-    if gone is not None and node.stage in AT_LEAST:
+    if gone is not None and graph.stage_of(node.name).chooses:
         gone += " or more"
     head = facts.tasks and " or ".join(facts.tasks)
     values = (shape.family, shape.depth, shape.width, heads, gone, shape.vocabulary, head)
@@ -153,28 +149,9 @@ def _shape_row(node: Node, facts: Facts) -> tuple[str, ...]:
     )
 
 
-def _pairs(graph: Graph) -> list[str]:
-    lines = []
-    for node in _shown(graph):
-        if isinstance(node.settings, Distillation):
-            for term, pairs in graph.layer_pairs(node.settings):
-                found = (
-                    " ".join(f"({t}, {s})" for t, s in pairs)
-                    if pairs
-                    else "known once the models are fetched"
-                )
-                lines.append(f"{node.name}: {term.loss} {term.matched}: (teacher, student) {found}")
-    return [*lines, ""] if lines else []
-
-
-def _dropped(graph: Graph) -> list[str]:
-    """Return what is told of tensors of loaded models that nobody reads."""
-    loaded = {node.name: graph.facts[node.name].dropped for node in _shown(graph) if node.stage == "load"}
-    lines = [
-        f"{name}: the file has tensors of another head, which are dropped: {some([*names])}"
-        for name, names in loaded.items()
-        if names
-    ]
+def _remarks(graph: Graph) -> list[str]:
+    """Return what the stages say of their models."""
+    lines = [line for node in _shown(graph) for line in graph.stage_of(node.name).remarks(graph, node)]
     return [*lines, ""] if lines else []
 
 
@@ -182,7 +159,8 @@ def _unscored(graph: Graph) -> list[str]:
     """Return which models are not scored, though nobody asked for that, and why."""
     lines = []
     for node in _shown(graph):
-        if node.settings.evaluate is None and (why := usual_datasets(graph, node.name)[1]):
+        _, why = graph.stage_of(node.name).usual_datasets(graph, node.name)
+        if node.settings.evaluate is None and why:
             lines.append(f"{node.name} is not scored: {why}")
     return [*lines, "`evaluate: [DATASET]` says what a model is scored on", ""] if lines else []
 

@@ -14,7 +14,7 @@ from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.losses import ProjectionSettings, TermSettings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.report import ReportSettings
-from kdpipe.plan.model_stages import MODEL_STAGES
+from kdpipe.plan.stage import model_stages
 
 HEADER = """# Every setting
 
@@ -41,7 +41,7 @@ def reference() -> str:
         *_tables({"top level": Document, "`report`": ReportSettings}),
         "## Stages\n\nEvery stage takes these settings:\n",
         *_rows(StageSettings),
-        *_tables(known(MODEL_STAGES), StageSettings),
+        *_tables(known(model_stages()), StageSettings),
         "## Datasets\n\nEvery dataset that is read from a source takes these settings:\n",
         *_rows(SourceSettings),
         *_tables({"`combine`": CombineSettings, **known(catalog.SOURCES)}, SourceSettings),

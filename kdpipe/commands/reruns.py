@@ -9,7 +9,8 @@ from kdpipe.commands.changes import changes, made_again, unseen
 from kdpipe.commands.dates import set_back, tell_ahead
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.jobs import Job, all_jobs, state_of
+from kdpipe.plan.jobs import all_jobs
+from kdpipe.plan.stage import Job, definition
 
 # Reasons that are told of an artifact at a start, and characters of each.
 MOST, LONGEST = 3, 200
@@ -32,7 +33,7 @@ class Reruns:
         self._remarks += tell_ahead(file for job in jobs for file in job.files)
         self._folders = [job.folder for job in jobs]
         again = made_again(jobs, self._reasons)
-        self._states = {job.folder: state_of(graph, job) for job in jobs if job.folder in again}
+        self._states = {job.folder: definition(job.stage).state(graph) for job in jobs if job.folder in again}
 
     def __contains__(self, folder: Path) -> bool:
         return folder in self._states

@@ -16,7 +16,7 @@ from kdpipe.config.settings.architecture import ArchitectureBase, architecture_s
 from kdpipe.config.settings.dataset import CombineSettings, source_settings
 from kdpipe.config.settings.losses import TermSettings, term_settings
 from kdpipe.config.settings.training import TrainingBase, training_settings
-from kdpipe.plan.model_stages import MODEL_STAGES
+from kdpipe.plan.stage import model_stages
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 TEXT = {"type": "string", "pattern": r"\{.+\}|^[-+]?[0-9.]+[eE][-+]?[0-9]+$"}
@@ -27,7 +27,7 @@ def config_schema() -> Json:
     """Return the schema of a config file."""
     definitions: Json = {"text": TEXT}
     schema = _schema_of(Document, definitions)
-    stages = {stage: _schema_of(settings, definitions) for stage, settings in MODEL_STAGES.items()}
+    stages = {name: _schema_of(stage.settings, definitions) for name, stage in model_stages().items()}
     definitions |= {
         "stages": {"type": "object", "additionalProperties": False, "properties": stages},
         "source": _any_of("source", catalog.SOURCES, source_settings, definitions),

@@ -10,10 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdpipe.anatomy.shapes import Shape
 from kdpipe.commands.stand_ins import StandIn, shrinkage, small_sizes, stand_in
 from kdpipe.commands.thinning import thinned_graph
-from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.dataset import (
     SPLIT_FILES,
     CombineSettings,
@@ -21,31 +19,15 @@ from kdpipe.config.settings.dataset import (
     SourceSettings,
     read_dataset,
 )
-from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.report import ReportSettings
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stages.create import CreateSettings
-from kdpipe.plan.stages.helpers import PreprocessSettings
-from kdpipe.plan.stages.load import LoadSettings
-from kdpipe.plan.stages.pretrain import PretrainSettings
+from kdpipe.plan.stages.preprocess import PreprocessSettings, preprocess_settings
+from kdpipe.plan.training import SMALL_BATCH
 
-ROWS = 64
-# The rows of a split, so that an epoch is two steps as well.
-TRAINING = {"max_steps": 2, "per_device_train_batch_size": ROWS // 2, "eval_steps": 1, "save_steps": 1}
-# What follows from a run's length or from the processor it is meant for.
-LEFT_OUT = (
-    "num_train_epochs",
-    "gradient_accumulation_steps",
-    "logging_steps",
-    "warmup_steps",
-    "bf16",
-    "fp16",
-    "tf32",
-    "torch_compile",
-)
-SCALED = ("intermediate_size", "embedding_rank")
+# Rows of a split; an epoch is two steps.
+ROWS = 2 * SMALL_BATCH
 # What the files of a split that are made up end in. A dataset of the Hub is made up as one of files.
 ENDINGS = {"conll": ".txt", "glue": ".tsv", "squad": ".json", "table": ".jsonl", "text": ".txt"}
 AS_FILES = {"hub": "table", "glue_hub": "glue"}
@@ -163,7 +145,7 @@ def _rows(
         return given
     if _is_local_copy(dataset, graph):
         return given | {"rows": ROWS}
-    splits = splits_of(graph.preprocess_settings(dataset.name))
+    splits = splits_of(preprocess_settings(graph, dataset.name))
     whole = dataset.name in _exported(graph)
     return given | {"rows": {split: ROWS for split in splits if not (whole and split.startswith("test"))}}
 
@@ -181,8 +163,7 @@ def _exported(graph: Graph) -> set[str]:
 
 def _stand_ins(graph: Graph, folder: Path) -> dict[str, StandIn]:
     """Return random models for those that are loaded, by name."""
-    loaded = [name for name, node in graph.nodes.items() if isinstance(node.settings, LoadSettings)]
-    return {name: stand_in(graph, name, folder) for name in loaded}
+    return {name: stand_in(graph, name, folder) for name in graph.nodes if graph.stage_of(name).exists}
 
 
 def _models(graph: Graph, stand_ins: Mapping[str, StandIn]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -191,40 +172,18 @@ def _models(graph: Graph, stand_ins: Mapping[str, StandIn]) -> Iterator[tuple[st
     for name, node in graph.nodes.items():
         if name in stand_ins:
             factors[name] = shrinkage(stand_ins[name].shape)
-            yield node.template, {"load": _loaded(node, stand_ins[name])}
-        elif isinstance(node.settings, CreateSettings | PretrainSettings):
-            shape = graph.facts[name].shape
-            factors[name] = shrinkage(shape)
-            yield node.template, {node.stage: _small(node, factors[name], shape)}
-        else:
-            factors[name] = max(factors[model] for model in _made_from(node.settings))
-            yield node.template, {node.stage: _small(node, factors[name])}
-
-
-def _made_from(settings: StageSettings) -> list[str]:
-    """Return the model that another has its sizes from, or those that it may have them from."""
-    if isinstance(settings, Distillation):
-        return [settings.learner]
-    return [name for _, kind, name in settings.references() if kind == "model"]
+            yield node.template, {node.stage: _loaded(node, stand_ins[name])}
+            continue
+        stage, shape = graph.stage_of(name), graph.facts[name].shape
+        made_of = [factors[model] for model in stage.sized_by(node.settings)]
+        factors[name] = max(made_of, default=shrinkage(shape))
+        sizes = small_sizes(shape) if shape.family else {}
+        yield node.template, {node.stage: stage.in_small(node.settings, factors[name], sizes)}
 
 
 def _loaded(node: Node, model: StandIn) -> dict[str, Any]:
     given = node.settings.model_dump(mode="json", exclude_unset=True, exclude={"revision", "sha256"})
     return {**given, "path": str(model.folder)}
-
-
-def _small(node: Node, factor: int, shape: Shape | None = None) -> dict[str, Any]:
-    """Return the settings of a model with sizes and training in small."""
-    given = node.settings.model_dump(mode="json", exclude_unset=True)
-    if shape is not None:
-        given["architecture"] |= small_sizes(shape)
-    if "training" in type(node.settings).model_fields:
-        given |= {"training": _training(given.get("training", {}))}
-    return {key: max(1, item // factor) if key in SCALED else item for key, item in given.items()}
-
-
-def _training(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: item for key, item in given.items() if key not in LEFT_OUT} | TRAINING
 
 
 def _report(report: ReportSettings, whole: Graph, graph: Graph) -> dict[str, Any]:

@@ -10,20 +10,15 @@ from typing import Any
 from kdpipe import catalog
 from kdpipe.anatomy.families import TASKS, count_outputs, family_facts, shape_of
 from kdpipe.anatomy.shapes import Shape
-from kdpipe.config.settings.distillation import Distillation
 from kdpipe.digest import digest
 from kdpipe.errors import ConfigError, Problem
-from kdpipe.plan.facts import local_folder
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stages.load import LoadSettings
-from kdpipe.plan.stages.schedule import ScheduleSettings
+from kdpipe.plan.stages.load import LoadSettings, local_folder
 
 HEAD_WIDTH = 4
 WIDTH = 32
 # A family as a part of a model's name; those that DistilBERT's authors distilled have that of the original.
 PART = r"(?<![a-z0-9])(distil)?{}(?![a-z0-9])"
-# The stages whose models keep the head of the one that they are cut out of.
-KEEPING = ("extract", "prune")
 LABELLED = TASKS["ForSequenceClassification"] + TASKS["ForTokenClassification"]
 
 
@@ -62,11 +57,11 @@ def stand_in(graph: Graph, name: str, folder: Path) -> StandIn:
         ConfigError: nobody knows its family or its labels before it is fetched.
     """
     node, facts = graph.nodes[name], graph.facts[name]
-    assert isinstance(node.settings, LoadSettings)
+    settings: LoadSettings = graph.stage_of(name).settings_of(graph, name)
     where = f"models.{node.template}.load"
-    shape = facts.shape if facts.shape.family else _shape_by_name(node.settings.path, where)
-    task, labels = _head(graph, name, node.settings, shape, where)
-    facts_of_it = (shape, facts.tokenizer, task, labels, node.settings.seed)
+    shape = facts.shape if facts.shape.family else _shape_by_name(settings.path, where)
+    task, labels = _head(graph, name, settings, shape, where)
+    facts_of_it = (shape, facts.tokenizer, task, labels, settings.seed)
     what = digest([small_sizes(shape), shape.family, *facts_of_it[1:]])
     return StandIn(name, folder / f"{name}-{what}", *facts_of_it)
 
@@ -132,16 +127,8 @@ def _read_for(graph: Graph, name: str) -> Iterator[str]:
     """Yield the tasks that a model's own head is read for, and those of the models that keep it."""
     yield from (graph.datasets[dataset].task for model, dataset in graph.evaluations if model == name)
     yield from (graph.datasets[dataset].task for model, dataset, _ in graph.importances if model == name)
-    for node in graph.nodes.values():
-        settings = node.settings
-        if isinstance(settings, Distillation) and settings.teacher == name and _reads_head(settings):
-            yield graph.datasets[settings.dataset].task
-        elif node.stage in KEEPING and ("model", name) in [
-            reference[1:] for reference in settings.references()
-        ]:
-            yield from _read_for(graph, node.name)
-
-
-def _reads_head(settings: Distillation) -> bool:
-    """Tell whether a distillation reads the logits of its teacher, or trains its head on."""
-    return settings.reads_head or isinstance(settings, ScheduleSettings)
+    for user, setting in graph.users[name]:
+        stage, settings = graph.stage_of(user), graph.nodes[user].settings
+        yield from (graph.datasets[dataset].task for dataset, sure in stage.uses(settings, setting) if sure)
+        if stage.keeps_head_of(settings) == name:
+            yield from _read_for(graph, user)

@@ -130,7 +130,10 @@ def _used(graph: Graph) -> Graph:
     nodes = {
         name: node
         for name, node in graph.nodes.items()
-        if node.stage != "load" or ("model", name) in read or node.settings.evaluate or node.settings.export
+        if not graph.stage_of(name).exists
+        or ("model", name) in read
+        or node.settings.evaluate
+        or node.settings.export
     }
     datasets = {name: dataset for name, dataset in graph.datasets.items() if ("dataset", name) in read}
     return replace(graph, nodes=nodes, datasets=datasets)

@@ -9,7 +9,7 @@ from kdpipe.config.signatures import constructor_options
 from kdpipe.data.source import Installed, Source
 from kdpipe.data.views import Combined, Sample, Shared, Unlabelled
 from kdpipe.data.watch import Watch
-from kdpipe.plan.stages.helpers import PreprocessSettings
+from kdpipe.plan.stages.preprocess import PreprocessSettings
 
 # The settings of a source that tell it from others.
 NAMING = ("source", "name", "path", "train")

@@ -13,7 +13,7 @@ from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.dataset import CombineSettings, read_dataset
 from kdpipe.errors import suggest
 from kdpipe.plan.entries import Dataset, Node
-from kdpipe.plan.model_stages import MODEL_STAGES
+from kdpipe.plan.stage import model_stages
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Names of state join a model's and a dataset's, and file systems end at 255 characters.
@@ -40,6 +40,7 @@ def expand_datasets(document: Document, matrix: Matrix, mistakes: Mistakes) -> d
 def expand_models(document: Document, matrix: Matrix, mistakes: Mistakes) -> dict[str, Node | None]:
     """Return every name of a model with its node, or None where it has mistakes."""
     found: dict[str, Node | None] = {}
+    stages = model_stages()
     for name, origin in _names("models", document.models, matrix, mistakes).items():
         found[name] = None
         stage = origin and _stage(document, origin[0], name, mistakes)
@@ -49,7 +50,7 @@ def expand_models(document: Document, matrix: Matrix, mistakes: Mistakes) -> dic
             reader = EntryReader(matrix, mistakes, name, choice, place)
             inherited = merge({"seed": document.seed}, document.defaults_of(stage))
             merged = merge(inherited, document.models[template][stage])
-            model = MODEL_STAGES[stage]
+            model = stages[stage].settings
             settings = reader.read(merged, model, model.model_validate)
             if settings is not None:
                 found[name] = Node(name, template, stage, settings, _variables(choice))
@@ -119,12 +120,13 @@ def _settings_of(
     stage: str, given: Any, where: Where, mistakes: Mistakes, entry: str = ""
 ) -> type[StageSettings] | None:
     """Return the settings model of a stage that is given a mapping."""
-    if stage not in MODEL_STAGES:
-        mistakes.add(where, f"there is no stage {stage!r}; {suggest(stage, MODEL_STAGES)}", entry)
+    stages = model_stages()
+    if stage not in stages:
+        mistakes.add(where, f"there is no stage {stage!r}; {suggest(stage, stages)}", entry)
     elif not isinstance(given, Mapping):
         mistakes.add(where, f"expected the settings of {stage}, found {given!r}", entry)
     else:
-        return MODEL_STAGES[stage]
+        return stages[stage].settings
     return None
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.paths import folder_fault
 from kdpipe.config.settings.dataset import HubSettings
-from kdpipe.plan.stages.helpers import FetchSettings
 
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 # No name on the Hub begins with a dot.
@@ -40,16 +39,3 @@ def _at(folder: Path, settings: HubSettings) -> HubSettings:
     if fault := folder_fault(found.fetched):
         raise SettingError("path", fault)
     return found
-
-
-def repository_files(settings: FetchSettings) -> list[Path]:
-    """Return the files of a local folder that is laid out as a repository, as far as they are read."""
-    found = sorted(Path(settings.path).rglob("*")) if settings.local else []
-    return [path for path in found if path.suffix in READ and path.is_file()]
-
-
-def fetch_settings(settings: HubSettings, data_dir: Path) -> FetchSettings:
-    """Return the settings of the stage that fetches a dataset."""
-    local = (data_dir / settings.path).is_dir()
-    path = data_dir / settings.path if local else settings.path
-    return FetchSettings(path=str(path), local=local, name=settings.configuration, revision=settings.revision)

@@ -1,23 +1,44 @@
 """What of kdpipe's own code the result of a stage depends on.
 
 A stage runs the modules that it imports, directly or through others, those that its settings, datasets and
-models name in the catalog, and the `__init__` of every package that holds any of them. The digest of a module
-is that of its syntax tree, so that layout, comments and docstrings change nothing; the catalog, which only
-names, does not count.
+models name in the catalog, and the `__init__` of every package that holds any of them. Settings, and what is
+read of the files of models, count by the classes and functions that are imported. Nothing counts that is
+about how a stage is run, where artifacts lie, or what is said of mistakes.
+
+The digest of a module is that of its syntax tree, so that layout, comments and docstrings change nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kdpipe import catalog
+from kdpipe.config.settings.base import Settings
 from kdpipe.declarations import source_file
 from kdpipe.digest import digest
+from kdpipe.plan.entries import Facts
 from kdpipe.plan.outlines import Outline, outline
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
 
 PACKAGE = "kdpipe"
 INIT = "__init__.py"
+# What changes no result.
+APART = (
+    "kdpipe.artifacts",
+    "kdpipe.catalog",
+    "kdpipe.commands",
+    "kdpipe.config",
+    "kdpipe.errors",
+    "kdpipe.plan",
+    "kdpipe.runner",
+)
+# What counts of these packages all the same, as far as it is imported by name.
+IN_PARTS = ("kdpipe.config.settings", "kdpipe.config.signatures", "kdpipe.plan.saved", "kdpipe.plan.stages")
+# How settings are read and refused.
+READING = tuple(f"kdpipe.config.settings.{name}" for name in ("base", "bounds", "explanation"))
 # Settings that are names in the catalog, with the kind that they name.
 NAMING = {
     "criterion": "criteria",
@@ -27,6 +48,35 @@ NAMING = {
     "source": "sources",
     "task": "tasks",
 }
+PRUNED_MODELS = "kdpipe.models.pruned"
+
+
+def modules_of(graph: "Graph", stage: str, names: Iterable[str], *settings: Settings) -> tuple[str, ...]:
+    """Return the modules that a job starts from: that of its stage, and those of entries of the catalog.
+
+    Args:
+        graph: the graph.
+        stage: the module of the stage.
+        names: the models and datasets whose code it runs.
+        settings: what it is told.
+    """
+    found = {stage}
+    for given in settings:
+        # Units are scored by a stage of its own.
+        found.update(modules_named(given.model_dump(mode="json", exclude={"importance"})))
+    for name in names:
+        if name in graph.datasets:
+            found.add(module_of(catalog.TASKS[graph.datasets[name].task]))
+        if name in graph.nodes:
+            found.update(_modules_of_model(graph.facts[name]))
+    return tuple(sorted(found))
+
+
+def _modules_of_model(facts: Facts) -> Iterator[str]:
+    known = [catalog.FAMILIES[facts.shape.family]] if facts.shape.family else catalog.FAMILIES.values()
+    yield from map(module_of, known)
+    if facts.ranked is not False or facts.embedding_rank or facts.sparsity != 0:
+        yield PRUNED_MODELS
 
 
 def modules_named(settings: Any) -> Iterator[str]:
@@ -68,21 +118,34 @@ def _code(roots: frozenset[str]) -> dict[str, str]:
 
 
 @cache
-def _imports(module: str) -> frozenset[str]:
-    """Return the packages that hold a module, and what of kdpipe it imports, anywhere, or names.
+def _imports(name: str) -> frozenset[str]:
+    """Return the packages that hold a module or a part of one, and what it imports, anywhere, or names.
 
     What a package imports, such as architectures that it registers, counts for those that name it themselves.
     """
+    module = module_of(name)
     parts = module.split(".")
     above = [".".join(parts[:number]) for number in range(1, len(parts))]
-    named = [] if _file(module).name == INIT else filter(_counts, _outline(module).names)
-    return frozenset([*above, *named])
+    named = [] if _file(module).name == INIT else _outline(name).names
+    own = [found for found in named if module_of(found).partition(".")[0] in (PACKAGE, parts[0])]
+    return frozenset(filter(None, map(_counted, [*above, *own])))
 
 
 @cache
-def _counts(name: str) -> bool:
-    own = name.startswith(f"{PACKAGE}.") and name != catalog.__name__
-    return own and _file(name).is_file()
+def _counted(name: str) -> str:
+    """Return the module or the part of a module that a name stands for; "" if it does not count."""
+    module, _, part = name.partition(":")
+    if part and _file(f"{module}.{part}").is_file():
+        module, part = f"{module}.{part}", ""
+    if not _file(module).is_file() or _is_in(module, READING):
+        return ""
+    if _is_in(module, IN_PARTS):
+        return f"{module}:{part}" if part else ""
+    return "" if _is_in(module, APART) else module
+
+
+def _is_in(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 def _file(name: str) -> Path:
@@ -92,13 +155,14 @@ def _file(name: str) -> Path:
 
 
 @cache
-def _outline(module: str) -> Outline:
-    return outline(_file(module).read_text(encoding="utf-8"))
+def _outline(name: str) -> Outline:
+    module, _, part = name.partition(":")
+    return outline(_file(module).read_text(encoding="utf-8"), part)
 
 
 @cache
-def _module_digest(module: str) -> str:
-    """Return the digest of a module, and of the templates and style sheets beside it."""
-    folder = _file(module).parent
+def _module_digest(name: str) -> str:
+    """Return the digest of a module, and of the templates and style sheets beside it; or of a part of one."""
+    folder = _file(module_of(name)).parent
     beside = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in (".css", ".j2"))
-    return digest([_outline(module).digest, *(path.read_text(encoding="utf-8") for path in beside)])
+    return digest([_outline(name).digest, *(path.read_text(encoding="utf-8") for path in beside)])

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+MODELS, DATA, COUNTS, IMPORTANCE = "models", "data", "counts", "importance"
+KNOWLEDGE, EVALUATIONS, EXPORTS = "knowledge", "evaluations", "exports"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -16,31 +19,31 @@ class Layout:
 
     def model(self, name: str) -> Path:
         """Folder of a model."""
-        return self.results / "models" / name
+        return self.results / MODELS / name
 
     def data(self, dataset: str, tokenizer: str) -> Path:
         """Folder of a dataset encoded with the tokenizer of a node."""
-        return self.results / "data" / dataset / tokenizer
+        return self.results / DATA / dataset / tokenizer
 
     def counts(self, dataset: str, tokenizer: str) -> Path:
         """Folder of a dataset's token counts."""
-        return self.results / "counts" / dataset / tokenizer
+        return self.results / COUNTS / dataset / tokenizer
 
     def importance(self, model: str, dataset: str, key: str) -> Path:
         """Folder of the scores of a model's heads and neurons."""
-        return self.results / "importance" / model / dataset / key
+        return self.results / IMPORTANCE / model / dataset / key
 
     def knowledge(self, teacher: str, dataset: str, key: str) -> Path:
         """Folder of a teacher's cached signals."""
-        return self.results / "knowledge" / teacher / dataset / key
+        return self.results / KNOWLEDGE / teacher / dataset / key
 
     def evaluation(self, model: str, dataset: str) -> Path:
         """Folder of a model's scores on a dataset."""
-        return self.results / "evaluations" / model / dataset
+        return self.results / EVALUATIONS / model / dataset
 
     def export(self, model: str, dataset: str) -> Path:
         """Folder of a model's labels of a dataset's test splits."""
-        return self.results / "exports" / model / dataset
+        return self.results / EXPORTS / model / dataset
 
     @property
     def report(self) -> Path:

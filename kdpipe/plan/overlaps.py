@@ -12,10 +12,8 @@ from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.config.paths import FILLED_IN, is_filled_in, place_fault
 from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings, matching
 from kdpipe.plan.entries import UNKNOWN
-from kdpipe.plan.facts import loaded_files, local_folder
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.hub import hub_folder
-from kdpipe.plan.stages.load import LoadSettings
 
 LOGS = "logs"
 
@@ -53,8 +51,8 @@ def check_inputs(graph: Graph, mistakes: Mistakes) -> None:
 
 def _inputs(graph: Graph) -> Iterator[tuple[Where, str, list[Path]]]:
     """Yield the files that are read, with the key path and the entry that they belong to."""
-    for where, name, settings in _loads(graph):
-        yield where, name, loaded_files(settings.path)
+    for where, name, _ in _loads(graph):
+        yield where, name, graph.stage_of(name).files(graph, name)
     for name, dataset in graph.datasets.items():
         if isinstance(dataset.settings, SourceSettings):
             yield ("datasets", dataset.template), name, dataset.sources[0].local_files()
@@ -115,10 +113,7 @@ def _folders(graph: Graph) -> Iterator[Path]:
 
 def _read(graph: Graph) -> Iterator[tuple[Where, str, Path]]:
     """Yield what is read of the user's, each with its key path and the entry that names it."""
-    for where, name, settings in _loads(graph):
-        folder = local_folder(settings.path)
-        if folder:
-            yield where, name, folder
+    yield from _loads(graph)
     for name, dataset in graph.datasets.items():
         if isinstance(dataset.settings, SourceSettings):
             for setting, given in _files(dataset.settings):
@@ -129,11 +124,13 @@ def _read(graph: Graph) -> Iterator[tuple[Where, str, Path]]:
         yield ("report", "published"), "", published
 
 
-def _loads(graph: Graph) -> Iterator[tuple[Where, str, LoadSettings]]:
-    """Yield the models that are loaded; what cannot be is told already."""
+def _loads(graph: Graph) -> Iterator[tuple[Where, str, Path]]:
+    """Yield the folders that models are loaded from; what cannot be is told already."""
     for name, node in graph.nodes.items():
-        if isinstance(node.settings, LoadSettings) and graph.facts[name] is not UNKNOWN:
-            yield graph.document.place(node.template, node.stage, ("path",)), name, node.settings
+        read = None if graph.facts[name] is UNKNOWN else graph.stage_of(name).folder_read(node.settings)
+        if read:
+            setting, folder = read
+            yield graph.document.place(node.template, node.stage, (setting,)), name, folder
 
 
 def _files(settings: SourceSettings) -> Iterator[tuple[Where, Path]]:

@@ -1,6 +1,7 @@
-"""How large models and datasets may be, before they are there."""
+"""How large models and datasets may be, before they are there, and what computing with them may need."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from kdpipe.anatomy.shapes import Shape
 from kdpipe.config.settings.dataset import HubSettings, SourceSettings
@@ -12,6 +13,29 @@ USUAL = {"depth": 12, "width": 768, "heads": 12, "neurons": 3072, "vocabulary": 
 ROWS, ROW_BYTES = 100_000, 100
 # Bytes of a token in memory: its id and its segment.
 TOKEN_BYTES = 5
+# Bytes of a float32 weight; and with its gradient and the two moments of Adam.
+WEIGHT, TRAINED_WEIGHT = 4, 16
+# A pass forward and one backward take as long as three forward.
+LEARNING = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a job may need.
+
+    Args:
+        memory: bytes, besides those of its libraries.
+        operations: floating-point operations.
+        tokens: tokens that it encodes or counts.
+        gpus: GPUs that it computes on.
+        processes: processes that it starts.
+    """
+
+    memory: float
+    operations: float = 0
+    tokens: float = 0
+    gpus: int = 0
+    processes: int = 1
 
 
 def known(shape: Shape) -> dict[str, int]:
@@ -56,3 +80,13 @@ def _rows_of_source(source: SourceSettings) -> int:
     # The same whether it has been fetched or not: what a job asks for is not to change in between.
     files = [] if isinstance(source, HubSettings) else source.local_files()
     return sum(file.stat().st_size for file in files) // ROW_BYTES or ROWS
+
+
+def tokens_of(dataset: Dataset) -> float:
+    """Return about how many tokens a dataset has, whose rows are half as long as they may be."""
+    return rows_of(dataset) * dataset.max_length / 2
+
+
+def operations(weights: float, rows: float, dataset: Dataset) -> float:
+    """Return the floating-point operations of rows that pass weights: two for a token and a weight."""
+    return 2 * weights * rows * dataset.max_length / 2

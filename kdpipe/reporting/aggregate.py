@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stages.select import SelectSettings
+from kdpipe.plan.stage import CHOSEN
 from kdpipe.reporting.baseline import baseline_values
 from kdpipe.reporting.grouping import group_names
 from kdpipe.reporting.published import published_values
@@ -69,11 +69,8 @@ def selection_splits(graph: Graph) -> set[tuple[str, str]]:
     These are the splits on which `select` compares models, and the validation split of every dataset, which
     chooses checkpoints and settings.
     """
-    chosen = {
-        (node.settings.dataset, node.settings.split)
-        for node in graph.nodes.values()
-        if isinstance(node.settings, SelectSettings)
-    }
+    needs = (need for name, node in graph.nodes.items() for need in graph.stage_of(name).needs(node.settings))
+    chosen = {(dataset, need.split) for dataset, need in needs if need.does == CHOSEN}
     return chosen | {(dataset, SELECTION_SPLIT) for dataset in graph.datasets}
 
 

@@ -9,12 +9,13 @@ from typing import Any
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import MANIFEST
 from kdpipe.config.matrix import Matrix
-from kdpipe.config.settings.base import StageSettings
-from kdpipe.config.settings.distillation import Distillation
 from kdpipe.plan.entries import Node
-from kdpipe.plan.graph import Graph, key_of
-from kdpipe.plan.stages.select import SelectSettings
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.jobs import model_job
 from kdpipe.reporting.grouping import group_names
+
+# What a model reads that was worked out of others.
+READ = ("evaluations", "importance", "knowledge")
 
 
 @dataclass(frozen=True)
@@ -113,41 +114,16 @@ def model_costs(graph: Graph) -> list[ModelCost]:
 
 
 def _work(graph: Graph, node: Node) -> _Work:
-    folder = graph.layout.model(node.name)
-    signals = _signals(graph, node.settings)
-    seen = _manifest(folder).get("examples_seen", 0)
+    job = model_job(graph, node.name)
+    passes = {option: {folder: _passes(folder) for folder in job.inputs.get(option, ())} for option in READ}
+    seen = _manifest(job.folder).get("examples_seen", 0)
     return _Work(
-        stage=_passes(folder),
+        stage=_passes(job.folder),
         trained=hasattr(node.settings, "training"),
-        scores=_scores(graph, node.settings) | _compared(graph, node.settings),
-        signals=signals,
-        beside=_total(_beside(stored, seen) for stored in signals.values()),
+        scores=passes["importance"] | passes["evaluations"],
+        signals=passes["knowledge"],
+        beside=_total(_beside(stored, seen) for stored in passes["knowledge"].values()),
     )
-
-
-def _scores(graph: Graph, settings: StageSettings) -> dict[Path, Passes]:
-    importance = graph.importance_of(settings)
-    if importance is None:
-        return {}
-    model, dataset, scoring = importance
-    folder = graph.layout.importance(model, dataset, key_of(scoring))
-    return {folder: _passes(folder)}
-
-
-def _compared(graph: Graph, settings: StageSettings) -> dict[Path, Passes]:
-    """Return the evaluations that choose a model."""
-    if not isinstance(settings, SelectSettings):
-        return {}
-    folders = [graph.layout.evaluation(name, settings.dataset) for name in settings.among]
-    return {folder: _passes(folder) for folder in folders}
-
-
-def _signals(graph: Graph, settings: StageSettings) -> dict[Path, Passes]:
-    if not isinstance(settings, Distillation) or not graph.is_cached(settings):
-        return {}
-    key = key_of(graph.cache_settings(settings))
-    folder = graph.layout.knowledge(settings.teacher, settings.dataset, key)
-    return {folder: _passes(folder)}
 
 
 def _beside(stored: Passes, examples: int) -> Passes:

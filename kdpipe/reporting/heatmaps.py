@@ -13,7 +13,7 @@ from kdpipe import catalog
 from kdpipe.artifacts.sums import verify
 from kdpipe.declarations import constants
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stages.helpers import ScoreImportanceSettings
+from kdpipe.plan.stages.score_importance import ScoreImportanceSettings
 
 SCORES = "scores.parquet"
 QUANTILES = tuple(range(5, 100, 10))

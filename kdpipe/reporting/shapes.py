@@ -11,8 +11,6 @@ from typing import Any
 from kdpipe.anatomy.families import PRUNED, family_name, shape_of
 from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stages.prune import PruneSettings
-from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.reporting.grouping import group_names
 
 Config = dict[str, Any]
@@ -52,14 +50,13 @@ class PrunedShape:
 
 
 def pruned_shapes(graph: Graph) -> list[PrunedShape]:
-    """Return the shapes of the models that `prune` and `schedule` make, in the order of the config."""
+    """Return the shapes of the models that lose heads and neurons, in the order of the config."""
     groups = group_names(graph.document.models, Matrix(graph.document.matrix), graph.document.report.over)
     runs: dict[str, list[tuple[Config, Config]]] = {}
     for name, group in groups.items():
-        settings = graph.nodes[name].settings
-        if isinstance(settings, PruneSettings | ScheduleSettings):
-            pruned, source = (_read_config(graph.layout.model(model)) for model in (name, settings.source))
-            runs.setdefault(group, []).append((pruned, source))
+        if source := graph.stage_of(name).cut_from(graph.nodes[name].settings):
+            pruned, whole = (_read_config(graph.layout.model(model)) for model in (name, source))
+            runs.setdefault(group, []).append((pruned, whole))
     return [_shape(group, configs) for group, configs in runs.items()]
 
 

@@ -10,7 +10,6 @@ from matplotlib.ticker import MaxNLocator
 
 from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.reporting.figures import COLOURS, MUTED, add_legend, grid_of_axes, to_svg
 from kdpipe.reporting.grouping import group_names
 from kdpipe.reporting.plots import PANEL_SIZES, Plot
@@ -31,12 +30,12 @@ def tradeoff_curves(graph: Graph) -> Iterator[Plot]:
     groups = group_names(graph.document.models, Matrix(graph.document.matrix), graph.document.report.over)
     figures: dict[str, Panels] = {}
     for name, group in groups.items():
-        settings = graph.nodes[name].settings
-        if isinstance(settings, ScheduleSettings):
+        target = graph.stage_of(name).target(graph.nodes[name].settings)
+        if target is not None:
             sizes = pq.read_table(graph.layout.model(name) / "candidates.parquet").to_pandas()
             if len(sizes):
                 panels = figures.setdefault(graph.nodes[name].template, {})
-                panels.setdefault(group, []).append((settings.target, sizes.sort_values("sparsity")))
+                panels.setdefault(group, []).append((target, sizes.sort_values("sparsity")))
     for template, panels in figures.items():
         yield _figure(template, panels)
 

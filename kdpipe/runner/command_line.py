@@ -21,7 +21,7 @@ from typing import Any, TextIO, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
-from kdpipe import catalog, environment, processes
+from kdpipe import environment, processes
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.ownership import place_of
 from kdpipe.artifacts.sums import SUMS, verify
@@ -30,6 +30,7 @@ from kdpipe.config.settings.base import decisive
 from kdpipe.config.settings.bounds import MANY, MOST_THREADS
 from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS, ConfigError, KdpipeError, StoppedError, quoted
 from kdpipe.plan.identity import code_of, identity, modules_named
+from kdpipe.plan.stage import definition
 from kdpipe.runner.launch import TEAM, await_others
 from kdpipe.runner.logs import MARK, check_log
 from kdpipe.runner.run import Job
@@ -112,7 +113,7 @@ def _run(
             lambda: {
                 "settings": {**recorded, "threads": arguments.threads},
                 "inputs": _inputs(paths, _state(arguments).parent),
-                "code": _code(arguments.code or [catalog.STAGES[stage], *modules_named(recorded)]),
+                "code": _code(arguments.code or [definition(stage).module, *modules_named(recorded)]),
             }
         ),
         checkpoint_minutes=arguments.checkpoint_minutes,

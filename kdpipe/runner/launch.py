@@ -23,6 +23,7 @@ from typing import TextIO
 from kdpipe import catalog, processes
 from kdpipe.environment import forget
 from kdpipe.errors import STOPPED_STATUS
+from kdpipe.plan.stage import definition
 
 # Seconds to wait for an error of another process, which may be the cause of this process's error.
 GRACE = 2.0
@@ -120,7 +121,7 @@ def main() -> None:
     elif options.processes > 1 and not processes.is_another_task():
         _lead(options.processes)
     sys.argv[1:] = options.arguments
-    runpy.run_module(f"kdpipe.stages.{options.stage}", run_name="__main__", alter_sys=True)
+    runpy.run_module(definition(options.stage).module, run_name="__main__", alter_sys=True)
 
 
 def _lead(number: int) -> None:

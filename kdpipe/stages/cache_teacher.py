@@ -21,7 +21,7 @@ from kdpipe.models.precision import (
     norms_in_fp32,
     set_tf32,
 )
-from kdpipe.plan.stages.helpers import CacheTeacherSettings
+from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
 from kdpipe.signals.cache import BATCH_SIZE, SIGNALS, check_size, write_knowledge

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from kdpipe.data.counts import count_tokens
-from kdpipe.plan.stages.helpers import CountTokensSettings
+from kdpipe.plan.stages.count_tokens import CountTokensSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
 

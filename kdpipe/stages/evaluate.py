@@ -19,7 +19,7 @@ from kdpipe.evaluation.task import AnswerLimits, Evaluation
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
-from kdpipe.plan.stages.helpers import EvaluateSettings
+from kdpipe.plan.stages.evaluate import EvaluateSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
 

@@ -11,7 +11,7 @@ from kdpipe.evaluation.scoring import score, task_of
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
-from kdpipe.plan.stages.helpers import ExportSettings
+from kdpipe.plan.stages.export import ExportSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
 

@@ -18,8 +18,7 @@ from kdpipe.data.repository import Repository, folder_repository, hub_repository
 from kdpipe.data.telling import listed, reason
 from kdpipe.data.watch import Watch
 from kdpipe.errors import DataError
-from kdpipe.plan.hub import repository_files
-from kdpipe.plan.stages.helpers import FetchSettings
+from kdpipe.plan.stages.fetch import FetchSettings, repository_files
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
 

@@ -18,10 +18,9 @@ from kdpipe.data.watch import Watch
 from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.models.compatibility import check_vocabulary
 from kdpipe.models.loading import agree_on_padding, load_model, load_tokenizer, name_labels, save_model
-from kdpipe.plan.facts import loaded_files, local_folder
 from kdpipe.plan.saved.config import SavedModel, read_saved
 from kdpipe.plan.saved.files import CONFIG, LOADED, TRAINED_FAST, WEIGHTS, files_of
-from kdpipe.plan.stages.load import LoadSettings
+from kdpipe.plan.stages.load import LoadSettings, loaded_files, local_folder
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
 

@@ -7,7 +7,7 @@ from kdpipe.artifacts.shards import Shards
 from kdpipe.data.opening import local_digests, open_dataset, source_digests, watch_files
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.summary import labels_in_words
-from kdpipe.plan.stages.helpers import PreprocessSettings
+from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
 

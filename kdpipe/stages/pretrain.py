@@ -22,7 +22,7 @@ from kdpipe.models.creation import (
     train_vocabulary,
     wordpiece_tokenizer,
 )
-from kdpipe.plan.stages.helpers import PreprocessSettings
+from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job

@@ -7,7 +7,7 @@ from kdpipe.artifacts.ownership import place_of
 from kdpipe.artifacts.sums import SUMS, file_digest
 from kdpipe.plan.build import load_graph
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.jobs import report_job
+from kdpipe.plan.jobs import job_of
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.page import render_page
 from kdpipe.reporting.results import collect_results, write_results
@@ -31,7 +31,7 @@ def run(job: Job, *, config: Path) -> None:
 
 def _origin(graph: Graph) -> dict[str, Any]:
     """Return what the manifest says that the report is made from."""
-    made, results = report_job(graph), graph.layout.results
+    made, results = job_of(graph, "report"), graph.layout.results
     return {
         "settings": made.decisive() | {"threads": 1},
         "inputs": {

@@ -13,7 +13,7 @@ from kdpipe.evaluation.scoring import task_of
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
-from kdpipe.plan.stages.helpers import ScoreImportanceSettings
+from kdpipe.plan.stages.score_importance import ScoreImportanceSettings
 from kdpipe.pruning.criterion import Scores
 from kdpipe.pruning.importance import label_losses, score_units
 from kdpipe.pruning.scores import SCORES, write_scores

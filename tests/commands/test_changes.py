@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from kdpipe import catalog
 from kdpipe.artifacts.sums import MANIFEST
 from kdpipe.commands.changes import explain
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.jobs import ONE_THREAD, jobs_for, model_job
+from kdpipe.plan.jobs import jobs_for, model_job
+from kdpipe.plan.stage import definition
 from tests.made import make
 from tests.workflow.conftest import ROOT
 
@@ -28,7 +30,7 @@ def test_a_change_of_threads(graph: Graph, graph_with: Callable[..., Graph]) -> 
 def test_the_stages_of_one_thread_are_those_of_the_rules() -> None:
     rules = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk")))
     found = re.findall(r"^rule (\w+):(?:\n(?!rule).*)*?\n        threads=1,", rules, re.MULTILINE)
-    assert sorted(found) == sorted(ONE_THREAD)
+    assert sorted(found) == sorted(name for name in catalog.STAGES if definition(name).one_thread)
 
 
 def test_an_artifact_that_was_made_before_code_was_recorded(graph: Graph) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from kdpipe import catalog
 from kdpipe.commands.describe import describe, describe_graph, list_names, mermaid, summary, table
-from kdpipe.plan.model_stages import MODEL_STAGES
+from kdpipe.plan.stage import model_stages
 
 
 def test_a_table_has_aligned_columns():
@@ -110,11 +110,11 @@ def test_a_graph_as_mermaid(graph_of):
     assert len([line for line in lines if "-->" in line]) == 7
 
 
-@pytest.mark.parametrize("stage", MODEL_STAGES)
+@pytest.mark.parametrize("stage", model_stages())
 def test_a_stage_is_described(stage):
     text = describe(stage)
     assert re.search(r"^setting +default +meaning$", text, re.MULTILINE)
-    for name in MODEL_STAGES[stage].model_fields:
+    for name in model_stages()[stage].settings.model_fields:
         assert re.search(rf"^{name} ", text, re.MULTILINE)
 
 

@@ -11,6 +11,7 @@ from kdpipe.config.document import read_config
 from kdpipe.data.opening import open_dataset
 from kdpipe.errors import ConfigError, KdpipeError
 from kdpipe.plan.build import build_graph
+from kdpipe.plan.stages.preprocess import preprocess_settings
 
 CONFIG = Path(__file__).parents[2] / "config"
 PAPERS = {
@@ -246,7 +247,7 @@ def test_all_rows_of_test_splits_are_read_where_they_are_exported(in_small, sst2
 )
 def test_data_of_the_hub_are_made_up_as_files(in_small, given, classes):
     _, graph = in_small({"datasets": {"task": given}, "models": TRAINED})
-    source = open_dataset(graph.preprocess_settings("task"))
+    source = open_dataset(preprocess_settings(graph, "task"))
     assert source.labels == classes
     assert graph.fetches == {}
 
@@ -255,13 +256,13 @@ def test_data_that_are_made_up_are_not_written_as_the_users_are(in_small):
     data = {"source": "table", "task": "classification", "path": "t.csv", "text": "t", "label": "l"}
     written = {"delimiter": ";", "encoding": "utf-16"}
     _, graph = in_small({"datasets": {"task": {**data, **written}}, "models": TRAINED})
-    source = open_dataset(graph.preprocess_settings("task"))
+    source = open_dataset(preprocess_settings(graph, "task"))
     assert sum(1 for _ in source.read("train")) == 64
 
 
 def test_further_splits_are_made_up_too(in_small):
     _, graph = in_small({"datasets": {"task": {**GLUE, "splits": {"hard": "hard.tsv"}}}, "models": TRAINED})
-    source = open_dataset(graph.preprocess_settings("task"))
+    source = open_dataset(preprocess_settings(graph, "task"))
     assert source.splits() == ("train", "validation", "test", "hard")
     assert sum(1 for _ in source.read("hard")) == 64
 

@@ -8,7 +8,7 @@ from kdpipe.config.document import Document
 from kdpipe.config.settings.base import UNAVAILABLE, Settings
 from kdpipe.config.settings.dataset import CombineSettings, source_settings
 from kdpipe.config.settings.losses import term_settings
-from kdpipe.plan.model_stages import MODEL_STAGES
+from kdpipe.plan.stage import model_stages
 
 
 class Parent(Settings):
@@ -39,7 +39,9 @@ def test_meanings_are_read_from_docstrings_of_all_parents():
     assert meanings(Child) == {"one": "another first.", "two": "the second, on two lines: with a colon."}
 
 
-@pytest.mark.parametrize("model", [Document, CombineSettings, *MODEL_STAGES.values()])
+@pytest.mark.parametrize(
+    "model", [Document, CombineSettings, *(stage.settings for stage in model_stages().values())]
+)
 def test_every_setting_has_a_meaning(model):
     available = {name for name, field in model.model_fields.items() if UNAVAILABLE not in field.metadata}
     assert meanings(model).keys() == available

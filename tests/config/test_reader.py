@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from kdpipe.plan.build import build_graph
+from kdpipe.plan.distillation import layer_pairs
 
 MATRIX = {
     "task": {
@@ -60,7 +61,7 @@ def test_a_value_may_be_a_mapping_or_a_list(graph_of):
         },
     })  # fmt: skip
     assert graph.nodes["m-rte"].settings.training.max_steps == 6
-    assert graph.layer_pairs(graph.nodes["s-mrpc"].settings)[0][1] == ((0, 0), (4, 2))
+    assert layer_pairs(graph, graph.nodes["s-mrpc"].settings)[0][1] == ((0, 0), (4, 2))
 
 
 def test_braces_in_ordinary_text_are_left_alone(build):

@@ -19,7 +19,8 @@ from kdpipe.cli import main
 from kdpipe.data.opening import open_dataset
 from kdpipe.errors import EXIT_STATUS, KdpipeError
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.jobs import Job, state_of
+from kdpipe.plan.stage import Job, definition
+from kdpipe.plan.stages.preprocess import preprocess_settings
 
 MEMORY, MOST_EXAMPLES = 12 << 30, 300
 SERVER = multiprocessing.get_context("forkserver")
@@ -66,7 +67,7 @@ def has_small_data(graph: Graph, dataset: str) -> bool:
 def read_dataset(graph: Graph, dataset: str) -> tuple[int, str]:
     """Read the first examples of each split; returns an exit status, and what would be printed."""
     try:
-        source = open_dataset(graph.preprocess_settings(dataset))
+        source = open_dataset(preprocess_settings(graph, dataset))
         for split in source.splits():
             for _ in islice(source.read(split), MOST_EXAMPLES):
                 pass
@@ -101,7 +102,10 @@ def run_stage(graph: Graph, job: Job, config: Path, seconds: float) -> tuple[int
 
 def _arguments(graph: Graph, job: Job, config: Path) -> list[str]:
     """Return what the rule of a job tells its stage."""
-    told: dict[str, Sequence[str]] = {"output": [str(job.folder)], "state": [str(state_of(graph, job))]}
+    told: dict[str, Sequence[str]] = {
+        "output": [str(job.folder)],
+        "state": [str(definition(job.stage).state(graph))],
+    }
     if job.stage == "report":
         told["config"] = [str(config)]
     else:

@@ -8,7 +8,8 @@ import pytest
 from kdpipe.config.document import read_config
 from kdpipe.plan.build import load_graph
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.jobs import Job, all_jobs, jobs_for
+from kdpipe.plan.jobs import all_jobs, jobs_for
+from kdpipe.plan.stage import Job
 from tests.fuzz.draws import CACHES, CONFIG, Draw, each
 from tests.fuzz.runs import has_small_data, run_command, run_stage
 from tests.fuzz.world import changes, look_at

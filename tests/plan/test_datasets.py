@@ -1,5 +1,8 @@
 import pytest
 
+from kdpipe.plan.jobs import job_of
+from kdpipe.plan.stages.preprocess import preprocess_settings
+
 PYDOC = "source 'pydoc' serves language_modeling, classification"
 
 
@@ -42,7 +45,7 @@ def test_shares_of_the_training_examples_become_splits(graph_of):
     (source,) = graph.datasets["a"].sources
     assert source.shares == {"validation": 0.1}
     assert {split: path.name for split, path in source.files.items()} == {"test": "test.csv"}
-    assert graph.preprocess_settings("a").sources[0]["validation"] == 0.1
+    assert preprocess_settings(graph, "a").sources[0]["validation"] == 0.1
     assert graph.datasets["b"].sources[0].shares == {"test": 0.2}
 
 
@@ -162,8 +165,8 @@ def test_proportions_of_combinations_multiply(graph_of):
         "datasets.all": {"combine": ["part", "task"], "proportions": [3, 2]},
         "datasets.plain": {"combine": ["task", "task2"]},
     })  # fmt: skip
-    assert graph.preprocess_settings("all").proportions == (3, 1.5, 2)
-    assert graph.preprocess_settings("plain").proportions is None
+    assert preprocess_settings(graph, "all").proportions == (3, 1.5, 2)
+    assert preprocess_settings(graph, "plain").proportions is None
 
 
 def test_combinations_of_combinations_are_counted(mistakes_of):
@@ -219,10 +222,10 @@ def test_answers_are_limited_in_evaluations_alone(graph_of):
         "datasets.c": {"combine": ["b", "a"]},
         "datasets.d": {"combine": ["b", "a"], "longest_answer": 9, "no_answer_threshold": 0},
     })  # fmt: skip
-    assert graph.preprocess_settings("a") == graph.preprocess_settings("b")
-    assert graph.preprocess_settings("c") == graph.preprocess_settings("d")
-    settings = [graph.evaluate_settings("teacher", name) for name in "abcd"]
-    assert [(s.longest_answer, s.no_answer_threshold) for s in settings] == [
+    assert preprocess_settings(graph, "a") == preprocess_settings(graph, "b")
+    assert preprocess_settings(graph, "c") == preprocess_settings(graph, "d")
+    settings = [job_of(graph, "evaluate", "teacher", name).decisive()["settings"] for name in "abcd"]
+    assert [(s["longest_answer"], s["no_answer_threshold"]) for s in settings] == [
         (30, 0), (64, -1.5), (64, -1.5), (9, 0)
     ]  # fmt: skip
 
@@ -242,7 +245,7 @@ def test_questions_have_windows(graph_of):
         "datasets.d": {"combine": ["b", "a"], "max_length": 256, "stride": 0},
     })  # fmt: skip
     assert {graph.datasets[name].task for name in "abcd"} == {"question_answering"}
-    settings = [graph.preprocess_settings(name) for name in "abcd"]
+    settings = [preprocess_settings(graph, name) for name in "abcd"]
     assert [(s.max_length, s.stride) for s in settings] == [(384, 128), (128, 32), (128, 32), (256, 0)]
 
 

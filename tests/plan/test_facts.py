@@ -5,7 +5,7 @@ from kdpipe.anatomy.units import Units
 from kdpipe.commands.describe import summary
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.entries import Facts
-from kdpipe.plan.facts import local_folder
+from kdpipe.plan.stages.load import local_folder
 from tests.configs import write_model
 
 BERT = {

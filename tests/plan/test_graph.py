@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from kdpipe.digest import digest
-from kdpipe.plan.graph import key_of
-from kdpipe.plan.jobs import all_jobs
-from kdpipe.plan.stages.helpers import LayerMapSettings
+from kdpipe.plan.distillation import cache_settings, is_cached, layer_pairs
+from kdpipe.plan.jobs import all_jobs, job_of
+from kdpipe.plan.stage import key_of
+from kdpipe.plan.stages.cache_teacher import LayerMapSettings
+from kdpipe.plan.stages.preprocess import preprocess_settings
 
 LOSSES: list[dict[str, Any]] = [{"loss": "kl", "temperature": 2}, {"loss": "hidden_mse", "layers": "spaced"}]
 
@@ -24,8 +26,12 @@ def siblings(graph_of, config):
     return build
 
 
+def settings_of(graph, stage, *names):
+    return job_of(graph, stage, *names).settings["settings"]
+
+
 def keys(graph, *names):
-    return [key_of(graph.cache_settings(graph.nodes[name].settings)) for name in names]
+    return [key_of(cache_settings(graph, graph.nodes[name].settings)) for name in names]
 
 
 @pytest.mark.parametrize(("evaluate", "scored"), [
@@ -63,14 +69,14 @@ def test_candidates_are_scored_on_what_decides(graph_of):
 ])  # fmt: skip
 def test_a_teacher_is_cached_on_task_data_unless_told_otherwise(siblings, changes, cached):
     graph = siblings(**changes)
-    assert graph.is_cached(graph.nodes["other"].settings) is cached
+    assert is_cached(graph, graph.nodes["other"].settings) is cached
 
 
 def test_a_cache_holds_what_the_terms_read(siblings):
     graph = siblings(
         losses=[{"loss": "cosine", "layers": [[4, 2], [1, 0]]}, {"loss": "hidden_mse", "layers": "last"}]
     )
-    one, other = (graph.cache_settings(graph.nodes[name].settings) for name in ("one", "other"))
+    one, other = (cache_settings(graph, graph.nodes[name].settings) for name in ("one", "other"))
     states = tuple(f"hidden_states.{state}" for state in (0, 2, 4))
     assert (one.signals, one.maps, one.precision) == ((*states, "logits"), (), "float16")
     assert other.signals == ("hidden_states.1", "hidden_states.4")
@@ -78,7 +84,7 @@ def test_a_cache_holds_what_the_terms_read(siblings):
 
 def test_terms_that_are_not_computed_are_not_cached(siblings):
     graph = siblings(losses=[{"loss": "kl"}, {"loss": "cosine", "weight": 0}])
-    settings = graph.cache_settings(graph.nodes["other"].settings)
+    settings = cache_settings(graph, graph.nodes["other"].settings)
     assert (settings.signals, settings.precision) == (("logits",), "float32")
 
 
@@ -142,9 +148,9 @@ def test_maps_are_left_open_while_the_depth_of_the_teacher_is_unknown(graph_of):
         ],
     })  # fmt: skip
     settings = graph.nodes["student"].settings
-    assert [pairs for _, pairs in graph.layer_pairs(settings)] == [None, None, None, ((7, 1),), None]
+    assert [pairs for _, pairs in layer_pairs(graph, settings)] == [None, None, None, ((7, 1),), None]
     states = ("hidden_states",)
-    cache = graph.cache_settings(settings)
+    cache = cache_settings(graph, settings)
     assert cache.signals == ("hidden_states.7",)
     assert cache.maps == tuple(
         LayerMapSettings(kinds=kinds, layers=layers, student_depth=3)
@@ -161,8 +167,8 @@ def test_what_is_exported_and_under_which_names(graph_of):
     })  # fmt: skip
     assert graph.exports == (("teacher", "inference"),)
     named = {"test": "MNLI-m", "test_mismatched": "MNLI-mm"}
-    assert graph.export_settings("teacher", "inference").files == named
-    assert graph.export_settings("teacher", "text").files == {}
+    assert settings_of(graph, "export", "teacher", "inference").files == named
+    assert settings_of(graph, "export", "teacher", "text").files == {}
 
 
 def test_a_choice_is_made_by_the_first_metric_of_its_dataset(graph_of):
@@ -188,17 +194,17 @@ def test_settings_of_preprocessing(graph_of, monkeypatch):
         "datasets.all": {"combine": ["task", "more"], "rows": {"train": 10}, "max_length": 32},
         "datasets.all.labels": "none",
     })  # fmt: skip
-    settings = graph.preprocess_settings("task")
+    settings = preprocess_settings(graph, "task")
     assert settings.model_dump(exclude_defaults=True) == {
         "sources": ({"source": "glue", "name": "MRPC", "path": "/data/glue/MRPC", "rows": 100},),
         "task": "classification", "max_length": 128, "seed": 5,
     }  # fmt: skip
-    both = graph.preprocess_settings("all")
+    both = preprocess_settings(graph, "all")
     assert (len(both.sources), both.rows, both.labels, both.max_length) == (2, {"train": 10}, "none", 32)
 
 
 def test_all_models_are_scored_on_the_same_masks(graph_of):
-    settings = graph_of({"seed": 5}).evaluate_settings("teacher", "task")
+    settings = settings_of(graph_of({"seed": 5}), "evaluate", "teacher", "task")
     assert (settings.seed, settings.metrics) == (5, ("accuracy", "f1", "accuracy_and_f1"))
 
 
@@ -208,8 +214,8 @@ EVAL = "per_device_eval_batch_size"
 def test_a_model_is_scored_in_batches_of_its_own_training_or_of_those_that_it_is_read_for(graph_of):
     graph = graph_of({f"models.student.distill.training.{EVAL}": 8})
     assert [graph.eval_batch_size(name) for name in graph.nodes] == [None, 8, 8, 8]
-    assert graph.evaluate_settings("teacher", "task").eval_batch_size == 8
-    assert graph.export_settings("student", "task").eval_batch_size == 8
+    assert settings_of(graph, "evaluate", "teacher", "task").eval_batch_size == 8
+    assert settings_of(graph, "export", "student", "task").eval_batch_size == 8
     assert [cache.eval_batch_size for cache in graph.caches.values()] == [8]
     graph = graph_of({f"models.teacher.finetune.training.{EVAL}": 16})
     assert [graph.eval_batch_size(name) for name in graph.nodes] == [16, 16, 8, 8]

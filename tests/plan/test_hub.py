@@ -2,7 +2,8 @@
 
 import pytest
 
-from kdpipe.plan.stages.helpers import FetchSettings
+from kdpipe.plan.stages.fetch import FetchSettings
+from kdpipe.plan.stages.preprocess import preprocess_settings
 
 GLUE = {
     "source": "hub",
@@ -26,7 +27,7 @@ def test_a_repository_is_kept_by_configuration_and_revision(graph_of):
     }
     (source,) = graph.datasets["a"].sources
     assert [str(path) for path in source.local_files()] == ["d/hub/nyu-mll/glue/sst2/refs/pr/1/SHA256SUMS"]
-    (given,) = graph.preprocess_settings("a").sources
+    (given,) = preprocess_settings(graph, "a").sources
     assert given == {**GLUE, "path": "d/hub/nyu-mll/glue", "name": "sst2", "revision": "refs/pr/1"}
 
 

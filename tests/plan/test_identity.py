@@ -9,12 +9,14 @@ import pytest
 
 from kdpipe import catalog
 from kdpipe.plan import identity
-from kdpipe.plan.identity import code_of, modules_named
+from kdpipe.plan.identity import code_of, modules_named, modules_of
 from kdpipe.plan.jobs import model_job
-from kdpipe.plan.modules import modules_of
+from kdpipe.plan.stage import definition
 
 ROOT = Path(__file__).parents[2]
-CACHED = (identity._code, identity._imports, identity._counts, identity._outline, identity._module_digest)
+CACHED = (identity._code, identity._imports, identity._counted, identity._outline, identity._module_digest)
+# By module, the stages whose results it decides; `python -m tests.plan.test_identity` writes it.
+LISTED = Path(__file__).with_name("code_of_stages.txt")
 DISTILL = ("kdpipe.stages.distill", "kdpipe.losses.kl")
 
 
@@ -64,6 +66,30 @@ def changed(edit: Callable[[str, str, str], None], *change: str, roots: tuple[st
     ("data/__init__.py", "", "import os", True),
     ("reporting/__init__.py", "", "import os", False),
     ("__init__.py", "", "import os", True),
+    ("anatomy/layers.py", "import", "import os\nimport", True),
+    ("anatomy/units.py", "import", "import os\nimport", True),
+    ("anatomy/families.py", '("token_classification",)', '("tagging",)', True),
+    ("seeds.py", 'MASKING = "masking"', 'MASKING = "masks"', True),
+    ("processes.py", "import os\n", "import os\nimport re\n", True),
+    ("metrics.py", '("cross_entropy", ', "(", True),
+    ("signals/capture.py", "import", "import os\nimport", True),
+    ("config/settings/masking.py", "default=0.15", "default=0.2", True),
+    ("config/settings/losses.py", "loss: str\n", "loss: str\n    other: int = 1\n", True),
+    ("config/settings/losses.py", "bool(constants", "not bool(constants", True),
+    ("config/settings/masking.py", "mask + keep + random must be 1", "they must sum up to 1", False),
+    ("plan/stages/distill.py", "student: ModelName", "student: ModelName\n    other: int = 1", True),
+    ("plan/stages/distill.py", "return settings.student", "return None", False),
+    ("plan/stages/distill.py", "several teachers are not", "a list of teachers is not", False),
+    ("plan/saved/heads.py", "from typing import Any", "from typing import Any, Self", False),
+    ("plan/graph.py", "import", "import os\nimport", False),
+    ("plan/training.py", "import", "import os\nimport", False),
+    ("config/document.py", "import", "import os\nimport", False),
+    ("config/settings/explanation.py", "import", "import os\nimport", False),
+    ("artifacts/faults.py", "disk", "drive", False),
+    ("artifacts/artifact.py", "import", "import os\nimport", False),
+    ("commands/changes.py", "import", "import os\nimport", False),
+    ("errors.py", "did you mean", "perhaps", False),
+    ("runner/command_line.py", "import", "import os\nimport", False),
 ])  # fmt: skip
 def test_what_counts_as_a_change(edit, file, old, new, counts):
     assert changed(edit, file, old, new) == counts
@@ -79,9 +105,23 @@ def test_what_counts_as_a_change(edit, file, old, new, counts):
     }),
 ])  # fmt: skip
 def test_stages_that_read_a_module(edit, file, old, new, stages):
-    before = {stage: code_of([module]) for stage, module in catalog.STAGES.items()}
+    before = {stage: code_of([definition(stage).module]) for stage in catalog.STAGES}
     edit(file, old, new)
-    assert {stage for stage, module in catalog.STAGES.items() if code_of([module]) != before[stage]} == stages
+    assert {stage for stage in before if code_of([definition(stage).module]) != before[stage]} == stages
+
+
+def stages_by_module() -> str:
+    """Return each module, or part of one, with the stages whose results it decides."""
+    found: dict[str, list[str]] = {}
+    for stage in catalog.STAGES:
+        for module in code_of([definition(stage).module]):
+            found.setdefault(module, []).append(stage)
+    return "".join(f"{module}: {' '.join(found[module])}\n" for module in sorted(found))
+
+
+def test_what_each_stage_depends_on_is_listed():
+    """Whoever adds to the code of a stage sees which results are made again by each later change of it."""
+    assert stages_by_module() == LISTED.read_text(encoding="utf-8")
 
 
 def test_templates_count_for_what_lies_beside_them(edit):
@@ -100,7 +140,7 @@ def test_settings_name_entries_of_the_catalog():
 
 
 def test_every_stage_has_code_and_none_imports_another():
-    for module in catalog.STAGES.values():
+    for module in (definition(stage).module for stage in catalog.STAGES):
         assert [name for name in code_of([module]) if name.startswith("kdpipe.stages.")] == [module]
 
 
@@ -126,14 +166,18 @@ def test_nodes_start_from_their_losses_their_task_and_their_families(graph_of):
 def test_a_model_that_is_not_there_yet_may_be_of_any_family(graph_of):
     graph = graph_of({"models.hub": {"load": {"path": "someone/something"}}})
     families = {identity.module_of(target) for target in catalog.FAMILIES.values()}
-    assert families <= set(modules_of(graph, "evaluate", ["hub"]))
+    assert families <= set(modules_of(graph, "kdpipe.stages.evaluate", ["hub"]))
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_training_on_labels_runs_their_loss(stage):
-    assert "kdpipe.losses.hard" in code_of([catalog.STAGES[stage]])
+    assert "kdpipe.losses.hard" in code_of([definition(stage).module])
 
 
 def test_no_code_takes_an_entry_of_the_catalog_that_neither_it_nor_settings_name():
     for path in (ROOT / "kdpipe").rglob("*.py"):
         assert not re.search(r'resolve\("\w+", "', path.read_text(encoding="utf-8")), path
+
+
+if __name__ == "__main__":
+    LISTED.write_text(stages_by_module(), encoding="utf-8")

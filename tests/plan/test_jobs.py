@@ -9,7 +9,8 @@ from typing import Any
 from kdpipe import catalog
 from kdpipe.config.settings.base import decisive
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.jobs import fetch_job, jobs_for
+from kdpipe.plan.jobs import job_of, jobs_for
+from kdpipe.plan.stage import definition
 from kdpipe.runner.command_line import _settings, _settings_of
 from tests.workflow.conftest import ROOT
 
@@ -36,8 +37,8 @@ EVERYTHING: dict[str, Any] = {
 
 def test_every_stage(graph_of: Callable[..., Graph]) -> None:
     graph, stages = graph_of(EVERYTHING), set()
-    for job in [*(fetch_job(graph, name) for name in graph.fetches), *jobs_for(graph, graph.nodes)]:
-        takes = _settings_of(catalog.load(f"{catalog.STAGES[job.stage]}:run"))
+    for job in [*(job_of(graph, "fetch", name) for name in graph.fetches), *jobs_for(graph, graph.nodes)]:
+        takes = _settings_of(catalog.load(f"{definition(job.stage).module}:run"))
         assert {option: type(settings) for option, settings in job.settings.items()} == takes
         for option, text in job.told().items():
             assert decisive(_settings(takes[option], text)) == job.decisive()[option], job.folder

@@ -38,7 +38,7 @@ def kept(cache: Path) -> list[Path]:
 
 
 def test_names_are_imports_and_classes_that_are_named_by_texts(cache):
-    assert outline(SOURCE).names == ["json", "kdpipe", "kdpipe.catalog", "kdpipe.models.bigru"]
+    assert outline(SOURCE).names == ["json", "kdpipe.models.bigru:BiGRU", "kdpipe:catalog"]
 
 
 def test_a_source_is_parsed_once(cache, parsed):

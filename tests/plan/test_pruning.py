@@ -2,7 +2,8 @@
 
 import pytest
 
-from kdpipe.plan.graph import key_of
+from kdpipe.plan.distillation import cache_settings
+from kdpipe.plan.stage import key_of
 
 PRUNE = "models.cut.prune"
 NARROW = {"heads": 1, "intermediate_size": 384}
@@ -288,6 +289,10 @@ def test_criteria_that_look_at_no_data_need_no_labels(mistakes_of, criterion):
     assert mistakes_of(prune(model="base", sparsity=0.5, importance=importance)) == []
 
 
+def importance_of(graph, name):
+    return graph.stage_of(name).importance(graph, graph.nodes[name].settings)
+
+
 def test_siblings_share_scores_and_criteria_have_their_own(graph_of):
     graph = graph_of({
         "models.a": {"prune": {"model": "teacher", "sparsity": 0.5}},
@@ -301,8 +306,8 @@ def test_siblings_share_scores_and_criteria_have_their_own(graph_of):
     criteria = {(model, dataset, how.criterion) for (model, dataset, _), how in graph.importances.items()}
     assert criteria == {("teacher", "task", "mask_gradient"), ("teacher", "task", "weight_gradient")}
     assert len(graph.importances) == 2
-    assert graph.importance_of(graph.nodes["e"].settings) is None
-    wanted = graph.importance_of(graph.nodes["a"].settings)
+    assert importance_of(graph, "e") is None
+    wanted = importance_of(graph, "a")
     assert wanted is not None
     assert (*wanted[:2], key_of(wanted[2])) in graph.importances
 
@@ -318,7 +323,7 @@ def test_an_ancestor_may_be_scored(graph_of):
     })  # fmt: skip
     assert graph.trained_from("tuned") == ("tuned", "student", "cut")
     assert {key[:2] for key in graph.importances} == {("teacher", "task"), ("cut", "task"), ("tuned", "task")}
-    less = graph.importance_of(graph.nodes["less"].settings)
+    less = importance_of(graph, "less")
     assert less is not None
     assert less[:2] == ("cut", "task")
 
@@ -336,5 +341,5 @@ def test_the_sizes_of_a_schedule_share_the_teachers_cache(graph_of):
         "distill": {"teacher": "teacher", "student": "small", "dataset": "task", "losses": [{"loss": "kl"}]}
     }})  # fmt: skip
     keys = {key for key in graph.caches if key[0] == "teacher"}
-    assert key_of(graph.cache_settings(graph.nodes["assistant"].settings)) in {key for _, _, key in keys}
+    assert key_of(cache_settings(graph, graph.nodes["assistant"].settings)) in {key for _, _, key in keys}
     assert graph.evaluated_on("assistant") == ("task",)

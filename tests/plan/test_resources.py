@@ -9,29 +9,12 @@ from transformers import BertConfig, BertModel
 from kdpipe.config.document import read_config
 from kdpipe.evaluation.task import BATCH_SIZE
 from kdpipe.plan.build import build_graph
-from kdpipe.plan.groups import group_of
-from kdpipe.plan.jobs import (
-    JOBS,
-    Job,
-    counts_job,
-    data_job,
-    evaluation_job,
-    export_job,
-    importance_job,
-    knowledge_job,
-    model_job,
-)
-from kdpipe.plan.resources import (
-    CACHED_ROWS,
-    DAY,
-    HELD_OUT,
-    LONGEST,
-    MINUTES,
-    SCORED_BATCH,
-    memory_mb,
-    minutes,
-)
+from kdpipe.plan.jobs import job_of, model_job
+from kdpipe.plan.resources import MINUTES, memory_mb, minutes
+from kdpipe.plan.running import HELD_OUT, SCORED_BATCH
 from kdpipe.plan.sizes import parameters
+from kdpipe.plan.stage import DAY, Job, definition
+from kdpipe.plan.stages.cache_teacher import CACHED_ROWS
 from kdpipe.signals.cache import ROWS
 
 BATCH = "models.teacher.finetune.training.per_device_train_batch_size"
@@ -63,7 +46,7 @@ def test_more_is_asked_for_larger_batches_and_longer_trainings(graph_of):
 
     assert memory_mb(*teacher({BATCH: 256})) > memory_mb(*teacher({BATCH: 8}))
     assert minutes(*teacher({EPOCHS: 2000})) > minutes(*teacher({EPOCHS: 3}))
-    assert minutes(*teacher({EPOCHS: 10**6})) == LONGEST["finetune"]
+    assert minutes(*teacher({EPOCHS: 10**6})) == definition("finetune").longest
     slow = minutes(*teacher({EPOCHS: 2000}))
     assert minutes(*teacher({EPOCHS: 2000, "gpus": 1})) < slow
 
@@ -72,14 +55,13 @@ def test_more_is_asked_for_larger_batches_and_longer_trainings(graph_of):
 @pytest.mark.parametrize("name", ["minidisc", "rosita"])
 def test_a_group_of_a_paper_scale_config_fits_within_a_day_at_each_attempt(name, attempt):
     graph = build_graph(read_config([ROOT / f"config/{name}.yaml"]))
-    jobs = [({"model": model}, model_job(graph, model)) for model in graph.nodes]
-    for model, dataset in graph.evaluations:
-        jobs.append(({"model": model, "dataset": dataset}, evaluation_job(graph, model, dataset)))
+    jobs = [model_job(graph, model) for model in graph.nodes]
+    jobs += [job_of(graph, "evaluate", *pair) for pair in graph.evaluations]
     groups: Counter[str | None] = Counter()
-    for wildcards, job in jobs:
-        groups[group_of(graph, wildcards)] += minutes(graph, job, attempt)
+    for job in jobs:
+        groups[definition(job.stage).group(graph, *job.names)] += minutes(graph, job, attempt)
     del groups[None]
-    assert LONGEST["distill"] < max(groups.values()) <= DAY
+    assert definition("distill").longest < max(groups.values()) <= DAY
 
 
 def test_a_job_that_is_tried_again_asks_for_more_as_far_as_there_are_machines(graph_of):
@@ -93,22 +75,22 @@ def test_a_job_that_is_tried_again_asks_for_more_as_far_as_there_are_machines(gr
 def test_scoring_reads_the_rows_held_out_once_and_only_forward(graph_of):
     graph = graph_of({**HUB, EPOCHS: 1})
     trained = minutes(graph, model_job(graph, "teacher")) - MINUTES
-    scored = minutes(graph, evaluation_job(graph, "teacher", "task")) - MINUTES
+    scored = minutes(graph, job_of(graph, "evaluate", "teacher", "task")) - MINUTES
     assert scored == pytest.approx(trained * HELD_OUT / 3, abs=1)
-    assert 60 < scored < LONGEST["evaluate"] - MINUTES
+    assert 60 < scored < definition("evaluate").longest - MINUTES
 
 
 def test_several_gpus_are_of_use_to_trainings_alone_whose_processes_take_memory_each(graph_of):
-    def asked(gpus, makes, *names):
+    def asked(gpus, stage, *names):
         graph = graph_of({EPOCHS: 10**4, "gpus": gpus})
-        job = makes(graph, *names)
+        job = job_of(graph, stage, *names)
         return memory_mb(graph, job), minutes(graph, job)
 
-    one, two = asked(1, model_job, "teacher"), asked(2, model_job, "teacher")
+    one, two = asked(1, "finetune", "teacher"), asked(2, "finetune", "teacher")
     assert two[0] - one[0] > 1200
     assert two[1] < one[1]
     scored = next(iter(graph_of().evaluations))
-    assert asked(1, evaluation_job, *scored) == asked(2, evaluation_job, *scored)
+    assert asked(1, "evaluate", *scored) == asked(2, "evaluate", *scored)
 
 
 def test_models_on_the_hub_are_taken_to_be_as_large_as_bert_base(graph_of):
@@ -123,10 +105,10 @@ def test_every_job_asks_for_something(graph_of):
     (key,) = graph.caches
     jobs = [
         *(model_job(graph, name) for name in graph.nodes),
-        *(evaluation_job(graph, *pair) for pair in graph.evaluations),
-        data_job(graph, "task", "base"),
-        knowledge_job(graph, *key),
-        JOBS["report"](graph),
+        *(job_of(graph, "evaluate", *pair) for pair in graph.evaluations),
+        job_of(graph, "preprocess", "task", "base"),
+        job_of(graph, "cache_teacher", *key),
+        job_of(graph, "report"),
     ]
     for job in jobs:
         assert isinstance(job, Job)
@@ -167,8 +149,8 @@ def test_encoding_and_counting_take_longer_the_more_there_is_to_read(graph_of, t
         graph = graph_of(
             {"datasets.text": {"source": "text", "task": "language_modeling", "path": str(text)}}
         )
-        makes = ((data_job, "text", "base"), (counts_job, "text", "base"), (model_job, "base"))
-        return [minutes(graph, make(graph, *names)) for make, *names in makes]
+        jobs = (("preprocess", "text", "base"), ("count_tokens", "text", "base"), ("pretrain", "base"))
+        return [minutes(graph, job_of(graph, *job)) for job in jobs]
 
     small, large = asked(10**6), asked(10**9)
     assert max(small) < 2 * MINUTES
@@ -179,7 +161,11 @@ def test_encoding_and_counting_take_longer_the_more_there_is_to_read(graph_of, t
 def test_an_export_takes_as_long_as_an_evaluation(graph_of):
     graph = graph_of({**HUB, "models.teacher.finetune.export": ["task"]})
     pair = ("teacher", "task")
-    assert minutes(graph, export_job(graph, *pair)) == minutes(graph, evaluation_job(graph, *pair)) > 60
+    assert (
+        minutes(graph, job_of(graph, "export", *pair))
+        == minutes(graph, job_of(graph, "evaluate", *pair))
+        > 60
+    )
 
 
 def test_a_teacher_that_runs_beside_its_student_takes_time(graph_of):
@@ -193,7 +179,7 @@ def test_a_teacher_that_runs_beside_its_student_takes_time(graph_of):
 def test_memory_holds_all_rows_of_a_dataset(graph_of):
     def asked(rows):
         graph = graph_of({"datasets.task.rows": rows})
-        jobs = (model_job(graph, "teacher"), evaluation_job(graph, "teacher", "task"))
+        jobs = (model_job(graph, "teacher"), job_of(graph, "evaluate", "teacher", "task"))
         return [memory_mb(graph, job) for job in jobs]
 
     bytes_a_row = 5 * 128
@@ -209,13 +195,13 @@ def test_scoring_takes_the_batches_that_it_is_estimated_by():
 def test_scoring_keeps_the_activations_of_one_block_and_importance_those_of_all(graph_of):
     def scored(depth):
         graph = graph_of({"models.base.pretrain.architecture.num_hidden_layers": depth})
-        return memory_mb(graph, evaluation_job(graph, "teacher", "task"))
+        return memory_mb(graph, job_of(graph, "evaluate", "teacher", "task"))
 
     def ranked(settings):
         cut = {"prune": {"model": "teacher", "sparsity": 0.5, "importance": settings}}
         graph = graph_of({**HUB, "models.cut": cut})
         (wanted,) = graph.importances
-        return memory_mb(graph, importance_job(graph, *wanted))
+        return memory_mb(graph, job_of(graph, "score_importance", *wanted))
 
     assert scored(40) - scored(4) < 50
     assert ranked({"batch_size": 64}) - ranked({"batch_size": 32}) > 1000
@@ -225,7 +211,7 @@ def test_a_cache_keeps_the_states_of_many_rows(graph_of):
     def cached(precision):
         graph = graph_of({**HUB, "models.student.distill.cache_precision": precision})
         (key,) = graph.caches
-        return memory_mb(graph, knowledge_job(graph, *key))
+        return memory_mb(graph, job_of(graph, "cache_teacher", *key))
 
     # As long as its depth is not known, all states of a BERT-base.
     states = 13 * 768

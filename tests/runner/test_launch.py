@@ -19,7 +19,7 @@ from kdpipe.artifacts.sums import SUMS, read_sums, verify, write_sums
 from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.plan.stages.finetune import FinetuneSettings
-from kdpipe.plan.stages.helpers import PreprocessSettings
+from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.launch import Team

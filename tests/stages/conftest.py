@@ -14,8 +14,8 @@ from kdpipe.artifacts.sums import write_sums
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.models.creation import create_body, special_tokens
 from kdpipe.models.loading import load_tokenizer, load_with_head, save_model
-from kdpipe.plan.stages.helpers import ScoreImportanceSettings
 from kdpipe.plan.stages.prune import PruneSettings
+from kdpipe.plan.stages.score_importance import ScoreImportanceSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages import prune, score_importance
 

@@ -7,7 +7,7 @@ import pytest
 
 from kdpipe.data.encoded import read_description
 from kdpipe.models.loading import load_tokenizer
-from kdpipe.plan.stages.helpers import CountTokensSettings
+from kdpipe.plan.stages.count_tokens import CountTokensSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages.count_tokens import run
 

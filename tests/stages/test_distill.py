@@ -14,10 +14,11 @@ from kdpipe.artifacts.tables import read_rows
 from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.models.creation import train_wordpiece
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
+from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
+from kdpipe.plan.stages.count_tokens import CountTokensSettings
 from kdpipe.plan.stages.create import CreateSettings
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.plan.stages.extract import ExtractSettings
-from kdpipe.plan.stages.helpers import CacheTeacherSettings, CountTokensSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages import cache_teacher, count_tokens, create, distill, extract
 from tests.stages.conftest import job_for

@@ -11,7 +11,7 @@ import torch
 from kdpipe.artifacts.tables import read_rows
 from kdpipe.errors import DataError, ModelError
 from kdpipe.models.loading import Head, load_tokenizer, load_with_head, save_model
-from kdpipe.plan.stages.helpers import EvaluateSettings
+from kdpipe.plan.stages.evaluate import EvaluateSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages.evaluate import run
 

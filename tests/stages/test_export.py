@@ -8,7 +8,8 @@ import pytest
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.glue import GlueSource
 from kdpipe.errors import DataError
-from kdpipe.plan.stages.helpers import EvaluateSettings, ExportSettings
+from kdpipe.plan.stages.evaluate import EvaluateSettings
+from kdpipe.plan.stages.export import ExportSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages import evaluate
 from kdpipe.stages.export import run, write_labels

@@ -18,7 +18,7 @@ from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import read_sums, verify
 from kdpipe.data.sources.hub import HubSource
 from kdpipe.errors import DataError
-from kdpipe.plan.stages.helpers import FetchSettings
+from kdpipe.plan.stages.fetch import FetchSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages.fetch import run
 from tests.stages.served_hub import Handler, Hub

@@ -10,9 +10,11 @@ from kdpipe.data.sources.glue import GlueSource
 from kdpipe.errors import ModelError
 from kdpipe.models.creation import create_body
 from kdpipe.models.loading import load_tokenizer, load_with_head, save_model
+from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.plan.stages.evaluate import EvaluateSettings
+from kdpipe.plan.stages.export import ExportSettings
 from kdpipe.plan.stages.finetune import FinetuneSettings
-from kdpipe.plan.stages.helpers import CacheTeacherSettings, EvaluateSettings, ExportSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages import cache_teacher, distill, evaluate, export, finetune
 from tests.conftest import ARCHITECTURE, CLASSIFICATION

@@ -7,7 +7,7 @@ import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.config.settings.importance import ImportanceSettings
-from kdpipe.plan.stages.helpers import ScoreImportanceSettings
+from kdpipe.plan.stages.score_importance import ScoreImportanceSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages.score_importance import run
 

@@ -17,7 +17,7 @@ from kdpipe.data.encoded import labelled_splits, read_description
 from kdpipe.data.source import Example
 from kdpipe.data.sources.glue import GlueSource
 from kdpipe.errors import DataError
-from kdpipe.plan.stages.helpers import PreprocessSettings
+from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages.preprocess import run
 from tests.stages.conftest import job_for

@@ -17,7 +17,7 @@ from kdpipe.data.source import Example
 from kdpipe.data.sources.text import TextSource
 from kdpipe.errors import DataError
 from kdpipe.models.loading import load_model, load_tokenizer
-from kdpipe.plan.stages.helpers import PreprocessSettings
+from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages.pretrain import run

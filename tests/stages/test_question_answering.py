@@ -11,9 +11,11 @@ from kdpipe.artifacts.tables import read_rows
 from kdpipe.errors import ModelError
 from kdpipe.models.creation import train_wordpiece
 from kdpipe.models.loading import load_model
+from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.plan.stages.evaluate import EvaluateSettings
 from kdpipe.plan.stages.finetune import FinetuneSettings
-from kdpipe.plan.stages.helpers import CacheTeacherSettings, EvaluateSettings, PreprocessSettings
+from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages import cache_teacher, distill, evaluate, finetune, preprocess
 from tests.stages.conftest import job_for

@@ -14,7 +14,7 @@ from kdpipe.config.document import read_config
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.identity import code_of
-from kdpipe.plan.jobs import report_job
+from kdpipe.plan.jobs import job_of
 from kdpipe.runner.run import Job
 from kdpipe.stages.report import run
 
@@ -121,7 +121,7 @@ def test_a_report_is_not_made_again_for_how_json_writes_a_number(tmp_path: Path)
         draft.write_json("config.json", {"model_type": "bert", "hidden_size": 4})
         save_file({"weight": np.zeros((3, 4), np.float32)}, draft.folder / "model.safetensors")
         write_table(draft.folder / "history.parquet", HISTORY_ROWS, HISTORY)
-    made = report_job(graph)
+    made = job_of(graph, "report")
     origin = {"code": {"identity": "", "roots": [], "modules": code_of(made.modules)}}
     run(Job(made.folder, graph.layout.state, origin=origin), config=tmp_path / "config.json")
     assert changes(graph, [made]) == {made.folder: []}

@@ -15,7 +15,7 @@ from kdpipe.evaluation.scoring import task_of
 from kdpipe.models.family import depth_of
 from kdpipe.models.loading import load_frozen, load_model, load_tokenizer, name_labels, save_model
 from kdpipe.models.units import KINDS
-from kdpipe.plan.stages.helpers import CacheTeacherSettings
+from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.pruning.cut import ancestor_counts
 from kdpipe.reporting.size import read_size

@@ -12,7 +12,9 @@ import pytest
 from kdpipe.artifacts.shards import Shards
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.data import pipeline
-from kdpipe.plan.stages.helpers import CacheTeacherSettings, EvaluateSettings, PreprocessSettings
+from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
+from kdpipe.plan.stages.evaluate import EvaluateSettings
+from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.signals import cache
 from kdpipe.stages import cache_teacher, evaluate, preprocess
 from tests.stages.conftest import job_for

@@ -9,10 +9,11 @@ import pytest
 
 from kdpipe.artifacts.tables import read_rows
 from kdpipe.evaluation.scoring import task_of
+from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.plan.stages.create import CreateSettings
 from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.plan.stages.evaluate import EvaluateSettings
 from kdpipe.plan.stages.finetune import FinetuneSettings
-from kdpipe.plan.stages.helpers import CacheTeacherSettings, EvaluateSettings
 from kdpipe.stages import cache_teacher, create, distill, evaluate, finetune
 from tests.stages.conftest import job_for
 from tests.tolerance import rounding

@@ -1,9 +1,9 @@
 """`importance`: how the heads and neurons of a model are ranked."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from kdpipe.config.settings.base import DatasetName, EntryOf, ModelName, Settings
+from kdpipe.config.settings.base import DatasetName, EntryOf, ModelName, Settings, StageSettings
 from kdpipe.config.settings.bounds import Count, Seed
 
 
@@ -38,3 +38,26 @@ class ImportanceSettings(Settings):
             yield "importance", "model", self.model
         if self.dataset is not None:
             yield "importance", "dataset", self.dataset
+
+
+class RankedSettings(StageSettings):
+    """What the stages share that remove heads and neurons; each has `importance` at its own place."""
+
+    if TYPE_CHECKING:
+        importance: ImportanceSettings | None
+
+    @property
+    def source(self) -> str:
+        """The model whose units are ranked."""
+        raise NotImplementedError
+
+    @property
+    def needs_ranks(self) -> bool:
+        """Whether some units of a kind go and others stay."""
+        return True
+
+    def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
+        """Yield (field, kind, name) of each model and dataset that these settings name."""
+        yield from super().references()
+        if self.importance is not None:
+            yield from self.importance.references()

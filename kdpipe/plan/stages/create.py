@@ -1,7 +1,18 @@
 """`create`: an untrained model."""
 
-from kdpipe.config.settings.architecture import Architecture
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from kdpipe.anatomy.families import checked_shape
+from kdpipe.anatomy.layers import check_depth
+from kdpipe.anatomy.shapes import Shape
+from kdpipe.config.mistakes import SettingError
+from kdpipe.config.settings.architecture import Architecture, ArchitectureBase
 from kdpipe.config.settings.base import ModelName, StageSettings
+from kdpipe.errors import KdpipeError
+from kdpipe.plan.entries import Facts
+from kdpipe.plan.stage import HOUR, Known, ModelStage
 
 
 class CreateSettings(StageSettings):
@@ -14,3 +25,42 @@ class CreateSettings(StageSettings):
 
     architecture: Architecture
     tokenizer: ModelName
+
+
+class Create(ModelStage[CreateSettings]):
+    """Make a model with random weights."""
+
+    settings = CreateSettings
+    one_thread = True
+    short = True
+    longest = HOUR
+
+    def facts(self, name: str, settings: CreateSettings, known: Known) -> Facts:
+        """Return the shape that the settings give, with the vocabulary of the tokenizer."""
+        tokenizer = known.facts[settings.tokenizer]
+        shape = architecture_shape(settings.architecture, tokenizer.shape.vocabulary)
+        return Facts(tokenizer.tokenizer, shape, head="", pair_segments=tokenizer.pair_segments)
+
+    def in_small(self, settings: CreateSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """Return the settings with a narrow architecture."""
+        return narrow(super().in_small(settings, factor, sizes), sizes)
+
+
+def architecture_shape(architecture: ArchitectureBase, vocabulary: int | None) -> Shape:
+    """Return the shape of a model that is made from nothing.
+
+    Raises:
+        SettingError: there can be no such model.
+    """
+    try:
+        # The tokenizer gives the vocabulary, and says whether there is one.
+        shape = checked_shape(architecture.family, architecture.options)
+        check_depth(shape.depth or 0)
+    except KdpipeError as error:
+        raise SettingError("architecture", str(error)) from None
+    return replace(shape, vocabulary=vocabulary)
+
+
+def narrow(given: dict[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Return settings with the sizes of a narrow model in their architecture."""
+    return given | {"architecture": given["architecture"] | sizes}

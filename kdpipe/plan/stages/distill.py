@@ -6,6 +6,10 @@ from pydantic_core import PydanticCustomError
 from kdpipe.config.settings.base import ModelName, Unavailable
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.masking import MaskingSettings
+from kdpipe.plan.distillation import DistillationStage
+from kdpipe.plan.entries import Facts
+from kdpipe.plan.stage import Known
+from kdpipe.plan.training import trained_facts
 
 
 class DistillSettings(Distillation):
@@ -42,3 +46,17 @@ class DistillSettings(Distillation):
         if isinstance(value, list):
             raise PydanticCustomError("unavailable", "several teachers are not available in this version")
         return value
+
+
+class Distill(DistillationStage[DistillSettings]):
+    """Train a student against a teacher, run beside it or cached."""
+
+    settings = DistillSettings
+
+    def facts(self, name: str, settings: DistillSettings, known: Known) -> Facts:
+        """Return what is known of the student, with a head for the dataset."""
+        return trained_facts(settings.student, settings.dataset, known)
+
+    def starts_from(self, settings: DistillSettings) -> str | None:
+        """Return the student."""
+        return settings.student

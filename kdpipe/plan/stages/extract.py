@@ -1,12 +1,20 @@
 """`extract`: a student from some of a model's blocks."""
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from kdpipe.anatomy.families import family_facts
+from kdpipe.anatomy.layers import count_blocks
+from kdpipe.config.mistakes import SettingError
 from kdpipe.config.settings.base import ModelName, StageSettings
 from kdpipe.config.settings.bounds import MANY
+from kdpipe.errors import KdpipeError
+from kdpipe.plan.entries import Facts
+from kdpipe.plan.pruning import within
+from kdpipe.plan.stage import HOUR, Known, ModelStage
 
 BlockChoice = str | list[Annotated[int, Field(ge=0, le=MANY)]]
 
@@ -33,3 +41,41 @@ class ExtractSettings(StageSettings):
             message = "`vocab_transform: false` is for `architecture: distilbert` only"
             raise PydanticCustomError("vocab_transform", message)
         return self
+
+
+class Extract(ModelStage[ExtractSettings]):
+    """Copy some of a model's blocks into a student."""
+
+    settings = ExtractSettings
+    one_thread = True
+    short = True
+    longest = HOUR
+
+    def facts(self, name: str, settings: ExtractSettings, known: Known) -> Facts:
+        """Return what is known of the model, with fewer blocks."""
+        model = known.facts[settings.model]
+        family = model.shape.family if settings.architecture == "same" else settings.architecture
+        if settings.architecture != "same":
+            _check_architecture(settings.architecture, model)
+        try:
+            depth = count_blocks(settings.layers, model.shape.depth)
+        except KdpipeError as error:
+            raise SettingError("layers", str(error)) from None
+        segments = model.shape.segments if settings.architecture == "same" else None
+        shape = replace(model.shape, depth=depth, family=family, segments=segments)
+        return replace(model, shape=shape, units=within(model.units, shape), deep_as="")
+
+    def keeps_head_of(self, settings: ExtractSettings) -> str | None:
+        """Return the model."""
+        return settings.model
+
+
+def _check_architecture(family: str, model: Facts) -> None:
+    """Raise SettingError if students of a family cannot be copied out of a model."""
+    sources = family_facts(family)["copied_from"]
+    if model.shape.family not in (None, *sources):
+        what = f"{family} students are extracted from {' or '.join(sources)} models"
+        raise SettingError("architecture", f"{what}, found {model.shape.family}")
+    if model.ranked is not False or model.embedding_rank:
+        what = f"{family} students have no blocks or embeddings of the shapes of a pruned"
+        raise SettingError("architecture", f"{what} model's; extract with `same`")

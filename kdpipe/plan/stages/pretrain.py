@@ -1,15 +1,29 @@
 """`pretrain`: a small model and its WordPiece tokenizer from scratch."""
 
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
+from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.architecture import Architecture
-from kdpipe.config.settings.base import DatasetName, StageSettings
+from kdpipe.config.settings.base import DatasetName, Settings, StageSettings
 from kdpipe.config.settings.bounds import MANY
+from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.training import Training, training_settings
+from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.sizes import Cost, tokens_of
+from kdpipe.plan.stage import DAY, Job, Known
+from kdpipe.plan.stages.create import architecture_shape, narrow
+from kdpipe.plan.stages.preprocess import preprocess_settings
+from kdpipe.plan.training import TrainingStage, check_head
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
 
 
 class PretrainSettings(StageSettings):
@@ -35,3 +49,49 @@ class PretrainSettings(StageSettings):
         if what:
             raise mistake(("vocab_size",), what)
         return self
+
+
+class Pretrain(TrainingStage[PretrainSettings]):
+    """Train a small model and its WordPiece tokenizer from scratch, as a masked language model."""
+
+    settings = PretrainSettings
+    # Its data are encoded, and it is scored, by jobs that need its tokenizer first.
+    trains = False
+    longest = DAY
+
+    def facts(self, name: str, settings: PretrainSettings, known: Known) -> Facts:
+        """Return the shape that the settings give."""
+        check_head(
+            "architecture", settings.architecture.family, "masked language modelling", ("ForMaskedLM",)
+        )
+        return Facts(name, architecture_shape(settings.architecture, settings.vocab_size), LANGUAGE_MODELING)
+
+    def checks(self, graph: "Graph", node: Node) -> Findings:
+        """Yield that the dataset is no text."""
+        dataset = graph.datasets[self.settings_of(graph, node.name).dataset]
+        if dataset.task != LANGUAGE_MODELING:
+            what = f"expected a language_modeling dataset, {dataset.name!r} is for {dataset.task}"
+            yield ("dataset",), what
+        yield from super().checks(graph, node)
+
+    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+        """Return its settings, and those of the dataset, which it encodes itself."""
+        dataset = self.settings_of(graph, *names).dataset
+        return super().told(graph, *names) | {"dataset": preprocess_settings(graph, dataset)}
+
+    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+        """Return nothing: all that it reads are the sources."""
+        return {}
+
+    def sources(self, graph: "Graph", *names: str) -> Sequence[SourceSettings]:
+        """Return the sources of the dataset."""
+        return graph.datasets[self.settings_of(graph, *names).dataset].sources
+
+    def in_small(self, settings: PretrainSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """Return the settings with a narrow architecture and two steps."""
+        return narrow(super().in_small(settings, factor, sizes), sizes)
+
+    def cost(self, graph: "Graph", job: Job) -> Cost:
+        """Return that of a training, and the tokens that it encodes before."""
+        dataset = graph.datasets[self.settings_of(graph, *job.names).dataset]
+        return replace(super().cost(graph, job), tokens=tokens_of(dataset))

@@ -1,19 +1,35 @@
 """`prune`: a smaller model, by sparsity or by one shape for all blocks."""
 
-from collections.abc import Iterator
-from typing import Literal, Self
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kdpipe.config.settings.base import ModelName, StageSettings
+from kdpipe.anatomy.families import count_places
+from kdpipe.anatomy.units import Units, leaves_no_more
+from kdpipe.config.mistakes import SettingError
+from kdpipe.config.settings.base import ModelName
 from kdpipe.config.settings.bounds import MANY, Count
 from kdpipe.config.settings.explanation import mistake
-from kdpipe.config.settings.importance import ImportanceSettings
+from kdpipe.config.settings.importance import ImportanceSettings, RankedSettings
+from kdpipe.plan.entries import LANGUAGE_MODELING, Facts
+from kdpipe.plan.pruning import PruningStage, at_sparsity, check_family, check_ranking, lack, units_of, within
+from kdpipe.plan.stage import HOUR, Known
+from kdpipe.plan.suitability import datasets_of_users, suitable
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
 
 SHAPE = ("heads", "layers", "intermediate_size", "embedding_rank")
 
+# What a setting of a uniform shape is called in the shape of a model.
+SIZES = {"heads": "heads", "layers": "depth", "intermediate_size": "neurons"}
+# Sizes that shrink as the width of a model does.
+SCALED = ("intermediate_size", "embedding_rank")
 
-class PruneSettings(StageSettings):
+
+class PruneSettings(RankedSettings):
     """A model without the heads and neurons that matter least.
 
     Args:
@@ -53,12 +69,6 @@ class PruneSettings(StageSettings):
         """Whether some units of a kind go and others stay."""
         return self.sparsity is not None or self.heads is not None or self.intermediate_size is not None
 
-    def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
-        """Yield (field, kind, name) of each model and dataset that these settings name."""
-        yield from super().references()
-        if self.importance is not None:
-            yield from self.importance.references()
-
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.sparsity is None) == (not self.shape):
@@ -68,3 +78,102 @@ class PruneSettings(StageSettings):
         if self.importance is not None and not self.needs_ranks:
             raise mistake(("importance",), "no heads and no neurons are chosen; remove this")
         return self
+
+
+class Prune(PruningStage[PruneSettings]):
+    """Remove the heads and neurons of a model that matter least."""
+
+    settings = PruneSettings
+    one_thread = True
+    short = True
+    longest = HOUR
+
+    def facts(self, name: str, settings: PruneSettings, known: Known) -> Facts:
+        """Return what is known of the model, with fewer units."""
+        model = known.facts[settings.model]
+        check_family("model", model, "unit_names", "pruned")
+        if settings.compat == "code":
+            check_family("compat", model, "sliced", "pruned as the published code prunes")
+        if settings.needs_ranks:
+            check_ranking(settings, model)
+        if settings.embedding_rank is not None:
+            _check_embeddings(model)
+        units = units_of(model)
+        if settings.sparsity is not None:
+            _check_sparsity(settings.sparsity, units)
+            return replace(model, units=at_sparsity(settings.sparsity, units), ranked=True)
+        _check_shape(settings.shape, model, units)
+        sizes: dict[str, Any] = {SIZES[name]: size for name, size in settings.shape.items() if name in SIZES}
+        shape, ranked = replace(model.shape, **sizes), _is_ranked(settings, model)
+        return replace(
+            model,
+            shape=shape,
+            units=model.units if ranked is False else within(units, shape),
+            ranked=ranked,
+            embedding_rank=settings.embedding_rank or model.embedding_rank,
+            deep_as="" if settings.layers else model.deep_as,
+        )
+
+    def usual_datasets(self, graph: "Graph", model: str) -> tuple[tuple[str, ...], str]:
+        """Return the dataset of the nearest ancestor with a dataset, else those of the loaded ancestor."""
+        ancestor = graph.own_dataset(model)
+        used = datasets_of_users(graph, graph.lineage(model)[-1])
+        return suitable(graph, model, [(ancestor, False)] if ancestor else used)
+
+    def uses(self, settings: PruneSettings, setting: str) -> Iterator[tuple[str, bool]]:
+        """Yield the dataset by whose loss units are ranked."""
+        if settings.importance and settings.importance.dataset:
+            yield settings.importance.dataset, True
+
+    def keeps_head_of(self, settings: PruneSettings) -> str | None:
+        """Return the model."""
+        return settings.model
+
+    def in_small(self, settings: PruneSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """Return the settings with sizes that shrink as the width does."""
+        given = super().in_small(settings, factor, sizes)
+        return {key: max(1, item // factor) if key in SCALED else item for key, item in given.items()}
+
+
+def _is_ranked(settings: PruneSettings, model: Facts) -> bool | None:
+    """Tell whether a model of a uniform shape carries a ranking, as all do that no stock class can have."""
+    if model.ranked or not settings.needs_ranks:
+        return model.ranked
+    if settings.embedding_rank or model.embedding_rank or settings.intermediate_size == 0:
+        return True
+    if settings.heads in (None, model.shape.heads):
+        return model.ranked
+    return None if model.shape.heads is None else True
+
+
+def _check_sparsity(sparsity: float, units: Mapping[str, Units]) -> None:
+    if not leaves_no_more(sparsity, units):
+        what = f"the model lacks {lack(units)} already, found {sparsity:g}"
+        raise SettingError("sparsity", f"{what}; a sparsity is always of that ancestor")
+
+
+def _check_shape(sizes: Mapping[str, int], model: Facts, units: Mapping[str, Units]) -> None:
+    places = count_places(model.shape)
+    for name, wanted in sizes.items():
+        there = getattr(model.shape, SIZES[name]) if name in SIZES else _widest(model)
+        if there is not None and wanted > there:
+            raise SettingError(name, f"the model has {there}, found {wanted}")
+    for name, kind in SIZES.items():
+        left = units[kind].left if kind in units else None
+        if left is not None and sizes.get(name, 0) * (places[kind] or 0) > left:
+            what = (
+                f"of the {kind} at most {left} are left, found {sizes[name]} in each of {places[kind]} places"
+            )
+            raise SettingError(name, what)
+
+
+def _check_embeddings(model: Facts) -> None:
+    check_family("embedding_rank", model, "factorized", "given word embeddings of a lower rank")
+    if model.head == LANGUAGE_MODELING:
+        what = f"the model's head for {LANGUAGE_MODELING} needs whole word embeddings"
+        raise SettingError("embedding_rank", f"{what}; prune a model that was trained for another task")
+
+
+def _widest(model: Facts) -> int | None:
+    """Return the rank of a model's word embeddings."""
+    return model.embedding_rank or model.shape.embeddings or model.shape.width

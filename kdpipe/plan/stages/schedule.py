@@ -1,16 +1,28 @@
 """`schedule`: a teacher assistant between a teacher and a much smaller student."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kdpipe.config.settings.base import EntryOf, NotEmpty
+from kdpipe.anatomy.units import leaves_fewer, leaves_no_more
+from kdpipe.config.mistakes import Findings, SettingError
+from kdpipe.config.settings.base import EntryOf, NotEmpty, Settings
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.explanation import mistake
-from kdpipe.config.settings.importance import ImportanceSettings
+from kdpipe.config.settings.importance import ImportanceSettings, RankedSettings
 from kdpipe.config.settings.losses import LossTerms, term_settings
+from kdpipe.metrics import LOWER_IS_BETTER
+from kdpipe.plan.distillation import DistillationStage
+from kdpipe.plan.entries import Facts, Node
+from kdpipe.plan.pruning import PruningStage, at_sparsity, check_family, check_ranking, lack, units_of
+from kdpipe.plan.stage import CHOSEN, Known, Need
+from kdpipe.plan.suitability import no_metric
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
 
 GRID = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
@@ -24,7 +36,7 @@ def _sparse_losses() -> LossTerms:
     return tuple(term_settings(str(term["loss"])).model_validate(term) for term in terms)
 
 
-class ScheduleSettings(Distillation):
+class ScheduleSettings(Distillation, RankedSettings):
     """An assistant chosen among sizes that are trained together (MiniDisc).
 
     Args:
@@ -62,17 +74,6 @@ class ScheduleSettings(Distillation):
         """The model whose units are ranked."""
         return self.teacher
 
-    @property
-    def needs_ranks(self) -> bool:
-        """Whether some units go and others stay."""
-        return True
-
-    def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
-        """Yield (field, kind, name) of each model and dataset that these settings name."""
-        yield from super().references()
-        if self.importance is not None:
-            yield from self.importance.references()
-
     @model_validator(mode="after")
     def _candidates(self) -> Self:
         if len(set(self.sparsities)) < len(self.sparsities):
@@ -86,3 +87,66 @@ class ScheduleSettings(Distillation):
             what = f"expected the target {self.target:g}, which smaller sizes stand for, among {grid}"
             raise mistake(("sparsities",), what)
         return self
+
+
+class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSettings]):
+    """Train models of several sizes together against a teacher; write the best assistant for a student."""
+
+    settings = ScheduleSettings
+    chooses = True
+
+    def facts(self, name: str, settings: ScheduleSettings, known: Known) -> Facts:
+        """Return what is known of the teacher, with as many units as the largest assistant."""
+        teacher = known.facts[settings.teacher]
+        check_family("teacher", teacher, "sliced", "trained in several sizes")
+        check_ranking(settings, teacher)
+        units, target = units_of(teacher), settings.target
+        if not leaves_fewer(target, units):
+            what = f"expected more than the {lack(units)} that the teacher lacks, found {target:g}"
+            raise SettingError("target", f"{what}: the student is to be smaller than its teacher")
+        if settings.compat == "code":
+            # Sizes as large as the teacher are trained, too, and the student stands for smaller ones.
+            sizes = [min(own, target) for own in settings.sparsities if leaves_no_more(own, units)]
+        else:
+            sizes = [own for own in settings.sparsities if own < target and leaves_fewer(own, units)]
+        units = at_sparsity(min(sizes), units) if sizes else units
+        head = known.datasets[settings.dataset].task
+        return replace(teacher, units=units, ranked=True, head=head, labels=None)
+
+    def checks(self, graph: "Graph", node: Node) -> Findings:
+        """Yield what is wrong with the metric of the choice."""
+        yield from super().checks(graph, node)
+        settings = self.settings_of(graph, node.name)
+        dataset, metric = settings.dataset, graph.metric_of(settings)
+        metrics = super().watched(graph.datasets[dataset].task)
+        if metric not in metrics:
+            yield ("metric",), no_metric(dataset, metric, metrics)
+        elif metric in LOWER_IS_BETTER:
+            what = f"sparsity counts for an assistant as {metric} counts against it; give another metric"
+            yield ("metric",), what
+
+    def reads_head(self, settings: ScheduleSettings) -> bool:
+        """Return that it does: the teacher's head is that of all sizes."""
+        return True
+
+    def watched(self, task: str) -> tuple[str, ...]:
+        """Return what is known of all sizes."""
+        return ("tradeoff",)
+
+    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+        """Return the settings with the metric."""
+        settings = self.settings_of(graph, *names)
+        return {"settings": settings.model_copy(update={"metric": graph.metric_of(settings)})}
+
+    def target(self, settings: ScheduleSettings) -> float | None:
+        """Return the sparsity of the student."""
+        return settings.target
+
+    def needs(self, settings: ScheduleSettings) -> Iterator[tuple[str, Need]]:
+        """Yield the split that it trains on, and the split by which it chooses."""
+        yield settings.dataset, Need("train", "is trained", labelled=False)
+        yield settings.dataset, Need("validation", CHOSEN, labelled=True)
+
+    def sizes(self, settings: ScheduleSettings) -> int:
+        """Return the number of sparsities."""
+        return len(settings.sparsities)

@@ -1,6 +1,20 @@
 """`select`: a copy of the best of several models."""
 
-from kdpipe.config.settings.base import DatasetName, ModelNames, StageSettings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdpipe.anatomy.shapes import Shape
+from kdpipe.anatomy.units import KINDS, fewest_gone
+from kdpipe.config.mistakes import Findings, SettingError
+from kdpipe.config.settings.base import DatasetName, ModelNames, Settings, StageSettings
+from kdpipe.plan.entries import UNKNOWN, Facts, Node
+from kdpipe.plan.stage import CHOSEN, Known, ModelStage, Need
+from kdpipe.plan.suitability import needs_head, no_metric, no_split
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
 
 
 class SelectSettings(StageSettings):
@@ -17,3 +31,58 @@ class SelectSettings(StageSettings):
     dataset: DatasetName
     metric: str | None = None
     split: str = "validation"
+
+
+class Select(ModelStage[SelectSettings]):
+    """Copy the best of several models."""
+
+    settings = SelectSettings
+    one_thread = True
+    chooses = True
+
+    def facts(self, name: str, settings: SelectSettings, known: Known) -> Facts:
+        """Return what all candidates have in common."""
+        candidates = [known.facts[name] for name in settings.among]
+        first = candidates[0]
+        if len({model.tokenizer for model in candidates} - {UNKNOWN.tokenizer}) > 1:
+            raise SettingError("among", "all candidates must have the same tokenizer")
+        same_shape = all(other.shape == first.shape for other in candidates)
+        ranked = {model.ranked for model in candidates}
+        return replace(
+            first,
+            shape=first.shape if same_shape else Shape(family=first.shape.family),
+            units={kind: fewest_gone([model.units[kind] for model in candidates]) for kind in KINDS},
+            ranked=ranked.pop() if len(ranked) == 1 else None,
+            embedding_rank=max(filter(None, (model.embedding_rank for model in candidates)), default=None),
+        )
+
+    def checks(self, graph: "Graph", node: Node) -> Findings:
+        """Yield what keeps the candidates from being compared."""
+        settings = self.settings_of(graph, node.name)
+        for name in settings.among:
+            yield from needs_head(graph, name, settings.dataset, "among")
+        metrics = graph.datasets[settings.dataset].metrics
+        if settings.metric is not None and settings.metric not in metrics:
+            yield ("metric",), no_metric(settings.dataset, settings.metric, metrics)
+        if settings.split == "train":
+            yield ("split",), "models are scored on held-out splits; give `validation` or `test`"
+        for what in no_split(graph.datasets[settings.dataset], settings.split):
+            yield ("split",), what
+
+    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+        """Return the settings with the metric."""
+        settings = self.settings_of(graph, *names)
+        return {"settings": settings.model_copy(update={"metric": graph.metric_of(settings)})}
+
+    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+        """Return the candidates as `models`."""
+        found = super().inputs(graph, *names)
+        return {"models": found.pop("among"), **found}
+
+    def compared(self, settings: SelectSettings) -> Sequence[tuple[str, str]]:
+        """Return the candidates on the dataset."""
+        return [(name, settings.dataset) for name in settings.among]
+
+    def needs(self, settings: SelectSettings) -> Iterator[tuple[str, Need]]:
+        """Yield the split that decides."""
+        yield settings.dataset, Need(settings.split, CHOSEN, labelled=True)

@@ -14,7 +14,7 @@ from kdpipe.config.settings.base import (
     read_number,
     reference_fields,
 )
-from kdpipe.plan.model_stages import MODEL_STAGES
+from kdpipe.plan.stage import model_stages
 from kdpipe.plan.stages.select import SelectSettings
 
 
@@ -94,10 +94,11 @@ def test_lists_of_models_have_at_least_one():
         SelectSettings(among=[], dataset="c")
 
 
-@pytest.mark.parametrize("stage", MODEL_STAGES)
+@pytest.mark.parametrize("stage", model_stages())
 def test_every_stage_takes_a_seed_and_evaluations(stage):
-    fields = MODEL_STAGES[stage].model_fields
+    settings = model_stages()[stage].settings
+    fields = settings.model_fields
     assert fields["seed"].default == 42
     assert fields["evaluate"].default is None
     with pytest.raises(ValidationError, match="seed\n  should be greater than or equal to 0, found -1"):
-        MODEL_STAGES[stage].model_validate({"seed": -1})
+        settings.model_validate({"seed": -1})

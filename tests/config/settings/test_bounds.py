@@ -11,7 +11,7 @@ from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.losses import term_settings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.report import ReportSettings
-from kdpipe.plan.model_stages import MODEL_STAGES
+from kdpipe.plan.stage import model_stages
 
 TEXT = {"source": "text", "task": "language_modeling", "path": "x"}
 PRETRAIN = {"dataset": "d", "architecture": {"family": "bert"}}
@@ -39,7 +39,7 @@ def projected(**given):
 
 
 def stage(name, **needed):
-    return lambda **given: MODEL_STAGES[name].model_validate({**needed, **given})
+    return lambda **given: model_stages()[name].settings.model_validate({**needed, **given})
 
 
 distill = stage("distill", teacher="t", student="s", dataset="d")

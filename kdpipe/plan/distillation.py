@@ -1,0 +1,239 @@
+"""What the stages share that train a model against a teacher."""
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from kdpipe import catalog
+from kdpipe.anatomy.families import family_facts
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal
+from kdpipe.config.mistakes import Findings
+from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.losses import PlacePairs, TermSettings
+from kdpipe.declarations import constants
+from kdpipe.errors import KdpipeError
+from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.sizes import block_parameters, known
+from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings, LayerMapSettings
+from kdpipe.plan.suitability import needs_head
+from kdpipe.plan.training import TrainingStage
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
+
+D = TypeVar("D", bound=Distillation)
+
+
+class DistillationStage(TrainingStage[D]):
+    """A stage that trains a model against a teacher."""
+
+    def checks(self, graph: "Graph", node: Node) -> Findings:
+        """Yield what is wrong with teacher, labels, losses, layers, heads, cache and tokenizers."""
+        settings = self.settings_of(graph, node.name)
+        if self.reads_head(settings):
+            yield from needs_head(graph, settings.teacher, settings.dataset, "teacher")
+        for find in (_labels, _terms, _layers, _heads, _cache, _tokenizers):
+            yield from find(graph, settings)
+        yield from super().checks(graph, node)
+
+    def reads_head(self, settings: D) -> bool:
+        """Tell whether the teacher's head is for the dataset."""
+        return settings.reads_head
+
+    def knowledge(self, graph: "Graph", settings: D) -> tuple[str, str, CacheTeacherSettings] | None:
+        """Return the teacher, if its signals are computed once and stored."""
+        if not is_cached(graph, settings):
+            return None
+        return settings.teacher, settings.dataset, cache_settings(graph, settings)
+
+    def readings(self, graph: "Graph", node: Node) -> Iterator[tuple[str, str, str]]:
+        """Yield the teacher besides."""
+        yield from super().readings(graph, node)
+        settings = self.settings_of(graph, node.name)
+        yield "teacher", settings.teacher, settings.dataset
+
+    def uses(self, settings: D, setting: str) -> Iterator[tuple[str, bool]]:
+        """Yield the dataset of the teacher."""
+        if setting == "teacher":
+            yield settings.dataset, self.reads_head(settings)
+
+    def remarks(self, graph: "Graph", node: Node) -> Iterator[str]:
+        """Yield the pairs of places that are compared."""
+        for term, pairs in layer_pairs(graph, self.settings_of(graph, node.name)):
+            found = " ".join(f"({t}, {s})" for t, s in pairs or ()) or "known once the models are fetched"
+            yield f"{node.name}: {term.loss} {term.matched}: (teacher, student) {found}"
+
+    def sized_by(self, settings: D) -> list[str]:
+        """Return the model that is trained."""
+        return [settings.learner]
+
+    def beside(self, graph: "Graph", settings: D) -> int:
+        """Return the weights of the teacher's blocks, if it runs beside its student."""
+        if not settings.taught or is_cached(graph, settings):
+            return 0
+        return block_parameters(known(graph.facts[settings.teacher].shape))
+
+
+def is_cached(graph: "Graph", settings: Distillation) -> bool:
+    """Tell whether a teacher's signals are computed once and stored."""
+    if not settings.taught:
+        return False
+    if settings.cache == "auto":
+        return graph.datasets[settings.dataset].task != LANGUAGE_MODELING
+    return settings.cache == "on"
+
+
+def cache_settings(graph: "Graph", settings: Distillation) -> CacheTeacherSettings:
+    """Return the settings of the stage that caches a teacher's signals for a node."""
+    # Where it is unknown and not the teacher's, a check has refused maps.
+    depth = graph.facts[settings.learner].shape.depth
+    signals: set[Signal] = set()
+    maps: dict[str, LayerMapSettings] = {}
+    for term in settings.taught:
+        kinds, pairs = term.teacher_kinds, pairs_of(graph, settings, term)
+        signals |= {Signal(kind, place) for kind in kinds for place, _ in pairs or ()}
+        if pairs is None:
+            entry = LayerMapSettings(kinds=kinds, layers=term.matched, student_depth=depth)
+            maps[f"{term.matched} {kinds}"] = entry
+    halved = any(SIGNAL_KINDS[kind].halved for term in settings.taught for kind in term.teacher_kinds)
+    return CacheTeacherSettings(
+        signals=tuple(map(str, sorted(signals))),
+        maps=tuple(maps[name] for name in sorted(maps)),
+        precision=settings.cache_precision if halved else "float32",
+        bf16=getattr(settings.training, "bf16", None),
+        eval_batch_size=graph.eval_batch_size(settings.teacher),
+        # Not to run in float16 is as if nothing had been said of it.
+        fp16=getattr(settings.training, "fp16", None) or None,
+        tf32=getattr(settings.training, "tf32", None),
+    )
+
+
+def layer_pairs(graph: "Graph", settings: Distillation) -> list[tuple[TermSettings, PlacePairs | None]]:
+    """Return each term that matches places with their (teacher, student) pairs; None while unknown."""
+    return [(term, pairs_of(graph, settings, term)) for term in settings.losses if term.matched]
+
+
+def pairs_of(graph: "Graph", settings: Distillation, term: TermSettings) -> PlacePairs | None:
+    """Return the (teacher, student) pairs of a term as `TermSettings.pairs` does."""
+    return term.pairs(*(graph.facts[name].shape.depth for name in (settings.teacher, settings.learner)))
+
+
+def equally_deep(graph: "Graph", settings: Distillation) -> bool:
+    """Tell whether teacher and student have the same depth, though it is not known yet."""
+    teacher, student = graph.facts[settings.teacher], graph.facts[settings.learner]
+    return bool(teacher.deep_as) and teacher.deep_as == student.deep_as
+
+
+def _labels(graph: "Graph", settings: Distillation) -> Findings:
+    dataset = graph.datasets[settings.dataset]
+    if dataset.task == LANGUAGE_MODELING or not dataset.settings.labels:
+        return
+    for index, term in enumerate(settings.losses):
+        if term.weight and not term.needs_teacher:
+            yield ("losses", index), f"{term.loss} needs labels, {dataset.name!r} has `labels: none`"
+
+
+def _terms(graph: "Graph", settings: Distillation) -> Findings:
+    if not any(term.weight for term in settings.losses):
+        yield ("losses",), "all weights are 0, so nothing would be learned"
+    task = graph.datasets[settings.dataset].task
+    labelled = constants(catalog.TASKS[task])["positions"] == "labelled"
+    for index, term in enumerate(settings.losses):
+        place, outputs = ("losses", index, "positions"), not _aligned(term)
+        if term.positions and (term.declared["compares"], term.declared["averaged_over"]) != ("rows", "rows"):
+            yield place, f"{term.loss} compares all tokens of an example; remove this"
+        elif term.positions == "masked" and not labelled:
+            yield place, f"`masked` needs tokens with labels, {task} has none"
+        elif term.positions == "all" and labelled and task != LANGUAGE_MODELING and outputs:
+            yield place, f"logits of {task} are compared where there are labels"
+
+
+def _layers(graph: "Graph", settings: Distillation) -> Findings:
+    teacher, student = (graph.facts[name].shape.width for name in (settings.teacher, settings.learner))
+    for index, term in enumerate(settings.losses):
+        try:
+            pairs_of(graph, settings, term)
+        except KdpipeError as error:
+            yield ("losses", index, "layers"), str(error)
+        differs = teacher and student and teacher != student
+        if term.declared["same_width"] and differs and not term.projection_settings:
+            yield (
+                ("losses", index),
+                f"the teacher's states are {teacher} wide, the student's {student}; "
+                "give a `projection`, such as {kind: linear}",
+            )
+
+
+def _heads(graph: "Graph", settings: Distillation) -> Findings:
+    """Yield which terms compare attention heads that one side has not, or not as many."""
+    facts = {name: graph.facts[name] for name in (settings.teacher, settings.learner)}
+    counts = {name: own.shape.heads for name, own in facts.items() if own.ranked is False}
+    for index, term in enumerate(settings.losses):
+        sides = {settings.teacher: term.teacher_kinds, settings.learner: term.student_kinds}
+        for name, kinds in sides.items():
+            if facts[name].shape.heads == 0 and any(SIGNAL_KINDS[kind].attends for kind in kinds):
+                what = f"{term.loss} compares {' and '.join(kinds)}"
+                yield ("losses", index), f"{what}, but {name!r}, a {facts[name].shape.family}, has no heads"
+        found = [counts.get(name) for name in (settings.teacher, settings.learner)]
+        if term.declared["same_heads"] and all(found) and found[0] != found[1]:
+            what = f"the teacher's has {found[0]}, the student's {found[1]}"
+            yield ("losses", index), f"{term.loss} needs as many heads in a block, {what}"
+        yield from (((("losses", index)), what) for what in _divisions(term, facts.values()))
+
+
+def _divisions(term: TermSettings, sides: Collection[Facts]) -> Iterator[str]:
+    """Yield whose heads cannot be divided again as a term does."""
+    option = term.declared["divided_by"]
+    teacher, *_ = sides
+    if not option:
+        return
+    parts = getattr(term, option) or (teacher.shape.heads if teacher.ranked is False else None) or 1
+    for side in sides:
+        width, family = side.shape.width or 0, side.shape.family
+        if family and side.ranked is False and family_facts(family)["heads_share_width"] and width % parts:
+            yield f"{option}: {parts} heads cannot share the {width} features of a {family}'s heads"
+
+
+def _cache(graph: "Graph", settings: Distillation) -> Findings:
+    if not is_cached(graph, settings):
+        return
+    if graph.datasets[settings.dataset].task == LANGUAGE_MODELING:
+        yield ("cache",), "text is masked anew in every epoch, so a teacher's signals on it cannot be stored"
+    student = graph.facts[settings.learner]
+    has_maps = any(term.pairs(None, None) is None for term in settings.taught)
+    if has_maps and student.shape.depth is None and student.tokenizer and not equally_deep(graph, settings):
+        yield (
+            ("cache",),
+            "which layers to store is unknown until the student is fetched; give `cache: off`, `layers` "
+            "as a list of pairs, or a student that is loaded from a folder",
+        )
+
+
+def _tokenizers(graph: "Graph", settings: Distillation) -> Findings:
+    teacher, student = graph.facts[settings.teacher], graph.facts[settings.learner]
+    if teacher.tokenizer == student.tokenizer or not (teacher.tokenizer and student.tokenizer):
+        return
+    if None in (teacher.shape.vocabulary, student.shape.vocabulary):
+        # Tokenizers that are not fetched yet may be equal; the stage compares them.
+        return
+    aligned = constants(catalog.TASKS[graph.datasets[settings.dataset].task])["by_token"]
+    by_position = [term.loss for term in settings.taught if aligned or _aligned(term)]
+    if by_position:
+        yield (
+            ("losses",),
+            f"{' and '.join(dict.fromkeys(by_position))} compare position by position, but the tokenizers "
+            f"differ: the teacher's is of {_vocabulary(teacher)}, the student's of {_vocabulary(student)}",
+        )
+    elif settings.taught and not is_cached(graph, settings):
+        yield (
+            ("cache",),
+            "teacher and student have different tokenizers, which needs a cache; remove `cache: off`",
+        )
+
+
+def _aligned(term: TermSettings) -> bool:
+    return any(SIGNAL_KINDS[kind].aligned for kind in term.student_kinds)
+
+
+def _vocabulary(facts: Facts) -> str:
+    size = facts.shape.vocabulary
+    return repr(facts.tokenizer) + (f" with {size} entries" if size else "")

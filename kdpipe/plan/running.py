@@ -1,0 +1,62 @@
+"""What stages share that run a model over an encoded dataset without training it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdpipe.plan.entries import Dataset
+from kdpipe.plan.sizes import (
+    WEIGHT,
+    Cost,
+    activations,
+    block_parameters,
+    encoded_bytes,
+    operations,
+    parameters,
+    rows_of,
+)
+from kdpipe.plan.stage import Job, S, Stage
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
+
+SCORED_BATCH = 64
+# The share of a dataset's rows that is held out, for evaluations and exports.
+HELD_OUT = 0.5
+
+
+class RunningStage(Stage[S]):
+    """A stage whose first names are a model and a dataset.
+
+    Attributes:
+        option: the option that takes the model.
+        share: the share of the dataset's rows that the model runs on.
+        passes: how many passes forward a row takes as long as.
+    """
+
+    option = "model"
+    share: float = 1
+    passes = 1
+
+    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+        """Return the model, and the dataset as the model's tokenizer encodes it."""
+        model, dataset = names[:2]
+        return {self.option: [graph.layout.model(model)], "data": [graph.encoded(dataset, model)]}
+
+    def runs(self, graph: "Graph", *names: str) -> tuple[str, ...]:
+        """Return the model and the dataset."""
+        return names[:2]
+
+    def cost(self, graph: "Graph", job: Job) -> Cost:
+        """Return the memory of model, data and activations, and the time of the passes."""
+        [shape], dataset = self.shapes(graph, job), graph.datasets[job.names[1]]
+        size = WEIGHT * parameters(shape) + encoded_bytes(dataset) + self.kept(job, shape, dataset)
+        work = operations(self.passes * block_parameters(shape), self.share * rows_of(dataset), dataset)
+        return Cost(size, work, gpus=min(1, graph.document.gpus))
+
+    def kept(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
+        """Return the bytes of activations that a job keeps at a time.
+
+        Without gradients, those of a block are gone when the next one has its own.
+        """
+        batch = getattr(job.settings["settings"], "eval_batch_size", None) or SCORED_BATCH
+        return activations({**shape, "depth": 1}, batch, dataset.max_length)

@@ -1,0 +1,97 @@
+"""`cache_teacher`: the signals of a teacher that students learn from."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from kdpipe.anatomy.layers import match_layers
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, first_layer, token_bytes
+from kdpipe.config.settings.base import Settings
+from kdpipe.config.settings.bounds import Count
+from kdpipe.plan.entries import Dataset
+from kdpipe.plan.layout import KNOWLEDGE
+from kdpipe.plan.running import RunningStage
+from kdpipe.plan.stage import Job
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
+
+# Rows of which a teacher's signals are kept in memory until they are written.
+CACHED_ROWS = 1024
+
+
+class LayerMapSettings(Settings):
+    """A layer map that the teacher's depth resolves.
+
+    Args:
+        kinds: the kinds of signals that are stored of its layers.
+        layers: the name of the map.
+        student_depth: number of blocks of the student; null where that is the teacher's.
+    """
+
+    kinds: tuple[str, ...]
+    layers: str
+    student_depth: int | None
+
+    def signals(self, depth: int) -> Iterator[tuple[str, int]]:
+        """Yield kind and layer of each signal that is stored of a teacher with so many blocks."""
+        first = first_layer(self.kinds)
+        for layer, _ in match_layers(self.layers, depth, self.student_depth or depth, first):
+            yield from ((kind, layer) for kind in self.kinds)
+
+
+class CacheTeacherSettings(Settings):
+    """Which of a teacher's signals are stored.
+
+    Args:
+        signals: the signals that are stored, such as `logits` and `hidden_states.3`.
+        maps: layer maps whose teacher layers are stored, where the teacher's depth was not yet known.
+        precision: how signals are stored that may be halved.
+        bf16: whether the teacher runs in bfloat16, as its students; null where the processor decides.
+        fp16: whether it runs in float16, as they do.
+        tf32: whether a GPU multiplies float32 as TF32, as they do.
+        split: the split that is run.
+        eval_batch_size: examples that the teacher runs at once; null for the usual number.
+    """
+
+    signals: tuple[str, ...] = ()
+    maps: tuple[LayerMapSettings, ...] = ()
+    precision: Literal["float16", "float32"] = "float16"
+    bf16: bool | None = None
+    fp16: bool | None = None
+    tf32: bool | None = None
+    split: str = "train"
+    eval_batch_size: Count | None = None
+
+    def stored(self, depth: int) -> tuple[Signal, ...]:
+        """Return the signals that are stored of a teacher with so many blocks."""
+        mapped = {Signal(kind, place) for entry in self.maps for kind, place in entry.signals(depth)}
+        return tuple(sorted({*map(Signal.parse, self.signals), *mapped}))
+
+
+class CacheTeacher(RunningStage[CacheTeacherSettings]):
+    """Run a frozen teacher once over a dataset and store the signals that students learn from."""
+
+    settings = CacheTeacherSettings
+    kind = KNOWLEDGE
+    depth = 3
+    only_read = True
+    option = "teacher"
+
+    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+        """Return which signals are stored."""
+        teacher, dataset, key = names
+        return {"settings": graph.caches[teacher, dataset, key]}
+
+    def kept(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
+        """Return the bytes of activations, and of signals that are still to be written."""
+        settings: Any = job.settings["settings"]
+        signals = [*map(Signal.parse, settings.signals), *_mapped(settings, shape["depth"])]
+        length = dataset.max_length
+        rows = CACHED_ROWS * length * token_bytes(signals, shape, length, settings.precision)
+        return super().kept(job, shape, dataset) + round(rows)
+
+
+def _mapped(settings: CacheTeacherSettings, depth: int) -> Iterator[Signal]:
+    """Yield the signals that layer maps may choose, which name no more than there are."""
+    for kind in {kind for entry in settings.maps for kind in entry.kinds}:
+        yield from (Signal(kind, place) for place in SIGNAL_KINDS[kind].places(depth))

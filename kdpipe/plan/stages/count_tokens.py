@@ -1,0 +1,44 @@
+"""`count_tokens`: how often each token occurs in a dataset."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdpipe.config.settings.base import Settings
+from kdpipe.plan.layout import COUNTS
+from kdpipe.plan.sizes import Cost, tokens_of
+from kdpipe.plan.stage import DAY, Job, Stage
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
+
+
+class CountTokensSettings(Settings):
+    """How tokens are counted.
+
+    Args:
+        split: the split that is counted.
+    """
+
+    split: str = "train"
+
+
+class CountTokens(Stage[CountTokensSettings]):
+    """Count how often each token occurs in the training split of a dataset."""
+
+    settings = CountTokensSettings
+    kind = COUNTS
+    one_thread = True
+    only_read = True
+    longest = DAY // 2
+
+    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+        """Return the encoded dataset, and the model that has the tokenizer."""
+        return {"data": [graph.layout.data(*names)], "tokenizer": [graph.layout.model(names[1])]}
+
+    def group(self, graph: "Graph", *names: str) -> str | None:
+        """Return the group of what is made of the dataset's text."""
+        return "-".join(("data", *names))
+
+    def cost(self, graph: "Graph", job: Job) -> Cost:
+        """Return the memory of the tokenizer's model, and the time for the tokens."""
+        return Cost(super().cost(graph, job).memory, tokens=tokens_of(graph.datasets[job.names[0]]))

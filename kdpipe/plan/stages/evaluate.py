@@ -1,0 +1,55 @@
+"""`evaluate`: the scores of a model on a dataset."""
+
+from typing import TYPE_CHECKING
+
+from kdpipe.config.settings.base import Settings
+from kdpipe.config.settings.bounds import Count
+from kdpipe.plan.layout import EVALUATIONS
+from kdpipe.plan.running import HELD_OUT, RunningStage
+from kdpipe.plan.stage import HOUR, dataset_of
+from kdpipe.plan.stages.preprocess import OF_EVALUATIONS
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
+
+
+class EvaluateSettings(Settings):
+    """How a model is scored.
+
+    Args:
+        seed: seed of the masking, where the task masks tokens.
+        probability: share of the tokens that are masked.
+        metrics: names of the metrics, by default those of the task; models are chosen by the first.
+        longest_answer: tokens of the longest answer to a question.
+        no_answer_threshold: by how much the logits of giving no answer may exceed those of one that is given.
+        eval_batch_size: examples that the model runs at once; null for the usual number.
+    """
+
+    seed: int = 42
+    probability: float = 0.15
+    metrics: tuple[str, ...] = ()
+    longest_answer: int = 30
+    no_answer_threshold: float = 0.0
+    eval_batch_size: Count | None = None
+
+
+class Evaluate(RunningStage[EvaluateSettings]):
+    """Score a model on every held-out split of a dataset that can be scored."""
+
+    settings = EvaluateSettings
+    kind = EVALUATIONS
+    longest = 3 * HOUR
+    share = HELD_OUT
+
+    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+        """Return the settings of an evaluation; all have one seed, so that models see the same masks."""
+        model, dataset = names
+        given = {name: getattr(graph.datasets[dataset], name) for name in OF_EVALUATIONS}
+        seed, batch = graph.document.seed, graph.eval_batch_size(model)
+        return {"settings": EvaluateSettings(seed=seed, eval_batch_size=batch, **given)}
+
+    def group(self, graph: "Graph", *names: str) -> str | None:
+        """Return the group of the model, if it is scored on its own dataset."""
+        model, dataset = names
+        is_own = dataset == dataset_of(graph.nodes[model].settings)
+        return graph.stage_of(model).group(graph, model) if is_own else None

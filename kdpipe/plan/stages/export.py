@@ -1,0 +1,40 @@
+"""`export`: a model's labels of a dataset's test splits."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from kdpipe.config.settings.base import Settings
+from kdpipe.config.settings.bounds import Count
+from kdpipe.config.settings.dataset import named_facts
+from kdpipe.plan.layout import EXPORTS
+from kdpipe.plan.running import HELD_OUT, RunningStage
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
+
+
+class ExportSettings(Settings):
+    """What the files of a test split's labels are called.
+
+    Args:
+        files: split to file name without its ending; the split's own name by default.
+        eval_batch_size: examples that the model runs at once; null for the usual number.
+    """
+
+    files: dict[str, str] = Field(default_factory=dict)
+    eval_batch_size: Count | None = None
+
+
+class Export(RunningStage[ExportSettings]):
+    """Label a dataset's test splits, in the files that GLUE's server takes."""
+
+    settings = ExportSettings
+    kind = EXPORTS
+    share = HELD_OUT
+
+    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+        """Return what the files are called."""
+        model, dataset = names
+        files = named_facts(graph.datasets[dataset].sources[0]).get("submission", {})
+        return {"settings": ExportSettings(files=files, eval_batch_size=graph.eval_batch_size(model))}

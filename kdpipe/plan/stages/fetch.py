@@ -1,0 +1,64 @@
+"""`fetch`: a dataset of the Hub, below `data_dir`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdpipe.config.settings.base import Settings
+from kdpipe.config.settings.dataset import HubSettings
+from kdpipe.plan.hub import READ, hub_folder
+from kdpipe.plan.stage import Stage
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
+
+
+class FetchSettings(Settings):
+    """Which dataset of the Hub is stored.
+
+    Args:
+        path: name of the repository, or a folder that is laid out as one.
+        local: whether it is a folder.
+        name: configuration of the dataset.
+        revision: commit, branch or tag of the repository.
+    """
+
+    path: str
+    local: bool = False
+    name: str = "default"
+    revision: str = "main"
+
+
+class Fetch(Stage[FetchSettings]):
+    """Store a dataset of the Hub."""
+
+    settings = FetchSettings
+    one_thread = True
+
+    def folder(self, graph: "Graph", *names: str) -> Path:
+        """Return a folder that all configs share."""
+        return hub_folder(graph.document.data_dir).joinpath(*names)
+
+    def state(self, graph: "Graph") -> Path:
+        """Return a folder beside."""
+        return hub_folder(graph.document.data_dir) / ".state"
+
+    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+        """Return which dataset it is."""
+        return {"settings": graph.fetches[names[0]]}
+
+    def files(self, graph: "Graph", *names: str) -> list[Path]:
+        """Return the files of a local folder that is laid out as a repository."""
+        return repository_files(graph.fetches[names[0]])
+
+
+def repository_files(settings: FetchSettings) -> list[Path]:
+    """Return the files of a local folder that is laid out as a repository, as far as they are read."""
+    found = sorted(Path(settings.path).rglob("*")) if settings.local else []
+    return [path for path in found if path.suffix in READ and path.is_file()]
+
+
+def fetch_settings(settings: HubSettings, data_dir: Path) -> FetchSettings:
+    """Return the settings of the stage that fetches a dataset."""
+    local = (data_dir / settings.path).is_dir()
+    path = data_dir / settings.path if local else settings.path
+    return FetchSettings(path=str(path), local=local, name=settings.configuration, revision=settings.revision)

@@ -1,0 +1,43 @@
+"""`report`: the report of a config."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdpipe.config.document import Document
+from kdpipe.config.settings.base import Settings
+from kdpipe.plan.stage import Job, Stage
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
+
+
+class Report(Stage[Document]):
+    """Write the report of a config: a page to read, and the results as tables."""
+
+    settings = Document
+    kind = "report"
+    depth = 0
+    one_thread = True
+
+    def job(self, graph: "Graph", *names: str) -> Job:
+        """Return the job, which runs nothing that the config names."""
+        return replace(super().job(graph, *names), modules=(self.module,))
+
+    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+        """Return the config, which comes as a file."""
+        return {"config": graph.document}
+
+    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+        """Return all that is shown."""
+        layout = graph.layout
+        return {
+            "models": [layout.model(name) for name in graph.nodes],
+            "evaluations": [layout.evaluation(*pair) for pair in graph.evaluations],
+            "importance": [layout.importance(*key) for key in graph.importances],
+        }
+
+    def files(self, graph: "Graph", *names: str) -> list[Path]:
+        """Return the published values."""
+        published = graph.document.report.published
+        return [published] if published is not None and published.exists() else []

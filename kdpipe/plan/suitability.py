@@ -1,0 +1,93 @@
+"""Whether a model and a dataset suit each other: heads, labels, metrics, splits."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from kdpipe.config.mistakes import Findings
+from kdpipe.config.settings.dataset import SPLIT_FILES, HubSettings, named_labels
+from kdpipe.errors import suggest
+from kdpipe.plan.entries import Dataset, Facts
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
+
+NO_USE = "no node names it as teacher, or trains or prunes it with a dataset"
+
+
+def needs_head(graph: "Graph", model: str, dataset: str, setting: str) -> Findings:
+    """Yield that a model has not the head that a dataset needs, as a mistake of a setting."""
+    facts, entry = graph.facts[model], graph.datasets[dataset]
+    if what := task_misfit(facts, entry, model):
+        yield (setting,), f"{what}; name a model trained for {entry.task}"
+    elif what := label_misfit(facts, entry, model):
+        yield (setting,), what
+
+
+def task_misfit(facts: Facts, dataset: Dataset, model: str) -> str:
+    """Return why a model has no head for the task of a dataset, as far as the config tells, or nothing."""
+    if facts.tasks is None or dataset.task in facts.tasks:
+        return ""
+    has = f"a head for {' or '.join(facts.tasks)}" if facts.head != "" else "no head"
+    return f"{dataset.name!r} is for {dataset.task}, but {model!r} has {has}"
+
+
+def label_misfit(facts: Facts, dataset: Dataset, model: str) -> str:
+    """Return why the outputs of a model are not for the labels of a dataset, and what to do, or nothing."""
+    expected = named_labels(dataset.sources[0])
+    if not facts.labels or not expected or {*facts.labels} == {*expected}:
+        return ""
+    return (
+        f"{dataset.name!r} has the labels {', '.join(expected)}, but the outputs of {model!r} are called "
+        f"{', '.join(facts.labels)}; where they mean the same, name them in their order with `labels` "
+        "where it is loaded"
+    )
+
+
+def no_split(dataset: Dataset, split: str) -> Iterator[str]:
+    """Yield what is wrong with the name of a split: it is no usual one, and none that the dataset names."""
+    source = dataset.sources[0]
+    known = {*SPLIT_FILES, *source.files}
+    # Others may be in a repository, or go by the names of several parts, such as `validation_mismatched`.
+    if isinstance(source, HubSettings) or split in known or split.partition("_")[0] in SPLIT_FILES:
+        return
+    yield f"{dataset.name!r} has no split {split!r}; {suggest(split, known)}"
+
+
+def no_metric(dataset: str, metric: str, known: Iterable[str]) -> str:
+    """Return that a dataset has no such metric."""
+    return f"{dataset!r} has no metric {metric!r}; {suggest(metric, known)}"
+
+
+def datasets_of_users(graph: "Graph", model: str) -> Iterator[tuple[str, bool]]:
+    """Yield the datasets that a model is read with, and whether its head is sure to be for them."""
+    for user, setting in graph.users[model]:
+        yield from graph.stage_of(user).uses(graph.nodes[user].settings, setting)
+
+
+def suitable(graph: "Graph", model: str, datasets: Iterable[tuple[str, bool]]) -> tuple[tuple[str, ...], str]:
+    """Return those of some datasets that a model can be scored on, or why it can on none.
+
+    Args:
+        graph: the graph.
+        model: the model.
+        datasets: datasets, and whether the model's head is sure to be for them.
+    """
+    misfits = {dataset: _misfit(graph, model, dataset, sure) for dataset, sure in datasets}
+    if not misfits:
+        return (), NO_USE
+    fitting = tuple(dataset for dataset, why in misfits.items() if not why)
+    return fitting, "" if fitting else "; ".join(dict.fromkeys(misfits.values()))
+
+
+def _misfit(graph: "Graph", name: str, dataset: str, sure: bool) -> str:
+    """Return why a model is not scored on a dataset, or nothing."""
+    facts, entry = graph.facts[name], graph.datasets[dataset]
+    if misfit := task_misfit(facts, entry, name) or label_misfit(facts, entry, name):
+        return misfit
+    if sure:
+        return ""
+    if facts.tasks is None:
+        return "what its head is for is known once it is fetched"
+    if facts.labels and not named_labels(entry.sources[0]):
+        return f"whether its labels are those of {dataset!r} only the data tell"
+    return ""

@@ -1,0 +1,138 @@
+"""What stages share that train a model on a dataset."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdpipe import catalog
+from kdpipe.anatomy.families import kinds_for, require_head
+from kdpipe.config.mistakes import Findings, SettingError
+from kdpipe.config.settings.training import count_steps, examples_of_step
+from kdpipe.declarations import constants
+from kdpipe.errors import KdpipeError
+from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.sizes import (
+    LEARNING,
+    TRAINED_WEIGHT,
+    WEIGHT,
+    Cost,
+    activations,
+    block_parameters,
+    encoded_bytes,
+    operations,
+    parameters,
+    rows_of,
+)
+from kdpipe.plan.stage import HOUR, Job, Known, M, ModelStage, Need
+from kdpipe.plan.suitability import no_metric
+
+if TYPE_CHECKING:
+    from kdpipe.plan.graph import Graph
+
+# A run in small has rows for two steps of this size, so that an epoch is two steps as well.
+SMALL_BATCH = 32
+SMALL = {"max_steps": 2, "per_device_train_batch_size": SMALL_BATCH, "eval_steps": 1, "save_steps": 1}
+# What follows from a run's length or from the processor it is meant for.
+NOT_IN_SMALL = (
+    "num_train_epochs",
+    "gradient_accumulation_steps",
+    "logging_steps",
+    "warmup_steps",
+    "bf16",
+    "fp16",
+    "tf32",
+    "torch_compile",
+)
+
+
+class TrainingStage(ModelStage[M]):
+    """A stage whose settings have a `dataset` and fields of `TrainingArguments`."""
+
+    trains = True
+    longest = 20 * HOUR
+
+    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+        """Return what other models are made from, and the counts by which rare tokens are preferred."""
+        [model], found = names, super().inputs(graph, *names)
+        settings: Any = self.settings_of(graph, model)
+        is_text = graph.datasets[settings.dataset].task == LANGUAGE_MODELING
+        masking = getattr(settings, "masking", None)
+        if is_text and masking and masking.smoothing:
+            found["counts"] = [graph.layout.counts(settings.dataset, graph.facts[model].tokenizer)]
+        return found
+
+    def checks(self, graph: "Graph", node: Node) -> Findings:
+        """Yield that the best model is to be told by a metric that there is not."""
+        settings: Any = node.settings
+        name = str(getattr(settings.training, "metric_for_best_model", None) or "").removeprefix("eval_")
+        task = graph.datasets[settings.dataset].task
+        # Metrics of one type of entity are named as `f1:PER`.
+        kind = name.partition(":")[0] if task == "token_classification" else name
+        metrics = self.watched(task)
+        if name and kind not in metrics:
+            yield ("training", "metric_for_best_model"), no_metric(settings.dataset, name, metrics)
+
+    def watched(self, task: str) -> tuple[str, ...]:
+        """Return the metrics that are known during a training for a task."""
+        metrics: tuple[str, ...] = constants(catalog.TASKS[task])["all_metrics"]
+        return metrics
+
+    def needs(self, settings: M) -> Iterator[tuple[str, Need]]:
+        """Yield the training split, and the validation split if the model is scored while it is trained."""
+        given: Any = settings
+        yield given.dataset, Need("train", "is trained", labelled=False)
+        if getattr(given.training, "eval_strategy", None) in ("steps", "epoch"):
+            does = "is scored while it is trained (`eval_strategy`)"
+            yield given.dataset, Need("validation", does, labelled=True)
+
+    def in_small(self, settings: M, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """Return the settings with two steps of training."""
+        given = super().in_small(settings, factor, sizes)
+        training = {key: item for key, item in given.get("training", {}).items() if key not in NOT_IN_SMALL}
+        return given | {"training": training | SMALL}
+
+    def cost(self, graph: "Graph", job: Job) -> Cost:
+        """Return the memory of models, data and activations, and the time of the steps."""
+        settings: Any = job.settings["settings"]
+        shapes, dataset = self.shapes(graph, job), graph.datasets[settings.dataset]
+        given = settings.training.model_dump(exclude_unset=True)
+        processes = max(1, graph.document.gpus)
+        size = WEIGHT * sum(map(parameters, shapes)) + TRAINED_WEIGHT * parameters(shapes[0])
+        size = processes * (size + encoded_bytes(dataset))
+        size += activations(shapes[0], given.get("per_device_train_batch_size", 8), dataset.max_length)
+        rows = count_steps(given, rows_of(dataset)) * examples_of_step(given)
+        weights = LEARNING * self.sizes(settings) * block_parameters(shapes[0])
+        work = operations(weights + self.beside(graph, settings), rows, dataset)
+        return Cost(size, work, gpus=graph.document.gpus, processes=processes)
+
+    def sizes(self, settings: M) -> int:
+        """Return how many sizes of the model are trained together."""
+        return 1
+
+    def beside(self, graph: "Graph", settings: M) -> int:
+        """Return the weights that a batch passes of a model that runs beside the one that is trained."""
+        return 0
+
+
+def trained_facts(start: str, dataset: str, known: Known) -> Facts:
+    """Return what is known of a model that is trained on a dataset.
+
+    Raises:
+        SettingError: the model that it starts from can have no head for the dataset.
+    """
+    model, task = known.facts[start], known.datasets[dataset].task
+    check_head("dataset", model.shape.family, task, kinds_for(task))
+    if model.embedding_rank and task == LANGUAGE_MODELING:
+        what = f"a head for {task} needs whole word embeddings, those of {start!r} have rank"
+        raise SettingError("dataset", f"{what} {model.embedding_rank}; train on it before they are cut down")
+    return replace(model, head=task, labels=None)
+
+
+def check_head(setting: str, family: str | None, task: str, kinds: Collection[str]) -> None:
+    """Raise SettingError if models of a family have none of some kinds of head."""
+    try:
+        if family:
+            require_head(family, task, kinds)
+    except KdpipeError as error:
+        raise SettingError(setting, str(error)) from None
