@@ -115,6 +115,7 @@ class Stage(Generic[S]):
 
     Attributes:
         settings: the class of its settings.
+        package: the package with the module that runs it, which is called as the stage is.
         kind: the folder of the results that takes its artifacts, each below as many folders as it has names.
         depth: how many names there are.
         one_thread: whether it takes one processor thread, whatever the config's `threads`.
@@ -123,6 +124,7 @@ class Stage(Generic[S]):
     """
 
     settings: type[S]
+    package: ClassVar[str] = "kdpipe.stages"
     kind: ClassVar[str] = ""
     depth: ClassVar[int] = 2
     one_thread: ClassVar[bool] = False
@@ -135,7 +137,7 @@ class Stage(Generic[S]):
     @property
     def module(self) -> str:
         """The module that runs it."""
-        return f"kdpipe.stages.{self.name}"
+        return f"{self.package}.{self.name}"
 
     def job(self, graph: "Graph", *names: str) -> Job:
         """Return the job that makes an artifact."""
