@@ -56,11 +56,7 @@ def student(classifier: Path, tmp_path: Path) -> Path:
 def test_cached_and_online_give_the_same_losses(
     classifier: Path, student: Path, task_data: Path, tmp_path: Path
 ) -> None:
-    wanted = CacheTeacherSettings(
-        signals=SIGNALS,
-        precision="float32",
-        bf16=False,
-    )
+    wanted = CacheTeacherSettings(signals=SIGNALS, precision="float32", bf16=False)
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
     places = {"teacher": classifier, "student": student, "data": task_data}
     distill.run(settings(TASK_LOSSES), job_for(tmp_path / "online"), **places)
@@ -76,6 +72,23 @@ def test_cached_and_online_give_the_same_losses(
         "cached": (96, 96),
         "online": (192, 96),
     }
+
+
+def test_what_heads_do_is_learned_from_a_cache_as_from_a_teacher_beside(
+    classifier: Path, student: Path, task_data: Path, tmp_path: Path
+) -> None:
+    losses = [{"loss": "attention_mse", "layers": "spaced"}, {"loss": "relation", "relation_heads": 4}]
+    stored = "attentions.2", "attentions.4", "queries.4", "keys.4", "values.4"
+    wanted = CacheTeacherSettings(signals=stored, precision="float32", bf16=False)
+    cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
+    places = {"teacher": classifier, "student": student, "data": task_data}
+    for name, more in {"online": {}, "cached": {"knowledge": tmp_path / "cache"}}.items():
+        distill.run(settings(losses), job_for(tmp_path / name), **places, **more)
+    online, cached = (read_rows(tmp_path / name / "history.parquet") for name in ("online", "cached"))
+    assert {"attention_mse", "relation"} < {row["name"] for row in online}
+    for ours, theirs in zip(cached, online, strict=True):
+        assert ours["value"] == pytest.approx(theirs["value"], rel=rounding(), abs=rounding())
+    assert read_manifest(tmp_path / "cached")["pairs"]["attention_mse"] == [[2, 1], [4, 2]]
 
 
 @pytest.mark.parametrize(("first", "second"), [("bfloat16", "float32"), ("float32", "bfloat16")])

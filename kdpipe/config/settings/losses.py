@@ -155,7 +155,7 @@ class ProjectedTermSettings(TermSettings):
         return self.projection
 
 
-PLACED = {"once": TermSettings, "layers": LayerTermSettings, "modules": ModuleTermSettings}
+PLACED: dict[str, type[TermSettings]] = {"once": TermSettings, "layers": LayerTermSettings, "modules": ModuleTermSettings}
 
 
 @cache
@@ -163,7 +163,7 @@ def term_settings(loss: str) -> type[TermSettings]:
     """Return the settings model of the terms that use a loss of the catalog."""
     target = catalog.LOSSES[loss]
     declared = constants(target)
-    bases: list[type[TermSettings]] = [PLACED[SIGNAL_KINDS[declared["student_kinds"][0]].placed]]
+    bases = [PLACED[SIGNAL_KINDS[declared["student_kinds"][0]].placed]]
     bases += [ProjectedTermSettings] if declared["same_width"] else []
     return options_model(f"{loss}_term", tuple(bases), constructor_options(target), docstring(target))
 
