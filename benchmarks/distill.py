@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import yaml
 
+from kdpipe.data.encoded import EncodedSplit
 from kdpipe.models.precision import choose_precision
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     options = parser.parse_args()
     folders = make_inputs(options.config)
-    examples = pq.read_metadata(folders["data"] / "train.parquet").num_rows
+    examples = len(EncodedSplit(folders["data"], "train"))
     steps = options.steps or examples // BATCH_SIZE
     result = {
         precision: {side: scale(run_side(side, folders, steps, precision), examples) for side in SIDES}

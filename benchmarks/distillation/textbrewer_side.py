@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 import torch
 from textbrewer import (
     DistillationConfig,
@@ -14,6 +14,7 @@ from textbrewer import (
 from torch.utils.data import DataLoader
 
 from benchmarks.distillation import setting
+from kdpipe.data.encoded import open_batches, split_file
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
 
@@ -105,7 +106,8 @@ def adapt(batch: Batch, outputs: Any) -> dict[str, Any]:
 def make_batches(options: Any) -> DataLoader[Any]:
     """Return the shuffled batches of the training split."""
     columns = ["input_ids", "token_type_ids"]
-    examples = pq.read_table(options.data / "train.parquet", columns=columns).to_pylist()
+    batches = open_batches(split_file(options.data, "train"))
+    examples = pa.Table.from_batches(batches).select(columns).to_pylist()
     tokenizer = load_tokenizer(options.student)
 
     def collate(members: list[dict[str, list[int]]]) -> Batch:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from kdpipe.data.encoded import EncodedSplit, ragged
+from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.masking import IGNORE_INDEX, mask_tokens
 from kdpipe.models.precision import Precision
 from kdpipe.seeds import MASKING, ORDER, draw_seed
@@ -18,6 +18,7 @@ from kdpipe.seeds import MASKING, ORDER, draw_seed
 # Batches are padded to multiples of this many tokens, so that few shapes occur and kernels are reused, but to
 # no more than the longest example has, beyond which the model may have no positions.
 PAD_MULTIPLE = 8
+SORTED_AT_ONCE = 1 << 20
 # What a batch holds: tensors, signals of teachers (`signals`), and how many rows of each sort there are.
 Batch = dict[str, Any]
 
@@ -161,19 +162,18 @@ class Collator:
         width = padded_width(lengths, self.split.longest)
         real = np.arange(width) < lengths[:, None]
         batch = {"attention_mask": real.astype(np.int64), "token_rows": np.flatnonzero(real)}
-        if self.split.token_type_ids is not None:
-            flat = ragged(self.split.offsets[indices], lengths)
+        if "token_type_ids" in self.split.columns:
             batch["token_type_ids"] = np.zeros(real.shape, dtype=np.int64)
-            batch["token_type_ids"][real] = self.split.token_type_ids[flat]
+            batch["token_type_ids"][real] = self.split.column("token_type_ids")[indices]
         # Draws are those of the whole batch, whatever part of it is taken.
         input_ids, predicted = (tokens[own, :width] for tokens in self._tokens(whole))
         if self.targets is not None:
             label_rows = np.flatnonzero(predicted != IGNORE_INDEX)
             batch |= _labelled(label_rows, predicted.reshape(-1)[label_rows], batch["token_rows"])
-        elif self.split.words is not None:
+        elif "words" in self.split.columns:
             batch |= self._tagged(width, batch["token_rows"], indices)
-        elif self.split.labels is not None:
-            labels = self.split.labels[indices]
+        elif "labels" in self.split.columns:
+            labels = self.split.column("labels")[indices]
             batch["labels"] = labels.astype(np.int64).reshape(-1) if self.split.windowed else labels
         found: Batch = {
             name: torch.from_numpy(array) for name, array in {"input_ids": input_ids, **batch}.items()
@@ -187,19 +187,22 @@ class Collator:
         lengths = self.split.lengths[indices]
         real = np.arange(padded_width(lengths, self.split.longest)) < lengths[:, None]
         input_ids = np.full(real.shape, self.pad_id, dtype=np.int64)
-        input_ids[real] = self.split.input_ids[ragged(self.split.offsets[indices], lengths)]
+        input_ids[real] = self.split.column("input_ids")[indices]
         if self.targets is None:
             return input_ids, input_ids
-        return self.targets(input_ids, lengths, self.epoch, indices)
+        return self.targets(input_ids, lengths.astype(np.int64), self.epoch, indices)
 
     def _tagged(
         self, width: int, token_rows: NDArray[np.int64], indices: NDArray[np.int64]
     ) -> dict[str, NDArray[Any]]:
-        split = self.split
-        assert split.words is not None
-        rows, places = split.words_of(indices)
-        labels = None if split.labels is None else split.labels[places].astype(np.int64)
-        return _labelled(rows * width + split.words[places], labels, token_rows)
+        """Return the labels of words, where their first pieces were not cut off."""
+        column, tagged = self.split.column("words"), "labels" in self.split.columns
+        words = column[indices]
+        rows = np.repeat(np.arange(len(indices)), column.lengths_of(indices))
+        labels = self.split.column("labels")[indices].astype(np.int64) if tagged else None
+        kept = words >= 0
+        places = rows[kept] * width + words[kept]
+        return _labelled(places, None if labels is None else labels[kept], token_rows)
 
 
 def on_device(batch: Mapping[str, Any], device: torch.device) -> Batch:
@@ -207,7 +210,7 @@ def on_device(batch: Mapping[str, Any], device: torch.device) -> Batch:
     return {name: entry.to(device) if isinstance(entry, Tensor) else entry for name, entry in batch.items()}
 
 
-def _counts(lengths: NDArray[np.int64], batch: Batch) -> dict[str, int]:
+def _counts(lengths: NDArray[np.integer[Any]], batch: Batch) -> dict[str, int]:
     """Return how many there are in a batch of what losses are averaged over (`kdpipe.anatomy.signals`)."""
     examples, tokens, pairs = len(lengths), int(lengths.sum()), int(np.square(lengths).sum())
     counts = {
@@ -261,7 +264,9 @@ class LengthGroupedSampler(Sampler[int]):
         batches are not shuffled, so that epochs end sorted by length.
     """
 
-    def __init__(self, lengths: NDArray[np.int64], batch_size: int, seed: int, collator: Collator) -> None:
+    def __init__(
+        self, lengths: NDArray[np.integer[Any]], batch_size: int, seed: int, collator: Collator
+    ) -> None:
         self.bins = -(-lengths // PAD_MULTIPLE)
         self.batch_size = batch_size
         self.seed = seed
@@ -281,28 +286,61 @@ class LengthGroupedSampler(Sampler[int]):
         for batch in self.batches(rng):
             yield from batch.tolist()
 
-    def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-        """Return the batches of an epoch."""
-        short, order = np.split(rng.permutation(len(self.bins)), [len(self.bins) % self.batch_size])
-        order = order[np.argsort(self.bins[order], kind="stable")]
-        bounds = np.flatnonzero(np.diff(self.bins[order])) + 1
-        full: list[NDArray[np.int64]] = []
-        rest: list[NDArray[np.int64]] = []
-        for members in np.split(order, bounds):
-            cut = len(members) - len(members) % self.batch_size
-            full += np.split(members[:cut], range(self.batch_size, cut, self.batch_size)) if cut else []
-            rest.append(members[cut:])
-        left = np.concatenate(rest)
-        full += np.split(left, range(self.batch_size, len(left), self.batch_size)) if len(left) else []
-        return [full[i] for i in rng.permutation(len(full))] + ([short] if len(short) else [])
+    def batches(self, rng: np.random.Generator) -> Iterator[NDArray[np.integer[Any]]]:
+        """Yield the batches of an epoch."""
+        size = len(self.bins)
+        # Half the memory of 64 bits; the draws are the same.
+        order: NDArray[np.integer[Any]] = np.arange(
+            size, dtype=np.int32 if size <= np.iinfo(np.int32).max else np.int64
+        )
+        rng.shuffle(order)
+        short, order = np.split(order, [size % self.batch_size])
+        full = _batches(grouped(order, self.bins), self.batch_size)
+        yield from (full[number] for number in rng.permutation(len(full)))
+        if len(short):
+            yield short
 
 
-def padded_width(lengths: NDArray[np.int64], longest: int) -> int:
+def _batches(bins: Sequence[NDArray[np.integer[Any]]], size: int) -> NDArray[np.integer[Any]]:
+    """Return the examples of all bins as batches [N, size], of one bin each but for what is left over."""
+    cuts = [len(members) - len(members) % size for members in bins]
+    whole = [members[:cut] for members, cut in zip(bins, cuts, strict=True)]
+    left = [members[cut:] for members, cut in zip(bins, cuts, strict=True)]
+    return np.concatenate([*whole, *left]).reshape(-1, size)
+
+
+def grouped(
+    members: NDArray[np.integer[Any]], keys: NDArray[np.integer[Any]]
+) -> list[NDArray[np.integer[Any]]]:
+    """Return the members that have each key, in their order.
+
+    They are counted and placed block by block: to sort all at once takes four times the memory.
+
+    Args:
+        members: positions in `keys`.
+        keys: small whole numbers.
+    """
+    blocks = np.split(members, range(SORTED_AT_ONCE, len(members), SORTED_AT_ONCE))
+    totals = np.zeros(int(keys.max(initial=0)) + 1, dtype=np.int64)
+    for block in blocks:
+        totals += np.bincount(keys[block], minlength=len(totals))
+    ordered, starts = np.empty_like(members), np.cumsum(totals) - totals
+    for block in blocks:
+        found = keys[block]
+        inside = np.argsort(found, kind="stable")
+        counts = np.bincount(found, minlength=len(totals))
+        first = starts - (np.cumsum(counts) - counts)
+        ordered[np.arange(len(block)) + first[found[inside]]] = block[inside]
+        starts += counts
+    return np.split(ordered, np.cumsum(totals)[:-1])
+
+
+def padded_width(lengths: NDArray[np.integer[Any]], longest: int) -> int:
     """Return the tokens that the examples of a batch are padded to, those of the longest of all at most."""
     return min(-(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE, longest)
 
 
-def batches_by_length(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+def batches_by_length(lengths: NDArray[np.integer[Any]], batch_size: int) -> list[NDArray[np.int64]]:
     """Return batches of examples in order of length, for evaluation."""
     order = np.argsort(lengths, kind="stable")
     return np.split(order, range(batch_size, len(order), batch_size))

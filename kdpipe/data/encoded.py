@@ -1,21 +1,21 @@
-"""Read an encoded dataset: its description, and its splits as flat arrays with offsets."""
+"""Read an encoded dataset: its description, and its splits, whose files are mapped into memory.
+
+A mapped file takes no memory of the process: the system reads the pages that are asked for, and drops them
+again. Parquet files cannot be mapped, so the splits are uncompressed Arrow files. Their record batches are
+small, so that 32 bits hold every offset in a batch, however many tokens a split has.
+"""
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kdpipe.errors import DataError
-
-# Columns that only scoring reads.
-SCORED = ("id", "example", "starts", "ends")
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -35,22 +35,80 @@ def labelled_splits(folder: Path) -> list[str]:
 
 
 def largest(folder: Path, column: str) -> int:
-    """Return the largest number in a column of all splits of a dataset, or in its lists; 0 without any.
+    """Return the largest number in a column of all splits of a dataset, or in its lists; 0 without any."""
+    return int(read_description(folder)["largest"].get(column, 0))
 
-    The files' own statistics tell, whatever the number of rows.
+
+def split_file(folder: Path, split: str) -> Path:
+    """Return the file of a split's rows."""
+    return folder / f"{split}.arrow"
+
+
+def open_batches(file: Path) -> list[pa.RecordBatch]:
+    """Return the record batches of an Arrow file, which is mapped."""
+    reader = pa.ipc.open_file(pa.memory_map(str(file)))
+    return [reader.get_batch(number) for number in range(reader.num_record_batches)]
+
+
+class Column:
+    """A column of a mapped file, of which only the rows that are asked for are read.
+
+    Args:
+        chunks: the parts that the record batches of the file have of it.
     """
-    found = [0]
-    for split in read_description(folder)["splits"]:
-        groups = pq.read_metadata(folder / f"{split}.parquet")
-        for group, place in product(range(groups.num_row_groups), range(groups.num_columns)):
-            chunk = groups.row_group(group).column(place)
-            if chunk.path_in_schema.partition(".")[0] == column and chunk.statistics.has_min_max:
-                found.append(int(chunk.statistics.max))
-    return max(found)
+
+    def __init__(self, chunks: Sequence[pa.Array]) -> None:
+        self._values = [_values(chunk) for chunk in chunks]
+        self._bounds = [_bounds(chunk) for chunk in chunks]
+        self._starts = np.cumsum([0, *map(len, chunks)])
+        kind = chunks[0].type
+        self._shape = (-1, kind.list_size) if pa.types.is_fixed_size_list(kind) else (-1,)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the values of some rows, one after the other; of lists of a fixed size, as a matrix."""
+        places = self._places(rows)
+        values = [self._values[chunk][first:last] for chunk, first, last in places]
+        return np.concatenate(values).reshape(self._shape)
+
+    def lengths_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers of values that some rows have."""
+        return np.array([last - first for _, first, last in self._places(rows)], dtype=np.int64)
+
+    def lengths(self) -> NDArray[np.int32]:
+        """Return the number of values of every row."""
+        return np.concatenate([np.diff(bounds).astype(np.int32) for bounds in self._bounds])
+
+    def values(self) -> NDArray[Any]:
+        """Return the values of all rows, read into memory."""
+        return np.concatenate(self._values).reshape(self._shape)
+
+    def _places(self, rows: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+        """Return the chunk of each row, and where its values begin and end in the chunk."""
+        chunks = np.searchsorted(self._starts, rows, side="right") - 1
+        places = zip(chunks.tolist(), (rows - self._starts[chunks]).tolist(), strict=True)
+        return [(chunk, self._bounds[chunk][row], self._bounds[chunk][row + 1]) for chunk, row in places]
+
+
+def _values(chunk: pa.Array) -> NDArray[Any]:
+    if isinstance(chunk, pa.ListArray | pa.FixedSizeListArray):
+        return _values(chunk.values)
+    values: NDArray[Any] = chunk.to_numpy()
+    return values
+
+
+def _bounds(chunk: pa.Array) -> Any:
+    """Return where the values of each row begin, and where the last row ends; a range takes no memory."""
+    if isinstance(chunk, pa.ListArray):
+        return chunk.offsets.to_numpy()
+    width = chunk.type.list_size if isinstance(chunk, pa.FixedSizeListArray) else 1
+    return range(0, (len(chunk) + 1) * width, width)
 
 
 class EncodedSplit:
-    """One split of an encoded dataset, held as flat arrays.
+    """One split of an encoded dataset, whose file is mapped.
+
+    Its `lengths` are in memory, 4 bytes an example. Training reads the rows of a batch with `column`; the
+    properties that hold something of all examples are made when scoring asks for them.
 
     Args:
         folder: the dataset's folder.
@@ -61,40 +119,30 @@ class EncodedSplit:
     """
 
     def __init__(self, folder: Path, split: str) -> None:
-        path = folder / f"{split}.parquet"
         splits = read_description(folder)["splits"]
         if split not in splits:
             raise DataError(f"{folder} has no split {split!r}; it has {', '.join(splits)}")
         self.split = split
-        self.path = path
-        self.columns = pq.read_schema(path).names
-        columns = [name for name in self.columns if name not in SCORED]
-        self.table = pq.read_table(path, columns=columns, memory_map=True).combine_chunks()
+        self.path = split_file(folder, split)
+        self._batches = open_batches(self.path)
+        self.columns: list[str] = self._batches[0].schema.names
+        self._columns: dict[str, Column] = {}
+        self.lengths: NDArray[np.int32] = self.column("length").values()
 
     def __len__(self) -> int:
         """Return the number of examples."""
-        return int(self.table.num_rows)
+        return len(self.lengths)
 
-    @cached_property
-    def input_ids(self) -> NDArray[np.int32]:
-        """Token ids of all examples, one after the other."""
-        return _flat(self.table["input_ids"])
-
-    @cached_property
-    def token_type_ids(self) -> NDArray[np.int8] | None:
-        """Segment ids of all tokens, where examples are pairs."""
-        return _flat(self.table["token_type_ids"]) if "token_type_ids" in self.table.column_names else None
+    def column(self, name: str) -> Column:
+        """Return a column, such as `input_ids`, of which the rows of a batch can be read."""
+        if name not in self._columns:
+            self._columns[name] = Column([batch.column(name) for batch in self._batches])
+        return self._columns[name]
 
     @property
     def windowed(self) -> bool:
         """Whether examples are windows of contexts, in which answers are looked for."""
         return "starts" in self.columns
-
-    @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each example."""
-        lengths: NDArray[np.int64] = pc.list_value_length(self.table["input_ids"]).to_numpy().astype(np.int64)
-        return lengths
 
     @cached_property
     def longest(self) -> int:
@@ -103,8 +151,8 @@ class EncodedSplit:
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
-        """Where each example starts in the flat arrays."""
-        return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
+        """Where each example starts among all tokens."""
+        return _starts(self.lengths)
 
     @cached_property
     def labels(self) -> NDArray[Any] | None:
@@ -112,31 +160,25 @@ class EncodedSplit:
 
         Those of windows are the places of the answer's first and last token [N, 2].
         """
-        if "labels" not in self.table.column_names:
-            return None
-        column = self.table["labels"]
-        if pa.types.is_fixed_size_list(column.type):
-            return _flat(column).reshape(len(column), -1)
-        return _flat(column) if pa.types.is_list(column.type) else column.to_numpy()
+        return self.column("labels").values() if "labels" in self.columns else None
 
     @cached_property
     def words(self) -> NDArray[np.int32] | None:
         """Where each word's first piece stands in its row, -1 if it was cut off [W]; None without words."""
-        return _flat(self.table["words"]) if "words" in self.table.column_names else None
+        return self.column("words").values() if "words" in self.columns else None
 
     @cached_property
-    def word_lengths(self) -> NDArray[np.int64]:
+    def word_lengths(self) -> NDArray[np.int32]:
         """Words of each example."""
-        lengths: NDArray[np.int64] = pc.list_value_length(self.table["words"]).to_numpy().astype(np.int64)
-        return lengths
+        return self.column("words").lengths()
 
     @cached_property
-    def logit_counts(self) -> NDArray[np.int64]:
+    def logit_counts(self) -> NDArray[np.integer[Any]]:
         """Rows of logits of each example: one, of windows one a token, of words those not cut off."""
         if self.windowed:
             return self.lengths
         if self.words is None:
-            return np.ones(len(self), dtype=np.int64)
+            return np.broadcast_to(1, len(self))
         kept = np.concatenate([[0], np.cumsum(self.words >= 0)])
         ends = np.cumsum(self.word_lengths)
         counts: NDArray[np.int64] = kept[ends] - kept[ends - self.word_lengths]
@@ -145,7 +187,7 @@ class EncodedSplit:
     @cached_property
     def word_offsets(self) -> NDArray[np.int64]:
         """Where each example's words start among all."""
-        return np.concatenate([[0], np.cumsum(self.word_lengths)[:-1]])
+        return _starts(self.word_lengths)
 
     def words_of(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the words of some examples that were not cut off: (which of these, place among all)."""
@@ -158,10 +200,14 @@ class EncodedSplit:
     @property
     def ids(self) -> pa.ChunkedArray:
         """Id of each example."""
-        return pq.read_table(self.path, columns=["id"])["id"]
+        return pa.chunked_array([batch.column("id") for batch in self._batches])
 
 
-def ragged(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def _starts(lengths: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    return np.cumsum(lengths, dtype=np.int64) - lengths
+
+
+def ragged(starts: NDArray[np.int64], lengths: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """Return the flat positions of runs that start at `starts`: [s0, s0+1, …, s1, s1+1, …]."""
     ends = np.cumsum(lengths)
     positions: NDArray[np.int64] = np.arange(ends[-1] if len(ends) else 0)
@@ -169,11 +215,6 @@ def ragged(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.
     return positions
 
 
-def split_runs(values: NDArray[Any], lengths: NDArray[np.int64]) -> list[list[Any]]:
+def split_runs(values: NDArray[Any], lengths: NDArray[np.integer[Any]]) -> list[list[Any]]:
     """Return flat values as one list for each run."""
     return [run.tolist() for run in np.split(values, np.cumsum(lengths)[:-1])]
-
-
-def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
-    values: NDArray[Any] = column.combine_chunks().flatten().to_numpy()
-    return values

@@ -1,4 +1,4 @@
-"""Writing a source as a dataset: a Parquet file of token ids per split, and `dataset.json`."""
+"""Writing a source as a dataset: an Arrow file of token ids per split, and `dataset.json`."""
 
 import json
 from array import array
@@ -10,18 +10,20 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.cleaning import CleaningRules
+from kdpipe.data.encoded import Column, open_batches, split_file
 from kdpipe.data.encoding import Encoded, encoder_for
 from kdpipe.data.examples import examples_file, keep_examples
 from kdpipe.data.pipeline import Pipeline, chunks
 from kdpipe.data.source import Example, Source
 from kdpipe.errors import DataError, quoted
 
-ROW_GROUP_TOKENS = 1 << 20
+BATCH_TOKENS = 1 << 20
+# What models are held against: how long rows are, and which ids they have.
+CHECKED = ("length", "input_ids", "token_type_ids")
 # Tasks of which the examples are kept besides their rows, as answers are scored as texts.
 KEPT = ("question_answering",)
 
@@ -38,7 +40,7 @@ def write_dataset(
     progress: Callable[[int], object] | None = None,
     shards: Shards | None = None,
 ) -> dict[str, Any]:
-    """Tokenize every split of a source into `{split}.parquet`, and describe them in `dataset.json`.
+    """Tokenize every split of a source into `{split}.arrow`, and describe them in `dataset.json`.
 
     Of questions, contexts and answers go into `{split}.examples.parquet`, a row each.
 
@@ -54,14 +56,14 @@ def write_dataset(
         shards: keeps what has been encoded, and knows what an earlier run has.
 
     Returns:
-        What `dataset.json` holds: task, labels, max_length, and of each split its columns,
-        examples, rows, tokens, and what was split, dropped, cut or truncated.
+        What `dataset.json` holds: task, labels, max_length, the largest length and ids, and of each split
+        its columns, examples, rows, tokens, and what was split, dropped, cut or truncated.
 
     Raises:
         DataError: the source is malformed, a split has no row, or an id occurs twice.
     """
     make_encoder = encoder_for(task, tokenizer_file, max_length, source.labels, stride)
-    splits = {}
+    splits, largest = {}, dict.fromkeys(CHECKED, 0)
     with Pipeline(make_encoder, processes) as pipeline:
         for split in source.splits():
             examples = _alike(source.read(split))
@@ -72,11 +74,12 @@ def write_dataset(
                 if shards
                 else pipeline.encode(chunks(examples))
             )
-            splits[split] = _write_split(folder / f"{split}.parquet", encoded, progress)
+            splits[split] = _write_split(split_file(folder, split), encoded, largest, progress)
     description = {
         "task": task,
         "labels": source.labels and list(source.labels),
         "max_length": max_length,
+        "largest": largest,
         "splits": splits,
     }
     (folder / "dataset.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
@@ -102,13 +105,19 @@ def _alike(examples: Iterable[Example]) -> Iterator[Example]:
 
 
 def _write_split(
-    file: Path, encoded: Iterable[Encoded], progress: Callable[[int], object] | None
+    file: Path,
+    encoded: Iterable[Encoded],
+    largest: dict[str, int],
+    progress: Callable[[int], object] | None,
 ) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     with _SplitWriter(file) as writer:
         for batch, batch_counts in encoded:
             writer.write(_numbered(batch, counts["examples"]))
             counts.update(batch_counts)
+            for name in CHECKED if len(batch) else ():
+                if name in batch.schema.names:
+                    largest[name] = max(largest[name], int(Column([batch.column(name)]).values().max()))
             if progress:
                 progress(batch_counts["examples"])
     if not counts["rows"]:
@@ -131,13 +140,13 @@ def _numbered(batch: pa.RecordBatch, before: int) -> pa.RecordBatch:
 
 
 class _SplitWriter:
-    """Writes batches as row groups of about equal size, and keeps 8 bytes of each row's id."""
+    """Writes rows in record batches of about equal size, and keeps 8 bytes of each row's id."""
 
     def __init__(self, file: Path) -> None:
         self.hashes = array("q")
         self.columns: list[str] = []
         self._file = file
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: pa.RecordBatchFileWriter | None = None
         self._group: list[pa.RecordBatch] = []
         self._tokens = 0
 
@@ -145,26 +154,26 @@ class _SplitWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._write_group()
+        self._write_batch()
         if self._writer:
             self._writer.close()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Add rows; they are on disk when their group is full."""
+        """Add rows; they are on disk when their record batch is full."""
         self.hashes.extend(map(hash, batch.column("id").to_pylist()))
         self._group.append(batch)
         self._tokens += len(batch.column("input_ids").values)
-        if self._tokens >= ROW_GROUP_TOKENS:
-            self._write_group()
+        if self._tokens >= BATCH_TOKENS:
+            self._write_batch()
 
-    def _write_group(self) -> None:
+    def _write_batch(self) -> None:
         if not self._group:
             return
-        table = pa.Table.from_batches(self._group)
+        whole = pa.concat_batches(self._group)
         if self._writer is None:
-            self.columns = table.column_names
-            self._writer = pq.ParquetWriter(self._file, table.schema, compression="zstd")
-        self._writer.write_table(table)
+            self.columns = whole.schema.names
+            self._writer = pa.ipc.new_file(str(self._file), whole.schema)
+        self._writer.write_batch(whole)
         self._group, self._tokens = [], 0
 
 
@@ -173,11 +182,8 @@ def _check_unique(file: Path, hashes: NDArray[np.int64]) -> None:
     suspects = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
     if not suspects:
         return
-    with pq.ParquetFile(file) as parquet:
-        batches = parquet.iter_batches(columns=["id"])
-        ids = Counter(
-            name for batch in batches for name in batch.column(0).to_pylist() if hash(name) in suspects
-        )
+    columns = (batch.column("id") for batch in open_batches(file))
+    ids = Counter(name for column in columns for name in column.to_pylist() if hash(name) in suspects)
     name, times = ids.most_common(1)[0]
     if times > 1:
         raise DataError(

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.examples import examples_file
 from kdpipe.data.source import TRAIN
 
@@ -32,18 +33,18 @@ def labels_in_words(folder: Path, split: str, description: Mapping[str, Any]) ->
         return "no labels" if split == TRAIN else "no labels, so it will not be scored"
     if task == "question_answering":
         return _answers(examples_file(folder, split))
-    labels = pq.read_table(folder / f"{split}.parquet", columns=["labels"])["labels"].combine_chunks()
+    labels = EncodedSplit(folder, split).labels
+    assert labels is not None
     match task:
         case "regression":
-            values = labels.to_numpy()
-            return f"numbers from {values.min():g} to {values.max():g}, {values.mean():g} in the mean"
+            return f"numbers from {labels.min():g} to {labels.max():g}, {labels.mean():g} in the mean"
         case "multi_label":
-            return _counts(names, labels.flatten().to_numpy().reshape(-1, len(names)).sum(axis=0))
+            return _counts(names, labels.sum(axis=0))
         case "token_classification":
-            counts = np.bincount(labels.flatten().to_numpy(), minlength=len(names))
+            counts = np.bincount(labels, minlength=len(names))
             types = [place for place, name in enumerate(names) if name.startswith(BEGIN)]
             return _counts([names[place].removeprefix(BEGIN) for place in types], counts[types])
-    counts = np.bincount(labels.to_numpy(), minlength=len(names))
+    counts = np.bincount(labels, minlength=len(names))
     if split == TRAIN and not counts.all():
         LOG.warning("the training split has no example of some classes, which models will not learn to tell")
     return _counts(names, counts)

@@ -11,8 +11,8 @@ from kdpipe.plan.entries import Dataset
 USUAL = {"depth": 12, "width": 768, "heads": 12, "neurons": 3072, "vocabulary": 30522}
 # Rows of a source where no file tells, and bytes of a row where one does.
 ROWS, ROW_BYTES = 100_000, 100
-# Bytes of a token in memory: its id and its segment.
-TOKEN_BYTES = 5
+# Bytes that a row takes in memory: its length, and its places in an epoch. Its tokens stay on disk.
+OPENED_ROW = 20
 # Bytes of a float32 weight; and with its gradient and the two moments of Adam.
 WEIGHT, TRAINED_WEIGHT = 4, 16
 # A pass forward and one backward take as long as three forward.
@@ -66,8 +66,8 @@ def activations(shape: Mapping[str, int], batch: int, length: int) -> int:
 
 
 def encoded_bytes(dataset: Dataset) -> int:
-    """Return the memory of a dataset whose rows are all as long as they may be."""
-    return TOKEN_BYTES * rows_of(dataset) * dataset.max_length
+    """Return the memory that an encoded dataset takes while it is read."""
+    return OPENED_ROW * rows_of(dataset)
 
 
 def rows_of(dataset: Dataset) -> int:

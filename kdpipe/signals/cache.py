@@ -40,7 +40,7 @@ IDS = 65_536
 
 def check_size(
     signals: Sequence[Signal],
-    lengths: NDArray[np.int64],
+    lengths: NDArray[np.integer[Any]],
     shape: Mapping[str, int],
     precision: str,
     limit_gb: float,

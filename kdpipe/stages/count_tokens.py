@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from kdpipe.data.counts import count_tokens
+from kdpipe.data.encoded import split_file
 from kdpipe.plan.stages.count_tokens import CountTokensSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
@@ -14,7 +15,7 @@ from kdpipe.runner.run import Job
 def run(settings: CountTokensSettings, job: Job, *, data: Path, tokenizer: Path) -> None:
     """Write the count of every id of the vocabulary."""
     vocab_size = Tokenizer.from_file(str(tokenizer / "tokenizer.json")).get_vocab_size()
-    counts = count_tokens(data / f"{settings.split}.parquet", vocab_size)
+    counts = count_tokens(split_file(data, settings.split), vocab_size)
     with job.artifact() as draft:
         pq.write_table(counts, draft.folder / "counts.parquet")
 

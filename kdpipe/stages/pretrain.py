@@ -11,6 +11,7 @@ import pyarrow as pa
 from kdpipe import processes
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.counts import count_tokens
+from kdpipe.data.encoded import split_file
 from kdpipe.data.opening import local_digests, open_dataset, source_digests, watch_files
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.source import Source
@@ -39,7 +40,7 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> No
         # A training that starts from nothing removes all checkpoints, and is to find the text encoded.
         shards = Shards(checkpoints.folder.with_suffix(".text"), job.clock, files.check)
         tokenizer = processes.shared(lambda: _encode(settings, dataset, data, job, shards, files))
-        counts = count_tokens(data / "train.parquet", len(tokenizer))["count"].to_numpy()
+        counts = count_tokens(split_file(data, "train"), len(tokenizer))["count"].to_numpy()
         options = {**special_tokens(tokenizer), **settings.architecture.options}
         model = create_language_model(settings.architecture.family, options, len(tokenizer), settings.seed)
         targets = token_targets(model, tokenizer, settings.masking, settings.seed, counts=counts)

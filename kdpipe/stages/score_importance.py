@@ -1,6 +1,7 @@
 """Score a model's heads and neurons by how much a dataset's loss needs them."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 
 from torch import Tensor
@@ -48,11 +49,11 @@ def _batches(
     tokenizer = load_tokenizer(model)
     check_fit(model, tokenizer, data)
     split, size = EncodedSplit(data, settings.split), settings.batch_size
-    if split.labels is None:
+    if "labels" not in split.columns:
         raise DataError(f"{split.path}: expected labels, by whose loss units are ranked, found none")
     collator = Collator(split, tokenizer.pad_token_id)
-    order = list(LengthGroupedSampler(split.lengths, size, settings.seed, collator))
-    examples = order[: settings.batches and settings.batches * size]
+    order = LengthGroupedSampler(split.lengths, size, settings.seed, collator)
+    examples = list(islice(order, settings.batches and settings.batches * size))
     starts = range(0, len(examples), size)
     return len(examples), (collator(examples[start : start + size]) for start in starts)
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -14,8 +13,10 @@ from kdpipe.data.batches import (
     Masking,
     NextToken,
     batches_by_length,
+    grouped,
 )
 from kdpipe.data.encoded import EncodedSplit, ragged
+from tests.encoded import read_split
 
 SPECIAL = [0, 1, 2, 3, 4]
 
@@ -28,14 +29,14 @@ def masking(seed: int = 1) -> Masking:
 
 def test_a_batch_holds_its_examples(task_data: Path) -> None:
     split = EncodedSplit(task_data, "train")
-    batch = Collator(split, pad_id=0)([5, 2, 70])
+    batch, table = Collator(split, pad_id=0)([5, 2, 70]), read_split(task_data, "train")
     assert batch["input_ids"].shape[1] % PAD_MULTIPLE == 0
     for row, example in enumerate((5, 2, 70)):
-        ids = split.table["input_ids"][example].as_py()
+        ids = table["input_ids"][example].as_py()
         assert batch["input_ids"][row, : len(ids)].tolist() == ids
         assert batch["attention_mask"][row].sum() == len(ids)
         assert not batch["input_ids"][row, len(ids) :].any()
-    assert batch["labels"].tolist() == [split.table["labels"][i].as_py() for i in (5, 2, 70)]
+    assert batch["labels"].tolist() == [table["labels"][i].as_py() for i in (5, 2, 70)]
     flat = batch["attention_mask"].flatten()
     assert batch["token_rows"].tolist() == flat.nonzero().flatten().tolist()
 
@@ -43,10 +44,9 @@ def test_a_batch_holds_its_examples(task_data: Path) -> None:
 def test_labels_of_windows_are_starts_and_ends_in_turns(question_data: Path) -> None:
     split = EncodedSplit(question_data, "train")
     batch = Collator(split, pad_id=0)([3, 0])
-    rows = pq.read_table(question_data / "train.parquet")["labels"].to_pylist()
+    rows = read_split(question_data, "train")["labels"].to_pylist()
     assert batch["labels"].tolist() == [*rows[3], *rows[0]]
     assert batch["labels"].dtype == torch.int64
-    assert not set(split.table.column_names) & {"example", "starts", "ends"}
 
 
 def test_targets_are_the_original_tokens_at_masked_positions(text_data: Path) -> None:
@@ -94,8 +94,8 @@ def test_without_examples_of_its_own_a_part_counts_for_nothing(text_data: Path) 
 
 def test_every_token_but_the_first_is_a_target_of_the_one_before(text_data: Path) -> None:
     split = EncodedSplit(text_data, "train")
-    batch = Collator(split, pad_id=0, targets=NextToken())([4, 0, 9])
-    rows = [split.table["input_ids"][index].as_py() for index in (4, 0, 9)]
+    batch, table = Collator(split, pad_id=0, targets=NextToken())([4, 0, 9]), read_split(text_data, "train")
+    rows = [table["input_ids"][index].as_py() for index in (4, 0, 9)]
     assert batch["labels"].tolist() == [token for row in rows for token in row[1:]]
     read = batch["input_ids"].flatten()[batch["label_rows"]]
     assert read.tolist() == [token for row in rows for token in row[:-1]]
@@ -115,7 +115,7 @@ def test_every_example_comes_once_in_batches_of_like_length(count: int, batch_si
     sampler = LengthGroupedSampler(lengths, batch_size, 3, collator=Epochs())
     order = list(sampler)
     assert sorted(order) == list(range(count))
-    batches = sampler.batches(np.random.default_rng(1))
+    batches = list(sampler.batches(np.random.default_rng(1)))
     assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     assert len(batches) == -(-count // batch_size)
     bins = -(-lengths // PAD_MULTIPLE)
@@ -147,6 +147,19 @@ def test_grouping_by_length_leaves_little_padding() -> None:
     shuffled = np.array_split(np.random.default_rng(0).permutation(lengths), 5000 // 32)
     assert read < 1.1 * lengths.sum()
     assert sum(len(batch) * batch.max() for batch in shuffled) > 1.7 * lengths.sum()
+
+
+@pytest.mark.parametrize("block", [7, 1000])
+def test_members_are_grouped_block_by_block_as_a_stable_sort_does(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdpipe.data.batches.SORTED_AT_ONCE", block)
+    rng = np.random.default_rng(0)
+    keys, members = rng.integers(0, 9, 500), rng.permutation(500)[:300]
+    assert (
+        np.concatenate(grouped(members, keys)).tolist()
+        == members[np.argsort(keys[members], kind="stable")].tolist()
+    )
 
 
 def test_order_differs_between_epochs_and_seeds() -> None:

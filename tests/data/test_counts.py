@@ -1,7 +1,6 @@
 """Token counts (specs/causal.md section 10, item 2)."""
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from kdpipe.data.counts import count_tokens
@@ -12,9 +11,11 @@ ROWS = [[2, 7, 7, 3], [2, 5, 3], [2, 3]]
 
 @pytest.fixture
 def file(tmp_path):
-    file = tmp_path / "train.parquet"
+    file = tmp_path / "train.arrow"
     rows = pa.array(ROWS, pa.list_(pa.int32()))
-    pq.write_table(pa.table({"input_ids": rows}), file, row_group_size=2)
+    table = pa.table({"input_ids": rows})
+    with pa.ipc.new_file(str(file), table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
     return file
 
 
@@ -26,5 +27,5 @@ def test_counts_every_id_special_ones_too(file):
 
 
 def test_an_id_beyond_the_vocabulary(file):
-    with pytest.raises(DataError, match=r"train\.parquet: expected token ids below 7, found 7"):
+    with pytest.raises(DataError, match=r"train\.arrow: expected token ids below 7, found 7"):
         count_tokens(file, vocab_size=7)

@@ -2,7 +2,6 @@
 
 import json
 
-import pyarrow.parquet as pq
 import pytest
 
 from kdpipe.artifacts.checkpoints import Clock
@@ -12,6 +11,7 @@ from kdpipe.data.pipeline import CHUNK_EXAMPLES
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.source import Example
 from kdpipe.errors import DataError
+from tests.encoded import read_split
 
 YES, NO = Example("1", "a b", label="yes"), Example("2", "c", label="no")
 
@@ -44,12 +44,13 @@ def test_files_and_description(tmp_path, memory_source, tokenizer_file):
                 "truncated": 0,
             },
         },
+        "largest": {"length": 4, "input_ids": 8, "token_type_ids": 0},
     }
-    assert pq.read_table(tmp_path / "train.parquet")["labels"].to_pylist() == [1, 0]
+    assert read_split(tmp_path, "train")["labels"].to_pylist() == [1, 0]
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "dataset.json",
-        "test.parquet",
-        "train.parquet",
+        "test.arrow",
+        "train.arrow",
     ]
 
 
@@ -78,19 +79,17 @@ def test_same_bytes_for_any_number_of_processes(tmp_path, memory_source, tokeniz
             "language_modeling",
             processes=processes,
         )
-    for name in ("train.parquet", "validation.parquet", "dataset.json"):
+    for name in ("train.arrow", "validation.arrow", "dataset.json"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
-def test_row_groups_are_of_a_size(tmp_path, memory_source, tokenizer_file, monkeypatch):
-    monkeypatch.setattr("kdpipe.data.preprocess.ROW_GROUP_TOKENS", 12 * CHUNK_EXAMPLES)
+def test_record_batches_are_of_a_size(tmp_path, memory_source, tokenizer_file, monkeypatch):
+    monkeypatch.setattr("kdpipe.data.preprocess.BATCH_TOKENS", 12 * CHUNK_EXAMPLES)
     texts = [Example(str(i), "a b c d e f g h i j") for i in range(3 * CHUNK_EXAMPLES)]
     write(tmp_path, memory_source({"train": texts}), tokenizer_file, "language_modeling")
-    parquet = pq.ParquetFile(tmp_path / "train.parquet")
-    assert [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)] == [
-        CHUNK_EXAMPLES
-    ] * 3
-    assert parquet.read()["id"].to_pylist() == [str(i) for i in range(3 * CHUNK_EXAMPLES)]
+    rows = read_split(tmp_path, "train")
+    assert [len(batch) for batch in rows.to_batches()] == [CHUNK_EXAMPLES] * 3
+    assert rows["id"].to_pylist() == [str(i) for i in range(3 * CHUNK_EXAMPLES)]
 
 
 def test_progress_is_told_of_examples(tmp_path, memory_source, tokenizer_file):
@@ -131,7 +130,7 @@ def test_chunks_of_which_nothing_is_left_count(tmp_path, memory_source, tokenize
         facts = write(tmp_path, source, tokenizer_file, "language_modeling", shards=shards)["splits"]["train"]
         counted = [facts[name] for name in ("examples", "rows", "tokens", "dropped_short")]
         assert counted == [5, 2, 25, 3]
-        assert pq.read_table(tmp_path / "train.parquet")["id"].to_pylist() == ["1", "3"]
+        assert read_split(tmp_path, "train")["id"].to_pylist() == ["1", "3"]
 
 
 def test_an_id_that_occurs_twice(tmp_path, memory_source, tokenizer_file):

@@ -11,6 +11,7 @@ from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.source import Example
 from kdpipe.data.tagging import TaggingEncoder
 from kdpipe.errors import DataError
+from tests.encoded import read_split
 
 LABELS = ("O", "B-X", "I-X")
 
@@ -170,7 +171,7 @@ def test_a_tag_that_is_no_label(language_model: Path) -> None:
 def test_batches_know_where_the_tagged_tokens_are(ner_data: Path) -> None:
     split = EncodedSplit(ner_data, "train")
     batch = Collator(split, pad_id=0)([5, 0, 31])
-    table = split.table.to_pylist()
+    table = read_split(split.path.parent, split.split).to_pylist()
     width = batch["input_ids"].shape[1]
     expected = [
         (row * width + place, label)

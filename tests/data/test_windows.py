@@ -14,6 +14,7 @@ from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.source import Answer, Example
 from kdpipe.data.windows import QuestionEncoder
 from kdpipe.errors import DataError
+from tests.encoded import read_split
 
 CONTEXT = "The Rhône flows through Lyon, 北京 has none; a 𝄞 clef (and naïve cafés) do not flow at all. " * 3
 QUESTION = "What flows through Lyon?"
@@ -200,10 +201,10 @@ def test_examples_lie_beside_their_windows(tmp_path, memory_source, tokenizer_fi
         )
     names = [
         "dataset.json",
+        "test.arrow",
         "test.examples.parquet",
-        "test.parquet",
+        "train.arrow",
         "train.examples.parquet",
-        "train.parquet",
     ]
     assert sorted(file.name for file in (tmp_path / "1").iterdir()) == names
     for name in names:
@@ -213,7 +214,7 @@ def test_examples_lie_beside_their_windows(tmp_path, memory_source, tokenizer_fi
     examples = pq.read_table(tmp_path / "1" / "train.examples.parquet").to_pylist()
     assert examples[0] == {"id": "0", "context": long, "answers": [{"start": 20, "text": "k l"}]}
     assert examples[-1] == {"id": "q", "context": "b", "answers": []}
-    rows = pq.read_table(tmp_path / "1" / "train.parquet")["example"].to_numpy()
+    rows = read_split(tmp_path / "1", "train")["example"].to_numpy()
     assert rows.tolist() == np.repeat(np.arange(3001), [3] * 3000 + [1]).tolist()
     unknown = pq.read_table(tmp_path / "1" / "test.examples.parquet").to_pylist()
     assert unknown == [{"id": "x", "context": "a", "answers": None}]

@@ -4,7 +4,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from tokenizers.processors import TemplateProcessing
@@ -28,6 +27,7 @@ from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
 from kdpipe.signals.capture import Request
 from kdpipe.signals.teacher import Teacher
 from tests.conftest import CLASSIFICATION, write_table
+from tests.encoded import read_split
 from tests.tolerance import rounding
 
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ def test_accuracy_and_predictions_follow_the_logits(classifier: Path, task_data:
 def test_logits_do_not_depend_on_batch_mates(classifier: Path, task_data: Path) -> None:
     model, tokenizer = load_model(classifier), load_tokenizer(classifier)
     rows = score(model, tokenizer, task_data, "validation", seed=1, probability=0.15).predictions
-    encoded = pq.read_table(task_data / "validation.parquet").to_pylist()
+    encoded = read_split(task_data, "validation").to_pylist()
     for row, example in list(zip(rows.to_pylist(), encoded, strict=True))[:5]:
         assert row["id"] == example["id"]
         with torch.no_grad():
@@ -98,7 +98,7 @@ def test_a_causal_model_predicts_each_token_from_those_before(
     model = load_with_head(tmp_path, Head("language_modeling"), seed=1).eval()
     evaluation = score(model, tokenizer, text_data, "validation", seed=1, probability=0.15)
     total, count = 0.0, 0
-    for ids in pq.read_table(text_data / "validation.parquet")["input_ids"].to_pylist():
+    for ids in read_split(text_data, "validation")["input_ids"].to_pylist():
         with torch.no_grad():
             own = model(torch.tensor([ids]), labels=torch.tensor([ids])).loss
         total, count = total + float(own) * (len(ids) - 1), count + len(ids) - 1

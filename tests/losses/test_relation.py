@@ -66,9 +66,8 @@ def test_padding_changes_nothing(wave):
     expected = RelationLoss()(ours, theirs, "categorical")
 
     wider = torch.tensor([0, 1, 2, 9, 10])
-    found = RelationLoss()(
-        *(tuple(rows_of(own.values, (2, 9), wider) for own in side) for side in (ours, theirs)), "categorical"
-    )
+    moved = [tuple(rows_of(own.values, (2, 9), wider) for own in side) for side in (ours, theirs)]
+    found = RelationLoss()(moved[0], moved[1], "categorical")
 
     torch.testing.assert_close(found, expected)
 
@@ -88,5 +87,6 @@ def test_gradients_are_finite_and_autocast_does_not_coarsen_it(wave):
 
 
 def test_features_that_heads_cannot_share_are_refused(wave):
+    ours, theirs = sides(wave)
     with pytest.raises(ModelError, match="found 6 of them and 4 relation heads"):
-        RelationLoss(4)(*sides(wave), "categorical")
+        RelationLoss(4)(ours, theirs, "categorical")

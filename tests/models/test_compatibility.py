@@ -1,13 +1,12 @@
 """Datasets that are too long, and tokenizers that are too large, are refused before a model runs."""
 
+import json
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from kdpipe.data.encoded import largest
+from kdpipe.data.encoded import largest, read_description
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.table import TableSource
 from kdpipe.errors import ModelError
@@ -84,9 +83,8 @@ def test_roberta_is_not_told_of_segments(
 def test_tokens_of_a_dataset_are_held_against_the_embeddings(
     bodies: dict[str, Path], pairs: Path, wordpiece: PreTrainedTokenizerFast
 ) -> None:
-    file = pairs / "train.parquet"
-    table = pq.read_table(file)
-    ids = pa.array([[2, 80, 3]] * len(table), table.schema.field("input_ids").type)
-    pq.write_table(table.set_column(table.column_names.index("input_ids"), "input_ids", ids), file)
+    description = read_description(pairs)
+    description["largest"]["input_ids"] = 80
+    (pairs / "dataset.json").write_text(json.dumps(description))
     with pytest.raises(ModelError, match=r"has the token 80, but .* knows 80, counted from 0; encode the"):
         check_fit(bodies["bert"], wordpiece, pairs)

@@ -176,13 +176,13 @@ def test_a_teacher_that_runs_beside_its_student_takes_time(graph_of):
     assert student("off") > student("on") + 60
 
 
-def test_memory_holds_all_rows_of_a_dataset(graph_of):
+def test_memory_holds_a_little_of_all_rows_of_a_dataset(graph_of):
     def asked(rows):
         graph = graph_of({"datasets.task.rows": rows})
         jobs = (model_job(graph, "teacher"), job_of(graph, "evaluate", "teacher", "task"))
         return [memory_mb(graph, job) for job in jobs]
 
-    bytes_a_row = 5 * 128
+    bytes_a_row = 20
     for few, many in zip(asked(1000), asked(1_001_000), strict=True):
         assert many - few == pytest.approx(bytes_a_row, abs=1)
 

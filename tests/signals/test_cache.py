@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -23,6 +22,7 @@ from kdpipe.signals.cache import SIGNALS, CachedKnowledge, check_size, write_kno
 from kdpipe.signals.capture import Request, Signals
 from kdpipe.signals.rows import pack, rows_at
 from kdpipe.signals.teacher import Teacher
+from tests.encoded import read_split, write_split
 from tests.tolerance import ROUNDINGS, assert_close
 
 CPU = torch.device("cpu")
@@ -93,8 +93,8 @@ def test_examples_in_another_order_are_refused_where_only_logits_are_stored(
     teacher = Teacher(load_frozen(classifier, Classification.head(("0", "1")), CPU), Request())
     write_knowledge(tmp_path / SIGNALS, teacher, collator, "float32", CPU)
     turned = shutil.copytree(task_data, tmp_path / "turned")
-    table = pq.read_table(turned / "train.parquet")
-    pq.write_table(table.take(np.arange(len(table))[::-1]), turned / "train.parquet")
+    table = read_split(turned, "train")
+    write_split(turned, "train", table.take(np.arange(len(table))[::-1]))
     with pytest.raises(KdpipeError, match=r"other examples than those of .*, or in another order"):
         CachedKnowledge(tmp_path / SIGNALS, EncodedSplit(turned, "train"))
 

@@ -98,7 +98,7 @@ def test_what_heads_do_is_learned_alike_of_every_family(
     student, source = (
         scattered(load_with_head(bodies[name], task.head(labels), seed).eval(), seed) for seed in (1, 2)
     )
-    terms = [
+    terms: list[dict[str, Any]] = [
         {"loss": "attention_mse", "layers": [[1, 1], [3, 2]]},
         {"loss": "relation", "layers": [[3, 3]]},
         {"loss": "relation", "layers": [[2, 1]], "relation_heads": 4},

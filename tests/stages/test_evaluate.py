@@ -14,6 +14,7 @@ from kdpipe.models.loading import Head, load_tokenizer, load_with_head, save_mod
 from kdpipe.plan.stages.evaluate import EvaluateSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages.evaluate import run
+from tests.encoded import read_split, write_split
 
 
 def test_metrics_and_predictions_are_written(classifier: Path, task_data: Path, job: Job) -> None:
@@ -63,8 +64,8 @@ def test_a_dataset_without_held_out_labels_is_refused(
     classifier: Path, task_data: Path, tmp_path: Path, job: Job
 ) -> None:
     data = shutil.copytree(task_data, tmp_path / "unlabelled")
-    table = pq.read_table(data / "validation.parquet").drop_columns(["labels"])
-    pq.write_table(table, data / "validation.parquet")
+    table = read_split(data, "validation").drop_columns(["labels"])
+    write_split(data, "validation", table)
     description = json.loads((data / "dataset.json").read_text())
     description["splits"]["validation"]["columns"] = table.column_names
     (data / "dataset.json").write_text(json.dumps(description))

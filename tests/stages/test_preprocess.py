@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
@@ -20,6 +19,7 @@ from kdpipe.errors import DataError
 from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages.preprocess import run
+from tests.encoded import read_split
 from tests.stages.conftest import job_for
 
 
@@ -189,9 +189,7 @@ def test_shares_of_one_file_become_splits(language_model: Path, job: Job, write:
     manifest = read_manifest(job.output)
     sizes = {split: facts["rows"] for split, facts in manifest["splits"].items()}
     assert sizes == {"train": 28, "validation": 4, "test": 8}
-    ids = [
-        name for split in sizes for name in pq.read_table(job.output / f"{split}.parquet")["id"].to_pylist()
-    ]
+    ids = [name for split in sizes for name in read_split(job.output, split)["id"].to_pylist()]
     assert sorted(ids) == sorted(f"train:{line}" for line in range(2, 42))
     assert labelled_splits(job.output) == ["validation", "test"]
 

@@ -76,7 +76,7 @@ def test_encoded_text_lies_where_the_next_run_removes_it(
     encoded: list[Path] = []
 
     def kill(*_: object) -> None:
-        encoded.extend(job.state.rglob("train.parquet"))
+        encoded.extend(job.state.rglob("train.arrow"))
         raise KeyboardInterrupt
 
     monkeypatch.setattr("kdpipe.stages.pretrain.create_language_model", kill)

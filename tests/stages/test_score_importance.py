@@ -5,7 +5,6 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -14,6 +13,7 @@ from kdpipe.errors import DataError, ModelError
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.models.units import KINDS
 from kdpipe.pruning.scores import SCORES, read_scores
+from tests.encoded import read_split, write_split
 from tests.stages.conftest import scored
 from tests.tolerance import assert_close, is_close
 
@@ -93,9 +93,8 @@ def test_a_split_that_is_not_there_or_has_no_labels_is_refused(
 ) -> None:
     model, task_data = teacher_of("bert", "task_data")
     data = shutil.copytree(task_data, tmp_path / "unlabelled")
-    train = data / "train.parquet"
-    pq.write_table(pq.read_table(train).drop_columns("labels"), train)
-    with pytest.raises(DataError, match=r"train.parquet: expected labels, by whose loss units are ranked"):
+    write_split(data, "train", read_split(data, "train").drop_columns("labels"))
+    with pytest.raises(DataError, match=r"train.arrow: expected labels, by whose loss units are ranked"):
         scored(model, data)
     with pytest.raises(DataError, match="has no split 'foo'; it has train, validation"):
         scored(model, data, split="foo")

@@ -155,7 +155,11 @@ class ProjectedTermSettings(TermSettings):
         return self.projection
 
 
-PLACED: dict[str, type[TermSettings]] = {"once": TermSettings, "layers": LayerTermSettings, "modules": ModuleTermSettings}
+PLACED: dict[str, type[TermSettings]] = {
+    "once": TermSettings,
+    "layers": LayerTermSettings,
+    "modules": ModuleTermSettings,
+}
 
 
 @cache

@@ -67,10 +67,8 @@ class AnswerSearch:
     """
 
     def __init__(self, split: EncodedSplit, limits: AnswerLimits = USUAL_ANSWERS) -> None:
-        columns = pq.read_table(split.path, columns=["example", "starts", "ends"]).combine_chunks()
-        self._example = columns["example"].to_numpy()
-        self._starts, self._ends = (
-            columns[name].combine_chunks().flatten().to_numpy() for name in ("starts", "ends")
+        self._example, self._starts, self._ends = (
+            split.column(name).values() for name in ("example", "starts", "ends")
         )
         self._split, self._limits = split, limits
         self._none = np.empty(len(split), dtype=np.float32)
