@@ -35,8 +35,6 @@ METHODS = {
 SOURCES = {
     "conll": "kdpipe.data.sources.conll:ConllSource",
     "glue": "kdpipe.data.sources.glue:GlueSource",
-    "glue_hub": "kdpipe.data.sources.glue_hub:GlueHubSource",
-    "hub": "kdpipe.data.sources.hub:HubSource",
     "pydoc": "kdpipe.data.sources.pydoc:PydocSource",
     "squad": "kdpipe.data.sources.squad:SquadSource",
     "table": "kdpipe.data.sources.table:TableSource",

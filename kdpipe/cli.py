@@ -120,7 +120,7 @@ def _clean(options: argparse.Namespace) -> None:
 def _shrink(options: argparse.Namespace) -> None:
     from kdpipe.artifacts.faults import tell_fault
     from kdpipe.commands.shrunk import rewritten
-    from kdpipe.data.opening import open_dataset
+    from kdpipe.runner.sources import source_of
 
     fault = folder_fault(options.output / "results")
     if fault:
@@ -129,7 +129,7 @@ def _shrink(options: argparse.Namespace) -> None:
         read_config(options.config),
         options.output,
         dict(options.value),
-        lambda settings: open_dataset(settings).splits(),
+        lambda settings: source_of(settings).splits(),
     )
     file = options.output / "config.yaml"
     try:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kdpipe.config.mistakes import key_path
-from kdpipe.config.settings.dataset import HubSettings
-from kdpipe.data.opening import open_dataset, open_sources
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Local, Source
 from kdpipe.errors import ConfigError, DataError, Problem
 from kdpipe.plan.entries import LANGUAGE_MODELING, Dataset, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import Need
 from kdpipe.plan.stages.preprocess import preprocess_settings
+from kdpipe.runner.sources import parts_of, source_of
 
 # Any held-out split.
 HELD_OUT = "held-out"
@@ -54,7 +53,7 @@ def check_data(graph: Graph) -> None:
     seen: dict[str, Seen] = {}
     problems: list[Problem] = []
     for name, dataset in graph.datasets.items():
-        if any(isinstance(source, HubSettings) for source in dataset.sources):
+        if any(source.hub for source in dataset.sources):
             # Fetched by a job, and looked at when it is read.
             continue
         try:
@@ -92,12 +91,12 @@ def _remedy(split: str) -> str:
 
 def _look(graph: Graph, dataset: Dataset) -> Seen:
     settings = preprocess_settings(graph, dataset.name)
-    sources = open_sources(settings)
+    sources = [part.reader() for part in parts_of(settings)]
     labelled = [dict(_labelled(source)) for source in sources]
     # The held-out splits of a combination are those of its first part.
     found = labelled[0] | dict.fromkeys(dataset.sources[0].shares, labelled[0].get(TRAIN, True))
     unlabelled = () if dataset.task == LANGUAGE_MODELING else (split for split in found if not found[split])
-    return Seen(open_dataset(settings).splits(), frozenset(unlabelled))
+    return Seen(source_of(settings).splits(), frozenset(unlabelled))
 
 
 def _labelled(source: Source) -> Iterator[tuple[str, bool]]:

@@ -9,9 +9,8 @@ from typing import Any
 
 from kdpipe.commands.shrink import ENDINGS, ROWS
 from kdpipe.config.settings.dataset import SourceSettings
-from kdpipe.data.glue import layout_named
 from kdpipe.data.source import STANDARD_SPLITS
-from kdpipe.data.sources.glue import LAYOUTS
+from kdpipe.data.sources.glue import LAYOUTS, layout_named
 from kdpipe.errors import DataError
 
 WORDS = ("the", "a", "film", "plot", "scene", "story", "actor", "is", "was", "good", "warm", "dull", "cold")

@@ -15,7 +15,6 @@ from kdpipe.commands.thinning import thinned_graph
 from kdpipe.config.settings.dataset import (
     SPLIT_FILES,
     CombineSettings,
-    HubSettings,
     SourceSettings,
     read_dataset,
 )
@@ -23,6 +22,7 @@ from kdpipe.config.settings.report import ReportSettings
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.hub import local_repository
 from kdpipe.plan.stages.preprocess import PreprocessSettings, preprocess_settings
 from kdpipe.plan.training import SMALL_BATCH
 
@@ -30,10 +30,9 @@ from kdpipe.plan.training import SMALL_BATCH
 ROWS = 2 * SMALL_BATCH
 # What the files of a split that are made up end in. A dataset of the Hub is made up as one of files.
 ENDINGS = {"conll": ".txt", "glue": ".tsv", "squad": ".json", "table": ".jsonl", "text": ".txt"}
-AS_FILES = {"hub": "table", "glue_hub": "glue"}
 # How files of the user's are written, which those that are made up are not.
 AS_WRITTEN = ("columns", "delimiter", "encoding")
-NOT_OF_FILES = {"table": ("name", "revision"), "glue": ("revision",)}
+OF_REPOSITORIES = ("hub", "revision")
 
 
 @dataclass(frozen=True)
@@ -117,17 +116,17 @@ def _is_missing(dataset: Dataset, graph: Graph) -> bool:
 def _is_local_copy(dataset: Dataset, graph: Graph) -> bool:
     """Tell whether a dataset is fetched from a folder that is laid out as a repository of the Hub."""
     settings = dataset.settings
-    return isinstance(settings, HubSettings) and (graph.document.data_dir / settings.path).is_dir()
+    return isinstance(settings, SourceSettings) and bool(local_repository(settings, graph.document.data_dir))
 
 
 def _made_up(dataset: Dataset, folder: Path) -> SourceSettings:
     """Return the settings of a dataset with files in a folder in place of its own."""
     assert isinstance(dataset.settings, SourceSettings)
-    left_out = {*SPLIT_FILES, *AS_WRITTEN, "rows"}
+    source = dataset.settings.source
+    left_out = {*SPLIT_FILES, *AS_WRITTEN, *OF_REPOSITORIES, "rows"}
+    if source != "glue":
+        left_out.add("name")
     given = dataset.settings.model_dump(mode="json", exclude_unset=True, exclude=left_out)
-    source = AS_FILES.get(dataset.settings.source, dataset.settings.source)
-    if source != dataset.settings.source:
-        given = {key: item for key, item in given.items() if key not in NOT_OF_FILES[source]}
     splits = {split: str(folder / f"{split}{ENDINGS[source]}") for split in dataset.settings.splits or ()}
     found = read_dataset(
         given | {"source": source, "path": str(folder)} | ({"splits": splits} if splits else {})

@@ -42,7 +42,11 @@ class Masking:
     seed: int
 
     def __call__(
-        self, input_ids: NDArray[np.int64], lengths: NDArray[np.int64], epoch: int, indices: NDArray[np.int64]
+        self,
+        input_ids: NDArray[np.int64],
+        lengths: NDArray[np.integer[Any]],
+        epoch: int,
+        indices: NDArray[np.int64],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Mask tokens by the epoch and the batch alone, so that a resumed run masks the same."""
         rng = np.random.default_rng(draw_seed(self.seed, MASKING, epoch, *indices.tolist()))
@@ -65,7 +69,11 @@ class FixedMasking(Masking):
     """Masks each example by its place in the split alone, the same whatever the epoch and the batch."""
 
     def __call__(
-        self, input_ids: NDArray[np.int64], lengths: NDArray[np.int64], epoch: int, indices: NDArray[np.int64]
+        self,
+        input_ids: NDArray[np.int64],
+        lengths: NDArray[np.integer[Any]],
+        epoch: int,
+        indices: NDArray[np.int64],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Mask tokens by the examples' places."""
         masked, labels = input_ids.copy(), np.full_like(input_ids, IGNORE_INDEX)
@@ -79,7 +87,11 @@ class NextToken:
     """Makes of every token but the first of a text a target, to be predicted at the token before it."""
 
     def __call__(
-        self, input_ids: NDArray[np.int64], lengths: NDArray[np.int64], epoch: int, indices: NDArray[np.int64]
+        self,
+        input_ids: NDArray[np.int64],
+        lengths: NDArray[np.integer[Any]],
+        epoch: int,
+        indices: NDArray[np.int64],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the tokens as they are, and after each the next one."""
         labels = np.full_like(input_ids, IGNORE_INDEX)
@@ -91,7 +103,7 @@ class NextToken:
 # From padded token ids [B, L], lengths [B], epoch and the examples' indices: what the model reads, and the
 # token that each position is to predict, `IGNORE_INDEX` where there is none.
 Targets = Callable[
-    [NDArray[np.int64], NDArray[np.int64], int, NDArray[np.int64]],
+    [NDArray[np.int64], NDArray[np.integer[Any]], int, NDArray[np.int64]],
     tuple[NDArray[np.int64], NDArray[np.int64]],
 ]
 
@@ -294,7 +306,8 @@ class LengthGroupedSampler(Sampler[int]):
             size, dtype=np.int32 if size <= np.iinfo(np.int32).max else np.int64
         )
         rng.shuffle(order)
-        short, order = np.split(order, [size % self.batch_size])
+        cut = size % self.batch_size
+        short, order = order[:cut], order[cut:]
         full = _batches(grouped(order, self.bins), self.batch_size)
         yield from (full[number] for number in rng.permutation(len(full)))
         if len(short):

@@ -1,4 +1,4 @@
-"""From the columns of tables to examples: what `table` and `hub` have in common."""
+"""From the columns of tables to examples."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from kdpipe.data.labels import checked_classes, class_name, class_names_in, is_on, number, sorted_classes
 from kdpipe.data.source import TRAIN, VALIDATION, Example, Label
-from kdpipe.data.tables import AS_USUAL, Form, open_table, read_rows
+from kdpipe.data.tables import AS_USUAL, Form, begins, check_names, open_table, read_rows
 from kdpipe.data.telling import listed
 from kdpipe.errors import DataError, quoted
 
@@ -110,11 +110,14 @@ class TableReader:
         known = most is None or bool(columns.classes)
         labelled: bool | None = None
         for prefix, file in self._files.parts(split):
+            if most is not None and not begins(file):
+                check_names(file, [*columns.texts, *self._required_labels(split)])
+                continue
             labels = self._label_columns(file, split)
             rows = read_rows(file, [*columns.texts, *labels], self._form)
             for line, cells in islice(rows, most):
                 where = f"{file}:{line}"
-                texts = [_text(cells[name], name, where) for name in columns.texts]
+                texts = [text_cell(cells[name], name, where) for name in columns.texts]
                 label = self._label(cells, where, self._may_lack(split), known) if labels else None
                 if split != TRAIN and labelled not in (None, label is not None):
                     found = "none after rows with" if labelled else f"{quoted(label)} after rows without"
@@ -135,6 +138,9 @@ class TableReader:
 
     def _may_lack(self, split: str) -> bool:
         return self._columns.optional or split not in (TRAIN, VALIDATION)
+
+    def _required_labels(self, split: str) -> list[str]:
+        return [] if self._task == "language_modeling" or self._may_lack(split) else self._columns.labels
 
     def _label_columns(self, file: Path, split: str) -> list[str]:
         if self._task == "language_modeling":
@@ -171,7 +177,8 @@ class TableReader:
         return (class_name(cells[columns.label], where),)
 
 
-def _text(value: Any, column: str, where: str) -> str:
+def text_cell(value: Any, column: str, where: str) -> str:
+    """Return the text that a cell holds, or raise DataError if it holds something else."""
     if not isinstance(value, str):
         raise DataError(
             f"{where}: expected a text in column {column!r}, found {quoted(value)}; mend or remove the row"

@@ -2,16 +2,19 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from kdpipe.config.settings.dataset import matching
 from kdpipe.data.lines import not_found
 from kdpipe.data.source import STANDARD_SPLITS, TEST, TRAIN, VALIDATION
+from kdpipe.data.stored import stored_splits
 from kdpipe.errors import DataError
+from kdpipe.matching import matching
 
 # What the files of a split are called where there is no official name.
 USUAL = {TRAIN: ("train",), VALIDATION: ("validation", "valid", "dev"), TEST: ("test",)}
+RENAMED = {name: split for split, names in USUAL.items() for name in names}
 
 
 @dataclass(frozen=True)
@@ -19,16 +22,19 @@ class SplitFiles:
     """The files of a dataset by split.
 
     Args:
-        path: folder that holds the files of `layout`; or a file, or a pattern of files, which are train.
+        path: folder that holds the files of `layout`, or splits that `datasets` or the stage `fetch` has
+            stored; or a file, or a pattern of files, which are train.
         files: split name to file or pattern; stands before what `path` has for the same split.
         layout: split name to the file names it goes by.
         suffixes: what those names may end in.
+        renamed: what stored splits are called here, by the names that they have.
     """
 
     path: Path | None
     files: Mapping[str, Path]
     layout: Mapping[str, tuple[str, ...]]
     suffixes: tuple[str, ...] = ("",)
+    renamed: Mapping[str, str] = field(default_factory=lambda: RENAMED)
 
     def names(self) -> tuple[str, ...]:
         """Return the splits that have a file: train, validation, test, then others by name.
@@ -71,6 +77,8 @@ class SplitFiles:
             return {}
         if not self.path.is_dir():
             return {TRAIN: self.path} if matching(self.path) else {}
+        if self._stored:
+            return self._stored
         found: dict[str, Path] = {}
         for split in self.layout.keys() - self.files.keys():
             names = [f"{name}{suffix}" for name in self.layout[split] for suffix in self.suffixes]
@@ -84,6 +92,13 @@ class SplitFiles:
             if there:
                 found[split] = self.path / there[0]
         return found
+
+    @cached_property
+    def _stored(self) -> dict[str, Path]:
+        stored = stored_splits(self.path) if self.path else {}
+        names = {name: self.renamed.get(name, name) for name in stored}
+        taken = list(names.values())
+        return {name if taken.count(names[name]) > 1 else names[name]: file for name, file in stored.items()}
 
     def _nothing_found(self) -> str:
         expected = ", ".join(" or ".join(names) for names in self.layout.values())

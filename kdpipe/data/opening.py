@@ -1,82 +1,75 @@
-"""Open the sources that a dataset's settings name."""
+"""Open what a dataset is read from: its sources, sampled, joined and unlabelled."""
 
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kdpipe import catalog
-from kdpipe.config.settings.dataset import SourceSettings, read_dataset
-from kdpipe.config.signatures import constructor_options
 from kdpipe.data.source import Installed, Source
 from kdpipe.data.views import Combined, Sample, Shared, Unlabelled
-from kdpipe.data.watch import Watch
-from kdpipe.plan.stages.preprocess import PreprocessSettings
 
-# The settings of a source that tell it from others.
-NAMING = ("source", "name", "path", "train")
+Rows = int | Mapping[str, int]
 
 
-def open_dataset(settings: PreprocessSettings) -> Source:
-    """Return what a dataset is read from, sampled, joined and unlabelled as its settings say."""
-    sources = [_open(source, settings) for source in _sources(settings)]
+@dataclass(frozen=True)
+class Part:
+    """A source of a dataset.
+
+    Args:
+        source: its name in the catalog.
+        options: what its constructor takes.
+        shares: split to the share of the training examples that becomes it.
+        rows: size of a fixed sample of the training split, or of each split named.
+        name: what it is called in messages.
+    """
+
+    source: str
+    options: Mapping[str, Any]
+    shares: Mapping[str, float] = field(default_factory=dict)
+    rows: Rows | None = None
+    name: str = ""
+
+    def reader(self) -> Source:
+        """Return the source, with all splits and rows as its files have them."""
+        source: Source = catalog.resolve("sources", self.source)(**self.options)
+        return source
+
+    def open(self, seed: int) -> Source:
+        """Return the source with its shares, sampled."""
+        source = self.reader()
+        if self.shares:
+            source = Shared(source, self.shares, seed)
+        return source if self.rows is None else Sample(source, self.rows, seed)
+
+
+def open_dataset(
+    parts: Sequence[Part],
+    *,
+    seed: int = 42,
+    proportions: Sequence[float] | None = None,
+    rows: Rows | None = None,
+    labels: str | None = None,
+) -> Source:
+    """Return what a dataset is read from.
+
+    Args:
+        parts: its sources; several are joined.
+        seed: seed of samples and of the order in which several sources are joined.
+        proportions: of several, the share of each one's training rows that is taken; by default all.
+        rows: size of a fixed sample of the joined training split, or of each split named.
+        labels: `none` drops the labels of the training split.
+    """
+    sources = [part.open(seed) for part in parts]
     source = sources[0]
-    if len(sources) > 1 or settings.proportions:
-        source = Combined(sources, settings.seed, settings.proportions, _names(settings))
-    if settings.rows is not None:
-        source = Sample(source, settings.rows, settings.seed)
-    return Unlabelled(source) if settings.labels == "none" else source
+    if len(sources) > 1 or proportions:
+        source = Combined(sources, seed, proportions, [part.name for part in parts])
+    if rows is not None:
+        source = Sample(source, rows, seed)
+    return Unlabelled(source) if labels == "none" else source
 
 
-def open_sources(settings: PreprocessSettings) -> list[Source]:
-    """Return the sources that a dataset is read from, each as its files are."""
-    return [_reader(source, settings) for source in _sources(settings)]
-
-
-def source_digests(settings: PreprocessSettings) -> dict[str, str]:
-    """Return the SHA-256 of the local files that a dataset is read from, by their paths."""
-    return Watch(partial(_local_files, settings)).digests
-
-
-def watch_files(settings: PreprocessSettings) -> Watch:
-    """Return a watch over all files that a dataset is read from: local ones, and those of packages."""
-    return Watch(partial(_files_read, settings))
-
-
-def local_digests(settings: PreprocessSettings, watch: Watch) -> dict[str, str]:
-    """Return `source_digests` as a watch over them knows them."""
-    return {str(path): watch.digests[str(path)] for path in _local_files(settings)}
-
-
-def _local_files(settings: PreprocessSettings) -> list[Path]:
-    return [path for source in _sources(settings) for path in source.local_files()]
-
-
-def _files_read(settings: PreprocessSettings) -> list[Path]:
-    readers = (reader for reader in open_sources(settings) if isinstance(reader, Installed))
-    installed = [file for reader in readers for file in reader.modules()]
-    return [*_local_files(settings), *installed]
-
-
-def _sources(settings: PreprocessSettings) -> list[SourceSettings]:
-    sources = [read_dataset(dict(source)) for source in settings.sources]
-    return [source for source in sources if isinstance(source, SourceSettings)]
-
-
-def _names(settings: PreprocessSettings) -> list[str]:
-    """Return what the sources are called in messages: by the name of the source and by where it reads."""
-    return [" ".join(str(source[key]) for key in NAMING if key in source) for source in settings.sources]
-
-
-def _open(settings: SourceSettings, dataset: PreprocessSettings) -> Source:
-    source = _reader(settings, dataset)
-    if settings.shares:
-        source = Shared(source, settings.shares, dataset.seed)
-    return Sample(source, settings.rows, dataset.seed) if settings.rows is not None else source
-
-
-def _reader(settings: SourceSettings, dataset: PreprocessSettings) -> Source:
-    target = catalog.SOURCES[settings.source]
-    taken = constructor_options(target)
-    common = {"path": settings.path, "files": settings.files, "labels": dataset.labels}
-    options = {name: value for name, value in common.items() if name in taken} | settings.options
-    source: Source = catalog.resolve("sources", settings.source)(task=dataset.task, **options)
-    return source
+def installed_files(parts: Sequence[Part]) -> list[Path]:
+    """Return the files of installed packages that some sources read."""
+    readers = (reader for reader in (part.reader() for part in parts) if isinstance(reader, Installed))
+    return [file for reader in readers for file in reader.modules()]

@@ -1,4 +1,4 @@
-"""The rows of TSV, CSV, JSONL and Parquet files, one at a time, each with where it stands."""
+"""The rows of TSV, CSV, JSONL and stored tables, one at a time, each with where it stands."""
 
 import csv
 import json
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from kdpipe.data.lines import UTF8, no_rows, read_lines, read_raw_lines, without_blank_end
-from kdpipe.data.parquet import ParquetTable
 from kdpipe.data.parsing import parse_json
+from kdpipe.data.stored import StoredTable, field, is_stored
 from kdpipe.data.telling import is_plain, listed, reason
 from kdpipe.errors import DataError, quoted, suggest
 
@@ -21,7 +21,7 @@ DELIMITERS = (";", "\t", "|", ",")
 
 
 class Form(NamedTuple):
-    """How the text of tables is written; Parquet says it itself.
+    """How the text of tables is written; stored ones say it themselves.
 
     Args:
         delimiter: the character between the cells of TSV and CSV; by default a tab or a comma.
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     """A row of a table.
 
     Args:
-        line: the line that it begins on, from 1; in Parquet, which row it is.
+        line: the line that it begins on, from 1; in a stored table, which row it is.
         cells: column name to value: a text in TSV and CSV, else what the file has.
     """
 
@@ -64,15 +64,18 @@ class Table(Protocol):
 
 
 def open_table(file: Path, form: Form = AS_USUAL) -> Table:
-    """Return a table by the ending of its file's name; `.gz` may follow all but `.parquet`.
+    """Return a table by the ending of its file's name; a folder is one of `save_to_disk`.
 
     TSV: tabs separate cells, and quotation marks are text. CSV: as RFC 4180 has it, so that a cell in
-    quotation marks may hold commas and line ends. JSONL: an object a line. The first two may have another
-    delimiter.
+    quotation marks may hold commas and line ends. The two may have another delimiter. JSONL: an object a
+    line. `.gz` may follow all three. JSON and Parquet: `kdpipe.data.stored`. In the last three a column may
+    be a field in another, such as `review.title`.
 
     Raises:
         DataError: the ending is none of them.
     """
+    if file.is_dir():
+        return StoredTable(file)
     ending = file.suffix
     if ending == ".gz":
         ending = "".join(file.suffixes[-2:])
@@ -99,6 +102,17 @@ def read_rows(file: Path, columns: Sequence[str], form: Form = AS_USUAL) -> Iter
         yield Row(line, cells)
     if not line:
         raise no_rows(file)
+
+
+def begins(file: Path) -> bool:
+    """Tell whether the beginning of a table can be read without `datasets`, as checks of configs do."""
+    return not is_stored(file) and file.suffix != ".json"
+
+
+def check_names(file: Path, columns: Sequence[str]) -> None:
+    """Raise DataError if a Parquet file lacks a column; other stored tables are not looked at."""
+    if file.suffix == ".parquet":
+        check_columns(f"{file}:1", columns, open_table(file).columns())
 
 
 def check_columns(where: str, needed: Sequence[str], found: Collection[str]) -> None:
@@ -178,8 +192,8 @@ class JsonlTable:
         self._encoding = form.encoding
 
     def columns(self) -> Collection[str]:
-        """Return the keys of the first row."""
-        return next(self.cells(()))[1].keys()
+        """Return the keys of the first row, and those of the objects in it."""
+        return list(_keys(next(self.cells(()))[1]))
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
         """Return None: such files declare no classes."""
@@ -196,8 +210,17 @@ class JsonlTable:
                 )
             if "\\ud" in line.lower():
                 _check_whole(row, where)
+            missing = [name for name in columns if name not in row]
+            row |= {name: value for name in missing if (value := field(row, name)) is not None}
             check_columns(where, columns, row)
             yield number, row
+
+
+def _keys(row: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for key, value in row.items():
+        yield f"{above}{key}"
+        if isinstance(value, dict):
+            yield from _keys(value, f"{above}{key}.")
 
 
 def _check_whole(row: Mapping[str, Any], where: str) -> None:
@@ -219,8 +242,8 @@ def _csv(file: Path, form: Form) -> Table:
     return DelimitedTable(file, _csv_records, form)
 
 
-def _parquet(file: Path, form: Form) -> Table:
-    return ParquetTable(file)
+def _stored(file: Path, form: Form) -> Table:
+    return StoredTable(file)
 
 
 def _tsv_records(file: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
@@ -250,6 +273,7 @@ FORMATS: Mapping[str, Callable[[Path, Form], Table]] = {
     ".tsv": _tsv,
     ".csv": _csv,
     ".jsonl": JsonlTable,
-    ".parquet": _parquet,
+    ".json": _stored,
+    ".parquet": _stored,
 }
 SUFFIXES = (*FORMATS, ".tsv.gz", ".csv.gz", ".jsonl.gz")

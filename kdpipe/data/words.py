@@ -1,14 +1,15 @@
-"""Sentences of a file that has a word a line, its tag in a column of the same line."""
+"""Sentences of files that have a word and its tag a line, and of tables that have lists of both a row."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kdpipe.data.labels import class_name
 from kdpipe.data.lines import UTF8, read_lines
 from kdpipe.data.schemes import is_tag
+from kdpipe.data.tables import open_table, read_rows
 from kdpipe.errors import DataError, quoted
 
 BLANKS = re.compile(r"[ \t]+")
@@ -140,13 +141,7 @@ class WordFile:
         place = columns.tag_of(len(cells))
         if place is None:
             return Word(line, cells[columns.word], None)
-        tag = cells[place]
-        if not is_tag(tag):
-            raise DataError(
-                f"{where}: expected a tag O, B-TYPE or I-TYPE (IOB1, IOB2), or E-TYPE or S-TYPE (IOBES),"
-                f" found {quoted(tag)}; convert other schemes first"
-            )
-        return Word(line, cells[columns.word], class_name(tag, where))
+        return Word(line, cells[columns.word], _checked_tag(cells[place], where))
 
     def _wrong_width(self, found: int) -> str:
         if self._columns.fit(self._width):
@@ -156,3 +151,67 @@ class WordFile:
         return (
             f"expected {self._columns.expected} columns, found {found}; mend or remove the line, or {NAMED}"
         )
+
+
+class WordTable:
+    """A stored table of sentences.
+
+    Args:
+        file: the table.
+        word: the column of words.
+        tag: the column of tags, by name or by the numbers of declared classes.
+        may_lack: whether the table may lack the tags.
+    """
+
+    comments = 0
+
+    def __init__(
+        self, file: Path, word: str = "tokens", tag: str = "ner_tags", may_lack: bool = False
+    ) -> None:
+        self._file = file
+        self._word, self._tag, self._may_lack = word, tag, may_lack
+
+    def tags(self) -> tuple[str, ...]:
+        """Return the tags that the table declares."""
+        return open_table(self._file).class_names(self._tag) or ()
+
+    def sentences(self) -> Iterator[list[Word]]:
+        """Yield the words of each sentence that has any.
+
+        Raises:
+            DataError: a cell is no list of words or tags, or a row has fewer of one.
+        """
+        lacks = self._may_lack and self._tag not in open_table(self._file).columns()
+        for number, cells in read_rows(self._file, [self._word] if lacks else [self._word, self._tag]):
+            where = f"{self._file}:{number}"
+            words = _listed(cells[self._word], self._word, where)
+            tags = [None] * len(words) if lacks else _listed(cells[self._tag], self._tag, where)
+            if len(tags) != len(words):
+                raise DataError(
+                    f"{where}: expected a tag for each of {len(words)} words, found {len(tags)}; mend or"
+                    " remove the row"
+                )
+            found = [
+                (word, None if lacks else _checked_tag(tag, where))
+                for word, tag in zip(words, tags, strict=True)
+            ]
+            if found:
+                yield [Word(number, *pair) for pair in found]
+
+
+def _listed(value: Any, column: str, where: str) -> list[str]:
+    if isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value):
+        return value
+    raise DataError(
+        f"{where}: expected a list of texts in column {column!r}, or of numbers of declared classes, found"
+        f" {quoted(value)}; mend the row, or name the columns as `columns: {{word: …, tag: …}}`"
+    )
+
+
+def _checked_tag(tag: str | None, where: str) -> str:
+    if tag is None or not is_tag(tag):
+        raise DataError(
+            f"{where}: expected a tag O, B-TYPE or I-TYPE (IOB1, IOB2), or E-TYPE or S-TYPE (IOBES),"
+            f" found {quoted(tag)}; convert other schemes first"
+        )
+    return class_name(tag, where)

@@ -12,7 +12,6 @@ from kdpipe.config.settings.dataset import (
     SPLIT_FILES,
     CombineSettings,
     DatasetSettings,
-    HubSettings,
     SourceSettings,
     named_facts,
     tasks_of,
@@ -158,7 +157,7 @@ def _task(settings: SourceSettings) -> str:
 
 def _below(settings: SourceSettings, data_dir: Path) -> SourceSettings:
     """Return the settings with relative paths below the data folder."""
-    if isinstance(settings, HubSettings):
+    if settings.hub:
         return kept(settings, data_dir)
     update: dict[str, Any] = {
         key: data_dir / path

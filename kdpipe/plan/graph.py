@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdpipe.config.document import Document
-from kdpipe.config.settings.dataset import HubSettings
+from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.plan.entries import Dataset, Facts, Node
-from kdpipe.plan.hub import hub_folder, kept
+from kdpipe.plan.hub import hub_folder
 from kdpipe.plan.layout import Layout
 from kdpipe.plan.stage import ModelStage, dataset_of, key_of, model_stages
 from kdpipe.plan.stages.fetch import FetchSettings, fetch_settings
@@ -91,9 +91,9 @@ class Graph:
         """The folders of datasets of the Hub below `data_dir/hub`, with the settings that fetch them."""
         data_dir, found = self.document.data_dir, {}
         for dataset in self.datasets.values():
-            if isinstance(dataset.settings, HubSettings):
-                folder = kept(dataset.settings, data_dir).fetched.relative_to(hub_folder(data_dir))
-                found[str(folder)] = fetch_settings(dataset.settings, data_dir)
+            settings, path = dataset.settings, dataset.sources[0].path
+            if isinstance(settings, SourceSettings) and settings.hub and path:
+                found[str(path.relative_to(hub_folder(data_dir)))] = fetch_settings(settings, data_dir)
         return found
 
     @cached_property

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.config.paths import FILLED_IN, is_filled_in, place_fault
-from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings, matching
+from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings
+from kdpipe.matching import matching
 from kdpipe.plan.entries import UNKNOWN
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.hub import hub_folder

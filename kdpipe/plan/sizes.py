@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kdpipe.anatomy.shapes import Shape
-from kdpipe.config.settings.dataset import HubSettings, SourceSettings
+from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.plan.entries import Dataset
 
 # Where a model is only named, of the Hub, it is taken to be as large as BERT-base.
@@ -78,7 +78,7 @@ def rows_of(dataset: Dataset) -> int:
 
 def _rows_of_source(source: SourceSettings) -> int:
     # The same whether it has been fetched or not: what a job asks for is not to change in between.
-    files = [] if isinstance(source, HubSettings) else source.local_files()
+    files = [] if source.hub else source.local_files()
     return sum(file.stat().st_size for file in files) // ROW_BYTES or ROWS
 
 

@@ -25,6 +25,7 @@ READ_FOR = {
 def check_source(settings: SourceSettings, task: str) -> None:
     """Raise SettingError if what is said of the files of a dataset does not fit together, or its task."""
     _check_files(settings)
+    _check_hub(settings)
     _check_shares(settings.shares)
     _check_text(settings.options)
     _check_places(settings.options.get("columns"))
@@ -35,8 +36,24 @@ def check_source(settings: SourceSettings, task: str) -> None:
 
 def _check_files(settings: SourceSettings) -> None:
     reads = "files" in constructor_options(catalog.SOURCES[settings.source])
-    if reads and settings.path is None and not settings.files:
+    if reads and settings.path is None and not settings.files and not settings.hub:
         raise SettingError("path", "is required where no file is given as `train`, `validation` or `test`")
+
+
+def _check_hub(settings: SourceSettings) -> None:
+    given = settings.model_fields_set
+    if settings.hub is None:
+        own = constructor_options(catalog.SOURCES[settings.source])
+        for name in ("revision", "name"):
+            if name in given and name not in own and getattr(settings, name) is not None:
+                raise SettingError(
+                    name, "is that of a repository; give the repository as `hub`, or remove this"
+                )
+    elif settings.path is not None or settings.files:
+        name = "path" if settings.path is not None else next(iter(settings.files))
+        raise SettingError(
+            name, "the repository that `hub` names is read in place of files; remove one of them"
+        )
 
 
 def _check_shares(shares: Mapping[str, float]) -> None:
@@ -59,10 +76,12 @@ def _check_text(options: Mapping[str, Any]) -> None:
         raise SettingError("delimiter", f"{what}; found {quoted(delimiter)}")
 
 
-def _check_places(columns: Mapping[str, int] | None) -> None:
+def _check_places(columns: Mapping[str, int | str] | None) -> None:
     numbers = list((columns or {}).values())
-    if columns is not None and (len({*numbers}) != 2 or min(numbers) < 0):
-        what = "expected the columns of word and tag, counted from 0, such as {word: 1, tag: 2}"
+    named = all(isinstance(number, str) for number in numbers)
+    counted = all(isinstance(number, int) and number >= 0 for number in numbers)
+    if columns is not None and (len({*numbers}) != 2 or not (named or counted)):
+        what = "expected the columns of word and tag, counted from 0 or by name, such as {word: 1, tag: 2}"
         raise SettingError("columns", f"{what}; found {quoted(dict(columns))}")
 
 

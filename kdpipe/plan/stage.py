@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, c
 from kdpipe import catalog
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.base import AFTERWARDS, Settings, StageSettings, decisive
-from kdpipe.config.settings.dataset import HubSettings, SourceSettings
+from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.digest import digest
 from kdpipe.plan.entries import Dataset, Facts, Node
 from kdpipe.plan.identity import modules_of
@@ -150,7 +150,7 @@ class Stage(Generic[S]):
             modules_of(graph, self.module, self.runs(graph, *names), *told.values()),
             self.inputs(graph, *names),
             self.files(graph, *names),
-            [source.fetched for source in sources if isinstance(source, HubSettings)],
+            [source.path for source in sources if source.hub and source.path],
         )
 
     def folder(self, graph: "Graph", *names: str) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from kdpipe.config.mistakes import Findings
-from kdpipe.config.settings.dataset import SPLIT_FILES, HubSettings, named_labels
+from kdpipe.config.settings.dataset import SPLIT_FILES, named_labels
 from kdpipe.errors import suggest
 from kdpipe.plan.entries import Dataset, Facts
 
@@ -48,7 +48,7 @@ def no_split(dataset: Dataset, split: str) -> Iterator[str]:
     source = dataset.sources[0]
     known = {*SPLIT_FILES, *source.files}
     # Others may be in a repository, or go by the names of several parts, such as `validation_mismatched`.
-    if isinstance(source, HubSettings) or split in known or split.partition("_")[0] in SPLIT_FILES:
+    if source.hub or split in known or split.partition("_")[0] in SPLIT_FILES:
         return
     yield f"{dataset.name!r} has no split {split!r}; {suggest(split, known)}"
 

@@ -1,20 +1,19 @@
 """Store a dataset of the Hub, at a pinned revision, as Parquet below the data folder."""
 
-import json
 import logging
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryDirectory, gettempdir
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import yaml
+from datasets import disable_progress_bars, load_dataset
+from datasets.exceptions import DatasetsError
+from huggingface_hub import HfApi
+from huggingface_hub.constants import HF_HUB_CACHE
+from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
 
-from kdpipe.data.fetched import part_name
-from kdpipe.data.hub import Splits, declared_classes, find_splits
-from kdpipe.data.parquet import FEATURES
-from kdpipe.data.repository import Repository, folder_repository, hub_repository, read_card
 from kdpipe.data.telling import listed, reason
 from kdpipe.data.watch import Watch
 from kdpipe.errors import DataError
@@ -23,87 +22,62 @@ from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
 
 LOG = logging.getLogger(__name__)
-Found = TypeVar("Found")
-# The branch of what the Hub has converted to Parquet by itself, which follows `main`.
 CONVERTED = "refs/convert/parquet"
 
 
 def run(settings: FetchSettings, job: Job) -> None:
-    """Copy the Parquet files of one configuration, named by their splits."""
-    with job.artifact() as draft, Watch(partial(repository_files, settings)) as files:
-        repository, splits = _find(settings)
-        classes = _read_card(repository, declared_classes, settings.name)
-        folder = repository.bring([name for names in splits.values() for name in names])
+    """Store the splits of one configuration, a file each."""
+    disable_progress_bars()
+    # What is prepared goes to a folder for temporary files: the library's cache has locks, which may hang on
+    # network disks.
+    with (
+        job.artifact() as draft,
+        Watch(partial(repository_files, settings)) as files,
+        _told(settings),
+        TemporaryDirectory() as cache,
+    ):
+        commit = None if settings.local else _commit(settings)
         rows = {}
-        for split, names in splits.items():
-            parts = {draft.folder / part_name(split, number): name for number, name in enumerate(names)}
-            rows[split] = sum(_store(folder / name, part, classes) for part, name in parts.items())
-            columns = listed(f"{field.name} ({field.type})" for field in pq.read_schema(min(parts)))
-            LOG.info("%s: %d rows of %s", split, rows[split], columns)
-        draft.record(commit=repository.commit, splits=splits, rows=rows, source_files=files.digests)
+        for split, table in _load(settings, commit, cache).items():
+            table.to_parquet(str(draft.folder / f"{split}.parquet"))
+            rows[str(split)] = len(table)
+            columns = listed(f"{name} ({field.type})" for name, field in _fields(table))
+            LOG.info("%s: %d rows of %s", split, len(table), columns)
+        draft.record(commit=commit, rows=rows, source_files=files.digests)
 
 
-def _find(settings: FetchSettings) -> tuple[Repository, Splits]:
-    """Return the repository, at a revision with Parquet files, and which of its files hold which split."""
-    if settings.local:
-        repository = folder_repository(Path(settings.path))
-    else:
-        repository = hub_repository(settings.path, settings.revision)
-    splits = _splits(repository, settings.name)
-    if not splits and not settings.local and settings.revision == "main":
-        LOG.info("%s has no Parquet files; looking for those that the Hub has made of it", settings.path)
-        repository = hub_repository(settings.path, CONVERTED)
-        splits = _splits(repository, settings.name)
-    if not splits:
-        hint = "" if settings.local else f"; `revision: {CONVERTED}` has what the Hub has converted of `main`"
-        raise DataError(
-            f"the dataset {repository.name}: expected Parquet files of the configuration"
-            f" {settings.name!r}, found none{hint}"
-        )
-    return repository, splits
+def _commit(settings: FetchSettings) -> str:
+    """Return what is now the commit of a revision."""
+    commit = str(HfApi().dataset_info(settings.path, revision=settings.revision).sha)
+    LOG.info("%s at %s is commit %s", settings.path, settings.revision, commit)
+    return commit
 
 
-def _splits(repository: Repository, config: str) -> Splits:
-    return _read_card(repository, partial(find_splits, repository.names), config)
+def _load(settings: FetchSettings, commit: str | None, cache: str) -> Any:
+    # By this address a folder of the same name is not taken for the repository.
+    path = settings.path if settings.local else f"hf://datasets/{settings.path}"
+    name = None if settings.name == "default" else settings.name
+    return load_dataset(path, name, revision=commit, cache_dir=cache)
 
 
-def _read_card(repository: Repository, read: Callable[[Mapping[str, Any], str], Found], config: str) -> Found:
-    card = read_card(repository)
+def _fields(table: Any) -> Any:
+    return ((field.name, field) for field in table.features.arrow_schema)
+
+
+@contextmanager
+def _told(settings: FetchSettings) -> Iterator[None]:
+    """Tell what goes wrong in the library as a mistake of the user's, or of the network."""
+    called = settings.path if settings.local else f"{settings.path} at {settings.revision}"
     try:
-        return read(card, config)
-    except DataError as error:
-        raise DataError(f"the dataset {repository.name}: {error}") from None
-
-
-def _store(source: Path, target: Path, classes: Mapping[str, Any]) -> int:
-    """Copy a Parquet file, with the classes that the README declares if it has none, and count its rows."""
-    shutil.copyfile(source, target)
-    try:
-        # The copy is read: what it holds is what is stored, whatever becomes of its origin.
-        with pq.ParquetFile(target) as table:
-            _ = table.schema_arrow.names
-            if classes and not (table.schema_arrow.metadata or {}).get(FEATURES):
-                _declare(table, target, classes)
-            rows: int = table.metadata.num_rows
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if getattr(error, "errno", None):
-            # It is the disk that fails, and not the file.
-            raise
-        raise DataError(
-            f"{source}: expected a whole Parquet file, found something else: {reason(error)}; get it again"
-        ) from None
-    return rows
-
-
-def _declare(table: pq.ParquetFile, target: Path, classes: Mapping[str, Any]) -> None:
-    """Write a table anew with the classes of its columns in its metadata, as `datasets` does."""
-    content = json.dumps({"info": {"features": classes}})
-    schema = table.schema_arrow.with_metadata({**(table.schema_arrow.metadata or {}), FEATURES: content})
-    declaring = target.with_suffix(".part")
-    with pq.ParquetWriter(declaring, schema) as writer:
-        for batch in table.iter_batches():
-            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-    declaring.replace(target)
+        yield
+    except (HTTPError, HFValidationError, OSError) as error:
+        what = f"could not be fetched: {reason(error)}; check name, revision, network, and the room in"
+        raise DataError(f"the dataset {called} {what} {HF_HUB_CACHE} and {gettempdir()}") from None
+    except (DatasetsError, ValueError, RuntimeError, TypeError, yaml.YAMLError) as error:
+        what = f"could not be read: {reason(error.__cause__ or error)}"
+        if "scripts" in str(error):
+            what += f"; scripts are never run: `revision: {CONVERTED}` may have what the Hub has made of it"
+        raise DataError(f"the dataset {called} {what}") from None
 
 
 if __name__ == "__main__":

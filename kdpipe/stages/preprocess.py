@@ -4,12 +4,12 @@ import logging
 from pathlib import Path
 
 from kdpipe.artifacts.shards import Shards
-from kdpipe.data.opening import local_digests, open_dataset, source_digests, watch_files
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.summary import labels_in_words
 from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
+from kdpipe.runner.sources import local_digests, source_digests, source_of, watch_files
 
 LOG = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
         with watch_files(settings) as files:
             description = write_dataset(
                 draft.folder,
-                open_dataset(settings),
+                source_of(settings),
                 tokenizer / "tokenizer.json",
                 task=settings.task,
                 max_length=settings.max_length,

@@ -12,7 +12,6 @@ from kdpipe import processes
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.counts import count_tokens
 from kdpipe.data.encoded import split_file
-from kdpipe.data.opening import local_digests, open_dataset, source_digests, watch_files
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.source import Source
 from kdpipe.data.watch import Watch
@@ -27,6 +26,7 @@ from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.run import Job
+from kdpipe.runner.sources import local_digests, source_digests, source_of, watch_files
 from kdpipe.training.run import save_outcome
 from kdpipe.training.supervised import train_on_labels
 
@@ -70,7 +70,7 @@ def _encode(
     files: Watch,
 ) -> Any:
     """Train a tokenizer on the text, and write the text as it encodes it."""
-    source = open_dataset(dataset)
+    source = source_of(dataset)
 
     def train() -> pa.Table:
         return pa.table({"entry": train_vocabulary(partial(_texts, source), settings.vocab_size)})

@@ -131,9 +131,9 @@ def test_maps(layers, depths, pairs):
     ([[9, 1], [12, 3]], (12, 3), [(9, 1), (12, 3)]),
 ])  # fmt: skip
 def test_what_only_blocks_have_is_not_matched_at_layer_0(layers, depths, pairs):
-    assert list(match_layers(layers, *depths, 1)) == pairs
+    assert list(match_layers(layers, depths[0], depths[1], 1)) == pairs
     with pytest.raises(KdpipeError, match=r"teacher layers 1 to .* found the pair \[0, 1\]"):
-        match_layers([[0, 1]], *depths, 1)
+        match_layers([[0, 1]], depths[0], depths[1], 1)
     with pytest.raises(KdpipeError, match="no layers are matched by 'every:4'"):
         match_layers("every:4", 4, 3, first=1)
 

@@ -134,7 +134,7 @@ def test_a_dataset_of_the_hub_is_looked_at(graph_with: Callable[..., Graph], tmp
 
     def fetched(config: dict[str, Any]) -> None:
         config["datasets"]["task"] = {
-            "source": "hub", "path": "repository", "task": "classification", "text": "t", "label": "l",
+            "source": "table", "hub": "./repository", "task": "classification", "text": "t", "label": "l",
             "classes": ["a", "b"],
         }  # fmt: skip
 

@@ -149,6 +149,6 @@ def test_questions_and_words_and_texts(told):
         "d": {"source": "squad", "train": "s.json", "validation": "s.json"},
         "words": {"source": "conll", "train": "train.txt"},
         "text": {"source": "text", "path": "t.txt"},
-        "hub": {"source": "hub", "path": "a/b", "text": "text", "task": "language_modeling"},
+        "hub": {"source": "text", "hub": "a/b"},
     }
     assert told(datasets, files) == []

@@ -8,10 +8,10 @@ from kdpipe.commands.sample_data import write_sample
 from kdpipe.commands.sample_models import write_model
 from kdpipe.commands.shrink import shrink
 from kdpipe.config.document import read_config
-from kdpipe.data.opening import open_dataset
 from kdpipe.errors import ConfigError, KdpipeError
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.stages.preprocess import preprocess_settings
+from kdpipe.runner.sources import source_of
 
 CONFIG = Path(__file__).parents[2] / "config"
 PAPERS = {
@@ -30,7 +30,7 @@ def in_small(tmp_path, monkeypatch):
     monkeypatch.setenv("KDPIPE_DATA", str(tmp_path / "nothing"))
 
     def make(config, **values):
-        small = shrink(config, tmp_path, values, lambda settings: open_dataset(settings).splits())
+        small = shrink(config, tmp_path, values, lambda settings: source_of(settings).splits())
         for dataset in small.datasets:
             write_sample(dataset.sources[0], dataset.task)
         for model in small.models:
@@ -230,11 +230,11 @@ def test_all_rows_of_test_splits_are_read_where_they_are_exported(in_small, sst2
 @pytest.mark.parametrize(
     ("given", "classes"),
     [
-        ({"source": "glue_hub", "name": "RTE", "path": "nyu-mll/glue"}, ("entailment", "not_entailment")),
+        ({"source": "glue", "name": "RTE", "hub": "nyu-mll/glue"}, ("entailment", "not_entailment")),
         (
             {
-                "source": "hub",
-                "path": "some/films",
+                "source": "table",
+                "hub": "some/films",
                 "name": "long",
                 "task": "classification",
                 "text": "review",
@@ -247,7 +247,7 @@ def test_all_rows_of_test_splits_are_read_where_they_are_exported(in_small, sst2
 )
 def test_data_of_the_hub_are_made_up_as_files(in_small, given, classes):
     _, graph = in_small({"datasets": {"task": given}, "models": TRAINED})
-    source = open_dataset(preprocess_settings(graph, "task"))
+    source = source_of(preprocess_settings(graph, "task"))
     assert source.labels == classes
     assert graph.fetches == {}
 
@@ -256,13 +256,13 @@ def test_data_that_are_made_up_are_not_written_as_the_users_are(in_small):
     data = {"source": "table", "task": "classification", "path": "t.csv", "text": "t", "label": "l"}
     written = {"delimiter": ";", "encoding": "utf-16"}
     _, graph = in_small({"datasets": {"task": {**data, **written}}, "models": TRAINED})
-    source = open_dataset(preprocess_settings(graph, "task"))
+    source = source_of(preprocess_settings(graph, "task"))
     assert sum(1 for _ in source.read("train")) == 64
 
 
 def test_further_splits_are_made_up_too(in_small):
     _, graph = in_small({"datasets": {"task": {**GLUE, "splits": {"hard": "hard.tsv"}}}, "models": TRAINED})
-    source = open_dataset(preprocess_settings(graph, "task"))
+    source = source_of(preprocess_settings(graph, "task"))
     assert source.splits() == ("train", "validation", "test", "hard")
     assert sum(1 for _ in source.read("hard")) == 64
 

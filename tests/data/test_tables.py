@@ -30,7 +30,7 @@ def content_of(ending):
             text = "text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in ROWS)
         case ".csv":
             text = "text,label\n" + "".join(f'"{text}",{label}\n' for text, label in ROWS)
-        case ".jsonl":
+        case ".jsonl" | ".json":
             rows = [{"text": text, "label": label} for text, label in ROWS]
             text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         case _:
@@ -126,7 +126,7 @@ def test_a_column_that_is_not_needed_may_be_there_twice(file):
     ("t.csv", "", r"t\.csv:1: expected at least one line, found an empty file"),
     ("t.jsonl", "", r"t\.jsonl:1: expected at least one line, found an empty file"),
     ("t.tsv", "text\ncafé\n".encode("latin-1"), r"t\.tsv:2: expected UTF-8 text, found byte 0xe9 at col"),
-    ("t.xls", "text", r"t\.xls: expected a name that ends in \.tsv, \.csv, \.jsonl, \.parquet, \.tsv\.gz"),
+    ("t.xls", "text", r"t\.xls: expected a name that ends in \.tsv, \.csv, \.jsonl, \.json, \.parquet"),
     ("t.parquet.gz", "text", r"t\.parquet\.gz: expected a name that ends in"),
 ])  # fmt: skip
 def test_malformed_files(file, name, content, message):

@@ -97,8 +97,8 @@ FROM_NOTHING: Config = {
     "datasets": {
         "text": TEXT,
         "docs": {"source": "pydoc", "task": "classification", "packages": PACKAGES, "rows": 60},
-        "far": {"source": "hub", "path": "owner/name", "task": "classification", "text": "a", "label": "b"},
-        "glue": {"source": "glue_hub", "path": "nyu-mll/glue", "name": "cola"},
+        "far": {"source": "table", "hub": "owner/name", "task": "classification", "text": "a", "label": "b"},
+        "glue": {"source": "glue", "hub": "nyu-mll/glue", "name": "cola"},
     },
     "defaults": DEFAULTS,
     "models": {

@@ -16,11 +16,11 @@ from itertools import islice
 from pathlib import Path
 
 from kdpipe.cli import main
-from kdpipe.data.opening import open_dataset
 from kdpipe.errors import EXIT_STATUS, KdpipeError
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import Job, definition
 from kdpipe.plan.stages.preprocess import preprocess_settings
+from kdpipe.runner.sources import source_of
 
 MEMORY, MOST_EXAMPLES = 12 << 30, 300
 SERVER = multiprocessing.get_context("forkserver")
@@ -67,7 +67,7 @@ def has_small_data(graph: Graph, dataset: str) -> bool:
 def read_dataset(graph: Graph, dataset: str) -> tuple[int, str]:
     """Read the first examples of each split; returns an exit status, and what would be printed."""
     try:
-        source = open_dataset(preprocess_settings(graph, dataset))
+        source = source_of(preprocess_settings(graph, dataset))
         for split in source.splits():
             for _ in islice(source.read(split), MOST_EXAMPLES):
                 pass

@@ -40,7 +40,7 @@ def test_a_source_of_files_needs_one(mistakes_of, dataset):
 
 def test_shares_of_the_training_examples_become_splits(graph_of):
     table = {"source": "table", "path": "t.csv", "text": "t", "task": "language_modeling", "test": "test.csv"}
-    hub = {"source": "hub", "path": "some/texts", "text": "t", "task": "language_modeling", "test": 0.2}
+    hub = {"source": "table", "hub": "some/texts", "text": "t", "task": "language_modeling", "test": 0.2}
     graph = graph_of({"datasets.a": {**table, "validation": 0.1}, "datasets.b": hub})
     (source,) = graph.datasets["a"].sources
     assert source.shares == {"validation": 0.1}
@@ -56,8 +56,8 @@ def test_shares_of_the_training_examples_become_splits(graph_of):
     ({"source": "text", "validation": 0.1}, "path: is required where no file is given"),
     ({"source": "pydoc", "task": "language_modeling", "test": 0.1}, "test: source 'pydoc' reads no files;"),
     (
-        {"source": "hub", "path": "a/b", "task": "language_modeling", "text": "t", "test": "t.csv"},
-        "test: source 'hub' reads no files; give a share of the training examples, such as 0.1",
+        {"source": "table", "hub": "a/b", "task": "language_modeling", "text": "t", "test": "t.csv"},
+        "test: the repository that `hub` names is read in place of files; remove one of them",
     ),
 ])  # fmt: skip
 def test_shares_that_are_none(mistakes_of, dataset, mistake):
@@ -93,7 +93,7 @@ def test_how_files_are_written(mistakes_of, options, mistake):
 
 
 @pytest.mark.parametrize(("columns", "mistake"), [
-    ({"word": 1}, "columns: expected the columns of word and tag, counted from 0, such as {wo"),
+    ({"word": 1}, "columns: expected the columns of word and tag, counted from 0 or by name, such as {wo"),
     ({"word": 1, "tag": 1}, "columns: expected the columns of word and tag"),
     ({"word": 1, "tag": -1}, "columns: expected the columns of word and tag"),
     ({"word": 1, "tags": 2}, "columns.tags: 'tags' is not known; did you mean 'tag'?"),

@@ -6,8 +6,8 @@ from kdpipe.plan.stages.fetch import FetchSettings
 from kdpipe.plan.stages.preprocess import preprocess_settings
 
 GLUE = {
-    "source": "hub",
-    "path": "nyu-mll/glue",
+    "source": "table",
+    "hub": "nyu-mll/glue",
     "task": "classification",
     "text": "sentence",
     "label": "label",
@@ -28,11 +28,12 @@ def test_a_repository_is_kept_by_configuration_and_revision(graph_of):
     (source,) = graph.datasets["a"].sources
     assert [str(path) for path in source.local_files()] == ["d/hub/nyu-mll/glue/sst2/refs/pr/1/SHA256SUMS"]
     (given,) = preprocess_settings(graph, "a").sources
-    assert given == {**GLUE, "path": "d/hub/nyu-mll/glue", "name": "sst2", "revision": "refs/pr/1"}
+    place = {"path": "d/hub/nyu-mll/glue/sst2/refs/pr/1", "name": "sst2", "revision": "refs/pr/1"}
+    assert given == {**GLUE, **place}
 
 
 def test_a_folder_is_kept_by_its_path(graph_of, data_dir):
-    graph = graph_of({"data_dir": str(data_dir), "datasets.a": {**GLUE, "path": "own/reviews"}})
+    graph = graph_of({"data_dir": str(data_dir), "datasets.a": {**GLUE, "hub": "./own/reviews"}})
     folder = data_dir / "own" / "reviews"
     kept = f".local{folder}/default/main"
     assert graph.fetches == {kept: FetchSettings(path=str(folder), local=True)}
@@ -47,7 +48,7 @@ def test_datasets_of_one_repository_are_fetched_once(graph_of):
 
 
 def test_a_task_of_glue_is_the_configuration_of_its_name(graph_of):
-    task = {"source": "glue_hub", "path": "nyu-mll/glue", "name": "STS-B", "revision": "b" * 40}
+    task = {"source": "glue", "hub": "nyu-mll/glue", "name": "STS-B", "revision": "b" * 40}
     graph = graph_of({"data_dir": "data", "datasets.a": task})
     (kept,) = graph.fetches
     assert graph.fetches[kept] == FetchSettings(path="nyu-mll/glue", name="stsb", revision="b" * 40)
@@ -58,17 +59,22 @@ def test_a_task_of_glue_is_the_configuration_of_its_name(graph_of):
 
 
 def test_a_task_that_glue_has_not(mistakes_of):
-    found = mistakes_of({"datasets.a": {"source": "glue_hub", "path": "nyu-mll/glue", "name": "MRPD"}})
+    found = mistakes_of({"datasets.a": {"source": "glue", "hub": "nyu-mll/glue", "name": "MRPD"}})
     assert found == ["datasets.a.name: 'MRPD' is not known; did you mean 'MRPC'?"]
 
 
 @pytest.mark.parametrize(("settings", "mistake"), [
-    ({"path": "/no/such"}, "path: there is no folder /no/such, and it is no name of a Hub repository"),
-    ({"path": "own/reviews", "revision": "v1"}, "revision: a local folder has none, and "),
-    ({"revision": "r" * 120}, "path: its last name may have 100 bytes, found 120"),
+    ({"hub": "/no/such"}, "hub: there is no folder /no/such; a repository of the Hub is named OWNER/NAME"),
+    ({"hub": "./nyu-mll/glue"}, "hub: there is no folder "),
+    ({"hub": "squad"}, "hub: expected a repository as OWNER/NAME, or a folder that is laid out as one"),
+    ({"hub": "./own/reviews", "revision": "v1"}, "revision: a local folder has none, and "),
+    ({"revision": "r" * 120}, "hub: its last name may have 100 bytes, found 120"),
     ({"name": "../x"}, "name: should match pattern"),
     ({"revision": "a/../b"}, "revision: should match pattern"),
-    ({"train": "x"}, "train: source 'hub' reads no files; remove this"),
+    ({"train": "x"}, "train: the repository that `hub` names is read in place of files; remove one of them"),
+    ({"path": "x"}, "path: the repository that `hub` names is read in place of files; remove one of them"),
+    ({"source": "hub"}, "source: is no source any more; write `source: table`, and the repository as `hub`"),
+    ({"source": "glue_hub"}, "source: is no source any more; write `source: glue`, and the repository as"),
     ({"label": ["a", "b"]}, "label: a list of columns is read for multi_label"),
 ])  # fmt: skip
 def test_mistakes(mistakes_of, data_dir, settings, mistake):
@@ -76,6 +82,15 @@ def test_mistakes(mistakes_of, data_dir, settings, mistake):
     assert found.startswith(f"datasets.a.{mistake}")
 
 
-def test_the_repository_is_required(mistakes_of):
-    without = {key: value for key, value in GLUE.items() if key != "path"}
-    assert mistakes_of({"datasets.a": without}) == ["datasets.a.path: is required"]
+def test_a_missing_folder_is_never_taken_for_a_repository(graph_of, mistakes_of):
+    without = {key: value for key, value in GLUE.items() if key != "hub"}
+    graph = graph_of({"datasets.a": {**without, "path": "nyu-mll/glue"}})
+    assert graph.fetches == {}
+    assert mistakes_of({"datasets.a": without})[0].startswith("datasets.a.path: is required where no file")
+
+
+@pytest.mark.parametrize("setting", [{"revision": "v1"}, {"name": "sst2"}])
+def test_what_only_a_repository_has(mistakes_of, setting):
+    files = {**GLUE, **setting, "path": "reviews", "hub": None}
+    (found,) = mistakes_of({"datasets.a": files})
+    assert found.startswith(f"datasets.a.{next(iter(setting))}: is that of a repository; give the repository")

@@ -17,8 +17,8 @@ from tests.workflow.conftest import ROOT
 # With what the small config has, every stage but the report, which is told a file.
 EVERYTHING: dict[str, Any] = {
     "datasets.reviews": {
-        "source": "hub",
-        "path": "someone/reviews",
+        "source": "table",
+        "hub": "someone/reviews",
         "task": "classification",
         "text": "text",
         "label": "label",

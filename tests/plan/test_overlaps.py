@@ -53,7 +53,7 @@ def clash(path, artifact):
     (".", {"report.published": "report/published.csv"}, "report.published",
      ("report/published.csv", "report")),
     ("results", {"datasets.text": {**TEXT, "path": "hub/mine"},
-                 "datasets.hub": {"source": "hub", "task": "language_modeling", "path": "a/b", "text": "t"}},
+                 "datasets.hub": {"source": "text", "hub": "a/b"}},
      "datasets.text.path", ("data/hub/mine", "data/hub")),
 ])  # fmt: skip
 def test_what_is_read_lies_apart_from_artifacts(there, config, changed, told, results, settings, where, what):

@@ -127,12 +127,12 @@ def test_fractions_of_an_epoch_and_a_number_of_steps_count(graph_of):
 
 
 def test_a_fetched_dataset_takes_as_long_as_it_was_thought_to_before(graph_of, tmp_path):
-    hub = {"source": "hub", "task": "classification", "text": "text", "label": "label", "path": "a/b"}
+    hub = {"source": "table", "task": "classification", "text": "text", "label": "label", "hub": "a/b"}
 
     def asked():
         graph = graph_of({**HUB, "datasets.task": hub, "data_dir": str(tmp_path), EPOCHS: 1})
         job = model_job(graph, "teacher")
-        return [source.fetched for source in graph.datasets["task"].sources], minutes(graph, job)
+        return [source.path for source in graph.datasets["task"].sources], minutes(graph, job)
 
     (folder,), before = asked()
     folder.mkdir(parents=True)

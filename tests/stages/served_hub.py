@@ -20,18 +20,26 @@ class Hub(ThreadingHTTPServer):
             if path in (f"{api}/revision/{revision}", f"{api}/revision/{commit}"):
                 siblings = [{"rfilename": file} for file in files]
                 return 200, {}, json.dumps({"id": name, "sha": commit, "siblings": siblings}).encode()
-            if path == f"{api}/tree/{commit}":
-                tree = [
-                    {"type": "file", "path": file, "size": p.stat().st_size, "oid": file}
-                    for file, p in files.items()
-                ]
-                return 200, {}, json.dumps(tree).encode()
+            if path.startswith(tree := f"{api}/tree/{commit}"):
+                below = folder / path.removeprefix(tree).strip("/")
+                entries = [entry(p, folder) for p in sorted(below.rglob("*"))]
+                return 200, {}, json.dumps(entries).encode()
             prefix = f"/datasets/{name}/resolve/{commit}/"
             if path.startswith(prefix) and path.removeprefix(prefix) in files:
                 file = path.removeprefix(prefix)
                 return 200, {"X-Repo-Commit": commit, "ETag": f'"{file}"'}, files[file].read_bytes()
+            if path.startswith(prefix):
+                return 404, {"X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found"}, b"{}"
         error = {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}
         return 404, error, b"{}"
+
+
+def entry(path: Path, folder: Path) -> dict[str, Any]:
+    """Return what the Hub says of a file or folder of a repository."""
+    name = path.relative_to(folder).as_posix()
+    if path.is_dir():
+        return {"type": "directory", "path": name, "oid": name}
+    return {"type": "file", "path": name, "size": path.stat().st_size, "oid": name}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -43,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body)
 
     do_HEAD = do_GET  # noqa: N815

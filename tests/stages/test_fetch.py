@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -13,17 +12,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import read_sums, verify
-from kdpipe.data.sources.hub import HubSource
+from kdpipe.data.sources.table import TableSource
 from kdpipe.errors import DataError
 from kdpipe.plan.stages.fetch import FetchSettings
 from kdpipe.runner.run import Job
 from kdpipe.stages.fetch import run
+from tests.stages.conftest import job_for
 from tests.stages.served_hub import Handler, Hub
 
-MAIN, CONVERTED = "a" * 40, "c" * 40
+MAIN = "a" * 40
 CARD = """---
 configs:
 - config_name: reviews
@@ -49,7 +50,6 @@ def repository(tmp_path: Path) -> Path:
     write_split(folder / "data/train-00001-of-00002.parquet", ["c"], [1])
     write_split(folder / "data/test.parquet", ["d"], [-1])
     (folder / "README.md").write_text(CARD)
-    (folder / "reviews.py").write_text("raise RuntimeError('run')")
     return folder
 
 
@@ -58,18 +58,13 @@ def local(folder: Path, **settings: Any) -> FetchSettings:
 
 
 def read(kept: Path) -> dict[str, list[tuple[str, str, Any]]]:
-    places = {"path": kept.parent.parent, "name": kept.parent.name, "revision": kept.name}
-    source = HubSource(task="classification", text="text", label="label", **places)
+    source = TableSource(task="classification", text="text", label="label", path=kept)
     assert source.labels == ("bad", "good")
     return {split: [(e.id, e.text, e.label) for e in source.read(split)] for split in source.splits()}
 
 
 EXPECTED = {
-    "train": [
-        ("train:train-00000.parquet:1", "a", "good"),
-        ("train:train-00000.parquet:2", "b", "bad"),
-        ("train:train-00001.parquet:1", "c", "good"),
-    ],
+    "train": [("train:1", "a", "good"), ("train:2", "b", "bad"), ("train:3", "c", "good")],
     "test": [("test:1", "d", None)],
 }
 
@@ -77,46 +72,30 @@ EXPECTED = {
 def test_a_folder_is_stored_by_splits_and_read_by_names(repository: Path, job: Job) -> None:
     run(local(repository), job)
     verify(job.output)
-    assert list(read_sums(job.output)) == ["test-00000.parquet", "train-00000.parquet", "train-00001.parquet"]
-    manifest = read_manifest(job.output)
-    assert manifest["rows"] == {"train": 3, "test": 1}
-    assert manifest["splits"]["test"] == ["data/test.parquet"]
+    assert list(read_sums(job.output)) == ["test.parquet", "train.parquet"]
+    assert read_manifest(job.output)["rows"] == {"train": 3, "test": 1}
     assert read(job.output) == EXPECTED
+
+
+def test_the_same_folder_gives_the_same_bytes(repository: Path, job: Job, tmp_path: Path) -> None:
+    run(local(repository), job)
+    run(local(repository), job_for(tmp_path / "again"))
+    assert read_sums(job.output) == read_sums(tmp_path / "again")
 
 
 def test_a_folder_that_is_edited_while_it_is_stored(
     repository: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy, test = shutil.copyfile, repository / "data/test.parquet"
+    store, test = Dataset.to_parquet, repository / "data/test.parquet"
 
-    def edited(source: Path, target: Path) -> None:
+    def edited(table: Dataset, path: str) -> Any:
         write_split(test, ["e"], [-1])
-        copy(source, target)
+        return store(table, path)
 
-    monkeypatch.setattr("shutil.copyfile", edited)
+    monkeypatch.setattr(Dataset, "to_parquet", edited)
     with pytest.raises(DataError, match=rf"{test}: .* it was changed while it was read; run the stage again"):
         run(local(repository), job)
     assert not job.output.exists()
-
-
-@pytest.mark.parametrize("name", ["data/test.parquet", "data/train-00000-of-00002.parquet"])
-@pytest.mark.parametrize("declared", [True, False])
-def test_a_damaged_file_is_named(repository: Path, job: Job, name: str, declared: bool) -> None:
-    if declared:
-        info = "dataset_info: {features: [{name: label, dtype: {class_label: {names: [bad, good]}}}]}"
-        (repository / "README.md").write_text(CARD.replace("configs:", f"{info}\nconfigs:"))
-    (repository / name).write_bytes((repository / name).read_bytes()[:-20])
-    with pytest.raises(
-        DataError, match=rf"{name}: expected a whole Parquet file, found something else: [^\n]+$"
-    ):
-        run(local(repository), job)
-
-
-def test_a_pipe_is_no_file_of_a_repository(repository: Path, job: Job) -> None:
-    (repository / "data/test.parquet").unlink()
-    os.mkfifo(repository / "data/test.parquet")
-    run(local(repository), job)
-    assert read_manifest(job.output)["rows"] == {"train": 3}
 
 
 def test_classes_that_only_the_readme_declares(repository: Path, job: Job) -> None:
@@ -132,25 +111,30 @@ def test_classes_that_only_the_readme_declares(repository: Path, job: Job) -> No
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("data/test.parquet", "text", r"data/test\.parquet: expected a whole Parquet file, found something"),
-    ("README.md", "---\na: [\n---\n", r"reviews: expected YAML at the top of its README\.md"),
-    ("README.md", "---\nconfigs: 3\n---\n", "reviews: expected `configs` of the README to name data files"),
-    ("README.md", CARD.replace("configs:", "dataset_info: 3\nconfigs:"), "reviews: expected `dataset_info`"),
-    ("README.md", CARD.replace("data/", "x/"), "reviews: expected Parquet files .* 'default', found none$"),
+    ("data/test.parquet", "text", "could not be read: "),
+    ("README.md", "---\na: [\n---\n", "could not be read: "),
+    ("README.md", "---\nconfigs: 3\n---\n", "could not be read: "),
+    ("README.md", CARD.replace("data/", "x/"), "could not be fetched: "),
+    ("reviews.py", "raise RuntimeError('run')", "could not be read: .* scripts are never run: `rev"),
 ])  # fmt: skip
 def test_a_mistake_is_told_and_nothing_is_written(
     repository: Path, job: Job, name: str, content: str, message: str
 ) -> None:
     (repository / name).write_text(content)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=rf"^the dataset {repository} {message}[^\n]+$"):
         run(local(repository), job)
     assert not job.output.exists()
 
 
+def test_a_configuration_that_there_is_not(repository: Path, job: Job) -> None:
+    with pytest.raises(DataError, match=r"'reviws' not found\. Available: \['reviews'\]"):
+        run(local(repository, name="reviws"), job)
+
+
 def test_what_was_altered_since_is_not_read(repository: Path, job: Job) -> None:
     run(local(repository), job)
-    write_split(job.output / "test-00000.parquet", ["e"], [0])
-    with pytest.raises(Exception, match=r"test-00000\.parquet is not what its stage wrote"):
+    write_split(job.output / "test.parquet", ["e"], [0])
+    with pytest.raises(Exception, match=r"test\.parquet is not what its stage wrote"):
         read(job.output)
 
 
@@ -190,38 +174,26 @@ def test_the_hub_is_pinned_to_a_commit(fetch, repository: Path, tmp_path: Path) 
     assert not list((tmp_path / "home").rglob("*.py"))
 
 
-def test_what_the_hub_has_converted_is_taken_where_there_is_no_parquet(
-    fetch, repository: Path, tmp_path: Path
+def test_a_folder_of_the_same_name_is_not_taken_for_a_repository(
+    fetch, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own/train.csv").write_text("text\na\n")
-    write_split(tmp_path / "converted/default/train/0000.parquet", ["a"], [1])
-    revisions = {
-        ("a/b", "main"): (MAIN, tmp_path / "own"),
-        ("a/b", "refs/convert/parquet"): (CONVERTED, tmp_path / "converted"),
-    }
-    output = tmp_path / "kept/default/main"
-    done = fetch(revisions, {"path": "a/b"}, output)
-    assert done.returncode == 0, done.stderr
-    assert read_manifest(output)["commit"] == CONVERTED
-    assert read(output) == {"train": [("train:1", "a", "good")]}
-    done = fetch(revisions, {"path": "a/b", "revision": MAIN}, tmp_path / "other")
+    (tmp_path / "a").mkdir()
+    repository.rename(tmp_path / "a/reviews")
+    monkeypatch.chdir(tmp_path)
+    done = fetch({}, {"path": "a/reviews"}, tmp_path / "kept")
     assert done.returncode == 2
-    assert (
-        "expected Parquet files of the configuration 'default', found none; `revision: refs/con"
-        in done.stderr
-    )
+    assert "the dataset a/reviews at main could not be fetched: " in done.stderr
 
 
 def test_what_the_hub_does_not_have_is_named(fetch, tmp_path: Path) -> None:
     done = fetch({}, {"path": "a/none"}, tmp_path / "kept")
     assert done.returncode == 2
-    assert "the dataset a/none at main could not be fetched from the Hub: " in done.stderr.splitlines()[-1]
-    assert f"the room in {tmp_path / 'home/hub'}, or" in done.stderr
+    assert "the dataset a/none at main could not be fetched: " in done.stderr.splitlines()[-1]
+    assert f"the room in {tmp_path / 'home/hub'} and " in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_without_a_network_the_hub_is_named(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(DataError, match="the dataset a/none at main could not be fetched from the Hub"):
+    with pytest.raises(DataError, match="the dataset a/none at main could not be fetched: "):
         run(FetchSettings(path="a/none"), job)

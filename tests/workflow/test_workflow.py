@@ -143,8 +143,8 @@ def test_a_dataset_of_the_hub_is_fetched_once(folder: Path, config: dict[str, An
     for split in ("train", "validation"):
         pq.write_table(pa.Table.from_pylist(rows), repository / f"{split}.parquet")
     hub = {
-        "source": "hub",
-        "path": str(repository),
+        "source": "table",
+        "hub": str(repository),
         "task": "classification",
         "text": "sentence",
         "label": "label",

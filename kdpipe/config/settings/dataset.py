@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from functools import cache
-from glob import glob
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,15 +11,18 @@ from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
 from kdpipe.config.mistakes import SettingError
-from kdpipe.config.paths import LocalPath
+from kdpipe.config.paths import LocalPath, possible
 from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings
 from kdpipe.config.settings.bounds import Count, Tokens
 from kdpipe.config.settings.explanation import mistake, read_name
 from kdpipe.config.signatures import Option, constructor_options, options_model
 from kdpipe.declarations import constants, docstring
 from kdpipe.errors import suggest
+from kdpipe.matching import matching, plain
 
 SPLIT_FILES = ("train", "validation", "test")
+# What datasets of the Hub were read with; what to write now.
+GONE = {"hub": "table", "glue_hub": "glue"}
 SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 COMMON = {"task", "path", "files", "labels"}
 Rows = Count | dict[str, Count]
@@ -70,8 +72,12 @@ class SourceSettings(DatasetBase):
     Args:
         source: its name in the catalog.
         task: what its examples are for; needed where the source serves several tasks.
-        path: a folder in the usual layout of the source; or a file, or a pattern such as `texts/*.txt`, which
-            is the training split.
+        path: a folder in the usual layout of the source, or of `save_to_disk`; or a file, or a pattern such
+            as `texts/*.txt`, which is the training split.
+        hub: a repository of the Hub in place of files, such as `nyu-mll/glue`; or a folder that is laid out
+            as one, which begins with `./`, `../` or `/`.
+        name: configuration of the repository; of GLUE also the task.
+        revision: commit, branch or tag of the repository.
         train: file or pattern of the training split, in place of `path`.
         validation: file of the validation split, or the share of the training examples that becomes it.
         test: file of the test split, or such a share.
@@ -81,6 +87,9 @@ class SourceSettings(DatasetBase):
     source: str
     task: str | None = None
     path: LocalPath | None = None
+    hub: Annotated[str, AfterValidator(possible)] | None = None
+    name: str = Field(default="default", pattern=r"^\w[\w.+-]*$")
+    revision: str = Field(default="main", pattern=r"^\w[\w.+-]*(/\w[\w.+-]*)*$")
     train: LocalPath | None = None
     validation: LocalPath | Share | None = None
     test: LocalPath | Share | None = None
@@ -101,32 +110,15 @@ class SourceSettings(DatasetBase):
         return {split: share for split, share in given.items() if isinstance(share, float)}
 
     def local_files(self) -> list[Path]:
-        """Return the files it is read from, or that lie in its folder, as far as they exist."""
+        """Return the files it is read from, or that lie in its folder, as far as they exist.
+
+        Of a repository it is the file that says that it has been fetched, be it there or not.
+        """
+        if self.hub and self.path:
+            return [self.path / "SHA256SUMS"]
         places = [self.path, *self.files.values()]
-        found = [
-            sorted(path.iterdir()) if path.is_dir() else matching(path) for path in places if path is not None
-        ]
+        found = [_files_at(path) for path in places if path is not None]
         return [path for paths in found for path in paths if path.is_file()]
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options of the source itself, as its constructor takes them."""
-        names = constructor_options(catalog.SOURCES[self.source]).keys() - COMMON
-        return {name: getattr(self, name) for name in sorted(names)}
-
-
-class HubSettings(SourceSettings):
-    """A dataset of the Hub, which is fetched before it is read.
-
-    Args:
-        path: the repository, such as `nyu-mll/glue`, or a local folder that is laid out as one.
-        name: configuration of the dataset; of GLUE the task.
-        revision: commit, branch or tag of the repository.
-    """
-
-    path: LocalPath
-    name: str = Field(default="default", pattern=r"^\w[\w.+-]*$")
-    revision: str = Field(default="main", pattern=r"^\w[\w.+-]*(/\w[\w.+-]*)*$")
 
     @property
     def configuration(self) -> str:
@@ -134,13 +126,10 @@ class HubSettings(SourceSettings):
         return plain(self.name) if "names" in constants(catalog.SOURCES[self.source]) else self.name
 
     @property
-    def fetched(self) -> Path:
-        """The folder that it is read from, where `path` is the folder of all that was fetched of it."""
-        return self.path / self.configuration / self.revision
-
-    def local_files(self) -> list[Path]:
-        """Return the file that says that it has been fetched, be it there or not."""
-        return [self.fetched / "SHA256SUMS"]
+    def options(self) -> dict[str, Any]:
+        """The options of the source itself, as its constructor takes them."""
+        names = constructor_options(catalog.SOURCES[self.source]).keys() - COMMON
+        return {name: getattr(self, name) for name in sorted(names)}
 
 
 class CombineSettings(DatasetBase):
@@ -174,14 +163,12 @@ DatasetSettings = SourceSettings | CombineSettings
 def source_settings(source: str) -> type[SourceSettings]:
     """Return the settings model of the datasets that a source of the catalog reads."""
     options = constructor_options(catalog.SOURCES[source])
-    base = HubSettings if "revision" in options else SourceSettings
-    own = {name: option for name, option in options.items() if name not in {*COMMON, *base.model_fields}}
-    for place, keys in (("path", ("path",)), ("files", (*SPLIT_FILES, "splits"))):
-        if place not in options:
-            own |= dict.fromkeys(keys, Option(_refused(source), None))
-    if base is HubSettings:
-        own |= dict.fromkeys(("validation", "test"), Option(_share_alone(source), None))
-    return options_model(f"{source}_dataset", base, own, docstring(catalog.SOURCES[source]))
+    known = {*COMMON, *SourceSettings.model_fields} - {"name"}
+    own = {name: option for name, option in options.items() if name not in known}
+    if "files" not in options:
+        places = ("path", "hub", "revision", *SPLIT_FILES, "splits")
+        own |= dict.fromkeys(places, Option(_refused(source), None))
+    return options_model(f"{source}_dataset", SourceSettings, own, docstring(catalog.SOURCES[source]))
 
 
 def _refused(source: str) -> Any:
@@ -190,16 +177,6 @@ def _refused(source: str) -> Any:
         raise PydanticCustomError("no_files", message, {"source": repr(source)})
 
     return Annotated[None, BeforeValidator(refuse)]
-
-
-def _share_alone(source: str) -> Any:
-    def refuse(value: Any) -> Any:
-        if isinstance(value, str):
-            message = "source {source} reads no files; give a share of the training examples, such as 0.1"
-            raise PydanticCustomError("no_files", message, {"source": repr(source)})
-        return value
-
-    return Annotated[Share | None, BeforeValidator(refuse)]
 
 
 def read_dataset(value: Any) -> DatasetSettings:
@@ -213,6 +190,9 @@ def read_dataset(value: Any) -> DatasetSettings:
         raise mistake(("augment",), "not available in this version")
     if isinstance(value, dict) and "combine" in value:
         return CombineSettings.model_validate(value)
+    if isinstance(value, dict) and (instead := GONE.get(str(value.get("source")))):
+        what = f"is no source any more; write `source: {instead}`, and the repository as `hub`, not as `path`"
+        raise mistake(("source",), what)
     source = read_name(value, "source", catalog.SOURCES)
     return source_settings(source).model_validate(value)
 
@@ -250,14 +230,11 @@ def has_pairs(settings: SourceSettings) -> bool:
     return bool(settings.options.get("text_pair") or named_facts(settings).get("pairs"))
 
 
-def plain(name: str) -> str:
-    """Return a name without case, hyphens and underscores, by which it is matched."""
-    return name.lower().replace("-", "").replace("_", "")
+def _files_at(path: Path) -> list[Path]:
+    """Return the files of a path: itself, those that it matches, those in its folder.
 
-
-def matching(path: Path) -> list[Path]:
-    """Return the files that a path names, itself or as a pattern such as `texts/*.txt`, in sorted order."""
-    if path.exists():
-        return [path]
-    found = map(Path, glob(str(path), recursive=True))  # noqa: PTH207 (the pattern may be absolute)
-    return sorted(file for file in found if file.is_file())
+    `save_to_disk` keeps each of several splits in a folder of its own.
+    """
+    if not path.is_dir():
+        return matching(path)
+    return sorted(path.rglob("*") if (path / "dataset_dict.json").is_file() else path.iterdir())

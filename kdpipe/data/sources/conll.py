@@ -7,13 +7,14 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from kdpipe.data.files import USUAL, SplitFiles
 from kdpipe.data.labels import checked_classes
 from kdpipe.data.schemes import OUTSIDE, count_tags, scheme_in_words, to_iob2
 from kdpipe.data.source import FIRST, TEST, TRAIN, VALIDATION, Example
-from kdpipe.data.words import Word, WordColumns, WordFile
+from kdpipe.data.stored import is_stored
+from kdpipe.data.words import Word, WordColumns, WordFile, WordTable
 from kdpipe.errors import DataError, quoted, suggest
 
 LOG = logging.getLogger(__name__)
@@ -30,7 +31,8 @@ class ConllSource:
     Of two or four columns, separated by blanks or tabs, the first is the word and the last its tag, in the
     scheme IOB1, IOB2, IOBES (BIOES) or BILOU; tags come out as IOB2. Lines that begin with `-DOCSTART-`
     separate documents, and those with `#` before a sentence that have no word and tag are comments. A split
-    other than train and validation may have the words alone.
+    other than train and validation may have the words alone. A stored table has a sentence a row: a list of
+    words in the column `tokens`, and a list of tags in `ner_tags`.
 
     Args:
         task: `token_classification`.
@@ -39,7 +41,8 @@ class ConllSource:
         files: split name to file; stands before `path`.
         classes: types of entities, such as `PER`, in their order. Without them: what the training split has,
             by name.
-        columns: the columns of word and tag, counted from 0, where these are others: `{word: 1, tag: 2}`.
+        columns: the columns of word and tag, where these are others: counted from 0, `{word: 1, tag: 2}`; of
+            a stored table by name.
         encoding: how the text of the files is encoded, such as `utf-16` or `latin-1`.
         labels: `none` drops those of the training split; it and validation may have the words alone.
 
@@ -56,13 +59,13 @@ class ConllSource:
         path: Path | None = None,
         files: Mapping[str, Path] = MappingProxyType({}),
         classes: list[str] | None = None,
-        columns: dict[Literal["word", "tag"], int] | None = None,
+        columns: dict[Literal["word", "tag"], int | str] | None = None,
         encoding: str = "utf-8",
         labels: Literal["none"] | None = None,
     ) -> None:
         self.task = task
         self._classes = classes
-        self._columns = columns or {}
+        self._columns: dict[str, Any] = {str(name): column for name, column in (columns or {}).items()}
         self._encoding = encoding
         self._optional = labels == "none"
         self._files = SplitFiles(path, files, LAYOUT)
@@ -78,9 +81,14 @@ class ConllSource:
             DataError: that split has no tags or no entity, or types of entities cannot be told apart.
         """
         split = self.splits()[0]
-        types = self._classes or self._types_in(split)
+        types = self._classes or self._declared_in(split) or self._types_in(split)
         where = "classes" if self._classes else str(self._files.file(split))
         return checked_classes((OUTSIDE, *(f"{mark}-{kind}" for kind in types for mark in "BI")), where)
+
+    def _declared_in(self, split: str) -> list[str]:
+        file = self._files.file(split)
+        names = WordTable(file, **self._columns).tags() if is_stored(file) else ()
+        return list(dict.fromkeys(name[2:] for name in names if name != OUTSIDE))
 
     def _types_in(self, split: str) -> list[str]:
         file = self._files.file(split)
@@ -105,6 +113,8 @@ class ConllSource:
 
     def peek(self, split: str) -> Iterator[Example]:
         """Yield the first sentences, whose types of entities may be any that are not given."""
+        if is_stored(self._files.file(split)):
+            return iter(())
         return islice(self._examples(split, known=bool(self._classes)), FIRST)
 
     def _examples(self, split: str, known: bool) -> Iterator[Example]:
@@ -126,7 +136,9 @@ class ConllSource:
             comments = f", {words_of.comments} lines of comments left out" if words_of.comments else ""
             LOG.info("%s: %d sentences, %s%s", file, found["sentences"], scheme_in_words(found), comments)
 
-    def _words(self, file: Path, may_lack: bool) -> WordFile:
+    def _words(self, file: Path, may_lack: bool) -> WordFile | WordTable:
+        if is_stored(file):
+            return WordTable(file, **self._columns, may_lack=may_lack)
         return WordFile(file, WordColumns(**self._columns, may_lack=may_lack), self._encoding)
 
     def _check_known(self, file: Path, words: list[Word], tags: tuple[str, ...]) -> None:

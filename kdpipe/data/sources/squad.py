@@ -10,14 +10,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from kdpipe.config.mistakes import key_path
 from kdpipe.data.files import SplitFiles
 from kdpipe.data.lines import check_file, no_rows, read_lines, read_text
 from kdpipe.data.parsing import parse_json
 from kdpipe.data.source import TRAIN, VALIDATION, Answer, Example
+from kdpipe.data.stored import is_stored
+from kdpipe.data.tables import check_names, read_rows
 from kdpipe.errors import DataError, quoted
 
 LOG = logging.getLogger(__name__)
+COLUMNS = ("id", "context", "question", "answers")
 # Bytes of a file that is read in a moment.
 SMALL = 2_000_000
 _LAYOUT = {
@@ -92,6 +94,9 @@ class _Content(NamedTuple):
 class SquadSource:
     """Questions on contexts, with the answers as pieces of the contexts.
 
+    A stored table has the columns `id`, `context`, `question` and `answers`, as rajpurkar/squad of the Hub
+    has them; a question in it may have no answer.
+
     A file is of version 2 if it says so or marks questions with `is_impossible`; only there may a question
     have no answer. In a file without a single answer or mark they are not known, as in a test set; a training
     or validation split is none such.
@@ -161,6 +166,9 @@ class SquadSource:
     def peek(self, split: str) -> Iterator[Example]:
         """Yield the examples of a file; of a large one, which can only be read whole, see how it begins."""
         file = self._files.file(split)
+        if is_stored(file):
+            check_names(file, COLUMNS)
+            return
         check_file(file)
         if file.stat().st_size <= SMALL:
             yield from self.read(split)
@@ -192,16 +200,29 @@ def _check_one_version(files: SplitFiles) -> None:
 
 
 def _parse(file: Path, encoding: str) -> _File:
-    content = parse_json(read_text(file, encoding), file)
+    content = _stored(file) if is_stored(file) else parse_json(read_text(file, encoding), file)
     try:
         return _File.model_validate(content)
     except ValidationError as error:
         raise DataError(_mistake(file, (), error)) from None
 
 
+def _stored(file: Path) -> dict[str, Any]:
+    """Return the rows of a stored table as a file of SQuAD has them, each as an article of its own."""
+    articles = []
+    for row in read_rows(file, COLUMNS):
+        found = row.cells["answers"] or {"text": (), "answer_start": ()}
+        names = ("text", "answer_start")
+        answers = [dict(zip(names, pair, strict=False)) for pair in zip(*map(found.get, names), strict=False)]
+        question = {"id": row.cells["id"], "question": row.cells["question"], "answers": answers}
+        articles.append({"paragraphs": [{"context": row.cells["context"], "qas": [question]}]})
+    return {"data": articles, "version": "2.0"}
+
+
 def _mistake(file: Path, above: tuple[str | int, ...], error: ValidationError) -> str:
     first = error.errors()[0]
-    place = key_path((*above, *first["loc"])) or "its content"
+    keys = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in (*above, *first["loc"]))
+    place = "".join(keys).removeprefix(".") or "its content"
     # Pydantic also names the class that it would make of a mapping.
     expected = first["msg"].partition(" or instance of")[0]
     found = f"{place}: {expected}, found {quoted(first['input'])}"

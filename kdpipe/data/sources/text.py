@@ -5,16 +5,23 @@ from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
+from kdpipe.data.columns import text_cell
 from kdpipe.data.files import USUAL, SplitFiles
 from kdpipe.data.lines import read_lines
 from kdpipe.data.source import FIRST, Example
+from kdpipe.data.stored import is_stored
+from kdpipe.data.tables import check_names, read_rows
 from kdpipe.errors import DataError
 
 _SUFFIXES = (".txt", ".txt.gz")
+# The column of text in a table.
+COLUMN = "text"
 
 
 class TextSource:
-    """The lines of text files that are not blank; files that end in `.gz` are unpacked.
+    """The lines of text files that are not blank, or the rows of a stored column `text`.
+
+    Files that end in `.gz` are unpacked.
 
     Args:
         task: `language_modeling`.
@@ -59,13 +66,24 @@ class TextSource:
 
     def _examples(self, split: str, most: int | None = None) -> Iterator[Example]:
         for prefix, file in self._files.parts(split):
-            yield from islice(self._lines(prefix, file), most)
+            if most is not None and is_stored(file):
+                check_names(file, [COLUMN])
+            else:
+                yield from islice(self._lines(prefix, file), most)
 
     def _lines(self, prefix: str, file: Path) -> Iterator[Example]:
         blank = True
-        for number, line in read_lines(file, self._encoding):
+        for number, line in self._texts(file):
             if text := line.strip():
                 blank = False
                 yield Example(f"{prefix}:{number}", text)
         if blank:
             raise DataError(f"{file}:1: expected lines of text, found only blank ones")
+
+    def _texts(self, file: Path) -> Iterator[tuple[int, str]]:
+        if not is_stored(file):
+            return read_lines(file, self._encoding)
+        return (
+            (row.line, text_cell(row.cells[COLUMN], COLUMN, f"{file}:{row.line}"))
+            for row in read_rows(file, [COLUMN])
+        )

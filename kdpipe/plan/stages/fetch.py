@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdpipe.config.settings.base import Settings
-from kdpipe.config.settings.dataset import HubSettings
-from kdpipe.plan.hub import READ, hub_folder
+from kdpipe.config.settings.dataset import SourceSettings
+from kdpipe.plan.hub import hub_folder, local_repository
 from kdpipe.plan.stage import Stage
 
 if TYPE_CHECKING:
@@ -52,13 +52,17 @@ class Fetch(Stage[FetchSettings]):
 
 
 def repository_files(settings: FetchSettings) -> list[Path]:
-    """Return the files of a local folder that is laid out as a repository, as far as they are read."""
-    found = sorted(Path(settings.path).rglob("*")) if settings.local else []
-    return [path for path in found if path.suffix in READ and path.is_file()]
+    """Return the files of a local folder that is laid out as a repository, hidden ones apart."""
+    folder = Path(settings.path)
+    found = sorted(folder.rglob("*")) if settings.local else []
+    parts = {path: path.relative_to(folder).parts for path in found if path.is_file()}
+    return [path for path, names in parts.items() if not any(name.startswith(".") for name in names)]
 
 
-def fetch_settings(settings: HubSettings, data_dir: Path) -> FetchSettings:
+def fetch_settings(settings: SourceSettings, data_dir: Path) -> FetchSettings:
     """Return the settings of the stage that fetches a dataset."""
-    local = (data_dir / settings.path).is_dir()
-    path = data_dir / settings.path if local else settings.path
-    return FetchSettings(path=str(path), local=local, name=settings.configuration, revision=settings.revision)
+    local = local_repository(settings, data_dir)
+    path = str(local or settings.hub)
+    return FetchSettings(
+        path=path, local=local is not None, name=settings.configuration, revision=settings.revision
+    )

@@ -5,8 +5,11 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from kdpipe.data.parquet import BATCH_ROWS, ParquetTable
+from kdpipe.data.source import Example
+from kdpipe.data.sources.table import TableSource
+from kdpipe.data.stored import BATCH_ROWS, StoredTable
 from kdpipe.data.tables import read_rows
 from kdpipe.errors import DataError
 
@@ -20,7 +23,7 @@ def table(tmp_path):
     def write(features=None, **columns):
         metadata = {"huggingface": json.dumps({"info": {"features": features}})} if features else None
         pq.write_table(pa.table(columns).replace_schema_metadata(metadata), tmp_path / "t.parquet")
-        return ParquetTable(tmp_path / "t.parquet")
+        return StoredTable(tmp_path / "t.parquet")
 
     return write
 
@@ -59,19 +62,10 @@ def test_a_class_beyond_those_declared(table):
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ("{", "metadata 'huggingface':1: expected JSON, found a mistake at column 2"),
-    (b"\xff\xfe", "metadata 'huggingface':1: expected JSON, found a mistake at column 1"),
-    ("[" * 99_999, "metadata 'huggingface':1: expected JSON, found lists or objects in each other"),
-    ("[]", r"metadata 'huggingface': expected an object, found \[\]; write the file anew"),
-    ("null", "expected an object, found None"),
-    ('{"info": 3}', "expected an object, found 3"),
-    ('{"info": []}', r"expected an object, found \[\]"),
-    ('{"info": {"features": ["label"]}}', r"expected an object, found \['label'\]"),
-    ({"_type": "ClassLabel"}, "column 'label': expected a list of classes, found None"),
-    ({"_type": "ClassLabel", "names": {"0": "a"}}, "column 'label': expected a list of classes, found {"),
-    ({**CLASSES, "names": ["n", "n"]}, "column 'label': expected classes that differ, found 'n' and 'n'"),
+    ("{", "expected metadata 'huggingface' as `datasets` writes them, found: "),
+    ('{"info": 3}', "expected metadata 'huggingface' as `datasets` writes them, found: "),
+    ({"_type": "ClassLabel", "names": 3}, "expected metadata 'huggingface' as `datasets` writes them"),
     ({**CLASSES, "names": ["n", "n "]}, "column 'label': expected classes that differ, found 'n' and 'n '"),
-    ({**CLASSES, "names": ["n", ["p"]]}, r"column 'label': expected a label .* found \['p'\]"),
     ({**CLASSES, "names": ["n", "p\0"]}, r"column 'label': expected a label .* found 'p\\x00'"),
 ])  # fmt: skip
 def test_broken_metadata(tmp_path, content, message):
@@ -83,26 +77,9 @@ def test_broken_metadata(tmp_path, content, message):
         list(read_rows(tmp_path / "t.parquet", ["text", "label"]))
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["{}", '{"info": null}', '{"info": {"features": null}}', '{"info": {"features": {"label": []}}}'],
-)
-def test_metadata_that_declare_nothing(tmp_path, content):
-    columns = pa.table({"label": [0]}).replace_schema_metadata({"huggingface": content})
-    pq.write_table(columns, tmp_path / "t.parquet")
-    assert ParquetTable(tmp_path / "t.parquet").class_names("label") is None
-
-
-def test_lists_in_each_other_are_no_classes(table):
-    feature: object = CLASSES
-    for _ in range(300):
-        feature = {"feature": feature}
-    assert table({"label": feature}, label=[0]).class_names("label") == ("positive", "negative")
-
-
 def test_values_that_python_does_not_have(table):
     times = pa.array([0, 1, 2**62], pa.timestamp("us"))
-    with pytest.raises(DataError, match=r"t\.parquet:3: expected values that Python has, found: .*; write"):
+    with pytest.raises(DataError, match=r"t\.parquet:1: expected rows that can be read"):
         list(table(time=times).cells(["time"]))
 
 
@@ -117,7 +94,7 @@ def test_text_that_is_not_utf8(table):
     texts = pa.array([*good, "é", "x"]).buffers()
     broken = pa.py_buffer(texts[2].to_pybytes().replace("é".encode(), b"x\xff"))
     written = table(text=pa.StringArray.from_buffers(len(good) + 2, texts[1], broken))
-    with pytest.raises(DataError, match=rf"t\.parquet:{len(good) + 1}: expected UTF-8 text, found byte 0xff"):
+    with pytest.raises(DataError, match=rf"t\.parquet:{BATCH_ROWS + 1}: expected rows that can be read"):
         list(written.cells(["text"]))
 
 
@@ -127,21 +104,64 @@ def test_a_damaged_page(tmp_path):
     content = bytearray(file.read_bytes())
     content[100:200] = bytes(100)
     file.write_bytes(content)
-    with pytest.raises(DataError, match=r"t\.parquet:1: expected a whole Parquet file, found: "):
-        list(ParquetTable(file).cells(["n"]))
+    with pytest.raises(DataError, match=r"t\.parquet:1: expected rows that can be read"):
+        list(StoredTable(file).cells(["n"]))
 
 
 @pytest.mark.parametrize("content", [b"", b"text"])
 def test_what_is_no_parquet(tmp_path, content):
     (tmp_path / "t.parquet").write_bytes(content)
-    with pytest.raises(DataError, match=r"t\.parquet: expected a Parquet file, found something else"):
-        ParquetTable(tmp_path / "t.parquet").columns()
+    with pytest.raises(
+        DataError,
+        match=r"t\.parquet: expected Parquet, JSON or a folder of `save_to_disk` by its name, found",
+    ):
+        StoredTable(tmp_path / "t.parquet").columns()
     whole = pa.BufferOutputStream()
     pq.write_table(pa.table({"n": range(9)}), whole)
     (tmp_path / "t.parquet").write_bytes(whole.getvalue().to_pybytes()[:-99])
     with pytest.raises(
-        DataError, match=r"t\.parquet: expected a Parquet file, found something else: [^\n]*$"
+        DataError,
+        match=r"t\.parquet: expected Parquet, JSON or .* found something else: [^\n]*$",
     ):
-        ParquetTable(tmp_path / "t.parquet").columns()
+        StoredTable(tmp_path / "t.parquet").columns()
     with pytest.raises(DataError, match=r"none\.parquet: expected a file, found none"):
-        ParquetTable(tmp_path / "none.parquet").columns()
+        StoredTable(tmp_path / "none.parquet").columns()
+
+
+ROWS = [{"review": {"text": "a", "stars": 1}, "label": 1}, {"review": {"text": "b", "stars": 2}, "label": 0}]
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_json_as_an_array_or_a_line_each_with_fields_in_fields(tmp_path, lines):
+    content = "\n".join(map(json.dumps, ROWS)) if lines else json.dumps(ROWS, indent=1)
+    (tmp_path / "a [b].json").write_text(content)
+    found = list(read_rows(tmp_path / "a [b].json", ["review.text", "label"]))
+    assert found == [(1, {"review.text": "a", "label": 1}), (2, {"review.text": "b", "label": 0})]
+    with pytest.raises(DataError, match=r"json:1: expected a column 'review.txt', .* mean 'review.text'"):
+        list(read_rows(tmp_path / "a [b].json", ["review.txt"]))
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    assert [row.cells["review.text"] for row in read_rows(tmp_path / "a.jsonl", ["review.text"])] == [
+        "a",
+        "b",
+    ]
+
+
+def test_broken_json(tmp_path):
+    (tmp_path / "t.json").write_text('[{"a": 1}, {"a": ')
+    with pytest.raises(DataError, match=r"t\.json: expected Parquet, JSON .* found something else: [^\n]+$"):
+        list(read_rows(tmp_path / "t.json", ["a"]))
+
+
+def test_folders_of_save_to_disk(tmp_path):
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["bad", "good"])})
+    rows = Dataset.from_list([{"text": "a", "label": 1}, {"text": "b", "label": 0}], features=features)
+    DatasetDict({"train": rows, "dev": rows, "hard": rows}).save_to_disk(tmp_path / "several")
+    rows.save_to_disk(tmp_path / "one")
+    several = TableSource(task="classification", path=tmp_path / "several", text="text", label="label")
+    assert several.splits() == ("train", "validation", "hard")
+    assert several.labels == ("bad", "good")
+    expected = [Example("train:1", "a", label="good"), Example("train:2", "b", label="bad")]
+    assert list(several.read("train")) == expected
+    assert list(several.peek("train")) == []
+    one = TableSource(task="classification", path=tmp_path / "one", text="text", label="label")
+    assert list(one.read("train")) == expected
