@@ -191,10 +191,9 @@ class GlueSource:
         self._layout = layout_named(name, LAYOUTS)
         self._files = SplitFiles(path, files, self._layout.files, renamed=FIRST_SPLITS)
         self._stored = layout_named(name, STORED)
-        text, *pair = self._stored.texts
-        columns = Columns(
-            text, *pair[:1], label="label", classes=[*self._stored.classes], optional=self._optional
-        )
+        text, pair = (*self._stored.texts, None)[:2]
+        assert text is not None
+        columns = Columns(text, pair, "label", [*self._stored.classes], optional=self._optional)
         self._tables = TableReader(task, columns, self._files)
 
     @property
