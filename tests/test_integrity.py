@@ -17,10 +17,10 @@ from kdpipe.artifacts.sums import SUMS, verify
 from kdpipe.errors import EXIT_STATUS
 from kdpipe.plan.stages.finetune import FinetuneSettings
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages import finetune
 from tests.conftest import sentences
-from tests.runner.test_run import count, run_stage
+from tests.runner.test_workspace import count, run_stage
 
 # Weights that are multiplied by -1e6 at every step.
 DIVERGENT = {
@@ -159,8 +159,8 @@ def test_a_training_goes_on_when_there_is_room_again(
     made = small_disk / "made"
 
     def train() -> None:
-        job = Job(output=made, state=small_disk / ".state", checkpoint_minutes=0)
-        finetune.run(settings, job, model=language_model, data=task_data)
+        workspace = Workspace(output=made, state=small_disk / ".state", checkpoint_minutes=0)
+        finetune.run(settings, workspace, model=language_model, data=task_data)
 
     with pytest.raises(Exception, match=r"No space left|unexpected pos") as caught:
         train()

@@ -14,7 +14,7 @@ from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.teacher import TEACHER
 from kdpipe.stages import cache_teacher
@@ -30,8 +30,8 @@ def main() -> None:
         start = time.perf_counter()
         signals = ("logits", *(f"hidden_states.{teacher}" for teacher, _ in setting.PAIRS))
         settings = CacheTeacherSettings(signals=signals, bf16=options.bf16)
-        job = Job(output=cache, state=Path(folder) / "state")
-        cache_teacher.run(settings, job, teacher=options.teacher, data=options.data)
+        workspace = Workspace(output=cache, state=Path(folder) / "state")
+        cache_teacher.run(settings, workspace, teacher=options.teacher, data=options.data)
         cache_seconds = time.perf_counter() - start
         clock = setting.Clock()
         model, outcome = distil(options, cache, clock, Path(folder))

@@ -1,7 +1,7 @@
 """Run a stage from the command line: its arguments, its log, its threads, its exit status.
 
-Every module of `kdpipe.stages` has a function `run(settings, job, *, …)`. The keyword parameters of this
-function are the folders that the stage reads. The command line follows from the signature:
+Every module of `kdpipe.stages` has a function `run(settings, workspace, *, …)`. The keyword parameters of
+this function are the folders that the stage reads. The command line follows from the signature:
 
     python -m kdpipe.stages.finetune --settings '{…}' --model DIR --data DIR --output DIR
 """
@@ -33,7 +33,7 @@ from kdpipe.plan.identity import code_of, identity, modules_named
 from kdpipe.plan.stage import definition
 from kdpipe.runner.launch import TEAM, await_others
 from kdpipe.runner.logs import MARK, check_log
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def _run(
     settings = {name: _settings(model, getattr(arguments, name)) for name, model in _settings_of(run).items()}
     paths = {name: getattr(arguments, name) for name in _paths_of(run)}
     recorded = {name: decisive(value) for name, value in settings.items()}
-    job = Job(
+    workspace = Workspace(
         output=arguments.output,
         state=_state(arguments),
         threads=threads,
@@ -120,11 +120,11 @@ def _run(
         minutes=arguments.minutes,
         sources=partial(sources, **settings),
     )
-    with job.turn() as needed:
+    with workspace.turn() as needed:
         if needed:
             if environment.removed:
                 LOG.info("ignored environment variables: %s", ", ".join(sorted(environment.removed)))
-            run(**settings, job=job, **paths)
+            run(**settings, workspace=workspace, **paths)
 
 
 def _quiet(logs: Any) -> None:
@@ -199,7 +199,7 @@ def _settings_of(run: Callable[..., None]) -> dict[str, type[BaseModel]]:
 
 
 def _paths_of(run: Callable[..., None]) -> dict[str, inspect.Parameter]:
-    skipped = {"job", *_settings_of(run)}
+    skipped = {"workspace", *_settings_of(run)}
     return {name: p for name, p in inspect.signature(run).parameters.items() if name not in skipped}
 
 

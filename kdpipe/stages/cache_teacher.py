@@ -23,7 +23,7 @@ from kdpipe.models.precision import (
 )
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import BATCH_SIZE, SIGNALS, check_size, write_knowledge
 from kdpipe.signals.capture import Request
 from kdpipe.signals.teacher import Teacher
@@ -32,7 +32,7 @@ LOG = logging.getLogger(__name__)
 
 
 def run(
-    settings: CacheTeacherSettings, job: Job, *, teacher: Path, data: Path, limit_gb: float = 50.0
+    settings: CacheTeacherSettings, workspace: Workspace, *, teacher: Path, data: Path, limit_gb: float = 50.0
 ) -> None:
     """Store the signals of every example of a split, if they take at most `limit_gb` GB."""
     task, labels = task_of(data)
@@ -44,7 +44,7 @@ def run(
     split = EncodedSplit(data, settings.split)
     shape = asdict(shape_of(config.model_type, config.to_dict()))
     check_size(request.signals, split.lengths, shape, settings.precision, limit_gb)
-    chosen, device = _precision(settings, job), default_device()
+    chosen, device = _precision(settings, workspace), default_device()
     LOG.info("matrices are multiplied in %s", chosen)
     set_tf32(settings.tf32)
     model = load_frozen(teacher, task.head(labels) if request.needs_head else None, device)
@@ -52,8 +52,8 @@ def run(
         norms_in_fp32(model)
     collator = Collator(split, tokenizer.pad_token_id)
     with (
-        job.artifact() as draft,
-        job.progress(len(split), "cache", "example") as bar,
+        workspace.artifact() as draft,
+        workspace.progress(len(split), "cache", "example") as bar,
         autocast(chosen),
     ):
         write_knowledge(
@@ -63,7 +63,7 @@ def run(
             settings.precision,
             device,
             bar.update,
-            job.shards,
+            workspace.shards,
             chosen.name,
             settings.eval_batch_size or BATCH_SIZE,
         )
@@ -73,7 +73,7 @@ def run(
         draft.record(forwards=len(split), backwards=0)
 
 
-def _precision(settings: CacheTeacherSettings, job: Job) -> Precision:
+def _precision(settings: CacheTeacherSettings, workspace: Workspace) -> Precision:
     """Return what the teacher multiplies in: what it began with, where it goes on on another machine."""
 
     def choose() -> pa.Table:
@@ -81,7 +81,7 @@ def _precision(settings: CacheTeacherSettings, job: Job) -> Precision:
             {name: [text] for name, text in asdict(choose_precision(settings.model_dump())).items()}
         )
 
-    return Precision(**job.shards.table("precision", choose).to_pylist()[0])
+    return Precision(**workspace.shards.table("precision", choose).to_pylist()[0])
 
 
 if __name__ == "__main__":

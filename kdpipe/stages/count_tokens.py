@@ -9,14 +9,14 @@ from kdpipe.data.counts import count_tokens
 from kdpipe.data.encoded import split_file
 from kdpipe.plan.stages.count_tokens import CountTokensSettings
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 
 
-def run(settings: CountTokensSettings, job: Job, *, data: Path, tokenizer: Path) -> None:
+def run(settings: CountTokensSettings, workspace: Workspace, *, data: Path, tokenizer: Path) -> None:
     """Write the count of every id of the vocabulary."""
     vocab_size = Tokenizer.from_file(str(tokenizer / "tokenizer.json")).get_vocab_size()
     counts = count_tokens(split_file(data, settings.split), vocab_size)
-    with job.artifact() as draft:
+    with workspace.artifact() as draft:
         pq.write_table(counts, draft.folder / "counts.parquet")
 
 

@@ -15,7 +15,7 @@ from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head, r
 from kdpipe.models.precision import default_device
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.teacher import TEACHER, Source, Teacher
 from kdpipe.training.masking import training_targets
@@ -26,7 +26,7 @@ from kdpipe.training.terms import build_objective
 
 def run(
     settings: DistillSettings,
-    job: Job,
+    workspace: Workspace,
     *,
     teacher: Path,
     student: Path,
@@ -56,14 +56,14 @@ def run(
     score = validation_scorer(
         tokenizer, data, seed=settings.seed, probability=probability, batch_size=together
     )
-    with job.artifact() as draft, job.progress(None, "distill") as bar:
+    with workspace.artifact() as draft, workspace.progress(None, "distill") as bar:
         outcome = train(
             learner,
             objective,
             Collator(split, tokenizer.pad_token_id, targets, cached),
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
-            checkpoints=job.checkpoints,
+            checkpoints=workspace.checkpoints,
             teachers=running,
             evaluate=score,
             bar=bar,

@@ -21,14 +21,14 @@ from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
 from kdpipe.plan.stages.evaluate import EvaluateSettings
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 # What a table of predictions says besides.
 FACTS = "facts"
 
 
-def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> None:
+def run(settings: EvaluateSettings, workspace: Workspace, *, model: Path, data: Path) -> None:
     """Write the metrics of each split, and the prediction of every example."""
     splits, (task, labels) = _splits(data), task_of(data)
     tokenizer = load_tokenizer(model)
@@ -36,7 +36,7 @@ def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> Non
     scored = load_frozen(model, task.head(labels), default_device())
     evaluations = {}
     for split in splits:
-        with job.progress(read_description(data)["splits"][split]["rows"], split, "example") as bar:
+        with workspace.progress(read_description(data)["splits"][split]["rows"], split, "example") as bar:
             run_split = partial(
                 score,
                 scored,
@@ -50,9 +50,9 @@ def run(settings: EvaluateSettings, job: Job, *, model: Path, data: Path) -> Non
                 batch_size=settings.eval_batch_size,
                 advance=bar.update,
             )
-            evaluations[split] = _kept(job.shards, split, run_split)
+            evaluations[split] = _kept(workspace.shards, split, run_split)
     _check_measured(settings, data, evaluations)
-    with job.artifact() as draft:
+    with workspace.artifact() as draft:
         rows = [
             {
                 "metric": metric,

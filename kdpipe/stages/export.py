@@ -13,12 +13,12 @@ from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
 from kdpipe.plan.stages.export import ExportSettings
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 
 BETWEEN_CELLS = frozenset("\t\r\n")
 
 
-def run(settings: ExportSettings, job: Job, *, model: Path, data: Path) -> None:
+def run(settings: ExportSettings, workspace: Workspace, *, model: Path, data: Path) -> None:
     """Write one file for each test split, with or without labels of its own, in the order of its rows."""
     splits = [split for split in read_description(data)["splits"] if split.startswith(TEST)]
     if not splits:
@@ -27,7 +27,7 @@ def run(settings: ExportSettings, job: Job, *, model: Path, data: Path) -> None:
     tokenizer = load_tokenizer(model)
     check_fit(model, tokenizer, data)
     labeller = load_frozen(model, task.head(labels), default_device())
-    with job.artifact() as draft:
+    with workspace.artifact() as draft:
         for split in splits:
             evaluation = score(
                 labeller,

@@ -19,19 +19,19 @@ from kdpipe.data.watch import Watch
 from kdpipe.errors import DataError
 from kdpipe.plan.stages.fetch import FetchSettings, repository_files
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 CONVERTED = "refs/convert/parquet"
 
 
-def run(settings: FetchSettings, job: Job) -> None:
+def run(settings: FetchSettings, workspace: Workspace) -> None:
     """Store the splits of one configuration, a file each."""
     disable_progress_bars()
     # What is prepared goes to a folder for temporary files: the library's cache has locks, which may hang on
     # network disks.
     with (
-        job.artifact() as draft,
+        workspace.artifact() as draft,
         Watch(partial(repository_files, settings)) as files,
         _told(settings),
         TemporaryDirectory() as cache,

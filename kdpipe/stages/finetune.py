@@ -8,13 +8,15 @@ from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.plan.stages.finetune import FinetuneSettings
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.training.masking import training_targets
 from kdpipe.training.run import freeze, save_outcome
 from kdpipe.training.supervised import train_on_labels
 
 
-def run(settings: FinetuneSettings, job: Job, *, model: Path, data: Path, counts: Path | None = None) -> None:
+def run(
+    settings: FinetuneSettings, workspace: Workspace, *, model: Path, data: Path, counts: Path | None = None
+) -> None:
     """Train a model from its own weights, with its own head where that fits the dataset."""
     task, labels = task_of(data)
     tokenizer = load_tokenizer(model)
@@ -22,7 +24,7 @@ def run(settings: FinetuneSettings, job: Job, *, model: Path, data: Path, counts
     student = load_with_head(model, task.head(labels), settings.seed)
     freeze(student, settings.freeze)
     targets = training_targets(task, student, tokenizer, settings.masking, counts, settings.seed)
-    with job.artifact() as draft, job.progress(None, "finetune") as bar:
+    with workspace.artifact() as draft, workspace.progress(None, "finetune") as bar:
         outcome = train_on_labels(
             student,
             tokenizer,
@@ -31,7 +33,7 @@ def run(settings: FinetuneSettings, job: Job, *, model: Path, data: Path, counts
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
             probability=settings.masking.probability,
-            checkpoints=job.checkpoints,
+            checkpoints=workspace.checkpoints,
             bar=bar,
         )
         processes.leave_to_first()

@@ -22,15 +22,15 @@ from kdpipe.plan.saved.config import SavedModel, read_saved
 from kdpipe.plan.saved.files import CONFIG, LOADED, TRAINED_FAST, WEIGHTS, files_of
 from kdpipe.plan.stages.load import LoadSettings, loaded_files, local_folder
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 
 
-def run(settings: LoadSettings, job: Job) -> None:
+def run(settings: LoadSettings, workspace: Workspace) -> None:
     """Copy a model with its head and tokenizer."""
     folder = local_folder(settings.path) or _fetch(settings)
     # Before a digest is taken, which takes hours where a file is not what its name says.
     read_saved(folder)
-    with job.artifact() as draft, Watch(partial(loaded_files, settings.path)) as files:
+    with workspace.artifact() as draft, Watch(partial(loaded_files, settings.path)) as files:
         saved = read_saved(folder)
         _check_digest(folder / WEIGHTS, settings.sha256)
         model, tokenizer = _load(saved, settings.seed)

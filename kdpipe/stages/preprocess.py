@@ -8,15 +8,15 @@ from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.summary import labels_in_words
 from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
 from kdpipe.runner.sources import local_digests, source_digests, source_of, watch_files
+from kdpipe.runner.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 
 
-def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
+def run(settings: PreprocessSettings, workspace: Workspace, *, tokenizer: Path) -> None:
     """Write each split as Parquet, and a description of the dataset."""
-    with job.artifact() as draft, job.progress(None, "preprocess", "example") as bar:
+    with workspace.artifact() as draft, workspace.progress(None, "preprocess", "example") as bar:
         with watch_files(settings) as files:
             description = write_dataset(
                 draft.folder,
@@ -25,9 +25,9 @@ def run(settings: PreprocessSettings, job: Job, *, tokenizer: Path) -> None:
                 task=settings.task,
                 max_length=settings.max_length,
                 stride=settings.stride,
-                processes=job.threads,
+                processes=workspace.threads,
                 progress=bar.update,
-                shards=Shards(job.checkpoints_of(files.digests).folder, job.clock, files.check),
+                shards=Shards(workspace.checkpoints_of(files.digests).folder, workspace.clock, files.check),
             )
         for split, facts in description["splits"].items():
             found = [f"{count:,} {name}" for name, count in facts.items() if name != "columns"]

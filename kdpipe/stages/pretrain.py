@@ -25,26 +25,26 @@ from kdpipe.models.creation import (
 from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
 from kdpipe.runner.sources import local_digests, source_digests, source_of, watch_files
+from kdpipe.runner.workspace import Workspace
 from kdpipe.training.run import save_outcome
 from kdpipe.training.supervised import train_on_labels
 
 
-def run(settings: PretrainSettings, dataset: PreprocessSettings, job: Job) -> None:
+def run(settings: PretrainSettings, dataset: PreprocessSettings, workspace: Workspace) -> None:
     """Train tokenizer and model on the training split of a text dataset."""
-    with job.artifact() as draft, TemporaryDirectory(dir=draft.folder) as scratch:
+    with workspace.artifact() as draft, TemporaryDirectory(dir=draft.folder) as scratch:
         data = processes.shared(lambda: Path(scratch))
         files = processes.shared(lambda: watch_files(dataset))
-        checkpoints = job.checkpoints_of(files.digests)
+        checkpoints = workspace.checkpoints_of(files.digests)
         # A training that starts from nothing removes all checkpoints, and is to find the text encoded.
-        shards = Shards(checkpoints.folder.with_suffix(".text"), job.clock, files.check)
-        tokenizer = processes.shared(lambda: _encode(settings, dataset, data, job, shards, files))
+        shards = Shards(checkpoints.folder.with_suffix(".text"), workspace.clock, files.check)
+        tokenizer = processes.shared(lambda: _encode(settings, dataset, data, workspace, shards, files))
         counts = count_tokens(split_file(data, "train"), len(tokenizer))["count"].to_numpy()
         options = {**special_tokens(tokenizer), **settings.architecture.options}
         model = create_language_model(settings.architecture.family, options, len(tokenizer), settings.seed)
         targets = token_targets(model, tokenizer, settings.masking, settings.seed, counts=counts)
-        with job.progress(None, "pretrain") as bar:
+        with workspace.progress(None, "pretrain") as bar:
             outcome = train_on_labels(
                 model,
                 tokenizer,
@@ -65,7 +65,7 @@ def _encode(
     settings: PretrainSettings,
     dataset: PreprocessSettings,
     data: Path,
-    job: Job,
+    workspace: Workspace,
     shards: Shards,
     files: Watch,
 ) -> Any:
@@ -75,7 +75,7 @@ def _encode(
     def train() -> pa.Table:
         return pa.table({"entry": train_vocabulary(partial(_texts, source), settings.vocab_size)})
 
-    with files, job.progress(None, "preprocess", "example") as bar:
+    with files, workspace.progress(None, "preprocess", "example") as bar:
         vocabulary = shards.table("vocabulary", train)["entry"].to_pylist()
         tokenizer = wordpiece_tokenizer(vocabulary, dataset.max_length)
         tokenizer.save_pretrained(data)
@@ -85,7 +85,7 @@ def _encode(
             data / "tokenizer.json",
             task=dataset.task,
             max_length=dataset.max_length,
-            processes=job.threads,
+            processes=workspace.threads,
             progress=bar.update,
             shards=shards,
         )

@@ -9,12 +9,14 @@ from kdpipe.plan.stages.prune import PruneSettings
 from kdpipe.pruning.cut import Shape, name_units, prune_to_shape, prune_to_sparsity, ranks_from
 from kdpipe.pruning.scores import SCORES, read_scores
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 
 
-def run(settings: PruneSettings, job: Job, *, model: Path, importance: Path | None = None) -> None:
+def run(
+    settings: PruneSettings, workspace: Workspace, *, model: Path, importance: Path | None = None
+) -> None:
     """Write the smaller model, of the stock class where that has such shapes and there was no ranking."""
     source = load_model(model)
     ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
@@ -28,7 +30,7 @@ def run(settings: PruneSettings, job: Job, *, model: Path, importance: Path | No
     counts, kept = getattr(pruned.config, "unit_counts", None), name_units(pruned)
     for kind, own in (counts or {}).items():
         LOG.info("%ss kept in each place: %s", kind, ", ".join(map(str, own)))
-    with job.artifact() as draft:
+    with workspace.artifact() as draft:
         # A stock model carries no ranking, by which one of a sparsity is cut again.
         stays = settings.sparsity is not None or ranks_of(source) is not None
         saved = pruned if stays else as_stock(pruned)

@@ -12,10 +12,10 @@ from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.page import render_page
 from kdpipe.reporting.results import collect_results, write_results
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 
 
-def run(job: Job, *, config: Path) -> None:
+def run(workspace: Workspace, *, config: Path) -> None:
     """Read the results of every model and evaluation that a config asks for, and report on them."""
     graph = load_graph([config])
     results = collect_results(graph)
@@ -23,7 +23,7 @@ def run(job: Job, *, config: Path) -> None:
     origin = _origin(graph)
     aggregated = aggregate(results, graph)
     page = render_page(graph, aggregated)
-    with job.artifact() as draft:
+    with workspace.artifact() as draft:
         draft.record(**origin)
         write_results(results, draft.folder)
         (draft.folder / "report.html").write_text(page, encoding="utf-8")

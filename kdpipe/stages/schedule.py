@@ -27,7 +27,7 @@ from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.pruning.cut import is_no_larger, is_smaller, name_units, prune_to_sparsity, ranks_from, units_at
 from kdpipe.pruning.scores import SCORES, read_scores
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.teacher import TEACHER, Teacher
 from kdpipe.training.run import Outcome, save_outcome, train
@@ -55,7 +55,7 @@ SCHEMA = pa.schema(
 
 def run(
     settings: ScheduleSettings,
-    job: Job,
+    workspace: Workspace,
     *,
     teacher: Path,
     data: Path,
@@ -75,7 +75,7 @@ def run(
     fits = is_no_larger if settings.compat == "code" else is_smaller
     sparsities = [sparsity for sparsity in sorted(settings.sparsities) if fits(sparsity, source)]
     if not any(map(method.admits, sparsities)):
-        return _write_teacher(settings, job, source, tokenizer)
+        return _write_teacher(settings, workspace, source, tokenizer)
     learner = prune_to_sparsity(source, sparsities[0], ranks, drop_empty_bias=settings.compat == "code")
     counts = {sparsity: _counts(learner, sparsity) for sparsity in sparsities}
     slices = Slices(learner)
@@ -87,14 +87,14 @@ def run(
     shape = config_shape(source.config)
     objective = build_objective(settings.losses, task, shape, shape, settings.seed)
     online = {} if cached else objective.teachers
-    with job.artifact() as draft, job.progress(None, "schedule") as bar:
+    with workspace.artifact() as draft, workspace.progress(None, "schedule") as bar:
         outcome = train(
             learner,
             objective,
             Collator(split, tokenizer.pad_token_id, None, cached),
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
-            checkpoints=job.checkpoints,
+            checkpoints=workspace.checkpoints,
             teachers={own: Teacher(source, request) for own, request in online.items()},
             evaluate=lambda model: _with_tradeoff(method, score(model)),
             sizes=list(sizes.values()),
@@ -118,10 +118,10 @@ def _check_target(target: float, folder: Path, teacher: PreTrainedModel) -> None
         )
 
 
-def _write_teacher(settings: ScheduleSettings, job: Job, teacher: Any, tokenizer: Any) -> None:
+def _write_teacher(settings: ScheduleSettings, workspace: Workspace, teacher: Any, tokenizer: Any) -> None:
     LOG.warning("no size lies between the teacher and the target %g: it is written", settings.target)
     processes.leave_to_first()
-    with job.artifact() as draft:
+    with workspace.artifact() as draft:
         save_outcome(draft, teacher, tokenizer, Outcome([], {}))
         write_table(draft.folder / CANDIDATES, [], SCHEMA)
         draft.record(chosen=None)

@@ -19,16 +19,16 @@ from kdpipe.pruning.criterion import Scores
 from kdpipe.pruning.importance import label_losses, score_units
 from kdpipe.pruning.scores import SCORES, write_scores
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 
 
-def run(settings: ScoreImportanceSettings, job: Job, *, model: Path, data: Path) -> None:
+def run(settings: ScoreImportanceSettings, workspace: Workspace, *, model: Path, data: Path) -> None:
     """Write the score of every unit."""
     task, labels = task_of(data)
     reads = catalog.resolve("criteria", settings.criterion).reads_data
     scored = load_frozen(model, task.head(labels) if reads else None, default_device())
     seen, batches = _batches(settings, model, data) if reads else (0, ())
-    with job.artifact() as draft:
+    with workspace.artifact() as draft:
         scores = score_units(
             scored,
             settings.criterion,

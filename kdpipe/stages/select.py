@@ -13,13 +13,13 @@ from kdpipe.errors import KdpipeError, suggest
 from kdpipe.metrics import LOWER_IS_BETTER
 from kdpipe.plan.stages.select import SelectSettings
 from kdpipe.runner.command_line import main
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 
 
 def run(
-    settings: SelectSettings, job: Job, *, models: list[Path], evaluations: list[Path], data: Path
+    settings: SelectSettings, workspace: Workspace, *, models: list[Path], evaluations: list[Path], data: Path
 ) -> None:
     """Copy the model whose metric is best; of equals, the first."""
     metric = settings.metric or constants(catalog.TASKS[read_description(data)["task"]])["metrics"][0]
@@ -31,7 +31,7 @@ def run(
     best = choose(values, key=lambda path: values[path])
     for path, value in values.items():
         LOG.info("%s: %s %.4f%s", path.name, metric, value, " (chosen)" if path == best else "")
-    with job.artifact() as draft:
+    with workspace.artifact() as draft:
         for name in read_sums(best):
             shutil.copy(best / name, draft.folder / name)
         draft.record(

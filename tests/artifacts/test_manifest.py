@@ -77,7 +77,7 @@ def test_something_that_is_not_read(graph: Graph, path: Path, put: Callable[[Pat
     ("code", {"identity": "1"}),
     ("code", {"identity": 1, "roots": [], "modules": {}}),
     ("code", {"identity": "1", "roots": "kdpipe", "modules": {}}),
-    ("code", {"identity": "1", "roots": [], "modules": {"kdpipe.runner.run": 1}}),
+    ("code", {"identity": "1", "roots": [], "modules": {"kdpipe.stages.prune": 1}}),
     ("versions", "2.8"),
     ("commit", 3),
     ("device", None),

@@ -16,13 +16,13 @@ from kdpipe.models.creation import create_body, special_tokens
 from kdpipe.models.loading import load_tokenizer, load_with_head, save_model
 from kdpipe.plan.stages.prune import PruneSettings
 from kdpipe.plan.stages.score_importance import ScoreImportanceSettings
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages import prune, score_importance
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
-    return Job(output=tmp_path / "made", state=tmp_path / ".state")
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(output=tmp_path / "made", state=tmp_path / ".state")
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def odd_folder(language_model: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def job_for(folder: Path) -> Job:
-    """Return a job that makes a folder."""
-    return Job(output=folder, state=folder.parent / ".state")
+def job_for(folder: Path) -> Workspace:
+    """Return a workspace for a folder."""
+    return Workspace(output=folder, state=folder.parent / ".state")
 
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {

@@ -19,7 +19,7 @@ from kdpipe.plan.stages.count_tokens import CountTokensSettings
 from kdpipe.plan.stages.create import CreateSettings
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.plan.stages.extract import ExtractSettings
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages import cache_teacher, count_tokens, create, distill, extract
 from tests.stages.conftest import job_for
 from tests.tolerance import rounding
@@ -132,10 +132,15 @@ def test_with_a_cache_the_teachers_weights_are_not_read(
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "config.json").write_bytes((classifier / "config.json").read_bytes())
-    job = job_for(tmp_path / "made")
+    workspace = job_for(tmp_path / "made")
     losses = [{"loss": "soft_cross_entropy"}]
     distill.run(
-        settings(losses), job, teacher=bare, student=student, data=task_data, knowledge=tmp_path / "cache"
+        settings(losses),
+        workspace,
+        teacher=bare,
+        student=student,
+        data=task_data,
+        knowledge=tmp_path / "cache",
     )
     assert (tmp_path / "made" / "model.safetensors").exists()
 
@@ -217,21 +222,21 @@ def test_of_embeddings_padded_to_other_numbers_of_rows_the_tokenizers_entries_ar
 
 
 def test_a_teacher_without_the_head_is_refused(
-    language_model: Path, student: Path, task_data: Path, job: Job
+    language_model: Path, student: Path, task_data: Path, workspace: Workspace
 ) -> None:
     with pytest.raises(ModelError, match="has no head for classification"):
-        distill.run(settings(TASK_LOSSES), job, teacher=language_model, student=student, data=task_data)
-    assert not job.output.exists()
+        distill.run(settings(TASK_LOSSES), workspace, teacher=language_model, student=student, data=task_data)
+    assert not workspace.output.exists()
 
 
 def test_a_teacher_that_reads_other_tokens_is_refused(
-    classifier: Path, student: Path, task_data: Path, tmp_path: Path, job: Job
+    classifier: Path, student: Path, task_data: Path, tmp_path: Path, workspace: Workspace
 ) -> None:
     other = train_wordpiece(lambda: ["quite other words stand here"], vocab_size=60, max_length=64)
     teacher = shutil.copytree(classifier, tmp_path / "teacher")
     other.save_pretrained(teacher)
     with pytest.raises(ModelError, match="different tokenizers"):
-        distill.run(settings(TASK_LOSSES), job, teacher=teacher, student=student, data=task_data)
+        distill.run(settings(TASK_LOSSES), workspace, teacher=teacher, student=student, data=task_data)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from kdpipe.data.sources.glue import GlueSource
 from kdpipe.errors import DataError
 from kdpipe.plan.stages.evaluate import EvaluateSettings
 from kdpipe.plan.stages.export import ExportSettings
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages import evaluate
 from kdpipe.stages.export import run, write_labels
 from tests.stages.conftest import job_for
@@ -29,9 +29,11 @@ def unlabelled(sst2: Path, language_model: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_an_unlabelled_test_split_is_labelled(classifier: Path, unlabelled: Path, job: Job) -> None:
-    run(ExportSettings(files={"test": "SST-2"}), job, model=classifier, data=unlabelled)
-    lines = (job.output / "SST-2.tsv").read_text().splitlines()
+def test_an_unlabelled_test_split_is_labelled(
+    classifier: Path, unlabelled: Path, workspace: Workspace
+) -> None:
+    run(ExportSettings(files={"test": "SST-2"}), workspace, model=classifier, data=unlabelled)
+    lines = (workspace.output / "SST-2.tsv").read_text().splitlines()
     assert lines[0] == "index\tprediction"
     assert [line.split("\t")[0] for line in lines[1:]] == ["0", "1", "2"]
     assert {line.split("\t")[1] for line in lines[1:]} <= {"0", "1"}
@@ -62,6 +64,6 @@ def test_a_label_that_would_break_a_line(tmp_path: Path, label: str) -> None:
         write_labels(tmp_path / "x.tsv", ["b", label])
 
 
-def test_a_dataset_without_a_test_split(classifier: Path, task_data: Path, job: Job) -> None:
+def test_a_dataset_without_a_test_split(classifier: Path, task_data: Path, workspace: Workspace) -> None:
     with pytest.raises(DataError, match="has no test split"):
-        run(ExportSettings(), job, model=classifier, data=task_data)
+        run(ExportSettings(), workspace, model=classifier, data=task_data)

@@ -19,7 +19,7 @@ from kdpipe.artifacts.sums import read_sums, verify
 from kdpipe.data.sources.table import TableSource
 from kdpipe.errors import DataError
 from kdpipe.plan.stages.fetch import FetchSettings
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages.fetch import run
 from tests.stages.conftest import job_for
 from tests.stages.served_hub import Handler, Hub
@@ -69,22 +69,22 @@ EXPECTED = {
 }
 
 
-def test_a_folder_is_stored_by_splits_and_read_by_names(repository: Path, job: Job) -> None:
-    run(local(repository), job)
-    verify(job.output)
-    assert list(read_sums(job.output)) == ["test.parquet", "train.parquet"]
-    assert read_manifest(job.output)["rows"] == {"train": 3, "test": 1}
-    assert read(job.output) == EXPECTED
+def test_a_folder_is_stored_by_splits_and_read_by_names(repository: Path, workspace: Workspace) -> None:
+    run(local(repository), workspace)
+    verify(workspace.output)
+    assert list(read_sums(workspace.output)) == ["test.parquet", "train.parquet"]
+    assert read_manifest(workspace.output)["rows"] == {"train": 3, "test": 1}
+    assert read(workspace.output) == EXPECTED
 
 
-def test_the_same_folder_gives_the_same_bytes(repository: Path, job: Job, tmp_path: Path) -> None:
-    run(local(repository), job)
+def test_the_same_folder_gives_the_same_bytes(repository: Path, workspace: Workspace, tmp_path: Path) -> None:
+    run(local(repository), workspace)
     run(local(repository), job_for(tmp_path / "again"))
-    assert read_sums(job.output) == read_sums(tmp_path / "again")
+    assert read_sums(workspace.output) == read_sums(tmp_path / "again")
 
 
 def test_a_folder_that_is_edited_while_it_is_stored(
-    repository: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+    repository: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, test = Dataset.to_parquet, repository / "data/test.parquet"
 
@@ -94,11 +94,11 @@ def test_a_folder_that_is_edited_while_it_is_stored(
 
     monkeypatch.setattr(Dataset, "to_parquet", edited)
     with pytest.raises(DataError, match=rf"{test}: .* it was changed while it was read; run the stage again"):
-        run(local(repository), job)
-    assert not job.output.exists()
+        run(local(repository), workspace)
+    assert not workspace.output.exists()
 
 
-def test_classes_that_only_the_readme_declares(repository: Path, job: Job) -> None:
+def test_classes_that_only_the_readme_declares(repository: Path, workspace: Workspace) -> None:
     """As datasets that were not written by `datasets` have them; labels go by name, never by position."""
     for file in repository.rglob("*.parquet"):
         pq.write_table(pq.read_table(file).replace_schema_metadata(None), file)
@@ -106,8 +106,8 @@ def test_classes_that_only_the_readme_declares(repository: Path, job: Job) -> No
     features = f"[{{name: text, dtype: string}}, {{name: label, dtype: {{class_label: {{names: {names}}}}}}}]"
     info = f"dataset_info:\n- {{config_name: reviews, features: {features}}}\nconfigs:"
     (repository / "README.md").write_text(CARD.replace("configs:", info))
-    run(local(repository), job)
-    assert read(job.output) == EXPECTED
+    run(local(repository), workspace)
+    assert read(workspace.output) == EXPECTED
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
@@ -118,24 +118,24 @@ def test_classes_that_only_the_readme_declares(repository: Path, job: Job) -> No
     ("reviews.py", "raise RuntimeError('run')", "could not be read: .* scripts are never run: `rev"),
 ])  # fmt: skip
 def test_a_mistake_is_told_and_nothing_is_written(
-    repository: Path, job: Job, name: str, content: str, message: str
+    repository: Path, workspace: Workspace, name: str, content: str, message: str
 ) -> None:
     (repository / name).write_text(content)
     with pytest.raises(DataError, match=rf"^the dataset {repository} {message}[^\n]+$"):
-        run(local(repository), job)
-    assert not job.output.exists()
+        run(local(repository), workspace)
+    assert not workspace.output.exists()
 
 
-def test_a_configuration_that_there_is_not(repository: Path, job: Job) -> None:
+def test_a_configuration_that_there_is_not(repository: Path, workspace: Workspace) -> None:
     with pytest.raises(DataError, match=r"'reviws' not found\. Available: \['reviews'\]"):
-        run(local(repository, name="reviws"), job)
+        run(local(repository, name="reviws"), workspace)
 
 
-def test_what_was_altered_since_is_not_read(repository: Path, job: Job) -> None:
-    run(local(repository), job)
-    write_split(job.output / "test.parquet", ["e"], [0])
+def test_what_was_altered_since_is_not_read(repository: Path, workspace: Workspace) -> None:
+    run(local(repository), workspace)
+    write_split(workspace.output / "test.parquet", ["e"], [0])
     with pytest.raises(Exception, match=r"test\.parquet is not what its stage wrote"):
-        read(job.output)
+        read(workspace.output)
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_what_the_hub_does_not_have_is_named(fetch, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_without_a_network_the_hub_is_named(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_hub_is_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match="the dataset a/none at main could not be fetched: "):
-        run(FetchSettings(path="a/none"), job)
+        run(FetchSettings(path="a/none"), workspace)

@@ -12,37 +12,39 @@ from kdpipe.artifacts.tables import read_rows
 from kdpipe.errors import StoppedError
 from kdpipe.models.loading import load_model
 from kdpipe.plan.stages.finetune import FinetuneSettings
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages.finetune import run
 from tests.stages.conftest import job_for
 
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 16, "learning_rate": 1e-3}
 
 
-def test_a_classifier_is_made_of_a_language_model(language_model: Path, task_data: Path, job: Job) -> None:
+def test_a_classifier_is_made_of_a_language_model(
+    language_model: Path, task_data: Path, workspace: Workspace
+) -> None:
     settings = FinetuneSettings.model_validate({"model": "base", "dataset": "task", "training": TRAINING})
-    run(settings, job, model=language_model, data=task_data)
-    model = load_model(job.output)
+    run(settings, workspace, model=language_model, data=task_data)
+    model = load_model(workspace.output)
     assert type(model).__name__ == "BertForSequenceClassification"
     assert model.config.id2label == {0: "0", 1: "1"}
-    names = {row["name"] for row in read_rows(job.output / "history.parquet")}
+    names = {row["name"] for row in read_rows(workspace.output / "history.parquet")}
     assert {"loss", "hard", "learning_rate"} <= names
-    manifest = read_manifest(job.output)
+    manifest = read_manifest(workspace.output)
     assert [manifest[name] for name in ("examples_seen", "forwards", "backwards")] == [96, 96, 96]
 
 
 def test_text_is_masked_and_evaluated_during_training(
-    language_model: Path, text_data: Path, job: Job
+    language_model: Path, text_data: Path, workspace: Workspace
 ) -> None:
     training = {**TRAINING, "eval_strategy": "epoch"}
     given = {"model": "base", "dataset": "text", "training": training, "masking": {"smoothing": 0}}
-    run(FinetuneSettings.model_validate(given), job, model=language_model, data=text_data)
-    rows = read_rows(job.output / "history.parquet")
+    run(FinetuneSettings.model_validate(given), workspace, model=language_model, data=text_data)
+    rows = read_rows(workspace.output / "history.parquet")
     assert [row["name"] for row in rows if row["name"].startswith("eval")] == [
         "eval_cross_entropy",
         "eval_perplexity",
     ]
-    manifest = read_manifest(job.output)
+    manifest = read_manifest(workspace.output)
     assert 0.14 < manifest["targets_seen"] / manifest["tokens_seen"] < 0.18
 
 

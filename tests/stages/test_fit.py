@@ -15,7 +15,7 @@ from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.plan.stages.evaluate import EvaluateSettings
 from kdpipe.plan.stages.export import ExportSettings
 from kdpipe.plan.stages.finetune import FinetuneSettings
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages import cache_teacher, distill, evaluate, export, finetune
 from tests.conftest import ARCHITECTURE, CLASSIFICATION
 
@@ -53,9 +53,15 @@ def data(sst2: Path, language_model: Path, tmp_path: Path) -> Path:
     (export, ExportSettings(), ["model"]),
 ])  # fmt: skip
 def test_the_length_is_checked_first(
-    stage: Any, settings: Any, roles: list[str], short: Path, classifier: Path, data: Path, job: Job
+    stage: Any,
+    settings: Any,
+    roles: list[str],
+    short: Path,
+    classifier: Path,
+    data: Path,
+    workspace: Workspace,
 ) -> None:
     for role in roles:
         models = {**dict.fromkeys(roles, classifier), role: short}
         with pytest.raises(ModelError, match=r"has rows of 32 tokens, but .*short reads at most 24"):
-            stage.run(settings, job, data=data, **models)
+            stage.run(settings, workspace, data=data, **models)

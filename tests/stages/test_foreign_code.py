@@ -14,7 +14,7 @@ import torch
 from kdpipe.errors import ModelError
 from kdpipe.models.loading import Head, load_frozen, load_model, load_tokenizer, load_with_head
 from kdpipe.plan.stages.load import LoadSettings
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages.load import run
 
 HEAD = Head("classification", ("0", "1"))
@@ -83,15 +83,17 @@ def test_pickles_in_place_of_the_weights_are_not_executed(
     assert not mark.exists()
 
 
-def test_a_model_that_only_its_own_code_could_load_is_refused(planted: Path, mark: Path, job: Job) -> None:
+def test_a_model_that_only_its_own_code_could_load_is_refused(
+    planted: Path, mark: Path, workspace: Workspace
+) -> None:
     _change(planted / "config.json", model_type="unheard-of")
     with pytest.raises(ModelError, match="holds a model of the family 'unheard-of'"):
-        run(LoadSettings(path=str(planted)), job)
+        run(LoadSettings(path=str(planted)), workspace)
     assert not mark.exists()
-    assert not job.output.exists()
+    assert not workspace.output.exists()
 
 
-def test_only_what_was_loaded_is_written(planted: Path, mark: Path, job: Job) -> None:
-    run(LoadSettings(path=str(planted)), job)
+def test_only_what_was_loaded_is_written(planted: Path, mark: Path, workspace: Workspace) -> None:
+    run(LoadSettings(path=str(planted)), workspace)
     assert not mark.exists()
-    assert not {*PICKLES, "code.py"} & {path.name for path in job.output.iterdir()}
+    assert not {*PICKLES, "code.py"} & {path.name for path in workspace.output.iterdir()}

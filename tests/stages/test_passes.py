@@ -8,7 +8,7 @@ import pytest
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.plan.stages.score_importance import ScoreImportanceSettings
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages.score_importance import run
 
 
@@ -22,9 +22,9 @@ from kdpipe.stages.score_importance import run
     ],
 )
 def test_the_examples_that_are_read_count(
-    classifier: Path, task_data: Path, job: Job, given: dict[str, Any], passes: int
+    classifier: Path, task_data: Path, workspace: Workspace, given: dict[str, Any], passes: int
 ) -> None:
     how = ImportanceSettings(**given).model_dump(exclude={"model", "dataset"}) | {"seed": 1}
-    run(ScoreImportanceSettings(**how), job, model=classifier, data=task_data)
-    manifest = read_manifest(job.output)
+    run(ScoreImportanceSettings(**how), workspace, model=classifier, data=task_data)
+    manifest = read_manifest(workspace.output)
     assert (manifest["forwards"], manifest["backwards"]) == (passes, passes)

@@ -17,7 +17,7 @@ from kdpipe.data.source import Example
 from kdpipe.data.sources.glue import GlueSource
 from kdpipe.errors import DataError
 from kdpipe.plan.stages.preprocess import PreprocessSettings
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages.preprocess import run
 from tests.encoded import read_split
 from tests.stages.conftest import job_for
@@ -39,16 +39,18 @@ def settings(path: Path, copies: int = 1, **more: Any) -> PreprocessSettings:
         ({"labels": "none"}, 96),
     ],
 )
-def test_rows_copies_and_labels(sst2: Path, language_model: Path, job: Job, options, rows: int) -> None:
-    run(settings(sst2, **options), job, tokenizer=language_model)
-    splits = read_description(job.output)["splits"]
+def test_rows_copies_and_labels(
+    sst2: Path, language_model: Path, workspace: Workspace, options, rows: int
+) -> None:
+    run(settings(sst2, **options), workspace, tokenizer=language_model)
+    splits = read_description(workspace.output)["splits"]
     assert splits["train"]["rows"] == rows
     assert splits["validation"]["rows"] == 40
     assert ("labels" in splits["train"]["columns"]) == ("labels" not in options)
 
 
 def test_a_table_without_labels_where_they_are_dropped(
-    language_model: Path, job: Job, write: Callable[..., Path]
+    language_model: Path, workspace: Workspace, write: Callable[..., Path]
 ) -> None:
     train, test = write("text\nfine\n", "a.tsv"), write("text\tlabel\nfine\t1\n", "b.tsv")
     table = {"source": "table", "text": "text", "label": "label", "classes": [0, 1], "train": str(train)}
@@ -57,27 +59,29 @@ def test_a_table_without_labels_where_they_are_dropped(
         "task": "classification",
         "max_length": 32,
     }
-    run(PreprocessSettings.model_validate({**given, "labels": "none"}), job, tokenizer=language_model)
-    assert read_description(job.output)["labels"] == ["0", "1"]
-    assert labelled_splits(job.output) == ["hard"]
+    run(PreprocessSettings.model_validate({**given, "labels": "none"}), workspace, tokenizer=language_model)
+    assert read_description(workspace.output)["labels"] == ["0", "1"]
+    assert labelled_splits(workspace.output) == ["hard"]
     with pytest.raises(DataError, match=r"a\.tsv:1: expected a column 'label'"):
-        run(PreprocessSettings.model_validate(given), job, tokenizer=language_model)
+        run(PreprocessSettings.model_validate(given), workspace, tokenizer=language_model)
 
 
 def test_what_was_found_is_told_in_the_log(
-    sst2: Path, language_model: Path, job: Job, caplog: pytest.LogCaptureFixture
+    sst2: Path, language_model: Path, workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    run(settings(sst2), job, tokenizer=language_model)
+    run(settings(sst2), workspace, tokenizer=language_model)
     rows = (sst2 / "train.tsv").read_text().splitlines()
     assert "train: 96 examples, 96 rows, " in caplog.text
     cold, warm = (sum(line.endswith(f"\t{label}") for line in rows) for label in "01")
     assert f"train: 0: {cold}, 1: {warm}\n" in caplog.text
 
 
-def test_the_manifest_names_the_files_that_were_read(sst2: Path, language_model: Path, job: Job) -> None:
-    run(settings(sst2), job, tokenizer=language_model)
-    files = read_manifest(job.output)["source_files"]
+def test_the_manifest_names_the_files_that_were_read(
+    sst2: Path, language_model: Path, workspace: Workspace
+) -> None:
+    run(settings(sst2), workspace, tokenizer=language_model)
+    files = read_manifest(workspace.output)["source_files"]
     assert files == {str(path): file_digest(path) for path in sst2.iterdir()}
 
 
@@ -149,7 +153,7 @@ def test_a_file_that_is_edited_while_it_is_read(
     ("multi_label", "", "none"),
 ])  # fmt: skip
 def test_a_training_split_without_classes_to_tell(
-    language_model: Path, job: Job, write: Callable[..., Path], task: str, label: str, found: str
+    language_model: Path, workspace: Workspace, write: Callable[..., Path], task: str, label: str, found: str
 ) -> None:
     file = write(f"text\tlabel\nfine\t{label}\ngood\t{label}\n", "train.tsv")
     source = {"source": "table", "text": "text", "label": "label", "separator": ",", "train": str(file)}
@@ -157,44 +161,46 @@ def test_a_training_split_without_classes_to_tell(
     with pytest.raises(
         DataError, match=rf"train\.tsv: expected two classes or more, found {found}; get data"
     ):
-        run(PreprocessSettings.model_validate(given), job, tokenizer=language_model)
+        run(PreprocessSettings.model_validate(given), workspace, tokenizer=language_model)
 
 
 def test_classes_without_training_examples_are_told(
-    language_model: Path, job: Job, write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+    language_model: Path, workspace: Workspace, write: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     file = write("sentence\tlabel\nfine\t1\ngood\t1\n", "train.tsv")
-    run(settings(file.parent), job, tokenizer=language_model)
+    run(settings(file.parent), workspace, tokenizer=language_model)
     assert "has no example of some classes" in caplog.text
 
 
 def test_parts_with_other_labels_are_named(
-    sst2: Path, language_model: Path, job: Job, write: Callable[..., Path]
+    sst2: Path, language_model: Path, workspace: Workspace, write: Callable[..., Path]
 ) -> None:
     file = write("text\tlabel\nfine\t2\ngood\t3\n", "train.tsv")
     table = {"source": "table", "text": "text", "label": "label", "train": str(file)}
     sources = [*settings(sst2).sources, table]
     both = PreprocessSettings.model_validate({**settings(sst2).model_dump(), "sources": sources})
     with pytest.raises(DataError, match=r"found '0' in 'glue SST-2 .*' but not in 'table .*train\.tsv'"):
-        run(both, job, tokenizer=language_model)
+        run(both, workspace, tokenizer=language_model)
 
 
-def test_shares_of_one_file_become_splits(language_model: Path, job: Job, write: Callable[..., Path]) -> None:
+def test_shares_of_one_file_become_splits(
+    language_model: Path, workspace: Workspace, write: Callable[..., Path]
+) -> None:
     rows = "".join(f"film {number}\t{number % 2}\n" for number in range(40))
     file = write(f"text\tlabel\n{rows}", "films.tsv")
     source = {"source": "table", "text": "text", "label": "label", "path": str(file)}
     shares = {"validation": 0.1, "test": 0.2}
     given = {"sources": [source | shares], "task": "classification", "max_length": 32}
-    run(PreprocessSettings.model_validate(given), job, tokenizer=language_model)
-    manifest = read_manifest(job.output)
+    run(PreprocessSettings.model_validate(given), workspace, tokenizer=language_model)
+    manifest = read_manifest(workspace.output)
     sizes = {split: facts["rows"] for split, facts in manifest["splits"].items()}
     assert sizes == {"train": 28, "validation": 4, "test": 8}
-    ids = [name for split in sizes for name in read_split(job.output, split)["id"].to_pylist()]
+    ids = [name for split in sizes for name in read_split(workspace.output, split)["id"].to_pylist()]
     assert sorted(ids) == sorted(f"train:{line}" for line in range(2, 42))
-    assert labelled_splits(job.output) == ["validation", "test"]
+    assert labelled_splits(workspace.output) == ["validation", "test"]
 
 
-def test_missing_files_are_named(tmp_path: Path, language_model: Path, job: Job) -> None:
+def test_missing_files_are_named(tmp_path: Path, language_model: Path, workspace: Workspace) -> None:
     with pytest.raises(DataError, match=r"train\.tsv"):
-        run(settings(tmp_path), job, tokenizer=language_model)
-    assert not job.output.exists()
+        run(settings(tmp_path), workspace, tokenizer=language_model)
+    assert not workspace.output.exists()

@@ -19,7 +19,7 @@ from kdpipe.errors import DataError
 from kdpipe.models.loading import load_model, load_tokenizer
 from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages.pretrain import run
 from tests.conftest import ARCHITECTURE
 from tests.models.conftest import SHAPES
@@ -47,7 +47,7 @@ def test_a_model_and_its_tokenizer_are_made_the_same_twice(text_files: Path, tmp
 
 
 def test_text_that_is_edited_while_it_is_read(
-    text_files: Path, tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+    text_files: Path, tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, read = tmp_path / "train.txt", TextSource.read
     shutil.copy(text_files / "train.txt", file)
@@ -64,28 +64,28 @@ def test_text_that_is_edited_while_it_is_read(
         sources=({"source": "text", "path": str(file)},), task="language_modeling", max_length=32
     )
     with pytest.raises(DataError, match=r"train\.txt: .* it was changed while it was read"):
-        run(PretrainSettings.model_validate(GIVEN), dataset, job)
-    assert not list(job.state.rglob("*.arrow"))
+        run(PretrainSettings.model_validate(GIVEN), dataset, workspace)
+    assert not list(workspace.state.rglob("*.arrow"))
 
 
 def test_encoded_text_lies_where_the_next_run_removes_it(
-    text_files: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+    text_files: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = {"source": "text", "path": str(text_files)}
     dataset = PreprocessSettings(sources=(source,), task="language_modeling", max_length=32)
     encoded: list[Path] = []
 
     def kill(*_: object) -> None:
-        encoded.extend(job.state.rglob("train.arrow"))
+        encoded.extend(workspace.state.rglob("train.arrow"))
         raise KeyboardInterrupt
 
     monkeypatch.setattr("kdpipe.stages.pretrain.create_language_model", kill)
     # Nor is there a folder of temporary files that it would fill.
-    monkeypatch.setattr("tempfile.tempdir", str(job.state / "no such folder"))
+    monkeypatch.setattr("tempfile.tempdir", str(workspace.state / "no such folder"))
     with pytest.raises(KeyboardInterrupt):
-        run(PretrainSettings.model_validate(GIVEN), dataset, job)
+        run(PretrainSettings.model_validate(GIVEN), dataset, workspace)
     (file,) = encoded
-    assert file.parent.parent == job.state / "drafts" / state_name(job.output, job.state)
+    assert file.parent.parent == workspace.state / "drafts" / state_name(workspace.output, workspace.state)
 
 
 CHINESE = [
@@ -95,7 +95,9 @@ CHINESE = [
 ]
 
 
-def test_chinese_is_read_character_by_character(tmp_path: Path, write: Callable[..., Path], job: Job) -> None:
+def test_chinese_is_read_character_by_character(
+    tmp_path: Path, write: Callable[..., Path], workspace: Workspace
+) -> None:
     source = {"source": "text", "train": str(write("\n".join(CHINESE) + "\n", "train.txt"))}
     dataset = PreprocessSettings(sources=(source,), task="language_modeling", max_length=64)
     given = {
@@ -104,8 +106,8 @@ def test_chinese_is_read_character_by_character(tmp_path: Path, write: Callable[
         "vocab_size": 200,
         "training": {"max_steps": 1, "per_device_train_batch_size": 3},
     }
-    run(PretrainSettings.model_validate(given), dataset, job)
-    tokenizer = load_tokenizer(job.output)
+    run(PretrainSettings.model_validate(given), dataset, workspace)
+    tokenizer = load_tokenizer(workspace.output)
     for line in CHINESE:
         assert tokenizer.tokenize(line) == list(line)
 

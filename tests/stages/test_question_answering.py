@@ -16,7 +16,7 @@ from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.plan.stages.evaluate import EvaluateSettings
 from kdpipe.plan.stages.finetune import FinetuneSettings
 from kdpipe.plan.stages.preprocess import PreprocessSettings
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages import cache_teacher, distill, evaluate, finetune, preprocess
 from tests.stages.conftest import job_for
 from tests.tolerance import rounding
@@ -75,11 +75,11 @@ def test_from_files_to_a_student(squad: Path, language_model: Path, tmp_path: Pa
 
 
 def test_a_teacher_that_reads_other_tokens_is_refused(
-    reader: Path, question_data: Path, tmp_path: Path, job: Job
+    reader: Path, question_data: Path, tmp_path: Path, workspace: Workspace
 ) -> None:
     teacher = shutil.copytree(reader, tmp_path / "teacher")
     train_wordpiece(lambda: ["quite other words"], vocab_size=60, max_length=64).save_pretrained(teacher)
     given = {"teacher": "t", "student": "s", "dataset": "d", "losses": LOSSES[:1], "training": TRAINING}
     places = {"teacher": teacher, "student": reader, "data": question_data, "knowledge": tmp_path / "cache"}
     with pytest.raises(ModelError, match="different tokenizers"):
-        distill.run(DistillSettings.model_validate(given), job, **places)
+        distill.run(DistillSettings.model_validate(given), workspace, **places)

@@ -15,7 +15,7 @@ from kdpipe.errors import KdpipeError
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.identity import code_of
 from kdpipe.plan.jobs import job_of
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 from kdpipe.stages.report import run
 
 ARCHITECTURE = {
@@ -44,42 +44,45 @@ def config(tmp_path: Path) -> Path:
     path.write_text(json.dumps(content))
     graph = build_graph(read_config([path]))
     for name in graph.nodes:
-        with Job(graph.layout.model(name), graph.layout.state).artifact() as draft:
+        with Workspace(graph.layout.model(name), graph.layout.state).artifact() as draft:
             draft.write_json("config.json", {"model_type": "bert", "hidden_size": 4})
             save_file({"weight": np.zeros((3, 4), np.float32)}, draft.folder / "model.safetensors")
             write_table(draft.folder / "history.parquet", HISTORY_ROWS, HISTORY)
-    with Job(graph.layout.evaluation("base", "text"), graph.layout.state).artifact() as draft:
+    with Workspace(graph.layout.evaluation("base", "text"), graph.layout.state).artifact() as draft:
         rows = [{"metric": "perplexity", "value": 12.5, "split": "test", "n": 7}]
         write_table(draft.folder / "metrics.parquet", rows, METRICS)
     return path
 
 
 def test_the_artifact_is_the_page_and_two_tables(config: Path, tmp_path: Path):
-    job = Job(tmp_path / "results" / "report", tmp_path / "results" / ".state")
-    run(job, config=config)
-    assert sorted(read_sums(job.output)) == ["report.html", "results.csv", "results.parquet"]
-    verify(job.output)
-    assert "12.50" in (job.output / "report.html").read_text(encoding="utf-8")
-    assert "base,base,pretrain,text,test,perplexity,12.5,7,,12," in (job.output / "results.csv").read_text()
+    workspace = Workspace(tmp_path / "results" / "report", tmp_path / "results" / ".state")
+    run(workspace, config=config)
+    assert sorted(read_sums(workspace.output)) == ["report.html", "results.csv", "results.parquet"]
+    verify(workspace.output)
+    assert "12.50" in (workspace.output / "report.html").read_text(encoding="utf-8")
+    assert (
+        "base,base,pretrain,text,test,perplexity,12.5,7,,12,"
+        in (workspace.output / "results.csv").read_text()
+    )
 
 
 def test_equal_results_give_equal_artifacts(config: Path, tmp_path: Path):
     digests = []
     for name in ("one", "other"):
-        job = Job(tmp_path / name, tmp_path / ".state")
-        run(job, config=config)
-        digests.append(verify(job.output))
+        workspace = Workspace(tmp_path / name, tmp_path / ".state")
+        run(workspace, config=config)
+        digests.append(verify(workspace.output))
     assert digests[0] == digests[1]
 
 
 def test_an_unfinished_result_leaves_the_old_report(config: Path, tmp_path: Path):
-    job = Job(tmp_path / "report", tmp_path / ".state")
-    run(job, config=config)
-    before = verify(job.output)
+    workspace = Workspace(tmp_path / "report", tmp_path / ".state")
+    run(workspace, config=config)
+    before = verify(workspace.output)
     (tmp_path / "results" / "models" / "init" / "SHA256SUMS").unlink()
     with pytest.raises(KdpipeError, match="init is no finished artifact"):
-        run(job, config=config)
-    assert verify(job.output) == before
+        run(workspace, config=config)
+    assert verify(workspace.output) == before
 
 
 def test_the_command_line_writes_the_report(config: Path, tmp_path: Path):
@@ -117,11 +120,11 @@ def test_a_report_is_not_made_again_for_how_json_writes_a_number(tmp_path: Path)
     }
     (tmp_path / "config.json").write_text(json.dumps(content))
     graph = build_graph(content)
-    with Job(graph.layout.model("base"), graph.layout.state).artifact() as draft:
+    with Workspace(graph.layout.model("base"), graph.layout.state).artifact() as draft:
         draft.write_json("config.json", {"model_type": "bert", "hidden_size": 4})
         save_file({"weight": np.zeros((3, 4), np.float32)}, draft.folder / "model.safetensors")
         write_table(draft.folder / "history.parquet", HISTORY_ROWS, HISTORY)
     made = job_of(graph, "report")
     origin = {"code": {"identity": "", "roots": [], "modules": code_of(made.modules)}}
-    run(Job(made.folder, graph.layout.state, origin=origin), config=tmp_path / "config.json")
+    run(Workspace(made.folder, graph.layout.state, origin=origin), config=tmp_path / "config.json")
     assert changes(graph, [made]) == {made.folder: []}

@@ -27,8 +27,8 @@ LOG = logging.getLogger("kdpipe")
 
 
 @dataclass
-class Job:
-    """One run of a stage.
+class Workspace:
+    """Where one run of a stage works.
 
     Args:
         output: folder of the artifact it makes.

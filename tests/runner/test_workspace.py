@@ -16,7 +16,7 @@ from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, verify
 from kdpipe.errors import EXIT_STATUS, KdpipeError
 from kdpipe.plan.identity import code_of, identity
 from kdpipe.runner.logs import MARK
-from kdpipe.runner.run import Job
+from kdpipe.runner.workspace import Workspace
 
 
 def run_stage(stage: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -197,7 +197,7 @@ def test_what_was_finished_from_the_same_is_put_back(
 
     folder.mkdir()
     (folder / "a.txt").write_text("read")
-    with Job(output, state, origin=ORIGIN).artifact() as draft:
+    with Workspace(output, state, origin=ORIGIN).artifact() as draft:
         (draft.folder / "data").write_text("made")
         draft.record(source_files=digests())
     before = (output / "data").stat().st_ino
@@ -205,7 +205,7 @@ def test_what_was_finished_from_the_same_is_put_back(
     (folder / "a.txt").unlink()
     for name, text in files.items():
         (folder / name).write_text(text)
-    assert Job(output, state, origin=origin, sources=digests).take_up() == there
+    assert Workspace(output, state, origin=origin, sources=digests).take_up() == there
     assert (output / SUMS).exists() == there
     if there:
         verify(output)
@@ -215,36 +215,36 @@ def test_what_was_finished_from_the_same_is_put_back(
 
 def test_what_was_removed_in_part_is_put_back(tmp_path: Path) -> None:
     """The same holds if a process finishes the artifact while a workflow removes it."""
-    job = Job(tmp_path / "made", tmp_path / ".state", origin=ORIGIN)
-    with job.artifact() as draft:
+    workspace = Workspace(tmp_path / "made", tmp_path / ".state", origin=ORIGIN)
+    with workspace.artifact() as draft:
         for name in ("data", "more"):
             (draft.folder / name).write_text(name)
-    (job.output / "more").unlink()
-    assert job.take_up()
-    verify(job.output)
-    assert not list((job.state / "drafts").iterdir())
+    (workspace.output / "more").unlink()
+    assert workspace.take_up()
+    verify(workspace.output)
+    assert not list((workspace.state / "drafts").iterdir())
 
 
 def test_what_reads_more_than_is_known_is_not_put_back(tmp_path: Path) -> None:
     """A report is such a stage: it reads the files that its config names."""
     origin = {**ORIGIN, "inputs": {}}
-    with Job(tmp_path / "made", tmp_path / ".state", origin=origin).artifact() as draft:
+    with Workspace(tmp_path / "made", tmp_path / ".state", origin=origin).artifact() as draft:
         (draft.folder / "data").write_text("made")
-    assert not Job(tmp_path / "made", tmp_path / ".state", origin=origin).take_up()
+    assert not Workspace(tmp_path / "made", tmp_path / ".state", origin=origin).take_up()
 
 
 def test_a_manifest_that_breaks_off_is_named_and_vouches_for_nothing(tmp_path: Path) -> None:
     output, state = tmp_path / "made", tmp_path / ".state"
-    with Job(output, state, origin=ORIGIN).artifact() as draft:
+    with Workspace(output, state, origin=ORIGIN).artifact() as draft:
         (draft.folder / "data").write_text("made")
     manifest = output / MANIFEST
     manifest.write_text(manifest.read_text()[:-10])
     with pytest.raises(KdpipeError, match=f"{manifest} is not as it was written; delete "):
         read_manifest(output)
-    with pytest.raises(KdpipeError, match=f"{manifest} is not what"), Job(output, state).turn():
+    with pytest.raises(KdpipeError, match=f"{manifest} is not what"), Workspace(output, state).turn():
         pass
     manifest.unlink()
-    with Job(output, state, origin=ORIGIN).turn() as wanted:
+    with Workspace(output, state, origin=ORIGIN).turn() as wanted:
         assert wanted
 
 
@@ -253,20 +253,20 @@ def test_a_manifest_that_breaks_off_is_named_and_vouches_for_nothing(tmp_path: P
 def test_what_lies_in_the_place_of_its_state_makes_room(
     tmp_path: Path, kind: str, place: Callable[[Path], None]
 ) -> None:
-    job = Job(tmp_path / "made", tmp_path / ".state", origin=ORIGIN)
-    folder = job.state / kind / state_name(job.output, job.state)
+    workspace = Workspace(tmp_path / "made", tmp_path / ".state", origin=ORIGIN)
+    folder = workspace.state / kind / state_name(workspace.output, workspace.state)
     folder.parent.mkdir(parents=True)
     place(folder)
-    with job.turn() as wanted:
+    with workspace.turn() as wanted:
         assert wanted
-        with job.checkpoints.write(1) as path:
+        with workspace.checkpoints.write(1) as path:
             (path / "weights").touch()
-        assert job.checkpoints.latest() == path
-        with job.artifact() as draft:
+        assert workspace.checkpoints.latest() == path
+        with workspace.artifact() as draft:
             (draft.folder / "data").write_text("made")
-    verify(job.output)
-    verify(finished(job.output, job.state))
-    assert not job.checkpoints.folder.exists()
+    verify(workspace.output)
+    verify(finished(workspace.output, workspace.state))
+    assert not workspace.checkpoints.folder.exists()
 
 
 @pytest.mark.parametrize("place", ["", "checkpoints", "drafts", "finished", "locks"])
@@ -277,7 +277,7 @@ def test_a_file_where_state_is_to_be_kept(tmp_path: Path, place: str) -> None:
     with pytest.raises(
         KdpipeError, match=f"{path}: expected a folder of kdpipe's, found a file or a broken link"
     ):
-        Job(tmp_path / "made", tmp_path / ".state", origin=ORIGIN).turn().__enter__()
+        Workspace(tmp_path / "made", tmp_path / ".state", origin=ORIGIN).turn().__enter__()
     assert path.read_text() == "mine"
 
 
