@@ -7,7 +7,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from kdpipe.commands.shrink import ENDINGS, ROWS
+from kdpipe.commands.shrink import ENDINGS, SMALL_ROWS
 from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.data.source import STANDARD_SPLITS
 from kdpipe.data.sources.glue import LAYOUTS, layout_named
@@ -34,7 +34,7 @@ def write_sample(settings: SourceSettings, task: str) -> None:
         WRITERS[settings.source](settings, task, file, seed)
 
 
-def sentences(seed: int, count: int = ROWS) -> Iterator[str]:
+def sentences(seed: int, count: int = SMALL_ROWS) -> Iterator[str]:
     """Yield sentences of random words, the same for the same seed."""
     draw = random.Random(seed)
     return (" ".join(draw.choices(WORDS, k=draw.randint(6, 16))) for _ in range(count))
@@ -52,8 +52,8 @@ def _usual_files(settings: SourceSettings, folder: Path) -> Iterator[Path]:
 def _glue(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
     layout = layout_named(str(settings.options["name"]), LAYOUTS)
     columns = layout.columns or (*layout.texts, layout.label)
-    labels, texts = cycle(layout.labels or NUMBERS), sentences(seed, ROWS * len(columns))
-    rows = [[next(labels if name == layout.label else texts) for name in columns] for _ in range(ROWS)]
+    labels, texts = cycle(layout.labels or NUMBERS), sentences(seed, SMALL_ROWS * len(columns))
+    rows = [[next(labels if name == layout.label else texts) for name in columns] for _ in range(SMALL_ROWS)]
     header = [] if layout.columns else [columns]
     file.write_text("".join("\t".join(row) + "\n" for row in (*header, *rows)), encoding="utf-8")
 
@@ -61,8 +61,8 @@ def _glue(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
 def _table(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
     options = settings.options
     columns = [options[name] for name in ("text", "text_pair") if options[name]]
-    texts, labels = sentences(seed, ROWS * len(columns)), cycle(_labels(options, task))
-    rows = [{**{name: next(texts) for name in columns}, **next(labels)} for _ in range(ROWS)]
+    texts, labels = sentences(seed, SMALL_ROWS * len(columns)), cycle(_labels(options, task))
+    rows = [{**{name: next(texts) for name in columns}, **next(labels)} for _ in range(SMALL_ROWS)]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 

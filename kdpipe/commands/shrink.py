@@ -27,7 +27,7 @@ from kdpipe.plan.stages.preprocess import PreprocessSettings, preprocess_setting
 from kdpipe.plan.training import SMALL_BATCH
 
 # Rows of a split; an epoch is two steps.
-ROWS = 2 * SMALL_BATCH
+SMALL_ROWS = 2 * SMALL_BATCH
 # What the files of a split that are made up end in. A dataset of the Hub is made up as one of files.
 ENDINGS = {"conll": ".txt", "glue": ".tsv", "squad": ".json", "table": ".jsonl", "text": ".txt"}
 # How files of the user's are written, which those that are made up are not.
@@ -143,10 +143,12 @@ def _rows(
     if isinstance(dataset.settings, CombineSettings):
         return given
     if _is_local_copy(dataset, graph):
-        return given | {"rows": ROWS}
+        return given | {"rows": SMALL_ROWS}
     splits = splits_of(preprocess_settings(graph, dataset.name))
     whole = dataset.name in _exported(graph)
-    return given | {"rows": {split: ROWS for split in splits if not (whole and split.startswith("test"))}}
+    return given | {
+        "rows": {split: SMALL_ROWS for split in splits if not (whole and split.startswith("test"))}
+    }
 
 
 def _exported(graph: Graph) -> set[str]:

@@ -10,7 +10,7 @@ from kdpipe.plan.entries import Dataset
 # Where a model is only named, of the Hub, it is taken to be as large as BERT-base.
 USUAL = {"depth": 12, "width": 768, "heads": 12, "neurons": 3072, "vocabulary": 30522}
 # Rows of a source where no file tells, and bytes of a row where one does.
-ROWS, ROW_BYTES = 100_000, 100
+USUAL_ROWS, ROW_BYTES = 100_000, 100
 # Bytes that a row takes in memory: its length, and its places in an epoch. Its tokens stay on disk.
 OPENED_ROW = 20
 # Bytes of a float32 weight; and with its gradient and the two moments of Adam.
@@ -79,7 +79,7 @@ def rows_of(dataset: Dataset) -> int:
 def _rows_of_source(source: SourceSettings) -> int:
     # The same whether it has been fetched or not: what a job asks for is not to change in between.
     files = [] if source.hub else source.local_files()
-    return sum(file.stat().st_size for file in files) // ROW_BYTES or ROWS
+    return sum(file.stat().st_size for file in files) // ROW_BYTES or USUAL_ROWS
 
 
 def tokens_of(dataset: Dataset) -> float:

@@ -13,7 +13,7 @@ from kdpipe.reporting.layering import Arrangement, Edge, Point, arrange
 from kdpipe.reporting.layering import Node as Part
 
 # Kinds of edges by the settings that name their sources; all other settings name a model to start from.
-KINDS = {"teacher": "teacher", "among": "candidate", "dataset": "data", "combine": "data"}
+ARROWS = {"teacher": "teacher", "among": "candidate", "dataset": "data", "combine": "data"}
 START = "start"
 CHARACTER = 7.3
 LINE = 16.0
@@ -96,7 +96,7 @@ class Diagram:
     def kinds(self) -> list[str]:
         """The kinds of edges that occur."""
         drawn = {tip.kind for tip in self.tips}
-        return [kind for kind in (START, *dict.fromkeys(KINDS.values())) if kind in drawn]
+        return [kind for kind in (START, *dict.fromkeys(ARROWS.values())) if kind in drawn]
 
 
 def draw_graph(graph: Graph) -> Diagram:
@@ -125,7 +125,7 @@ def _edges(graph: Graph) -> Iterator[tuple[tuple[Part, Part], str]]:
         for field, kind, name in node.settings.references():
             source = graph.nodes[name].template if kind == "model" else graph.datasets[name].template
             if field not in AFTERWARDS and (kind, source) != ("model", node.template):
-                yield _edge(kind, source, "model", node.template), KINDS.get(field, START)
+                yield _edge(kind, source, "model", node.template), ARROWS.get(field, START)
 
 
 def _edge(source_kind: str, source: str, target_kind: str, target: str) -> tuple[Part, Part]:

@@ -20,7 +20,7 @@ QUANTILES = tuple(range(5, 100, 10))
 
 
 @dataclass(frozen=True)
-class Cell:
+class Tile:
     """A field of a heat map.
 
     Args:
@@ -44,7 +44,7 @@ class HeatMap:
 
     across: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[Tile, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _map(across: str, columns: list[str], values: list[NDArray[np.float64]]) -> 
     largest = max((float(row.max()) for row in values if len(row)), default=0.0) or 1.0
     rows = tuple(
         tuple(
-            Cell(value / largest, f"layer {layer}, {column}: {value:.4g}")
+            Tile(value / largest, f"layer {layer}, {column}: {value:.4g}")
             for column, value in zip(columns, row.tolist(), strict=False)
         )
         for layer, row in enumerate(values)

@@ -4,7 +4,7 @@ import pytest
 
 from kdpipe.catalog import resolve
 from kdpipe.commands.sample_data import write_sample
-from kdpipe.commands.shrink import ENDINGS, ROWS
+from kdpipe.commands.shrink import ENDINGS, SMALL_ROWS
 from kdpipe.config.settings.dataset import read_dataset
 from kdpipe.data.source import TRAIN, VALIDATION
 from kdpipe.data.sources.conll import ConllSource
@@ -35,7 +35,7 @@ def test_glue(tmp_path, name):
     source = GlueSource(task=task, name=name, path=tmp_path)
     assert set(source.splits()) == set(LAYOUTS[name].files)
     for given in labels(source).values():
-        assert len(given) == ROWS
+        assert len(given) == SMALL_ROWS
         assert source.labels is None or set(given) == set(source.labels)
 
 
@@ -44,19 +44,19 @@ def test_conll(tmp_path):
     write_sample(read_dataset(settings), "token_classification")
     source = ConllSource(task="token_classification", path=tmp_path, classes=["PER", "LOC"])
     given = labels(source)
-    assert all(len(tags) == ROWS for tags in given.values())
+    assert all(len(tags) == SMALL_ROWS for tags in given.values())
     assert {tag for tags in given[TRAIN] for tag in tags} == {"O", "B-PER", "B-LOC"}
 
 
 def test_squad(tmp_path):
     write_sample(read_dataset({"source": "squad", "path": str(tmp_path)}), "question_answering")
     source = SquadSource(task="question_answering", path=tmp_path)
-    assert sum(1 for _ in source.read(TRAIN)) == ROWS
+    assert sum(1 for _ in source.read(TRAIN)) == SMALL_ROWS
 
 
 def test_text(tmp_path):
     write_sample(read_dataset({"source": "text", "path": str(tmp_path)}), "language_modeling")
-    assert sum(1 for _ in TextSource(task="language_modeling", path=tmp_path).read(VALIDATION)) == ROWS
+    assert sum(1 for _ in TextSource(task="language_modeling", path=tmp_path).read(VALIDATION)) == SMALL_ROWS
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_table(tmp_path, task, columns):
     write_sample(read_dataset(settings), task)
     source = TableSource(task=task, path=tmp_path, text="first", **columns)
     given = labels(source)[TRAIN]
-    assert len(given) == ROWS
+    assert len(given) == SMALL_ROWS
     names = {name for label in given for name in (label if task == "multi_label" else (label,))}
     assert source.labels is None or names == set(source.labels)
 
@@ -97,7 +97,7 @@ def test_further_splits(tmp_path, settings, task):
     write_sample(read_dataset(given), task)
     source = open_source(read_dataset(given), task)
     assert "hard" in source.splits()
-    assert sum(1 for _ in source.read("hard")) == ROWS
+    assert sum(1 for _ in source.read("hard")) == SMALL_ROWS
     assert [example.text for example in source.read("hard")] != [
         example.text for example in source.read(TRAIN)
     ]
