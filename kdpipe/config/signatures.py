@@ -2,6 +2,7 @@
 
 The options of a loss or a source are the parameters of its constructor; the fields of `training` are those of
 `transformers.TrainingArguments`; the fields of an architecture are those of its transformers config class.
+A parameter of ours that cannot be read is an error; a field of transformers that cannot be takes any value.
 """
 
 import ast
@@ -14,12 +15,12 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 from pydantic import BaseModel, Field, StrictInt, create_model
 
 from kdpipe.config.settings.bounds import MANY
-from kdpipe.declarations import assignment, find_class, lineage, syntax_tree
+from kdpipe.declarations import assignment, lineage, syntax_tree
 
 Model = TypeVar("Model", bound=BaseModel)
 REQUIRED: Any = ...
 TYPES: Mapping[str, Any] = {
-    "Any": Any,
+    "Mapping[str, Path]": Mapping[str, Path],
     "Path": Path,
     # Temperatures: their squares are neither 0 nor infinite.
     "PositiveFloat": Annotated[float, Field(ge=1e-3, le=1e6)],
@@ -47,12 +48,24 @@ class Option:
     default: Any
 
 
+class _Lenient(dict[str, Any]):
+    """Types by name, where any other name stands for any type."""
+
+    def __missing__(self, name: str) -> Any:
+        return Any
+
+
 @cache
 def constructor_options(target: str) -> dict[str, Option]:
-    """Return the options of a class: the parameters of its constructor, `self` apart."""
-    for node in find_class(target).body:
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-            return dict(_parameters(node.args))
+    """Return the options of a class: the parameters of its constructor, `self` apart, be it a base's.
+
+    Raises:
+        TypeError: an annotation or a default cannot be read from source.
+    """
+    for module, definition in lineage(target):
+        for node in definition.body:
+            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                return dict(_parameters(node.args, f"{module}:{definition.name}"))
     return {}
 
 
@@ -67,15 +80,23 @@ def field_options(target: str) -> dict[str, Option]:
     }
 
 
-def read_type(annotation: ast.expr | None, known: Mapping[str, Any] = TYPES) -> Any:
-    """Return the type that an annotation's syntax tree spells; a name that is not known is Any."""
+def read_type(annotation: ast.expr, known: Mapping[str, Any] = TYPES) -> Any:
+    """Return the type that an annotation's syntax tree spells.
+
+    Args:
+        annotation: the syntax tree.
+        known: types by name, or by a longer text.
+
+    Raises:
+        KeyError: a part of it is not known.
+    """
     match annotation:
         case ast.Constant(value=None):
             return None
         case ast.Constant(value=str(text)):
             return read_type(ast.parse(text, mode="eval").body, known)
         case ast.Name(id=name):
-            return known.get(name, Any)
+            return known[name]
         case ast.BinOp(op=ast.BitOr(), left=left, right=right):
             return _union(read_type(left, known), read_type(right, known))
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
@@ -85,13 +106,13 @@ def read_type(annotation: ast.expr | None, known: Mapping[str, Any] = TYPES) -> 
             return TYPES[name][tuple(read_type(item, known) for item in items)]
         case ast.Constant(value=value) if value is Ellipsis:
             return ...
-    return Any
+    return known[ast.unparse(annotation)]
 
 
 @cache
 def enums(module: str) -> dict[str, Any]:
     """Return plain types, and the enumerations that a module defines or imports from `trainer_utils`."""
-    found = dict(TYPES)
+    found = _Lenient(TYPES)
     package = module.rpartition(".")[0]
     beside = [
         f"{package}.{node.module}"
@@ -126,7 +147,7 @@ def options_model(
     return create_model(name, __base__=base, __doc__=doc, **fields)
 
 
-def _parameters(arguments: ast.arguments) -> Iterator[tuple[str, Option]]:
+def _parameters(arguments: ast.arguments, target: str) -> Iterator[tuple[str, Option]]:
     positional = arguments.args[1:]
     first_default = len(positional) - len(arguments.defaults)
     defaults = [None] * max(first_default, 0) + list(arguments.defaults)
@@ -135,15 +156,21 @@ def _parameters(arguments: ast.arguments) -> Iterator[tuple[str, Option]]:
         *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
     ]
     for argument, default in pairs:
-        literal = REQUIRED if default is None else _literal(default)
-        yield argument.arg, Option(read_type(argument.annotation), literal)
+        try:
+            literal = REQUIRED if default is None else _literal(default)
+            yield argument.arg, Option(read_type(argument.annotation or ast.Name("no annotation")), literal)
+        except (KeyError, ValueError) as error:
+            raise TypeError(
+                f"{target}: the options of a config are read from source, but not `{ast.unparse(argument)}` "
+                f"({error}); use types that kdpipe.config.signatures knows, and a literal as default"
+            ) from None
 
 
 def _literal(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        return None
+    match node:
+        case ast.Call(func=ast.Name(id="MappingProxyType"), args=[mapping]):
+            return ast.literal_eval(mapping)
+    return ast.literal_eval(node)
 
 
 def _union(left: Any, right: Any) -> Any:

@@ -1,6 +1,7 @@
 import ast
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,18 +20,18 @@ from kdpipe.config.signatures import (
     read_type,
 )
 from kdpipe.declarations import constants, find_class, source_file
+from kdpipe.digest import digest
 
 TRAINING_ARGUMENTS = "transformers.training_args:TrainingArguments"
 
 
 def type_of(text, **known):
-    return read_type(ast.parse(text, mode="eval").body, {"int": int, "str": str, "float": float, **known})
+    return read_type(ast.parse(text, mode="eval").body, TYPES | known)
 
 
 @pytest.mark.parametrize(("text", "expected"), [
     ("int", int),
     ("None", None),
-    ("Thing", Any),
     ("int | None", int | None),
     ("'int | str'", str | StrictInt),
     ("list[int]", list[int]),
@@ -38,10 +39,20 @@ def type_of(text, **known):
     ("dict[str, list[int]]", dict[str, list[int]]),
     ("Literal['a', 'b']", Literal["a", "b"]),
     ("Literal['a']", Literal["a"]),
-    ("Callable[[int], str]", Any),
+    ("Mapping[str, Path]", Mapping[str, Path]),
 ])  # fmt: skip
 def test_annotations(text, expected):
     assert type_of(text) == expected
+
+
+@pytest.mark.parametrize("text", ["Thing", "Any", "list[Thing]", "int | Thing", "Callable[[int], str]"])
+def test_a_type_that_is_not_known_is_refused(text):
+    with pytest.raises(KeyError):
+        type_of(text)
+
+
+def test_a_type_of_transformers_that_is_not_known_takes_anything():
+    assert field_options(TRAINING_ARGUMENTS)["parallelism_config"].type == Any | None
 
 
 def test_an_enumeration_or_its_text_is_one_of_its_values():
@@ -60,6 +71,40 @@ def test_an_option_without_default_is_required():
     options = constructor_options("kdpipe.data.sources.glue:GlueSource")
     assert options["name"] == Option(str, REQUIRED)
     assert options["path"] == Option(Path | None, None)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "why"),
+    [
+        ("weight: Weight = 1.0", "'Weight'"),
+        ("weight: Any = 1.0", "'Any'"),
+        ("weight = 1.0", "no annotation"),
+        ("weight: float = HALF", "Name"),
+        ("*, weight: float = 1.0 / 3", "BinOp"),
+    ],
+)
+def test_a_constructor_that_cannot_be_read_is_refused(parameter, why, tmp_path, monkeypatch):
+    package = tmp_path / f"written_{digest(parameter)}"
+    package.mkdir()
+    (package / "loss.py").write_text(f"class Loss:\n    def __init__(self, {parameter}): pass\n")
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TypeError, match=rf"{package.name}.loss:Loss: .* not `weight.*{why}"):
+        constructor_options(f"{package.name}.loss:Loss")
+
+
+def test_a_constructor_may_be_that_of_a_base(tmp_path, monkeypatch):
+    """A base is found that a module of kdpipe or transformers defines."""
+    package = tmp_path / "written_inherited"
+    package.mkdir()
+    (package / "loss.py").write_text(
+        "from kdpipe.losses.kl import KLLoss\nclass Loss(KLLoss):\n    name = 'inherited'\n"
+    )
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert constructor_options("written_inherited.loss:Loss") == constructor_options(
+        "kdpipe.losses.kl:KLLoss"
+    )
 
 
 @pytest.mark.parametrize(
