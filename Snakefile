@@ -3,16 +3,11 @@
 
 
 include: "rules/common.smk"
+include: "rules/stage.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/training.smk"
 include: "rules/results.smk"
-
-
-localrules:
-    all,
-    fetch,
-    load,
 
 
 # Naming every node here keeps one whose job failed on the list of what is to be done.
@@ -23,3 +18,4 @@ rule all:
         [done(LAYOUT.evaluation(*pair)) for pair in GRAPH.evaluations],
         [done(LAYOUT.export(*pair)) for pair in GRAPH.exports],
         done(LAYOUT.report),
+    localrule: True

@@ -1,65 +1,42 @@
 # Datasets: fetched from the Hub, encoded with a tokenizer, and counted.
 
 
-rule fetch:
+use rule stage as fetch with:
     input:
-        unpack(inputs("fetch")),
+        files=read_files,
     output:
         files(HUB / "{repository}"),
     log:
-        f"{LOGS}/fetch/{{repository}}.log",
+        log_of("fetch", "{repository}"),
     wildcard_constraints:
         repository=one_of(GRAPH.fetches),
+    localrule: True
     params:
-        settings=settings("fetch"),
-        code=code("fetch"),
-        output=folder,
-        inputs="",
-        threads=1,
-    shell:
-        ONLINE + RUN + " --state {HUB:q}/.state"
+        network="unset HF_HUB_OFFLINE",
 
 
-rule preprocess:
+use rule stage as preprocess with:
     input:
-        unpack(inputs("preprocess")),
+        tokenizer=read("tokenizer"),
+        files=read_files,
     output:
         files(LAYOUT.data("{dataset}", "{tokenizer}"), "dataset.json"),
     log:
-        f"{LOGS}/preprocess/{{dataset}}/{{tokenizer}}.log",
+        log_of("preprocess", "{dataset}/{tokenizer}"),
     group:
-        "data-{dataset}-{tokenizer}"
-    threads: THREADS
+        RULES.group
     resources:
-        mem_mb=memory("preprocess"),
-        runtime=runtime("preprocess"),
-    params:
-        settings=settings("preprocess"),
-        code=code("preprocess"),
-        output=folder,
-        inputs=arguments,
-        threads=THREADS,
-    shell:
-        RUN
+        mem_mb=RULES.memory,
+        runtime=RULES.runtime,
 
 
-rule count_tokens:
+use rule preprocess as count_tokens with:
     input:
-        unpack(inputs("count_tokens")),
+        data=read("data"),
+        tokenizer=read("tokenizer"),
     output:
-        files(LAYOUT.counts("{dataset}", "{tokenizer}"), "counts.parquet"),
+        files(LAYOUT.counts("{counted}", "{tokenizer}"), "counts.parquet"),
     log:
-        f"{LOGS}/count_tokens/{{dataset}}/{{tokenizer}}.log",
+        log_of("count_tokens", "{counted}/{tokenizer}"),
     group:
-        "data-{dataset}-{tokenizer}"
-    resources:
-        mem_mb=memory("count_tokens"),
-        runtime=runtime("count_tokens"),
-    params:
-        settings=settings("count_tokens"),
-        code=code("count_tokens"),
-        output=folder,
-        inputs=arguments,
-        threads=1,
-    shell:
-        RUN
+        RULES.group

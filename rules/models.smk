@@ -1,114 +1,66 @@
 # Models that are made without training: loaded, drawn at random, cut out of others, chosen among others.
 
 
-rule load:
+use rule stage as load with:
     input:
-        unpack(inputs("load")),
+        files=read_files,
     output:
-        files(LAYOUT.model("{model}"), *MODEL_FILES),
+        model_files(),
     log:
-        f"{LOGS}/load/{{model}}.log",
+        log_of("load", "{model}"),
     wildcard_constraints:
-        model=made_by("load"),
+        model=RULES.made_by("load"),
+    localrule: True
     params:
-        settings=settings("load"),
-        code=code("load"),
-        output=folder,
-        inputs=arguments,
-        threads=1,
-    shell:
-        ONLINE + RUN
+        network="unset HF_HUB_OFFLINE",
 
 
-rule create:
+use rule stage as select with:
     input:
-        unpack(inputs("create")),
+        models=read("models"),
+        evaluations=read("evaluations"),
     output:
-        files(LAYOUT.model("{model}"), *MODEL_FILES),
+        model_files(),
     log:
-        f"{LOGS}/create/{{model}}.log",
+        log_of("select", "{model}"),
     wildcard_constraints:
-        model=made_by("create"),
+        model=RULES.made_by("select"),
+    resources:
+        mem_mb=RULES.memory,
+        runtime=RULES.runtime,
+
+
+use rule select as create with:
+    input:
+        tokenizer=read("tokenizer"),
+    output:
+        model_files(),
+    log:
+        log_of("create", "{model}"),
+    wildcard_constraints:
+        model=RULES.made_by("create"),
     group:
-        group
-    resources:
-        mem_mb=memory("create"),
-        runtime=runtime("create"),
-    params:
-        settings=settings("create"),
-        code=code("create"),
-        output=folder,
-        inputs=arguments,
-        threads=1,
-    shell:
-        RUN
+        RULES.group
 
 
-rule extract:
+use rule create as extract with:
     input:
-        unpack(inputs("extract")),
+        model=read("model"),
     output:
-        files(LAYOUT.model("{model}"), *MODEL_FILES),
+        model_files(),
     log:
-        f"{LOGS}/extract/{{model}}.log",
+        log_of("extract", "{model}"),
     wildcard_constraints:
-        model=made_by("extract"),
-    group:
-        group
-    resources:
-        mem_mb=memory("extract"),
-        runtime=runtime("extract"),
-    params:
-        settings=settings("extract"),
-        code=code("extract"),
-        output=folder,
-        inputs=arguments,
-        threads=1,
-    shell:
-        RUN
+        model=RULES.made_by("extract"),
 
 
-rule select:
+use rule create as prune with:
     input:
-        unpack(inputs("select")),
+        model=read("model"),
+        importance=read("importance"),
     output:
-        files(LAYOUT.model("{model}"), *MODEL_FILES),
+        model_files(),
     log:
-        f"{LOGS}/select/{{model}}.log",
+        log_of("prune", "{model}"),
     wildcard_constraints:
-        model=made_by("select"),
-    resources:
-        mem_mb=memory("select"),
-        runtime=runtime("select"),
-    params:
-        settings=settings("select"),
-        code=code("select"),
-        output=folder,
-        inputs=arguments,
-        threads=1,
-    shell:
-        RUN
-
-
-rule prune:
-    input:
-        unpack(inputs("prune")),
-    output:
-        files(LAYOUT.model("{model}"), *MODEL_FILES),
-    log:
-        f"{LOGS}/prune/{{model}}.log",
-    wildcard_constraints:
-        model=made_by("prune"),
-    group:
-        group
-    resources:
-        mem_mb=memory("prune"),
-        runtime=runtime("prune"),
-    params:
-        settings=settings("prune"),
-        code=code("prune"),
-        output=folder,
-        inputs=arguments,
-        threads=1,
-    shell:
-        RUN
+        model=RULES.made_by("prune"),

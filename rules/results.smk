@@ -1,67 +1,42 @@
 # What comes out: scores, and the report.
 
 
-rule evaluate:
+use rule score_importance as evaluate with:
     input:
-        unpack(inputs("evaluate")),
+        model=read("model"),
+        data=read("data"),
     output:
         files(LAYOUT.evaluation("{model}", "{dataset}"), "metrics.parquet", "predictions.parquet"),
     log:
-        f"{LOGS}/evaluate/{{model}}/{{dataset}}.log",
+        log_of("evaluate", "{model}/{dataset}"),
     group:
-        group
-    threads: THREADS
-    resources:
-        mem_mb=memory("evaluate"),
-        runtime=runtime("evaluate"),
-        gpu=min(1, GPUS),
-    params:
-        settings=settings("evaluate"),
-        code=code("evaluate"),
-        output=folder,
-        inputs=arguments,
-        threads=THREADS,
-    shell:
-        RUN
+        RULES.group
 
 
-rule export:
+use rule score_importance as export with:
     input:
-        unpack(inputs("export")),
+        model=read("model"),
+        data=read("data"),
     output:
-        files(LAYOUT.export("{model}", "{dataset}")),
+        files(LAYOUT.export("{exported}", "{dataset}")),
     log:
-        f"{LOGS}/export/{{model}}/{{dataset}}.log",
-    threads: THREADS
-    resources:
-        mem_mb=memory("export"),
-        runtime=runtime("export"),
-        gpu=min(1, GPUS),
-    params:
-        settings=settings("export"),
-        code=code("export"),
-        output=folder,
-        inputs=arguments,
-        threads=THREADS,
-    shell:
-        RUN
+        log_of("export", "{exported}/{dataset}"),
 
 
-rule report:
+use rule stage as report with:
     input:
-        unpack(inputs("report")),
+        models=read("models"),
+        evaluations=read("evaluations"),
+        importance=read("importance"),
+        files=read_files,
     output:
         files(LAYOUT.report, "report.html", "results.parquet", "results.csv"),
     log:
-        f"{LOGS}/report.log",
+        local(f"{LAYOUT.results}/logs/report.log"),
     resources:
-        mem_mb=memory("report"),
-        runtime=runtime("report"),
+        mem_mb=RULES.memory,
+        runtime=RULES.runtime,
     params:
-        settings=f"--config {shlex.quote(str(SNAPSHOT))}",
-        code=code("report"),
-        output=folder,
+        settings=RULES.whole_config,
+        # It finds them by its config.
         inputs="",
-        threads=1,
-    shell:
-        RUN

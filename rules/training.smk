@@ -1,151 +1,89 @@
-# Models that are trained, and the teacher's signals that they learn from.
+# Models that are trained, and what they are trained with: the teacher's signals, scores of heads and neurons.
 
 
-rule pretrain:
+use rule stage as pretrain with:
     input:
-        unpack(inputs("pretrain")),
+        files=read_files,
     output:
-        files(LAYOUT.model("{model}"), *MODEL_FILES, "history.parquet"),
+        model_files("history.parquet"),
     log:
-        f"{LOGS}/pretrain/{{model}}.log",
+        log_of("pretrain", "{model}"),
     wildcard_constraints:
-        model=made_by("pretrain"),
-    threads: THREADS
+        model=RULES.made_by("pretrain"),
     resources:
-        mem_mb=memory("pretrain"),
-        runtime=runtime("pretrain"),
+        mem_mb=RULES.memory,
+        runtime=RULES.runtime,
         gpu=GPUS,
         nodes=1,
     params:
-        settings=settings("pretrain"),
-        code=code("pretrain"),
-        output=folder,
-        inputs=arguments,
-        threads=THREADS,
-    shell:
-        TRAIN
+        program=RULES.training,
 
 
-rule finetune:
+use rule pretrain as finetune with:
     input:
-        unpack(inputs("finetune")),
+        model=read("model"),
+        data=read("data"),
+        counts=read("counts"),
     output:
-        files(LAYOUT.model("{model}"), *MODEL_FILES, "history.parquet"),
+        model_files("history.parquet"),
     log:
-        f"{LOGS}/finetune/{{model}}.log",
+        log_of("finetune", "{model}"),
     wildcard_constraints:
-        model=made_by("finetune"),
+        model=RULES.made_by("finetune"),
     group:
-        group
-    threads: THREADS
-    resources:
-        mem_mb=memory("finetune"),
-        runtime=runtime("finetune"),
-        gpu=GPUS,
-        nodes=1,
-    params:
-        settings=settings("finetune"),
-        code=code("finetune"),
-        output=folder,
-        inputs=arguments,
-        threads=THREADS,
-    shell:
-        TRAIN
+        RULES.group
 
 
-rule score_importance:
+use rule finetune as distill with:
     input:
-        unpack(inputs("score_importance")),
+        teacher=read("teacher"),
+        student=read("student"),
+        data=read("data"),
+        knowledge=read("knowledge"),
+        counts=read("counts"),
+    output:
+        model_files("history.parquet"),
+    log:
+        log_of("distill", "{model}"),
+    wildcard_constraints:
+        model=RULES.made_by("distill"),
+
+
+use rule finetune as schedule with:
+    input:
+        teacher=read("teacher"),
+        data=read("data"),
+        knowledge=read("knowledge"),
+        importance=read("importance"),
+    output:
+        model_files("history.parquet", "candidates.parquet"),
+    log:
+        log_of("schedule", "{model}"),
+    wildcard_constraints:
+        model=RULES.made_by("schedule"),
+
+
+use rule stage as score_importance with:
+    input:
+        model=read("model"),
+        data=read("data"),
     output:
         files(LAYOUT.importance("{scored}", "{dataset}", "{key}"), "scores.parquet"),
     log:
-        f"{LOGS}/score_importance/{{scored}}/{{dataset}}/{{key}}.log",
-    threads: THREADS
+        log_of("score_importance", "{scored}/{dataset}/{key}"),
     resources:
-        mem_mb=memory("score_importance"),
-        runtime=runtime("score_importance"),
+        mem_mb=RULES.memory,
+        runtime=RULES.runtime,
         gpu=min(1, GPUS),
-    params:
-        settings=settings("score_importance"),
-        code=code("score_importance"),
-        output=folder,
-        inputs=arguments,
-        threads=THREADS,
-    shell:
-        RUN
 
 
-rule cache_teacher:
+use rule score_importance as cache_teacher with:
     input:
-        unpack(inputs("cache_teacher")),
+        teacher=read("teacher"),
+        data=read("data"),
     output:
         files(LAYOUT.knowledge("{teacher}", "{dataset}", "{key}"), "signals.arrow"),
     log:
-        f"{LOGS}/cache_teacher/{{teacher}}/{{dataset}}/{{key}}.log",
-    threads: THREADS
-    resources:
-        mem_mb=memory("cache_teacher"),
-        runtime=runtime("cache_teacher"),
-        gpu=min(1, GPUS),
+        log_of("cache_teacher", "{teacher}/{dataset}/{key}"),
     params:
-        settings=settings("cache_teacher"),
-        code=code("cache_teacher"),
-        output=folder,
-        inputs=arguments,
-        threads=THREADS,
-    shell:
-        RUN + " --limit-gb {GRAPH.document.cache_limit_gb}"
-
-
-rule distill:
-    input:
-        unpack(inputs("distill")),
-    output:
-        files(LAYOUT.model("{model}"), *MODEL_FILES, "history.parquet"),
-    log:
-        f"{LOGS}/distill/{{model}}.log",
-    wildcard_constraints:
-        model=made_by("distill"),
-    group:
-        group
-    threads: THREADS
-    resources:
-        mem_mb=memory("distill"),
-        runtime=runtime("distill"),
-        gpu=GPUS,
-        nodes=1,
-    params:
-        settings=settings("distill"),
-        code=code("distill"),
-        output=folder,
-        inputs=arguments,
-        threads=THREADS,
-    shell:
-        TRAIN
-
-
-rule schedule:
-    input:
-        unpack(inputs("schedule")),
-    output:
-        files(LAYOUT.model("{model}"), *MODEL_FILES, "history.parquet", "candidates.parquet"),
-    log:
-        f"{LOGS}/schedule/{{model}}.log",
-    wildcard_constraints:
-        model=made_by("schedule"),
-    group:
-        group
-    threads: THREADS
-    resources:
-        mem_mb=memory("schedule"),
-        runtime=runtime("schedule"),
-        gpu=GPUS,
-        nodes=1,
-    params:
-        settings=settings("schedule"),
-        code=code("schedule"),
-        output=folder,
-        inputs=arguments,
-        threads=THREADS,
-    shell:
-        TRAIN
+        more=f"--limit-gb {GRAPH.document.cache_limit_gb}",

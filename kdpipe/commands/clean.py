@@ -141,7 +141,7 @@ def _of_no_node(graph: Graph, jobs: list[Job]) -> Iterator[Path]:
     known = {job.folder for job in jobs}
     read = {folder for job in jobs for file in job.files for folder in real_path(file).parents}
     stages = map(definition, catalog.STAGES)
-    places = {stage.kind: stage.depth for stage in stages if stage.kind and stage.depth}
+    places = {stage.kind: len(stage.wildcards) for stage in stages if stage.kind and stage.wildcards}
     for kind, depth in sorted(places.items()):
         for folder in sorted((graph.layout.results / kind).glob("/".join("*" * depth))):
             if folder not in known and real_path(folder) not in read and any(folder.glob("*")):

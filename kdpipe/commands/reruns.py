@@ -24,6 +24,9 @@ class Reruns:
     Args:
         graph: the graph.
         asked: what the user wants to be made again: rules, and files of artifacts.
+
+    Attributes:
+        states: the artifacts, each with its folder of state.
     """
 
     def __init__(self, graph: Graph, asked: Collection[str] = ()) -> None:
@@ -33,14 +36,14 @@ class Reruns:
         self._remarks += tell_ahead(file for job in jobs for file in job.files)
         self._folders = [job.folder for job in jobs]
         again = made_again(jobs, self._reasons)
-        self._states = {job.folder: definition(job.stage).state(graph) for job in jobs if job.folder in again}
+        self.states = {job.folder: definition(job.stage).state(graph) for job in jobs if job.folder in again}
 
     def __contains__(self, folder: Path) -> bool:
-        return folder in self._states
+        return folder in self.states
 
     def lines(self) -> list[str]:
         """Return a line for every artifact that is there and has a reason of its own, and what is odd."""
-        there = [folder for folder in self._states if self._reasons[folder] and (folder / SUMS).exists()]
+        there = [folder for folder in self.states if self._reasons[folder] and (folder / SUMS).exists()]
         return [
             *(f"{folder} is made again: {_first(self._reasons[folder])}" for folder in there),
             *self._remarks,
@@ -58,7 +61,7 @@ class Reruns:
             KdpipeError: there are such files; one for each folder.
         """
         found = []
-        for folder, state in self._states.items():
+        for folder, state in self.states.items():
             try:
                 check_folder(folder, state)
             except KdpipeError as error:

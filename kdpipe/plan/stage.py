@@ -117,7 +117,7 @@ class Stage(Generic[S]):
         settings: the class of its settings.
         package: the package with the module that runs it, which is called as the stage is.
         kind: the folder of the results that takes its artifacts, each below as many folders as it has names.
-        depth: how many names there are.
+        wildcards: what the names are called in its rule.
         one_thread: whether it takes one processor thread, whatever the config's `threads`.
         only_read: whether nobody asks for what it makes, so that this is not missed until something reads it.
         longest: the most minutes that a job may ask for.
@@ -126,7 +126,7 @@ class Stage(Generic[S]):
     settings: type[S]
     package: ClassVar[str] = "kdpipe.stages"
     kind: ClassVar[str] = ""
-    depth: ClassVar[int] = 2
+    wildcards: ClassVar[tuple[str, ...]] = ()
     one_thread: ClassVar[bool] = False
     only_read: ClassVar[bool] = False
     longest: ClassVar[int] = DAY
@@ -207,7 +207,7 @@ class ModelStage(Stage[M]):
     """
 
     kind = MODELS
-    depth = 1
+    wildcards = ("model",)
     exists: ClassVar[bool] = False
     short: ClassVar[bool] = False
     trains: ClassVar[bool] = False

@@ -72,8 +72,8 @@ class CacheTeacher(RunningStage[CacheTeacherSettings]):
     """Run a frozen teacher once over a dataset and store the signals that students learn from."""
 
     settings = CacheTeacherSettings
+    wildcards = ("teacher", "dataset", "key")
     kind = KNOWLEDGE
-    depth = 3
     only_read = True
     option = "teacher"
 

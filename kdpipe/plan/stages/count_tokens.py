@@ -26,6 +26,7 @@ class CountTokens(Stage[CountTokensSettings]):
     """Count how often each token occurs in the training split of a dataset."""
 
     settings = CountTokensSettings
+    wildcards = ("counted", "tokenizer")
     kind = COUNTS
     one_thread = True
     only_read = True

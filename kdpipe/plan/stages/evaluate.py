@@ -37,6 +37,7 @@ class Evaluate(RunningStage[EvaluateSettings]):
     """Score a model on every held-out split of a dataset that can be scored."""
 
     settings = EvaluateSettings
+    wildcards = ("model", "dataset")
     kind = EVALUATIONS
     longest = 3 * HOUR
     share = HELD_OUT

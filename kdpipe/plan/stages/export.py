@@ -30,6 +30,7 @@ class Export(RunningStage[ExportSettings]):
     """Label a dataset's test splits, in the files that GLUE's server takes."""
 
     settings = ExportSettings
+    wildcards = ("exported", "dataset")
     kind = EXPORTS
     share = HELD_OUT
 

@@ -32,6 +32,7 @@ class Fetch(Stage[FetchSettings]):
     """Store a dataset of the Hub."""
 
     settings = FetchSettings
+    wildcards = ("repository",)
     one_thread = True
 
     def folder(self, graph: "Graph", *names: str) -> Path:

@@ -45,6 +45,7 @@ class Preprocess(Stage[PreprocessSettings]):
     """Encode a dataset with a tokenizer."""
 
     settings = PreprocessSettings
+    wildcards = ("dataset", "tokenizer")
     kind = DATA
     only_read = True
     longest = DAY // 2

@@ -17,7 +17,6 @@ class Report(Stage[Document]):
 
     settings = Document
     kind = "report"
-    depth = 0
     one_thread = True
 
     def job(self, graph: "Graph", *names: str) -> Job:

@@ -37,8 +37,8 @@ class ScoreImportance(RunningStage[ScoreImportanceSettings]):
     """Score a model's heads and neurons by how much a dataset's loss needs them."""
 
     settings = ScoreImportanceSettings
+    wildcards = ("scored", "dataset", "key")
     kind = IMPORTANCE
-    depth = 3
     only_read = True
     passes = LEARNING
 

@@ -1,0 +1,57 @@
+"""What rules ask about jobs; the rules themselves are tried in tests/workflow."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from kdpipe import catalog
+from kdpipe.commands.rules import HELPERS, LONGEST_LINE, Rules
+from kdpipe.plan.stage import model_stages
+
+
+@pytest.fixture
+def rules(config, graph_of, tmp_path):
+    graph = graph_of({"results": str(tmp_path), "threads": 3, "gpus": 2})
+    return Rules(graph, config, dry=False)
+
+
+def test_every_stage_that_makes_no_model_has_wildcards_of_its_own():
+    assert {*HELPERS.values()} == catalog.STAGES.keys() - model_stages().keys()
+
+
+def test_wildcards_say_which_job_is_meant(rules):
+    assert rules.job({"model": "base"}).stage == "pretrain"
+    assert rules.job({"model": "base"}) is rules.job({"model": "base"})
+    assert rules.job({"model": "teacher", "dataset": "task"}).stage == "evaluate"
+    assert rules.job({"exported": "teacher", "dataset": "task"}).stage == "export"
+    assert rules.job({"counted": "task", "tokenizer": "base"}).stage == "count_tokens"
+    assert rules.job({}).stage == "report"
+
+
+def test_only_trainings_have_a_process_for_each_gpu(rules):
+    assert rules.training({"model": "teacher"}) == "kdpipe.runner.launch 2 finetune"
+    assert rules.program({"model": "small"}) == "kdpipe.stages.extract"
+    assert [rules.threads({"model": name}) for name in ("teacher", "small")] == [3, 1]
+
+
+def test_more_is_asked_for_at_each_attempt(rules):
+    asked = [(rules.memory({"model": "teacher"}, n), rules.runtime({"model": "teacher"}, n)) for n in (1, 2)]
+    assert all(later > earlier for earlier, later in zip(*asked, strict=True))
+
+
+def test_inputs_are_those_of_the_stage_and_no_others(rules):
+    named = {"model": ["a/SHA256SUMS"], "data": "b/SHA256SUMS", "counts": [], "files": ["c.tsv"]}
+    assert rules.inputs({"model": "teacher"}, named) == "--data b/SHA256SUMS --model a/SHA256SUMS"
+    with pytest.raises(
+        LookupError, match=r"rule finetune: expected inputs \['data', 'model'\], found \['data'\]"
+    ):
+        rules.inputs({"model": "teacher"}, named | {"model": []})
+
+
+def test_what_is_longer_than_a_command_line_stands_in_a_file(rules):
+    paths = [f"data/{'x' * 100}{number}" for number in range(LONGEST_LINE // 100)]
+    given = rules.inputs({"model": "teacher"}, {"model": ["a"], "data": paths})
+    (word,) = shlex.split(given)
+    assert json.loads(Path(word.removeprefix("@")).read_text()) == ["--data", *paths, "--model", "a"]
