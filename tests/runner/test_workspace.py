@@ -1,12 +1,16 @@
 """The command line of stages, tested on `select` and `count_tokens`, which start fast."""
 
 import json
+import multiprocessing
 import os
+import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -18,10 +22,31 @@ from kdpipe.plan.identity import code_of, identity
 from kdpipe.runner.logs import MARK
 from kdpipe.runner.workspace import Workspace
 
+# Processes are forked off a server that has imported the stage, which takes most of the time of a short one.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["kdpipe.stages.count_tokens"])
+
+
+def be_stage(stage: str, arguments: Sequence[str], folder: Path, console: Path) -> None:
+    """Be the process of a stage, as its command line starts it."""
+    with console.open("w") as stream:
+        for number in (1, 2):
+            os.dup2(stream.fileno(), number)
+    os.chdir(folder)
+    warnings.filterwarnings("ignore", message=".*found in sys.modules", category=RuntimeWarning)
+    sys.argv = [stage, *arguments]
+    runpy.run_module(f"kdpipe.stages.{stage}", run_name="__main__", alter_sys=True)
+
 
 def run_stage(stage: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", f"kdpipe.stages.{stage}", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    """Run a stage in a process of its own; returns its status and what it says."""
+    with TemporaryDirectory() as folder:
+        console = Path(folder, "console")
+        words = [*map(str, arguments)]
+        process = SERVER.Process(target=be_stage, args=(stage, words, Path.cwd(), console))
+        process.start()
+        process.join()
+        return subprocess.CompletedProcess(words, process.exitcode or 0, "", console.read_text())
 
 
 def count(task_data: Path, language_model: Path, output: Path, settings: str = "{}", *more: object):
@@ -30,8 +55,10 @@ def count(task_data: Path, language_model: Path, output: Path, settings: str = "
 
 
 def test_a_stage_runs_by_hand(task_data: Path, language_model: Path, tmp_path: Path) -> None:
-    done = count(task_data, language_model, tmp_path / "counts", "{}", "--log", tmp_path / "log")
-    assert (done.returncode, done.stderr) == (0, "")
+    places = ("--data", task_data, "--tokenizer", language_model, "--output", tmp_path / "counts")
+    command = [sys.executable, "-m", "kdpipe.stages.count_tokens", "--settings", "{}", *map(str, places)]
+    done = subprocess.run([*command, "--log", tmp_path / "log"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     verify(tmp_path / "counts")
 
 
