@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup
 WORKFLOW := Snakefile rules
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow check format schema reference bench
@@ -32,11 +32,11 @@ $(STAMP): pyproject.toml constraints.txt
 run: setup ## run the workflow on config.yaml (CORES=all)
 	$(BIN)/snakemake --cores $(CORES)
 
-test: setup ## run the tests that take seconds
-	$(PYTEST) -m "not slow"
+test: setup ## run the tests of a commit: a few minutes
+	$(PYTEST) --dist worksteal -m "not slow"
 
 test-slow: setup ## run the others: whole workflows, kills, hostile inputs, a cluster
-	$(PYTEST) -m slow
+	$(PYTEST) --dist loadgroup -m slow
 
 check: setup ## check format, lint, types, layers and rules
 	$(BIN)/ruff format --check .
@@ -44,6 +44,7 @@ check: setup ## check format, lint, types, layers and rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check $(WORKFLOW)
+	$(BIN)/snakemake --lint
 
 format: setup ## format the code and mend what can be mended
 	$(BIN)/ruff format .

@@ -48,6 +48,7 @@ def finetune(model: Path, data: Path, output: Path, **environment: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 def test_a_training_computes_the_same_whatever_is_exported(
     language_model: Path, task_data: Path, tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_a_training_computes_the_same_whatever_is_exported(
     assert [name for name in EXPORTED if name not in line] == ["SLURM_PROCID", "SLURM_NTASKS"]
 
 
+@pytest.mark.slow
 def test_a_processor_that_acts_as_an_older_one_is_another_device(
     language_model: Path, task_data: Path, tmp_path: Path
 ) -> None:

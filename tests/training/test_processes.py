@@ -23,6 +23,7 @@ from tests.conftest import CLASSIFICATION, QUESTION_ANSWERING
 from tests.training.conftest import FAST, collator
 from tests.training.together import SAME, Places, resumed, save
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
