@@ -93,7 +93,9 @@ def assert_same(one: tuple[Any, Outcome], other: tuple[Any, Outcome]) -> None:
     assert one[1].seen == other[1].seen
 
 
-@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize(
+    "kind", ["plain", *(pytest.param(kind, marks=pytest.mark.slow) for kind in OPTIONS if kind != "plain")]
+)
 def test_killed_at_every_few_batches_it_ends_the_same(run: Any, kind: str, tmp_path: Path) -> None:
     options = OPTIONS[kind]
     undisturbed = run("undisturbed", options)
