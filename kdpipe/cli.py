@@ -118,9 +118,9 @@ def _clean(options: argparse.Namespace) -> None:
 
 
 def _shrink(options: argparse.Namespace) -> None:
+    from kdpipe.adapters.sources import source_of
     from kdpipe.artifacts.faults import tell_fault
     from kdpipe.commands.shrunk import rewritten
-    from kdpipe.runner.sources import source_of
 
     fault = folder_fault(options.output / "results")
     if fault:

@@ -6,6 +6,7 @@ What can only be known of all rows is left to the stages that read them.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kdpipe.adapters.sources import parts_of, source_of
 from kdpipe.config.mistakes import key_path
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Local, Source
 from kdpipe.errors import ConfigError, DataError, Problem
@@ -13,7 +14,6 @@ from kdpipe.plan.entries import LANGUAGE_MODELING, Dataset, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import Need
 from kdpipe.plan.stages.preprocess import preprocess_settings
-from kdpipe.runner.sources import parts_of, source_of
 
 # Any held-out split.
 HELD_OUT = "held-out"

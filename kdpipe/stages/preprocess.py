@@ -3,12 +3,12 @@
 import logging
 from pathlib import Path
 
+from kdpipe.adapters.sources import local_digests, source_digests, source_of, watch_files
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.summary import labels_in_words
 from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.runner.command_line import main
-from kdpipe.runner.sources import local_digests, source_digests, source_of, watch_files
 from kdpipe.runner.workspace import Workspace
 
 LOG = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from kdpipe import processes
+from kdpipe.adapters.sources import local_digests, source_digests, source_of, watch_files
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.counts import count_tokens
 from kdpipe.data.encoded import split_file
@@ -25,7 +26,6 @@ from kdpipe.models.creation import (
 from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.runner.command_line import main
-from kdpipe.runner.sources import local_digests, source_digests, source_of, watch_files
 from kdpipe.runner.workspace import Workspace
 from kdpipe.training.run import save_outcome
 from kdpipe.training.supervised import train_on_labels

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kdpipe.adapters.sources import source_of
 from kdpipe.commands.sample_data import write_sample
 from kdpipe.commands.sample_models import write_model
 from kdpipe.commands.shrink import shrink
@@ -11,7 +12,6 @@ from kdpipe.config.document import read_config
 from kdpipe.errors import ConfigError, KdpipeError
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.stages.preprocess import preprocess_settings
-from kdpipe.runner.sources import source_of
 
 CONFIG = Path(__file__).parents[2] / "config"
 PAPERS = {

@@ -15,12 +15,12 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from itertools import islice
 from pathlib import Path
 
+from kdpipe.adapters.sources import source_of
 from kdpipe.cli import main
 from kdpipe.errors import EXIT_STATUS, KdpipeError
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import Job, definition
 from kdpipe.plan.stages.preprocess import preprocess_settings
-from kdpipe.runner.sources import source_of
 
 MEMORY, MOST_EXAMPLES = 12 << 30, 300
 SERVER = multiprocessing.get_context("forkserver")

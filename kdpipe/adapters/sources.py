@@ -1,4 +1,4 @@
-"""What the settings of a dataset name: its sources, and the files that these read."""
+"""What the settings of a dataset name, as the library takes it: sources, and the files that these read."""
 
 from functools import partial
 from pathlib import Path
