@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from kdpipe import catalog
@@ -72,7 +73,9 @@ class Rules:
 
     def whole_config(self, wildcards: Wildcards) -> str:
         """Return the option that names the file of the config."""
-        self.write_config()
+        # Snakemake asks before it starts, and where nothing can be written is told when it does.
+        with suppress(OSError):
+            self.write_config()
         return shlex.join(["--config", str(self._snapshot)])
 
     def inputs(self, wildcards: Wildcards, input: Mapping[str, Any]) -> str:
