@@ -60,7 +60,7 @@ def measure(case: Case, repeats: int) -> list[dict[str, Any]]:
     with TemporaryDirectory() as name:
         folder = Path(name)
         config = write_config(folder, case)
-        check = [COMMANDS / "kdpipe", "check", config]
+        check = [COMMANDS / "kdpipe", "check", "--no-data", config]
         why = [COMMANDS / "kdpipe", "why", "best-task0-1", config]
         dry_run = [COMMANDS / "snakemake", "-s", SNAKEFILE, "--configfile", config, "--dry-run", "--quiet"]
         results = []

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +9,11 @@ from typing import Any
 
 import pytest
 
-from kdpipe import catalog
 from kdpipe.artifacts.sums import MANIFEST
 from kdpipe.commands.changes import explain
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.jobs import jobs_for, model_job
-from kdpipe.plan.stage import definition
 from tests.made import make
-from tests.workflow.conftest import ROOT
 
 
 def test_a_change_of_threads(graph: Graph, graph_with: Callable[..., Graph]) -> None:
@@ -25,12 +21,6 @@ def test_a_change_of_threads(graph: Graph, graph_with: Callable[..., Graph]) -> 
     found = explain(graph_with(lambda config: config.update(threads=3)), "student")
     assert found.count("  threads was 2 and is 3") == found.count("would be made again") == 6
     assert f"{graph.layout.model('small')} would" not in found
-
-
-def test_the_stages_of_one_thread_are_those_of_the_rules() -> None:
-    rules = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk")))
-    found = re.findall(r"^rule (\w+):(?:\n(?!rule).*)*?\n        threads=1,", rules, re.MULTILINE)
-    assert sorted(found) == sorted(name for name in catalog.STAGES if definition(name).one_thread)
 
 
 def test_an_artifact_that_was_made_before_code_was_recorded(graph: Graph) -> None:

@@ -106,5 +106,5 @@ def test_its_command_line_follows_from_its_function(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
         2,
-        f"noise b: --model: there is no {tmp_path}/a",
+        f"noise b: --model: {tmp_path}/a does not exist",
     )

@@ -24,6 +24,7 @@ from kdpipe.evaluation.tasks.question_answering import (
 )
 from kdpipe.models.creation import create_language_model, train_wordpiece
 from kdpipe.models.loading import load_model, load_tokenizer, load_with_head, save_model
+from tests.encoded import read_split
 from tests.tolerance import rounding
 
 LIMITS = AnswerLimits(longest=6)
@@ -36,7 +37,7 @@ def evaluate(model: Any, reader: Path, data: Path, limits: AnswerLimits = LIMITS
 
 
 def rows_of(data: Path, split: str = "validation") -> tuple[Rows, Rows]:
-    return tuple(pq.read_table(data / f"{split}{kind}.parquet").to_pylist() for kind in ("", ".examples"))
+    return read_split(data, split).to_pylist(), pq.read_table(data / f"{split}.examples.parquet").to_pylist()
 
 
 def search(model: Any, windows: Rows, context: str) -> tuple[dict[tuple[int, int], float], float]:

@@ -52,8 +52,8 @@ def test_hidden_states_are_those_that_transformers_returns(name):
 @pytest.mark.parametrize(("name", "head"), KINDS)
 def test_padding_changes_no_logits(name, head, with_head):
     model = with_head(name, head)
-    padded, alone = batch_of(4, 9, width=16), batch_of(4, 9)
-    alone = {key: value[:1, :4] for key, value in padded.items()}
+    padded = batch_of(4, 9, width=16)
+    alone = {key: value[:1, :4] for key, value in padded.items() if value.dim() == 2}
     logits, expected = (logits_of(model, batch) for batch in (padded, alone))
     row = logits[:1] if logits.dim() == 2 else logits[:1, :4]
     assert_close(row, expected)

@@ -122,7 +122,7 @@ def test_on_another_processor_it_goes_on_in_the_precision_that_it_began_in(
         resumed = run("killed", options)
     assert_same(undisturbed, resumed)
     assert resumed[1].precision.name == first
-    assert f"multiplied in {first}, as the training was in it before it was stopped" in caplog.text
+    assert f"multiplied in {first}, as the stopped training had it" in caplog.text
 
 
 def test_a_checkpoint_names_best_weights_that_are_there(
