@@ -36,7 +36,7 @@ test: setup ## run the tests of a commit: a few minutes
 	$(PYTEST) --dist worksteal -m "not slow"
 
 test-slow: setup ## run the others: whole workflows, kills, hostile inputs, a cluster
-	$(PYTEST) --dist loadgroup -m slow
+	$(PYTEST) --dist loadfile -m slow
 
 check: setup ## check format, lint, types, layers and rules
 	$(BIN)/ruff format --check .

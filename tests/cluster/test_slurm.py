@@ -19,7 +19,7 @@ from kdpipe.artifacts.artifact import read_manifest
 from tests.cluster.conftest import TEACHER, Run, control, slurm, wait_until
 from tests.workflow.conftest import ROOT, snakemake, write_config
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.slow
 
 
 def test_a_preempted_job_stops_at_a_checkpoint_and_goes_on(run: Run, undisturbed: str) -> None:
