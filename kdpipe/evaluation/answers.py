@@ -58,7 +58,7 @@ def squad_score(prediction: str, answers: Sequence[str], version2: bool) -> Scor
     Args:
         prediction: the predicted answer.
         answers: the right answers.
-        version2: whether an answer without words counts as no answer, and no answer as right if none exists.
+        version2: whether answers without words count as empty, and an empty answer is right if none exists.
 
     Reference:
         `evaluate-v1.1.py` and `evaluate-v2.0.py` of SQuAD (arXiv 1606.05250, 1806.03822).
@@ -76,7 +76,7 @@ def cmrc_score(prediction: str, answers: Sequence[str]) -> Score:
     """Return exact match and F1 of the longest common run of characters, each with the best answer.
 
     Text in another script is split at blanks and signs. The original uses NLTK, which does nearly the same.
-    For a question without an answer, no answer is right.
+    For a question without an answer, an empty answer is right.
 
     Reference:
         Cui et al. 2019 (arXiv 1810.07366), `cmrc2018_evaluate.py`.

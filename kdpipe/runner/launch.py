@@ -103,7 +103,7 @@ TEAM = Team()
 
 
 def await_others() -> None:
-    """Wait, so that another process whose error caused this process's error can report its own."""
+    """Wait for another process to report its error first, as it may be the cause of this process's error."""
     if processes.count() > 1:
         time.sleep(GRACE if processes.rank() else 2 * GRACE)
 
