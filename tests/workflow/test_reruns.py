@@ -57,7 +57,7 @@ def test_moved_results_are_those_that_were_moved(elsewhere: Path, config: dict[s
         ("models/student/history.parquet", ["distill", "evaluate", "report"]),
         ("models/student/manifest.json", ["distill", "evaluate", "report"]),
         # Nothing that reads it would be made again.
-        ("data/task/base/train.parquet", []),
+        ("data/task/base/train.arrow", []),
     ],
 )
 def test_a_file_that_is_gone_is_missed(
