@@ -38,12 +38,16 @@ def source_digests(settings: PreprocessSettings) -> dict[str, str]:
 
 def watch_files(settings: PreprocessSettings) -> Watch:
     """Return a watch over all files that a dataset is read from: local ones, and those of packages."""
-    return Watch(lambda: [*_local_files(settings), *installed_files(parts_of(settings))])
+    return Watch(partial(_files, settings))
 
 
 def local_digests(settings: PreprocessSettings, watch: Watch) -> dict[str, str]:
     """Return `source_digests` as a watch over them knows them."""
     return {str(path): watch.digests[str(path)] for path in _local_files(settings)}
+
+
+def _files(settings: PreprocessSettings) -> list[Path]:
+    return [*_local_files(settings), *installed_files(parts_of(settings))]
 
 
 def _local_files(settings: PreprocessSettings) -> list[Path]:
