@@ -19,6 +19,7 @@ use rule stage as select with:
     input:
         models=read("models"),
         evaluations=read("evaluations"),
+        data=read("data"),
     output:
         model_files(),
     log:

@@ -1,6 +1,7 @@
 """What rules ask about jobs; the rules themselves are tried in tests/workflow."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import pytest
 
 from kdpipe import catalog
 from kdpipe.commands.rules import HELPERS, LONGEST_LINE, Rules
+from kdpipe.plan.build import load_graph
+from kdpipe.plan.jobs import all_jobs
 from kdpipe.plan.stage import model_stages
+from tests.workflow.conftest import ROOT
 
 
 @pytest.fixture
@@ -55,3 +59,16 @@ def test_what_is_longer_than_a_command_line_stands_in_a_file(rules):
     given = rules.inputs({"model": "teacher"}, {"model": ["a"], "data": paths})
     (word,) = shlex.split(given)
     assert json.loads(Path(word.removeprefix("@")).read_text()) == ["--data", *paths, "--model", "a"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [["config.yaml"], ["config/rosita.yaml"], ["config/minidisc.yaml", "config/maxidisc.yaml"]],
+    ids=lambda files: files[-1],
+)
+def test_the_rules_name_all_that_the_stages_read(files):
+    text = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    rules = re.findall(r"use rule \w+ as (\w+) with:\n    input:\n((?: {8}.*\n)*)", text)
+    named = {stage: set(re.findall(r'read\("(\w+)"\)', inputs)) for stage, inputs in rules}
+    for job in all_jobs(load_graph([ROOT / file for file in files])):
+        assert {option for option, folders in job.inputs.items() if folders} <= named[job.stage], job.stage
