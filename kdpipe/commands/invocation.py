@@ -130,14 +130,10 @@ class Invocation:
         if not self._is_module and share(Path(".snakemake/kdpipe.lock")):
             for left in Path(".snakemake/locks").glob("*.lock"):
                 left.unlink()
-            # Artifacts appear whole, whatever Snakemake has on record as incomplete. A job that ran for such
-            # a record alone would hide all that depends on the job by `ancient` inputs.
-            for record in Path(".snakemake/incomplete").rglob("*"):
-                if record.is_file():
-                    record.unlink()
         with _exit_on_mistakes(self.graph.layout.results):
             self._reruns = Reruns(self.graph)
             self._reruns.check()
+            self._reruns.forget_killed()
         # Another workflow that changes a rule of ours reads all of them once more.
         lines = [] if self._workflow.modifier.rule_whitelist else self._reruns.lines()
         more = [f"and {len(lines) - SHOWN} more; `kdpipe why MODEL` says why"] if len(lines) > SHOWN else []

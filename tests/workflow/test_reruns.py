@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,17 @@ def test_a_file_that_is_gone_is_missed(
 ) -> None:
     (folder / "results" / gone).unlink()
     assert listed(folder, config) == expected
+
+
+def test_what_outlived_a_killed_run_hides_nothing_that_is_to_be_made(
+    folder: Path, config: dict[str, Any]
+) -> None:
+    """Snakemake has on record as incomplete what a job finished after Snakemake itself was killed."""
+    shutil.rmtree(folder / "results/models/student")
+    for name in ("dataset.json", "manifest.json", "SHA256SUMS"):
+        record = urlsafe_b64encode(f"results/data/task/base/{name}".encode()).decode()
+        (folder / ".snakemake/incomplete" / record).write_text("{}")
+    assert listed(folder, config) == ["distill", "evaluate", "report"]
 
 
 def test_an_edited_file_is_noticed_whatever_its_time(
