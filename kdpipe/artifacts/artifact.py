@@ -37,6 +37,7 @@ PACKAGES = (
     "accelerate",
     "safetensors",
     "pyarrow",
+    "datasets",
     "numpy",
     "scikit-learn",
     "scipy",

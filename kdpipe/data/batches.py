@@ -315,7 +315,7 @@ class LengthGroupedSampler(Sampler[int]):
 
 
 def _batches(bins: Sequence[NDArray[np.integer[Any]]], size: int) -> NDArray[np.integer[Any]]:
-    """Return the examples of all bins as batches [N, size], of one bin each but for what is left over."""
+    """Return the examples of all bins as batches [N, size]. Examples left over from bins share batches."""
     cuts = [len(members) - len(members) % size for members in bins]
     whole = [members[:cut] for members, cut in zip(bins, cuts, strict=True)]
     left = [members[cut:] for members, cut in zip(bins, cuts, strict=True)]

@@ -55,7 +55,7 @@ class Graph:
         return self.layout.data(dataset, self.facts[model].tokenizer)
 
     def evaluated_on(self, name: str) -> tuple[str, ...]:
-        """Return the datasets that a node is scored on: those it asks for, or those that are usual."""
+        """Return the datasets that a node is scored on: what its `evaluate` names, or the usual datasets."""
         asked = self.nodes[name].settings.evaluate
         return self.stage_of(name).usual_datasets(self, name)[0] if asked is None else asked
 

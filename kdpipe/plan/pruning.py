@@ -148,5 +148,5 @@ def check_family(setting: str, model: Facts, fact: str, what: str) -> None:
     if family and not family_facts(family)[fact]:
         able: list[Any] = [name for name in sorted(catalog.FAMILIES) if family_facts(name)[fact]]
         raise SettingError(
-            setting, f"models of the family {family} are not {what}; those of {', '.join(able)} are"
+            setting, f"models of the family {family} are not {what}; models of {', '.join(able)} are"
         )

@@ -58,7 +58,7 @@ class HookedTrainer(Trainer):
         raise NotImplementedError
 
     def check_loaded(self, missing: Sequence[str], unexpected: Sequence[str]) -> None:
-        """Judge the names of weights that a checkpoint lacks, and of those that the model lacks."""
+        """Refuse a checkpoint that lacks weights of the model, or has weights that the model lacks."""
         raise NotImplementedError
 
     def on_device(self, batch: Batch) -> Batch:

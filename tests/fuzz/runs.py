@@ -2,14 +2,10 @@
 
 import io
 import multiprocessing
-import os
 import resource
-import runpy
 import shlex
 import signal
-import sys
 import traceback
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from itertools import islice
@@ -21,6 +17,7 @@ from kdpipe.errors import EXIT_STATUS, KdpipeError
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import Job, definition
 from kdpipe.plan.stages.preprocess import preprocess_settings
+from tests.forked import be_stage
 
 MEMORY, MOST_EXAMPLES = 12 << 30, 300
 SERVER = multiprocessing.get_context("forkserver")
@@ -121,11 +118,4 @@ def _run(stage: str, arguments: Sequence[str], console: Path, folder: Path) -> N
     """Be the process of a stage."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with console.open("w") as stream:
-        for number in (1, 2):
-            os.dup2(stream.fileno(), number)
-    os.chdir(folder)
-    # Each stage is the main module, as on the command line, though its imports are done.
-    warnings.filterwarnings("ignore", message=".*found in sys.modules", category=RuntimeWarning)
-    sys.argv = [stage, *arguments]
-    runpy.run_module(f"kdpipe.stages.{stage}", run_name="__main__", alter_sys=True)
+    be_stage(stage, arguments, console, folder)

@@ -48,7 +48,7 @@ def schedule(**settings):
     (prune(model="base", embedding_rank=8),
      f"{PRUNE}.embedding_rank: the model's head for language_modeling needs whole word embeddings"),
     ({**task_model(family="enct5"), **prune(model="own", embedding_rank=8)},
-     f"{PRUNE}.embedding_rank: models of the family enct5 are not given word embeddings of a lower rank; th"),
+     f"{PRUNE}.embedding_rank: models of the family enct5 are not given word embeddings of a lower rank; mo"),
     ({**task_model(family="electra", embedding_size=16), **prune(model="own", embedding_rank=20)},
      f"{PRUNE}.embedding_rank: the model has 16, found 20"),
     ({**prune(embedding_rank=8), "models.next": {"finetune": {"model": "cut", "dataset": "text"}}},

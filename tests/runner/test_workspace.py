@@ -3,12 +3,10 @@
 import json
 import multiprocessing
 import os
-import runpy
 import shutil
 import subprocess
 import sys
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,21 +19,11 @@ from kdpipe.errors import EXIT_STATUS, KdpipeError
 from kdpipe.plan.identity import code_of, identity
 from kdpipe.runner.logs import MARK
 from kdpipe.runner.workspace import Workspace
+from tests.forked import be_stage
 
 # Processes are forked off a server that has imported the stage, which takes most of the time of a short one.
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["kdpipe.stages.count_tokens"])
-
-
-def be_stage(stage: str, arguments: Sequence[str], folder: Path, console: Path) -> None:
-    """Be the process of a stage, as its command line starts it."""
-    with console.open("w") as stream:
-        for number in (1, 2):
-            os.dup2(stream.fileno(), number)
-    os.chdir(folder)
-    warnings.filterwarnings("ignore", message=".*found in sys.modules", category=RuntimeWarning)
-    sys.argv = [stage, *arguments]
-    runpy.run_module(f"kdpipe.stages.{stage}", run_name="__main__", alter_sys=True)
 
 
 def run_stage(stage: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -43,7 +31,7 @@ def run_stage(stage: str, *arguments: object) -> "subprocess.CompletedProcess[st
     with TemporaryDirectory() as folder:
         console = Path(folder, "console")
         words = [*map(str, arguments)]
-        process = SERVER.Process(target=be_stage, args=(stage, words, Path.cwd(), console))
+        process = SERVER.Process(target=be_stage, args=(stage, words, console, Path.cwd()))
         process.start()
         process.join()
         return subprocess.CompletedProcess(words, process.exitcode or 0, "", console.read_text())
