@@ -139,7 +139,9 @@ def prepared(sst2: Path, text_files: Path, tmp_path_factory: pytest.TempPathFact
     training = {**config["defaults"]["finetune"]["training"], "num_train_epochs": 400}
     config["models"]["teacher"]["finetune"] |= {"training": training, "evaluate": []}
     write_config(folder / "config.yaml", {**config, "checkpoint_minutes": 0.03})
-    done = snakemake(folder, "--configfile", "config.yaml", "--", "results/data/task/base/SHA256SUMS")
+    done = snakemake(
+        folder, "--configfile", "config.yaml", "--", "results/data/task/base/SHA256SUMS", forked=False
+    )
     assert done.returncode == 0, done.stdout
     return folder
 
@@ -149,7 +151,7 @@ def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> str
     """The sums of the teacher that was trained here, undisturbed."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     shutil.copytree(prepared, folder, copy_function=shutil.copy2)
-    done = snakemake(folder, "--configfile", "config.yaml", "--", TEACHER)
+    done = snakemake(folder, "--configfile", "config.yaml", "--", TEACHER, forked=False)
     assert done.returncode == 0, done.stdout
     return (folder / TEACHER).read_text()
 

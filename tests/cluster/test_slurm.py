@@ -118,7 +118,7 @@ def test_processes_on_two_gpus_stop_together_and_go_on(run: Run, tmp_path: Path)
     config = yaml.safe_load((run.folder / "config.yaml").read_text())
     write_config(run.folder / "config.yaml", {**config, "gpus": 2, "threads": 2})
     alone = shutil.copytree(run.folder, tmp_path / "undisturbed", copy_function=shutil.copy2)
-    assert snakemake(alone, "--configfile", "config.yaml", "--", TEACHER).returncode == 0
+    assert snakemake(alone, "--configfile", "config.yaml", "--", TEACHER, forked=False).returncode == 0
     run.site["slurm_partition"] = "gpu"
     run.start()
     run.checkpoint()

@@ -21,7 +21,7 @@ from tests.forked import be_stage
 
 MEMORY, MOST_EXAMPLES = 12 << 30, 300
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["tests.fuzz.warm"])
+SERVER.set_forkserver_preload(["tests.preloaded"])
 
 
 class SlowError(BaseException):

@@ -66,6 +66,7 @@ def test_special_tokens_have_the_first_ids(wordpiece) -> None:
     assert wordpiece.mask_token == "[MASK]"
 
 
+@pytest.mark.slow
 def test_the_vocabulary_is_the_same_in_every_process() -> None:
     program = (
         "from kdpipe.models.creation import train_wordpiece\n"

@@ -149,6 +149,7 @@ def test_a_model_gives_gradients_to_all_its_weights(with_head):
         assert [key for key, value in model.named_parameters() if value.grad is None] == [], name
 
 
+@pytest.mark.slow
 def test_registered_classes_load_through_the_auto_classes_in_a_fresh_process(
     with_head, bodies: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -45,7 +45,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("task", CASES)
+@pytest.mark.parametrize(
+    "task",
+    ["task_data", *(pytest.param(task, marks=pytest.mark.slow) for task in CASES if task != "task_data")],
+)
 def test_a_task_from_teacher_to_student(
     task: str, language_model: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -93,9 +93,8 @@ def assert_same(one: tuple[Any, Outcome], other: tuple[Any, Outcome]) -> None:
     assert one[1].seen == other[1].seen
 
 
-@pytest.mark.parametrize(
-    "kind", ["plain", *(pytest.param(kind, marks=pytest.mark.slow) for kind in OPTIONS if kind != "plain")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", OPTIONS)
 def test_killed_at_every_few_batches_it_ends_the_same(run: Any, kind: str, tmp_path: Path) -> None:
     options = OPTIONS[kind]
     undisturbed = run("undisturbed", options)
@@ -141,6 +140,7 @@ def test_a_checkpoint_names_best_weights_that_are_there(
     assert Path(best, "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_signal_stops_it_after_a_step_and_it_goes_on(run: Any, tmp_path: Path) -> None:
     undisturbed = run("undisturbed", BASE)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):

@@ -1,16 +1,21 @@
 """A small pipeline, run once for all tests of the workflow."""
 
+import atexit
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.forked import Server
 
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--nocolor"]
@@ -61,14 +66,39 @@ def pipeline(sst2: Path, text: Path) -> dict[str, Any]:
     }
 
 
+@cache
+def forked_python() -> Path:
+    """Return a Python whose processes, and the jobs that they start, are forked off one server."""
+    folder = TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    server = Server(Path(folder.name))
+    atexit.register(server.end)
+    return server.python
+
+
 def snakemake(
-    folder: Path, *arguments: str, cores: int = 2, snakefile: Path = ROOT / "Snakefile"
+    folder: Path, *arguments: str, cores: int = 2, snakefile: Path = ROOT / "Snakefile", forked: bool = True
 ) -> "subprocess.CompletedProcess[str]":
-    """Run Snakemake in a folder."""
-    command = [*SNAKEMAKE, "--snakefile", str(snakefile), "--cores", str(cores), *arguments]
+    """Run Snakemake in a folder; the processes of another Snakefile than ours import their own kdpipe."""
+    python = forked_python() if forked and snakefile == ROOT / "Snakefile" else sys.executable
+    command = [
+        str(python),
+        "-m",
+        "snakemake",
+        "--nocolor",
+        "--snakefile",
+        str(snakefile),
+        "--cores",
+        str(cores),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [*command, *arguments],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
 
 

@@ -12,6 +12,7 @@ from kdpipe.artifacts.sums import SUMS, verify
 from kdpipe.errors import EXIT_STATUS
 from tests.workflow.conftest import ROOT, jobs, snakemake, write_config
 
+pytestmark = pytest.mark.slow
 # The other workflow has its own config, rule and handlers, and takes the scores from the module's report.
 OUTER = """
 configfile: "outer.yaml"
@@ -75,7 +76,6 @@ def test_it_is_as_snakemake_s_linter_wants_it(tmp_path: Path, config: dict[str, 
     assert "Lints for" not in done.stdout
 
 
-@pytest.mark.slow
 def test_it_runs_from_an_empty_folder_to_its_report_and_then_as_manifests_say(
     tmp_path: Path, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,7 @@ def test_an_unknown_split(packages):
         next(PydocSource(task="language_modeling", packages=packages).read("dev"))
 
 
+@pytest.mark.slow
 def test_standard_library():
     source = PydocSource(task="language_modeling", packages=[STDLIB])
     splits = {split: list(source.read(split)) for split in STANDARD_SPLITS}

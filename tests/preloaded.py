@@ -1,11 +1,13 @@
-"""What the server that stages are forked off has done once: imports, and what is worked out of sources."""
+"""What a server that processes are forked off has done once: imports, and what is worked out of sources."""
 
 import gc
 from importlib import import_module
 
+import snakemake.cli  # noqa: F401
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
 from kdpipe import catalog
+from kdpipe.commands import invocation, rules  # noqa: F401
 from kdpipe.commands.schema import config_schema
 from kdpipe.plan.identity import code_of
 from kdpipe.plan.stage import definition
