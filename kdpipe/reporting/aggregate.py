@@ -10,7 +10,7 @@ from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import CHOSEN
 from kdpipe.reporting.baseline import baseline_values
-from kdpipe.reporting.grouping import group_names
+from kdpipe.reporting.grouping import group_names, model_groups
 from kdpipe.reporting.published import published_values
 from kdpipe.reporting.results import in_braces, variable_columns
 
@@ -76,14 +76,13 @@ def selection_splits(graph: Graph) -> set[tuple[str, str]]:
 
 def _with_groups(results: pa.Table, graph: Graph) -> pd.DataFrame:
     matrix, over = Matrix(graph.document.matrix), graph.document.report.over
-    models = group_names(graph.document.models, matrix, over)
     datasets = group_names(graph.document.datasets, matrix, over)
     rows: pd.DataFrame = results.to_pandas(integer_object_nulls=True)
     variables = {column: in_braces(name) for name, column in variable_columns(graph).items()}
     rows = rows.rename(columns={"seed": in_braces("seed"), **variables})
     for column in ("depth", "width"):
         rows[column] = rows[column].astype(float)
-    rows["model_group"] = rows["model"].map(models)
+    rows["model_group"] = rows["model"].map(model_groups(graph))
     rows["dataset_group"] = rows["dataset"].map(datasets)
     rows["dataset_template"] = [graph.datasets[name].template for name in rows["dataset"]]
     chosen = selection_splits(graph)

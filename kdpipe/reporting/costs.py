@@ -1,27 +1,26 @@
-"""The cost of a graph's artifacts: seconds, examples and tokens, by stage."""
+"""The cost of a graph's artifacts by their manifests: by stage, and of each model with its ancestors."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import MANIFEST
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.jobs import jobs_for
+from kdpipe.plan.jobs import jobs_for, model_job
+from kdpipe.plan.stage import Job
+from kdpipe.reporting.grouping import model_groups
 
 SEEN = {"examples": "examples_seen", "tokens": "tokens_seen"}
+Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Cost:
-    """The cost of all jobs of a stage.
-
-    Args:
-        stage: the stage.
-        jobs: number of jobs.
-        seconds: seconds of the jobs.
-        examples: training examples seen, with repetitions; 0 for a stage without training.
-        tokens: tokens of these examples.
-    """
+class StageCost:
+    """The number of all jobs of a stage, their seconds, and the examples and tokens of their trainings."""
 
     stage: str
     jobs: int
@@ -32,40 +31,95 @@ class Cost:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The cost of a graph, and the environment of its jobs.
+    """The cost of each stage, the highest first, with their sum, and the environment of the jobs by name."""
 
-    Args:
-        costs: the cost of each stage, the highest first.
-        environment: the versions, devices and commits of the manifests, by name.
-    """
-
-    costs: tuple[Cost, ...]
+    costs: tuple[StageCost, ...]
+    total: StageCost
     environment: dict[str, str]
 
-    @property
-    def total(self) -> Cost:
-        """The sum over stages."""
-        sums = {name: sum(getattr(cost, name) for cost in self.costs) for name in ("jobs", *SEEN)}
-        return Cost("all", seconds=sum(cost.seconds for cost in self.costs), **sums)
+
+class Passes(NamedTuple):
+    """The computation of jobs: examples in forward and backward passes of any model, and seconds."""
+
+    forwards: float = 0
+    backwards: float = 0
+    seconds: float = 0
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """The cost of a model with its ancestors, each counted once; for a group of runs the mean.
+
+    Args:
+        model: the model, or the group of runs.
+        stage: the stage that makes it.
+        runs: number of runs.
+        ends: whether no other evaluated model is made from it.
+        trainings: number of trained models, this model included.
+        cost: the computation.
+        uncached: the computation without cached teachers. Each training then runs its teacher on every
+            example that it sees, as fast as when the teacher's signals were stored.
+    """
+
+    model: str
+    stage: str
+    runs: int
+    ends: bool
+    trainings: float
+    cost: Passes
+    uncached: Passes
 
 
 def read_ledger(graph: Graph) -> Ledger:
     """Add up the manifests of all artifacts that a graph uses."""
-    manifests: dict[str, list[dict[str, Any]]] = {}
+    manifests: dict[str, list[Manifest]] = {}
     for job in jobs_for(graph, graph.nodes):
-        if (job.folder / MANIFEST).exists():
-            manifests.setdefault(job.stage, []).append(read_manifest(job.folder))
-    costs = sorted((_cost(*item) for item in manifests.items()), key=lambda cost: -cost.seconds)
+        if manifest := _manifest(job.folder):
+            manifests.setdefault(job.stage, []).append(manifest)
+    costs = sorted((_stage_cost(*item) for item in manifests.items()), key=lambda cost: -cost.seconds)
     every = [manifest for by_stage in manifests.values() for manifest in by_stage]
-    return Ledger(tuple(costs), _environment(every))
+    return Ledger(tuple(costs), _stage_cost("all", every), _environment(every))
 
 
-def _cost(stage: str, manifests: list[dict[str, Any]]) -> Cost:
+def model_costs(graph: Graph) -> list[ModelCost]:
+    """Return the cost of each evaluated model; models that differ only in `report.over` form a group.
+
+    The cost contains models, stored signals, scores of importance, and evaluations that choose a model. It
+    does not contain encoding and other evaluations.
+    """
+    evaluated = {model for model, _ in graph.evaluations}
+    runs: dict[str, list[str]] = {}
+    for name, group in model_groups(graph).items():
+        if name in evaluated:
+            runs.setdefault(group, []).append(name)
+    ancestry = _ancestry(graph)
+    sources = {ancestor for name in evaluated for ancestor in ancestry[name][:-1]}
+    trained = {name for name, node in graph.nodes.items() if hasattr(node.settings, "training")}
+    jobs = {name: model_job(graph, name) for name in graph.nodes}
+    manifest_of = cache(_manifest)
+    costs = []
+    for group, names in runs.items():
+        made_by = [[jobs[model] for model in ancestry[name]] for name in names]
+        costs.append(
+            ModelCost(
+                model=group,
+                stage=graph.nodes[names[0]].stage,
+                runs=len(names),
+                ends=sources.isdisjoint(names),
+                trainings=fmean(len(trained.intersection(ancestry[name])) for name in names),
+                cost=_mean([_cached(part, manifest_of) for part in made_by]),
+                uncached=_mean([_uncached(part, manifest_of) for part in made_by]),
+            )
+        )
+    return costs
+
+
+def _stage_cost(stage: str, manifests: Sequence[Manifest]) -> StageCost:
     sums = {name: sum(manifest.get(key, 0) for manifest in manifests) for name, key in SEEN.items()}
-    return Cost(stage, len(manifests), sum(manifest["seconds"] for manifest in manifests), **sums)
+    return StageCost(stage, len(manifests), sum(manifest["seconds"] for manifest in manifests), **sums)
 
 
-def _environment(manifests: list[dict[str, Any]]) -> dict[str, str]:
+def _environment(manifests: Sequence[Manifest]) -> dict[str, str]:
     values_of: dict[str, set[str]] = {}
     for manifest in manifests:
         commit = (manifest["commit"] or "")[:12]
@@ -74,3 +128,47 @@ def _environment(manifests: list[dict[str, Any]]) -> dict[str, str]:
             values_of.setdefault(name, set()).add(value)
     texts = {name: ", ".join(sorted(values - {""})) for name, values in values_of.items()}
     return {name: text for name, text in texts.items() if text}
+
+
+def _ancestry(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Return the distinct ancestors of each model, and the model itself at the end."""
+    ancestry: dict[str, tuple[str, ...]] = {}
+    for name, node in graph.nodes.items():
+        parents = [parent for _, kind, parent in node.settings.references() if kind == "model"]
+        ancestry[name] = (*dict.fromkeys(node for parent in parents for node in ancestry[parent]), name)
+    return ancestry
+
+
+def _cached(jobs: Sequence[Job], manifest_of: Callable[[Path], Manifest], *, signals: bool = True) -> Passes:
+    """Return the computation of models, and of the artifacts that they may share, each counted once."""
+    options = ("importance", "evaluations", *(["knowledge"] if signals else []))
+    shared = [folder for job in jobs for option in options for folder in job.inputs.get(option, ())]
+    return _total(map(_passes, map(manifest_of, dict.fromkeys([*(job.folder for job in jobs), *shared]))))
+
+
+def _uncached(jobs: Sequence[Job], manifest_of: Callable[[Path], Manifest]) -> Passes:
+    """Return the computation of models as if each teacher had run beside its trainings."""
+    passes = [_cached(jobs, manifest_of, signals=False)]
+    for job in jobs:
+        examples = manifest_of(job.folder).get("examples_seen", 0)
+        for stored in map(_passes, map(manifest_of, job.inputs.get("knowledge", ()))):
+            if stored.forwards:
+                seconds = stored.seconds * examples / stored.forwards
+                passes.append(Passes(forwards=examples, seconds=seconds))
+    return _total(passes)
+
+
+def _passes(manifest: Manifest) -> Passes:
+    return Passes(*(manifest.get(name, 0) for name in Passes._fields))
+
+
+def _manifest(folder: Path) -> Manifest:
+    return read_manifest(folder) if (folder / MANIFEST).exists() else {}
+
+
+def _total(parts: Iterable[Passes]) -> Passes:
+    return Passes(*map(sum, zip(*parts, strict=True)))
+
+
+def _mean(costs: Sequence[Passes]) -> Passes:
+    return Passes(*map(fmean, zip(*costs, strict=True)))

@@ -1,7 +1,8 @@
-"""Loss curves by term: a figure per template of trained models, a panel per term, a thin line per run."""
+"""Curves of trainings: the terms of the loss by step, and the sizes of teacher assistants by sparsity."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,26 +11,30 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
-from kdpipe.reporting.figures import COLOURS, add_legend, grid_of_axes, to_svg, use_log_scale
-from kdpipe.reporting.grouping import group_names
-from kdpipe.reporting.plots import Plot
+from kdpipe.reporting.figures import COLOURS, MUTED, add_legend, grid_of_axes, to_svg, use_log_scale
+from kdpipe.reporting.grouping import model_groups
+from kdpipe.reporting.plots import PANEL_SIZES, Plot
 
 NOT_LOSSES = ("learning_rate", "grad_norm", "train_loss")
 MOST_RUNS = 24
 MOST_POINTS = 150
 COLUMNS = 4
-PANEL_SIZE = (2.78, 1.95)
+TERM_SIZE = (2.78, 1.95)
 # A term that falls by more than this factor has a logarithmic scale.
 LOGARITHMIC_FROM = 30
+METRIC: dict[str, Any] = {"color": COLOURS[0], "marker": "o", "markerfacecolor": "none"}
+TRADEOFF: dict[str, Any] = {"color": COLOURS[1], "marker": "s", "markerfacecolor": "none"}
+CHOSEN: dict[str, Any] = {"color": COLOURS[1], "marker": "s"}
 
 Runs = dict[str, pd.DataFrame]
+# For each group of assistants: the target and the trained sizes of each run.
+Panels = dict[str, list[tuple[float, pd.DataFrame]]]
 
 
 def loss_curves(graph: Graph) -> list[Plot]:
     """Draw the loss, its terms and the evaluations over the steps of a training, template by template."""
-    groups = group_names(graph.document.models, Matrix(graph.document.matrix), graph.document.report.over)
+    groups = model_groups(graph)
     plots: list[Plot] = []
     for template in graph.document.models:
         names = [name for name in groups if name in graph.nodes and graph.nodes[name].template == template]
@@ -41,12 +46,30 @@ def loss_curves(graph: Graph) -> list[Plot]:
     return plots
 
 
+def tradeoff_curves(graph: Graph) -> Iterator[Plot]:
+    """Draw a figure for each template of assistants: a panel per group of runs, two lines per run.
+
+    A run is left out if no size lies between teacher and target.
+    """
+    groups = model_groups(graph)
+    figures: dict[str, Panels] = {}
+    for name, group in groups.items():
+        target = graph.stage_of(name).target(graph.nodes[name].settings)
+        if target is not None:
+            sizes = pq.read_table(graph.layout.model(name) / "candidates.parquet").to_pandas()
+            if len(sizes):
+                panels = figures.setdefault(graph.nodes[name].template, {})
+                panels.setdefault(group, []).append((target, sizes.sort_values("sparsity")))
+    for template, panels in figures.items():
+        yield _assistants(template, panels)
+
+
 def _figure(template: str, few: str, runs: Runs, groups: dict[str, str]) -> Iterator[Plot]:
     terms = _terms(runs)
     if not terms:
         return
     colours = _colours([groups[name] for name in runs])
-    with grid_of_axes(len(terms), COLUMNS, PANEL_SIZE) as (figure, axes):
+    with grid_of_axes(len(terms), COLUMNS, TERM_SIZE) as (figure, axes):
         for axis, (term, title) in zip(axes, terms.items(), strict=True):
             _panel(axis, [(history, colours[groups[name]]) for name, history in runs.items()], term)
             axis.set_title(title)
@@ -109,3 +132,25 @@ def _thinned(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(values) <= MOST_POINTS:
         return values
     return np.array([part.mean() for part in np.array_split(values, MOST_POINTS)])
+
+
+def _assistants(template: str, panels: Panels) -> Plot:
+    columns = min(len(panels), 3)
+    with grid_of_axes(len(panels), columns, PANEL_SIZES[columns]) as (figure, axes):
+        for axis, (group, runs) in zip(axes, panels.items(), strict=True):
+            axis.set_title(group)
+            axis.set_xlabel("sparsity")
+            axis.set_ylabel(runs[0][1]["metric"].iloc[0].replace("_", " "))
+            axis.xaxis.set_major_locator(MaxNLocator(6))
+            for target, sizes in runs:
+                axis.axvline(target, color=MUTED, linestyle=":", linewidth=1.0)
+                _assistant(axis, sizes)
+        add_legend(figure, {"metric": METRIC, "tradeoff": TRADEOFF, "chosen": CHOSEN})
+        return Plot(template, to_svg(figure, salt=f"tradeoff of {template}"))
+
+
+def _assistant(axis: Axes, sizes: pd.DataFrame) -> None:
+    axis.plot(sizes["sparsity"], sizes["value"], **METRIC)
+    axis.plot(sizes["sparsity"], sizes["tradeoff"], **TRADEOFF)
+    chosen = sizes[sizes["chosen"]]
+    axis.plot(chosen["sparsity"], chosen["tradeoff"], **CHOSEN, markersize=9, linestyle="")

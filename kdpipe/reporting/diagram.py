@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from kdpipe.config.settings.base import AFTERWARDS
 from kdpipe.config.settings.dataset import CombineSettings
+from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.reporting.layering import Arrangement, Edge, Point, arrange
-from kdpipe.reporting.layering import Node as Part
+from kdpipe.reporting.layering import Arrangement, Edge, Part, Point, arrange
 
 # Kinds of edges by the settings that name their sources; all other settings name a model to start from.
 ARROWS = {"teacher": "teacher", "among": "candidate", "dataset": "data", "combine": "data"}
@@ -21,19 +22,8 @@ PADDING = 12.0
 LONGEST_LINE = 22
 
 
-@dataclass(frozen=True)
-class Box:
-    """A dataset or a model template.
-
-    Args:
-        kind: `model` or `dataset`.
-        lines: its name, broken into lines.
-        note: the stage of a model or the task of a dataset, and the number of nodes.
-        x: left edge.
-        y: upper edge.
-        width: width.
-        height: height.
-    """
+class Box(NamedTuple):
+    """A dataset or a model template: its name in lines, a note with stage or task, and its rectangle."""
 
     kind: str
     lines: tuple[str, ...]
@@ -44,29 +34,15 @@ class Box:
     height: float
 
 
-@dataclass(frozen=True)
-class Line:
-    """A piece of an edge, which several edges may share.
-
-    Args:
-        kind: `start`, `teacher`, `candidate` or `data`.
-        path: SVG path data.
-    """
+class Line(NamedTuple):
+    """A piece of an edge, which several edges may share: the kind of the edge, and SVG path data."""
 
     kind: str
     path: str
 
 
-@dataclass(frozen=True)
-class Tip:
-    """The end of an edge.
-
-    Args:
-        kind: kind of the edge.
-        x: x of the end.
-        y: y of the end.
-        heading: 1 to the right, -1 to the left.
-    """
+class Tip(NamedTuple):
+    """The end of an edge: the kind of the edge, a point, and 1 for a tip to the right or -1 to the left."""
 
     kind: str
     x: float
@@ -76,15 +52,7 @@ class Tip:
 
 @dataclass(frozen=True)
 class Diagram:
-    """A drawing.
-
-    Args:
-        boxes: its nodes.
-        lines: the pieces of its edges; shared pieces occur once.
-        tips: the ends of its edges.
-        width: width.
-        height: height.
-    """
+    """A drawing: its nodes, its edges in pieces without repetition, the ends of its edges, and its size."""
 
     boxes: tuple[Box, ...]
     lines: tuple[Line, ...]
@@ -115,40 +83,34 @@ def draw_graph(graph: Graph) -> Diagram:
     return Diagram(tuple(boxes), tuple(dict.fromkeys(lines)), tuple(tips), plan.width, plan.height)
 
 
-def _edges(graph: Graph) -> Iterator[tuple[tuple[Part, Part], str]]:
+def _edges(graph: Graph) -> Iterator[tuple[Edge, str]]:
     """Yield ((source, target), kind) of each edge; no edge shows the datasets that score a model."""
+    templates: dict[str, Mapping[str, Dataset | Node]] = {"dataset": graph.datasets, "model": graph.nodes}
     for dataset in graph.datasets.values():
         if isinstance(dataset.settings, CombineSettings):
             for name in dataset.settings.combine:
-                yield _edge("dataset", graph.datasets[name].template, "dataset", dataset.template), "data"
+                source = ("dataset", graph.datasets[name].template)
+                yield (source, ("dataset", dataset.template)), ARROWS["combine"]
     for node in graph.nodes.values():
         for field, kind, name in node.settings.references():
-            source = graph.nodes[name].template if kind == "model" else graph.datasets[name].template
-            if field not in AFTERWARDS and (kind, source) != ("model", node.template):
-                yield _edge(kind, source, "model", node.template), ARROWS.get(field, START)
+            source, target = (kind, templates[kind][name].template), ("model", node.template)
+            if field not in AFTERWARDS and source != target:
+                yield (source, target), ARROWS.get(field, START)
 
 
-def _edge(source_kind: str, source: str, target_kind: str, target: str) -> tuple[Part, Part]:
-    return (source_kind, source), (target_kind, target)
-
-
-def _notes(graph: Graph, edges: Collection[tuple[Part, Part]]) -> dict[Part, str]:
+def _notes(graph: Graph, edges: Collection[Edge]) -> dict[Part, str]:
     """Return the note of each part: datasets before models, and each part after its sources."""
     used = {source for source, _ in edges}
     datasets = sorted(
         graph.datasets.values(), key=lambda dataset: isinstance(dataset.settings, CombineSettings)
     )
-    counts = Counter(("dataset", dataset.template) for dataset in datasets)
-    counts.update(("model", node.template) for node in graph.nodes.values())
-    notes: dict[Part, str] = {}
-    for dataset in datasets:
-        if ("dataset", dataset.template) in used:
-            notes["dataset", dataset.template] = dataset.task.replace("_", " ")
-    for node in graph.nodes.values():
-        notes["model", node.template] = node.stage
-    times = "\N{MULTIPLICATION SIGN}"
+    parts = [(("dataset", dataset.template), dataset.task.replace("_", " ")) for dataset in datasets]
+    parts = [(part, note) for part, note in parts if part in used]
+    parts += [(("model", node.template), node.stage) for node in graph.nodes.values()]
+    counts = Counter(part for part, _ in parts)
     return {
-        part: f"{note} {times} {counts[part]}" if counts[part] > 1 else note for part, note in notes.items()
+        part: f"{note} \N{MULTIPLICATION SIGN} {counts[part]}" if counts[part] > 1 else note
+        for part, note in parts
     }
 
 

@@ -3,6 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from kdpipe.config.matrix import Choice, Matrix, Value
+from kdpipe.plan.graph import Graph
+
+
+def model_groups(graph: Graph) -> dict[str, str]:
+    """Return the group of each model by the variables in `report.over`."""
+    document = graph.document
+    return group_names(document.models, Matrix(document.matrix), document.report.over)
 
 
 def group_names(templates: Iterable[str], matrix: Matrix, over: Sequence[str]) -> dict[str, str]:
@@ -24,9 +31,7 @@ def group_names(templates: Iterable[str], matrix: Matrix, over: Sequence[str]) -
 
 
 def _left_open(choice: Choice, over: Sequence[str]) -> Choice:
-    return {
-        name: Value(f"{{{name}}}", {key: f"{{{name}.{key}}}" for key in value.fields})
-        if name in over
-        else value
-        for name, value in choice.items()
+    return {**choice} | {
+        name: Value(f"{{{name}}}", {key: f"{{{name}.{key}}}" for key in choice[name].fields})
+        for name in choice.keys() & over
     }

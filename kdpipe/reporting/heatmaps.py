@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from kdpipe import catalog
 from kdpipe.artifacts.sums import verify
@@ -20,42 +19,28 @@ QUANTILES = tuple(range(5, 100, 10))
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A field of a heat map.
-
-    Args:
-        share: its value as a share of the largest value of the map.
-        text: its layer, its column and its value.
-    """
-
-    share: float
-    text: str
-
-
-@dataclass(frozen=True)
 class HeatMap:
     """Values by layer, from the lowest layer, and by column.
 
     Args:
         across: title of the columns.
         columns: names of the columns.
-        rows: the fields of each layer, from the left; a layer with fewer units has fewer fields.
+        rows: the values of each layer, from the left; a layer with fewer units has fewer values.
     """
 
     across: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Tile, ...], ...]
+    rows: tuple[tuple[float, ...], ...]
+
+    @property
+    def largest(self) -> float:
+        """The value with the full colour."""
+        return max((value for row in self.rows for value in row), default=0.0) or 1.0
 
 
 @dataclass(frozen=True)
 class Importance:
-    """The scores of a model's units.
-
-    Args:
-        title: the model, the data and the criterion.
-        note: the batches that were read, and the seed.
-        maps: a map of its heads, and one of its neurons.
-    """
+    """The scores of a model's units: a title, a note on data and seed, and maps of heads and of neurons."""
 
     title: str
     note: str
@@ -89,21 +74,10 @@ def _maps(path: Path) -> Iterator[HeatMap]:
         for unit, rows in scores.groupby("unit", sort=False)
     }
     if "head" in by_unit:
-        widest = max(map(len, by_unit["head"]))
-        yield _map("head", [str(head) for head in range(widest)], by_unit["head"])
+        heads = tuple(tuple(layer.tolist()) for layer in by_unit["head"])
+        yield HeatMap("head", tuple(map(str, range(max(map(len, heads))))), heads)
     if "neuron" in by_unit:
         shares = np.array(QUANTILES) / 100
         quantiles = [np.quantile(layer, shares) if len(layer) else layer for layer in by_unit["neuron"]]
-        yield _map("neurons by quantile, %", [str(share) for share in QUANTILES], quantiles)
-
-
-def _map(across: str, columns: list[str], values: list[NDArray[np.float64]]) -> HeatMap:
-    largest = max((float(row.max()) for row in values if len(row)), default=0.0) or 1.0
-    rows = tuple(
-        tuple(
-            Tile(value / largest, f"layer {layer}, {column}: {value:.4g}")
-            for column, value in zip(columns, row.tolist(), strict=False)
-        )
-        for layer, row in enumerate(values)
-    )
-    return HeatMap(across, tuple(columns), rows)
+        rows = tuple(tuple(layer.tolist()) for layer in quantiles)
+        yield HeatMap("neurons by quantile, %", tuple(map(str, QUANTILES)), rows)

@@ -8,7 +8,8 @@ Reference:
     Sugiyama, Tagawa and Toda 1981, Methods for visual understanding of hierarchical system structures.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from statistics import fmean
@@ -21,16 +22,19 @@ LANE_HEIGHT = 1.0
 SWEEPS = 12
 
 # A kind and a name: a dataset and a model may share their name.
-Node = tuple[str, str]
-Edge = tuple[Node, Node]
+Part = tuple[str, str]
+Edge = tuple[Part, Part]
 # A node, or the lane of the edges of a kind from a node through a layer.
 Item = tuple[Any, ...]
 Point = tuple[float, float]
+Neighbours = dict[Item, list[Item]]
+# A layer, and the neighbours of its items.
+Visit = tuple[list[Item], Neighbours]
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The places of nodes and edges.
+    """The places of nodes and edges, and the size of the drawing.
 
     Args:
         centres: x and y of the centre of each node.
@@ -40,13 +44,13 @@ class Arrangement:
         height: height of the drawing.
     """
 
-    centres: Mapping[Node, Point]
+    centres: Mapping[Part, Point]
     routes: Mapping[Edge, Sequence[Point]]
     width: float
     height: float
 
 
-def arrange(sizes: Mapping[Node, tuple[float, float]], edges: Mapping[Edge, str]) -> Arrangement:
+def arrange(sizes: Mapping[Part, tuple[float, float]], edges: Mapping[Edge, str]) -> Arrangement:
     """Lay a graph out.
 
     Args:
@@ -55,7 +59,7 @@ def arrange(sizes: Mapping[Node, tuple[float, float]], edges: Mapping[Edge, str]
     """
     layer_of = _assign_layers(list(sizes), list(edges))
     chains = {edge: _chain(edge, kind, layer_of) for edge, kind in edges.items()}
-    links = list(dict.fromkeys(link for chain in chains.values() for link in pairwise(chain)))
+    links = list(dict.fromkeys(link for path in chains.values() for link in pairwise(path)))
     layers = _fill_layers(layer_of, chains)
     heights = {
         item: sizes[item][1] + NODE_MARGIN if item in sizes else LANE_HEIGHT
@@ -67,9 +71,9 @@ def arrange(sizes: Mapping[Node, tuple[float, float]], edges: Mapping[Edge, str]
     columns = _columns(layers, sizes)
     centres = {node: (fmean(columns[at]), middles[node]) for node, at in layer_of.items()}
     routes = {}
-    for edge, chain in chains.items():
+    for edge, path in chains.items():
         crossed = columns[layer_of[edge[0]] : layer_of[edge[1]] + 1]
-        points = [(x, middles[item]) for item, column in zip(chain, crossed, strict=True) for x in column]
+        points = [(x, middles[item]) for item, column in zip(path, crossed, strict=True) for x in column]
         start, end = (
             centres[node][0] + side * sizes[node][0] / 2 for node, side in zip(edge, (1, -1), strict=True)
         )
@@ -78,8 +82,8 @@ def arrange(sizes: Mapping[Node, tuple[float, float]], edges: Mapping[Edge, str]
     return Arrangement(centres, routes, columns[-1][1], height)
 
 
-def _assign_layers(nodes: Sequence[Node], edges: Sequence[Edge]) -> dict[Node, int]:
-    layer_of: dict[Node, int] = {}
+def _assign_layers(nodes: Sequence[Part], edges: Sequence[Edge]) -> dict[Part, int]:
+    layer_of: dict[Part, int] = {}
     before, after = _neighbours(edges)
     for node in nodes:
         layer_of[node] = max((layer_of[source] + 1 for source in before.get(node, ())), default=0)
@@ -90,37 +94,43 @@ def _assign_layers(nodes: Sequence[Node], edges: Sequence[Edge]) -> dict[Node, i
     return layer_of
 
 
-def _chain(edge: Edge, kind: str, layer_of: Mapping[Node, int]) -> list[Item]:
+def _chain(edge: Edge, kind: str, layer_of: Mapping[Part, int]) -> list[Item]:
     source, target = edge
     return [source, *((source, kind, at) for at in range(layer_of[source] + 1, layer_of[target])), target]
 
 
-def _fill_layers(layer_of: Mapping[Node, int], chains: Mapping[Edge, Sequence[Item]]) -> list[list[Item]]:
+def _fill_layers(layer_of: Mapping[Part, int], chains: Mapping[Edge, Sequence[Item]]) -> list[list[Item]]:
     layers: list[dict[Item, None]] = [{} for _ in range(max(layer_of.values()) + 1)]
     for node, at in layer_of.items():
         layers[at][node] = None
-    for (source, _), chain in chains.items():
-        for at, lane in enumerate(chain[1:-1], layer_of[source] + 1):
+    for (source, _), path in chains.items():
+        for at, lane in enumerate(path[1:-1], layer_of[source] + 1):
             layers[at][lane] = None
     return [list(layer) for layer in layers]
 
 
-def _neighbours(links: Sequence[tuple[Item, Item]]) -> tuple[dict[Item, list[Item]], dict[Item, list[Item]]]:
-    before: dict[Item, list[Item]] = {}
-    after: dict[Item, list[Item]] = {}
+def _neighbours(links: Sequence[tuple[Item, Item]]) -> tuple[Neighbours, Neighbours]:
+    """Return the sources of each item, and its targets."""
+    before, after = defaultdict(list), defaultdict(list)
     for source, target in links:
-        before.setdefault(target, []).append(source)
-        after.setdefault(source, []).append(target)
-    return before, after
+        before[target].append(source)
+        after[source].append(target)
+    return dict(before), dict(after)
+
+
+def _sweeps(layers: list[list[Item]], links: Sequence[tuple[Item, Item]]) -> Iterator[list[Visit]]:
+    """Yield for each sweep its layers, to and fro, each with the neighbours in the layer before it."""
+    before, after = _neighbours(links)
+    for _ in range(SWEEPS // 2):
+        yield [(layer, before) for layer in layers]
+        yield [(layer, after) for layer in reversed(layers)]
 
 
 def _reduce_crossings(layers: list[list[Item]], links: Sequence[tuple[Item, Item]]) -> None:
-    """Sort each layer by the mean place of its neighbours, in sweeps to and fro; keep the best order."""
-    before, after = _neighbours(links)
+    """Sort each layer by the mean place of its neighbours, in sweeps; keep the order that crosses least."""
     best, fewest = [list(layer) for layer in layers], _crossings(layers, links)
-    for sweep in range(SWEEPS):
-        neighbours = before if sweep % 2 == 0 else after
-        for layer in layers if sweep % 2 == 0 else reversed(layers):
+    for sweep in _sweeps(layers, links):
+        for layer, neighbours in sweep:
             place = _places(layers)
             means = {item: fmean(place[x] for x in neighbours.get(item, [item])) for item in layer}
             layer.sort(key=means.__getitem__)
@@ -147,16 +157,14 @@ def _crossings(layers: Sequence[Sequence[Item]], links: Sequence[tuple[Item, Ite
 
 
 def _level(
-    layers: Sequence[Sequence[Item]], links: Sequence[tuple[Item, Item]], heights: Mapping[Item, float]
+    layers: list[list[Item]], links: Sequence[tuple[Item, Item]], heights: Mapping[Item, float]
 ) -> dict[Item, float]:
     """Return the y of each item: near the mean of its neighbours, in the order of its layer."""
-    before, after = _neighbours(links)
     middles: dict[Item, float] = {}
     for layer in layers:
         middles |= _spaced([0.0] * len(layer), layer, heights)
-    for sweep in range(SWEEPS):
-        neighbours = before if sweep % 2 == 0 else after
-        for layer in layers if sweep % 2 == 0 else reversed(layers):
+    for sweep in _sweeps(layers, links):
+        for layer, neighbours in sweep:
             means = [fmean(middles[x] for x in neighbours.get(item, [item])) for item in layer]
             middles |= _spaced(means, layer, heights)
     top = min(middles[item] - heights[item] / 2 for item in middles)
@@ -184,7 +192,7 @@ def _spaced(
 
 
 def _columns(
-    layers: Sequence[Sequence[Item]], sizes: Mapping[Node, tuple[float, float]]
+    layers: Sequence[Sequence[Item]], sizes: Mapping[Part, tuple[float, float]]
 ) -> list[tuple[float, float]]:
     """Return the left and right edge of each layer."""
     columns: list[tuple[float, float]] = []

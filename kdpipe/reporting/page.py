@@ -6,15 +6,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kdpipe.config.document import Document, merge
 from kdpipe.plan.graph import Graph
-from kdpipe.reporting.ancestry import model_costs
-from kdpipe.reporting.costs import read_ledger
-from kdpipe.reporting.curves import loss_curves
+from kdpipe.reporting.costs import model_costs, read_ledger
+from kdpipe.reporting.curves import loss_curves, tradeoff_curves
 from kdpipe.reporting.diagram import draw_graph
 from kdpipe.reporting.heatmaps import importance_maps
 from kdpipe.reporting.plots import further_plots, parameters_plot
 from kdpipe.reporting.shapes import pruned_shapes
 from kdpipe.reporting.tables import Column, lay_out
-from kdpipe.reporting.tradeoffs import tradeoff_curves
 
 TEMPLATE = "report.html.j2"
 

@@ -1,21 +1,28 @@
-"""The results table: one row per model, dataset, split and metric."""
+"""The results: one row per model, dataset, split and metric, with facts of the model."""
 
+import json
 from collections.abc import Collection, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError, safe_open
 
+from kdpipe import catalog
+from kdpipe.anatomy.families import family_name
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.artifacts.sums import verify
+from kdpipe.artifacts.sums import SUMS, verify
 from kdpipe.artifacts.tables import read_rows
 from kdpipe.config.matrix import Matrix
-from kdpipe.plan.entries import Node
+from kdpipe.declarations import constants
+from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.grouping import group_names
-from kdpipe.reporting.size import WEIGHTS, read_size
 
+WEIGHTS = "model.safetensors"
+FLOATS = ("F64", "F32", "F16", "BF16")
 RESULTS = pa.schema(
     [
         ("model", pa.string()),
@@ -51,7 +58,7 @@ def collect_results(graph: Graph, evaluations: Collection[tuple[str, str]] | Non
     """
     variables = variable_columns(graph)
     names = graph.nodes if evaluations is None else {model for model, _ in evaluations}
-    models = {name: _describe(graph, graph.nodes[name]) for name in names}
+    models = {name: _facts(graph, name) for name in names}
     rows = [
         {**models[model], "dataset": dataset, **score}
         for model, dataset in _in_order(graph, graph.evaluations if evaluations is None else evaluations)
@@ -87,43 +94,58 @@ def write_results(results: pa.Table, folder: Path) -> None:
     )
 
 
-def _describe(graph: Graph, node: Node) -> dict[str, Any]:
-    folder = _finished(graph.layout.model(node.name))
-    size = read_size(folder)
+def read_size(folder: Path) -> dict[str, int | None]:
+    """Return parameters, depth and width of the model in a folder; None for sizes of an unknown family."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    target = catalog.FAMILIES.get(family_name(config.get("model_type", "")))
+    fields = constants(target)["shape_fields"] if target else {}
+    sizes = {size: config.get(fields.get(size)) for size in ("depth", "width")}
+    return {"parameters": count_parameters(folder / WEIGHTS), **sizes}
+
+
+def count_parameters(path: Path) -> int:
+    """Return the number of floating-point weights in a safetensors file, from its header alone.
+
+    Raises:
+        KdpipeError: the file has another size than its header says.
+    """
+    try:
+        with safe_open(path, "numpy") as weights:
+            tensors = [weights.get_slice(name) for name in weights.keys()]  # noqa: SIM118 (it is no mapping)
+    except SafetensorError as error:
+        raise KdpipeError(
+            f"{path}: expected the size that its header says, found {path.stat().st_size:,} bytes ({error}); "
+            f"delete {path.parent / SUMS} and run its stage again"
+        ) from None
+    return sum(prod(tensor.get_shape()) for tensor in tensors if tensor.get_dtype() in FLOATS)
+
+
+def _facts(graph: Graph, name: str) -> dict[str, Any]:
+    node, folder = graph.nodes[name], graph.layout.model(name)
+    # Only the header of the weights is read. To digest the weights of all models would take too long.
+    verify(folder, but=[WEIGHTS])
     return {
-        "model": node.name,
+        "model": name,
         "template": node.template,
         "stage": node.stage,
-        "parameters": size.parameters,
-        "depth": size.depth,
-        "width": size.width,
+        **read_size(folder),
         "seed": node.settings.seed,
         "seconds": read_manifest(folder)["seconds"],
     }
 
 
 def _in_order(graph: Graph, evaluations: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return evaluations by dataset and model, in the order of the config."""
+    document, matrix = graph.document, Matrix(graph.document.matrix)
     models, datasets = (
-        {name: index for index, name in enumerate(_names(graph, section))}
-        for section in ("models", "datasets")
+        list(group_names(names, matrix, ())) for names in (document.models, document.datasets)
     )
-    return sorted(evaluations, key=lambda pair: (datasets[pair[1]], models[pair[0]]))
-
-
-def _names(graph: Graph, section: str) -> list[str]:
-    """Return the names of all models or datasets in the order of the config."""
-    return list(group_names(getattr(graph.document, section), Matrix(graph.document.matrix), ()))
+    return sorted(evaluations, key=lambda pair: (datasets.index(pair[1]), models.index(pair[0])))
 
 
 def _scores(folder: Path) -> list[dict[str, Any]]:
     verify(folder)
     return read_rows(folder / "metrics.parquet")
-
-
-def _finished(folder: Path) -> Path:
-    # Only the header of the weights is read. To digest the weights of all models would take too long.
-    verify(folder, but=[WEIGHTS])
-    return folder
 
 
 def _array(values: Sequence[Any]) -> pa.Array:

@@ -11,12 +11,7 @@ from kdpipe.metrics import LOWER_IS_BETTER
 
 @dataclass(frozen=True)
 class Column:
-    """A metric on a split.
-
-    Args:
-        metric: the metric.
-        published: whether it has published values.
-    """
+    """A metric on a split, and whether the metric has published values."""
 
     metric: str
     published: bool
@@ -45,16 +40,16 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """The score of a model in a column; missing values are empty texts.
+class Score:
+    """The score of a model in a column: means over runs and sample standard deviations; "" where unknown.
 
     Args:
-        mean: mean over runs.
-        spread: sample standard deviation over runs.
+        mean: the score.
+        spread: its deviation.
         best: whether no model has a better mean.
-        difference: mean difference to the baseline, with its sign.
-        difference_spread: sample standard deviation of the difference.
-        verdict: `better` or `worse` than the baseline, or empty.
+        difference: difference to the baseline, with its sign.
+        difference_spread: its deviation.
+        verdict: `better` or `worse` than the baseline.
         published: published value.
     """
 
@@ -69,32 +64,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of a model, or of a group of runs.
-
-    Args:
-        model: its name.
-        stage: the stage that makes it.
-        parameters: number of weights.
-        runs: number of runs.
-        cells: a cell per column, split by split.
-    """
+    """A model or a group of runs: its stage, its weights, its runs, and its scores, split by split."""
 
     model: str
     stage: str
     parameters: int
     runs: int
-    cells: tuple[Cell, ...]
+    scores: tuple[Score, ...]
 
 
 @dataclass(frozen=True)
-class Table:
-    """The scores on a dataset.
-
-    Args:
-        dataset: its name.
-        splits: its splits, with their metrics.
-        rows: the scores of each model.
-    """
+class ScoreTable:
+    """The scores of models on the splits of a dataset."""
 
     dataset: str
     splits: tuple[Split, ...]
@@ -106,7 +87,7 @@ class Table:
         return [column for split in self.splits for column in split.columns]
 
 
-def lay_out(aggregated: pd.DataFrame, baseline: str | None = None) -> list[Table]:
+def lay_out(aggregated: pd.DataFrame, baseline: str | None = None) -> list[ScoreTable]:
     """Lay aggregated results out as one table per dataset.
 
     Args:
@@ -126,14 +107,14 @@ def decimals(values: Sequence[float]) -> int:
     return min(4, max(0, 3 - math.floor(math.log10(min(sizes)))))
 
 
-def _table(dataset: str, part: pd.DataFrame, baseline: str | None) -> Table:
-    splits, cells = [], []
+def _table(dataset: str, part: pd.DataFrame, baseline: str | None) -> ScoreTable:
+    splits, by_column = [], []
     for name, scores in part.groupby("split", sort=False):
         by_metric = {str(metric): rows for metric, rows in scores.groupby("metric", sort=False)}
         columns = tuple(
             Column(metric, bool(rows["published"].notna().any())) for metric, rows in by_metric.items()
         )
-        cells += [_cells(column, by_metric[column.metric], baseline) for column in columns]
+        by_column += [_scores(column, by_metric[column.metric], baseline) for column in columns]
         splits.append(Split(str(name), _range(scores["n"]), bool(scores["selection"].any()), columns))
     rows = [
         Row(
@@ -141,11 +122,11 @@ def _table(dataset: str, part: pd.DataFrame, baseline: str | None) -> Table:
             str(scores["stage"].iloc[0]),
             round(scores["parameters"].iloc[0]),
             int(scores["runs"].max()),
-            tuple(column.get(str(model), Cell()) for column in cells),
+            tuple(column.get(str(model), Score()) for column in by_column),
         )
         for model, scores in part.groupby("model", sort=False)
     ]
-    return Table(dataset, tuple(splits), tuple(rows))
+    return ScoreTable(dataset, tuple(splits), tuple(rows))
 
 
 def _range(values: "pd.Series[float]") -> str:
@@ -153,23 +134,23 @@ def _range(values: "pd.Series[float]") -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _cells(column: Column, scores: pd.DataFrame, baseline: str | None) -> dict[str, Cell]:
-    places = decimals(list(scores["mean"]))
-    means = scores["mean"].round(places)
+def _scores(column: Column, rows: pd.DataFrame, baseline: str | None) -> dict[str, Score]:
+    places = decimals(list(rows["mean"]))
+    means = rows["mean"].round(places)
     best = means.min() if column.lower_is_better else means.max()
-    cells = {}
-    for row, mean in zip(scores.to_dict("records"), means, strict=True):
+    scores = {}
+    for row, mean in zip(rows.to_dict("records"), means, strict=True):
         is_baseline = baseline in (row["model"], row["template"])
-        cells[str(row["model"])] = Cell(
+        scores[str(row["model"])] = Score(
             mean=_number(row["mean"], places),
             spread=_number(row["spread"], places),
-            best=mean == best and len(scores) > 1,
+            best=mean == best and len(rows) > 1,
             difference="baseline" if is_baseline else _number(row["difference"], places, "+"),
             difference_spread="" if is_baseline else _number(row["difference_spread"], places),
             verdict="" if is_baseline else _verdict(row["difference"], places, column),
             published=_number(row["published"], places),
         )
-    return cells
+    return scores
 
 
 def _number(value: float, places: int, sign: str = "") -> str:

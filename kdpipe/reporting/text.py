@@ -1,6 +1,5 @@
 """The results as plain text, for the screen."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pandas as pd
@@ -9,7 +8,7 @@ from kdpipe.artifacts.sums import SUMS
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.results import collect_results
-from kdpipe.reporting.tables import Cell, Table, lay_out
+from kdpipe.reporting.tables import Score, ScoreTable, lay_out
 
 BEST = "*"
 
@@ -42,34 +41,23 @@ def format_table(aggregated: pd.DataFrame) -> str:
     return "\n".join(tables).rstrip() or "no model was evaluated"
 
 
-def _lines(table: Table) -> Iterator[str]:
+def _lines(table: ScoreTable) -> list[str]:
     head = [
         (table.dataset, "parameters", "runs", *(split.name for split in table.splits for _ in split.columns)),
         ("", "", "", *(column.metric for column in table.columns)),
     ]
-    spreads = [max(len(row.cells[at].spread) for row in table.rows) for at in range(len(table.columns))]
+    spreads = [max(len(row.scores[at].spread) for row in table.rows) for at in range(len(table.columns))]
     body = [
-        (row.model, f"{row.parameters:,}", str(row.runs), *map(_text, row.cells, spreads))
+        (row.model, f"{row.parameters:,}", str(row.runs), *map(_text, row.scores, spreads))
         for row in table.rows
     ]
     widths = [max(map(len, column)) for column in zip(*head, *body, strict=True)]
-    for line in head:
-        yield _join(line, widths)
-    yield "-" * len(_join(head[0], widths))
-    for line in body:
-        yield _join(line, widths)
+    form = "  ".join(f"{{:{'>' if index else '<'}{width}}}" for index, width in enumerate(widths))
+    first, *others = [form.format(*cells).rstrip() for cells in (*head, *body)]
+    return [first, others[0], "-" * len(first), *others[1:]]
 
 
-def _text(cell: Cell, width: int) -> str:
-    """Return a cell with room for a spread of some width, so that the means are aligned."""
-    spread = f" ± {cell.spread:{width}}" if cell.spread else " " * (width and width + 3)
-    return f"{cell.mean}{BEST if cell.best else ' '}{spread}"
-
-
-def _join(line: tuple[str, ...], widths: list[int]) -> str:
-    first, *others = line
-    cells = [
-        first.ljust(widths[0]),
-        *(text.rjust(width) for text, width in zip(others, widths[1:], strict=True)),
-    ]
-    return "  ".join(cells).rstrip()
+def _text(score: Score, width: int) -> str:
+    """Return a score with room for a spread of some width, so that the means are aligned."""
+    spread = f" ± {score.spread:{width}}" if score.spread else " " * (width and width + 3)
+    return f"{score.mean}{BEST if score.best else ' '}{spread}"

@@ -13,8 +13,7 @@ from kdpipe.commands.changes import explain
 from kdpipe.commands.clean import find_leftovers
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
-from kdpipe.reporting.ancestry import model_costs
-from kdpipe.reporting.costs import read_ledger
+from kdpipe.reporting.costs import model_costs, read_ledger
 
 
 def is_a_folder(path: Path) -> None:

@@ -3,9 +3,11 @@ from typing import Any
 
 import pytest
 
+from kdpipe.artifacts.tables import write_table
 from kdpipe.plan.graph import Graph
-from kdpipe.reporting.curves import MOST_RUNS, loss_curves
+from kdpipe.reporting.curves import MOST_RUNS, loss_curves, tradeoff_curves
 from kdpipe.reporting.plots import Plot
+from tests.reporting.conftest import CANDIDATES, CANDIDATES_SCHEMA, pruning_config
 
 
 @pytest.fixture
@@ -61,3 +63,26 @@ def test_of_many_runs_some_are_drawn(config: dict[str, Any], make_results: Any):
     }
     titles = [plot.title for plot in loss_curves(make_results(config))]
     assert titles == ["base", f"plain-{{seed}} ({MOST_RUNS} of 40 runs)"]
+
+
+def test_a_figure_per_template_of_assistants(pruning: Graph):
+    (plot,) = tradeoff_curves(pruning)
+    assert plot.title == "assistant-{seed}"
+    for text in ("metric", "tradeoff", "chosen", "accuracy", "sparsity"):
+        assert f">{text}<" in plot.svg
+
+
+def test_another_choice_is_marked_elsewhere(pruning: Graph, tmp_path: Any, make_results: Any):
+    graph = make_results(pruning_config(tmp_path))
+    before = next(tradeoff_curves(graph)).svg
+    sizes = [{**row, "chosen": row["sparsity"] == 0.5} for row in CANDIDATES]
+    write_table(graph.layout.model("assistant-1") / "candidates.parquet", sizes, CANDIDATES_SCHEMA)
+    assert next(tradeoff_curves(graph)).svg != before
+
+
+def test_an_assistant_that_is_its_teacher_has_no_curve(tmp_path: Any, make_results: Any):
+    graph = make_results(pruning_config(tmp_path))
+    for run in (1, 2):
+        path = graph.layout.model(f"assistant-{run}") / "candidates.parquet"
+        write_table(path, [], CANDIDATES_SCHEMA)
+    assert list(tradeoff_curves(graph)) == []

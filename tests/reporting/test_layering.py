@@ -1,11 +1,11 @@
 from itertools import combinations, pairwise
 
-from kdpipe.reporting.layering import Node, arrange
+from kdpipe.reporting.layering import Part, arrange
 
 SIZE = (100.0, 40.0)
 
 
-def node(name: str) -> Node:
+def node(name: str) -> Part:
     return ("model", name)
 
 

@@ -110,7 +110,7 @@ def test_pruning_is_drawn(pruning: Graph):
     checker = check(page)
     assert "pruning" in checker.ids
     assert "#pruning" in checker.targets
-    assert 'fill-opacity="0.250"' in page
+    assert 'fill-opacity="0.250"><title>layer 0, 0: 0.2</title>' in page
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page[page.index('id="pruning"') :]))
     assert "narrow heads 2 2 4 neurons 4 4 8" in text
     assert "assistant-{seed} heads 2 0.5 2.5 neurons 3 0 3" in text

@@ -2,14 +2,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
-from kdpipe.reporting.results import RESULTS, collect_results, write_results
+from kdpipe.reporting.results import RESULTS, collect_results, count_parameters, read_size, write_results
 
 
 def test_a_row_per_model_dataset_split_and_metric(example: Graph):
@@ -84,3 +87,42 @@ def test_an_altered_file_is_an_error(config: dict[str, Any], make_results: Any, 
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(KdpipeError, match=f"{file} is not what its stage wrote"):
         collect_results(graph)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    tensors: dict[str, NDArray[Any]] = {
+        "weight": np.zeros((3, 4), np.float32),
+        "bias": np.zeros(4, np.float16),
+        "scale": np.zeros((), np.float32),
+    }
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    return tmp_path
+
+
+def test_parameters_are_those_of_all_tensors(model: Path):
+    assert count_parameters(model / "model.safetensors") == 3 * 4 + 4 + 1
+
+
+@pytest.mark.parametrize("length", [0, 5, 100, -1])
+def test_weights_that_were_cut_off_are_named(model: Path, length: int):
+    path = model / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:length])
+    size = path.stat().st_size
+    with pytest.raises(KdpipeError, match=rf"model\.safetensors: expected the size .*, found {size} bytes"):
+        count_parameters(path)
+
+
+@pytest.mark.parametrize(
+    ("config", "depth", "width"),
+    [
+        ({"model_type": "bert", "num_hidden_layers": 2, "hidden_size": 8}, 2, 8),
+        ({"model_type": "distilbert", "n_layers": 3, "dim": 16, "hidden_size": 1}, 3, 16),
+        ({"model_type": "unheard-of", "num_hidden_layers": 2}, None, None),
+    ],
+)
+def test_depth_and_width_have_the_names_of_the_family(
+    model: Path, config: dict[str, object], depth: int | None, width: int | None
+):
+    (model / "config.json").write_text(json.dumps(config))
+    assert read_size(model) == {"parameters": 17, "depth": depth, "width": width}

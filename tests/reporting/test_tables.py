@@ -3,7 +3,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from kdpipe.reporting.tables import Cell, decimals, lay_out
+from kdpipe.reporting.tables import Score, decimals, lay_out
 
 DEFAULTS = {
     "stage": "distill",
@@ -61,16 +61,16 @@ def test_columns_are_splits_by_metrics_and_a_missing_score_is_empty():
     assert [column.metric for column in found.columns] == ["accuracy", "accuracy", "f1"]
     student = found.rows[1]
     assert (student.model, student.parameters, student.runs) == ("student", 1234567, 3)
-    assert student.cells == (Cell(), Cell(mean="0.6000", spread="0.0123"), Cell())
+    assert student.scores == (Score(), Score(mean="0.6000", spread="0.0123"), Score())
 
 
 def test_the_best_is_the_largest_or_the_smallest_and_ties_share_it():
     (found,) = lay_out(frame(row("a", 0.80001), row("b", 0.80004), row("c", 0.7)))
-    assert [line.cells[0].best for line in found.rows] == [True, True, False]
+    assert [line.scores[0].best for line in found.rows] == [True, True, False]
     (found,) = lay_out(frame(row("a", 12.0, "perplexity"), row("b", 15.0, "perplexity")))
-    assert [line.cells[0].best for line in found.rows] == [True, False]
+    assert [line.scores[0].best for line in found.rows] == [True, False]
     (found,) = lay_out(frame(row("alone", 0.8)))
-    assert not found.rows[0].cells[0].best
+    assert not found.rows[0].scores[0].best
 
 
 def test_a_difference_is_signed_and_judged():
@@ -81,19 +81,19 @@ def test_a_difference_is_signed_and_judged():
         row("equal", 0.9, difference=0.00001),
     ]
     (found,) = lay_out(frame(*rows), "teacher")
-    cells = [line.cells[0] for line in found.rows]
+    scores = [line.scores[0] for line in found.rows]
     minus = "\N{MINUS SIGN}"
-    assert [cell.difference for cell in cells] == ["baseline", "+0.0500", f"{minus}0.1000", "+0.0000"]
-    assert [cell.verdict for cell in cells] == ["", "better", "worse", ""]
-    assert [cell.difference_spread for cell in cells] == ["", "0.0120", "", ""]
+    assert [score.difference for score in scores] == ["baseline", "+0.0500", f"{minus}0.1000", "+0.0000"]
+    assert [score.verdict for score in scores] == ["", "better", "worse", ""]
+    assert [score.difference_spread for score in scores] == ["", "0.0120", "", ""]
 
 
 def test_less_perplexity_is_better():
     (found,) = lay_out(frame(row("student", 12.0, "perplexity", difference=-2.0)), "teacher")
-    assert found.rows[0].cells[0].verdict == "better"
+    assert found.rows[0].scores[0].verdict == "better"
 
 
 def test_published_values_have_a_column_where_there_are_any():
     (found,) = lay_out(frame(row("a", 0.8, published=0.85), row("b", 0.9), row("b", 0.9, "f1")))
     assert [column.published for column in found.columns] == [True, False]
-    assert [line.cells[0].published for line in found.rows] == ["0.8500", ""]
+    assert [line.scores[0].published for line in found.rows] == ["0.8500", ""]

@@ -18,7 +18,7 @@ from kdpipe.models.units import KINDS
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.pruning.cut import ancestor_counts
-from kdpipe.reporting.size import read_size
+from kdpipe.reporting.results import read_size
 from kdpipe.signals.teacher import Teacher
 from kdpipe.stages import cache_teacher, schedule
 from kdpipe.training.trainer import LearningTrainer
@@ -76,7 +76,7 @@ def test_the_best_tradeoff_is_written(taught: tuple[Path, Path], tmp_path: Path)
     for kind in KINDS:
         left = total[kind] - round(chosen["sparsity"] * total[kind])
         assert sum(counts(assistant)[kind]) == chosen[f"{kind}s"] == left
-    assert chosen["parameters"] == read_size(assistant).parameters
+    assert chosen["parameters"] == read_size(assistant)["parameters"]
     sizes = [row["parameters"] for row in rows]
     assert sizes == sorted(set(sizes), reverse=True)
     losses = {row["name"] for row in read_rows(assistant / "history.parquet")}
