@@ -1,22 +1,11 @@
-"""The command line of kdpipe: check, explain and run a config.
-
-kdpipe check CONFIG…     find every mistake of a config and of its data's first rows; print shapes and layers
-kdpipe run [CONFIG…]     check a config and run the workflow; arguments after `--` go to Snakemake
-kdpipe graph CONFIG…     print the models and what they are made from, as text or as Mermaid
-kdpipe why NODE CONFIG…  print what has changed since a model was made
-kdpipe clean CONFIG…     list the results that can be removed; with --yes, remove them
-kdpipe shrink CONFIG…    write a small copy of a graph, to test it before days of computing
-kdpipe describe NAME     print the settings of a stage, a source, a loss, or `importance`
-kdpipe list KIND         print the names that a config may use
-kdpipe schema            print a JSON Schema for editors
-"""
+"""The command line of kdpipe: check, explain and run a config; `_parser` says what each command does."""
 
 import argparse
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 
@@ -165,14 +154,6 @@ def _choice(text: str) -> tuple[str, str]:
     return variable, value
 
 
-def _describe(options: argparse.Namespace) -> None:
-    print(describe(options.what))
-
-
-def _list(options: argparse.Namespace) -> None:
-    print(list_names(options.kind))
-
-
 def _schema(options: argparse.Namespace) -> None:
     print(json.dumps(config_schema(), indent=2))
 
@@ -181,62 +162,43 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("kdpipe", description="Compress language models with a workflow.")
     commands = parser.add_subparsers(required=True, dest="name")
 
-    def add(name: str, command: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(command=command)
-        return added
+    def add(
+        name: str, run: Callable[[argparse.Namespace], None], text: str, *nodes: str, configs: str = "+"
+    ) -> Callable[..., Any]:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(command=run)
+        for node in nodes:
+            command.add_argument(node, help="name of the model")
+        if configs:
+            files = f"config files, merged from left to right{' (default: config.yaml)' * (configs == '*')}"
+            command.add_argument("config", nargs=configs, type=Path, help=files)
+        return command.add_argument
 
-    for name, command, text in (
-        (
-            "check",
-            _check,
-            "find every mistake of a config and of its data's first rows; print shapes and matched layers",
-        ),
-        ("graph", _graph, "print the models and what they are made from"),
-    ):
-        added = add(name, command, text)
-        added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
-        if command is _graph:
-            added.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
-        else:
-            added.add_argument("--no-data", dest="data", action="store_false", help="do not look at data")
-    added = add("run", _run, "check a config and run the workflow; arguments after `--` go to Snakemake")
-    added.add_argument(
-        "config", nargs="*", type=Path, help="config files, merged from left to right (default: config.yaml)"
-    )
-    added.add_argument(
-        "--cores", type=_cores, default="all", help="processor cores that jobs share (default: all)"
-    )
-    added.add_argument("--no-data", dest="data", action="store_false", help="do not look at data before")
-    added = add("why", _why, "print what has changed since a model was made, and the model's inputs")
-    added.add_argument("node", help="name of the model")
-    added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
-    added = add("clean", _clean, "list the results that can be removed without any job running again")
-    added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
-    added.add_argument("--yes", action="store_true", help="remove them")
-    added = add("shrink", _shrink, "write a small copy of a graph, to test it before days of computing")
-    added.add_argument("config", nargs="+", type=Path, help="config files, merged from left to right")
-    added.add_argument(
-        "--output",
-        type=Path,
-        default=Path("shrunk"),
-        help="folder for config.yaml, sample data and results",
-    )
-    added.add_argument(
-        "--value",
-        action="append",
-        default=[],
-        type=_choice,
-        metavar="VARIABLE=VALUE",
-        help="the value of a matrix variable in the copy (default: its first value)",
-    )
-    add(
-        "describe", _describe, "print the settings of a stage, a source, a loss, or `importance`"
-    ).add_argument("what", choices=sorted(describable()), metavar="NAME", help="see kdpipe list")
-    add("list", _list, "print the names that a config may use").add_argument(
-        "kind", choices=sorted(catalog.KINDS)
-    )
-    add("schema", _schema, "print a JSON Schema for editors")
+    no_data: dict[str, Any] = {"dest": "data", "action": "store_false", "help": "do not look at data files"}
+    text = "find every mistake of a config and of its data's first rows; print shapes and matched layers"
+    add("check", _check, text)("--no-data", **no_data)
+    text = "check a config and run the workflow; arguments after `--` go to Snakemake"
+    argument = add("run", _run, text, configs="*")
+    argument("--no-data", **no_data)
+    argument("--cores", type=_cores, default="all", help="processor cores that jobs share (default: all)")
+    argument = add("graph", _graph, "print the models and what they are made from")
+    argument("--mermaid", action="store_true", help="as a Mermaid diagram")
+    add("why", _why, "print what has changed since a model was made, and the model's inputs", "node")
+    argument = add("clean", _clean, "list the results that can be removed without any job running again")
+    argument("--yes", action="store_true", help="remove them")
+    argument = add("shrink", _shrink, "write a small copy of a graph, to test it before days of computing")
+    text = "folder for config.yaml, sample data and results"
+    argument("--output", type=Path, default=Path("shrunk"), help=text)
+    text = "the value of a matrix variable in the copy (default: its first value)"
+    facts = {"default": [], "type": _choice, "metavar": "VARIABLE=VALUE", "help": text}
+    argument("--value", action="append", **facts)
+    text = "print the settings of a stage, a source, a loss, or `importance`"
+    argument = add("describe", lambda options: print(describe(options.what)), text, configs="")
+    argument("what", choices=sorted(describable()), metavar="NAME", help="see kdpipe list")
+    text = "print the names that a config may use"
+    argument = add("list", lambda options: print(list_names(options.kind)), text, configs="")
+    argument("kind", choices=sorted(catalog.KINDS))
+    add("schema", _schema, "print a JSON Schema for editors", configs="")
     return parser
 
 
