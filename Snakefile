@@ -1,5 +1,5 @@
-# The workflow: a config names models and how each is made (README.md); these rules make them.
-# Start with `snakemake --cores 2`, or with `--configfile FILE` for another config than config.yaml.
+# The workflow: a config names models and the stage that makes each model (README.md); these rules run the stages.
+# Start it with `snakemake --cores 2`; `--configfile FILE` takes another config than config.yaml.
 
 
 include: "rules/common.smk"
@@ -10,7 +10,7 @@ include: "rules/training.smk"
 include: "rules/results.smk"
 
 
-# Naming every node here keeps one whose job failed on the list of what is to be done.
+# This rule names every node, so that Snakemake still lists a node whose job has failed.
 rule all:
     default_target: True
     input:

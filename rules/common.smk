@@ -1,10 +1,10 @@
-# What the rules share: where artifacts lie, what a job of the config reads, and how it is run.
+# What the rules share: the places of artifacts, the inputs of a job, and its environment.
 import shlex
 import sys
 from pathlib import Path
 
-from kdpipe.commands.dates import is_ahead
 from kdpipe.commands.invocation import Invocation
+from kdpipe.commands.reruns import is_ahead
 from kdpipe.commands.rules import one_of
 from kdpipe.plan.hub import hub_folder
 
@@ -17,7 +17,7 @@ MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_
 
 
 def done(folder):
-    """The file that says an artifact is whole; the only one that other jobs depend on."""
+    """The list of digests, which marks a whole artifact; other jobs depend on no other file of it."""
     return local(f"{folder}/SHA256SUMS")
 
 
@@ -37,28 +37,28 @@ def log_of(stage, wildcards):
 
 
 def job_of(wildcards):
-    """The job of a rule; Snakemake is told if it runs again, whatever the times of files."""
+    """The job of a rule; Snakemake learns here that a job runs again, whatever the times of files."""
     job = RULES.job(wildcards)
     INVOCATION.force(job.folder / "SHA256SUMS")
     return job
 
 
 def read_from(path):
-    """A file that a job reads, whose time does not count; what is made again reruns what reads it."""
+    """A file that a job reads; its time does not count, but an artifact that is made again reruns its readers."""
     if not workflow.is_main_process or INVOCATION.is_made_again(Path(path).parent):
         return local(path)
     return ancient(local(path))
 
 
 def read(option):
-    """An input function: the artifacts that a stage reads by an option of its command line, if any."""
+    """An input function: the artifacts that a stage reads by an option of its command line."""
     return lambda wildcards: [
         read_from(f"{folder}/SHA256SUMS") for folder in job_of(wildcards).inputs.get(option, [])
     ]
 
 
 def read_files(wildcards):
-    """The files that a job reads besides artifacts, such as those of a dataset."""
+    """The files that a job reads besides artifacts, such as the files of a dataset."""
     return [read_from(str(file)) for file in job_of(wildcards).files if not is_ahead(file)]
 
 
@@ -68,13 +68,13 @@ def folder(wildcards, output):
 
 
 def environment(wildcards):
-    """The conda environment of a job: that of Snakemake, which reads the config with the same packages."""
+    """The conda environment of a job: the environment of Snakemake, which has the same packages."""
     wanted = "conda" in {str(method) for method in workflow.deployment_settings.deployment_method}
     return sys.prefix if wanted and Path(sys.prefix, "conda-meta").is_dir() else None
 
 
 def limits(wildcards, resources):
-    """The option that says when a job is ended; nobody ends what runs here."""
+    """The option with the time limit of a job; only a cluster has one."""
     return f"--minutes {resources.runtime}" if workflow.remote_exec else ""
 
 

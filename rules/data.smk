@@ -1,4 +1,4 @@
-# Datasets: fetched from the Hub, encoded with a tokenizer, and counted.
+# Stages that fetch datasets from the Hub, encode them with a tokenizer, and count their tokens.
 
 
 use rule stage as fetch with:

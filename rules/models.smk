@@ -1,4 +1,4 @@
-# Models that are made without training: loaded, drawn at random, cut out of others, chosen among others.
+# Stages that make a model without training: they load it, draw it at random, cut it out of another, or choose it.
 
 
 use rule stage as load with:

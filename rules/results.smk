@@ -1,4 +1,4 @@
-# What comes out: scores, and the report.
+# Stages that make results: scores, exports, and the report.
 
 
 use rule score_importance as evaluate with:
@@ -38,5 +38,5 @@ use rule stage as report with:
         runtime=RULES.runtime,
     params:
         settings=RULES.whole_config,
-        # It finds them by its config.
+        # The stage finds its inputs by the config.
         inputs="",

@@ -1,5 +1,5 @@
-# What all rules have in common; it makes nothing itself. The Python that runs Snakemake runs the jobs, whether its
-# environment is activated or not. Threads that spin while they wait slow down jobs that share a machine several times.
+# The rule that all others inherit; it has no output. The Python of Snakemake runs the jobs, even if nobody has
+# activated its environment. OMP_WAIT_POLICY: waiting threads that spin would slow down other jobs of a machine.
 rule stage:
     log:
         log_of("stage", "stage"),
@@ -19,7 +19,7 @@ rule stage:
         checkpoint_minutes=GRAPH.document.checkpoint_minutes,
         more="",
         limits=limits,
-    # A signal to the shell is one to the stage, which it becomes.
+    # The shell becomes the stage, so that the stage receives signals to the shell.
     shell:
         "export PATH={params.path}:$PATH OMP_WAIT_POLICY=PASSIVE; {params.network}; "
         "exec python -m {params.program} {params.settings} {params.inputs} --output {params.output:q} "

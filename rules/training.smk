@@ -1,4 +1,4 @@
-# Models that are trained, and what they are trained with: the teacher's signals, scores of heads and neurons.
+# Stages that train a model, and stages that prepare trainings: a teacher's signals, scores of heads and neurons.
 
 
 use rule stage as pretrain with:

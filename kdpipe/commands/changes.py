@@ -1,12 +1,13 @@
 """What has changed since an artifact was made: settings, inputs, code, and packages.
 
-Its manifest says what it was made from and by, wherever its folder lies by now, and so decides whether it is
-made again; no times of files and no records of Snakemake do.
+The manifest of an artifact says what it was made from, wherever its folder lies, and so decides whether
+the artifact is made again. Neither the times of files nor the records of Snakemake decide it.
 """
 
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from kdpipe.plan.jobs import jobs_for
 from kdpipe.plan.stage import Job, definition
 
 NONE = object()
-ASKED = "it was asked for"
 
 
 def explain(graph: Graph, model: str) -> str:
@@ -35,58 +35,60 @@ def explain(graph: Graph, model: str) -> str:
         raise KdpipeError(f"there is no model {model!r}; {suggest(model, graph.nodes)}")
     jobs = jobs_for(graph, [model])
     lines: list[str] = []
-    # What only other models miss is made again for all that read it.
-    why = changes(graph, jobs_for(graph, graph.nodes))
+    # An artifact that only another model misses is made again for all that read it.
+    reasons = changes(graph, jobs_for(graph, graph.nodes))
     for job in jobs:
-        if found := why[job.folder]:
-            lines += [f"{job.folder} would be made again:", *(f"  {reason}" for reason in found)]
-    noted = dict.fromkeys(
-        remark for job in jobs for remark in (*unseen(job, why[job.folder]), *remarks(graph, job))
-    )
-    if not lines:
-        lines = [f"{model} is as the config says"]
-    return "\n".join(
-        [*lines, *(["no reason to make anything again:"] if noted else []), *(f"  {n}" for n in noted)]
-    )
+        if reasons[job.folder]:
+            lines += [f"{job.folder} would be made again:", *(f"  {why}" for why in reasons[job.folder])]
+    notes = [note for job in jobs for note in (*unseen(job, reasons[job.folder]), *_notes(graph, job))]
+    heading = ["no reason to make anything again:"] if notes else []
+    lines = lines or [f"{model} is as the config says"]
+    return "\n".join([*lines, *heading, *(f"  {note}" for note in dict.fromkeys(notes))])
 
 
 def changes(graph: Graph, jobs: Sequence[Job], asked: Collection[Path] = ()) -> dict[Path, list[str]]:
-    """Return why each artifact would be made again; that another one is, is not among the reasons.
+    """Return why each artifact would be made again, apart from the artifacts that it reads.
 
-    What is made only to be read is not missed as long as nothing that reads it would be made again.
+    An artifact that is made only to be read is not missed as long as none of its readers would be made again.
 
     Args:
         graph: the graph.
-        jobs: each after those that it reads from.
+        jobs: the jobs, each after those that it reads from.
         asked: artifacts that the user wants to be made again.
     """
-    found, idle = {}, set()
+    reasons, idle = {}, set()
     for job in jobs:
         missing, changed = list(_missing(job.folder)), list(_changed(graph, job))
-        found[job.folder] = [*([ASKED] if job.folder in asked else []), *missing, *changed]
-        # Something that is made only to be read, and is not there, or not all of it.
-        if _is_only_read(job) and missing and not changed and job.folder not in asked:
+        request = ["it was asked for"] if job.folder in asked else []
+        reasons[job.folder] = [*request, *missing, *changed]
+        if definition(job.stage).only_read and missing and not changed and not request:
             idle.add(job.folder)
     while True:
-        why = {folder: [] if folder in idle else reasons for folder, reasons in found.items()}
-        again = made_again(jobs, why) - idle
+        needed = {folder: [] if folder in idle else why for folder, why in reasons.items()}
+        again = made_again(jobs, needed) - idle
         missed = {folder for job in jobs if job.folder in again for folder in job.reads()} & idle
         if not missed:
-            return why
+            return needed
         idle -= missed
 
 
-def made_again(jobs: Sequence[Job], why: Mapping[Path, Collection[str]]) -> set[Path]:
-    """Return the artifacts that would be made again, for a reason or because one that they read would be."""
+def made_again(jobs: Sequence[Job], reasons: Mapping[Path, Collection[str]]) -> set[Path]:
+    """Return the artifacts that would be made again, for a reason or with an artifact that they read."""
     again: set[Path] = set()
     for job in jobs:
-        if why.get(job.folder) or not again.isdisjoint(job.reads()):
+        if reasons.get(job.folder) or not again.isdisjoint(job.reads()):
             again.add(job.folder)
     return again
 
 
+def unseen(job: Job, reasons: Collection[str]) -> Iterator[str]:
+    """Yield a note on an artifact that is gone with its manifest, if it is not made again."""
+    if definition(job.stage).only_read and not reasons and not os.path.lexists(job.folder / MANIFEST):
+        yield f"{job.folder} is not there; a change of its settings, files or code would go unseen here"
+
+
 def _missing(folder: Path) -> Iterator[str]:
-    """Yield what is not there of an artifact."""
+    """Yield the missing parts of an artifact."""
     if not (folder / SUMS).is_file() or not (folder / MANIFEST).exists():
         yield "it is not there"
         return
@@ -99,8 +101,8 @@ def _missing(folder: Path) -> Iterator[str]:
 
 
 def _changed(graph: Graph, job: Job) -> Iterator[str]:
-    """Yield what is no longer as the manifest of an artifact says, whose files may be gone."""
-    if not _has_manifest(job):
+    """Yield what is no longer as the manifest of an artifact says; its files may be gone."""
+    if not os.path.lexists(job.folder / MANIFEST):
         return
     try:
         manifest = read_manifest(job.folder)
@@ -114,33 +116,17 @@ def _changed(graph: Graph, job: Job) -> Iterator[str]:
         yield from _code(manifest, job)
 
 
-def _is_only_read(job: Job) -> bool:
-    return definition(job.stage).only_read
-
-
-def _has_manifest(job: Job) -> bool:
-    return os.path.lexists(job.folder / MANIFEST)
-
-
-def unseen(job: Job, why: Collection[str]) -> Iterator[str]:
-    """Yield what to say of an artifact that is gone with its manifest, if it is not made again."""
-    if _is_only_read(job) and not why and not _has_manifest(job):
-        yield f"{job.folder} is not there; that its settings, files or code have changed would go unseen here"
-
-
-def remarks(graph: Graph, job: Job) -> Iterator[str]:
+def _notes(graph: Graph, job: Job) -> Iterator[str]:
     """Yield what has changed but is no reason to make an artifact again."""
     if any(_missing(job.folder)):
         return
-    try:
+    # A damaged manifest is among the reasons.
+    with suppress(KdpipeError):
         manifest = read_manifest(job.folder)
-    except KdpipeError:
-        # It is among the reasons.
-        return
-    for package, then, now in _differences(manifest["versions"], versions()):
-        yield f"{package} {_said(then, now)}"
-    if not graph.document.rerun.code:
-        yield from _code(manifest, job)
+        for package, then, now in _differences(manifest["versions"], versions()):
+            yield f"{package} {_said(then, now)}"
+        if not graph.document.rerun.code:
+            yield from _code(manifest, job)
 
 
 def _settings(then: Mapping[str, Any], job: Job, threads: int) -> Iterator[str]:
@@ -176,7 +162,7 @@ def _files(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
 
 def _code(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
     if "code" not in manifest:
-        yield "its manifest does not say what code made it"
+        yield "its manifest does not name the code that made it"
         return
     for module, then, now in _differences(manifest["code"]["modules"], code_of(job.modules)):
         how = "has changed" if NONE not in (then, now) else _said(then, now)

@@ -1,4 +1,4 @@
-"""What of a config's results may be removed without anything having to be made again."""
+"""The folders of a config's results that can be removed without any job running again."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,22 +18,17 @@ from kdpipe.plan.stage import Job, definition
 from kdpipe.runner.lock import is_free
 
 USED = "a teacher's signals, used by all"
+ABANDONED = "of no model in the config"
 STATE = {
-    "checkpoints": "checkpoints of what is finished",
+    "checkpoints": "checkpoints of a finished artifact",
     "drafts": "half-written",
-    "finished": "of no model in the config, once more",
+    "finished": f"a copy {ABANDONED}",
 }
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """A folder that may be removed.
-
-    Args:
-        folder: the folder.
-        why: of what use it was.
-        size: bytes of its files.
-    """
+    """A folder that can be removed, what it was for, and the bytes of its files."""
 
     folder: Path
     why: str
@@ -41,39 +36,40 @@ class Leftover:
 
 
 def find_leftovers(graph: Graph) -> tuple[list[Leftover], dict[Path, str]]:
-    """Return what may be removed, and the folders in the same places that are not kdpipe's own, with why.
+    """Return the folders that can be removed, and the foreign folders in the same places, each with a reason.
 
-    Used caches may be, artifacts that no model needs, and state that nobody goes on from; not what a process
-    is at work on.
+    These are used caches, artifacts that no model needs, and state that no process will take up. A folder at
+    which a process is at work is not among them.
     """
     jobs = jobs_for(graph, graph.nodes)
     again = _made_again(graph, jobs)
-    strange = list(_of_no_node(graph, jobs))
+    abandoned = list(_abandoned(graph, jobs))
     places = [
-        *_used_caches(jobs, again),
-        *((folder, "of no model in the config") for folder in strange),
-        *_state(graph, jobs, again, strange),
+        *((folder, USED) for folder in _used_caches(jobs, again)),
+        *((folder, ABANDONED) for folder in abandoned),
+        *_state(graph, jobs, again, abandoned),
     ]
-    found, foreign = [], {}
+    leftovers, foreign = [], {}
     for folder, why in places:
         if folder.is_dir() and _is_idle(graph, folder):
-            if against := _foreign(graph, folder):
-                foreign[folder] = against
+            if objection := _objection(graph, folder):
+                foreign[folder] = objection
             else:
-                found.append(Leftover(folder, why, _size(folder)))
-    return found, foreign
+                files = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+                leftovers.append(Leftover(folder, why, sum(file.lstat().st_size for file in files)))
+    return leftovers, foreign
 
 
 def remove(graph: Graph, leftover: Leftover) -> None:
-    """Remove a folder and the copy that shares its room; what breaks off leaves nothing that looks whole.
+    """Remove a folder, and the copy that shares its room; after a crash nothing is left that looks whole.
 
-    Of used signals the manifest stays, by which a report tells what they cost.
+    The manifest of used signals stays, because the report reads their cost there.
 
     Raises:
-        KdpipeError: something in it has become another's, or cannot be removed.
+        KdpipeError: a file in the folder has become foreign, or cannot be removed.
     """
-    if against := _foreign(graph, leftover.folder):
-        raise KdpipeError(f"{leftover.folder} was left alone: {against}")
+    if objection := _objection(graph, leftover.folder):
+        raise KdpipeError(f"{leftover.folder} was left alone: {objection}")
     try:
         if _is_state(graph, leftover.folder):
             _remove_state(graph, leftover.folder)
@@ -84,7 +80,7 @@ def remove(graph: Graph, leftover: Leftover) -> None:
 
 
 def _remove_artifact(graph: Graph, leftover: Leftover) -> None:
-    """Remove the files that are kdpipe's own; a folder into which another came meanwhile stays."""
+    """Remove the files that kdpipe wrote; a folder that has received another file meanwhile stays."""
     # Without its list of digests a folder that is half removed is no artifact.
     for name in (SUMS, *written_files(leftover.folder, graph.layout.state)):
         if name != MANIFEST or leftover.why != USED:
@@ -100,8 +96,8 @@ def _remove_state(graph: Graph, folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _foreign(graph: Graph, folder: Path) -> str:
-    """Return what speaks against removing a folder; what lies in the folder of state is kdpipe's own."""
+def _objection(graph: Graph, folder: Path) -> str:
+    """Return what speaks against removing a folder; kdpipe wrote all files in the folder of state."""
     if not lies_in(folder, graph.layout.results):
         return "a link leads there"
     return "" if _is_state(graph, folder) else foreign_in(folder, graph.layout.state)
@@ -112,32 +108,28 @@ def _is_state(graph: Graph, folder: Path) -> bool:
 
 
 def _made_again(graph: Graph, jobs: list[Job]) -> set[Path]:
-    """Return the artifacts that are still to be made, or are being made."""
-    why = changes(graph, jobs)
-    busy = {
-        job.folder: ["it is being made"]
-        for job in jobs
-        if not is_free(_lock(definition(job.stage).state(graph), job.folder))
-    }
-    return made_again(jobs, {**why, **busy})
+    """Return the artifacts that are still to be made, or that a process makes now."""
+    reasons = changes(graph, jobs)
+    for job in jobs:
+        state = definition(job.stage).state(graph)
+        if not is_free(state / "locks" / state_name(job.folder, state)):
+            reasons[job.folder] = ["a process makes it"]
+    return made_again(jobs, reasons)
 
 
-def _used_caches(jobs: list[Job], again: set[Path]) -> Iterator[tuple[Path, str]]:
+def _used_caches(jobs: list[Job], again: set[Path]) -> Iterator[Path]:
+    """Yield the caches whose readers are all finished, if they have files besides a manifest."""
     readers: dict[Path, set[Path]] = {}
     for job in jobs:
         for folder in job.inputs.get("knowledge", ()):
             readers.setdefault(folder, set()).add(job.folder)
     for folder, models in readers.items():
-        if not models & again and folder.is_dir() and any(_contents(folder)):
-            yield folder, USED
+        if not models & again and any(path.name != MANIFEST for path in folder.glob("*")):
+            yield folder
 
 
-def _contents(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*") if path.name != MANIFEST]
-
-
-def _of_no_node(graph: Graph, jobs: list[Job]) -> Iterator[Path]:
-    """Yield folders of no job, of which none reads a file; one that is empty takes no room."""
+def _abandoned(graph: Graph, jobs: list[Job]) -> Iterator[Path]:
+    """Yield the folders of artifacts that no job makes and whose files no job reads; not empty folders."""
     known = {job.folder for job in jobs}
     read = {folder for job in jobs for file in job.files for folder in real_path(file).parents}
     stages = map(definition, catalog.STAGES)
@@ -149,32 +141,22 @@ def _of_no_node(graph: Graph, jobs: list[Job]) -> Iterator[Path]:
 
 
 def _state(
-    graph: Graph, jobs: list[Job], again: set[Path], strange: list[Path]
+    graph: Graph, jobs: list[Job], again: set[Path], abandoned: list[Path]
 ) -> Iterator[tuple[Path, str]]:
-    unfinished = {job.folder for job in jobs if job.folder in again or not (job.folder / SUMS).exists()}
-    # Until Snakemake has seen that something is finished, it may remove it and need the copy.
-    # The copy of what is of no node shares its room, and goes with it.
-    kept = {
-        "checkpoints": {state_name(folder, graph.layout.state) for folder in unfinished},
-        "finished": {
-            state_name(folder, graph.layout.state) for folder in (*(job.folder for job in jobs), *strange)
-        },
-    }
+    """Yield the folders of state that no process will take up, each with what it was for."""
+    unfinished = [job.folder for job in jobs if job.folder in again or not (job.folder / SUMS).exists()]
+    # Until Snakemake has seen the end of a job, it may remove the artifact and need the copy. The copy of an
+    # abandoned artifact shares its room, and goes with it.
+    needed = {"checkpoints": unfinished, "finished": [*(job.folder for job in jobs), *abandoned]}
     for kind, why in STATE.items():
+        names = {state_name(folder, graph.layout.state) for folder in needed.get(kind, ())}
         for folder in sorted((graph.layout.state / kind).glob("*")):
-            if folder.name not in kept.get(kind, ()):
+            if folder.name not in names:
                 yield folder, why
 
 
 def _is_idle(graph: Graph, folder: Path) -> bool:
-    """Tell whether no process makes an artifact; its state is called by the name of its lock."""
+    """Tell whether no process makes an artifact; the state of an artifact has the name of its lock."""
     state = graph.layout.state
-    return is_free(state / "locks" / folder.name if _is_state(graph, folder) else _lock(state, folder))
-
-
-def _lock(state: Path, folder: Path) -> Path:
-    return state / "locks" / state_name(folder, state)
-
-
-def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    name = folder.name if _is_state(graph, folder) else state_name(folder, state)
+    return is_free(state / "locks" / name)

@@ -1,29 +1,35 @@
-"""Which artifacts a workflow makes again: what has changed by its manifest, and what is made from that."""
+"""The artifacts that a workflow makes again: those that have changed by their manifests, and their readers.
 
+Some files are dated in the future, by another machine's clock or by an archive. The contents of a file decide
+here, and not its date; but Snakemake refuses to make anything from such a file.
+"""
+
+import os
 import shutil
+import time
 from base64 import urlsafe_b64decode
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from kdpipe.artifacts.artifact import finished
 from kdpipe.artifacts.ownership import check_folder
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.commands.changes import changes, made_again, unseen
-from kdpipe.commands.dates import set_back, tell_ahead
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.jobs import all_jobs
 from kdpipe.plan.stage import Job, definition
 
-# Reasons that are told of an artifact at a start, and characters of each.
+# The largest numbers of reasons that are shown of an artifact, and of characters of a reason.
 MOST, LONGEST = 3, 200
-# Folders with files of the user's that are told.
+# The largest number of folders that are shown with files of the user's.
 FOLDERS = 10
-
-
-# Where Snakemake has outputs on record whose jobs it did not see end, each by its path in base64.
+# Where Snakemake records outputs of jobs whose end it did not see, each by its path in base64.
 INCOMPLETE = Path(".snakemake/incomplete")
+# Seconds by which clocks may differ.
+SLACK = 1.0
 
 
 class Reruns:
@@ -40,8 +46,9 @@ class Reruns:
     def __init__(self, graph: Graph, asked: Collection[str] = ()) -> None:
         jobs = all_jobs(graph)
         self._reasons = changes(graph, jobs, {job.folder for job in jobs if _is_named(job, asked)})
-        self._remarks = [remark for job in jobs for remark in unseen(job, self._reasons[job.folder])]
-        self._remarks += tell_ahead(file for job in jobs for file in job.files)
+        self._notes = [note for job in jobs for note in unseen(job, self._reasons[job.folder])]
+        files = dict.fromkeys(file for job in jobs for file in job.files)
+        self._notes += [_ahead(file) for file in files if is_ahead(file)]
         again = made_again(jobs, self._reasons)
         self._states = {job.folder: definition(job.stage).state(graph) for job in jobs}
         self.states = {folder: state for folder, state in self._states.items() if folder in again}
@@ -50,28 +57,30 @@ class Reruns:
         return folder in self.states
 
     def lines(self) -> list[str]:
-        """Return a line for every artifact that is there and has a reason of its own, and what is odd."""
+        """Return a line for each artifact that is there and has a reason of its own, and notes on others."""
         there = [folder for folder in self.states if self._reasons[folder] and (folder / SUMS).exists()]
         return [
             *(f"{folder} is made again: {_first(self._reasons[folder])}" for folder in there),
-            *self._remarks,
+            *self._notes,
         ]
 
     def date_back(self) -> None:
-        """Date artifacts now that are dated in the future, as Snakemake refuses what is made from them."""
+        """Give artifacts the present date if their date lies in the future and they may be written."""
         for folder in self._states:
-            set_back(folder / SUMS)
+            if is_ahead(folder / SUMS):
+                with suppress(OSError):
+                    os.utime(folder / SUMS)
 
     def forget_killed(self) -> None:
-        """Forget what a killed workflow left behind of artifacts, which appear whole or not at all.
+        """Remove what a killed workflow left behind: records and copies of artifacts, which appear whole.
 
-        Snakemake would run a job for a record of an incomplete output alone. What depends on the job would
-        then be hidden by its `ancient` inputs, and not be made.
+        Snakemake would run a job again because of such a record alone. The `ancient` inputs of its readers
+        would then hide the readers, and they would not be made.
         """
         for record in filter(Path.is_file, INCOMPLETE.rglob("*")):
-            # Long names are folders in one another, each after an @.
+            # A long name is spread over folders in one another, each after an @.
             name = "".join(part.removeprefix("@") for part in record.relative_to(INCOMPLETE).parts)
-            # Snakemake has a file of another kind there, too, whose name decodes to nothing.
+            # The folder also holds a file of Snakemake's whose name is no path.
             with suppress(ValueError):
                 if Path(urlsafe_b64decode(name).decode()).parent in self._states:
                     record.unlink()
@@ -83,17 +92,29 @@ class Reruns:
         """Look for files in the folders of artifacts that kdpipe did not write.
 
         Raises:
-            KdpipeError: there are such files; one for each folder.
+            KdpipeError: some folders have such files.
         """
-        found = []
+        faults = []
         for folder, state in self.states.items():
             try:
                 check_folder(folder, state)
             except KdpipeError as error:
-                found.append(str(error))
-        if found:
-            more = [f"and {len(found) - FOLDERS} folders more"] if len(found) > FOLDERS else []
-            raise KdpipeError("\n".join([*found[:FOLDERS], *more]))
+                faults.append(str(error))
+        if faults:
+            more = [f"and {len(faults) - FOLDERS} folders more"] if len(faults) > FOLDERS else []
+            raise KdpipeError("\n".join([*faults[:FOLDERS], *more]))
+
+
+def is_ahead(path: Path) -> bool:
+    """Tell whether a file is dated in the future."""
+    with suppress(OSError):
+        return path.stat().st_mtime > time.time() + SLACK
+    return False
+
+
+def _ahead(file: Path) -> str:
+    date = datetime.fromtimestamp(file.stat().st_mtime)
+    return f"{file} is dated in the future ({date:%Y-%m-%d %H:%M}), which changes nothing; `touch` it"
 
 
 def _first(reasons: Sequence[str]) -> str:

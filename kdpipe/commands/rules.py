@@ -1,6 +1,6 @@
-"""What the rules of the workflow ask about a job: what it reads, what it is told, what it needs of a machine.
+"""What the rules of the workflow ask about a job: its inputs, its settings, its share of a machine.
 
-A rule's wildcards say which job is meant, so that all rules share these functions.
+The wildcards of a rule name the job, so that all rules share these functions.
 """
 
 import json
@@ -18,7 +18,7 @@ from kdpipe.plan.jobs import job_of
 from kdpipe.plan.resources import memory_mb, minutes
 from kdpipe.plan.stage import Job, Stage, definition
 
-# Characters of settings, or of inputs, on a command line; Linux takes 131,072 bytes in all.
+# The largest number of characters of settings, or of inputs, on a command line; Linux takes 131,072 bytes.
 LONGEST_LINE = 20_000
 Wildcards = Mapping[str, str]
 # The wildcards of rules that make a model; each other stage has wildcards of its own.
@@ -27,12 +27,12 @@ HELPERS = {definition(name).wildcards: name for name in catalog.STAGES if defini
 
 
 class Rules:
-    """The jobs of a graph, as rules ask about them.
+    """The jobs of a graph, by the wildcards of rules.
 
     Args:
         graph: the graph.
-        config: the config that it was built from, which the report is told.
-        dry: whether nothing may be written.
+        config: the config of the graph, which the report reads.
+        dry: whether this is a dry run, which writes nothing.
     """
 
     def __init__(self, graph: Graph, config: Mapping[str, Any], dry: bool) -> None:
@@ -43,7 +43,7 @@ class Rules:
         self._jobs: dict[tuple[str, ...], Job] = {}
 
     def job(self, wildcards: Wildcards) -> Job:
-        """Return the job that a rule's wildcards stand for."""
+        """Return the job that wildcards name."""
         named = dict(wildcards.items())
         names, values = tuple(named), tuple(named.values())
         stage = self.graph.nodes[values[0]].stage if names == MODEL else HELPERS[names]
@@ -68,12 +68,12 @@ class Rules:
 
     def settings(self, wildcards: Wildcards) -> str:
         """Return the settings of a job as options of its command line."""
-        told = self.job(wildcards).told()
-        return self._spelled([word for option, text in told.items() for word in (f"--{option}", text)])
+        settings = self.job(wildcards).told()
+        return self._spelled([word for option, text in settings.items() for word in (f"--{option}", text)])
 
     def whole_config(self, wildcards: Wildcards) -> str:
         """Return the option that names the file of the config."""
-        # Snakemake asks before it starts, and where nothing can be written is told when it does.
+        # Snakemake asks before the start, which reports a folder that cannot be written.
         with suppress(OSError):
             self.write_config()
         return shlex.join(["--config", str(self._snapshot)])
@@ -82,19 +82,23 @@ class Rules:
         """Return the options that name the artifacts that a job reads.
 
         Raises:
-            LookupError: the rule names other inputs than the stage.
+            LookupError: the inputs of the rule are not the inputs of the stage.
         """
         job = self.job(wildcards)
-        named = {
-            option: [paths] if isinstance(paths, str) else list(paths) for option, paths in input.items()
-        }
-        read = {option for option, paths in named.items() if paths and option != "files"}
-        if read != (expected := {option for option, folders in job.inputs.items() if folders}):
-            raise LookupError(f"rule {job.stage}: expected inputs {sorted(expected)}, found {sorted(read)}")
-        return self._spelled([word for option in sorted(read) for word in (f"--{option}", *named[option])])
+        paths = {option: [files] if isinstance(files, str) else [*files] for option, files in input.items()}
+        rule = {option for option, files in paths.items() if files and option != "files"}
+        if rule != (stage := {option for option, folders in job.inputs.items() if folders}):
+            # A developer has changed the rule or the stage.
+            faults = [f"its stage reads {name!r}, which the rule does not name" for name in stage - rule]
+            faults += [f"it names {name!r}, which its stage does not read" for name in rule - stage]
+            raise LookupError(
+                f"rule {job.stage}: {'; '.join(sorted(faults))}. Let the rule's `input:` and `inputs` of "
+                f'{catalog.STAGES[job.stage]} agree; `NAME=read("NAME")` names an input'
+            )
+        return self._spelled([word for option in sorted(rule) for word in (f"--{option}", *paths[option])])
 
     def code(self, wildcards: Wildcards) -> str:
-        """Return the modules that a job starts from."""
+        """Return the root modules of a job's code."""
         return " ".join(self.job(wildcards).modules)
 
     def state(self, wildcards: Wildcards) -> str:
@@ -102,7 +106,7 @@ class Rules:
         return str(self.stage(wildcards).state(self.graph))
 
     def threads(self, wildcards: Wildcards) -> int:
-        """Return the processor threads of a job, whatever `--cores` grants: they are part of its result."""
+        """Return the processor threads of a job, which are part of its result, whatever `--cores` grants."""
         return 1 if self.stage(wildcards).one_thread else self.graph.document.threads
 
     def memory(self, wildcards: Wildcards, attempt: int) -> int:
@@ -114,11 +118,11 @@ class Rules:
         return minutes(self.graph, self.job(wildcards), attempt)
 
     def group(self, wildcards: Wildcards) -> str | None:
-        """Return the group of a job, whose jobs are one job of a cluster; None for a job of its own."""
+        """Return the group of a job; a cluster runs a group as one job. None stands for no group."""
         return self.stage(wildcards).group(self.graph, *self.job(wildcards).names)
 
     def made_by(self, stage: str) -> str:
-        """Return a pattern that matches the models of one stage, so that each has one rule."""
+        """Return a pattern that matches the models of one stage, so that one rule makes each model."""
         return one_of(name for name, node in self.graph.nodes.items() if node.stage == stage)
 
     def write_config(self) -> None:
@@ -128,7 +132,7 @@ class Rules:
                 part.write_text(json.dumps(self._config), encoding="utf-8")
 
     def _spelled(self, words: Sequence[str]) -> str:
-        """Return words of a command line, or the file that holds them where a shell takes fewer."""
+        """Return words of a command line, or `@FILE` if a shell takes no such long line."""
         line = shlex.join(words)
         if len(line) <= LONGEST_LINE:
             return line
@@ -140,5 +144,5 @@ class Rules:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """Return a pattern that matches some names and nothing else."""
+    """Return a pattern that matches these names and nothing else."""
     return "|".join(map(re.escape, names)) or "(?!)"

@@ -28,7 +28,7 @@ def test_an_artifact_that_was_made_before_code_was_recorded(graph: Graph) -> Non
     manifest = json.loads(path.read_text())
     del manifest["code"]
     path.write_text(json.dumps(manifest))
-    assert "  its manifest does not say what code made it" in explain(graph, "small").splitlines()
+    assert "  its manifest does not name the code that made it" in explain(graph, "small").splitlines()
 
 
 def test_an_input_that_is_no_longer_read(graph: Graph, graph_with: Callable[..., Graph]) -> None:

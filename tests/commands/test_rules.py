@@ -48,10 +48,9 @@ def test_more_is_asked_for_at_each_attempt(rules):
 def test_inputs_are_those_of_the_stage_and_no_others(rules):
     named = {"model": ["a/SHA256SUMS"], "data": "b/SHA256SUMS", "counts": [], "files": ["c.tsv"]}
     assert rules.inputs({"model": "teacher"}, named) == "--data b/SHA256SUMS --model a/SHA256SUMS"
-    with pytest.raises(
-        LookupError, match=r"rule finetune: expected inputs \['data', 'model'\], found \['data'\]"
-    ):
-        rules.inputs({"model": "teacher"}, named | {"model": []})
+    found = "rule finetune: it names 'base', which its stage does not read; its stage reads 'model', which"
+    with pytest.raises(LookupError, match=found):
+        rules.inputs({"model": "teacher"}, named | {"model": [], "base": ["a/SHA256SUMS"]})
 
 
 def test_what_is_longer_than_a_command_line_stands_in_a_file(rules):
