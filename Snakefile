@@ -1,4 +1,4 @@
-# The workflow: a config names models and the stage that makes each model (README.md); these rules run the stages.
+# The workflow: a config names models and the stage that makes each (README.md); these rules run the stages.
 # Start it with `snakemake --cores 2`; `--configfile FILE` takes another config than config.yaml.
 
 

@@ -128,22 +128,20 @@ def _shrink(options: argparse.Namespace) -> None:
         what = f"expected a folder, or a path where one can be made: {error}"
         raise KdpipeError(f"--output: {tell_fault(error, file) or what}") from None
     graph = load_graph([file])
-    print(f"made up: {', '.join(small.made_up) or 'nothing'}")
+    samples = [f"dataset {dataset.name}" for dataset in small.datasets]
+    samples += [f"model {model.name}" for model in small.models]
+    print(f"made up: {', '.join(samples) or 'nothing'}")
     print(f"report: {graph.layout.report / 'report.html'}, after this command:")
     print(f"snakemake --cores 2 --configfile {file}")
 
 
 def _write(small: Shrunk, file: Path) -> None:
-    from kdpipe.commands.sample_data import write_sample
+    from kdpipe.commands.samples import write_model, write_sample
 
     for dataset in small.datasets:
         write_sample(dataset.sources[0], dataset.task)
-    if small.models:
-        # This import loads torch.
-        from kdpipe.commands.sample_models import write_model
-
-        for model in small.models:
-            write_model(model)
+    for model in small.models:
+        write_model(model)
     file.write_text(yaml.safe_dump(small.config, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 

@@ -44,7 +44,7 @@ def job_of(wildcards):
 
 
 def read_from(path):
-    """A file that a job reads; its time does not count, but an artifact that is made again reruns its readers."""
+    """A file that a job reads: its time does not count, but a file that is made again reruns its readers."""
     if not workflow.is_main_process or INVOCATION.is_made_again(Path(path).parent):
         return local(path)
     return ancient(local(path))

@@ -1,4 +1,4 @@
-# Stages that make a model without training: they load it, draw it at random, cut it out of another, or choose it.
+# Stages that make a model without training: they load, draw, cut or choose its weights.
 
 
 use rule stage as load with:

@@ -1,5 +1,5 @@
 # The rule that all others inherit; it has no output. The Python of Snakemake runs the jobs, even if nobody has
-# activated its environment. OMP_WAIT_POLICY: waiting threads that spin would slow down other jobs of a machine.
+# activated its environment. Threads that spin while they wait would slow down other jobs of the machine.
 rule stage:
     log:
         log_of("stage", "stage"),

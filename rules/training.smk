@@ -1,4 +1,4 @@
-# Stages that train a model, and stages that prepare trainings: a teacher's signals, scores of heads and neurons.
+# Stages that train a model, and stages that score its units or store a teacher's signals for a training.
 
 
 use rule stage as pretrain with:

@@ -1,9 +1,9 @@
-"""The folder of a config in small: it may be made anew, but nothing else is ever overwritten."""
+"""The folder of a config in small: a later `kdpipe shrink` replaces its own files, and no others."""
 
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kdpipe.artifacts.sums import file_digest
@@ -11,7 +11,7 @@ from kdpipe.errors import KdpipeError
 
 # Lists the files that `kdpipe shrink` wrote, each with its digest.
 LIST = ".shrunk.json"
-# Where it writes; the results lie beside.
+# The places of these files in the folder; the results lie beside them.
 WRITTEN = ("config.yaml", "data", "models")
 REMEDY = "give a folder that is new or empty"
 
@@ -21,11 +21,12 @@ def rewritten(folder: Path, read: Sequence[Path]) -> Iterator[None]:
     """Remove what an earlier `kdpipe shrink` wrote to a folder, and list what the block writes there.
 
     Args:
-        folder: the folder, which is made if it is not there.
-        read: the config files that are read.
+        folder: the folder; the block may create it.
+        read: the config files that the command reads.
 
     Raises:
-        KdpipeError: the folder has files that are not listed or have changed since, or those that are read.
+        KdpipeError: the folder has files that are not listed or have changed since, or contains a config that
+            the command reads.
     """
     _check(folder, read)
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,16 +35,16 @@ def rewritten(folder: Path, read: Sequence[Path]) -> Iterator[None]:
     try:
         yield
     finally:
-        # What a call wrote that was stopped is its own too.
-        made = {str(file.relative_to(folder)): file_digest(file) for file in _files(folder)}
-        (folder / LIST).write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+        # The list also names the files of a call that was stopped.
+        listed = {str(file.relative_to(folder)): file_digest(file) for file in _files(folder)}
+        (folder / LIST).write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
 
 
 def _check(folder: Path, read: Sequence[Path]) -> None:
     place = os.path.realpath(folder)
     for config in read:
         if Path(os.path.realpath(config)).is_relative_to(place):
-            raise KdpipeError(f"--output: {config}, which is read, lies in {folder}; {REMEDY}")
+            raise KdpipeError(f"--output: {folder} contains {config}, which this command reads; {REMEDY}")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     listed = _listed(folder)
@@ -58,19 +59,18 @@ def _check(folder: Path, read: Sequence[Path]) -> None:
 
 
 def _listed(folder: Path) -> dict[str, str] | None:
-    try:
-        found = json.loads((folder / LIST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+    with suppress(OSError, ValueError, RecursionError):
+        listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
+        return listed if isinstance(listed, dict) else None
+    return None
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield all but folders in the places that are written, links to folders too."""
+    """Yield all files in the places of `kdpipe shrink`, and all links."""
     for top in (folder / name for name in WRITTEN):
         if top.is_symlink() or top.is_file():
             yield top
             continue
         for place, folders, files in os.walk(top):
-            found = (Path(place, name) for name in (*folders, *files))
-            yield from (path for path in found if path.is_symlink() or not path.is_dir())
+            paths = (Path(place, name) for name in (*folders, *files))
+            yield from (path for path in paths if path.is_symlink() or not path.is_dir())

@@ -1,4 +1,4 @@
-"""Random models in place of those that exist already: as deep, with as many heads, but narrow."""
+"""Random models in place of models that exist already: as deep, with as many heads, but narrow."""
 
 import json
 import re
@@ -17,22 +17,22 @@ from kdpipe.plan.stages.load import LoadSettings, local_folder
 
 HEAD_WIDTH = 4
 WIDTH = 32
-# A family as a part of a model's name; those that DistilBERT's authors distilled have that of the original.
+# A family as a part of a model's name. Models that DistilBERT's authors distilled have the original's family.
 PART = r"(?<![a-z0-9])(distil)?{}(?![a-z0-9])"
 LABELLED = TASKS["ForSequenceClassification"] + TASKS["ForTokenClassification"]
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """A random model to be made.
+    """A random model that replaces a loaded model.
 
     Args:
-        name: the node that it is loaded by.
-        folder: where it goes.
-        shape: the shape of the model that it stands for.
-        tokenizer: the node that its tokenizer comes from; those of two nodes differ.
-        task: the task of its head; "" for none.
-        labels: the names of its head's outputs, where they have names.
+        name: the node that loads the model.
+        folder: folder of the random model.
+        shape: the shape of the loaded model.
+        tokenizer: the node of its tokenizer; the tokenizers of two nodes differ.
+        task: the task of its head; "" for no head.
+        labels: the names of the outputs of its head, if they have names.
         seed: seed of its weights.
     """
 
@@ -46,33 +46,33 @@ class StandIn:
 
 
 def stand_in(graph: Graph, name: str, folder: Path) -> StandIn:
-    """Return the random model for one that is loaded.
+    """Return the random model in place of a loaded model.
 
     Args:
-        graph: the graph that it is a node of.
-        name: its name.
-        folder: where such models go, each below a name that tells it from others.
+        graph: the graph.
+        name: the node that loads the model.
+        folder: the parent folder of random models.
 
     Raises:
-        ConfigError: nobody knows its family or its labels before it is fetched.
+        ConfigError: the family or the labels of the model are unknown before it is fetched.
     """
     node, facts = graph.nodes[name], graph.facts[name]
     settings: LoadSettings = graph.stage_of(name).settings_of(graph, name)
     where = f"models.{node.template}.load"
     shape = facts.shape if facts.shape.family else _shape_by_name(settings.path, where)
     task, labels = _head(graph, name, settings, shape, where)
-    facts_of_it = (shape, facts.tokenizer, task, labels, settings.seed)
-    what = digest([small_sizes(shape), shape.family, *facts_of_it[1:]])
-    return StandIn(name, folder / f"{name}-{what}", *facts_of_it)
+    options = (facts.tokenizer, task, labels, settings.seed)
+    key = digest([small_sizes(shape), shape.family, *options])
+    return StandIn(name, folder / f"{name}-{key}", shape, *options)
 
 
 def shrinkage(shape: Shape) -> int:
-    """Return by how much the width of a model shrinks."""
+    """Return the factor by which the width of a model shrinks."""
     return max(1, (shape.width or 0) // (HEAD_WIDTH * shape.heads if shape.heads else WIDTH))
 
 
 def small_sizes(shape: Shape) -> dict[str, int]:
-    """Return a narrow model's fields of its transformers config, apart from the vocabulary's size."""
+    """Return the sizes of a narrow model by their fields in its config, except the vocabulary."""
     facts = family_facts(str(shape.family))
     sizes = {
         "depth": shape.depth,
@@ -86,11 +86,11 @@ def small_sizes(shape: Shape) -> dict[str, int]:
 
 
 def _shape_by_name(path: str, where: str) -> Shape:
-    """Return the shape that models of a family have by default, where only a name on the Hub is known."""
-    own = path.rpartition("/")[2].lower()
-    named = [family for family in catalog.FAMILIES if re.search(PART.format(family), own)]
+    """Return the default shape of the family that the name of a model on the Hub contains."""
+    model = path.rpartition("/")[2].lower()
+    named = [family for family in catalog.FAMILIES if re.search(PART.format(family), model)]
     if not named:
-        what = f"no family is known of {path!r}, which is not fetched yet; give the path of a local folder"
+        what = f"the family of {path!r} is unknown before it is fetched; give the path of a local folder"
         raise ConfigError([Problem(f"{where}.path", what)])
     return shape_of(max(named, key=len), {})
 
@@ -98,23 +98,23 @@ def _shape_by_name(path: str, where: str) -> Shape:
 def _head(
     graph: Graph, name: str, settings: LoadSettings, shape: Shape, where: str
 ) -> tuple[str, tuple[str, ...] | None]:
-    """Return the task and the labels of a loaded model's head: its own, or what it is read for."""
-    own, labels = graph.facts[name].head, settings.labels or _own_labels(settings.path)
+    """Return the task and the labels of a loaded model's head; without a head, what other nodes need."""
+    head, labels = graph.facts[name].head, settings.labels or _recorded_labels(settings.path)
+    if head is not None:
+        return head, labels if head in LABELLED else None
     read_for = list(_read_for(graph, name))
-    if own is not None:
-        return own, labels if own in LABELLED else None
     if labels:
         return next((task for task in read_for if task in LABELLED), "classification"), labels
     if not read_for:
         predicts_tokens = {"ForMaskedLM", "ForCausalLM"} & family_facts(str(shape.family))["heads"].keys()
         return "language_modeling" if predicts_tokens else "", None
     if read_for[0] in LABELLED and read_for[0] != "regression":
-        what = f"the classes of {settings.path!r} are not known before it is fetched; name them"
+        what = f"the classes of {settings.path!r} are unknown before it is fetched; name them"
         raise ConfigError([Problem(f"{where}.labels", what)])
     return read_for[0], None
 
 
-def _own_labels(path: str) -> tuple[str, ...] | None:
+def _recorded_labels(path: str) -> tuple[str, ...] | None:
     folder = local_folder(path)
     if folder is None:
         return None
@@ -124,7 +124,7 @@ def _own_labels(path: str) -> tuple[str, ...] | None:
 
 
 def _read_for(graph: Graph, name: str) -> Iterator[str]:
-    """Yield the tasks that a model's own head is read for, and those of the models that keep it."""
+    """Yield the tasks for which nodes read the head of a model, and the heads of models that keep it."""
     yield from (graph.datasets[dataset].task for model, dataset in graph.evaluations if model == name)
     yield from (graph.datasets[dataset].task for model, dataset, _ in graph.importances if model == name)
     for user, setting in graph.users[name]:

@@ -1,4 +1,4 @@
-"""The part of a graph that as few values of its matrix as possible leave, with a node of every template."""
+"""The part of a graph with a node of every template and as few values of the matrix as possible."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,18 +16,18 @@ Entry = TypeVar("Entry", Node, Dataset)
 
 
 def thinned_graph(config: Mapping[str, Any], values: Mapping[str, str]) -> Graph:
-    """Return a config's graph with one choice of each block of the matrix that is needed.
+    """Return the graph of a config with one choice from each block of the matrix that is needed.
 
-    A variable has one value in all of them where it can be. Of several entries of one template each goes by
-    its name alone. The report is left out, and so is what nothing reads.
+    A variable has one value in all blocks if it can. Where a template has several entries, each entry becomes
+    a template of its own. The graph has no report, and nothing that no node reads.
 
     Args:
         config: a config without mistakes.
-        values: the value that a variable keeps, by default the first of those that most blocks have.
+        values: values of variables; by default the first of the values that most blocks have.
 
     Raises:
-        ConfigError: there is no such variable or value, or no block has those wanted together.
-        KdpipeError: something needs values that are not kept.
+        ConfigError: there is no such variable or value, or no block has all of the values.
+        KdpipeError: a node or a dataset needs other values.
     """
     matrix = _thinned(config.get("matrix"), values)
     return _used(_each_alone(_graph_of(config, matrix)))
@@ -38,7 +38,7 @@ def _thinned(matrix: Any, values: Mapping[str, str]) -> Any:
     _check_values(blocks, values)
     needed = _needed(blocks, values)
     thinned = [
-        {variable: _first(_ranked(needed, variable, values), given) for variable, given in block.items()}
+        {variable: _first(_ranked(needed, variable, values), choices) for variable, choices in block.items()}
         for block in needed
     ]
     return thinned[0] if len(thinned) == 1 else thinned
@@ -47,8 +47,8 @@ def _thinned(matrix: Any, values: Mapping[str, str]) -> Any:
 def _check_values(blocks: Sequence[Block], values: Mapping[str, str]) -> None:
     known: dict[str, list[str]] = {}
     for block in blocks:
-        for variable, given in block.items():
-            known.setdefault(variable, []).extend(map(str, given))
+        for variable, choices in block.items():
+            known.setdefault(variable, []).extend(map(str, choices))
     for variable, wanted in values.items():
         if variable not in known:
             what = f"there is no variable {variable!r}; {suggest(variable, known)}"
@@ -59,7 +59,7 @@ def _check_values(blocks: Sequence[Block], values: Mapping[str, str]) -> None:
     agreeing = [block for block in blocks if _agrees(block, values)]
     if any(not any(variable in block for block in agreeing) for variable in values):
         wanted = " and ".join(f"{variable}={value}" for variable, value in values.items())
-        what = f"no block has {wanted} together; leave one of them out, or take a value that stands beside it"
+        what = f"no block has {wanted} together; leave one of them out, or take values of one block"
         raise ConfigError([Problem("matrix", what)])
 
 
@@ -68,7 +68,7 @@ def _agrees(block: Block, values: Mapping[str, str]) -> bool:
 
 
 def _needed(blocks: Sequence[Block], values: Mapping[str, str]) -> list[Block]:
-    """Return the blocks that together have the variables of every name, those with wanted values first."""
+    """Return the blocks that together have the variables of every name, blocks with wanted values first."""
     needed: list[Block] = []
     for block in sorted(blocks, key=lambda block: (not _agrees(block, values), -len(block))):
         if not any(block.keys() <= other.keys() for other in needed):
@@ -77,45 +77,48 @@ def _needed(blocks: Sequence[Block], values: Mapping[str, str]) -> list[Block]:
 
 
 def _ranked(blocks: Sequence[Block], variable: str, values: Mapping[str, str]) -> list[Any]:
-    """Return a variable's values: first the wanted one, then those that most blocks have."""
-    found = [value for block in blocks for value in block.get(variable, ())]
+    """Return the values of a variable: the wanted value, then the others by their number of blocks."""
+    choices = [value for block in blocks for value in block.get(variable, ())]
     wanted = values.get(variable)
-    return sorted(dict.fromkeys(found), key=lambda value: (str(value) != wanted, -found.count(value)))
+    return sorted(dict.fromkeys(choices), key=lambda value: (str(value) != wanted, -choices.count(value)))
 
 
-def _first(ranked: Sequence[Any], given: Any) -> Any:
-    kept = next(value for value in ranked if value in given)
-    return {kept: given[kept]} if isinstance(given, Mapping) else [kept]
+def _first(ranked: Sequence[Any], choices: Any) -> Any:
+    first = next(value for value in ranked if value in choices)
+    return {first: choices[first]} if isinstance(choices, Mapping) else [first]
 
 
 def _graph_of(config: Mapping[str, Any], matrix: Any) -> Graph:
-    """Return the graph of a config without mistakes, with the part of its matrix that is kept.
+    """Return the graph of a config without mistakes for a part of its matrix.
 
     Raises:
-        KdpipeError: it needs more than that.
+        KdpipeError: the graph needs another part.
     """
     try:
-        # What the report names may be left out.
+        # The report may name models that this part leaves out.
         return build_graph({**config, "matrix": matrix, "report": {}})
     except ConfigError as error:
         blocks = matrix if isinstance(matrix, list) else [matrix]
-        kept = (f"{name}={value}" for block in blocks for name in block for value in block[name])
+        part = (f"{name}={value}" for block in blocks for name in block for value in block[name])
         raise KdpipeError(
-            f"{error}\nwith the whole matrix this is no mistake, but kept of it is only "
-            f"{', '.join(dict.fromkeys(kept))}; `--value VARIABLE=VALUE` keeps another value"
+            f"{error}\nthe whole matrix has no such mistake, but the small graph has only "
+            f"{', '.join(dict.fromkeys(part))}; `--value VARIABLE=VALUE` chooses another value"
         ) from None
 
 
 def _each_alone(graph: Graph) -> Graph:
-    """Return a graph where those of several models or datasets of one template go by their names alone."""
+    """Return a graph where each of several models or datasets of one template is a template of its own."""
     matrix = Matrix(graph.document.matrix)
 
-    def alone(entry: Entry) -> Entry:
-        one = len(matrix.expand(entry.template)) == 1
-        return entry if one else replace(entry, template=entry.name, variables={})
+    def alone(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+        return {
+            name: entry
+            if len(matrix.expand(entry.template)) == 1
+            else replace(entry, template=name, variables={})
+            for name, entry in entries.items()
+        }
 
-    nodes = {name: alone(node) for name, node in graph.nodes.items()}
-    return replace(graph, nodes=nodes, datasets={name: alone(data) for name, data in graph.datasets.items()})
+    return replace(graph, nodes=alone(graph.nodes), datasets=alone(graph.datasets))
 
 
 def _used(graph: Graph) -> Graph:

@@ -51,8 +51,8 @@ def main(
     Args:
         run: the stage.
         several: whether the stage can run in several processes.
-        sources: takes the settings of the stage and returns the SHA-256 of the files that the stage reads
-            besides artifacts, by their paths.
+        sources: takes the settings and returns the SHA-256 of the files that the stage reads besides
+            artifacts, by their paths.
     """
     stage = Path(inspect.getfile(run)).stem
     parser = _parser(run, stage)
@@ -95,14 +95,17 @@ def _run(
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     if "transformers" in sys.modules:
-        _quiet(sys.modules["transformers"].utils.logging)
+        # The log takes no progress bars, and no advice on other ways to spread a model over GPUs.
+        sys.modules["transformers"].utils.logging.disable_progress_bar()
+        logging.getLogger("transformers.distributed").setLevel(logging.ERROR)
     processes.check_tasks()
     if processes.count() > 1:
         if not several:
             raise KdpipeError(f"{stage} runs in one process, found WORLD_SIZE {processes.count()}; unset it")
         processes.join(threads)
-    settings = {name: _settings(model, getattr(arguments, name)) for name, model in _settings_of(run).items()}
-    paths = {name: getattr(arguments, name) for name in _paths_of(run)}
+    models, inputs = _parameters(run)
+    settings = {name: _settings(model, getattr(arguments, name)) for name, model in models.items()}
+    paths = {name: getattr(arguments, name) for name in inputs}
     recorded = {name: decisive(value) for name, value in settings.items()}
     workspace = Workspace(
         output=arguments.output,
@@ -127,17 +130,11 @@ def _run(
             run(**settings, workspace=workspace, **paths)
 
 
-def _quiet(logs: Any) -> None:
-    """Keep progress bars, and advice on other ways to spread a model over GPUs, out of the log."""
-    logs.disable_progress_bar()
-    logging.getLogger("transformers.distributed").setLevel(logging.ERROR)
-
-
 def _open_log(path: Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         check_log(path)
-        # An earlier process that still runs goes on writing to its own log, which has no name any more.
+        # An earlier process that still runs goes on writing to its log, which has no name any more.
         path.unlink(missing_ok=True)
         # On a full disk the log stays empty, which is allowed.
         with suppress(OSError):
@@ -191,56 +188,52 @@ def _settings(model: type[BaseModel], text: str) -> BaseModel:
         raise KdpipeError(f"--settings: expected JSON, found {quoted(text)} ({error})") from None
 
 
-def _settings_of(run: Callable[..., None]) -> dict[str, type[BaseModel]]:
-    hints = get_type_hints(run)
-    return {
-        name: hint for name, hint in hints.items() if inspect.isclass(hint) and issubclass(hint, BaseModel)
+def _parameters(
+    run: Callable[..., None],
+) -> tuple[dict[str, type[BaseModel]], dict[str, inspect.Parameter]]:
+    """Return the settings that a stage takes, and its other parameters but the workspace."""
+    settings = {
+        name: hint
+        for name, hint in get_type_hints(run).items()
+        if inspect.isclass(hint) and issubclass(hint, BaseModel)
     }
-
-
-def _paths_of(run: Callable[..., None]) -> dict[str, inspect.Parameter]:
-    skipped = {"workspace", *_settings_of(run)}
-    return {name: p for name, p in inspect.signature(run).parameters.items() if name not in skipped}
+    others = dict(inspect.signature(run).parameters)
+    return settings, {name: others[name] for name in others if name not in {"workspace", *settings}}
 
 
 def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(f"python -m kdpipe.stages.{stage}", description=inspect.getdoc(run))
-    for name, model in _settings_of(run).items():
-        parser.add_argument(f"--{name}", required=True, metavar="JSON", help=f"{model.__name__} as JSON")
-    for name, parameter in _paths_of(run).items():
-        several = "list" in str(parameter.annotation)
+    add = parser.add_argument
+    settings, inputs = _parameters(run)
+    for name, model in settings.items():
+        add(f"--{name}", required=True, metavar="JSON", help=f"{model.__name__} as JSON")
+    for name, parameter in inputs.items():
         required = parameter.default is inspect.Parameter.empty
-        parser.add_argument(
+        add(
             f"--{name.replace('_', '-')}",
             type=parameter.annotation if parameter.annotation is float else _folder,
-            nargs="+" if several else None,
+            nargs="+" if "list" in str(parameter.annotation) else None,
             required=required,
             default=None if required else parameter.default,
         )
-    parser.add_argument("--output", type=Path, required=True, help="folder of the artifact")
-    parser.add_argument(
-        "--state", type=Path, help="folder for half-written state (default: beside the output)"
-    )
-    parser.add_argument("--log", type=Path, help="file that takes all messages (default: standard error)")
-    parser.add_argument(
-        "--code",
-        nargs="+",
-        metavar="MODULE",
-        help="root modules of the stage's code (default: its module, and those that its settings name)",
-    )
-    parser.add_argument(
-        "--checkpoint-minutes", type=_minutes, default=10, help="minutes of work between two checkpoints"
-    )
-    parser.add_argument("--minutes", type=_minutes, help="minutes after which it will be stopped")
-    parser.add_argument("--threads", type=_threads, default=os.cpu_count() or 1)
+    add("--output", type=Path, required=True, help="folder of the artifact")
+    add("--state", type=Path, help="folder for half-written state (default: beside the output)")
+    add("--log", type=Path, help="file that takes all messages (default: standard error)")
+    roots = "root modules of the stage's code (default: its module, and those that its settings name)"
+    add("--code", nargs="+", metavar="MODULE", help=roots)
+    minutes = _within("minutes", float, 0, MANY)
+    add("--checkpoint-minutes", type=minutes, default=10, help="minutes of work between two checkpoints")
+    add("--minutes", type=minutes, help="minutes after which it will be stopped")
+    threads = _within(f"1 to {MOST_THREADS} threads", int, 1, MOST_THREADS)
+    add("--threads", type=threads, default=os.cpu_count() or 1)
     return parser
 
 
 def _spelled_out(words: Sequence[str], parser: argparse.ArgumentParser) -> Iterator[str]:
-    """Yield the words of a command line, and for `@FILE` the words that a file has as a JSON list.
+    """Yield the words of a command line, and in place of `@FILE` the words of a JSON list in this file.
 
-    One argument of a command line holds 128 KiB on Linux. What argparse itself reads from files it decodes as
-    the locale says, and cuts at all line ends that Unicode knows; names of classes may hold some of these.
+    One argument of a command line holds 128 KiB on Linux. argparse can read files too, but it decodes them as
+    the locale says, and cuts them at all line ends of Unicode, some of which occur in names of classes.
     """
     for word in words:
         if not word.startswith("@"):
@@ -258,18 +251,16 @@ def _folder(text: str) -> Path:
     return path.parent if path.name == SUMS else path
 
 
-def _minutes(text: str) -> float:
-    minutes = float(text)
-    if not 0 <= minutes <= MANY:
-        raise argparse.ArgumentTypeError(f"expected minutes, found {text}")
-    return minutes
+def _within(expected: str, kind: type[float], low: float, high: float) -> Callable[[str], float]:
+    """Return a function that reads a number in a range."""
 
+    def read(text: str) -> float:
+        with suppress(ValueError):
+            if low <= (number := kind(text)) <= high:
+                return number
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {text}")
 
-def _threads(text: str) -> int:
-    threads = int(text)
-    if not 1 <= threads <= MOST_THREADS:
-        raise argparse.ArgumentTypeError(f"expected 1 to {MOST_THREADS} threads, found {text}")
-    return threads
+    return read
 
 
 @contextmanager

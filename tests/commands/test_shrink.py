@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdpipe.adapters.sources import source_of
-from kdpipe.commands.sample_data import write_sample
-from kdpipe.commands.sample_models import write_model
+from kdpipe.commands.samples import write_model, write_sample
 from kdpipe.commands.shrink import shrink
 from kdpipe.config.document import read_config
 from kdpipe.errors import ConfigError, KdpipeError
@@ -22,6 +21,10 @@ PAPERS = {
 MODELS = {"base": {"load": {"path": "some/roberta-base"}}}
 TRAINED = {**MODELS, "model": {"finetune": {"model": "base", "dataset": "task"}}}
 GLUE = {"source": "glue", "name": "SST-2", "path": "SST-2"}
+
+
+def samples(small):
+    return [entry.name for entry in (*small.datasets, *small.models)]
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def test_a_shipped_config_keeps_a_model_of_each_kind(paper, name):
         template: next(iter(given)) for template, given in config["models"].items() if template != "cased"
     }
     assert {node.template: node.stage for node in graph.nodes.values()} == stages
-    assert small.made_up == ["dataset cola", "model bert" if name == "rosita" else "model uncased"]
+    assert samples(small) == ["cola", "bert" if name == "rosita" else "uncased"]
 
 
 def test_models_are_as_deep_with_as_many_heads_but_narrow(paper):
@@ -93,7 +96,7 @@ def test_models_that_have_different_tokenizers_keep_such(in_small):
 
 def test_what_other_values_need_is_left_out(paper):
     small, graph = paper("minidisc", task="conll")
-    assert small.made_up == ["dataset conll", "model cased"]
+    assert samples(small) == ["conll", "cased"]
     assert "uncased" not in graph.nodes
 
 
@@ -104,7 +107,7 @@ def test_the_parts_of_a_dataset_that_is_read_are_kept(in_small):
     trained = {"finetune": {"model": "base", "dataset": "both"}}
     small, graph = in_small({"datasets": {**datasets, "both": both}, "models": {**MODELS, "model": trained}})
     assert set(graph.datasets) == {"first", "second", "both"}
-    assert small.made_up == ["dataset first", "dataset second", "model base"]
+    assert samples(small) == ["first", "second", "base"]
 
 
 def test_trainings_take_two_steps_and_keep_the_rest(paper):
@@ -167,7 +170,7 @@ def test_a_name_of_what_is_not_kept(in_small):
         "model": {"finetune": {"model": "tuned-b", "dataset": "task"}},
     }
     config = {"matrix": {"kind": ["a", "b"]}, "datasets": {"task": GLUE}, "models": MODELS | models}
-    kept = "but kept of it is only kind=a; `--value VARIABLE=VALUE` keeps another"
+    kept = "but the small graph has only kind=a; `--value VARIABLE=VALUE` chooses another"
     with pytest.raises(KdpipeError, match=rf"models\.model\.finetune\.model: there is no (?s:.*){kept}"):
         in_small(config)
     assert "model" in in_small(config, kind="b")[1].nodes
@@ -268,7 +271,7 @@ def test_further_splits_are_made_up_too(in_small):
 
 
 def test_a_model_of_a_family_that_its_name_does_not_tell(in_small):
-    with pytest.raises(ConfigError, match=r"models\.base\.load\.path: no family is known of 'some/model'"):
+    with pytest.raises(ConfigError, match=r"models\.base\.load\.path: the family of 'some/model' is unknown"):
         in_small(
             {"datasets": {"task": GLUE}, "models": {**TRAINED, "base": {"load": {"path": "some/model"}}}}
         )

@@ -77,14 +77,14 @@ def test_a_family_is_a_part_of_a_name(tmp_path, path, family):
 @pytest.mark.parametrize("path", ["albert-base-v2", "microsoft/deberta-v3-small", "google/mt5-small"])
 def test_a_family_is_not_told_by_a_piece_of_a_word(tmp_path, path):
     graph = build_graph({"datasets": {}, "models": {"model": {"load": {"path": path}}}})
-    with pytest.raises(ConfigError, match=r"models\.model\.load\.path: no family is known of"):
+    with pytest.raises(ConfigError, match=r"models\.model\.load\.path: the family of .* is unknown"):
         stand_in(graph, "model", tmp_path)
 
 
 def test_classes_that_nobody_names(head_of):
     cut = {"extract": {"model": "model", "layers": "first:2", "evaluate": "task"}}
     with pytest.raises(
-        ConfigError, match=r"models\.model\.load\.labels: the classes of 'some/bert' are not known"
+        ConfigError, match=r"models\.model\.load\.labels: the classes of 'some/bert' are unknown"
     ):
         head_of({"path": "some/bert"}, cut=cut)
     assert head_of({"path": "some/bert"}) == ("language_modeling", None)

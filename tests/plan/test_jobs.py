@@ -11,7 +11,7 @@ from kdpipe.config.settings.base import decisive
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.jobs import job_of, jobs_for
 from kdpipe.plan.stage import definition
-from kdpipe.runner.command_line import _settings, _settings_of
+from kdpipe.runner.command_line import _parameters, _settings
 from tests.workflow.conftest import ROOT
 
 # With what the small config has, every stage but the report, which is told a file.
@@ -38,7 +38,7 @@ EVERYTHING: dict[str, Any] = {
 def test_every_stage(graph_of: Callable[..., Graph]) -> None:
     graph, stages = graph_of(EVERYTHING), set()
     for job in [*(job_of(graph, "fetch", name) for name in graph.fetches), *jobs_for(graph, graph.nodes)]:
-        takes = _settings_of(catalog.load(f"{definition(job.stage).module}:run"))
+        takes, _ = _parameters(catalog.load(f"{definition(job.stage).module}:run"))
         assert {option: type(settings) for option, settings in job.settings.items()} == takes
         for option, text in job.told().items():
             assert decisive(_settings(takes[option], text)) == job.decisive()[option], job.folder

@@ -1,10 +1,15 @@
-"""Made-up data are read by the sources whose layout they have."""
+"""The sources read sample data in their layouts, and sample models load as the models that they stand for."""
+
+import logging
 
 import pytest
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
+from kdpipe.anatomy.families import shape_of
 from kdpipe.catalog import resolve
-from kdpipe.commands.sample_data import write_sample
+from kdpipe.commands.samples import write_model, write_sample
 from kdpipe.commands.shrink import ENDINGS, SMALL_ROWS
+from kdpipe.commands.stand_ins import StandIn
 from kdpipe.config.settings.dataset import read_dataset
 from kdpipe.data.source import TRAIN, VALIDATION
 from kdpipe.data.sources.conll import ConllSource
@@ -13,6 +18,8 @@ from kdpipe.data.sources.squad import SquadSource
 from kdpipe.data.sources.table import TableSource
 from kdpipe.data.sources.text import TextSource
 from kdpipe.errors import DataError
+from kdpipe.models.loading import Head, load_frozen, load_model
+from kdpipe.models.precision import default_device
 
 
 def open_source(settings, task):
@@ -106,3 +113,33 @@ def test_further_splits(tmp_path, settings, task):
 def test_what_reads_no_files_is_not_made_up(tmp_path):
     with pytest.raises(DataError, match="no data can be made up for source pydoc"):
         write_sample(read_dataset({"source": "pydoc", "task": "language_modeling"}), "language_modeling")
+
+
+def make(folder, family, task="", labels=None, tokenizer="base"):
+    write_model(StandIn("base", folder, shape_of(family, {}), tokenizer, task, labels, seed=1))
+    return folder
+
+
+@pytest.mark.parametrize("family", ["bert", "bigru", "distilbert", "electra", "gpt2", "roberta", "t5"])
+def test_a_model_of_each_family_reads_with_its_tokenizer(tmp_path, family):
+    folder = make(tmp_path / "model", family)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    body = AutoModel.from_pretrained(folder)
+    assert body.config.vocab_size == len(tokenizer)
+    assert body.num_parameters() < 2_000_000
+    assert isinstance(load_model(folder), type(body))
+
+
+def test_its_head_has_the_labels_and_nothing_is_told_of_random_weights(tmp_path, capfd, caplog):
+    folder = make(tmp_path / "model", "bert", "classification", ("bad", "good"))
+    assert AutoModelForSequenceClassification.from_pretrained(folder).config.id2label == {0: "bad", 1: "good"}
+    load_frozen(folder, Head("classification", ("good", "bad")), default_device())
+    assert logging.root.manager.disable == logging.NOTSET
+
+
+def test_tokenizers_of_two_nodes_differ(tmp_path):
+    vocabularies = [
+        AutoTokenizer.from_pretrained(make(tmp_path / name, "bert", tokenizer=name)).get_vocab()
+        for name in ("cased", "uncased")
+    ]
+    assert vocabularies[0] != vocabularies[1]
