@@ -1,6 +1,6 @@
-"""Look at the local data of a config before anything is made of them: names, headers, first rows.
+"""A check of the local data of a config before any stage reads them: names, headers, first rows.
 
-What can only be known of all rows is left to the stages that read them.
+The stages that read all rows check the rest.
 """
 
 from collections.abc import Iterator
@@ -21,22 +21,17 @@ HELD_OUT = "held-out"
 
 @dataclass(frozen=True)
 class Seen:
-    """What the beginnings of a dataset's files show.
-
-    Args:
-        splits: its splits.
-        unlabelled: those of its splits that have no labels.
-    """
+    """The splits of a dataset, and its splits without labels, as the first rows of its files show them."""
 
     splits: tuple[str, ...]
     unlabelled: frozenset[str]
 
     def has(self, wanted: str, labelled: bool) -> bool:
-        """Tell whether there is a split, with labels if they are needed."""
-        found = [split for split in self.splits if not (labelled and split in self.unlabelled)]
+        """Tell whether there is a split, with labels if a model needs them."""
+        splits = [split for split in self.splits if not (labelled and split in self.unlabelled)]
         if wanted == HELD_OUT:
-            return any(split != TRAIN for split in found)
-        return any(split.startswith(TEST) for split in found) if wanted == TEST else wanted in found
+            return any(split != TRAIN for split in splits)
+        return any(split.startswith(TEST) for split in splits) if wanted == TEST else wanted in splits
 
     def __str__(self) -> str:
         names = (f"{name} without labels" if name in self.unlabelled else name for name in self.splits)
@@ -47,41 +42,38 @@ def check_data(graph: Graph) -> None:
     """Look at the files of all datasets of a config.
 
     Raises:
-        ConfigError: files are missing or not as the config says, or models cannot be trained, chosen or
-            scored on the splits that there are; all of it.
+        ConfigError: files are missing or differ from the config, or lack splits that models need.
     """
     seen: dict[str, Seen] = {}
     problems: list[Problem] = []
     for name, dataset in graph.datasets.items():
         if any(source.hub for source in dataset.sources):
-            # Fetched by a job, and looked at when it is read.
+            # A job fetches this dataset, and the stage that reads it checks it.
             continue
         try:
             seen[name] = _look(graph, dataset)
         except (DataError, OSError) as error:
             problems.append(_problem(dataset, str(error)))
-    for name, needs in _needs(graph).items():
-        for (split, does, labelled), model in needs.items():
-            if name in seen and not seen[name].has(split, labelled):
-                problems.append(
-                    _lacks(graph.datasets[name], seen[name], split, labelled, f"{model!r} {does}")
-                )
+    for (name, need), model in _needs(graph).items():
+        if name in seen and not seen[name].has(need.split, need.labelled):
+            problems.append(_lacks(graph.datasets[name], seen[name], need, model))
     if problems:
         raise ConfigError(problems)
 
 
 def _problem(dataset: Dataset, what: str) -> Problem:
-    named = what if dataset.name == dataset.template else f"{what} (in {dataset.name})"
-    return Problem(key_path(("datasets", dataset.template)), named)
+    place = "" if dataset.name == dataset.template else f" (in {dataset.name})"
+    return Problem(key_path(("datasets", dataset.template)), what + place)
 
 
-def _lacks(dataset: Dataset, seen: Seen, split: str, labelled: bool, needed: str) -> Problem:
-    what = f"expected a {split} split{' with labels' if labelled else ''}, by which {needed}, found {seen}"
-    return _problem(dataset, f"{what}; {_remedy(split)}")
+def _lacks(dataset: Dataset, seen: Seen, need: Need, model: str) -> Problem:
+    split = f"a {need.split} split{' with labels' if need.labelled else ''}"
+    what = f"expected {split}, by which {model!r} {need.does}, found {seen}; {_remedy(need.split)}"
+    return _problem(dataset, what)
 
 
 def _remedy(split: str) -> str:
-    """Return what helps a dataset that lacks a split."""
+    """Return the remedies for a dataset that lacks a split."""
     file = "give it a file" if split == HELD_OUT else f"give it a file as `{split}`"
     if split not in (VALIDATION, TEST, HELD_OUT):
         return file
@@ -93,35 +85,35 @@ def _look(graph: Graph, dataset: Dataset) -> Seen:
     settings = preprocess_settings(graph, dataset.name)
     sources = [part.reader() for part in parts_of(settings)]
     labelled = [dict(_labelled(source)) for source in sources]
-    # The held-out splits of a combination are those of its first part.
-    found = labelled[0] | dict.fromkeys(dataset.sources[0].shares, labelled[0].get(TRAIN, True))
-    unlabelled = () if dataset.task == LANGUAGE_MODELING else (split for split in found if not found[split])
+    # A combination takes its held-out splits from its first part.
+    splits = labelled[0] | dict.fromkeys(dataset.sources[0].shares, labelled[0].get(TRAIN, True))
+    unlabelled = () if dataset.task == LANGUAGE_MODELING else (name for name in splits if not splits[name])
     return Seen(source_of(settings).splits(), frozenset(unlabelled))
 
 
 def _labelled(source: Source) -> Iterator[tuple[str, bool]]:
-    """Yield the splits of a source, and whether they have labels as far as that is seen."""
+    """Yield the splits of a source, and whether their first rows have labels; an empty split has."""
     for split in source.splits():
         examples = list(source.peek(split)) if isinstance(source, Local) else []
         yield split, not examples or examples[0].label is not None
 
 
-def _needs(graph: Graph) -> dict[str, dict[Need, str]]:
-    """Return what each dataset needs, and the first model that needs it so."""
-    found: dict[str, dict[Need, str]] = {}
+def _needs(graph: Graph) -> dict[tuple[str, Need], str]:
+    """Return the splits that models need of datasets, each with the first model that needs it."""
+    needs: dict[tuple[str, Need], str] = {}
     for node in graph.nodes.values():
-        for dataset, need in _needs_of(graph, node):
-            found.setdefault(dataset, {}).setdefault(need, node.name)
+        for need in _needs_of(graph, node):
+            needs.setdefault(need, node.name)
     for model, dataset in graph.evaluations:
-        found.setdefault(dataset, {}).setdefault(Need(HELD_OUT, "is scored", labelled=True), model)
-    return found
+        needs.setdefault((dataset, Need(HELD_OUT, "is scored", labelled=True)), model)
+    return needs
 
 
 def _needs_of(graph: Graph, node: Node) -> Iterator[tuple[str, Need]]:
-    """Yield the datasets that a model is made with, and what it needs of them."""
+    """Yield the datasets that a stage makes a model with, and the splits that it needs."""
     stage = graph.stage_of(node.name)
     yield from stage.needs(node.settings)
     yield from ((dataset, Need(TEST, "is exported", labelled=False)) for dataset in node.settings.export)
-    if wanted := stage.importance(graph, node.settings):
-        _, dataset, how = wanted
-        yield dataset, Need(how.split, "is pruned", labelled=False)
+    if importance := stage.importance(graph, node.settings):
+        _, dataset, settings = importance
+        yield dataset, Need(settings.split, "is pruned", labelled=False)

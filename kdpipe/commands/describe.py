@@ -20,55 +20,55 @@ from kdpipe.plan.entries import Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import model_stages
 
-# A pattern of nodes that stands for more is shown by its first ones.
+# The largest number of nodes that are shown of a template.
 SHOWN = 3
 
 
 def summary(graph: Graph) -> str:
-    """Return what `kdpipe check` prints of a config without mistakes: shapes, pairs, numbers."""
-    rows: list[tuple[str, ...]] = [
-        ("model", "stage", "family", "depth", "width", "heads", "sparsity", "vocabulary", "head")
-    ]
-    rows += [_shape_row(graph, node) for node in _shown(graph)]
-    lines = [*table(rows), "", *_remarks(graph), *_unscored(graph)]
+    """Return the output of `kdpipe check` for a config without mistakes: shapes, matched layers, numbers."""
+    heading = ("model", "stage", "family", "depth", "width", "heads", "sparsity", "vocabulary", "head")
+    nodes = list(_shown(graph))
+    remarks = [line for node in nodes for line in graph.stage_of(node.name).remarks(graph, node)]
+    unscored = [f"{name} is not scored: {why}" for name, why in _unscored(graph, nodes)]
+    unscored += ["`evaluate: [DATASET]` says what a model is scored on"] if unscored else []
     stages = Counter(node.stage for node in graph.nodes.values())
     counts = ", ".join(f"{count} {stage}" for stage, count in stages.items())
-    lines.append(
+    total = (
         f"{len(graph.nodes)} models ({counts}), {len(graph.datasets)} datasets, "
         f"{len(graph.caches)} teacher caches, {len(graph.evaluations)} evaluations; no mistakes"
     )
-    return "\n".join(lines)
+    parts = [aligned([heading, *(_shape_row(graph, node) for node in nodes)]), remarks, unscored, [total]]
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def describe_graph(graph: Graph) -> str:
-    """Return each model with what it is made from and scored on."""
-    lines = [f"{name}  ({dataset.task}, {_source(graph, name)})" for name, dataset in graph.datasets.items()]
+    """Return the datasets, and the models with their sources and the datasets that score them."""
+    lines = []
+    for name, dataset in graph.datasets.items():
+        lines.append(f"{name}  ({dataset.task}, {' + '.join(part.source for part in dataset.sources)})")
     for node in graph.nodes.values():
-        made_from = ", ".join(
-            f"{field} {name}" for field, _, name in node.settings.references() if field not in AFTERWARDS
-        )
+        references = node.settings.references()
+        sources = ", ".join(f"{field} {name}" for field, _, name in references if field not in AFTERWARDS)
         scored = ", ".join(graph.evaluated_on(node.name))
-        lines.append(
-            f"{node.name}  {node.stage}({made_from})" + (f"  -> scored on {scored}" if scored else "")
-        )
+        lines.append(f"{node.name}  {node.stage}({sources})" + (f"  -> scored on {scored}" if scored else ""))
     return "\n".join(lines)
 
 
 def mermaid(graph: Graph) -> str:
     """Return the graph as a Mermaid flowchart."""
-    number = {name: f"n{index}" for index, name in enumerate(graph.nodes)}
-    data = {name: f"d{index}" for index, name in enumerate(graph.datasets)}
-    lines = ["flowchart LR", *(f'  {data[name]}[("{name}")]' for name in graph.datasets)]
+    ids = {("model", name): f"n{index}" for index, name in enumerate(graph.nodes)}
+    ids |= {("dataset", name): f"d{index}" for index, name in enumerate(graph.datasets)}
+    lines = ["flowchart LR", *(f'  {ids["dataset", name]}[("{name}")]' for name in graph.datasets)]
     for name, node in graph.nodes.items():
-        lines.append(f'  {number[name]}["{name}<br/>{node.stage}"]')
+        lines.append(f'  {ids["model", name]}["{name}<br/>{node.stage}"]')
         for field, kind, source in node.settings.references():
             if field not in AFTERWARDS:
-                lines.append(f"  {(number if kind == 'model' else data)[source]} -->|{field}| {number[name]}")
+                lines.append(f"  {ids[kind, source]} -->|{field}| {ids['model', name]}")
     return "\n".join(lines)
 
 
 def describable() -> dict[str, Callable[[], type[BaseModel]]]:
-    """Return stages, sources, losses and `importance`, each with what returns its settings."""
+    """Return stages, sources, losses and `importance`, each with a function that returns its settings."""
     return {
         **{name: partial(getattr, stage, "settings") for name, stage in model_stages().items()},
         **{source: partial(source_settings, source) for source in catalog.SOURCES},
@@ -78,25 +78,25 @@ def describable() -> dict[str, Callable[[], type[BaseModel]]]:
 
 
 def describe(name: str) -> str:
-    """Return what the settings that go by a name mean, and their defaults."""
+    """Return the settings of a stage, a source, a loss or `importance` with their defaults and meanings."""
     settings = describable()[name]()
     rows = [("setting", "default", "meaning"), *setting_rows(settings)]
-    return "\n".join([summary_of(settings), "", *table(rows)])
+    return "\n".join([summary_of(settings), "", *aligned(rows)])
 
 
 def setting_rows(settings: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
-    """Yield each setting of a model with its default and its meaning."""
+    """Yield each setting of a class with its default and its meaning."""
     meaning = meanings(settings)
     for field, facts in settings.model_fields.items():
-        # A setting that can only be refused is told of where a later version will take it.
+        # A setting without any valid value is shown only if a later version will take it.
         if facts.annotation is not NoneType or UNAVAILABLE in facts.metadata:
             yield field, _default(facts), meaning.get(field, "")
 
 
 def list_names(kind: str) -> str:
-    """Return the names of a kind that the catalog has, each with the first line of its docstring."""
+    """Return the names of a kind in the catalog, each with the first line of its docstring."""
     entries = sorted(catalog.KINDS[kind].items())
-    return "\n".join(table([(name, docstring(target).partition("\n")[0]) for name, target in entries]))
+    return "\n".join(aligned([(name, docstring(target).partition("\n")[0]) for name, target in entries]))
 
 
 def _default(field: FieldInfo) -> str:
@@ -105,26 +105,25 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     default = field.get_default(call_default_factory=True)
-    if isinstance(default, tuple) and isinstance(default[0] if default else None, BaseModel):
-        return "; ".join(map(_given, default))
-    if isinstance(default, BaseModel):
-        return _given(default)
+    parts = default if isinstance(default, tuple) else (default,)
+    if isinstance(parts[0] if parts else None, BaseModel):
+        return "; ".join(
+            ", ".join(f"{name} {value}" for name, value in part.model_dump(exclude_unset=True).items())
+            for part in parts
+        )
     return "" if default is None else json.dumps(default, default=str)
 
 
-def _given(settings: BaseModel) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.model_dump(exclude_unset=True).items())
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows as lines whose columns align."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
 
 
-def _shown(graph: Graph) -> Iterable[Node]:
+def _shown(graph: Graph) -> Iterator[Node]:
+    """Yield the first nodes of each template."""
     seen = Counter[str]()
     for node in graph.nodes.values():
         seen[node.template] += 1
@@ -137,34 +136,17 @@ def _shape_row(graph: Graph, node: Node) -> tuple[str, ...]:
     shape = facts.shape
     # Blocks of a model that carries a ranking may have fewer heads than its config names.
     heads = f"up to {shape.heads}" if facts.ranked is not False and shape.heads else shape.heads
-    gone = None if facts.sparsity is None else f"{facts.sparsity:g}"
-    if gone is not None and graph.stage_of(node.name).chooses:
-        gone += " or more"
+    sparsity = None if facts.sparsity is None else f"{facts.sparsity:g}"
+    if sparsity is not None and graph.stage_of(node.name).chooses:
+        sparsity += " or more"
     head = facts.tasks and " or ".join(facts.tasks)
-    values = (shape.family, shape.depth, shape.width, heads, gone, shape.vocabulary, head)
-    return (
-        node.name,
-        node.stage,
-        *("?" if value is None else str(value) or "none" for value in values),
-    )
+    values = (shape.family, shape.depth, shape.width, heads, sparsity, shape.vocabulary, head)
+    return (node.name, node.stage, *("?" if value is None else str(value) or "none" for value in values))
 
 
-def _remarks(graph: Graph) -> list[str]:
-    """Return what the stages say of their models."""
-    lines = [line for node in _shown(graph) for line in graph.stage_of(node.name).remarks(graph, node)]
-    return [*lines, ""] if lines else []
-
-
-def _unscored(graph: Graph) -> list[str]:
-    """Return which models are not scored, though nobody asked for that, and why."""
-    lines = []
-    for node in _shown(graph):
+def _unscored(graph: Graph, nodes: Iterable[Node]) -> Iterator[tuple[str, str]]:
+    """Yield the models that nothing scores, although the config does not forbid it, with the reasons."""
+    for node in nodes:
         _, why = graph.stage_of(node.name).usual_datasets(graph, node.name)
         if node.settings.evaluate is None and why:
-            lines.append(f"{node.name} is not scored: {why}")
-    return [*lines, "`evaluate: [DATASET]` says what a model is scored on", ""] if lines else []
-
-
-def _source(graph: Graph, name: str) -> str:
-    sources = [source.source for source in graph.datasets[name].sources]
-    return " + ".join(sources)
+            yield node.name, why

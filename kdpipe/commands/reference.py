@@ -1,4 +1,4 @@
-"""Every setting of a config as a page of Markdown, which is `docs/reference.md`."""
+"""The page `docs/reference.md`: every setting of a config."""
 
 from collections.abc import Iterator, Mapping
 
@@ -30,11 +30,6 @@ def reference() -> str:
     def known(entries: Mapping[str, object]) -> dict[str, type[BaseModel]]:
         return {f"`{name}`": names[name]() for name in entries}
 
-    parts: dict[str, type[BaseModel]] = {
-        "importance": ImportanceSettings,
-        "masking": MaskingSettings,
-        "projection": ProjectionSettings,
-    }
     lines = [
         HEADER,
         "## The config\n",
@@ -49,7 +44,8 @@ def reference() -> str:
         *_rows(TermSettings),
         *_tables(known(catalog.LOSSES), TermSettings),
         "## Parts of stages and losses\n",
-        *_tables({f"`{name}`": part for name, part in parts.items()}),
+        *_tables({"`importance`": ImportanceSettings}),
+        *_tables({"`masking`": MaskingSettings, "`projection`": ProjectionSettings}),
     ]
     return "\n".join(lines).rstrip()
 

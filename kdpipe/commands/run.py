@@ -1,7 +1,6 @@
-"""Start the workflow, once it is known that Snakemake will come as far as to read it.
+"""The start of the workflow, after a check of what Snakemake needs before it reads the Snakefile.
 
-Before Snakemake reads the Snakefile it reads config files and makes folders, and ends in a traceback where it
-cannot.
+Snakemake reads config files and makes folders first, and a fault there would end in a traceback.
 """
 
 import os
@@ -19,8 +18,8 @@ from kdpipe.plan.build import load_graph
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = ROOT / "config.yaml"
-# How flags of Snakemake begin, also when they are cut short, that say what kdpipe says itself.
-OWN_FLAGS = ("--configf", "--dir", "--snakef", "-d", "-s")
+# The beginnings of flags of Snakemake that kdpipe sets; a user may shorten a flag.
+RESERVED = ("--configf", "--dir", "--snakef", "-d", "-s")
 
 
 def start(configs: Sequence[Path], cores: str, flags: Sequence[str], data: bool = True) -> None:
@@ -29,35 +28,38 @@ def start(configs: Sequence[Path], cores: str, flags: Sequence[str], data: bool 
     Args:
         configs: config files, merged from left to right; none for config.yaml.
         cores: the number of processor cores that jobs share, or `all`.
-        flags: what else Snakemake is told.
-        data: whether data files are looked at first.
+        flags: further flags for Snakemake.
+        data: whether to check data files first.
 
     Raises:
-        KdpipeError: the config has mistakes, its data are not as it says, or Snakemake could not write where
-            it has to.
+        KdpipeError: the config has mistakes, its data differ from it, or Snakemake could not write its files.
     """
     for flag in flags:
-        if flag.startswith(OWN_FLAGS):
+        if flag.startswith(RESERVED):
             raise KdpipeError(f"{flag}: give configs before `--`, and start in the folder to work in")
     graph = load_graph(configs or [DEFAULT])
     if data:
-        # Takes longer to import than a config to check.
+        # This import takes longer than the check of a config.
         from kdpipe.commands.check_data import check_data
 
         check_data(graph)
     _check_places()
-    given = ["--configfile", *map(str, configs)] if configs else []
-    command = ["snakemake", *given, "--snakefile", str(ROOT / "Snakefile"), "--cores", cores, *flags]
+    files = ["--configfile", *map(str, configs)] if configs else []
+    command = ["snakemake", *files, "--snakefile", str(ROOT / "Snakefile"), "--cores", cores, *flags]
     print(shlex.join(command), file=sys.stderr, flush=True)
     os.execv(sys.executable, [sys.executable, "-m", *command])
 
 
 def _check_places() -> None:
+    try:
+        temporary = gettempdir()
+    except FileNotFoundError as error:
+        raise KdpipeError(f"TMPDIR: {error.strerror}; give a folder that can be written") from None
     places: Mapping[str, Path] = {
         "the working folder": Path.cwd(),
         "Snakemake's folder": Path(".snakemake"),
         "the user's cache (HOME, XDG_CACHE_HOME)": user_cache_path("snakemake"),
-        "the folder of temporary files (TMPDIR)": Path(_temporary()),
+        "the folder of temporary files (TMPDIR)": Path(temporary),
     }
     for name, place in places.items():
         try:
@@ -66,10 +68,3 @@ def _check_places() -> None:
                 pass
         except OSError as error:
             raise KdpipeError(f"{name}: {tell_fault(error, place) or f'{place}: {error.strerror}'}") from None
-
-
-def _temporary() -> str:
-    try:
-        return gettempdir()
-    except FileNotFoundError as error:
-        raise KdpipeError(f"TMPDIR: {error.strerror}; give a folder that can be written") from None

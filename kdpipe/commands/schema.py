@@ -1,7 +1,7 @@
 """A JSON Schema of configs, for editors that complete and check YAML.
 
-It is laxer than a check: any setting may be a placeholder of the matrix, or a number in exponent notation,
-which YAML takes for a string; and what a file lacks another one may give.
+It is laxer than a check. Any setting may be a placeholder of the matrix, or a number in exponent notation,
+which YAML reads as a string. No setting is required, because another file may contain it.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ def config_schema() -> Json:
         "stages": {"type": "object", "additionalProperties": False, "properties": stages},
         "source": _any_of("source", catalog.SOURCES, source_settings, definitions),
         "combination": _schema_of(CombineSettings, definitions),
-        # What the settings of stages refer to by their bases, of which all the rest is generated.
+        # Settings of stages refer to these base classes; the catalog and transformers define the fields.
         TrainingBase.__name__: _schema_of(training_settings(), definitions),
         ArchitectureBase.__name__: _any_of("family", catalog.FAMILIES, architecture_settings, definitions),
         TermSettings.__name__: _any_of("loss", catalog.LOSSES, term_settings, definitions),
@@ -63,7 +63,7 @@ def _reference(name: str) -> Json:
 
 
 def _schema_of(model: type[BaseModel], definitions: Json) -> Json:
-    """Return the schema of a settings model, after moving the definitions that it refers to."""
+    """Return the schema of a class of settings, and add the definitions that it refers to."""
     schema: Json = _loosen(model.model_json_schema())
     definitions |= schema.pop("$defs", {})
     schema.pop("required", None)
@@ -73,7 +73,7 @@ def _schema_of(model: type[BaseModel], definitions: Json) -> Json:
 
 
 def _loosen(schema: Any) -> Any:
-    """Let each property and item be a text that stands for it."""
+    """Let each property and item also be a placeholder."""
     if isinstance(schema, list):
         return [_loosen(item) for item in schema]
     if not isinstance(schema, dict):

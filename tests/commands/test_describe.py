@@ -3,12 +3,12 @@ import re
 import pytest
 
 from kdpipe import catalog
-from kdpipe.commands.describe import describe, describe_graph, list_names, mermaid, summary, table
+from kdpipe.commands.describe import aligned, describe, describe_graph, list_names, mermaid, summary
 from kdpipe.plan.stage import model_stages
 
 
 def test_a_table_has_aligned_columns():
-    assert table([("a", "bb", "c"), ("dddd", "e", "")]) == ["a     bb  c", "dddd  e"]
+    assert aligned([("a", "bb", "c"), ("dddd", "e", "")]) == ["a     bb  c", "dddd  e"]
 
 
 def test_the_summary_has_shapes_pairs_and_numbers(graph_of):
