@@ -1,7 +1,7 @@
-"""A start of Snakemake: the config that it is for, what is made again, what is said when it begins and ends.
+"""A start of Snakemake: its config, the artifacts that it makes again, its messages at the start and the end.
 
-The workflow may be a module of another workflow. The other workflow then hands in the config, and keeps the
-screen, Snakemake's locks and the last word.
+The workflow may be a module of another workflow. The other workflow then passes the config, and owns the
+screen, Snakemake's locks and the messages at the end.
 """
 
 import atexit
@@ -29,20 +29,20 @@ from kdpipe.plan.build import build_graph
 from kdpipe.runner.lock import share
 from kdpipe.runner.logs import check_log
 
-# Lines on what has changed, at a start.
+# The largest number of lines about changed artifacts at a start.
 SHOWN = 10
 
 
 class Invocation:
-    """What the rules share of a start of Snakemake, which mistakes of the user end with exit status 2.
+    """A start of Snakemake, which the rules share; a mistake of the user ends it with exit status 2.
 
     Args:
         workflow: Snakemake's workflow.
-        config: the config that Snakemake has read, or that another workflow hands in.
+        config: the config from Snakemake, or from another workflow.
 
     Attributes:
         graph: the graph of the config.
-        rules: what rules ask about its jobs.
+        rules: the jobs of the graph for rules.
     """
 
     def __init__(self, workflow: Any, config: Mapping[str, Any]) -> None:
@@ -57,12 +57,12 @@ class Invocation:
         self.rules = Rules(self.graph, whole, workflow.output_settings.dryrun)
         self._reruns: Reruns | None = None
         self._screen: Screen | None = None
-        # Jobs of a cluster read the Snakefile once more.
+        # Each job of a cluster reads the Snakefile again.
         if workflow.is_main_process:
             self._look_around()
 
     def begin(self) -> None:
-        """Look at the folders and logs of all jobs that will run, before Snakemake deletes what is there."""
+        """Check the folders and logs of all jobs that will run, before Snakemake deletes files there."""
         with _exit_on_mistakes(self.graph.layout.state):
             self.rules.write_config()
             for job in self._workflow.dag.needrun_jobs():
@@ -72,16 +72,16 @@ class Invocation:
                 self._reruns.date_back()
 
     def end(self, logs: Collection[str]) -> None:
-        """Show what there is when a run has ended.
+        """Show the results at the end of a run.
 
         Args:
-            logs: files with what Snakemake said.
+            logs: the logs of Snakemake.
         """
         self._forget_finished()
         quiet = self._workflow.output_settings.quiet or ()
         if not self._workflow.is_main_process or Quietness.ALL in quiet:
             return
-        # The libraries of the results would slow down every start, and every job of a cluster.
+        # The imports of this module would slow down every start, and every job of a cluster.
         from kdpipe.reporting.text import format_results
 
         try:
@@ -93,23 +93,23 @@ class Invocation:
             print(line)
 
     def is_made_again(self, folder: Path) -> bool:
-        """Tell whether an artifact is made again, as far as this process decides it."""
+        """Tell whether an artifact is made again; only the main process decides it."""
         return self._workflow.is_main_process and folder in self._again
 
     def force(self, sums: Path) -> None:
-        """Tell Snakemake to make an artifact again that is there.
+        """Tell Snakemake to make an artifact again, if it is there and has changed.
 
         Args:
-            sums: its file of digests.
+            sums: the list of digests of the artifact.
         """
         if self.is_made_again(sums.parent) and sums.exists():
             self._workflow.dag.forcefiles.add(str(sums))
 
     def _read(self, config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Path]]:
-        """Return the config, and the files that it was read from.
+        """Return the config and its files.
 
-        A `configfile:` directive would merge config.yaml below every --configfile. Snakemake has read the
-        files too, but overlooks keys that stand twice, and makes booleans of `no` and `on`.
+        A `configfile:` directive would merge config.yaml below every --configfile. Snakemake reads the files
+        too, but it overlooks repeated keys, and turns `no` and `on` into booleans.
         """
         settings = self._workflow.config_settings
         if not self._is_module:
@@ -118,15 +118,15 @@ class Invocation:
         files = [] if config else [DEFAULT]
         whole = dict(config) or read_config(files)
         results = str(whole.get("results", "results"))
-        # What its `prefix` does to all paths that the module declares.
+        # The `prefix` of a module stands before all of its paths.
         return whole | {"results": self._workflow.modifier.path_modifier.replace_prefix(results)}, files
 
     def _look_around(self) -> None:
-        """Find out what is made again: manifests decide it, not times of files or Snakemake's records.
+        """Find the artifacts that are made again by their manifests, not by times or Snakemake's records.
 
-        So inputs of rules are `ancient`, and Snakemake is told of each job as with --forcerun.
+        Therefore the inputs of rules are `ancient`, and `force` names each job as --forcerun would.
         """
-        # Snakemake's own locks stay behind when it is killed, and would keep the next one from starting.
+        # A killed Snakemake leaves its locks behind, which would stop the next start.
         if not self._is_module and share(Path(".snakemake/kdpipe.lock")):
             for left in Path(".snakemake/locks").glob("*.lock"):
                 left.unlink()
@@ -134,7 +134,7 @@ class Invocation:
             self._reruns = Reruns(self.graph)
             self._reruns.check()
             self._reruns.forget_killed()
-        # Another workflow that changes a rule of ours reads all of them once more.
+        # Another workflow reads all rules again when it changes one of them.
         lines = [] if self._workflow.modifier.rule_whitelist else self._reruns.lines()
         more = [f"and {len(lines) - SHOWN} more; `kdpipe why MODEL` says why"] if len(lines) > SHOWN else []
         print(*lines[:SHOWN], *more, sep="\n", end="\n" if lines else "", file=sys.stderr)
@@ -144,7 +144,7 @@ class Invocation:
             self._screen = take_screen(self._workflow, self._tell_report)
 
     def _begin_as_module(self, reruns: Reruns) -> None:
-        """Do now what the handlers would do: Snakemake calls none of a module's."""
+        """Do the work of the handlers now: Snakemake does not call the handlers of a module."""
         if self._workflow.output_settings.dryrun:
             return
         with _exit_on_mistakes(self.graph.layout.state):
@@ -155,21 +155,21 @@ class Invocation:
 
     @cached_property
     def _again(self) -> Reruns:
-        """What is made again; what --forcerun names is known when Snakemake works out the jobs."""
+        """The artifacts that are made again; --forcerun is known once Snakemake plans the jobs."""
         asked = {self._stages.get(name, name) for name in self._workflow.dag_settings.forcerun}
         return Reruns(self.graph, asked) if asked or self._reruns is None else self._reruns
 
     def _tell_report(self) -> str:
-        """Return where the report is, and whether an earlier run wrote it; "" where there is none."""
+        """Return a line with the place and the age of the report; "" without a report."""
         page = self.graph.layout.report / "report.html"
         if not page.exists():
             return ""
-        made = any(job.rule.name == "report" for job in self._workflow.dag.finished_jobs)
-        earlier = not made and self.is_made_again(self.graph.layout.report)
+        is_new = any(job.rule.name == "report" for job in self._workflow.dag.finished_jobs)
+        earlier = not is_new and self.is_made_again(self.graph.layout.report)
         return f"report{' of an earlier run' if earlier else ''}: {page}"
 
     def _forget_finished(self) -> None:
-        """Remove the copies of what is finished and what Snakemake knows is."""
+        """Remove the copies of artifacts whose jobs have ended, as Snakemake has seen."""
         dag = self._workflow.dag
         for job in dag.jobs if dag else ():
             if dag.finished(job) or not dag.needrun(job):
@@ -180,27 +180,27 @@ class Invocation:
 
 @contextmanager
 def _exit_on_mistakes(place: Path) -> Iterator[None]:
-    """End with exit status 2 and no traceback where the user has something to mend.
+    """End with exit status 2 and no traceback after a mistake of the user.
 
     Args:
-        place: where is written or read, if an error does not say.
+        place: the place of a fault whose error names none.
     """
     try:
         yield
     except ConfigError as error:
-        said = f"The config has mistakes:\n{error}"
+        message = f"The config has mistakes:\n{error}"
     except KdpipeError as error:
-        said = str(error)
+        message = str(error)
     except OSError as error:
-        said = tell_fault(error, place) or f"results: nothing can be written there ({error})"
+        message = tell_fault(error, place) or f"results: nothing can be written there ({error})"
     else:
         return
-    print(said, file=sys.stderr)
+    print(message, file=sys.stderr)
     sys.exit(EXIT_STATUS)
 
 
 def _take_over(folder: Path, state: Path, logs: Iterable[str] = ()) -> None:
-    """Refuse a folder or a log with files of the user's, and note which files of an artifact are kdpipe's."""
+    """Refuse a folder or a log with files of the user, and list the files that kdpipe wrote."""
     for log in logs:
         check_log(Path(log))
     check_folder(folder, state)

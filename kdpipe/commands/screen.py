@@ -1,7 +1,7 @@
-"""What a run shows on the screen: a line for each job that begins, and what has become of it all.
+"""The screen of a run: a line for each job that begins, and a summary at the end.
 
-Snakemake's own lines stand in its log, which is named where something failed; with its options `--verbose`,
-`--quiet`, `--printshellcmds` and `--dry-run` they stand on the screen, in place of these.
+Snakemake's own lines stand in its log, which the summary names if a job failed. With Snakemake's options
+`--verbose`, `--quiet`, `--printshellcmds` and `--dry-run` they stand on the screen instead.
 """
 
 import logging
@@ -15,18 +15,20 @@ from snakemake.common import NOTHING_TO_BE_DONE_MSG
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-# The rule that only names what is to be made.
+# The rule that only names the targets of a run.
 TARGET = "all"
-# Bytes of a log that its last line is looked for in, and seconds by which clocks may differ.
-LAST, CLOCKS = 10_000, 60
-# What Snakemake says when it is stopped, by Ctrl-C or by SIGTERM, and what is shown instead.
+# The number of bytes at the end of a log that are searched for its last line.
+LAST = 10_000
+# Seconds by which the clocks of two machines may differ.
+CLOCKS = 60
+# Messages of Snakemake when Ctrl-C or SIGTERM stops it, and the lines that replace them.
 STOPS = {
     "Terminating processes on user request": "stopping; trainings write a checkpoint first",
     "Will exit after finishing currently running jobs": "stopping as soon as the running jobs have ended",
 }
-# What is said of the jobs of a cluster, such as their numbers there.
+# Executors tell of the jobs of a cluster, such as their numbers there.
 EXECUTOR = "snakemake_executor_plugin_"
-# What Snakemake says of any job that failed: each has a line of its own.
+# Messages of Snakemake about any failed job; the screen has a line for each failed job instead.
 FAILED = (
     "CalledProcessError",
     "Exiting because a job execution failed",
@@ -36,10 +38,10 @@ FAILED = (
 
 
 class Screen(logging.Handler):
-    """Takes the place of Snakemake's handler of log records for the screen.
+    """A handler of log records in place of Snakemake's handler for the screen.
 
     Args:
-        report: says where the report is, or "" where there is none.
+        report: returns a line with the place of the report, or "" without a report.
     """
 
     def __init__(self, report: Callable[[], str]) -> None:
@@ -51,7 +53,7 @@ class Screen(logging.Handler):
         self._stopped = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a record of Snakemake's, or leave it to the log."""
+        """Show a log record of Snakemake, or leave it to the log."""
         shows: Mapping[Any, Callable[[Any], str]] = {
             LogEvent.RUN_INFO: self._counts,
             LogEvent.JOB_INFO: self._begins,
@@ -63,10 +65,10 @@ class Screen(logging.Handler):
             sys.stderr.flush()
 
     def last_words(self, logs: Collection[str]) -> list[str]:
-        """Return what to say when all is over: a line for each job that failed, or how to go on after a stop.
+        """Return the last lines of a run: a line for each failed job, or the way to go on after a stop.
 
         Args:
-            logs: files with what Snakemake said.
+            logs: the logs of Snakemake.
         """
         if self._stopped:
             return ["stopped; to go on from here, start the same command again"]
@@ -87,49 +89,49 @@ class Screen(logging.Handler):
         return ""
 
     def _fails(self, record: Any) -> str:
-        """Show what a job failed for, unless its stage said so on this screen."""
+        """Show the error of a job, unless its stage has shown it on this screen."""
         if record.jobid not in self._jobs:
             return str(record.getMessage())
         job = self._jobs[record.jobid]
         logs = [log for log in job.log if _is_newer(log, job.created)]
-        # Of a group that failed Snakemake names all jobs, also finished ones and those that never began.
+        # Snakemake names all jobs of a group that failed, even jobs that are finished or never began.
         if record.indent and (not logs or all(Path(output).exists() for output in job.output)):
             return ""
         self._failed[record.jobid] = f"failed: {_name(job)}; its log is {', '.join(job.log)}"
-        said = _last_line(logs)
-        by_stage = said.startswith(f"{job.rule_name} ")
+        last = next((line for log in reversed(logs) for line in reversed(_lines(Path(log)))), "")
+        by_stage = last.startswith(f"{job.rule_name} ")
         if self._stopped or (by_stage and job.local):
             return ""
-        return (
-            said if by_stage else f"{_name(job)} failed: {said or 'it was ended, and its log says nothing'}"
-        )
+        reason = last or "it was ended, and its log says nothing"
+        return last if by_stage else f"{_name(job)} failed: {reason}"
 
     def _others(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
-        if stops := next((told for begin, told in STOPS.items() if message.startswith(begin)), ""):
-            # Snakemake says it again whenever a job ends.
+        if line := next((line for start, line in STOPS.items() if message.startswith(start)), ""):
+            # Snakemake repeats this message whenever a job ends.
             before, self._stopped = self._stopped, True
-            return "" if before else stops
+            return "" if before else line
         if message == NOTHING_TO_BE_DONE_MSG:
             return "; ".join(["Nothing to be done", *filter(None, [self._report()])])
-        told = record.levelno >= logging.WARNING or EXECUTOR in record.pathname
-        return "" if not told or any(words in message for words in FAILED) else message
+        shown = record.levelno >= logging.WARNING or EXECUTOR in record.pathname
+        return "" if not shown or any(words in message for words in FAILED) else message
 
 
 def take_screen(workflow: Any, report: Callable[[], str]) -> Screen | None:
-    """Put a screen in the place of Snakemake's, unless the user wants to see what Snakemake says.
+    """Replace Snakemake's screen, unless an option of the user asks for its lines.
 
     Args:
         workflow: Snakemake's workflow.
-        report: says where the report is, or "" where there is none.
+        report: returns a line with the place of the report, or "" without a report.
     """
-    wanted = workflow.output_settings
-    said = (wanted.verbose, wanted.dryrun, wanted.quiet, wanted.printshellcmds, wanted.debug_dag)
-    usual = [handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"]
-    if any(said) or not usual:
+    asked = workflow.output_settings
+    names = [handler.name for handler in logger.handlers]
+    if asked.verbose or asked.dryrun or asked.quiet or asked.printshellcmds or asked.debug_dag:
+        return None
+    if "DefaultStreamHandler" not in names:
         return None
     screen = Screen(report)
-    logger.handlers[logger.handlers.index(usual[0])] = screen
+    logger.handlers[names.index("DefaultStreamHandler")] = screen
     return screen
 
 
@@ -138,17 +140,12 @@ def _name(job: Any) -> str:
 
 
 def _is_newer(log: str, time: float) -> bool:
-    """Tell whether a log was written since a time, up to the difference of two machines' clocks."""
+    """Tell whether a log was written after a time, as far as the clocks of two machines agree."""
     return Path(log).is_file() and Path(log).stat().st_mtime > time - CLOCKS
 
 
-def _last_line(logs: Collection[str]) -> str:
-    found = [line for log in logs for line in _lines(Path(log))]
-    return found[-1] if found else ""
-
-
 def _lines(log: Path) -> list[str]:
-    """Return the last lines of a log, but not the first line of all, by which logs are known."""
+    """Return the last lines of a log, but not its first line, which marks every log."""
     with log.open("rb") as stream:
         stream.readline()
         stream.seek(max(stream.tell(), log.stat().st_size - LAST))

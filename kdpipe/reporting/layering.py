@@ -34,14 +34,10 @@ Visit = tuple[list[Item], Neighbours]
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The places of nodes and edges, and the size of the drawing.
+    """The centres of nodes, the routes of edges, and the size of the drawing.
 
-    Args:
-        centres: x and y of the centre of each node.
-        routes: the points of each edge, two per layer, where it enters and leaves the layer's column. The
-            first and the last point lie on the sides of its nodes.
-        width: width of the drawing.
-        height: height of the drawing.
+    A route has two points per layer, where the edge enters and leaves the layer's column. The first and the
+    last point lie on the sides of its nodes.
     """
 
     centres: Mapping[Part, Point]

@@ -1,5 +1,7 @@
 """The report as one HTML page that needs no other file."""
 
+from typing import Any
+
 import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,7 +14,7 @@ from kdpipe.reporting.diagram import draw_graph
 from kdpipe.reporting.heatmaps import importance_maps
 from kdpipe.reporting.plots import further_plots, parameters_plot
 from kdpipe.reporting.shapes import pruned_shapes
-from kdpipe.reporting.tables import Column, lay_out
+from kdpipe.reporting.tables import lay_out
 
 TEMPLATE = "report.html.j2"
 
@@ -28,23 +30,27 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
         ConfigError: `report.plots` names a column or metric that the results do not have.
     """
     report = graph.document.report
-    return (
-        _environment()
-        .get_template(TEMPLATE)
-        .render(
-            report=report,
-            graph=graph,
-            diagram=draw_graph(graph),
-            tables=lay_out(aggregated, report.baseline),
-            plots=[*parameters_plot(aggregated), *further_plots(aggregated, report.plots)],
-            curves=loss_curves(graph),
-            ledger=read_ledger(graph),
-            model_costs=model_costs(graph),
-            importances=list(importance_maps(graph)),
-            shapes=pruned_shapes(graph),
-            tradeoffs=list(tradeoff_curves(graph)),
-            settings={section: settings_text(graph.document, section) for section in ("models", "datasets")},
-        )
+    environment = Environment(
+        loader=PackageLoader("kdpipe.reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = duration
+    return environment.get_template(TEMPLATE).render(
+        report=report,
+        graph=graph,
+        diagram=draw_graph(graph),
+        tables=lay_out(aggregated, report.baseline),
+        plots=[*parameters_plot(aggregated), *further_plots(aggregated, report.plots)],
+        curves=loss_curves(graph),
+        ledger=read_ledger(graph),
+        model_costs=model_costs(graph),
+        importances=list(importance_maps(graph)),
+        shapes=pruned_shapes(graph),
+        tradeoffs=list(tradeoff_curves(graph)),
+        settings={section: settings_text(graph.document, section) for section in ("models", "datasets")},
     )
 
 
@@ -63,7 +69,8 @@ def settings_text(document: Document, section: str) -> dict[str, str]:
             }
             for template, entry in entries.items()
         }
-    return {template: _yaml(entry) for template, entry in entries.items()}
+    look: dict[str, Any] = {"allow_unicode": True, "default_flow_style": None, "width": 100}
+    return {template: yaml.safe_dump(entry, sort_keys=False, **look) for template, entry in entries.items()}
 
 
 def duration(seconds: float) -> str:
@@ -74,27 +81,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("kdpipe.reporting", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"duration": duration, "columns_of": _columns_of}
-    return environment
-
-
-def _columns_of(column: Column) -> int:
-    """Return the number of cells of a column: the mean, its spread, and the published value."""
-    return 2 + column.published
-
-
-def _yaml(content: object) -> str:
-    text: str = yaml.safe_dump(
-        content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
-    )
-    return text

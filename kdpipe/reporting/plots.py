@@ -20,12 +20,7 @@ CROWDED_FROM = 40
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure with its heading.
-
-    Args:
-        title: the heading.
-        svg: the figure, an SVG element.
-    """
+    """A heading and its figure, an SVG element."""
 
     title: str
     svg: str
@@ -58,15 +53,17 @@ def further_plots(aggregated: pd.DataFrame, settings: Sequence[PlotSettings]) ->
     variables = [name for name in map(str, aggregated) if name.startswith("{")]
     columns = {name.strip("{}"): name for name in variables} | {name: name for name in (*AXES, *variables)}
     rows = [_rows_of(aggregated, plot, columns) for plot in settings]
-    empty = [index for index, part in enumerate(rows) if part.empty]
+    empty = [
+        Problem(
+            f"report.plots[{index}].x",
+            f"no model that has the metric {plot.y!r} has {plot.x} and {plot.by or 'template'}",
+        )
+        for index, (plot, part) in enumerate(zip(settings, rows, strict=True))
+        if part.empty
+    ]
     if empty:
-        raise ConfigError([_nothing_to_show(index, settings[index]) for index in empty])
+        raise ConfigError(empty)
     return [_plot(part, plot) for part, plot in zip(rows, settings, strict=True)]
-
-
-def _nothing_to_show(index: int, plot: PlotSettings) -> Problem:
-    message = f"no model that has the metric {plot.y!r} has {plot.x} and {plot.by or 'template'}"
-    return Problem(f"report.plots[{index}].x", message)
 
 
 def _rows_of(aggregated: pd.DataFrame, plot: PlotSettings, columns: Mapping[str, str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""A job: one run of a stage, with its output, its threads and the state that it goes on from."""
+"""The workspace of one run of a stage: its output, its threads, and the state of an earlier run."""
 
 import logging
 import sys
@@ -28,13 +28,13 @@ LOG = logging.getLogger("kdpipe")
 
 @dataclass
 class Workspace:
-    """Where one run of a stage works.
+    """The folders, threads and limits of one run of a stage.
 
     Args:
-        output: folder of the artifact it makes.
+        output: folder of its artifact.
         state: folder for half-written and resumable state, on the same file system.
         threads: processor threads that this process may use.
-        console: where progress bars go.
+        console: the stream for progress bars.
         origin: the artifact's settings, inputs and code, for its manifest.
         checkpoint_minutes: minutes of work between two checkpoints.
         minutes: minutes that the job may take; None for no limit.
@@ -54,7 +54,7 @@ class Workspace:
 
     @contextmanager
     def turn(self) -> Iterator[bool]:
-        """Wait for other jobs that make the same artifact, and yield whether it has still to be made.
+        """Wait for other jobs with the same artifact, and yield whether this job has to make it.
 
         Raises:
             KdpipeError: the folder of the artifact has files that kdpipe did not write.
@@ -109,15 +109,13 @@ class Workspace:
         return Shards(self.checkpoints.folder, self.clock)
 
     def is_done(self) -> bool:
-        """Tell whether the artifact is there, made with the same settings, inputs and code."""
+        """Tell whether the artifact is there, with the same settings, inputs and code."""
         return self._made_in(self.output) is not None
 
     def take_up(self) -> bool:
-        """Put the artifact back if an earlier process finished it and a workflow removed it since."""
+        """Put the artifact back if an earlier process finished it, and a workflow has removed it since."""
         manifest = self._made_in(finished(self.output, self.state))
-        if manifest is None:
-            return False
-        if manifest.get("source_files", {}) != self.sources():
+        if manifest is None or manifest.get("source_files", {}) != self.sources():
             return False
         restore(self.output, self.state)
         return True
