@@ -82,7 +82,7 @@ class Invocation:
         if not self._workflow.is_main_process or Quietness.ALL in quiet:
             return
         # The imports of this module would slow down every start, and every job of a cluster.
-        from kdpipe.reporting.text import format_results
+        from kdpipe.reporting.tables import format_results
 
         try:
             print(f"\n{format_results(self.graph)}".rstrip())

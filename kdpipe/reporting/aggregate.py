@@ -1,5 +1,9 @@
 """The results averaged over runs: mean and spread, beside a baseline and published values."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -9,12 +13,13 @@ import pyarrow as pa
 from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import CHOSEN
-from kdpipe.reporting.baseline import baseline_values
 from kdpipe.reporting.grouping import group_names, model_groups
 from kdpipe.reporting.published import published_values
 from kdpipe.reporting.results import in_braces, variable_columns
 
 SELECTION_SPLIT = "validation"
+# A row of the results.
+Result = Mapping[str, Any]
 
 
 def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
@@ -74,6 +79,37 @@ def selection_splits(graph: Graph) -> set[tuple[str, str]]:
     return chosen | {(dataset, SELECTION_SPLIT) for dataset in graph.datasets}
 
 
+def baseline_values(scores: Sequence[Result], graph: Graph) -> list[float | None]:
+    """Return the baseline's value for each score, with the same dataset, split, metric and common variables.
+
+    If the baseline is a template, its nodes match by the variables that both names have, so that seed 1 is
+    compared with seed 1. If several nodes match, their mean counts. If the baseline is a node, every other
+    model is compared with this node.
+
+    Args:
+        scores: rows of the results.
+        graph: the graph, whose report names the baseline.
+    """
+    baseline = graph.document.report.baseline
+    reference = [score for score in scores if baseline in (score["model"], score["template"])]
+    is_template = bool(reference) and reference[0]["template"] == baseline
+    variables = graph.nodes[reference[0]["model"]].variables if is_template else {}
+
+    @cache
+    def means(shared: tuple[str, ...]) -> dict[tuple[Any, ...], float]:
+        values_by_key = defaultdict(list)
+        for score in reference:
+            values_by_key[_key(score, graph, shared)].append(score["value"])
+        return {key: fmean(values) for key, values in values_by_key.items()}
+
+    def value(score: Result) -> float | None:
+        choice = graph.nodes[score["model"]].variables
+        shared = tuple(name for name in variables if name in choice)
+        return means(shared).get(_key(score, graph, shared))
+
+    return [value(score) for score in scores]
+
+
 def _with_groups(results: pa.Table, graph: Graph) -> pd.DataFrame:
     matrix, over = Matrix(graph.document.matrix), graph.document.report.over
     datasets = group_names(graph.document.datasets, matrix, over)
@@ -92,3 +128,9 @@ def _with_groups(results: pa.Table, graph: Graph) -> pd.DataFrame:
     # Other metrics, such as the scores of single types of entities, are only in the results.
     shown = [metric in names for names, metric in zip(metrics, rows["metric"], strict=True)]
     return rows[np.array(shown, dtype=bool)]
+
+
+def _key(score: Result, graph: Graph, shared: tuple[str, ...]) -> tuple[Any, ...]:
+    choice = graph.nodes[score["model"]].variables
+    place = (score["dataset"], score["split"], score["metric"])
+    return (*place, *(str(choice[name]) for name in shared))

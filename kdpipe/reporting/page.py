@@ -11,9 +11,8 @@ from kdpipe.plan.graph import Graph
 from kdpipe.reporting.costs import model_costs, read_ledger
 from kdpipe.reporting.curves import loss_curves, tradeoff_curves
 from kdpipe.reporting.diagram import draw_graph
-from kdpipe.reporting.heatmaps import importance_maps
 from kdpipe.reporting.plots import further_plots, parameters_plot
-from kdpipe.reporting.shapes import pruned_shapes
+from kdpipe.reporting.pruning import importance_maps, pruned_shapes
 from kdpipe.reporting.tables import lay_out
 
 TEMPLATE = "report.html.j2"

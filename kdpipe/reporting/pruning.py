@@ -1,21 +1,28 @@
-"""Heat maps of importance: the heads of each layer, and the quantiles of each layer's neurons."""
+"""Pruning: heat maps of the scores of units, and the numbers of units in each layer of pruned models."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
 from kdpipe import catalog
+from kdpipe.anatomy.families import PRUNED, family_name, shape_of
 from kdpipe.artifacts.sums import verify
 from kdpipe.declarations import constants
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stages.score_importance import ScoreImportanceSettings
+from kdpipe.reporting.grouping import model_groups
 
 SCORES = "scores.parquet"
 QUANTILES = tuple(range(5, 100, 10))
+Config = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,21 @@ class Importance:
     maps: tuple[HeatMap, ...]
 
 
+@dataclass(frozen=True)
+class LayerCounts:
+    """The numbers of units of a kind in the layers of a model.
+
+    Args:
+        unit: `heads` or `neurons`.
+        counts: number of units in each layer, from the lowest; for several runs the mean.
+        full: number of units in a layer before pruning.
+    """
+
+    unit: str
+    counts: tuple[float, ...]
+    full: float
+
+
 def importance_maps(graph: Graph) -> Iterator[Importance]:
     """Draw the scores of importance that a graph makes."""
     for (model, dataset, key), settings in graph.importances.items():
@@ -57,6 +79,16 @@ def importance_maps(graph: Graph) -> Iterator[Importance]:
             f"{_data(settings)}seed {settings.seed}",
             tuple(_maps(folder / SCORES)),
         )
+
+
+def pruned_shapes(graph: Graph) -> dict[str, list[LayerCounts]]:
+    """Return the layers of each model that loses heads and neurons, or of each group of such runs."""
+    runs: dict[str, list[tuple[Config, Config]]] = {}
+    for name, group in model_groups(graph).items():
+        if source := graph.stage_of(name).cut_from(graph.nodes[name].settings):
+            pruned, whole = (_read_config(graph.layout.model(model)) for model in (name, source))
+            runs.setdefault(group, []).append((pruned, whole))
+    return {group: [_layers(kind, configs) for kind in ("head", "neuron")] for group, configs in runs.items()}
 
 
 def _data(settings: ScoreImportanceSettings) -> str:
@@ -81,3 +113,25 @@ def _maps(path: Path) -> Iterator[HeatMap]:
         quantiles = [np.quantile(layer, shares) if len(layer) else layer for layer in by_unit["neuron"]]
         rows = tuple(tuple(layer.tolist()) for layer in quantiles)
         yield HeatMap("neurons by quantile, %", tuple(map(str, QUANTILES)), rows)
+
+
+def _layers(kind: str, runs: Sequence[tuple[Config, Config]]) -> LayerCounts:
+    layers = zip_longest(*((pruned.get("unit_counts") or _uniform(pruned))[kind] for pruned, _ in runs))
+    means = (fmean(count for count in layer if count is not None) for layer in layers)
+    # The config of a pruned class has the sizes before pruning, the config of a stock class has not.
+    full = [
+        _uniform(pruned if pruned["model_type"].startswith(PRUNED) else whole)[kind] for pruned, whole in runs
+    ]
+    return LayerCounts(f"{kind}s", tuple(means), max(map(max, full)))
+
+
+def _uniform(config: Config) -> dict[str, list[int]]:
+    """Return the heads and neurons of each layer of a model of the stock class with a transformers config."""
+    shape = shape_of(family_name(config["model_type"]), config)
+    depth = shape.depth or 1
+    return {"head": [shape.heads or 0] * depth, "neuron": [shape.neurons or 0] * depth}
+
+
+def _read_config(folder: Path) -> Config:
+    content: Config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return content
