@@ -50,7 +50,7 @@ TASKS = {
     "token_classification": "kdpipe.evaluation.tasks.token_classification:TokenClassification",
 }
 
-# By the `model_type` of their configs; a checkpoint of T5 is made an EncT5.
+# By the `model_type` of their configs; a checkpoint of T5 becomes an EncT5.
 FAMILIES = {
     "bert": "kdpipe.models.families.bert:Bert",
     "bigru": "kdpipe.models.families.bigru:BiGRU",
@@ -62,7 +62,7 @@ FAMILIES = {
     "t5": "kdpipe.models.families.t5:T5",
 }
 
-# What the workflow knows of each; its code is `kdpipe.stages.NAME`.
+# The definition of each stage for the workflow; its code is `kdpipe.stages.NAME`.
 STAGES = {
     "load": "kdpipe.plan.stages.load:Load",
     "create": "kdpipe.plan.stages.create:Create",

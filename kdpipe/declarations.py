@@ -36,7 +36,7 @@ def find_class(target: str) -> ast.ClassDef:
 def lineage(target: str) -> Iterator[tuple[str, ast.ClassDef]]:
     """Yield module and definition of a class, then of those of its bases that are imported by full name.
 
-    A base that a library imports by a relative name is its own affair, such as `PreTrainedConfig`.
+    Bases that a library imports by a relative name do not count, such as `PreTrainedConfig`.
     """
     module = target.partition(":")[0]
     definition = find_class(target)
@@ -61,13 +61,13 @@ def docstring(target: str) -> str:
 @cache
 def constants(target: str) -> dict[str, Any]:
     """Return the literal class attributes of a class, such as `signal` of a loss."""
-    found = {}
+    values = {}
     for _, definition in reversed(list(lineage(target))):
         for name, value in map(assignment, definition.body):
             if name and value is not None:
                 with suppress(ValueError):
-                    found[name] = ast.literal_eval(value)
-    return found
+                    values[name] = ast.literal_eval(value)
+    return values
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The error tree: the mistakes of a user, each said in one paragraph.
+"""The error tree: the mistakes of a user, with a message of one paragraph each.
 
 KdpipeError              a mistake that the user can mend; it ends a command with exit status 2
 ├── ConfigError          all mistakes of a config at once
@@ -20,7 +20,7 @@ EXIT_STATUS = 2
 # A temporary failure, by sysexits.h.
 STOPPED_STATUS = 75
 # The largest numbers of characters of a quoted value, of a place, and of a whole message.
-MOST_QUOTED, MOST_PLACE, MOST_TOLD = 80, 200, 800
+MOST_QUOTED, MOST_PLACE, MOST_MESSAGE = 80, 200, 800
 # The largest number of mistakes in one message.
 MOST_PROBLEMS = 50
 
@@ -58,7 +58,7 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        what = shortened(self.what, MOST_TOLD)
+        what = shortened(self.what, MOST_MESSAGE)
         return f"{shortened(self.where, MOST_PLACE)}: {what}" if self.where else what
 
 

@@ -1,4 +1,4 @@
-"""What a config gives freely: names in any case, and paths that are patterns."""
+"""Free forms in a config: names in any case, and paths that are patterns."""
 
 from glob import glob
 from pathlib import Path
@@ -13,5 +13,5 @@ def matching(path: Path) -> list[Path]:
     """Return the files that a path names, itself or as a pattern such as `texts/*.txt`, in sorted order."""
     if path.exists():
         return [path]
-    found = map(Path, glob(str(path), recursive=True))  # noqa: PTH207 (the pattern may be absolute)
-    return sorted(file for file in found if file.is_file())
+    files = map(Path, glob(str(path), recursive=True))  # noqa: PTH207 (the pattern may be absolute)
+    return sorted(file for file in files if file.is_file())

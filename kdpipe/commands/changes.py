@@ -124,7 +124,7 @@ def _notes(graph: Graph, job: Job) -> Iterator[str]:
     with suppress(KdpipeError):
         manifest = read_manifest(job.folder)
         for package, then, now in _differences(manifest["versions"], versions()):
-            yield f"{package} {_said(then, now)}"
+            yield f"{package} {_in_words(then, now)}"
         if not graph.document.rerun.code:
             yield from _code(manifest, job)
 
@@ -135,7 +135,7 @@ def _settings(then: Mapping[str, Any], job: Job, threads: int) -> Iterator[str]:
         now["threads"] = threads
     before = {option: then.get(option) for option in now}
     for path, old, new in _differences(_flat(before), _flat(now)):
-        yield f"{path} {_said(old, new)}"
+        yield f"{path} {_in_words(old, new)}"
 
 
 def _inputs(then: Mapping[str, str], job: Job, results: Path) -> Iterator[str]:
@@ -165,11 +165,11 @@ def _code(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
         yield "its manifest does not name the code that made it"
         return
     for module, then, now in _differences(manifest["code"]["modules"], code_of(job.modules)):
-        how = "has changed" if NONE not in (then, now) else _said(then, now)
+        how = "has changed" if NONE not in (then, now) else _in_words(then, now)
         yield f"{module} {how}"
 
 
-def _said(then: Any, now: Any) -> str:
+def _in_words(then: Any, now: Any) -> str:
     if then is NONE:
         return "is new"
     return "is gone" if now is NONE else f"was {json.dumps(then)} and is {json.dumps(now)}"

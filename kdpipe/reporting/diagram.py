@@ -78,7 +78,8 @@ def draw_graph(graph: Graph) -> Diagram:
     plan = arrange(sizes, {way: kinds[edge] for edge, way in ways.items()})
     routes = _with_ports(plan, sizes)
     lines = [Line(kinds[edge], path) for edge, way in ways.items() for path in _pieces(routes[way])]
-    tips = [_tip(kinds[edge], routes[way], way == edge) for edge, way in ways.items()]
+    ends = {edge: routes[way][-1 if way == edge else 0] for edge, way in ways.items()}
+    tips = [Tip(kinds[edge], *end, 1 if ways[edge] == edge else -1) for edge, end in ends.items()]
     boxes = [_box(part, note, plan.centres[part], sizes[part]) for part, note in notes.items()]
     return Diagram(tuple(boxes), tuple(dict.fromkeys(lines)), tuple(tips), plan.width, plan.height)
 
@@ -160,8 +161,3 @@ def _pieces(route: Sequence[Point]) -> Iterator[str]:
         curve = f"C{middle:.1f} {y:.1f} {middle:.1f} {next_y:.1f} {next_x:.1f} {next_y:.1f}"
         if index % 2 or next_x - x > 0.1:
             yield f"M{x:.1f} {y:.1f}" + (curve if index % 2 else f"H{next_x:.1f}")
-
-
-def _tip(kind: str, route: Sequence[Point], forward: bool) -> Tip:
-    x, y = route[-1 if forward else 0]
-    return Tip(kind, x, y, 1 if forward else -1)

@@ -1,4 +1,4 @@
-"""Published values that the report puts beside its own."""
+"""Published values, which the report shows beside the values of its models."""
 
 import csv
 import math

@@ -62,7 +62,7 @@ def collect_results(graph: Graph, evaluations: Collection[tuple[str, str]] | Non
     rows = [
         {**models[model], "dataset": dataset, **score}
         for model, dataset in _in_order(graph, graph.evaluations if evaluations is None else evaluations)
-        for score in _scores(graph.layout.evaluation(model, dataset))
+        for score in _read_scores(graph.layout.evaluation(model, dataset))
     ]
     table = pa.Table.from_pylist(rows, schema=RESULTS)
     for variable, column in variables.items():
@@ -143,7 +143,7 @@ def _in_order(graph: Graph, evaluations: Collection[tuple[str, str]]) -> list[tu
     return sorted(evaluations, key=lambda pair: (datasets.index(pair[1]), models.index(pair[0])))
 
 
-def _scores(folder: Path) -> list[dict[str, Any]]:
+def _read_scores(folder: Path) -> list[dict[str, Any]]:
     verify(folder)
     return read_rows(folder / "metrics.parquet")
 

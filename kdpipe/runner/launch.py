@@ -82,8 +82,8 @@ class Team:
             return
         if status == 0:
             return _pass_on(last)
-        # If the first process failed of the same cause, its own message comes first. If it hangs in native
-        # code, only `os._exit` ends it.
+        # If the first process failed of the same cause, its message comes first. If it hangs in native code,
+        # only `os._exit` ends it.
         time.sleep(GRACE / 4)
         if status < 0:
             _pass_on(last)
@@ -125,18 +125,13 @@ def main() -> None:
 
 
 def _lead(number: int) -> None:
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(listener.getsockname()[1])}
     os.environ |= {"WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number), **address}
     os.environ |= {"RANK": "0", "LOCAL_RANK": "0"}
     for other in range(1, number):
         TEAM.start(other, [sys.executable, "-m", "kdpipe.runner.launch", *sys.argv[1:]])
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _end_with_first() -> None:
