@@ -12,7 +12,7 @@ import yaml
 from kdpipe import catalog
 from kdpipe.commands.describe import describable, describe, describe_graph, list_names, mermaid, summary
 from kdpipe.commands.schema import config_schema
-from kdpipe.commands.shrink import Shrunk, shrink
+from kdpipe.commands.shrink import shrink
 from kdpipe.config.document import read_config
 from kdpipe.config.paths import folder_fault
 from kdpipe.config.settings.bounds import MANY
@@ -109,6 +109,7 @@ def _clean(options: argparse.Namespace) -> None:
 def _shrink(options: argparse.Namespace) -> None:
     from kdpipe.adapters.sources import source_of
     from kdpipe.artifacts.faults import tell_fault
+    from kdpipe.commands.samples import write_model, write_sample
     from kdpipe.commands.shrunk import rewritten
 
     fault = folder_fault(options.output / "results")
@@ -123,7 +124,12 @@ def _shrink(options: argparse.Namespace) -> None:
     file = options.output / "config.yaml"
     try:
         with rewritten(options.output, options.config):
-            _write(small, file)
+            for dataset in small.datasets:
+                write_sample(dataset.sources[0], dataset.task)
+            for model in small.models:
+                write_model(model)
+            text = yaml.safe_dump(small.config, sort_keys=False, allow_unicode=True)
+            file.write_text(text, encoding="utf-8")
     except OSError as error:
         what = f"expected a folder, or a path where one can be made: {error}"
         raise KdpipeError(f"--output: {tell_fault(error, file) or what}") from None
@@ -133,16 +139,6 @@ def _shrink(options: argparse.Namespace) -> None:
     print(f"made up: {', '.join(samples) or 'nothing'}")
     print(f"report: {graph.layout.report / 'report.html'}, after this command:")
     print(f"snakemake --cores 2 --configfile {file}")
-
-
-def _write(small: Shrunk, file: Path) -> None:
-    from kdpipe.commands.samples import write_model, write_sample
-
-    for dataset in small.datasets:
-        write_sample(dataset.sources[0], dataset.task)
-    for model in small.models:
-        write_model(model)
-    file.write_text(yaml.safe_dump(small.config, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def _choice(text: str) -> tuple[str, str]:
