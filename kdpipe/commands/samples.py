@@ -8,7 +8,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from kdpipe.commands.shrink import ENDINGS, SMALL_ROWS
+from kdpipe.commands.shrink import SMALL_ROWS, sample_name
 from kdpipe.commands.stand_ins import StandIn, small_sizes
 from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.data.source import STANDARD_SPLITS
@@ -76,7 +76,7 @@ def _usual_files(settings: SourceSettings, folder: Path) -> Iterator[Path]:
         return (folder / name for names in layout.files.values() for name in names)
     if settings.source == "squad":
         return (folder / f"{split}-v1.1.json" for split in ("train", "dev"))
-    return (folder / f"{split}{ENDINGS[settings.source]}" for split in STANDARD_SPLITS)
+    return (folder / sample_name(split, settings.source) for split in STANDARD_SPLITS)
 
 
 def _glue(settings: SourceSettings, task: str, file: Path, seed: int) -> None:

@@ -22,8 +22,8 @@ from kdpipe.plan.training import SMALL_BATCH
 
 # The rows of a split; an epoch takes two steps.
 SMALL_ROWS = 2 * SMALL_BATCH
-# The suffixes of sample files. Sample files replace a dataset of the Hub too.
-ENDINGS = {"conll": ".txt", "glue": ".tsv", "squad": ".json", "table": ".jsonl", "text": ".txt"}
+# The suffixes of sample files, where the source reads no `.txt`. Sample files replace a dataset of the Hub too.
+ENDINGS = {"glue": ".tsv", "squad": ".json", "table": ".jsonl"}
 # Settings of the user's files and repositories, which sample files do without.
 OF_FILES = ("columns", "delimiter", "encoding", "hub", "revision", "rows")
 
@@ -109,11 +109,16 @@ def _sample(dataset: Dataset, folder: Path) -> SourceSettings:
     source = dataset.settings.source
     left_out = {*SPLIT_FILES, *OF_FILES, *(["name"] if source != "glue" else [])}
     settings = dataset.settings.model_dump(mode="json", exclude_unset=True, exclude=left_out)
-    splits = {split: str(folder / f"{split}{ENDINGS[source]}") for split in dataset.settings.splits or ()}
+    splits = {split: str(folder / sample_name(split, source)) for split in dataset.settings.splits or ()}
     files = {"source": source, "path": str(folder)} | ({"splits": splits} if splits else {})
     sample = read_dataset(settings | files)
     assert isinstance(sample, SourceSettings)
     return sample
+
+
+def sample_name(split: str, source: str) -> str:
+    """Return the name of the sample file of a split."""
+    return split + ENDINGS.get(source, ".txt")
 
 
 def _rows(

@@ -8,7 +8,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from kdpipe.anatomy.families import shape_of
 from kdpipe.catalog import resolve
 from kdpipe.commands.samples import write_model, write_sample
-from kdpipe.commands.shrink import ENDINGS, SMALL_ROWS
+from kdpipe.commands.shrink import SMALL_ROWS, sample_name
 from kdpipe.commands.stand_ins import StandIn
 from kdpipe.config.settings.dataset import read_dataset
 from kdpipe.data.source import TRAIN, VALIDATION
@@ -99,7 +99,7 @@ def test_table(tmp_path, task, columns):
     ],
 )
 def test_further_splits(tmp_path, settings, task):
-    file = tmp_path / f"hard{ENDINGS[settings['source']]}"
+    file = tmp_path / sample_name("hard", settings["source"])
     given = {**settings, "path": str(tmp_path), "splits": {"hard": str(file)}}
     write_sample(read_dataset(given), task)
     source = open_source(read_dataset(given), task)
