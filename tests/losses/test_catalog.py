@@ -31,12 +31,14 @@ def make_target(name, kind, teacher):
 
 def make_rows(wave, name, kind, num_rows=5):
     shape = (num_rows, *heads_of(name), 1 if kind == "regression" else 6)
-    teacher = wave(*shape, k=1.3, o=0.5)
-    return wave(*shape, o=0.2), make_target(name, kind, teacher)
+    student, teacher = wave(*shape, o=0.2), wave(*shape, k=1.3, o=0.5)
+    if heads_of(name):
+        student, teacher = student.softmax(-1), teacher.softmax(-1)
+    return student, make_target(name, kind, teacher)
 
 
 def heads_of(name):
-    """Return what rows have between their number and their width."""
+    """Return what rows have between their number and their width: attention probabilities have heads."""
     return (2,) if resolve("losses", name).student_kinds == ("attentions",) else ()
 
 
@@ -123,7 +125,7 @@ def test_autocast_does_not_coarsen_it(wave, name, kind):
 def test_padding_changes_nothing(wave, real_rows, name, padding):
     loss = resolve("losses", name)()
     shape = (2, 4, *heads_of(name), 6)
-    student, teacher = wave(*shape), wave(*shape, k=1.3, o=0.5)
+    student, teacher = wave(*shape).softmax(-1), wave(*shape, k=1.3, o=0.5).softmax(-1)
     expected = loss(
         pack(student, real_rows),
         make_target(name, "categorical", pack(teacher, real_rows)),
