@@ -104,13 +104,16 @@ def test_a_check_finds_their_mistakes(
 
 
 def test_they_are_described_and_listed() -> None:
-    assert "scale     0.01      standard deviation of the noise" in describe("noise")
-    assert 'layers     "last"    (teacher, student) pairs of layers' in describe("value_mse")
-    assert "scale      1.0       multiplies the difference" in describe("value_mse")
-    assert 'mark                 "+"        the mark' in describe("marked")
-    assert "noise             Add noise to the weights of a model." in list_names("stages")
-    assert "value_mse           Mean over heads and features" in list_names("losses")
-    assert "marked  The lines of text files" in list_names("sources")
+    def words(page: str) -> str:
+        return " ".join(page.split())
+
+    assert "scale 0.01 standard deviation of the noise" in words(describe("noise"))
+    assert 'layers "last" (teacher, student) pairs of layers' in words(describe("value_mse"))
+    assert "scale 1.0 multiplies the difference" in words(describe("value_mse"))
+    assert 'mark "+" the mark' in words(describe("marked"))
+    assert "noise Add noise to the weights of a model." in words(list_names("stages"))
+    assert "value_mse Mean over heads and features" in words(list_names("losses"))
+    assert "marked The lines of text files" in words(list_names("sources"))
     definitions = config_schema()["$defs"]
     assert "noise" in definitions["stages"]["properties"]
     assert {"const": "marked"} in [
