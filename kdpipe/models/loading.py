@@ -230,10 +230,11 @@ def _set_labels(config: Any, labels: Sequence[str]) -> None:
 
 
 def _reorder(model: PreTrainedModel, order: list[int] | None) -> None:
-    """Put the outputs of a head into another order; its last layer is the model's last linear layer."""
+    """Put the outputs of a head into another order; the last linear layer outside the body gives them."""
     if order is None or order == sorted(order):
         return
-    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    body = {*model.base_model.modules()}
+    last = [module for module in model.modules() if isinstance(module, nn.Linear) and module not in body][-1]
     with torch.no_grad():
         for parameter in last.parameters():
             parameter.copy_(parameter[order])
