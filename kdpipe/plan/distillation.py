@@ -29,9 +29,12 @@ class DistillationStage(TrainingStage[D]):
     def checks(self, graph: "Graph", node: Node) -> Findings:
         """Yield what is wrong with teacher, labels, losses, layers, heads, cache and tokenizers."""
         settings = self.settings_of(graph, node.name)
-        if self.reads_head(settings):
-            yield from needs_head(graph, settings.teacher, settings.dataset, "teacher")
-        for find in (_labels, _terms, _layers, _heads, _cache, _tokenizers):
+        for setting, lesson in settings.lessons.items():
+            if self.reads_head(lesson):
+                yield from needs_head(graph, lesson.teacher, lesson.dataset, setting)
+            for find in (_cache, _tokenizers):
+                yield from find(graph, lesson)
+        for find in (_labels, _terms, _layers, _heads):
             yield from find(graph, settings)
         yield from super().checks(graph, node)
 
@@ -39,22 +42,24 @@ class DistillationStage(TrainingStage[D]):
         """Tell whether the teacher's head is for the dataset."""
         return settings.reads_head
 
-    def knowledge(self, graph: "Graph", settings: D) -> tuple[str, str, CacheTeacherSettings] | None:
-        """Return the teacher, if its signals are computed once and stored."""
-        if not is_cached(graph, settings):
-            return None
-        return settings.teacher, settings.dataset, cache_settings(graph, settings)
+    def knowledge(self, graph: "Graph", settings: D) -> list[tuple[str, str, CacheTeacherSettings]]:
+        """Return the teachers whose signals are computed once and stored."""
+        return [
+            (lesson.teacher, lesson.dataset, cache_settings(graph, lesson))
+            for lesson in settings.lessons.values()
+            if is_cached(graph, lesson)
+        ]
 
     def readings(self, graph: "Graph", node: Node) -> Iterator[tuple[str, str, str]]:
-        """Yield the teacher besides."""
+        """Yield the teachers besides."""
         yield from super().readings(graph, node)
-        settings = self.settings_of(graph, node.name)
-        yield "teacher", settings.teacher, settings.dataset
+        for setting, lesson in self.settings_of(graph, node.name).lessons.items():
+            yield setting, lesson.teacher, lesson.dataset
 
     def uses(self, settings: D, setting: str) -> Iterator[tuple[str, bool]]:
-        """Yield the dataset of the teacher."""
-        if setting == "teacher":
-            yield settings.dataset, self.reads_head(settings)
+        """Yield the dataset of a teacher."""
+        if lesson := settings.lessons.get(setting):
+            yield lesson.dataset, self.reads_head(lesson)
 
     def remarks(self, graph: "Graph", node: Node) -> Iterator[str]:
         """Yield the pairs of places that are compared."""
@@ -67,10 +72,12 @@ class DistillationStage(TrainingStage[D]):
         return [settings.learner]
 
     def beside(self, graph: "Graph", settings: D) -> int:
-        """Return the weights of the teacher's blocks, if it runs beside its student."""
-        if not settings.taught or is_cached(graph, settings):
-            return 0
-        return block_parameters(known(graph.facts[settings.teacher].shape))
+        """Return the weights of the blocks of teachers that run beside their student."""
+        return sum(
+            block_parameters(known(graph.facts[lesson.teacher].shape))
+            for lesson in settings.lessons.values()
+            if lesson.taught and not is_cached(graph, lesson)
+        )
 
 
 def is_cached(graph: "Graph", settings: Distillation) -> bool:
@@ -114,7 +121,12 @@ def layer_pairs(graph: "Graph", settings: Distillation) -> list[tuple[TermSettin
 
 def pairs_of(graph: "Graph", settings: Distillation, term: TermSettings) -> PlacePairs | None:
     """Return the (teacher, student) pairs of a term as `TermSettings.pairs` does."""
-    return term.pairs(*(graph.facts[name].shape.depth for name in (settings.teacher, settings.learner)))
+    return term.pairs(*(side.shape.depth for side in sides(graph, settings, term)))
+
+
+def sides(graph: "Graph", settings: Distillation, term: TermSettings) -> tuple[Facts, Facts]:
+    """Return what is known of the teacher of a term and of the student."""
+    return graph.facts[getattr(settings, term.taught_by)], graph.facts[settings.learner]
 
 
 def equally_deep(graph: "Graph", settings: Distillation) -> bool:
@@ -148,8 +160,8 @@ def _terms(graph: "Graph", settings: Distillation) -> Findings:
 
 
 def _layers(graph: "Graph", settings: Distillation) -> Findings:
-    teacher, student = (graph.facts[name].shape.width for name in (settings.teacher, settings.learner))
     for index, term in enumerate(settings.losses):
+        teacher, student = (side.shape.width for side in sides(graph, settings, term))
         try:
             pairs_of(graph, settings, term)
         except KdpipeError as error:
@@ -165,19 +177,18 @@ def _layers(graph: "Graph", settings: Distillation) -> Findings:
 
 def _heads(graph: "Graph", settings: Distillation) -> Findings:
     """Yield which terms compare attention heads that one side has not, or not as many."""
-    facts = {name: graph.facts[name] for name in (settings.teacher, settings.learner)}
-    counts = {name: own.shape.heads for name, own in facts.items() if own.ranked is False}
     for index, term in enumerate(settings.losses):
-        sides = {settings.teacher: term.teacher_kinds, settings.learner: term.student_kinds}
-        for name, kinds in sides.items():
-            if facts[name].shape.heads == 0 and any(SIGNAL_KINDS[kind].attends for kind in kinds):
+        facts = sides(graph, settings, term)
+        names = getattr(settings, term.taught_by), settings.learner
+        for name, side, kinds in zip(names, facts, (term.teacher_kinds, term.student_kinds), strict=True):
+            if side.shape.heads == 0 and any(SIGNAL_KINDS[kind].attends for kind in kinds):
                 what = f"{term.loss} compares {' and '.join(kinds)}"
-                yield ("losses", index), f"{what}, but {name!r}, a {facts[name].shape.family}, has no heads"
-        found = [counts.get(name) for name in (settings.teacher, settings.learner)]
+                yield ("losses", index), f"{what}, but {name!r}, a {side.shape.family}, has no heads"
+        found = [side.shape.heads if side.ranked is False else None for side in facts]
         if term.declared["same_heads"] and all(found) and found[0] != found[1]:
             what = f"the teacher's has {found[0]}, the student's {found[1]}"
             yield ("losses", index), f"{term.loss} needs as many heads in a block, {what}"
-        yield from (((("losses", index)), what) for what in _divisions(term, facts.values()))
+        yield from (((("losses", index)), what) for what in _divisions(term, facts))
 
 
 def _divisions(term: TermSettings, sides: Collection[Facts]) -> Iterator[str]:

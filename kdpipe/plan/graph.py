@@ -99,8 +99,11 @@ class Graph:
     @cached_property
     def caches(self) -> "dict[tuple[str, str, str], CacheTeacherSettings]":
         """The caches that nodes read: (teacher, dataset, key) to the settings that make them."""
-        found = (self.stage_of(name).knowledge(self, node.settings) for name, node in self.nodes.items())
-        return {(teacher, dataset, key_of(what)): what for teacher, dataset, what in filter(None, found)}
+        return {
+            (teacher, dataset, key_of(what)): what
+            for name, node in self.nodes.items()
+            for teacher, dataset, what in self.stage_of(name).knowledge(self, node.settings)
+        }
 
     @cached_property
     def whole(self) -> frozenset[str]:

@@ -245,7 +245,7 @@ class ModelStage(Stage[M]):
         if compared := self.compared(settings):
             found["evaluations"] = [layout.evaluation(*pair) for pair in compared]
         if knowledge := self.knowledge(graph, settings):
-            found["knowledge"] = [layout.knowledge(*knowledge[:2], key_of(knowledge[2]))]
+            found["knowledge"] = [layout.knowledge(*of[:2], key_of(of[2])) for of in knowledge]
         if importance := self.importance(graph, settings):
             found["importance"] = [layout.importance(*importance[:2], key_of(importance[2]))]
         return found
@@ -274,9 +274,9 @@ class ModelStage(Stage[M]):
         """Return the (model, dataset) pairs whose evaluations it reads."""
         return ()
 
-    def knowledge(self, graph: "Graph", settings: M) -> "tuple[str, str, CacheTeacherSettings] | None":
-        """Return the teacher whose stored signals it reads, on which dataset and which; None without."""
-        return None
+    def knowledge(self, graph: "Graph", settings: M) -> "list[tuple[str, str, CacheTeacherSettings]]":
+        """Return the teachers whose stored signals it reads, on which dataset and which."""
+        return []
 
     def importance(self, graph: "Graph", settings: M) -> "tuple[str, str, ScoreImportanceSettings] | None":
         """Return the model whose scored units it reads, scored on which dataset and how; None without."""

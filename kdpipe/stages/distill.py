@@ -17,9 +17,9 @@ from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
-from kdpipe.signals.teacher import TEACHER, Source, Teacher
+from kdpipe.signals.capture import Request
+from kdpipe.signals.teacher import TEACHER, Teacher
 from kdpipe.training.masking import training_targets
-from kdpipe.training.objective import Objective
 from kdpipe.training.run import freeze, save_outcome, train
 from kdpipe.training.terms import build_objective
 
@@ -41,15 +41,19 @@ def run(
     task, labels = task_of(data)
     tokenizer = load_tokenizer(student)
     check_fit(student, tokenizer, data)
-    shapes = [config_shape(read_config(folder)) for folder in (teacher, student)]
-    entries = count_entries(tokenizer)
-    objective = build_objective(settings.losses, task, shapes[0], shapes[1], settings.seed, entries)
-    _check_tokens(objective, task, teacher, tokenizer, online=knowledge is None)
-    running = {} if knowledge else _online(objective, teacher, tokenizer, data)
+    teachers, stored = {TEACHER: teacher}, {TEACHER: knowledge} if knowledge else {}
+    shapes = {source.teacher: config_shape(read_config(folder)) for source, folder in teachers.items()}
+    shape, entries = config_shape(read_config(student)), count_entries(tokenizer)
+    objective = build_objective(settings.losses, task, shapes, shape, settings.seed, entries)
+    running = {}
+    for source, request in objective.teachers.items():
+        _check_tokens(request, task, teachers[source], tokenizer, online=source not in stored)
+        if source not in stored:
+            running[source] = _online(request, teachers[source], tokenizer, data)
     learner = load_with_head(student, task.head(labels), settings.seed)
     freeze(learner, settings.freeze)
     split = EncodedSplit(data, "train")
-    cached = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split)} if knowledge else {}
+    cached = {source: CachedKnowledge(folder / SIGNALS, split) for source, folder in stored.items()}
     targets = training_targets(task, learner, tokenizer, settings.masking, counts, settings.seed)
     probability = settings.masking.probability
     together = getattr(settings.training, "per_device_eval_batch_size", None)
@@ -75,30 +79,21 @@ def run(
         )
 
 
-def _check_tokens(
-    objective: Objective, task: type[Task], teacher: Path, tokenizer: Any, online: bool
-) -> None:
+def _check_tokens(request: Request, task: type[Task], teacher: Path, tokenizer: Any, online: bool) -> None:
     """Refuse a teacher that reads other tokens than the student where both must see the same."""
-    by_position = task.by_token or any(request.aligned for request in objective.teachers.values())
-    if not objective.teachers or not (online or by_position):
-        return
-    if load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
+    by_position = task.by_token or request.aligned
+    if (online or by_position) and load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
         raise ModelError(
             f"{teacher} and the student have different tokenizers, but both must see the same tokens; "
             "compare logits of a cached teacher on a task, or take a student with the teacher's tokenizer"
         )
 
 
-def _online(objective: Objective, folder: Path, tokenizer: Any, data: Path) -> dict[Source, Teacher]:
-    if objective.teachers:
-        check_fit(folder, tokenizer, data)
+def _online(request: Request, folder: Path, tokenizer: Any, data: Path) -> Teacher:
+    check_fit(folder, tokenizer, data)
     task, labels = task_of(data)
-    return {
-        source: Teacher(
-            load_frozen(folder, task.head(labels) if request.needs_head else None, default_device()), request
-        )
-        for source, request in objective.teachers.items()
-    }
+    head = task.head(labels) if request.needs_head else None
+    return Teacher(load_frozen(folder, head, default_device()), request)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def run(
     split = EncodedSplit(data, "train")
     cached = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split)} if knowledge else {}
     shape = config_shape(source.config)
-    objective = build_objective(settings.losses, task, shape, shape, settings.seed)
+    objective = build_objective(settings.losses, task, {TEACHER.teacher: shape}, shape, settings.seed)
     online = {} if cached else objective.teachers
     with workspace.artifact() as draft, workspace.progress(None, "schedule") as bar:
         outcome = train(

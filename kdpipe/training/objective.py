@@ -25,11 +25,13 @@ class Projection:
     """Maps the student's rows to the teacher's width (`proj` of TextBrewer's matches).
 
     Args:
+        widths: the teacher's width and the student's.
         kind: linear, or linear followed by relu or tanh.
         shared: one map for all pairs of layers instead of one each.
         learning_rate: its own learning rate; None for the training's.
     """
 
+    widths: tuple[int, int]
     kind: Literal["linear", "relu", "tanh"] = "linear"
     shared: bool = False
     learning_rate: float | None = None
@@ -81,7 +83,6 @@ class Objective(nn.Module):
     Args:
         terms: the terms; those of weight 0 are left out.
         kind: what the task's logits mean.
-        widths: width of the teacher's and of the student's hidden states, for projections.
         seed: seed of the projections' weights.
 
     Attributes:
@@ -92,7 +93,6 @@ class Objective(nn.Module):
         self,
         terms: Sequence[Term],
         kind: OutputKind,
-        widths: tuple[int, int] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -101,9 +101,8 @@ class Objective(nn.Module):
         self.requests = _requests(self.terms)
         self.projections = nn.ModuleDict()
         for index, term in enumerate(self.terms):
-            if term.projection is not None and widths is not None:
-                own_seed = draw_seed(seed, PROJECTION, index)
-                self.projections[term.name] = _projections(term, widths, own_seed)
+            if term.projection is not None:
+                self.projections[term.name] = _projections(term, draw_seed(seed, PROJECTION, index))
 
     @property
     def teachers(self) -> dict[Source, Request]:
@@ -157,9 +156,9 @@ def _read(term: Term, kinds: Sequence[str], signals: Signals, place: Place, batc
     return tuple(found) if len(found) > 1 else found[0]
 
 
-def _projections(term: Term, widths: tuple[int, int], seed: int) -> nn.ModuleList:
+def _projections(term: Term, seed: int) -> nn.ModuleList:
     assert term.projection is not None
-    teacher_width, student_width = widths
+    teacher_width, student_width = term.projection.widths
     activation = ACTIVATIONS[term.projection.kind]
     generator = torch.Generator().manual_seed(seed)
     maps = nn.ModuleList()

@@ -103,13 +103,13 @@ def test_only_states_that_are_read_are_asked_for() -> None:
 
 @pytest.mark.parametrize(("shared", "count"), [(False, 2), (True, 1)])
 def test_projections_map_the_student_to_the_teachers_width(shared: bool, count: int) -> None:
-    term = Term("h", HiddenMSELoss(), 1.0, "tokens", [(0, 0), (2, 1)], Projection("tanh", shared))
-    objective = Objective([term], "categorical", widths=(8, 6), seed=3)
+    term = Term("h", HiddenMSELoss(), 1.0, "tokens", [(0, 0), (2, 1)], Projection((8, 6), "tanh", shared))
+    objective = Objective([term], "categorical", seed=3)
     assert len(objective.projections["h"]) == count
     sums = sums_of(objective, signals(6, 1), signals(8, 2))
     sums["h"].backward()
     assert all(parameter.grad is not None for parameter in objective.parameters())
-    again = Objective([term], "categorical", widths=(8, 6), seed=3)
+    again = Objective([term], "categorical", seed=3)
     assert all(torch.equal(a, b) for a, b in zip(objective.parameters(), again.parameters(), strict=True))
 
 

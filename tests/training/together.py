@@ -73,9 +73,12 @@ def distilled(places: Places, state: Path) -> Trained:
     """Several terms, each with a normaliser of its own, over accumulated batches of cached knowledge."""
     model, batches = student_of(places["classifier"], seed=2), collator(places["task_data"])
     batches.knowledge = {TEACHER: CachedKnowledge(places["knowledge"], batches.split)}
-    terms = [*distillation_terms([(0, 0), (4, 2)], Projection(learning_rate=1e-2)), hard_term(Classification)]
+    terms = [
+        *distillation_terms([(0, 0), (4, 2)], Projection((16, 16), learning_rate=1e-2)),
+        hard_term(Classification),
+    ]
     options = {**ODD, "per_device_train_batch_size": 7, "gradient_accumulation_steps": 3}
-    objective = Objective(terms, "categorical", widths=(16, 16), seed=1)
+    objective = Objective(terms, "categorical", seed=1)
     return model, train(model, objective, batches, options, seed=5, checkpoints=Checkpoints(state))
 
 

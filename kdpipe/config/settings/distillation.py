@@ -1,6 +1,7 @@
 """What `distill` and `schedule` share: a teacher, loss terms, and whether the teacher is run once."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
@@ -37,6 +38,11 @@ class Distillation(StageSettings):
     cache: Cache = "auto"
     cache_precision: Literal["float16", "float32"] = "float16"
     training: Training = Field(default_factory=lambda: training_settings()())
+
+    @property
+    def lessons(self) -> Mapping[str, Self]:
+        """The settings as each teacher alone has them, by the setting that names the teacher."""
+        return {"teacher": self}
 
     @property
     def taught(self) -> tuple[LossTerm, ...]:

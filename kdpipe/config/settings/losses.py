@@ -72,6 +72,11 @@ class TermSettings(Settings):
         return self.declared["student_kinds"]  # type: ignore[no-any-return]
 
     @property
+    def taught_by(self) -> str:
+        """The setting that names the teacher with which the loss compares."""
+        return "teacher"
+
+    @property
     def needs_teacher(self) -> bool:
         """Whether the loss compares with a teacher rather than with labels."""
         return bool(self.teacher_kinds)
