@@ -95,7 +95,8 @@ class Rules:
                 f"rule {job.stage}: {'; '.join(sorted(faults))}. Let the rule's `input:` and `inputs` of "
                 f'{catalog.STAGES[job.stage]} agree; `NAME=read("NAME")` names an input'
             )
-        return self._spelled([word for option in sorted(rule) for word in (f"--{option}", *paths[option])])
+        flags = {option: f"--{option.replace('_', '-')}" for option in sorted(rule)}
+        return self._spelled([word for option, flag in flags.items() for word in (flag, *paths[option])])
 
     def code(self, wildcards: Wildcards) -> str:
         """Return the root modules of a job's code."""
