@@ -46,7 +46,7 @@ ARCHITECTURE = {
     "intermediate_size": 32,
     "max_position_embeddings": 64,
 }
-# What Linux says of processors that are faster in a precision.
+# Linux describes a processor that is faster in a precision by these flags.
 PROCESSORS = {"bfloat16": "flags\t\t: avx512_bf16 amx_bf16\n", "float32": "flags\t\t: avx2 avx512_bf16\n"}
 CLASSIFICATION = Head("classification", ("0", "1"))
 QUESTION_ANSWERING = Head("question_answering")
@@ -54,7 +54,7 @@ QUESTION_ANSWERING = Head("question_answering")
 
 @pytest.fixture(scope="session", autouse=True)
 def processor_of_the_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Run tests as on a processor that is faster in `KDPIPE_TEST_PRECISION`, if that is set."""
+    """Run tests as on a processor that is faster in `KDPIPE_TEST_PRECISION`, if this variable is set."""
     wanted = os.environ.get("KDPIPE_TEST_PRECISION")
     with pytest.MonkeyPatch.context() as patch:
         if wanted:
@@ -66,7 +66,7 @@ def processor_of_the_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return a function after which the processor is one that is faster in a precision."""
+    """Return a function that makes the processor look faster in a precision."""
     if torch.cuda.is_available():
         pytest.skip("a GPU decides the precision")
 
@@ -180,7 +180,7 @@ def write_table(folder: Path, task: str, tokenizer: Path, splits: dict[str, list
 
 @pytest.fixture(scope="session")
 def topic_data(language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of encoded texts, each with those of two words that it has; in one split none has any."""
+    """The folder of encoded texts; their labels are the words `film` and `story`, if the text has them."""
 
     def topics(text: str) -> str:
         return " ".join(sorted({"film", "story"} & set(text.split())))
@@ -195,7 +195,7 @@ def topic_data(language_model: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def number_data(language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of encoded texts, each with the share of its words that are `film`."""
+    """The folder of encoded texts; the label of a text is the share of `film` among its words."""
     splits = {
         name: [f"{text}\t{text.split().count('film') / len(text.split()):.3f}" for text in texts]
         for name, texts in (("train", sentences(64, 13)), ("validation", sentences(20, 14)))
@@ -205,7 +205,7 @@ def number_data(language_model: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def ner_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in the columns of CoNLL: warm and cold words are entities of two types."""
+    """A folder of files in CoNLL's columns: warm and cold words are entities of two types."""
     folder = tmp_path_factory.mktemp("conll")
     types = {"good": "WARM", "great": "WARM", "warm": "WARM", "bad": "COLD", "dull": "COLD", "cold": "COLD"}
     for name, count, seed in (("train", 64, 6), ("valid", 30, 7)):
@@ -242,7 +242,7 @@ def reader(
 
 @pytest.fixture(scope="session")
 def squad(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with files like SQuAD v2.0: which words follow a word; every fourth question has no answer."""
+    """A folder of files like SQuAD v2.0's: questions ask which words follow; every fourth has no answer."""
     folder = tmp_path_factory.mktemp("squad")
     for name, count, seed in (("train", 64, 8), ("dev", 32, 9)):
         paragraphs = [_paragraph(text, i) for i, text in enumerate(sentences(count, seed, 6, 48))]

@@ -1,4 +1,4 @@
-"""What a server that processes are forked off has done once: imports, and what is worked out of sources."""
+"""The work that the server of processes does once: imports, and declarations read from source."""
 
 import gc
 from importlib import import_module

@@ -3,10 +3,10 @@
 from random import Random
 
 from tests.fuzz.values import HOSTILE, PLACES
-from tests.fuzz.world import OWN
+from tests.fuzz.world import USER_FILES
 
 CONFIG = "config.yaml"
-# What an operating system can hand to a program.
+# Texts that an operating system can hand to a program.
 WORDS = [word for word in HOSTILE if isinstance(word, str) and "\0" not in word and word != "\ud800"]
 NAMES = (
     "teacher",
@@ -35,7 +35,7 @@ COMMANDS = ("check", "graph", "why", "clean", "shrink", "describe", "list", "sch
 
 
 def hostile_arguments(rng: Random) -> list[str]:
-    """Return the arguments of a command; what it must be given is right more often than not."""
+    """Return the arguments of a command; its required arguments are mostly right."""
     command = rng.choice((*COMMANDS, *COMMANDS, rng.choice(WORDS)))
     arguments = [command]
     if command in ("why", "describe", "list"):
@@ -43,7 +43,7 @@ def hostile_arguments(rng: Random) -> list[str]:
     if command not in ("describe", "list", "schema"):
         arguments += [CONFIG] * rng.choice((1, 1, 1, 2))
     for _ in range(rng.choice((0, 0, 1, 1, 2))):
-        arguments += rng.choice((_option(rng), [rng.choice((*WORDS, *PLACES, *OWN, "../data"))]))
+        arguments += rng.choice((_option(rng), [rng.choice((*WORDS, *PLACES, *USER_FILES, "../data"))]))
     return arguments
 
 

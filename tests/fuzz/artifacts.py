@@ -1,4 +1,4 @@
-"""Artifacts that look like kdpipe's and are not as it left them."""
+"""Artifacts that look like kdpipe's and were changed since."""
 
 import json
 from hashlib import sha256
@@ -33,7 +33,7 @@ TEXTS = (
     b"[" * 50_000,
     b"0" * 64 + b"  ../../notes.txt\n",
 )
-# Places of artifacts, of which some are of the configs.
+# Places of artifacts; the configs name some of them.
 FOLDERS = (
     "models/base", "models/teacher", "models/gone", "data/task/base", "data/glue/MRPC", "counts/text/base",
     "evaluations/teacher/task", "importance/teacher/task/0f", "knowledge/teacher/task/0f",

@@ -1,4 +1,4 @@
-"""Configs that are right, one for each part of what there is, and ways to make them wrong."""
+"""Right configs, one for each part of kdpipe, and ways to make a config wrong."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -114,12 +114,12 @@ FROM_NOTHING: Config = {
 }  # fmt: skip
 CONFIGS = (CLASSES, OTHER_TASKS, MATRIX, FROM_NOTHING)
 TUNED = ("training", "architecture", "importance", "masking")
-# What of a config is changed where: the mapping or list, the key, and the schema of what stands there.
+# A place in a config: the mapping or list, the key, and the schema of the value.
 Place = tuple[Any, Any, Json]
 
 
 def right_config(rng: Random) -> Config:
-    """Return a config without mistakes, whose results lie among the user's files now and then."""
+    """Return a config without mistakes; in some, the results lie among the user's files."""
     config = deepcopy(rng.choice(CONFIGS))
     config["data_dir"] = "../data"
     config["results"] = rng.choice(("results", "results", "results", ".", "./report/../results", "link"))
@@ -127,7 +127,7 @@ def right_config(rng: Random) -> Config:
 
 
 def wrong_config(rng: Random) -> Config:
-    """Return a config that was right before one to three of its places were changed."""
+    """Return a right config after one to three of its places were changed."""
     config = right_config(rng)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         change = rng.choice(CHANGES)
@@ -136,7 +136,7 @@ def wrong_config(rng: Random) -> Config:
 
 
 def tuned_config(rng: Random) -> Config:
-    """Return a config of which one or two settings of how models are made lie at the limits of the schema."""
+    """Return a config in which one or two settings of models lie at the limits of the schema."""
     config = right_config(rng)
     for _ in range(rng.choice((1, 1, 2))):
         _tune(rng, list(_places(config, schema())))
@@ -152,7 +152,7 @@ def _places(value: Any, part: Json) -> Iterator[Place]:
 
 
 def _set(rng: Random, places: list[Place]) -> None:
-    """Give a setting that the schema knows a value at its limits, or one that nobody expects."""
+    """Give a setting of the schema a value at its limits, or an unexpected value."""
     known = [(above[key], part) for above, key, part in places if isinstance(above[key], dict)]
     mapping, part = rng.choice([(mapping, part) for mapping, part in known if properties(part)] or known)
     settings = properties(part) or {"x": {}}
@@ -170,7 +170,7 @@ def _tune(rng: Random, places: list[Place]) -> None:
         return _set(rng, places)
     mapping, known = rng.choice(tuned)
     name = rng.choice(sorted(known))
-    # More steps take longer than a test has time for.
+    # A test has no time for more steps.
     if name != "max_steps":
         mapping[name] = limits(rng, known[name])
 

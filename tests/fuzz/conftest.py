@@ -1,4 +1,4 @@
-"""The folders of a user, in which the draws take place."""
+"""A user's folders, in which the draws take place."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,13 +36,13 @@ def template(
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the folders are; the environment names those for the home and for temporary files."""
+    """The place of the folders; the environment names the folders for the home and for temporary files."""
     place = tmp_path_factory.mktemp("draws") / "world"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(place / "home"))
         patch.setenv("TMPDIR", str(place / "tmp"))
         patch.setenv("HF_HUB_OFFLINE", "1")
-        # The server that stages are forked off imports the tests.
+        # Stages are forked off a server, and the server imports the tests.
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         patch.setenv("OMP_NUM_THREADS", "1")
         for name in ("KDPIPE_DATA", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME"):

@@ -1,7 +1,7 @@
-"""Draws: a seed and a number give the folders of a user, in which a test looks for faults.
+"""Draws: a seed and a number give a user's folders, in which a test looks for faults.
 
 KDPIPE_FUZZ_SEED=3 KDPIPE_FUZZ_DRAWS=10 make test-slow    other draws, and ten times as many
-KDPIPE_FUZZ_ONLY=3:1234 make test-slow                    of each test the draw of this seed and number alone
+KDPIPE_FUZZ_ONLY=3:1234 make test-slow                    in each test, the draw of this seed and number alone
 """
 
 import logging
@@ -23,25 +23,25 @@ SEED = os.environ.get("KDPIPE_FUZZ_SEED", "1")
 TIMES = float(os.environ.get("KDPIPE_FUZZ_DRAWS", "1"))
 ONLY = os.environ.get("KDPIPE_FUZZ_ONLY")
 CONFIG = "config.yaml"
-# What a draw is hostile in; rightly written configs leave more to be read of files and folders.
+# The parts of a draw that may be hostile. If the config is right, kdpipe reads more files and folders.
 DRAWN = {"config": configs.wrong_config, "settings": configs.tuned_config}
 KINDS = ("config",) * 4 + ("settings",) * 2 + ("text",) * 2 + ("files",) * 3 + ("folder",) * 3
-# Where kdpipe keeps what it has worked out of the source of libraries, and Matplotlib its list of fonts.
+# Here kdpipe keeps what the source of libraries declares, and Matplotlib keeps its list of fonts.
 CACHES = ("home/.cache/kdpipe", "home/.cache/matplotlib", "home/.config/matplotlib")
 MOST_FAULTS, MOST_TOLD = 5, 3000
 
 
 @dataclass
 class Draw:
-    """A draw, and what came of it.
+    """A draw and its outcome.
 
     Args:
-        rng: gives all that is drawn.
-        world: the folders, fresh.
-        template: what they are copied from.
-        outcomes: what its commands ended with.
-        faults: what should not have happened.
-        told: what was hostile in it.
+        rng: the source of all random choices.
+        world: the folders, as new.
+        template: the folder from which they are copied.
+        outcomes: the commands, each with its exit status.
+        faults: the faults that the draw shows.
+        told: the hostile parts.
     """
 
     rng: Random
@@ -63,7 +63,7 @@ class Draw:
         self.told.clear()
 
     def prepare(self, kinds: tuple[str, ...] = KINDS) -> None:
-        """Write folders in which something is hostile."""
+        """Write the folders, with one or two hostile parts."""
         self.renew()
         hostile = {self.rng.choice(kinds) for _ in range(self.rng.choice((1, 1, 1, 2)))}
         self.told += sorted(hostile & {*DRAWN, "text"})
@@ -77,7 +77,7 @@ class Draw:
             self.told.append(folders.spoil_folder(self.rng, self._read_of("models", text)))
 
     def _config_for(self, hostile: Collection[str]) -> bytes:
-        """Return a config as text, one that loads a folder if that is hostile."""
+        """Return a config as text; if the folder of a model is hostile, the config loads a folder."""
         draw = next((DRAWN[kind] for kind in DRAWN if kind in hostile), configs.right_config)
         while True:
             text = texts.plain_text(self.rng, draw(self.rng))
@@ -85,16 +85,16 @@ class Draw:
                 return text
 
     def _read_of(self, folder: str, text: bytes) -> Path:
-        """Return one of the files or folders of a folder, one that the config names if it names any."""
+        """Return a file or folder of a folder, if possible one that the config names."""
         found = sorted(path for path in (self.world / folder).iterdir() if path.is_dir() or path.is_file())
         return self.rng.choice([path for path in found if path.name.encode() in text] or found)
 
     def place(self, path: Path) -> str:
-        """Return where a path leads to, as seen from the folders."""
+        """Return the end of a path, links followed, relative to the folders."""
         return os.path.relpath(os.path.realpath(path), os.path.realpath(self.world))
 
     def expect(self, what: str, status: int, text: str, ends: tuple[int, ...] = (0, 2)) -> bool:
-        """Note how something ended; tells whether in success."""
+        """Note the exit status of a command; tell whether it is 0."""
         self.outcomes.append(f"{what} {status}")
         LOG.debug("%s (%s): %s", self.outcomes[-1], ", ".join(self.told), text[-500:])
         silent = status == 2 and not text.strip()
@@ -107,7 +107,7 @@ class Draw:
 
 
 def each(name: str, count: int, template: Path, world: Path, run: Callable[[Draw], None]) -> Counter[str]:
-    """Run draws, each in a fresh working folder; returns how often each outcome was."""
+    """Run draws, each in a new working folder; return the number of each outcome."""
     outcomes: Counter[str] = Counter()
     faults: list[str] = []
     for seed, number in _numbers(count):

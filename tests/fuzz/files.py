@@ -1,4 +1,4 @@
-"""Data files as accidents leave them: cut, mixed up, of another kind, or no files at all."""
+"""Data files after accidents: cut, mixed up, of another kind, or no regular files."""
 
 import gzip
 import json
@@ -60,7 +60,7 @@ DECLARED = (
 
 
 def spoil_file(rng: Random, place: Path) -> str:
-    """Let something happen to a file, or to one of a folder; return what."""
+    """Spoil a file, or a file of a folder; return the name of the accident."""
     file = rng.choice(sorted(path for path in place.rglob("*") if path.is_file()) or [place])
     change = rng.choice(CHANGES)
     change(rng, file)
@@ -68,7 +68,7 @@ def spoil_file(rng: Random, place: Path) -> str:
 
 
 def replace_by_other(rng: Random, file: Path) -> None:
-    """Put something in the place of a file that is no regular one."""
+    """Replace a file by something that is no regular file."""
     file.unlink()
     match rng.choice(("pipe", "folder", "circle", "device", "nowhere", "missing")):
         case "pipe":
@@ -97,7 +97,7 @@ def _change_row(rng: Random, file: Path) -> None:
 
 
 def _mix_rows(rng: Random, file: Path) -> None:
-    """Let all rows have one label, or none, or the rows of another form."""
+    """Give all rows the same label, no label, or another form."""
     rows = file.read_bytes().split(b"\n")
     ends = rng.choice((b"\t1", b"", b",0", b"\tz", b" O", b"\tnan"))
     file.write_bytes(b"\n".join([rows[0], *(row.rpartition(b"\t")[0] + ends for row in rows[1:])]))
@@ -123,7 +123,7 @@ def _write_table(rng: Random, file: Path) -> None:
 
 
 def _change_json(rng: Random, file: Path) -> None:
-    """Change one value somewhere in a JSON file, if it is one."""
+    """Change a value somewhere in a JSON file; leave other files alone."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
@@ -133,7 +133,7 @@ def _change_json(rng: Random, file: Path) -> None:
 
 
 def change_somewhere(rng: Random, content: Any) -> None:
-    """Change one value of nested ones."""
+    """Change a value among nested values."""
     places = []
     waiting = [content]
     while waiting:
@@ -163,7 +163,7 @@ def _flip(rng: Random, file: Path) -> None:
 
 
 def _take_other(rng: Random, file: Path) -> None:
-    """Give a file the content of another one."""
+    """Give a file the content of another file."""
     others = sorted(path for path in file.parents[1].rglob("*") if path.is_file() and path != file)
     shutil.copy(rng.choice(others), file)
 

@@ -1,4 +1,4 @@
-"""Model folders as the world has them: other formats, wrong fields, weights of another model."""
+"""Model folders with faults: other formats, wrong fields, weights of another model."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ FIELDS: dict[str, Any] = {
     "problem_type": "regression",
     "unit_counts": {"head": [2], "neuron": [1]},
 }
-# Names of files that give other formats away, or that a library might act on.
+# Names of files that are typical of other formats, or that a library might act on.
 FILES = (
     "pytorch_model.bin", "adapter_config.json", "model-00001-of-00002.safetensors",
     "model.safetensors.index.json", "tf_model.h5", "modeling.py", "generation_config.json",
@@ -48,7 +48,7 @@ FILES = (
 
 
 def spoil_folder(rng: Random, folder: Path) -> str:
-    """Let something happen to a model's folder; return what."""
+    """Spoil a model's folder; return the name of the accident."""
     change = rng.choice(CHANGES)
     change(rng, folder)
     return f"{folder.name} {change.__name__}"

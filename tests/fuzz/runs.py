@@ -1,4 +1,4 @@
-"""Commands run in this process, and stages each in one that is forked off a server with all imports done."""
+"""Commands run in this process; a stage runs in a process forked off a server, which has done all imports."""
 
 import io
 import multiprocessing
@@ -25,12 +25,12 @@ SERVER.set_forkserver_preload(["tests.preloaded"])
 
 
 class SlowError(BaseException):
-    """A draw took longer than it may; no `except Exception` holds it up."""
+    """A draw took too long; no `except Exception` catches this error."""
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Interrupt what takes longer."""
+    """Interrupt the block after some seconds."""
 
     def stop(*_: object) -> None:
         raise SlowError(f"not done after {seconds} s")
@@ -44,7 +44,7 @@ def at_most(seconds: float) -> Iterator[None]:
 
 
 def run_command(arguments: Sequence[str]) -> tuple[int, str]:
-    """Run `kdpipe` with some arguments; returns its exit status, 1 for an error, and what it printed."""
+    """Run `kdpipe` with some arguments; return its exit status (1 for an error) and its output."""
     with redirect_stdout(io.StringIO()) as output, redirect_stderr(output):
         try:
             main([*arguments])
@@ -56,13 +56,13 @@ def run_command(arguments: Sequence[str]) -> tuple[int, str]:
 
 
 def has_small_data(graph: Graph, dataset: str) -> bool:
-    """Tell whether a dataset is not the docstrings of all that there is by default, which take a minute."""
+    """Tell whether a dataset is small: the docstrings of all default packages take a minute."""
     sources = graph.datasets[dataset].sources
     return all(source.source != "pydoc" or source.options.get("packages") for source in sources)
 
 
 def read_dataset(graph: Graph, dataset: str) -> tuple[int, str]:
-    """Read the first examples of each split; returns an exit status, and what would be printed."""
+    """Read the first examples of each split; return an exit status and the text of an error."""
     try:
         source = source_of(preprocess_settings(graph, dataset))
         for split in source.splits():
@@ -76,13 +76,13 @@ def read_dataset(graph: Graph, dataset: str) -> tuple[int, str]:
 
 
 def run_stage(graph: Graph, job: Job, config: Path, seconds: float) -> tuple[int, str]:
-    """Run the stage of a job as its rule does; returns its exit status, and what it said and logged.
+    """Run the stage of a job as its rule does; return its exit status, its output and its log.
 
     Args:
         graph: the graph.
         job: the job.
-        config: the whole config in one file, which the report reads.
-        seconds: how long it may take before it is ended.
+        config: the file of the whole config, which the report reads.
+        seconds: the time after which the stage is killed.
     """
     log = graph.layout.results / "logs" / f"{job.stage}.log"
     arguments = [*_arguments(graph, job, config), "--log", str(log)]
@@ -98,7 +98,7 @@ def run_stage(graph: Graph, job: Job, config: Path, seconds: float) -> tuple[int
 
 
 def _arguments(graph: Graph, job: Job, config: Path) -> list[str]:
-    """Return what the rule of a job tells its stage."""
+    """Return the command line that the rule of a job gives its stage."""
     told: dict[str, Sequence[str]] = {
         "output": [str(job.folder)],
         "state": [str(definition(job.stage).state(graph))],

@@ -1,4 +1,4 @@
-"""Hostile configs, data files and model folders that a check lets pass, in the processes of stages."""
+"""Hostile configs, data files and model folders that pass a check, in the processes of stages."""
 
 import json
 from pathlib import Path
@@ -45,14 +45,14 @@ def _checked(draw: Draw) -> Graph:
 
 
 def _is_short(graph: Graph) -> bool:
-    """Tell whether there is nothing that a test has no time for."""
+    """Tell whether a test has time for the config."""
     trained = [node.settings for node in graph.nodes.values() if hasattr(node.settings, "training")]
     has_few_steps = all(0 < (settings.training.max_steps or 0) < 5 for settings in trained)
     return has_few_steps and all(has_small_data(graph, name) for name in graph.datasets)
 
 
 def _jobs(draw: Draw, graph: Graph) -> list[Job]:
-    """Return what the workflow runs for one of the models, or for all and the report, without a network."""
+    """Return the jobs of a model, or of all models and the report, without jobs that need a network."""
     made = [name for name, node in graph.nodes.items() if node.stage != "load" and name not in FROM_HUB]
     one = draw.rng.choice(made or list(graph.nodes))
     jobs = all_jobs(graph) if draw.rng.random() < 0.1 else jobs_for(graph, [one])
@@ -60,7 +60,7 @@ def _jobs(draw: Draw, graph: Graph) -> list[Job]:
 
 
 def _whole_config(graph: Graph) -> Path:
-    """Write what the workflow has read as one file, for the report."""
+    """Write the whole config as one file, for the report."""
     file = graph.layout.state / "config.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(read_config([Path(CONFIG)])), encoding="utf-8")

@@ -45,7 +45,7 @@ def plain_text(rng: Random, config: Mapping[str, Any]) -> bytes:
 
 
 def odd_text(rng: Random, text: bytes) -> bytes:
-    """Return the text of a config after something has happened to it."""
+    """Return the text of a config after an accident."""
     return rng.choice(ACCIDENTS)(rng, text)
 
 

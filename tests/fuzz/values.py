@@ -1,4 +1,4 @@
-"""Values that a config may hold and nobody expects: hostile ones, and those at the limits of the schema."""
+"""Unexpected values of a config: hostile values, and values at the limits of the schema."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -54,7 +54,7 @@ PATHS = (
 PACKAGES = (
     "package:os", "package:__main__", "package:yaml", "package:", "package:a..b/c", "owner/name", "__main__",
 )  # fmt: skip
-# Of these, the folders of a draw have a pipe, a link in a circle, one to a device, and one to nothing.
+# The folders of a draw have a pipe, a link to itself, a link to a device and a link to nothing.
 PLACES = (
     "pipe", "circle", "device", "nowhere", "../data", "../models/bert", "../models", "notes.txt", "results",
 )  # fmt: skip
@@ -83,7 +83,7 @@ def schema() -> Json:
 
 
 def hostile(rng: Random) -> Json:
-    """Return a value that nobody expects; now and then one inside the other, deeper than anybody reads."""
+    """Return an unexpected value; some are nested, a few deeper than anybody reads."""
     value = rng.choice(HOSTILE)
     for _ in range(rng.choice((0,) * 12 + (1, 2, 120))):
         value = rng.choice(([value], {"a": value}))
@@ -107,7 +107,7 @@ def properties(part: Json) -> dict[str, Json]:
 
 
 def below(part: Json, key: str | int) -> Json:
-    """Return the schema of what stands at a key or in a list, which allows all where there is none."""
+    """Return the schema of the value at a key or of the items of a list; without a schema, all is allowed."""
     if isinstance(key, str) and key in properties(part):
         return properties(part)[key]
     others = "additionalProperties" if isinstance(key, str) else "items"

@@ -1,7 +1,7 @@
-"""A user's folders, made anew for each draw, and what is in them before and after.
+"""A user's folders, made anew for each draw, and their files before and after the draw.
 
-Everything lies below one folder: `work` is the working folder, with files of the user's own and in time with
-results; `home` and `tmp` are what the environment names; `data` and `models` are what configs read.
+All folders lie below one folder. `work` is the working folder, with files of the user and later with results.
+The environment names `home` and `tmp`. Configs read `data` and `models`.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import pandas as pd
 
 from tests.conftest import sentences
 
-OWN = {
+USER_FILES = {
     "home/.profile": "export PS1='$ '\n",
     "home/.cache/other/kept": "",
     "home/.config/other/kept": "",
@@ -29,13 +29,13 @@ OWN = {
     "work/published.csv": "model,dataset,metric,value\nteacher,task,accuracy,0.9\n",
     "work/logs/load.log": "nothing happened\n",
 }
-# A file's kind and its digest; of a link where it leads, of all else that it is there.
+# By path: the kind, and the digest of a file or the target of a link.
 Seen = Mapping[str, tuple[str, str]]
 
 
 def write_template(folder: Path, data: Mapping[str, Path], models: Mapping[str, Path]) -> Path:
-    """Write the folders as they are at the start of each draw; `data` and `models` are copied by name."""
-    for name, text in OWN.items():
+    """Write the folders as they are when a draw starts; `data` and `models` are copied by name."""
+    for name, text in USER_FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     for kind, sources in (("data", data), ("models", models)):
@@ -62,7 +62,7 @@ def _write_tables(data: Path) -> None:
 
 
 def renew(template: Path, world: Path) -> Path:
-    """Make the folders as they were at the start; what is as it was stays."""
+    """Bring the folders back to their start; unchanged files stay."""
     if not world.exists():
         shutil.copytree(template, world, symlinks=True)
     then, now = _start(template), look_at(world)
@@ -92,20 +92,20 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def look_at(folder: Path) -> Seen:
-    """Return what there is in a folder, by path."""
+    """Return the kind and the digest of all files in a folder, by path."""
     above = len(str(folder)) + 1
     return {str(path)[above:]: _look_at(path) for path in _walk(folder)}
 
 
 def changes(before: Seen, after: Seen, allowed: Collection[str]) -> list[str]:
-    """Return what was changed, removed, or added outside the allowed folders."""
+    """Return the files that were changed, removed, or added outside the allowed folders."""
     lost = [name for name, seen in before.items() if after.get(name) != seen]
     new = [name for name in after if name not in before and not is_below(name, allowed)]
     return [*(f"changed or removed: {name}" for name in lost), *(f"added: {name}" for name in new)]
 
 
 def is_below(name: str, folders: Collection[str]) -> bool:
-    """Tell whether a path is, or lies in, one of some folders."""
+    """Tell whether a path is one of some folders, or lies in one."""
     return any(name == folder or name.startswith(f"{folder}/") for folder in folders)
 
 
