@@ -1,4 +1,4 @@
-"""A small config without mistakes, and ways to change it and to see what a check says of it."""
+"""A small config without mistakes, and functions that change it and return what a check says."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def _no_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def config() -> Config:
-    """A config with a model of each kind that is made for another one."""
+    """A config with a model of each kind that other models are made from."""
     return deepcopy(CONFIG)
 
 

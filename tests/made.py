@@ -20,7 +20,7 @@ from kdpipe.plan.stage import Job, definition
 from tests.configs import CONFIG
 
 Change = Callable[[dict[str, Any]], object]
-# Where the seconds of earlier runs were kept.
+# Contents of a file of seconds that are no numbers of seconds.
 NO_SECONDS = [b"", b"{}", b"[]", b"null", b"true", b'"3"', b"NaN", b"1e999", b"-1", b"\xff", b"[" * 100_000]
 
 
@@ -33,7 +33,7 @@ def place_link(path: Path) -> None:
     path.symlink_to("/nowhere")
 
 
-# Put something else where a file of state is expected.
+# Functions that place something else where a file of state is expected.
 PLACED = [place_folder, place_link, os.mkfifo]
 
 
@@ -51,7 +51,7 @@ def graph_with(tmp_path: Path) -> Callable[..., Graph]:
 
 @pytest.fixture
 def graph(graph_with: Callable[..., Graph], tmp_path: Path) -> Graph:
-    """The graph of the config, of which everything is made."""
+    """The graph of the config, with all its artifacts."""
     (tmp_path / "glue/MRPC").mkdir(parents=True)
     (tmp_path / "glue/MRPC/train.tsv").write_text("", encoding="utf-8")
     graph = graph_with()

@@ -1,4 +1,4 @@
-"""What the README and the docs say of configs, names and files is so."""
+"""The README and the docs tell the truth about configs, names and files."""
 
 import re
 from pathlib import Path

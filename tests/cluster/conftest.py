@@ -1,4 +1,4 @@
-"""A small pipeline whose teacher is trained on a SLURM cluster, the nodes of which may be killed.
+"""A small pipeline whose teacher is trained on a SLURM cluster; tests may kill the cluster's nodes.
 
 `KDPIPE_CLUSTER` names the command that controls the cluster: `kill-node N`, `start-node N`, `restart-ctld`.
 Its partitions are `cpu`, `gpu` and `scavenge`; jobs of `cpu` preempt those of `scavenge`.

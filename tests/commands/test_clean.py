@@ -1,4 +1,4 @@
-"""What is offered for removal, and what nobody may lose."""
+"""`kdpipe clean` offers leftovers for removal, and never a file that somebody needs."""
 
 import os
 import shutil
@@ -128,7 +128,7 @@ def clean(graph: Graph) -> dict[Path, str]:
 def test_folders_of_the_users_in_the_same_places(
     graph_with: Callable[..., Graph], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the working folder is that of the results."""
+    """The working folder is the folder of the results."""
     monkeypatch.chdir(tmp_path)
     files = ("data/glue/MRPC/train.tsv", "exports/mine/x/notes/a.txt", "models/my-own-bert/config.json")
     manifests = ("models/of-another-tool/manifest.json", "importance/a/b/c/manifest.json")

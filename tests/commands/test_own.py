@@ -60,7 +60,7 @@ def _lines() -> Iterator[None]:
 
 @pytest.fixture
 def noisy(graph_with: Callable[[Change], Graph], tmp_path: Path) -> Graph:
-    """A graph with a model of the stage, of which everything is made."""
+    """A graph with a model of the stage, and all its artifacts."""
     (tmp_path / "marked").mkdir()
     for split in ("train", "validation"):
         (tmp_path / f"marked/{split}.txt").write_text(TEXTS, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What rules ask about jobs; the rules themselves are tried in tests/workflow."""
+"""The questions of rules about jobs; tests/workflow runs the rules themselves."""
 
 import json
 import re

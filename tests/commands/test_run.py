@@ -21,7 +21,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> "subprocess.Comple
 
 
 def refused(done: "subprocess.CompletedProcess[str]") -> str:
-    """Return the one line that a command has ended with, as of a mistake."""
+    """Return the only line that a command has printed, which tells a mistake."""
     assert done.returncode == EXIT_STATUS, done.stderr
     assert done.stdout == ""
     return done.stderr.splitlines()[0]

@@ -1,4 +1,4 @@
-"""What the screen makes of records of Snakemake's, where no run of a workflow shows it."""
+"""The screen shows records of Snakemake that no run of a workflow in these tests gives."""
 
 import logging
 import os

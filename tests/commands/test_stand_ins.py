@@ -1,4 +1,4 @@
-"""The random models in place of those that exist already: their heads and labels."""
+"""Random models in place of existing models: their heads and labels."""
 
 import pytest
 

@@ -213,5 +213,5 @@ def test_a_class_has_what_its_bases_have_that_are_imported_by_full_name():
 def test_the_fields_of_a_config_class_are_its_own_and_those_of_its_base():
     fields = field_options("kdpipe.models.enct5:EncT5Config")
     assert {"d_model", "vocab_size", "n_positions"} <= fields.keys()
-    # Those that every config of transformers has are no choice of an architecture.
+    # Fields that every config of transformers has are no choice of an architecture.
     assert "id2label" not in fields

@@ -135,7 +135,7 @@ def test_every_example_is_as_often_in_the_short_batch() -> None:
         found[list(sampler)[64:]] += 1
     share = 5 / 69
     deviations = (found - epochs * share) / np.sqrt(epochs * share * (1 - share))
-    # Of 69 draws from a normal distribution one in 20,000 is beyond 5; the sum is always 5 an epoch.
+    # One in 20,000 of 69 draws from a normal distribution is beyond 5; the sum is always 5 an epoch.
     assert np.abs(deviations).max() < 5
     assert found.sum() == 5 * epochs
 

@@ -1,4 +1,4 @@
-"""What the log says of labels."""
+"""The log tells the labels of a dataset."""
 
 from pathlib import Path
 

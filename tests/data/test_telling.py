@@ -1,4 +1,4 @@
-"""What messages quote of data is short, and one line."""
+"""Messages quote data in one short line."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Windows are those that `tokenizers` cuts itself, and the answer is where the text has it."""
+"""Windows equal the windows that `tokenizers` cuts, and the answer is where the text has it."""
 
 import numpy as np
 import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""What every loss of the catalog must hold to."""
+"""Every loss of the catalog keeps the contract of losses."""
 
 from typing import get_args
 

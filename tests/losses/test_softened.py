@@ -1,4 +1,4 @@
-"""What KL and soft cross-entropy share: gradients, ruled-out classes, kinds of output."""
+"""KL and soft cross-entropy share gradients, ruled-out classes and kinds of output."""
 
 import pytest
 import torch

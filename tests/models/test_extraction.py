@@ -87,7 +87,7 @@ def test_the_number_of_copied_tensors_is_the_published_one(language_model: Path,
         for name, value in with_transform.state_dict().items()
         if not torch.equal(value, without.state_dict()[name])
     ]
-    # New norms and biases are equal to those of an untrained model; the new matrix is not.
+    # New norms and biases equal the norms and biases of an untrained model; the new matrix does not.
     assert changed == ["vocab_transform.weight"]
     assert with_transform.state_dict()["vocab_transform.weight"].numpy().tobytes() in ours
 

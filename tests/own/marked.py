@@ -11,7 +11,7 @@ from kdpipe.data.source import FIRST, Example
 
 
 class MarkedSource:
-    """The lines of text files; those that begin with a mark have the label 1, others 0.
+    """The lines of text files; a line that begins with the mark has the label 1, another line 0.
 
     Args:
         task: `classification`.

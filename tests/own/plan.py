@@ -1,4 +1,4 @@
-"""What the workflow knows of a stage that is not kdpipe's own."""
+"""The definition of a stage that kdpipe does not have."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

@@ -293,7 +293,7 @@ def test_a_map_is_cached_only_if_the_depth_of_the_student_is_known(mistakes_of):
 
 
 def test_a_map_is_cached_where_the_student_is_as_deep_as_the_teacher(graph_of):
-    """Of a teacher that is not fetched yet, whose pruned copies keep its blocks."""
+    """The teacher is not fetched yet, and its pruned copies keep its blocks."""
     graph = graph_of({
         "models.hub": {"load": {"path": "a/b"}},
         "models.tuned": {"finetune": {"model": "hub", "dataset": "task"}},

@@ -1,4 +1,4 @@
-"""What a job of a config tells its stage is what the stage's manifest then says that it was told."""
+"""The settings of a job are the settings in the manifest of its artifact."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What a source says is kept between runs, and nothing depends on its being kept."""
+"""Outlines of source files are stored between runs, and results do not depend on the store."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Artifacts go nowhere near the files that a config reads, or those of the checkout."""
+"""Artifacts never lie among the files that a config reads, or among the files of the checkout."""
 
 import shutil
 import subprocess

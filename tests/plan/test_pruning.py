@@ -1,4 +1,4 @@
-"""What a config alone shows of models that lose units, and what it refuses."""
+"""A check of a config knows the units of pruned models, and refuses what cannot be pruned."""
 
 import pytest
 
@@ -149,9 +149,9 @@ def test_mistakes(mistakes_of, changes, mistake):
      {"assistant": 0.7}),
     ({**prune(sparsity=0.7), **schedule(teacher="cut", sparsities=[0.6, 0.7, 0.8, 0.95, 0.9])},
      {"assistant": 0.8}),
-    # Where none is smaller than the student, none stands for it.
+    # If no size is smaller than the student, no size stands for the student.
     (schedule(sparsities=[0.5, 0.8], compat="code"), {"assistant": 0.5}),
-    # As one of the stock class it is an ancestor of its own.
+    # A model of the stock class is its own ancestor.
     (prune(intermediate_size=8), {"cut": 0.0}),
     (prune(heads=1, intermediate_size=1536), {"cut": 0.5}),
     (prune(heads=1), {"cut": None}),
@@ -220,13 +220,13 @@ def test_a_distilbert_is_made_of_a_model_of_the_stock_class(graph_of):
     ({"layers": 2}, {"intermediate_size": 0}, True),
 ])  # fmt: skip
 def test_what_carries_its_ranking_on(graph_of, first, second, ranked):
-    """All but models that are saved as ones of their stock class, and those never ranked."""
+    """Every model carries a ranking, unless it is of its stock class or was never ranked."""
     given = {**prune(**first), "models.next": {"prune": {"model": "cut", **second}}}
     assert graph_of(given).facts["next"].ranked is ranked
 
 
 def test_where_heads_are_not_known_nor_is_whether_some_go(mistakes_of):
-    """Of a stock model that keeps all of them no ranking is carried on."""
+    """A stock model that keeps all its units carries no ranking."""
     importance = {"dataset": "task"}
     first = {"model": "hub", "heads": 12, "intermediate_size": 8, "importance": importance}
     assert mistakes_of({**HUB, **then(first, sparsity=0.5)}) == [
@@ -313,7 +313,7 @@ def test_siblings_share_scores_and_criteria_have_their_own(graph_of):
 
 
 def test_an_ancestor_may_be_scored(graph_of):
-    """A student that was trained from a cut model is cut again by the scores of that one."""
+    """A student that was trained from a cut model is cut again by the cut model's scores."""
     graph = graph_of({
         **prune(sparsity=0.5),
         "models.student.distill.student": "cut",

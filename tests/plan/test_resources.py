@@ -1,4 +1,4 @@
-"""What jobs ask a cluster for follows from their settings."""
+"""The memory and time that jobs ask for follow from their settings."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What models are scored on, and what is told of those that are not."""
+"""The datasets that models are scored on, and the reasons for models without scores."""
 
 from pathlib import Path
 from typing import Any

@@ -30,7 +30,7 @@ from tests.stages.conftest import job_for
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-# Where a gradient is nothing but rounding, Adam would make whole steps of it.
+# Adam would make whole steps of a gradient that is nothing but rounding.
 TRAINING = {
     "optim": "sgd",
     "learning_rate": 0.1,
@@ -39,7 +39,7 @@ TRAINING = {
     "bf16": False,
 }
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-# What the second process does before its n-th batch.
+# Code that the second process runs before its n-th batch.
 FAILING = """
 import os
 if os.environ.get("RANK") == "1":

@@ -1,4 +1,4 @@
-"""Attentions of a model are those that transformers' eager attention returns, though SDPA runs the model."""
+"""Captured attentions equal those of transformers' eager attention, though the model runs with SDPA."""
 
 from typing import Any
 

@@ -108,7 +108,7 @@ def test_examples_in_another_order_are_refused_where_only_logits_are_stored(
 def test_states_that_float16_does_not_hold_are_refused(
     largest: float, words: str, collator: Collator, tmp_path: Path
 ) -> None:
-    """Those of T5's residual streams, for one."""
+    """The values of T5's residual streams are an example."""
 
     def teacher(batch: Mapping[str, torch.Tensor]) -> Signals:
         states = torch.zeros(*batch["input_ids"].shape, 4)

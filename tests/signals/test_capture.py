@@ -1,4 +1,4 @@
-"""Models give just the outputs that are asked for, and the right ones."""
+"""Models give the requested signals with the right values, and no other signals."""
 
 from pathlib import Path
 

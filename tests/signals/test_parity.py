@@ -25,7 +25,7 @@ from tests.models.conftest import PRUNABLE, bodies, scattered
 __all__ = ["bodies"]
 from tests.tolerance import rounding
 
-# What text says changes with its masks, so there is no cache of it.
+# Text is masked anew in every epoch, so a teacher's signals on text are not cached.
 DATA = {
     "classification": "task_data",
     "multi_label": "topic_data",
@@ -73,7 +73,7 @@ def test_a_cached_teacher_gives_the_losses_of_one_that_runs(
 ) -> None:
     data = request.getfixturevalue(DATA[task_name])
     task, labels = task_of(data)
-    # What differs little would be lost in the rounding.
+    # Small differences would be lost in the rounding.
     student, source = (
         scattered(load_with_head(language_model, task.head(labels), seed).eval(), seed) for seed in (1, 2)
     )

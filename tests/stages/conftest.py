@@ -1,4 +1,4 @@
-"""What the tests of stages share."""
+"""Models, data and functions that the tests of stages share."""
 
 import shutil
 from collections.abc import Callable
@@ -57,7 +57,7 @@ USUAL = {
     "reduction": "batch",
     "seed": 1,
 }
-# A family and the fixture of a dataset; each of both is among those that take seconds.
+# A family and the fixture of a dataset, such that each family and each dataset takes seconds.
 TAUGHT = [("bert", "task_data"), ("bert", "number_data"), ("enct5", "ner_data")]
 OTHERS = [("bert", "ner_data"), ("enct5", "task_data"), ("enct5", "number_data")]
 

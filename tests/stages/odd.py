@@ -107,7 +107,7 @@ def several(*changes: Change) -> Change:
 
 
 def is_loaded(folder: Path, like: Path, made: Path) -> None:
-    """See that a folder is loaded as another one would be."""
+    """Assert that a folder gives the same model as another folder."""
     assert check(folder) == ""
     run(LoadSettings(path=str(folder)), job_for(made))
     ours, theirs = load_model(made), load_model(like)

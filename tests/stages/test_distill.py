@@ -101,7 +101,7 @@ def test_what_reads_a_cache_keeps_the_precision_that_was_chosen_for_it(
     task_data: Path,
     tmp_path: Path,
 ) -> None:
-    """Jobs of a cluster run on different processors, of which each would choose for itself."""
+    """Jobs of a cluster run on different processors, and each job would choose its own precision."""
     training = {name: value for name, value in TRAINING.items() if name != "bf16"}
     wanted = CacheTeacherSettings(signals=SIGNALS, precision="float32")
     processor(first)

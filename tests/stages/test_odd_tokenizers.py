@@ -1,4 +1,4 @@
-"""Tokenizers as users and accidents leave them are those of the model, or are refused."""
+"""Tokenizers that users or accidents have changed fit the model, or are refused."""
 
 import json
 import os

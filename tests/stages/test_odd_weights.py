@@ -1,4 +1,4 @@
-"""Weights as users and accidents leave them are those that the config describes, or are refused."""
+"""Weights that users or accidents have changed fit the config, or are refused."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""What scoring units costs: the passes of examples that the manifest tells."""
+"""The cost of scoring units: the manifest says how many examples passed through the model."""
 
 from pathlib import Path
 from typing import Any

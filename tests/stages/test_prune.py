@@ -162,7 +162,7 @@ def numbers(text: str) -> list[int]:
 
 
 def test_the_manifest_tells_the_units_that_are_left(teacher_of: TeacherOf, tmp_path: Path) -> None:
-    """By their places in the unpruned teacher, also where the model is saved as one of its stock class."""
+    """Units go by their places in the unpruned teacher, also where the model is saved in its stock class."""
     model, data = teacher_of("bert", "task_data")
     importance = scored(model, data)
     scores = read_scores(importance / SCORES)

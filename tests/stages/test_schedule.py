@@ -27,7 +27,7 @@ from tests.tolerance import assert_close, rounding
 
 CPU = torch.device("cpu")
 TeacherOf = Callable[[str, str], tuple[Path, Path]]
-# A family and the fixture of a dataset, where one of each is enough.
+# A family and the fixture of a dataset, for tests that need no more.
 TWO = pytest.mark.parametrize(("family", "task"), [("bert", "number_data"), ("enct5", "ner_data")])
 GRID = [0.5, 0.8, 0.9]
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 32, "learning_rate": 1e-3, "bf16": False}

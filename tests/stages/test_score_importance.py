@@ -80,7 +80,7 @@ def test_scores_that_are_not_finite_rank_nothing(
     folder, data = teacher_of("bert", "task_data")
     model = load_model(folder)
     with torch.no_grad():
-        # All that the head reads is 1, and 16 times the weight is more than float32 holds.
+        # The head reads only ones, and 16 times the weight is more than float32 holds.
         model.bert.pooler.dense.bias.fill_(100.0)
         model.classifier.weight.fill_(3e38)
     save_model(model, load_tokenizer(folder), tmp_path / "broken")

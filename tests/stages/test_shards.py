@@ -23,7 +23,7 @@ Run = Callable[[Path], None]
 
 
 class KilledError(Exception):
-    """What stands for the end of a process."""
+    """Stands for the end of a process."""
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ LOSSES: list[dict[str, Any]] = [
     {"loss": "hard", "weight": 0.5},
     {"loss": "hidden_mse", "layers": [[0, 0], [2, 2]]},
 ]
-# What only tokens with labels have.
+# Metrics that only tokens with labels have.
 LABELLED: list[dict[str, Any]] = [{"loss": "cosine", "positions": "masked"}]
 BERT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 DISTILBERT = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32}

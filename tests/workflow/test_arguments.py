@@ -1,4 +1,4 @@
-"""What a job is told may be longer than a command line."""
+"""The settings of a job may be longer than a command line."""
 
 import json
 from pathlib import Path

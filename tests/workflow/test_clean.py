@@ -79,7 +79,7 @@ def test_a_run_forgets_what_it_was_about_and_nothing_else(language_model: Path, 
 
 
 def test_a_run_of_which_a_part_failed_forgets_the_rest(language_model: Path, tmp_path: Path) -> None:
-    """What is made anew on purpose is not put back from before."""
+    """An artifact that is made anew on purpose is not restored from an earlier run."""
     weights = shutil.copytree(language_model, tmp_path / "broken") / "model.safetensors"
     # No check reads that some are no numbers.
     weights.write_bytes(weights.read_bytes()[:-100] + b"\xff" * 100)

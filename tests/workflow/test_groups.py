@@ -1,4 +1,4 @@
-"""What a group of jobs asks a cluster for, as Snakemake adds it up of its members."""
+"""Snakemake adds up the resources of the jobs of a group."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What manifests say decides what is made again, whatever Snakemake has on record and files have as times."""
+"""Manifests decide which artifacts are made again, and neither Snakemake's records nor times of files do."""
 
 import json
 import os

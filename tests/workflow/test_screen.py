@@ -1,4 +1,4 @@
-"""What a run shows on the screen: the user reads this and nothing else."""
+"""The screen of a run: the user reads nothing else."""
 
 import os
 import re

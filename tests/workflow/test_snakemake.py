@@ -1,4 +1,4 @@
-"""What kdpipe relies on of Snakemake, tried on a workflow of ten lines."""
+"""Snakemake behaves as kdpipe relies on; a workflow of ten lines shows it."""
 
 import subprocess
 import sys

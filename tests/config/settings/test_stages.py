@@ -1,4 +1,4 @@
-"""What single stages allow beyond the names and types of their settings."""
+"""Rules of single stages beyond the names and types of their settings."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""SQuAD files of both versions; with KDPIPE_DATA set, the real ones as well."""
+"""SQuAD files of both versions; with KDPIPE_DATA set, the real files as well."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Tables as a source; with KDPIPE_DATA set, the real Chinese ones as well."""
+"""Tables as a source; with KDPIPE_DATA set, the real Chinese tables as well."""
 
 import json
 import os

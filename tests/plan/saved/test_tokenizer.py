@@ -1,4 +1,4 @@
-"""What a check reads of the file of a tokenizer is what the tokenizer does."""
+"""A check reads from a tokenizer's file what the tokenizer does."""
 
 import json
 from pathlib import Path
