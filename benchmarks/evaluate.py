@@ -53,7 +53,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     for _ in range(options.repeats + 1):
         seconds["bare"].append(timed(lambda: run_bare(model, batches)))
         seconds["kdpipe"].append(
-            timed(lambda: score(model, tokenizer, options.data, options.split, seed=1, probability=0.15))
+            timed(lambda: score(model, tokenizer, EncodedSplit(options.data, options.split), seed=1))
         )
     counted = {side: values[1:] for side, values in seconds.items()}
     ratio = median(b / k for b, k in zip(counted["bare"], counted["kdpipe"], strict=True))

@@ -9,7 +9,7 @@ KdpipeError              a mistake that the user can mend; it ends a command wit
 StoppedError             a stopped stage, which goes on when it runs again
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -102,6 +102,13 @@ def quoted(value: Any) -> str:
 def shortened(text: str, most: int) -> str:
     """Return a text, or the beginning and the end of a long text."""
     return text if len(text) <= most else f"{text[: most // 2 - 1]} … {text[most // 2 - most + 2 :]}"
+
+
+def some(names: Collection[str], most: int = 3) -> str:
+    """Return the first few of some names, and how many more there are."""
+    first = [name if len(name) <= 80 else f"{name[:80]}…" for name in list(names)[:most]]
+    more = len(names) - len(first)
+    return ", ".join(first) + (f" and {more:,} more" if more else "")
 
 
 def suggest(name: Any, known: Iterable[str]) -> str:

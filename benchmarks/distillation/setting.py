@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import score
 from kdpipe.models.loading import load_tokenizer
 
@@ -62,5 +63,5 @@ def report(model: Any, options: argparse.Namespace, **numbers: Any) -> None:
     """Score the student on the validation split, in float32, and print the outcome as JSON."""
     model.train(False)
     tokenizer = load_tokenizer(options.student)
-    outcome = score(model, tokenizer, options.data, "validation", seed=SEED, probability=0)
+    outcome = score(model, tokenizer, EncodedSplit(options.data, "validation"), seed=SEED, probability=0)
     print(json.dumps({**numbers, "scores": dict(outcome.metrics)}))

@@ -29,6 +29,9 @@ ONE_SEGMENT = (
     "dataset of single texts"
 )
 
+ITS_TOKENIZER = "a model needs the tokenizer that it was trained with"
+ONE_MODEL = "take config.json and weights from the same checkpoint"
+
 # What the `model_type` of a pruned model begins with; the rest is its family. Its class is named likewise.
 PRUNED = "pruned-"
 

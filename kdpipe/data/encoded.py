@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from kdpipe.data.source import VALIDATION
 from kdpipe.errors import DataError
 
 
@@ -34,9 +35,9 @@ def labelled_splits(folder: Path) -> list[str]:
     ]
 
 
-def largest(folder: Path, column: str) -> int:
-    """Return the largest number in a column of all splits of a dataset, or in its lists; 0 without any."""
-    return int(read_description(folder)["largest"].get(column, 0))
+def validation_split(folder: Path) -> "EncodedSplit | None":
+    """Return the validation split of a dataset, if there is one that can be scored."""
+    return EncodedSplit(folder, VALIDATION) if VALIDATION in labelled_splits(folder) else None
 
 
 def split_file(folder: Path, split: str) -> Path:
@@ -114,18 +115,27 @@ class EncodedSplit:
         folder: the dataset's folder.
         split: the split's name.
 
+    Attributes:
+        task: the dataset's task.
+        classes: its labels in their order.
+
     Raises:
         DataError: the dataset has no such split.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
-        splits = read_description(folder)["splits"]
+        description = read_description(folder)
+        splits = description["splits"]
         if split not in splits:
             raise DataError(f"{folder} has no split {split!r}; it has {', '.join(splits)}")
-        self.split = split
-        self.path = split_file(folder, split)
-        self._batches = open_batches(self.path)
-        self.columns: list[str] = self._batches[0].schema.names
+        file = split_file(folder, split)
+        self._open(file, open_batches(file), description["task"], description["labels"] or ())
+
+    def _open(self, path: Path, batches: Sequence[pa.RecordBatch], task: str, classes: Sequence[str]) -> None:
+        self.path, self.split = path, path.stem
+        self.task, self.classes = task, tuple(classes)
+        self._batches = batches
+        self.columns: list[str] = batches[0].schema.names
         self._columns: dict[str, Column] = {}
         self.lengths: NDArray[np.int32] = self.column("length").values()
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe import catalog
-from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.data.batches import Collator, FixedMasking
-from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
-from kdpipe.data.source import VALIDATION
+from kdpipe.data.encoded import EncodedSplit, read_description
 from kdpipe.evaluation.targets import token_targets
 from kdpipe.evaluation.task import BATCH_SIZE, USUAL_ANSWERS, Advance, AnswerLimits, Evaluation, Subject, Task
+
+Scorer = Callable[[Any], Mapping[str, float]]
 
 
 def task_of(data: Path) -> tuple[type[Task], tuple[str, ...] | None]:
@@ -24,11 +24,10 @@ def task_of(data: Path) -> tuple[type[Task], tuple[str, ...] | None]:
 def score(
     model: Any,
     tokenizer: Any,
-    data: Path,
-    split: str,
+    split: EncodedSplit,
     *,
     seed: int,
-    probability: float,
+    probability: float = 0.15,
     metrics: Sequence[str] = (),
     answers: AnswerLimits = USUAL_ANSWERS,
     batch_size: int | None = None,
@@ -38,8 +37,7 @@ def score(
 
     Args:
         model: a model with the head for the dataset's task, its labels in the dataset's order.
-        tokenizer: its tokenizer.
-        data: the encoded dataset.
+        tokenizer: its tokenizer; None where the task masks no tokens and the model knows its padding.
         split: the split.
         seed: seed of the masks, where the task masks tokens.
         probability: share of the tokens that are masked.
@@ -48,43 +46,31 @@ def score(
         batch_size: number of examples in a batch, which changes nothing but rounding.
         advance: called with the number of examples after each batch.
     """
-    task, labels = task_of(data)
+    task: type[Task] = catalog.resolve("tasks", split.task)
     targets = None
     if task.masked:
-        settings = MaskingSettings(probability=probability, smoothing=0)
-        targets = token_targets(model, tokenizer, settings, seed, masking=FixedMasking)
-    collator = Collator(EncodedSplit(data, split), tokenizer.pad_token_id, targets)
+        targets = token_targets(
+            model, tokenizer, seed, masking=FixedMasking, probability=probability, smoothing=0
+        )
+    collator = Collator(split, padding_id(model, tokenizer), targets)
     names = tuple(metrics) or task.metrics
-    subject = Subject(model, collator, labels or (), names, advance, answers, batch_size or BATCH_SIZE)
-    return task.evaluate(subject)
+    return task.evaluate(Subject(model, collator, names, advance, answers, batch_size or BATCH_SIZE))
 
 
-def validation_scorer(
-    tokenizer: Any, data: Path, *, seed: int, probability: float, batch_size: int | None = None
-) -> Callable[[Any], Mapping[str, float]] | None:
-    """Return a function that scores a model on the validation split; None without such a split.
+def scorer(split: EncodedSplit | None, tokenizer: Any, **how: Any) -> Scorer | None:
+    """Return a function that gives all metrics of a model on a split; None without a split.
 
     Args:
-        tokenizer: the model's tokenizer.
-        data: the encoded dataset.
-        seed: seed of the masks, where the task masks tokens.
-        probability: share of the tokens that are masked.
-        batch_size: number of examples in a batch.
+        split: the split.
+        tokenizer: as of `score`.
+        how: seed, probability and batch_size, as of `score`.
     """
-    if VALIDATION not in labelled_splits(data):
+    if split is None:
         return None
+    metrics = catalog.resolve("tasks", split.task).all_metrics
+    return lambda model: score(model, tokenizer, split, metrics=metrics, **how).metrics
 
-    def scorer(model: Any) -> Mapping[str, float]:
-        all_metrics = task_of(data)[0].all_metrics
-        return score(
-            model,
-            tokenizer,
-            data,
-            VALIDATION,
-            seed=seed,
-            probability=probability,
-            metrics=all_metrics,
-            batch_size=batch_size,
-        ).metrics
 
-    return scorer
+def padding_id(model: Any, tokenizer: Any) -> int:
+    """Return the id of the padding token, of which a model without a tokenizer may know nothing."""
+    return (tokenizer or model.config).pad_token_id or 0

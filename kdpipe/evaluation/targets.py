@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.data.batches import Masking, NextToken, Targets
 from kdpipe.data.masking import token_weights
 from kdpipe.errors import ModelError
@@ -15,21 +14,29 @@ from kdpipe.models.family import family_of
 def token_targets(
     model: Any,
     tokenizer: Any,
-    settings: MaskingSettings,
     seed: int,
     *,
     counts: NDArray[np.int64] | None = None,
     masking: type[Masking] = Masking,
+    probability: float = 0.15,
+    smoothing: float = 0.7,
+    mask: float = 0.8,
+    keep: float = 0.1,
+    random: float = 0.1,
 ) -> Targets:
     """Return the targets of a model: masked tokens, or for a causal model each next token.
 
     Args:
         model: the model.
-        tokenizer: its tokenizer, which knows the special tokens.
-        settings: probability, shares and smoothing of the masking.
+        tokenizer: its tokenizer, which knows the special tokens; a causal model needs none.
         seed: seed of the draws.
         counts: occurrences of each token [V]; not needed without smoothing.
         masking: class that draws the masked tokens.
+        probability: share of the tokens that become targets.
+        smoothing: exponent s of count^-s, the preference for rare tokens; 0 chooses uniformly.
+        mask: share of the targets that the mask token replaces.
+        keep: share of the targets that stay.
+        random: share of the targets that a random token replaces.
 
     Raises:
         ModelError: the model predicts masked tokens, and the tokenizer has no mask token.
@@ -43,6 +50,5 @@ def token_targets(
         )
     if counts is None:
         counts = np.ones(len(tokenizer), dtype=np.int64)
-    weights = token_weights(counts, tokenizer.all_special_ids, settings.smoothing)
-    shares = (settings.mask, settings.keep, settings.random)
-    return masking(weights, tokenizer.mask_token_id, settings.probability, shares, seed)
+    weights = token_weights(counts, tokenizer.all_special_ids, smoothing)
+    return masking(weights, tokenizer.mask_token_id, probability, (mask, keep, random), seed)

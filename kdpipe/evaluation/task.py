@@ -59,7 +59,6 @@ class Subject:
     Args:
         model: a model with the task's head, its labels in the dataset's order.
         collator: makes batches of the split.
-        labels: the dataset's labels.
         metrics: names of the metrics.
         advance: called with the number of examples after each batch.
         answers: limits of the answers to questions.
@@ -68,7 +67,6 @@ class Subject:
 
     model: Any
     collator: Collator
-    labels: tuple[str, ...]
     metrics: tuple[str, ...]
     advance: Advance
     answers: AnswerLimits = USUAL_ANSWERS

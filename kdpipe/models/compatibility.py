@@ -1,13 +1,13 @@
 """Whether a model can read a dataset: its lengths, its segments and its tokens."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kdpipe.anatomy.families import ONE_SEGMENT, longest_input, shape_of
-from kdpipe.data.encoded import largest, read_description
+from kdpipe.anatomy.families import ITS_TOKENIZER, ONE_SEGMENT, longest_input, shape_of
+from kdpipe.data.encoded import read_description
 from kdpipe.errors import ModelError
 from kdpipe.models.loading import read_config
-from kdpipe.plan.saved.config import ITS_TOKENIZER
 
 
 def check_fit(folder: Path, tokenizer: Any, data: Path) -> None:
@@ -21,21 +21,37 @@ def check_fit(folder: Path, tokenizer: Any, data: Path) -> None:
     Raises:
         ModelError: the model has too few positions, segments or tokens for the dataset or its tokenizer.
     """
-    config = read_config(folder)
+    config, description = read_config(folder), read_description(data)
+    check_vocabulary(config, tokenizer, folder)
+    check_rows(config, description["task"], description["largest"], str(folder), str(data))
+
+
+def check_rows(config: Any, task: str, largest: Mapping[str, int], model: str, data: str) -> None:
+    """Refuse a model that has too few positions, segments or tokens for the rows of a dataset.
+
+    Args:
+        config: the model's config.
+        task: the dataset's task.
+        largest: the largest `length`, `token_type_ids` and `input_ids` of the rows.
+        model: what a message calls the model.
+        data: what a message calls the dataset.
+
+    Raises:
+        ModelError: the model has too few of them.
+    """
     shape = shape_of(config.model_type, config.to_dict())
-    positions, length = longest_input(shape, read_description(data)["task"]), largest(data, "length")
+    positions, length = longest_input(shape, task), largest.get("length", 0)
     if positions is not None and length > positions:
         raise ModelError(
-            f"{data} has rows of {length} tokens, but {folder} reads at most {positions}; "
+            f"{data} has rows of {length} tokens, but {model} reads at most {positions}; "
             f"give the dataset `max_length: {positions}`, or take a model with more positions"
         )
-    if shape.segments is not None and largest(data, "token_type_ids") >= shape.segments:
-        raise ModelError(f"{data} has pairs of texts, but {folder} {ONE_SEGMENT}")
-    check_vocabulary(config, tokenizer, folder)
-    token = largest(data, "input_ids")
+    if shape.segments is not None and largest.get("token_type_ids", 0) >= shape.segments:
+        raise ModelError(f"{data} has pairs of texts, but {model} {ONE_SEGMENT}")
+    token = largest.get("input_ids", 0)
     if token >= config.vocab_size:
         raise ModelError(
-            f"{data} has the token {token}, but {folder} knows {config.vocab_size}, counted from 0; "
+            f"{data} has the token {token}, but {model} knows {config.vocab_size}, counted from 0; "
             "encode the dataset with the tokenizer that the model was trained with"
         )
 

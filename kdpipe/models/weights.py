@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from kdpipe.errors import ModelError
+from kdpipe.anatomy.families import ONE_MODEL
+from kdpipe.anatomy.heads import dropped_tensors, in_body
+from kdpipe.errors import ModelError, some
 from kdpipe.models.family import family_of
 from kdpipe.models.initialization import draw_weights
-from kdpipe.plan.saved.config import ONE_MODEL
-from kdpipe.plan.saved.files import some
-from kdpipe.plan.saved.heads import dropped_tensors, in_body
 
 LOG = logging.getLogger(__name__)
 

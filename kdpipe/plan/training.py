@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import kinds_for, require_head
+from kdpipe.anatomy.steps import count_steps, examples_of_step
 from kdpipe.config.mistakes import Findings, SettingError
-from kdpipe.config.settings.training import count_steps, examples_of_step
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe import processes
+from kdpipe.adapters.training import losses_of, targets_of
 from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.encoded import EncodedSplit, validation_split
 from kdpipe.errors import ModelError
-from kdpipe.evaluation.scoring import task_of, validation_scorer
+from kdpipe.evaluation.scoring import scorer, task_of
 from kdpipe.evaluation.task import Task
 from kdpipe.models.compatibility import check_fit, count_entries
 from kdpipe.models.family import config_shape
@@ -19,7 +20,6 @@ from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import Request
 from kdpipe.signals.teacher import TEACHER, Teacher
-from kdpipe.training.masking import training_targets
 from kdpipe.training.run import freeze, save_outcome, train
 from kdpipe.training.terms import build_objective
 
@@ -44,7 +44,7 @@ def run(
     teachers, stored = {TEACHER: teacher}, {TEACHER: knowledge} if knowledge else {}
     shapes = {source.teacher: config_shape(read_config(folder)) for source, folder in teachers.items()}
     shape, entries = config_shape(read_config(student)), count_entries(tokenizer)
-    objective = build_objective(settings.losses, task, shapes, shape, settings.seed, entries)
+    objective = build_objective(losses_of(settings.losses), task, shapes, shape, settings.seed, entries)
     running = {}
     for source, request in objective.teachers.items():
         _check_tokens(request, task, teachers[source], tokenizer, online=source not in stored)
@@ -54,11 +54,13 @@ def run(
     freeze(learner, settings.freeze)
     split = EncodedSplit(data, "train")
     cached = {source: CachedKnowledge(folder / SIGNALS, split) for source, folder in stored.items()}
-    targets = training_targets(task, learner, tokenizer, settings.masking, counts, settings.seed)
-    probability = settings.masking.probability
-    together = getattr(settings.training, "per_device_eval_batch_size", None)
-    score = validation_scorer(
-        tokenizer, data, seed=settings.seed, probability=probability, batch_size=together
+    targets = targets_of(task, learner, tokenizer, settings.masking, counts, settings.seed)
+    score = scorer(
+        validation_split(data),
+        tokenizer,
+        seed=settings.seed,
+        probability=settings.masking.probability,
+        batch_size=getattr(settings.training, "per_device_eval_batch_size", None),
     )
     with workspace.artifact() as draft, workspace.progress(None, "distill") as bar:
         outcome = train(

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from kdpipe.artifacts.shards import Shards
 from kdpipe.artifacts.tables import METRICS, write_table
-from kdpipe.data.encoded import labelled_splits, read_description
+from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
 from kdpipe.data.source import TRAIN
 from kdpipe.errors import DataError, suggest
 from kdpipe.evaluation.scoring import score, task_of
@@ -41,8 +41,7 @@ def run(settings: EvaluateSettings, workspace: Workspace, *, model: Path, data: 
                 score,
                 scored,
                 tokenizer,
-                data,
-                split,
+                EncodedSplit(data, split),
                 seed=settings.seed,
                 probability=settings.probability,
                 metrics=settings.metrics,

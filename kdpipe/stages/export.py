@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kdpipe.data.encoded import read_description
+from kdpipe.data.encoded import EncodedSplit, read_description
 from kdpipe.data.source import TEST
 from kdpipe.errors import DataError
 from kdpipe.evaluation.scoring import score, task_of
@@ -32,8 +32,7 @@ def run(settings: ExportSettings, workspace: Workspace, *, model: Path, data: Pa
             evaluation = score(
                 labeller,
                 tokenizer,
-                data,
-                split,
+                EncodedSplit(data, split),
                 seed=0,
                 probability=0.0,
                 batch_size=settings.eval_batch_size,

@@ -3,15 +3,14 @@
 from pathlib import Path
 
 from kdpipe import processes
+from kdpipe.adapters.training import targets_of
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.plan.stages.finetune import FinetuneSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
-from kdpipe.training.masking import training_targets
-from kdpipe.training.run import freeze, save_outcome
-from kdpipe.training.supervised import train_on_labels
+from kdpipe.training.run import freeze, save_outcome, train_on_labels
 
 
 def run(
@@ -23,7 +22,7 @@ def run(
     check_fit(model, tokenizer, data)
     student = load_with_head(model, task.head(labels), settings.seed)
     freeze(student, settings.freeze)
-    targets = training_targets(task, student, tokenizer, settings.masking, counts, settings.seed)
+    targets = targets_of(task, student, tokenizer, settings.masking, counts, settings.seed)
     with workspace.artifact() as draft, workspace.progress(None, "finetune") as bar:
         outcome = train_on_labels(
             student,

@@ -27,8 +27,7 @@ from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
-from kdpipe.training.run import save_outcome
-from kdpipe.training.supervised import train_on_labels
+from kdpipe.training.run import save_outcome, train_on_labels
 
 
 def run(settings: PretrainSettings, dataset: PreprocessSettings, workspace: Workspace) -> None:
@@ -43,7 +42,9 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, workspace: Work
         counts = count_tokens(split_file(data, "train"), len(tokenizer))["count"].to_numpy()
         options = {**special_tokens(tokenizer), **settings.architecture.options}
         model = create_language_model(settings.architecture.family, options, len(tokenizer), settings.seed)
-        targets = token_targets(model, tokenizer, settings.masking, settings.seed, counts=counts)
+        targets = token_targets(
+            model, tokenizer, settings.seed, counts=counts, **settings.masking.model_dump()
+        )
         with workspace.progress(None, "pretrain") as bar:
             outcome = train_on_labels(
                 model,

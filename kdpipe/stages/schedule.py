@@ -11,12 +11,13 @@ import torch
 from transformers import PreTrainedModel
 
 from kdpipe import catalog, processes
+from kdpipe.adapters.training import losses_of
 from kdpipe.artifacts.tables import write_table
 from kdpipe.assistants.method import Method
 from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.encoded import EncodedSplit, validation_split
 from kdpipe.errors import DataError, ModelError, suggest
-from kdpipe.evaluation.scoring import task_of, validation_scorer
+from kdpipe.evaluation.scoring import scorer, task_of
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.family import config_shape
 from kdpipe.models.loading import load_frozen, load_tokenizer
@@ -85,7 +86,8 @@ def run(
     split = EncodedSplit(data, "train")
     cached = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split)} if knowledge else {}
     shape = config_shape(source.config)
-    objective = build_objective(settings.losses, task, {TEACHER.teacher: shape}, shape, settings.seed)
+    losses = losses_of(settings.losses)
+    objective = build_objective(losses, task, {TEACHER.teacher: shape}, shape, settings.seed)
     online = {} if cached else objective.teachers
     with workspace.artifact() as draft, workspace.progress(None, "schedule") as bar:
         outcome = train(
@@ -137,7 +139,9 @@ def _scorer(
 ) -> Callable[[Any], dict[float, float]]:
     """Return a function that gives the metric of each size of a model on the validation split."""
     together = getattr(settings.training, "per_device_eval_batch_size", None)
-    score = validation_scorer(tokenizer, data, seed=settings.seed, probability=0.0, batch_size=together)
+    score = scorer(
+        validation_split(data), tokenizer, seed=settings.seed, probability=0.0, batch_size=together
+    )
     if score is None:
         raise DataError(f"{data}: expected a validation split with labels, by which an assistant is chosen")
 

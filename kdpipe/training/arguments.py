@@ -7,7 +7,7 @@ import torch
 from transformers import TrainingArguments
 
 from kdpipe import processes
-from kdpipe.config.settings.training import wrong_delay, wrong_warmup
+from kdpipe.anatomy.steps import wrong_delay, wrong_warmup
 from kdpipe.errors import TrainingError
 from kdpipe.metrics import LOWER_IS_BETTER
 from kdpipe.models.precision import Precision, choose_precision, set_tf32
@@ -28,7 +28,7 @@ OWN_DEFAULTS = {
 
 
 def training_arguments(
-    fields: dict[str, Any], folder: Path, seed: int, steps: int, precision: Precision | None = None
+    fields: dict[str, Any], folder: Path | str, seed: int, steps: int, precision: Precision | None = None
 ) -> TrainingArguments:
     """Return the arguments of a run.
 

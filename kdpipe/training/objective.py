@@ -25,16 +25,16 @@ class Projection:
     """Maps the student's rows to the teacher's width (`proj` of TextBrewer's matches).
 
     Args:
-        widths: the teacher's width and the student's.
         kind: linear, or linear followed by relu or tanh.
         shared: one map for all pairs of layers instead of one each.
         learning_rate: its own learning rate; None for the training's.
+        widths: the teacher's width and the student's, once both are known.
     """
 
-    widths: tuple[int, int]
     kind: Literal["linear", "relu", "tanh"] = "linear"
     shared: bool = False
     learning_rate: float | None = None
+    widths: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,19 @@ class Resumption(TrainerCallback):
         self._trainer = trainer
         trainer.add_callback(self)
 
+    def train(self) -> Any:
+        """Train from the newest checkpoint, or from the beginning, and return what the Trainer returns."""
+        if self.resumed is None and not processes.rank():
+            self.checkpoints.clear()
+        with self._listening():
+            result = self._trainer.train(str(self.resumed) if self.resumed else None)
+        processes.gathered(None)
+        if not self.checkpoints.persistent and not processes.rank():
+            self.checkpoints.clear()
+        return result
+
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def _listening(self) -> Iterator[None]:
         """Let the first signal stop the training after its current step; a second signal works as usual."""
         self._before = {number: signal.signal(number, self._note_signal) for number in STOPPING}
         try:

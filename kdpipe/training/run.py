@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import nn
@@ -14,12 +16,14 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
 from kdpipe import processes
+from kdpipe.anatomy.steps import count_steps
 from kdpipe.artifacts.artifact import Draft
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.tables import HISTORY, write_table
-from kdpipe.config.settings.training import count_steps
-from kdpipe.data.batches import Collator
+from kdpipe.data.batches import Collator, Targets
+from kdpipe.data.encoded import EncodedSplit, validation_split
 from kdpipe.errors import ModelError, TrainingError
+from kdpipe.evaluation.scoring import scorer, task_of
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.loading import save_model
 from kdpipe.models.precision import Precision, choose_precision, default_device, norms_in_fp32
@@ -27,6 +31,7 @@ from kdpipe.signals.teacher import Source, Teacher
 from kdpipe.training.arguments import training_arguments
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
+from kdpipe.training.terms import hard_term
 from kdpipe.training.trainer import Learner, LearningTrainer, Size
 
 LOG = logging.getLogger(__name__)
@@ -62,7 +67,7 @@ def train(
     training: dict[str, Any],
     *,
     seed: int,
-    checkpoints: Checkpoints,
+    checkpoints: Checkpoints | None = None,
     teachers: Mapping[Source, Teacher] | None = None,
     evaluate: Callable[[Any], Mapping[str, float]] | None = None,
     sizes: Sequence[Size] = (nullcontext,),
@@ -76,7 +81,7 @@ def train(
         collator: makes batches of the training split.
         training: fields of `TrainingArguments`, and `early_stopping_patience`.
         seed: seed of order and dropout.
-        checkpoints: the checkpoints; a stopped training goes on from the newest.
+        checkpoints: the checkpoints, from the newest of which a stopped training goes on; None to write none.
         teachers: teachers that give signals online; batches hold the signals of all other teachers.
         evaluate: scores the student, if the arguments ask for evaluation during training.
         sizes: the sizes in which the student runs at every step.
@@ -86,38 +91,64 @@ def train(
         TrainingError: the loss is not finite.
     """
     steps = count_steps(training, len(collator.split))
-    resumption = Resumption(checkpoints)
-    precision = choose_precision(training, resumption.precision or _stored(collator))
+    resumption = Resumption(checkpoints) if checkpoints else None
+    precision = choose_precision(training, (resumption and resumption.precision) or _stored(collator))
     LOG.info("matrices are multiplied in %s", precision)
-    arguments = training_arguments(training, checkpoints.folder, seed, steps, precision)
-    if arguments.eval_strategy != "no" and evaluate is None:
-        raise TrainingError(
-            "training.eval_strategy asks for evaluation, but the dataset has no validation split"
+    with nullcontext(checkpoints.folder) if checkpoints else TemporaryDirectory() as folder:
+        arguments = training_arguments(training, folder, seed, steps, precision)
+        if arguments.eval_strategy != "no" and evaluate is None:
+            raise TrainingError(
+                "training.eval_strategy asks for evaluation, but the dataset has no validation split"
+            )
+        _adapt_to_processor(student, teachers or {}, arguments.bf16)
+        trainer = LearningTrainer(
+            Learner(student, objective),
+            arguments,
+            collator,
+            seed,
+            teachers,
+            evaluate,
+            sizes,
+            resumption,
+            callbacks=_callbacks(training, bar),
         )
-    _adapt_to_processor(student, teachers or {}, arguments.bf16)
-    trainer = LearningTrainer(
-        Learner(student, objective),
-        arguments,
-        collator,
-        seed,
-        teachers,
-        evaluate,
-        sizes,
-        resumption,
-        callbacks=_callbacks(training, bar),
-    )
-    trainer.remove_callback(PrinterCallback)
-    if resumption.resumed is None and not processes.rank():
-        checkpoints.clear()
-    with resumption.listening():
-        result = trainer.train(str(resumption.resumed) if resumption.resumed else None)
-    processes.gathered(None)
-    if not checkpoints.persistent and not processes.rank():
-        checkpoints.clear()
+        trainer.remove_callback(PrinterCallback)
+        result = resumption.train() if resumption else trainer.train()
     _check_finite(student, result)
     seen = _seen(trainer.seen)
     passes = _passes(seen["examples_seen"], len(sizes), len(teachers or ()))
     return Outcome(_history(trainer.state.log_history), {**seen, **passes}, precision)
+
+
+def train_on_labels(
+    model: Any,
+    tokenizer: Any,
+    data: Path,
+    targets: Targets | None,
+    training: dict[str, Any],
+    *,
+    seed: int,
+    probability: float,
+    **how: Any,
+) -> Outcome:
+    """Train a model in place on the labels of an encoded dataset, or on its tokens.
+
+    Args:
+        model: a model with the head for the dataset's task.
+        tokenizer: its tokenizer.
+        data: the encoded dataset.
+        targets: the tokens to predict, for language modelling.
+        training: as of `train`.
+        seed: as of `train`.
+        probability: share of the tokens that are masked for scores during training.
+        how: checkpoints and bar, as of `train`.
+    """
+    task, _ = task_of(data)
+    together = training.get("per_device_eval_batch_size")
+    score = scorer(validation_split(data), tokenizer, seed=seed, probability=probability, batch_size=together)
+    collator = Collator(EncodedSplit(data, "train"), tokenizer.pad_token_id, targets)
+    objective = Objective([hard_term(task)], task.kind)
+    return train(model, objective, collator, training, seed=seed, evaluate=score, **how)
 
 
 def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -> None:

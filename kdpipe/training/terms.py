@@ -1,45 +1,89 @@
-"""Loss terms as an objective takes them, from loss terms as a config gives them."""
+"""The losses of a training, and what they compare in teacher and student."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from kdpipe import catalog
-from kdpipe.anatomy.signals import SIGNAL_KINDS, Positions
-from kdpipe.config.settings.losses import TermSettings
+from kdpipe.anatomy.layers import match_layers
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Place, Positions, first_layer
 from kdpipe.evaluation.task import Task
 from kdpipe.losses.hard import HardLoss
-from kdpipe.signals.teacher import Source
+from kdpipe.losses.loss import Loss
+from kdpipe.signals.teacher import TEACHER, Source
 from kdpipe.training.objective import Objective, Projection, Term
 
 # Tokens that are masked, and first pieces of words that have tags, are those with a label.
 POSITIONS: dict[str, Positions] = {"all": "tokens", "masked": "labelled"}
 
 
+@dataclass(frozen=True)
+class Weighted:
+    """A loss with its weight, and what it compares.
+
+    Args:
+        loss: the loss.
+        weight: its factor in the sum; a loss of weight 0 is not computed.
+        layers: (teacher, student) pairs of layers, or the name of a map (`kdpipe.anatomy.layers`), for losses
+            on signals of layers.
+        modules: (teacher, student) pairs of names of modules in the bodies, for losses on their outputs.
+        positions: `all` real tokens, or the `masked` tokens, which have a label; by default these for losses
+            on logits, and all tokens for other losses.
+        projection: maps the student's states to the teacher's width.
+        name: its name in the log; by default the name of its class.
+        teacher: the name of the teacher that it reads.
+    """
+
+    loss: Loss
+    weight: float = 1.0
+    layers: str | Sequence[tuple[int, int]] = "last"
+    modules: Sequence[tuple[str, str]] = ()
+    positions: Literal["all", "masked"] | None = None
+    projection: Projection | None = None
+    name: str = ""
+    teacher: str = TEACHER.teacher
+
+    def pairs(self, teacher_depth: int, student_depth: int) -> Sequence[tuple[Place, Place]]:
+        """Return the (teacher, student) places that are compared.
+
+        Raises:
+            KdpipeError: a layer does not exist.
+        """
+        kinds = self.loss.student_kinds
+        match SIGNAL_KINDS[kinds[0]].placed:
+            case "layers":
+                return match_layers(self.layers, teacher_depth, student_depth, first_layer(kinds))
+            case "modules":
+                return tuple(self.modules)
+        return ((None, None),)
+
+
 def build_objective(
-    settings: Sequence[TermSettings],
+    losses: Sequence[Weighted],
     task: type[Task],
     teachers: Mapping[str, tuple[int, int]],
     student: tuple[int, int],
     seed: int,
     entries: int | None = None,
 ) -> Objective:
-    """Return the loss of a distillation.
+    """Return the weighted sum of losses.
 
     Args:
-        settings: the terms of the config.
+        losses: the losses.
         task: the dataset's task.
         teachers: depth and width of each teacher, by the setting that names it.
         student: its depth and width.
         seed: seed of projections.
-        entries: how many the tokenizer has; tasks whose outputs are not tokens have no use of it.
+        entries: number of entries of the tokenizer; other tasks than language modelling do not need it.
     """
     names = Counter[str]()
     terms = []
-    for term in settings:
-        names[term.loss] += 1
-        name = term.loss if names[term.loss] == 1 else f"{term.loss}_{names[term.loss]}"
-        shapes = teachers[term.taught_by], student
-        terms.append(_term(name, term, task, shapes, entries if task.masked else None))
+    for weighted in losses:
+        name = weighted.name or type(weighted.loss).__name__
+        names[name] += 1
+        numbered = name if names[name] == 1 else f"{name}_{names[name]}"
+        shapes = teachers[weighted.teacher], student
+        terms.append(_term(numbered, weighted, task, shapes, entries if task.masked else None))
     return Objective(terms, task.kind, seed)
 
 
@@ -50,23 +94,22 @@ def hard_term(task: type[Task]) -> Term:
 
 def _term(
     name: str,
-    settings: TermSettings,
+    weighted: Weighted,
     task: type[Task],
     shapes: tuple[tuple[int, int], tuple[int, int]],
     entries: int | None,
 ) -> Term:
     (teacher_depth, teacher_width), (depth, width) = shapes
-    loss = catalog.resolve("losses", settings.loss)(**settings.options)
-    outputs = any(SIGNAL_KINDS[kind].rows == "task" for kind in settings.student_kinds)
-    chosen = None if outputs and task.positions != "labelled" else settings.positions
-    given = settings.projection_settings
+    loss, projection = weighted.loss, weighted.projection
+    outputs = any(SIGNAL_KINDS[kind].rows == "task" for kind in loss.student_kinds)
+    chosen = None if outputs and task.positions != "labelled" else weighted.positions
     return Term(
         name,
         loss,
-        settings.weight,
+        weighted.weight,
         POSITIONS[chosen] if chosen else task.positions if outputs else "tokens",
-        settings.pairs(teacher_depth, depth) or (),
-        Projection((teacher_width, width), given.kind, given.shared, given.learning_rate) if given else None,
-        entries if outputs and settings.needs_teacher else None,
-        Source(settings.taught_by),
+        weighted.pairs(teacher_depth, depth),
+        replace(projection, widths=(teacher_width, width)) if projection else None,
+        entries if outputs and loss.teacher_kinds else None,
+        Source(weighted.teacher),
     )

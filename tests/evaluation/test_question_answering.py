@@ -33,7 +33,7 @@ Rows = list[dict[str, Any]]
 
 def evaluate(model: Any, reader: Path, data: Path, limits: AnswerLimits = LIMITS) -> Any:
     tokenizer = load_tokenizer(reader)
-    return score(model, tokenizer, data, "validation", seed=1, probability=0.15, answers=limits)
+    return score(model, tokenizer, EncodedSplit(data, "validation"), seed=1, answers=limits)
 
 
 def rows_of(data: Path, split: str = "validation") -> tuple[Rows, Rows]:
@@ -89,10 +89,8 @@ def test_metrics_are_of_questions(reader: Path, question_data: Path) -> None:
     evaluation = score(
         load_model(reader),
         load_tokenizer(reader),
-        question_data,
-        "validation",
+        EncodedSplit(question_data, "validation"),
         seed=1,
-        probability=0.15,
         advance=run.append,
     )
     rows = evaluation.predictions.to_pylist()
@@ -131,10 +129,8 @@ def test_every_question_is_answered_where_all_can_be(
     asked = score(
         load_model(reader),
         load_tokenizer(reader),
-        data,
-        "validation",
+        EncodedSplit(data, "validation"),
         seed=1,
-        probability=0.15,
         metrics=QuestionAnswering.all_metrics,
         answers=LIMITS,
     ).metrics
@@ -155,7 +151,7 @@ def test_questions_without_known_answers_are_answered(
     tokenizer = language_model / "tokenizer.json"
     write_dataset(tmp_path, source, tokenizer, task="question_answering", max_length=40, stride=8)
     model = load_model(reader)
-    evaluation = score(model, load_tokenizer(reader), tmp_path, "test", seed=1, probability=0.15)
+    evaluation = score(model, load_tokenizer(reader), EncodedSplit(tmp_path, "test"), seed=1)
     assert evaluation.metrics == {}
     rows = evaluation.predictions.to_pylist()
     assert list(rows[0]) == ["id", "prediction", "scores", "nbest"]
@@ -239,7 +235,7 @@ def test_answers_in_chinese(tmp_path: Path) -> None:
         stride=8,
     )
     (row,) = score(
-        model, tokenizer, tmp_path / "data", "validation", seed=1, probability=0
+        model, tokenizer, EncodedSplit(tmp_path / "data", "validation"), seed=1, probability=0
     ).predictions.to_pylist()
     assert row["prediction"] in context
     assert row["label"] == "北京"

@@ -36,9 +36,7 @@ CPU = torch.device("cpu")
 def test_accuracy_and_predictions_follow_the_logits(classifier: Path, task_data: Path) -> None:
     model, tokenizer = load_model(classifier), load_tokenizer(classifier)
     run: list[int] = []
-    evaluation = score(
-        model, tokenizer, task_data, "validation", seed=1, probability=0.15, advance=run.append
-    )
+    evaluation = score(model, tokenizer, EncodedSplit(task_data, "validation"), seed=1, advance=run.append)
     rows = evaluation.predictions.to_pylist()
     assert evaluation.n == len(rows) == sum(run) == 40
     assert tuple(evaluation.metrics) == ("accuracy", "f1")
@@ -50,7 +48,7 @@ def test_accuracy_and_predictions_follow_the_logits(classifier: Path, task_data:
 
 def test_logits_do_not_depend_on_batch_mates(classifier: Path, task_data: Path) -> None:
     model, tokenizer = load_model(classifier), load_tokenizer(classifier)
-    rows = score(model, tokenizer, task_data, "validation", seed=1, probability=0.15).predictions
+    rows = score(model, tokenizer, EncodedSplit(task_data, "validation"), seed=1).predictions
     encoded = read_split(task_data, "validation").to_pylist()
     for row, example in list(zip(rows.to_pylist(), encoded, strict=True))[:5]:
         assert row["id"] == example["id"]
@@ -61,7 +59,7 @@ def test_logits_do_not_depend_on_batch_mates(classifier: Path, task_data: Path) 
 
 def test_perplexity_is_that_of_the_masked_tokens(language_model: Path, text_data: Path) -> None:
     model, tokenizer = load_model(language_model), load_tokenizer(language_model)
-    evaluation = score(model, tokenizer, text_data, "validation", seed=1, probability=0.15)
+    evaluation = score(model, tokenizer, EncodedSplit(text_data, "validation"), seed=1)
     assert tuple(evaluation.metrics) == LanguageModeling.metrics
     rows = evaluation.predictions.to_pylist()
     total = sum(row["cross_entropy"] for row in rows)
@@ -76,14 +74,14 @@ def test_an_untrained_uniform_model_has_the_perplexity_of_its_vocabulary(
     with torch.no_grad():
         for parameter in model.cls.parameters():
             parameter.zero_()
-    evaluation = score(model, tokenizer, text_data, "validation", seed=1, probability=0.15)
+    evaluation = score(model, tokenizer, EncodedSplit(text_data, "validation"), seed=1)
     assert evaluation.metrics["perplexity"] == pytest.approx(len(tokenizer), rel=rounding())
 
 
 def test_masks_follow_the_seed(language_model: Path, text_data: Path) -> None:
     model, tokenizer = load_model(language_model), load_tokenizer(language_model)
     values = [
-        score(model, tokenizer, text_data, "validation", seed=seed, probability=0.15).metrics["cross_entropy"]
+        score(model, tokenizer, EncodedSplit(text_data, "validation"), seed=seed).metrics["cross_entropy"]
         for seed in (1, 1, 2)
     ]
     assert values[0] == values[1] != values[2]
@@ -96,7 +94,7 @@ def test_a_causal_model_predicts_each_token_from_those_before(
     shape = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64, "bos_token_id": 2, "eos_token_id": 3}
     save_model(create_body("gpt2", {**shape, "pad_token_id": 0}, len(tokenizer), 1), tokenizer, tmp_path)
     model = load_with_head(tmp_path, Head("language_modeling"), seed=1).eval()
-    evaluation = score(model, tokenizer, text_data, "validation", seed=1, probability=0.15)
+    evaluation = score(model, tokenizer, EncodedSplit(text_data, "validation"), seed=1)
     total, count = 0.0, 0
     for ids in read_split(text_data, "validation")["input_ids"].to_pylist():
         with torch.no_grad():
@@ -128,7 +126,7 @@ def test_the_logits_of_no_text_do_not_depend_on_batch_mates(
         data.mkdir()
         rows = ["\t0", f"{mate}\t1"]
         write_table(data, "classification", tmp_path, {"train": rows, "validation": rows})
-        predictions = score(model, tokenizer, data, "validation", seed=1, probability=0.15).predictions
+        predictions = score(model, tokenizer, EncodedSplit(data, "validation"), seed=1).predictions
         found.append(predictions["scores"].to_pylist()[0])
         collator = Collator(EncodedSplit(data, "train"), pad_id=0)
         teacher = Teacher(load_frozen(tmp_path, CLASSIFICATION, CPU), Request())
@@ -145,13 +143,13 @@ def test_a_tokenizer_must_have_a_token_to_mask_with(language_model: Path, text_d
     model, tokenizer = load_model(language_model), load_tokenizer(language_model)
     tokenizer.mask_token = None
     with pytest.raises(ModelError, match="has no mask token, but a BertForMaskedLM"):
-        score(model, tokenizer, text_data, "validation", seed=1, probability=0.15)
+        score(model, tokenizer, EncodedSplit(text_data, "validation"), seed=1)
 
 
 def test_a_model_that_diverged_has_an_infinite_perplexity(language_model: Path, text_data: Path) -> None:
     model, tokenizer = load_model(language_model), load_tokenizer(language_model)
     torch.nn.init.constant_(dict(model.named_parameters())["cls.predictions.bias"][:5], 1e5)
-    metrics = score(model, tokenizer, text_data, "validation", seed=1, probability=0.15).metrics
+    metrics = score(model, tokenizer, EncodedSplit(text_data, "validation"), seed=1).metrics
     assert metrics["perplexity"] == math.inf
     assert metrics["cross_entropy"] == pytest.approx(1e5, rel=0.01)
 
@@ -168,15 +166,23 @@ def test_logits_that_are_not_finite_are_no_scores(
     broken, tokenizer = load_model(folder), load_tokenizer(folder)
     torch.nn.init.constant_(list(broken.parameters())[-1], value)
     with pytest.raises(ModelError, match=rf"made from {folder} on .* are not finite"):
-        score(broken, tokenizer, request.getfixturevalue(data), "validation", seed=1, probability=0.15)
+        score(
+            broken,
+            tokenizer,
+            EncodedSplit(request.getfixturevalue(data), "validation"),
+            seed=1,
+            probability=0.15,
+        )
 
 
 def test_masks_do_not_depend_on_batch_mates(language_model: Path, text_data: Path) -> None:
     model, tokenizer = load_model(language_model), load_tokenizer(language_model)
     found = []
     for size in (64, 7):
-        how = {"seed": 1, "probability": 0.15, "batch_size": size}
-        found.append(score(model, tokenizer, text_data, "validation", **how).predictions.to_pydict())
+        how = {"seed": 1, "batch_size": size}
+        found.append(
+            score(model, tokenizer, EncodedSplit(text_data, "validation"), **how).predictions.to_pydict()
+        )
     assert found[0]["targets"] == found[1]["targets"]
     assert found[0]["cross_entropy"] == pytest.approx(found[1]["cross_entropy"], rel=rounding())
 
@@ -192,8 +198,8 @@ def test_the_size_of_batches_changes_no_more_than_roundings(
     scored, tokenizer, found = load_model(folder), load_tokenizer(folder), []
     for size in (None, 1, 7):
         counts: list[int] = []
-        how = {"seed": 1, "probability": 0.15, "batch_size": size, "advance": counts.append}
-        rows = score(scored, tokenizer, encoded, "validation", **how).predictions
+        how = {"seed": 1, "batch_size": size, "advance": counts.append}
+        rows = score(scored, tokenizer, EncodedSplit(encoded, "validation"), **how).predictions
         assert max(counts) == min(size or 64, sum(counts))
         found.append(np.array(rows[column].to_pylist()))
     for others in found[1:]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import score
 from kdpipe.evaluation.tasks.token_classification import TokenClassification, entity_metrics
 from kdpipe.models.loading import load_tokenizer, load_with_head
@@ -58,7 +59,7 @@ def test_words_that_were_cut_count_as_outside(language_model: Path, ner_data: Pa
     labels = ("O", "B-COLD", "I-COLD", "B-WARM", "I-WARM")
     model = load_with_head(language_model, TokenClassification.head(labels), seed=3)
     tokenizer = load_tokenizer(language_model)
-    evaluation = score(model, tokenizer, ner_data, "validation", seed=1, probability=0.15)
+    evaluation = score(model, tokenizer, EncodedSplit(ner_data, "validation"), seed=1)
     rows = evaluation.predictions.to_pylist()
     assert evaluation.n == sum(len(row["label"]) for row in rows)
     cut = [row for row in rows if 0.0 in row["scores"]]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from kdpipe.data.encoded import largest, read_description
+from kdpipe.data.encoded import read_description
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.table import TableSource
 from kdpipe.errors import ModelError
@@ -29,7 +29,7 @@ def test_a_dataset_that_is_longer_than_a_model_reads(
 def test_any_length_is_read_without_positions(
     bodies: dict[str, Path], long_data: Path, wordpiece: PreTrainedTokenizerFast
 ) -> None:
-    assert largest(long_data, "length") > 40
+    assert read_description(long_data)["largest"]["length"] > 40
     for name in ("bigru", "enct5"):
         check_fit(bodies[name], wordpiece, long_data)
 

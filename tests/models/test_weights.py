@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from kdpipe.anatomy.heads import dropped_tensors, in_body
 from kdpipe.catalog import resolve
 from kdpipe.errors import ModelError
 from kdpipe.models.loading import Head, load_model, load_tokenizer, load_with_head, save_model
 from kdpipe.plan.saved.config import read_saved
-from kdpipe.plan.saved.heads import dropped_tensors, in_body
 from tests.models.conftest import KINDS, SHAPES
 
 Weights = dict[str, torch.Tensor]

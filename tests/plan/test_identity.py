@@ -80,7 +80,7 @@ def changed(edit: Callable[[str, str, str], None], *change: str, roots: tuple[st
     ("plan/stages/distill.py", "student: ModelName", "student: ModelName\n    other: int = 1", True),
     ("plan/stages/distill.py", "return settings.student", "return None", False),
     ("plan/stages/distill.py", "several teachers are not", "a list of teachers is not", False),
-    ("plan/saved/heads.py", "from typing import Any", "from typing import Any, Self", False),
+    ("anatomy/heads.py", "import", "import os\nimport", True),
     ("plan/graph.py", "import", "import os\nimport", False),
     ("plan/training.py", "import", "import os\nimport", False),
     ("config/document.py", "import", "import os\nimport", False),

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from kdpipe import catalog
+from kdpipe.adapters.training import losses_of
 from kdpipe.anatomy.signals import first_layer
 from kdpipe.config.settings.losses import TermSettings, term_settings
 from kdpipe.data.batches import Collator
@@ -50,7 +51,7 @@ def every_term(task: type[Task]) -> list[TermSettings]:
 
 
 def objective_for(task: type[Task]) -> Objective:
-    return build_objective(every_term(task), task, {"teacher": (4, 16)}, (4, 16), seed=1)
+    return build_objective(losses_of(every_term(task)), task, {"teacher": (4, 16)}, (4, 16), seed=1)
 
 
 def write_cache(objective: Objective, source: Any, data: Path, folder: Path) -> tuple[Collator, Teacher]:
@@ -104,7 +105,7 @@ def test_what_heads_do_is_learned_alike_of_every_family(
         {"loss": "relation", "layers": [[2, 1]], "relation_heads": 4},
     ]
     settings = [term_settings(str(term["loss"])).model_validate(term) for term in terms]
-    objective = build_objective(settings, task, {"teacher": (3, 16)}, (3, 16), seed=1)
+    objective = build_objective(losses_of(settings), task, {"teacher": (3, 16)}, (3, 16), seed=1)
     collator, teacher = write_cache(objective, source, task_data, tmp_path)
     batch = collator(range(20))
     made = capture(student, batch, objective.requests[STUDENT])

@@ -9,7 +9,6 @@ import torch
 from torch.nn import functional
 
 from kdpipe.anatomy.signals import LOGITS, Signal
-from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import ModelError
@@ -103,7 +102,7 @@ def test_only_states_that_are_read_are_asked_for() -> None:
 
 @pytest.mark.parametrize(("shared", "count"), [(False, 2), (True, 1)])
 def test_projections_map_the_student_to_the_teachers_width(shared: bool, count: int) -> None:
-    term = Term("h", HiddenMSELoss(), 1.0, "tokens", [(0, 0), (2, 1)], Projection((8, 6), "tanh", shared))
+    term = Term("h", HiddenMSELoss(), 1.0, "tokens", [(0, 0), (2, 1)], Projection("tanh", shared, widths=(8, 6)))
     objective = Objective([term], "categorical", seed=3)
     assert len(objective.projections["h"]) == count
     sums = sums_of(objective, signals(6, 1), signals(8, 2))
@@ -121,7 +120,7 @@ def test_different_widths_without_a_projection_are_refused() -> None:
 
 def test_equal_models_have_no_divergence(language_model: Path, text_data: Path) -> None:
     model = load_model(language_model).eval()
-    masking = token_targets(model, load_tokenizer(language_model), MaskingSettings(smoothing=0), seed=1)
+    masking = token_targets(model, load_tokenizer(language_model), seed=1, smoothing=0)
     batch = Collator(EncodedSplit(text_data, "train"), 0, masking)(range(8))
     terms = [
         Term("kl", KLLoss(2.0), positions="tokens"),

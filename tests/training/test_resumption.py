@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.sums import write_sums
 from kdpipe.data.batches import Collator
+from kdpipe.data.encoded import validation_split
 from kdpipe.errors import StoppedError, TrainingError
-from kdpipe.evaluation.scoring import validation_scorer
+from kdpipe.evaluation.scoring import scorer
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.training.objective import Objective
@@ -66,7 +67,7 @@ def run(classifier: Path, task_data: Path, tmp_path: Path) -> Callable[..., tupl
     def start(name: str, options: dict[str, Any], after: int = 0, act: Any = None, **more: Any) -> Any:
         model = load_with_head(classifier, Classification.head(LABELS), 1)
         batches = collator(task_data)
-        score = validation_scorer(load_tokenizer(classifier), task_data, seed=1, probability=0.0)
+        score = scorer(validation_split(task_data), load_tokenizer(classifier), seed=1, probability=0.0)
         outcome = train(
             model,
             Objective([hard_term(Classification)], "categorical"),
@@ -129,8 +130,8 @@ def test_a_checkpoint_names_best_weights_that_are_there(
 ) -> None:
     """The Trainer removes those that were the best before."""
     scores = iter([0.1, 0.2])
-    scorer = "tests.training.test_resumption.validation_scorer"
-    monkeypatch.setattr(scorer, lambda *_, **__: lambda model: {"accuracy": next(scores)})
+    target = "tests.training.test_resumption.scorer"
+    monkeypatch.setattr(target, lambda *_, **__: lambda model: {"accuracy": next(scores)})
     two_epochs = 2 * -(-len(collator(task_data).split) // 32)
     with pytest.raises(KilledError):
         run("killed", OPTIONS["best"], two_epochs + 2, die, interval=1e9)

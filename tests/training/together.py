@@ -14,10 +14,10 @@ import torch
 
 from kdpipe import processes
 from kdpipe.artifacts.checkpoints import Checkpoints
-from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.data.batches import Collator
+from kdpipe.data.encoded import validation_split
 from kdpipe.errors import StoppedError
-from kdpipe.evaluation.scoring import validation_scorer
+from kdpipe.evaluation.scoring import scorer
 from kdpipe.evaluation.targets import token_targets
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
@@ -74,7 +74,7 @@ def distilled(places: Places, state: Path) -> Trained:
     model, batches = student_of(places["classifier"], seed=2), collator(places["task_data"])
     batches.knowledge = {TEACHER: CachedKnowledge(places["knowledge"], batches.split)}
     terms = [
-        *distillation_terms([(0, 0), (4, 2)], Projection((16, 16), learning_rate=1e-2)),
+        *distillation_terms([(0, 0), (4, 2)], Projection(learning_rate=1e-2, widths=(16, 16))),
         hard_term(Classification),
     ]
     options = {**ODD, "per_device_train_batch_size": 7, "gradient_accumulation_steps": 3}
@@ -98,7 +98,7 @@ def masked(places: Places, state: Path) -> Trained:
         still(load_model(places["language_model"])),
         load_tokenizer(places["language_model"]),
     )
-    targets = token_targets(model, tokenizer, MaskingSettings(probability=0.03, smoothing=0), 1)
+    targets = token_targets(model, tokenizer, 1, probability=0.03, smoothing=0)
     objective = Objective([hard_term(LanguageModeling)], "categorical")
     batches = collator(places["text_data"], targets=targets)
     options = {**ODD, "per_device_train_batch_size": 5}
@@ -180,8 +180,11 @@ def resumed(
         {**RESUMED, **ADAM} if dropout else RESUMED,
         seed=5,
         checkpoints=Checkpoints(state, **more),
-        evaluate=validation_scorer(
-            load_tokenizer(places["classifier"]), places["task_data"], seed=1, probability=0.0
+        evaluate=scorer(
+            validation_split(places["task_data"]),
+            load_tokenizer(places["classifier"]),
+            seed=1,
+            probability=0.0,
         ),
     )
     return model, outcome

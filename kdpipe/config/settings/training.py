@@ -1,6 +1,5 @@
 """`training`: the fields of `transformers.TrainingArguments`, except those that kdpipe owns."""
 
-import math
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -8,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 
+from kdpipe.anatomy.steps import goes_by_evaluations, wrong_delay, wrong_warmup
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.base import Settings, read_number
 from kdpipe.config.settings.bounds import MANY
@@ -65,23 +65,13 @@ def _evaluation(given: Mapping[str, Any]) -> Findings:
         yield ("load_best_model_at_end",), f"needs {wanted}"
     if best and saving == "steps":
         yield from _saved_where_scored(given)
-    for name in _going_by_evaluations(given):
+    for name in goes_by_evaluations(given):
         if evaluation not in ("steps", "epoch"):
             yield (name,), "needs `eval_strategy`, `epoch` or `steps`"
         if not given.get("metric_for_best_model"):
             yield (name,), "needs `metric_for_best_model`, such as accuracy"
     if what := wrong_delay(given, given.get("max_steps", -1)):
         yield ("eval_delay",), what
-
-
-def _going_by_evaluations(given: Mapping[str, Any]) -> list[str]:
-    """Return the settings that say that something goes by evaluations during the training."""
-    needing = {
-        "load_best_model_at_end": given.get("load_best_model_at_end"),
-        "save_strategy": given.get("save_strategy") == "best",
-        "lr_scheduler_type": given.get("lr_scheduler_type") == "reduce_lr_on_plateau",
-    }
-    return [name for name, needs in needing.items() if needs]
 
 
 def _saved_where_scored(given: Mapping[str, Any]) -> Findings:
@@ -162,38 +152,3 @@ Training = Annotated[
     BeforeValidator(_validate),
     PlainSerializer(lambda training: training.model_dump(exclude_unset=True), return_type=dict),
 ]
-
-
-def count_steps(given: Mapping[str, Any], examples: int) -> int:
-    """Return the optimizer steps of a run over some number of examples."""
-    if given.get("max_steps", -1) > 0:
-        return int(given["max_steps"])
-    epochs = float(given.get("num_train_epochs", 3))
-    return math.ceil(-(-examples // examples_of_step(given)) * epochs)
-
-
-def wrong_warmup(given: Mapping[str, Any], steps: int) -> str:
-    """Return why a run of so many steps cannot have its warmup, or nothing."""
-    warmup = given.get("warmup_steps", 0)
-    warmup = int(warmup) if warmup >= 1 else math.ceil(warmup * steps)
-    if given.get("lr_scheduler_type") != "polynomial" or not 0 < steps <= warmup:
-        return ""
-    what = f"expected fewer than the {steps} steps of the training, found {warmup}"
-    return f"{what}: a `polynomial` begins after the warmup"
-
-
-def wrong_delay(given: Mapping[str, Any], steps: int) -> str:
-    """Return why a run of so many steps has no evaluation that something goes by, or nothing."""
-    delay, strategy = given.get("eval_delay", 0), given.get("eval_strategy", "no")
-    epochs = given.get("num_train_epochs", 3) if given.get("max_steps", -1) < 1 else -1
-    ends = {"steps": steps, "epoch": epochs}.get(strategy, -1)
-    if not _going_by_evaluations(given) or not 0 < ends < delay:
-        return ""
-    unit = "steps" if strategy == "steps" else "epochs"
-    what = f"expected at most the {ends:g} {unit} of the training, found {delay:g}"
-    return f"{what}: without an evaluation no model is the best"
-
-
-def examples_of_step(given: Mapping[str, Any]) -> int:
-    """Return the examples that an optimizer step learns from."""
-    return int(given.get("per_device_train_batch_size", 8) * given.get("gradient_accumulation_steps", 1))

@@ -35,7 +35,7 @@ class Classification:
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:
         """Score a model by its most likely labels."""
-        names = subject.labels
+        names = subject.split.classes
         logits = example_logits(subject)
         predicted = logits.argmax(-1)
         columns = {"id": subject.split.ids, "prediction": [names[i] for i in predicted]}

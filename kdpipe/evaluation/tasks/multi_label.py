@@ -38,7 +38,7 @@ class MultiLabel:
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:
         """Score a model by the labels it finds more likely than not."""
-        names = subject.labels
+        names = subject.split.classes
         logits = example_logits(subject)
         predicted = (logits >= 0).astype(int)
         columns = {"id": subject.split.ids, "prediction": _chosen(predicted, names)}

@@ -41,7 +41,7 @@ class TokenClassification:
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:
         """Score a model by the most likely tag of each word's first piece; scores are those of that tag."""
-        names, split = np.array(subject.labels), subject.split
+        names, split = np.array(subject.split.classes), subject.split
         tags, scores = _predict(subject)
         predicted = split_runs(names[tags], split.word_lengths)
         columns = {"id": split.ids, "prediction": pa.array(predicted, TAGS)}
@@ -77,7 +77,7 @@ def _predict(subject: Subject) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the tag of every word and its logit, 0 where the word was cut off."""
     split = subject.split
     assert split.words is not None
-    tags = np.full(len(split.words), subject.labels.index(OUTSIDE), dtype=np.int64)
+    tags = np.full(len(split.words), subject.split.classes.index(OUTSIDE), dtype=np.int64)
     scores = np.zeros(len(split.words), dtype=np.float32)
     for indices, _, logits in run_batches(subject, "labelled"):
         best = logits.max(-1)

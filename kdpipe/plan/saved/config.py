@@ -11,6 +11,8 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import (
+    ITS_TOKENIZER,
+    ONE_MODEL,
     PRUNED,
     checked_shape,
     count_outputs,
@@ -19,11 +21,12 @@ from kdpipe.anatomy.families import (
     family_name,
     head_task,
 )
+from kdpipe.anatomy.heads import dropped_tensors, in_body, saved_as
 from kdpipe.anatomy.shapes import Shape
 from kdpipe.config.settings.architecture import saved_architecture
 from kdpipe.config.signatures import field_options
 from kdpipe.declarations import constants
-from kdpipe.errors import KdpipeError, ModelError, suggest
+from kdpipe.errors import KdpipeError, ModelError, some, suggest
 from kdpipe.plan.saved.fields import SavedFields, labels_of, short, validated
 from kdpipe.plan.saved.files import (
     CONFIG,
@@ -32,9 +35,7 @@ from kdpipe.plan.saved.files import (
     read_object,
     read_tensors,
     read_tokenizer,
-    some,
 )
-from kdpipe.plan.saved.heads import dropped_tensors, in_body, saved_as
 from kdpipe.plan.saved.tokenizer import count_tokens
 from kdpipe.plan.sizes import known, parameters
 
@@ -47,8 +48,6 @@ UNSUPPORTED: dict[str, Sequence[Any]] = {
     "pruned_heads": (None, {}),
     "per_layer_config": (None, {}),
 }
-ITS_TOKENIZER = "a model needs the tokenizer that it was trained with"
-ONE_MODEL = "take config.json and weights from the same checkpoint"
 # Fields that only the config of a pruned model has.
 OF_PRUNED = ("unit_counts", "ancestor_counts", "embedding_rank", "drops_empty_bias")
 

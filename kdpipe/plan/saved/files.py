@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdpipe.errors import ModelError
+from kdpipe.errors import ModelError, some
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -141,13 +141,6 @@ def files_of(folder: Path) -> list[Path]:
 def unreadable(file: Path, reason: str) -> ModelError:
     """Return the error that says why a file cannot be read."""
     return ModelError(f"{file} cannot be read ({reason}); expected the folder of a saved model")
-
-
-def some(names: Mapping[str, Any] | list[str], most: int = 3) -> str:
-    """Return the first few of some names, and how many more there are."""
-    first = [name if len(name) <= 80 else f"{name[:80]}…" for name in list(names)[:most]]
-    more = len(names) - len(first)
-    return ", ".join(first) + (f" and {more:,} more" if more else "")
 
 
 def _read(file: Path) -> str:

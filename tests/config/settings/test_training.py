@@ -9,9 +9,7 @@ from kdpipe.config.settings.learning_rates import SCHEDULES
 from kdpipe.config.settings.training import (
     ARGUMENTS,
     Training,
-    count_steps,
     training_settings,
-    wrong_warmup,
 )
 from kdpipe.config.settings.training_fields import (
     CHOICES,
@@ -283,42 +281,7 @@ def test_the_options_of_a_schedule_are_those_of_its_function(schedule):
     assert set(SCHEDULES[schedule].model_fields) == set(parameters) - given
 
 
-def test_the_steps_of_a_run():
-    epochs = {"num_train_epochs": 0.5, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
-    assert count_steps(epochs, examples=12) == 2
-    assert count_steps({**epochs, "max_steps": 7}, examples=12) == 7
-    assert count_steps({"num_train_epochs": 1e-9}, examples=12) == 1
-
-
-# Rows of GLUE's training splits, epochs, steps of an epoch and in all.
-@pytest.mark.parametrize(("rows", "epochs", "of_an_epoch", "total"), [
-    (8551, 30, 267, 8010),
-    (2490, 20, 77, 1540),
-    (3668, 20, 114, 2280),
-    (5749, 20, 179, 3580),
-    (67349, 10, 2104, 21040),
-    (104743, 5, 3273, 16365),
-    (363849, 5, 11370, 56850),
-    (392702, 5, 12271, 61355),
-], ids=["cola", "rte", "mrpc", "sts-b", "sst-2", "qnli", "qqp", "mnli"])  # fmt: skip
-def test_steps_of_marginal_utility_diminishes(rows, epochs, of_an_epoch, total):
-    """specs/mud.md, 4.2: batches of 32; the published code drops the short one, which is trained on here."""
-    given = {"per_device_train_batch_size": 32}
-    assert count_steps({**given, "num_train_epochs": 1}, rows - rows % 32) == of_an_epoch
-    assert count_steps({**given, "num_train_epochs": epochs}, rows - rows % 32) == total
-    assert count_steps({**given, "num_train_epochs": epochs}, rows) == total + epochs
-
-
 def test_a_delay_may_leave_the_last_evaluation():
     TRAINING.validate_python({**BEST, "metric_for_best_model": "f1", "eval_delay": 3})
     TRAINING.validate_python({"eval_strategy": "epoch", "eval_delay": 50})
     TRAINING.validate_python({**STEPS, "save_steps": 1, "eval_steps": 1, "eval_delay": 50})
-
-
-@pytest.mark.parametrize(("warmup", "steps", "wrong"), [
-    (0.5, 10, False), (9, 10, False), (10, 10, True), (0.99, 10, True), (11, 10, True), (3, -1, False),
-])  # fmt: skip
-def test_a_polynomial_begins_after_the_warmup(warmup, steps, wrong):
-    given = {"lr_scheduler_type": "polynomial", "warmup_steps": warmup}
-    assert bool(wrong_warmup(given, steps)) == wrong
-    assert not wrong_warmup({**given, "lr_scheduler_type": "linear"}, steps)

@@ -5,9 +5,7 @@ from typing import Any
 
 from kdpipe.anatomy.families import family_facts, stock_class
 from kdpipe.declarations import lineage
-from kdpipe.errors import ModelError
-from kdpipe.plan.saved.fields import short
-from kdpipe.plan.saved.files import some
+from kdpipe.errors import ModelError, shortened, some
 
 # Classes whose tensors look like those of a classifier, which they are not.
 OTHERWISE = ("ForMultipleChoice",)
@@ -30,7 +28,7 @@ def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]
     if given and not stock_class(given).startswith(tuple(stems)):
         raise ModelError(
             f"architectures: expected a class of the family {family}, such as {stems[0]}Model, "
-            f"found {short(given)}"
+            f"found {shortened(given, 200)}"
         )
     if stock_class(given) in facts["heads"].values() or given.endswith(OTHERWISE):
         return given
