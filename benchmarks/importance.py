@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
+from kdpipe.catalog import resolve
 from kdpipe.pruning.importance import label_losses, score_units
 
 TARGETS = {"mask_gradient": 0.9, "weight_gradient": 1.2}
@@ -83,9 +84,10 @@ def run_bare(model: Any, batches: list[dict[str, torch.Tensor]]) -> None:
 
 def criterion(model: Any, name: str, batches: list[dict[str, torch.Tensor]]) -> Callable[[], None]:
     """Return a function that scores the model's units by a criterion."""
+    scorer = resolve("criteria", name)
 
     def score() -> None:
-        score_units(model, name, batches, label_losses(model, "categorical", None))
+        score_units(model, scorer, batches, label_losses(model, "categorical", None))
 
     return score
 

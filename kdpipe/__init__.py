@@ -1,0 +1,21 @@
+"""Compress language models, with a Snakemake workflow or with three functions.
+
+Names are imported when they are first used, so that `import kdpipe` takes no time.
+"""
+
+from importlib import import_module
+from typing import Any
+
+NAMES = {
+    "distill": "kdpipe.library",
+    "evaluate": "kdpipe.library",
+    "prune": "kdpipe.library",
+    "Projection": "kdpipe.training.objective",
+    "Weighted": "kdpipe.training.terms",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(NAMES[name]), name)

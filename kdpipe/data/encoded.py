@@ -91,7 +91,9 @@ class Column:
 
 
 def _values(chunk: pa.Array) -> NDArray[Any]:
-    if isinstance(chunk, pa.ListArray | pa.FixedSizeListArray):
+    if isinstance(chunk, pa.FixedSizeListArray):
+        return _values(chunk.flatten())
+    if isinstance(chunk, pa.ListArray):
         return _values(chunk.values)
     values: NDArray[Any] = chunk.to_numpy()
     return values
@@ -152,7 +154,7 @@ class EncodedSplit:
     @property
     def windowed(self) -> bool:
         """Whether examples are windows of contexts, in which answers are looked for."""
-        return "starts" in self.columns
+        return self.task == "question_answering"
 
     @cached_property
     def longest(self) -> int:

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kdpipe import catalog
 from kdpipe.anatomy.signals import LOGITS, Positions
-from kdpipe.data.batches import on_device
+from kdpipe.data.batches import Batch, Collator, LengthGroupedSampler, on_device
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.errors import DataError, ModelError
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.loss import OutputKind
 from kdpipe.models.family import family_of
-from kdpipe.pruning.criterion import Criterion, Reduction, Scores
+from kdpipe.pruning.criterion import Reduction, Scores
 from kdpipe.signals.capture import Request, capture
 from kdpipe.signals.rows import Rows
 
@@ -43,7 +45,7 @@ def label_losses(model: Any, kind: OutputKind, positions: Positions) -> LabelLos
 
 def score_units(
     model: Any,
-    criterion: str,
+    criterion: type[Any],
     batches: Iterable[Mapping[str, Tensor]],
     losses: LabelLosses,
     *,
@@ -54,7 +56,7 @@ def score_units(
 
     Args:
         model: the model, whose dropout is turned off; its weights stay as they are.
-        criterion: the criterion's name in the catalog.
+        criterion: the criterion.
         batches: batches of the data, on any device.
         losses: a function from a batch to its losses, as `label_losses` returns.
         reduction: as of `Criterion`.
@@ -63,11 +65,50 @@ def score_units(
     model.eval()
     groups = family_of(model).groups(model.base_model)
     with _frozen(model):
-        scorer: Criterion = catalog.resolve("criteria", criterion)(model, groups, reduction, seed)
+        scorer = criterion(model, groups, reduction, seed)
         if scorer.reads_data:
             for batch in batches:
                 scorer.add(on_device(batch, model.device), lambda inputs: losses(inputs, reduction))
-        return scorer.scores()
+        scores: Scores = scorer.scores()
+        return scores
+
+
+def check_finite(scores: Scores, model: Any) -> None:
+    """Refuse scores that are not finite.
+
+    Args:
+        scores: the scores of a model.
+        model: the model, or its folder.
+    """
+    if not all(own.isfinite().all() for places in scores.values() for own in places):
+        raise ModelError(
+            f"{model}: expected finite scores of all heads and neurons, found others, as its weights or its"
+            " loss are not finite; train it with a lower learning rate"
+        )
+
+
+def first_batches(
+    split: EncodedSplit, pad_id: int, size: int, batches: int | None, seed: int
+) -> tuple[int, Iterator[Batch]]:
+    """Return the first batches of the seed's order, after the number of their examples.
+
+    Args:
+        split: the examples, with labels.
+        pad_id: id of the padding token.
+        size: number of examples in a batch.
+        batches: number of batches; None for all.
+        seed: seed of the order.
+
+    Raises:
+        DataError: the examples have no labels.
+    """
+    if "labels" not in split.columns:
+        raise DataError(f"{split.path}: expected labels, by whose loss units are ranked, found none")
+    collator = Collator(split, pad_id)
+    order = LengthGroupedSampler(split.lengths, size, seed, collator)
+    examples = list(islice(order, batches and batches * size))
+    starts = range(0, len(examples), size)
+    return len(examples), (collator(examples[start : start + size]) for start in starts)
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def changed(edit: Callable[[str, str, str], None], *change: str, roots: tuple[st
     ("models/bigru.py", "import", "import os\nimport", False),
     ("data/__init__.py", "", "import os", True),
     ("reporting/__init__.py", "", "import os", False),
-    ("__init__.py", "", "import os", True),
+    ("__init__.py", "import import_module", "import import_module, reload", True),
     ("anatomy/layers.py", "import", "import os\nimport", True),
     ("anatomy/units.py", "import", "import os\nimport", True),
     ("anatomy/families.py", '("token_classification",)', '("tagging",)', True),

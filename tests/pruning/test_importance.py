@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from kdpipe import catalog
 from kdpipe.catalog import CRITERIA
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head
@@ -34,9 +35,15 @@ def model(request, with_head):  # noqa: F811
     return scattered(with_head(request.param, CLASSIFIER))
 
 
+def scorer_named(name):
+    return catalog.resolve("criteria", name)
+
+
 def scores_of(model, criterion, batches=BATCHES, **options):
     own = copy.deepcopy(model)
-    return score_units(own, criterion, batches, label_losses(own, "categorical", None), **options)
+    return score_units(
+        own, scorer_named(criterion), batches, label_losses(own, "categorical", None), **options
+    )
 
 
 def mean_loss(model, batch):
@@ -122,7 +129,7 @@ def test_batches_go_where_the_model_is(with_head):  # noqa: F811
         seen.update(tensor.device.type for tensor in batch.values())
         return torch.zeros(len(batch["labels"]), device="meta", requires_grad=True)
 
-    score_units(model, "mask_gradient", BATCHES, losses)
+    score_units(model, scorer_named("mask_gradient"), BATCHES, losses)
     assert seen == {"meta"}
 
 
@@ -157,7 +164,7 @@ def test_by_example_takes_one_pass_backward(with_head, criterion):  # noqa: F811
         found.register_hook(lambda gradient: passes.append(len(gradient)))
         return found
 
-    score_units(model, criterion, BATCHES, counted, reduction="example")
+    score_units(model, scorer_named(criterion), BATCHES, counted, reduction="example")
     assert passes == [2, 3]
 
 
@@ -165,7 +172,9 @@ def test_weight_gradients_of_two_batches(with_head):  # noqa: F811
     """|w| (|g1| + |g2|) of the batches' mean losses, over a unit's weights; the model stays as it is."""
     model = with_head("bert", CLASSIFIER)
     before = copy.deepcopy(model.state_dict())
-    found = score_units(model, "weight_gradient", BATCHES, label_losses(model, "categorical", None))
+    found = score_units(
+        model, scorer_named("weight_gradient"), BATCHES, label_losses(model, "categorical", None)
+    )
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     names = ("attention.output.dense", "intermediate.dense", "output.dense")
     for place, block in enumerate(model.bert.encoder.layer):

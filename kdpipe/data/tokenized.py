@@ -1,0 +1,158 @@
+"""Rows of token ids in a `datasets.Dataset`, as `transformers.Trainer` takes them, as an encoded split."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.masking import IGNORE_INDEX
+from kdpipe.data.telling import listed
+from kdpipe.errors import DataError, quoted
+
+# What the column of labels may be called.
+LABELS = ("labels", "label")
+ANSWER = ("start_positions", "end_positions")
+TOKENIZE = "dataset.map(lambda rows: tokenizer(rows['text'], truncation=True), batched=True)"
+
+
+class TokenizedSplit(EncodedSplit):
+    """A split whose rows a `datasets.Dataset` holds: `input_ids`, `token_type_ids` of pairs, and labels.
+
+    Labels are in `labels` or `label`: the number of a class; a number, for regression; 0 or 1 for each class,
+    for several labels; or of each token the number of a tag, or -100 where it counts for nothing. For
+    question answering they are in `start_positions` and `end_positions`. For language modelling there are
+    none, as the tokens are the labels.
+
+    Args:
+        dataset: the rows, without padding.
+        task: what they are for.
+        classes: names of the model's outputs.
+
+    Attributes:
+        largest: the largest length and ids of the rows.
+
+    Raises:
+        DataError: the rows have no token ids, or are padded, or their labels are not those of the task.
+    """
+
+    def __init__(self, dataset: Any, task: str, classes: Sequence[str]) -> None:
+        names = getattr(dataset, "column_names", None)
+        if not isinstance(names, list):
+            raise DataError(
+                f"dataset: expected a datasets.Dataset, found a {type(dataset).__name__}; of a DatasetDict"
+                " give one split, such as dataset['train']"
+            )
+        if "input_ids" not in names or not len(dataset):
+            found = f"found {len(dataset)} rows of {listed(names)}"
+            raise DataError(f"dataset: expected rows with `input_ids`, {found}; tokenize texts: {TOKENIZE}")
+        table = dataset.with_format("arrow")[:]
+        ids = table["input_ids"]
+        lengths = pc.list_value_length(ids)
+        _check_rows(table, lengths)
+        columns = {name: table[name] for name in ("input_ids", "token_type_ids") if name in names}
+        columns["id"] = pa.array(map(str, range(len(dataset))), pa.string())
+        columns["length"] = lengths.cast(pa.int32())
+        columns |= _labels(dataset, table, task, classes)
+        self._open(Path("dataset"), pa.table(columns).to_batches(), task, classes)
+        flat = {
+            name: pc.list_flatten(columns[name]) for name in ("input_ids", "token_type_ids") if name in names
+        }
+        self.largest = {name: pc.max(values).as_py() for name, values in {**flat, "length": lengths}.items()}
+
+
+def _check_rows(table: pa.Table, lengths: pa.ChunkedArray) -> None:
+    if lengths.null_count or not pc.min(lengths).as_py():
+        raise DataError("dataset: expected token ids in every row, found a row without; remove such rows")
+    if "attention_mask" in table.column_names:
+        real = pc.sum(pc.list_flatten(table["attention_mask"])).as_py()
+        if real != pc.sum(lengths).as_py():
+            raise DataError(
+                "dataset: expected rows without padding, found some; tokenize without `padding`, as batches"
+                " are padded when they are made"
+            )
+
+
+def _labels(dataset: Any, table: pa.Table, task: str, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the labels in the columns of an encoded split; none if the rows have none."""
+    name = next((name for name in LABELS if name in table.column_names), None)
+    if task == "question_answering":
+        if not set(ANSWER) <= set(table.column_names):
+            return {}
+        spans = np.stack([table[column].to_numpy() for column in ANSWER], axis=1).astype(np.int32)
+        return {"labels": pa.FixedSizeListArray.from_arrays(pa.array(spans.reshape(-1)), 2)}
+    if task == "language_modeling" or name is None:
+        if task == "token_classification":
+            raise DataError("dataset: expected `labels` of tokens, which say where a tag is, found none")
+        return {}
+    _check_order(dataset.features[name], classes, name)
+    values = table[name].combine_chunks()
+    try:
+        return MAKERS[task](values, len(classes))
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        what = {"regression": "a number", "multi_label": f"{len(classes)} numbers 0 or 1"}
+        wanted = what.get(task, f"numbers below {len(classes)}, the model's outputs")
+        raise DataError(
+            f"dataset: column {name!r}: for {task} expected {wanted} in every row, found"
+            f" {quoted(str(error))}; correct the labels, or take a model with a head for them"
+        ) from None
+
+
+def _check_order(feature: Any, classes: Sequence[str], name: str) -> None:
+    """Refuse classes that the dataset declares in another order than the model has them."""
+    while hasattr(feature, "feature"):
+        feature = feature.feature
+    declared = list(getattr(feature, "names", classes))
+    if declared != list(classes) and sorted(declared) == sorted(classes):
+        raise DataError(
+            f"dataset: column {name!r}: expected the classes in the order of the model, {listed(classes)},"
+            f" found {listed(declared)}; load the model with `id2label` in this order, or cast the column"
+        )
+
+
+def _class_numbers(values: pa.Array, classes: int) -> dict[str, Any]:
+    return {"labels": _below(values.cast(pa.int64()), classes)}
+
+
+def _numbers(values: pa.Array, classes: int) -> dict[str, Any]:
+    if values.null_count:
+        raise ValueError("a row without a number")
+    return {"labels": values.cast(pa.float32())}
+
+
+def _switches(values: pa.Array, classes: int) -> dict[str, Any]:
+    on = np.array(values.to_pylist(), dtype=np.float32).reshape(len(values), classes)
+    if not np.isin(on, (0, 1)).all():
+        raise ValueError("other numbers")
+    return {"labels": pa.FixedSizeListArray.from_arrays(pa.array(on.astype(np.int8).reshape(-1)), classes)}
+
+
+def _tags(values: pa.Array, classes: int) -> dict[str, Any]:
+    """Return where the tokens with a tag stand in each row, and their tags."""
+    flat, lengths = values.flatten().to_numpy(), values.value_lengths().to_numpy()
+    tagged = flat != IGNORE_INDEX
+    places = np.arange(len(flat)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    counts = np.add.reduceat(np.append(tagged, False).astype(np.int32), np.cumsum(lengths) - lengths)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+    found = {"words": places[tagged].astype(np.int32), "labels": _below(pa.array(flat[tagged]), classes)}
+    return {name: pa.ListArray.from_arrays(offsets, pa.array(column)) for name, column in found.items()}
+
+
+def _below(values: pa.Array, classes: int) -> pa.Array:
+    wrong = values.null_count or (
+        len(values) and (pc.min(values).as_py() < 0 or pc.max(values).as_py() >= classes)
+    )
+    if wrong:
+        raise ValueError(f"numbers from {pc.min(values)} to {pc.max(values)}, or none")
+    return values
+
+
+MAKERS = {
+    "classification": _class_numbers,
+    "regression": _numbers,
+    "multi_label": _switches,
+    "token_classification": _tags,
+}

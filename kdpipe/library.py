@@ -1,0 +1,232 @@
+"""Distil, prune and score transformers models in Python, with the code of the workflow's stages.
+
+A dataset is a `datasets.Dataset` of token ids and labels, as `transformers.Trainer` takes it
+(`kdpipe.data.tokenized`). The head of a model says what the task is.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from kdpipe import catalog
+from kdpipe.anatomy.families import head_task, kinds_for
+from kdpipe.data.batches import Collator, Targets
+from kdpipe.data.tokenized import TokenizedSplit
+from kdpipe.errors import KdpipeError, ModelError
+from kdpipe.evaluation.scoring import padding_id, score, scorer
+from kdpipe.evaluation.targets import token_targets
+from kdpipe.losses.loss import Loss
+from kdpipe.models.compatibility import check_rows, count_entries
+from kdpipe.models.family import config_shape, family_of
+from kdpipe.models.loading import head_kind
+from kdpipe.models.precision import default_device
+from kdpipe.pruning.criteria.mask_gradient import MaskGradient
+from kdpipe.pruning.criterion import Reduction
+from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
+from kdpipe.pruning.importance import check_finite, first_batches, label_losses, score_units
+from kdpipe.signals.teacher import Teacher
+from kdpipe.training.run import freeze as freeze_parameters
+from kdpipe.training.run import train
+from kdpipe.training.terms import Weighted, build_objective
+
+LANGUAGE_MODELING, QUESTION_ANSWERING = "language_modeling", "question_answering"
+
+
+def distill(
+    teacher: PreTrainedModel,
+    student: PreTrainedModel,
+    dataset: Any,
+    losses: Sequence[Loss | Weighted],
+    *,
+    validation: Any = None,
+    tokenizer: Any = None,
+    freeze: Sequence[str] = (),
+    seed: int = 42,
+    **training: Any,
+) -> PreTrainedModel:
+    """Train a student in place against a teacher, and return the student.
+
+    Args:
+        teacher: the model whose outputs the student learns.
+        student: the model that is trained, with a head for the task.
+        dataset: tokenized rows that both read.
+        losses: the losses, whose sum is lowered; `Weighted` gives a loss its weight and layers.
+        validation: tokenized rows that the student is scored on, where `eval_strategy` asks for it.
+        tokenizer: the tokenizer, which masked language modelling needs.
+        freeze: globs of names of student parameters that stay as they are.
+        seed: seed of the order of rows, of masks, dropout and projections.
+        training: fields of `transformers.TrainingArguments`, and `early_stopping_patience`.
+
+    Raises:
+        KdpipeError: models, rows, losses and arguments do not fit together.
+    """
+    split = _read(student, dataset)
+    task = catalog.resolve("tasks", split.task)
+    weighted = [loss if isinstance(loss, Weighted) else Weighted(loss) for loss in losses]
+    if not any(loss.weight for loss in weighted):
+        raise KdpipeError("losses: expected a loss with a weight, found none, so nothing would be learned")
+    shapes = config_shape(teacher.config), config_shape(student.config)
+    entries = count_entries(tokenizer) if tokenizer else None
+    objective = build_objective(weighted, task, *shapes, seed=seed, entries=entries)
+    for request in objective.teachers.values():
+        _check_teacher(teacher, student, split, request.needs_head)
+    frozen: Any = teacher.eval()
+    frozen.to(default_device())
+    freeze_parameters(student, freeze)
+    held_out = None if validation is None else _read(student, validation)
+    train(
+        student,
+        objective,
+        Collator(split, padding_id(student, tokenizer), _targets(student, tokenizer, split, seed)),
+        training,
+        seed=seed,
+        teachers={source: Teacher(frozen, request) for source, request in objective.teachers.items()},
+        evaluate=scorer(
+            held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size")
+        ),
+    )
+    trained: PreTrainedModel = student.eval()
+    return trained
+
+
+def prune(
+    model: PreTrainedModel,
+    dataset: Any,
+    *,
+    sparsity: float,
+    criterion: type[Any] = MaskGradient,
+    reduction: Reduction = "batch",
+    batches: int | None = 64,
+    batch_size: int = 32,
+    seed: int = 42,
+) -> PreTrainedModel:
+    """Return a copy of a model without the heads and neurons that matter least for the loss on a dataset.
+
+    Args:
+        model: the model, with a head for the task.
+        dataset: tokenized rows with labels.
+        sparsity: the share of heads, and of neurons, that goes, from 0 to below 1; of a model that was pruned
+            before the share of the first model.
+        criterion: how heads and neurons are scored, a `kdpipe.pruning.criterion.Criterion`.
+        reduction: as of `Criterion`.
+        batches: number of batches that are read, in the order of the seed; None for all.
+        batch_size: rows of a batch.
+        seed: seed of the order.
+
+    Raises:
+        KdpipeError: the rows do not fit the model, or the model has lost more units already.
+    """
+    if not 0 <= sparsity < 1:
+        raise KdpipeError(f"sparsity: expected a share from 0 to below 1, found {sparsity}")
+    split = _read(model, dataset)
+    if split.task == LANGUAGE_MODELING:
+        raise KdpipeError(
+            "prune: units are ranked by the loss on labels; prune a model with a head for a task"
+        )
+    task = catalog.resolve("tasks", split.task)
+    _, rows = first_batches(split, padding_id(model, None), batch_size, batches, seed)
+    losses = label_losses(model, task.kind, task.positions)
+    scores = score_units(model, criterion, rows, losses, reduction=reduction, seed=seed)
+    check_finite(scores, type(model).__name__)
+    pruned: Any = prune_to_sparsity(model, sparsity, ranks_from(model, scores))
+    return pruned.to(model.device).eval()  # type: ignore[no-any-return]
+
+
+def evaluate(
+    model: PreTrainedModel,
+    dataset: Any,
+    *,
+    metrics: Sequence[str] = (),
+    tokenizer: Any = None,
+    batch_size: int | None = None,
+    seed: int = 42,
+) -> dict[str, float]:
+    """Return the scores of a model on a dataset, by the names of the metrics.
+
+    Args:
+        model: the model, with a head for the task.
+        dataset: tokenized rows with labels.
+        metrics: names of the metrics; by default those of the task.
+        tokenizer: the tokenizer, which masked language modelling needs.
+        batch_size: rows of a batch.
+        seed: seed of masks.
+
+    Raises:
+        KdpipeError: the rows do not fit the model, or have no labels.
+    """
+    split = _read(model, dataset)
+    if split.task == QUESTION_ANSWERING:
+        raise KdpipeError(
+            "evaluate: answers are scored as texts, which rows of token ids do not have; score a model for"
+            " question answering with the workflow (`evaluate` in a config)"
+        )
+    if split.task != LANGUAGE_MODELING and "labels" not in split.columns:
+        raise KdpipeError("evaluate: expected rows with a column `labels`, found none")
+    _targets(model, tokenizer, split, seed)
+    known = catalog.resolve("tasks", split.task).all_metrics
+    if unknown := set(metrics) - set(known):
+        raise KdpipeError(f"metrics: expected some of {', '.join(known)}, found {', '.join(sorted(unknown))}")
+    found = score(model, tokenizer, split, metrics=metrics, batch_size=batch_size, seed=seed)
+    return dict(found.metrics)
+
+
+def _read(model: PreTrainedModel, dataset: Any) -> TokenizedSplit:
+    """Return the rows of a dataset for the task of a model's head."""
+    family_of(model)
+    config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+    task = head_task(model.config.model_type, config)
+    if task == "":
+        raise ModelError(
+            f"expected a model with a head for a task, found a {type(model).__name__}; load it with a class"
+            " such as AutoModelForSequenceClassification"
+        )
+    if task is None:
+        features = getattr(dataset, "features", {})
+        several = any(hasattr(features.get(name), "feature") for name in ("labels", "label"))
+        task = "multi_label" if several else "classification"
+    classes = _classes(model) if task not in (LANGUAGE_MODELING, QUESTION_ANSWERING) else ()
+    split = TokenizedSplit(dataset, task, classes)
+    check_rows(model.config, task, split.largest, f"the {type(model).__name__}", "the dataset")
+    return split
+
+
+def _classes(model: Any) -> list[str]:
+    return [model.config.id2label[number] for number in range(model.config.num_labels)]
+
+
+def _check_teacher(
+    teacher: PreTrainedModel, student: PreTrainedModel, split: TokenizedSplit, needs_head: bool
+) -> None:
+    """Refuse a teacher that cannot read the rows, or whose outputs are others than the student's."""
+    check_rows(
+        teacher.config, split.task, split.largest, f"the teacher, a {type(teacher).__name__},", "the dataset"
+    )
+    if not needs_head:
+        return
+    if head_kind(teacher.config, type(teacher).__name__) not in kinds_for(split.task):
+        raise ModelError(
+            f"expected a teacher with a head for {split.task}, whose logits are compared, found a"
+            f" {type(teacher).__name__}; load it with its head, or compare other signals"
+        )
+    if not split.classes:
+        return
+    theirs, ours = _classes(teacher), _classes(student)
+    if len(theirs) != len(ours) or (theirs != ours and sorted(theirs) == sorted(ours)):
+        raise ModelError(
+            f"expected the outputs of the student in the teacher, {', '.join(ours)}, found"
+            f" {', '.join(theirs)}; give both models the same `id2label`"
+        )
+
+
+def _targets(model: PreTrainedModel, tokenizer: Any, split: TokenizedSplit, seed: int) -> Targets | None:
+    """Return the tokens that a language model is trained to predict; rare tokens are preferred."""
+    if split.task != LANGUAGE_MODELING:
+        return None
+    if tokenizer is None:
+        if not family_of(model).causal:
+            raise KdpipeError("tokenizer: masked language modelling needs it, found none; give the tokenizer")
+        return token_targets(model, None, seed)
+    counts = np.bincount(split.column("input_ids").values(), minlength=len(tokenizer))
+    return token_targets(model, tokenizer, seed, counts=counts)
