@@ -1,10 +1,14 @@
 """The README and the docs tell the truth about configs, names and files."""
 
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
+from datasets import Dataset, DatasetDict
 
 from kdpipe import catalog
 from kdpipe.cli import main
@@ -17,6 +21,10 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONFIG = (ROOT / "docs/config.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PYTHON = {
+    page.name: re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    for page in PAGES
+}
 FOLDERS = ("benchmarks/", "config/", "docs/", "kdpipe/", "profiles/", "rules/", "tests/")
 
 
@@ -66,3 +74,32 @@ def test_files_and_folders_exist() -> None:
     for line in tree.splitlines():
         for name in re.split(r"  +", line)[0].split(", "):
             assert (ROOT / name).exists(), name
+
+
+@pytest.fixture
+def reviews(
+    classifier: Path, language_model: Path, sst2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folders that the pages' Python reads, in the working directory."""
+    files = {"train": sst2 / "train.tsv", "validation": sst2 / "dev.tsv"}
+    read = partial(pd.read_csv, sep="\t", names=["text", "label"], header=0)
+    rows = {name: Dataset.from_pandas(read(file)) for name, file in files.items()}
+    DatasetDict(rows).save_to_disk(tmp_path / "reviews")
+    (tmp_path / "teacher").symlink_to(classifier)
+    (tmp_path / "language-model").symlink_to(language_model)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_pages_have_python() -> None:
+    assert {name for name, blocks in PYTHON.items() if blocks} >= {"README.md", "library.md"}
+    for block in (block for blocks in PYTHON.values() for block in blocks):
+        assert sum(bool(line.strip()) for line in block.splitlines()) <= 10
+
+
+@pytest.mark.usefixtures("reviews")
+@pytest.mark.parametrize("page", [name for name, blocks in PYTHON.items() if blocks])
+def test_the_python_of_a_page_runs(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    for block in PYTHON[page]:
+        exec(block, names)
+    assert "accuracy" in capsys.readouterr().out or names["perplexity"] > 1
