@@ -34,8 +34,7 @@ from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.family import family_of
 from kdpipe.models.sliced import Counts, Slices
 from kdpipe.models.units import KINDS
-from kdpipe.pruning.cut import Ranks, prune_to_sparsity
-from kdpipe.pruning.ranking import rank_units
+from kdpipe.pruning.cut import Ranks, prune_to_sparsity, rank_units
 from kdpipe.signals.capture import Request, Signals, capture
 from kdpipe.signals.teacher import TEACHER
 from kdpipe.training.objective import Objective, Term

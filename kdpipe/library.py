@@ -15,8 +15,7 @@ from kdpipe.anatomy.families import head_task, kinds_for
 from kdpipe.data.batches import Collator, Targets
 from kdpipe.data.tokenized import TokenizedSplit
 from kdpipe.errors import KdpipeError, ModelError
-from kdpipe.evaluation.scoring import padding_id, score, scorer
-from kdpipe.evaluation.targets import token_targets
+from kdpipe.evaluation.scoring import padding_id, score, scorer, token_targets
 from kdpipe.losses.loss import Loss
 from kdpipe.models.compatibility import check_rows, count_entries
 from kdpipe.models.family import config_shape, family_of

@@ -10,7 +10,7 @@ from kdpipe import catalog
 from kdpipe.config.settings.losses import TermSettings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.data.batches import Targets
-from kdpipe.evaluation.targets import token_targets
+from kdpipe.evaluation.scoring import token_targets
 from kdpipe.evaluation.task import Task
 from kdpipe.training.objective import Projection
 from kdpipe.training.terms import Weighted

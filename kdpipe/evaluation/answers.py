@@ -23,15 +23,10 @@ LANGUAGE_SAMPLE = 100
 def answer_metrics(
     predictions: Sequence[str], answers: Sequence[Sequence[str]], contexts: Sequence[str]
 ) -> dict[str, float]:
-    """Return F1 and exact match, from 0 to 1.
+    """Return F1 and exact match, from 0 to 1; an empty text means no answer.
 
     If some questions have no answer, the scores are those of SQuAD v2.0. Questions with and without an answer
-    also get scores of their own, if the split has such questions.
-
-    Args:
-        predictions: the predicted answer to each question; an empty text means no answer.
-        answers: the right answers to each question; none for a question without an answer.
-        contexts: the contexts of the questions, which decide the language.
+    also get scores of their own, if the split has such questions. The contexts decide the language.
     """
     answerable = np.array([bool(golds) for golds in answers])
     version2 = not answerable.all()

@@ -14,14 +14,7 @@ Metric = Callable[[Values, Values], float]
 def compute(
     metrics: Mapping[str, Metric], names: Sequence[str], gold: Values | None, predicted: Values
 ) -> dict[str, float]:
-    """Return metrics by name; none without labels.
-
-    Args:
-        metrics: the metrics of the task.
-        names: the names of the metrics to compute.
-        gold: the labels, one per example; of multi-label tasks [N, C]; None without labels.
-        predicted: the predictions, in the same form.
-    """
+    """Return metrics by name, from labels and predictions [N], or [N, C] for several labels of an example."""
     return {} if gold is None else {name: metrics[name](gold, predicted) for name in names}
 
 

@@ -14,14 +14,8 @@ def attention_probabilities(
 ) -> Tensor:
     """Return how much each position attends to each other one before dropout, in float32 [B, A, L, L].
 
-    The scale and the bias of the scores are the layer's own. Padding is not attended to.
-
-    Args:
-        model: the model.
-        layer: the block, from 1.
-        queries: [B, L, A, D].
-        keys: [B, L, A, D].
-        attention_mask: 1 for tokens, 0 for padding [B, L].
+    Queries and keys [B, L, A, D] are those of a block, counted from 1. The scale and the bias of the scores
+    are the block's own. Padding, where the mask [B, L] is 0, is not attended to.
     """
     family, body = family_of(model), model.base_model
     name = family.groups(body)["head"][layer - 1].inputs[0].rpartition(".")[0]

@@ -52,12 +52,7 @@ class BiGRULayer(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """Return the states of the layer.
-
-        Args:
-            states: the states of the layer below [B, L, H].
-            lengths: number of tokens of each row, on the CPU [B]; the backward direction starts at the last.
-        """
+        """Return the states of the layer; the backward direction of a row starts at its last token."""
         packed = pack_padded_sequence(states, lengths, batch_first=True, enforce_sorted=False)
         output, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=states.shape[1])
         projected: Tensor = self.dropout(self.projection(output))
@@ -94,12 +89,7 @@ class BiGRUModel(BiGRUPreTrainedModel):
         return self.embeddings
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> BaseModelOutput:
-        """Return the states of the last layer [B, L, H].
-
-        Args:
-            input_ids: [B, L], padded on the right.
-            attention_mask: 1 for tokens, 0 for padding [B, L].
-        """
+        """Return the states of the last layer [B, L, H] for token ids [B, L], padded on the right."""
         lengths = _mask(input_ids, attention_mask).sum(1).clamp(min=1).cpu()
         states = self.dropout(self.embeddings(input_ids))
         for layer in self.layers:

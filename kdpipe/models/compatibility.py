@@ -13,11 +13,6 @@ from kdpipe.models.loading import read_config
 def check_fit(folder: Path, tokenizer: Any, data: Path) -> None:
     """Refuse a model that cannot read a dataset.
 
-    Args:
-        folder: the model's folder.
-        tokenizer: the tokenizer of the dataset.
-        data: the encoded dataset.
-
     Raises:
         ModelError: the model has too few positions, segments or tokens for the dataset or its tokenizer.
     """
@@ -27,14 +22,9 @@ def check_fit(folder: Path, tokenizer: Any, data: Path) -> None:
 
 
 def check_rows(config: Any, task: str, largest: Mapping[str, int], model: str, data: str) -> None:
-    """Refuse a model that has too few positions, segments or tokens for the rows of a dataset.
+    """Refuse a model that has too few positions, segments or tokens for the `largest` rows of a dataset.
 
-    Args:
-        config: the model's config.
-        task: the dataset's task.
-        largest: the largest `length`, `token_type_ids` and `input_ids` of the rows.
-        model: what a message calls the model.
-        data: what a message calls the dataset.
+    Messages call them by `model` and `data`.
 
     Raises:
         ModelError: the model has too few of them.
@@ -58,11 +48,6 @@ def check_rows(config: Any, task: str, largest: Mapping[str, int], model: str, d
 
 def check_vocabulary(config: Any, tokenizer: Any, folder: Path) -> None:
     """Refuse a model that does not know all tokens of its tokenizer.
-
-    Args:
-        config: the model's config.
-        tokenizer: the tokenizer.
-        folder: the model's folder.
 
     Raises:
         ModelError: the tokenizer has more tokens than the model.

@@ -25,14 +25,7 @@ SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def create_body(family: str, options: Mapping[str, Any], vocab_size: int, seed: int) -> PreTrainedModel:
-    """Return a model without a head.
-
-    Args:
-        family: its family in the catalog.
-        options: fields of its transformers config.
-        vocab_size: entries of its vocabulary.
-        seed: seed of its weights.
-    """
+    """Return a model of a family without a head; `options` are fields of its config."""
     return _create(AutoModel, family, options, vocab_size, seed)
 
 
@@ -56,12 +49,7 @@ def special_tokens(tokenizer: Any) -> dict[str, int | None]:
 def train_wordpiece(
     texts: Callable[[], Iterable[str]], vocab_size: int, max_length: int
 ) -> PreTrainedTokenizerFast:
-    """Train an uncased WordPiece tokenizer with BERT's special tokens and templates.
-
-    Args:
-        texts: returns an iterator over the text; called twice.
-        vocab_size: entries of the vocabulary, special tokens included.
-        max_length: length of the model's longest input in tokens.
+    """Train an uncased WordPiece tokenizer with BERT's special tokens and templates; texts are read twice.
 
     Raises:
         ModelError: the vocabulary has no room for the characters of the text.

@@ -49,18 +49,8 @@ def attend(
 ) -> tuple[Tensor, None]:
     """Attend as transformers' SDPA does, but drop attention weights with `drop_out`.
 
-    Args:
-        module: the layer; SDPA runs layers that are causal, or whose heads share keys.
-        query: [B, A, L, D].
-        key: [B, A, L, D].
-        value: [B, A, L, D].
-        attention_mask: True where a position may be attended to, [B, 1, L, L]; None for everywhere.
-        dropout: probability that an attention weight is dropped.
-        scaling: factor of the scores; D^-0.5 by default.
-        options: further arguments of SDPA, such as `position_bias`.
-
-    Returns:
-        The context [B, L, A, D], and no weights.
+    Arguments are those of SDPA, which runs layers that are causal, or whose heads share keys. The mask is
+    True where a position may be attended to. The context [B, L, A, D] is returned, and no weights.
     """
     plain = not any(value is not None for value in options.values())
     if not dropout or not plain or getattr(module, "is_causal", True) or key.shape[1] != query.shape[1]:

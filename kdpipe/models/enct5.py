@@ -83,24 +83,12 @@ class EncT5Model(EncT5PreTrainedModel):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **options: Any
     ) -> BaseModelOutput:
-        """Encode texts.
-
-        Args:
-            input_ids: [B, L].
-            attention_mask: 1 for tokens, 0 for padding [B, L].
-            options: further arguments of transformers models, such as `output_hidden_states`.
-        """
+        """Encode texts [B, L]; options are those of transformers models, such as `output_hidden_states`."""
         output: BaseModelOutput = self.encoder(input_ids, attention_mask=attention_mask, **options)
         return output
 
     def decode(self, prompts: Tensor, encoded: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """Return the decoder's states of the prompts [B, P, H].
-
-        Args:
-            prompts: embeddings of the prompts [P, H].
-            encoded: the encoder's output [B, L, H].
-            attention_mask: 1 for tokens, 0 for padding [B, L].
-        """
+        """Return the decoder's states of the prompts [B, P, H], from their embeddings [P, H]."""
         output = self.decoder(
             inputs_embeds=prompts.expand(len(encoded), -1, -1),
             encoder_hidden_states=encoded,

@@ -18,12 +18,7 @@ from kdpipe.seeds import WEIGHTS, draw_seed
 
 
 def extract_blocks(model: PreTrainedModel, blocks: Sequence[int]) -> PreTrainedModel:
-    """Return a model of the same family and head with copies of some blocks.
-
-    Args:
-        model: the model to copy from.
-        blocks: the blocks to copy, from 0, in the student's order.
-    """
+    """Return a model of the same family and head with copies of some blocks, from 0, in the given order."""
     family = family_of(model)
     config = copy.deepcopy(model.config)
     setattr(config, family.shape_fields["depth"], len(blocks))
@@ -53,12 +48,7 @@ def extract_as(
 ) -> PreTrainedModel:
     """Return a model of another family with copies of some of a model's blocks, embeddings and head.
 
-    Args:
-        name: family of the student, in the catalog.
-        model: the model to copy from, with or without a head.
-        blocks: the blocks to copy, from 0.
-        seed: seed of the weights that are not copied.
-        without: modules of the head that are drawn anew instead of copied.
+    The modules of the head that are named in `without` are drawn anew, as weights are that are not copied.
 
     Raises:
         ModelError: the family has no parts for those of the model, or cannot have a setting of the model.

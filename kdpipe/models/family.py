@@ -47,6 +47,10 @@ class Family(Protocol):
 
     Attributes:
         config_class: its config class, as "module:Class".
+        block_list: name, in the body, of the list of blocks; the first input of block n, counted from 0, is
+            hidden state n.
+        last_module: name of the module whose output is the last hidden state; "" for the last block.
+        lm_modules: names of the modules that map final hidden states to logits over the vocabulary, in turn.
         shape_fields: the config's names for depth, width, heads, vocabulary and other sizes of its models.
         inputs: the tensors of a batch that its body takes; rows are padded on the right.
         heads: its classes with a head. The keys are the endings of the transformers classes that build them,
@@ -70,6 +74,9 @@ class Family(Protocol):
     """
 
     config_class: ClassVar[str]
+    block_list: ClassVar[str]
+    last_module: ClassVar[str] = ""
+    lm_modules: ClassVar[tuple[str, ...]] = ()
     shape_fields: ClassVar[dict[str, str]]
     inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
     heads: ClassVar[dict[str, str]]
@@ -91,14 +98,15 @@ class Family(Protocol):
         """Return the config that kdpipe reads a checkpoint with, from the checkpoint's config."""
         return config
 
-    @staticmethod
-    def blocks(body: Any) -> nn.ModuleList:
-        """Return the blocks; the first input of block n, counted from 0, is hidden state n."""
+    @classmethod
+    def blocks(cls, body: Any) -> nn.ModuleList:
+        """Return the blocks of a body."""
+        return body.get_submodule(cls.block_list)  # type: ignore[no-any-return]
 
     @classmethod
     def last(cls, body: Any) -> nn.Module:
         """Return the module whose output is the last hidden state."""
-        return cls.blocks(body)[-1]
+        return body.get_submodule(cls.last_module) if cls.last_module else cls.blocks(body)[-1]
 
     @classmethod
     def run(cls, model: Any, inputs: Mapping[str, Tensor]) -> Any:
@@ -108,11 +116,10 @@ class Family(Protocol):
     @classmethod
     def groups(cls, body: Any) -> Groups:
         """Return the groups of heads and of neurons of a body, from the first block to the last."""
-        prefix = module_name(body, cls.blocks(body))
         sizes = {"head": cls.head_size(body.config), "neuron": 1}
         return {
             kind: [
-                group_in(f"{prefix}.{block}.", kind, cls.unit_names[kind], sizes[kind])
+                group_in(f"{cls.block_list}.{block}.", kind, cls.unit_names[kind], sizes[kind])
                 for block in range(len(cls.blocks(body)))
             ]
             for kind in KINDS
@@ -132,9 +139,12 @@ class Family(Protocol):
     def refit(body: Any) -> None:
         """Adapt the blocks of a body that has lost units, so that they run with the other units."""
 
-    @staticmethod
-    def lm_logits(model: Any, hidden: Tensor) -> Tensor:
+    @classmethod
+    def lm_logits(cls, model: Any, hidden: Tensor) -> Tensor:
         """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
+        for name in cls.lm_modules:
+            hidden = getattr(model, name)(hidden)
+        return hidden
 
 
 def module_name(body: nn.Module, module: nn.Module) -> str:

@@ -36,11 +36,7 @@ class Head:
 
 
 def load_model(folder: Path, seed: int = 0) -> PreTrainedModel:
-    """Load a model with its saved head.
-
-    Args:
-        folder: the model's folder.
-        seed: seed of a pooler that the weights lack.
+    """Load a model with its saved head; the seed draws a pooler that the weights lack.
 
     Raises:
         ModelError: the weights do not fit the model.
@@ -52,11 +48,6 @@ def load_model(folder: Path, seed: int = 0) -> PreTrainedModel:
 
 def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
     """Load a model for training, with its own head if this head fits the dataset, else with a new head.
-
-    Args:
-        folder: the model's folder.
-        head: the head that the dataset needs.
-        seed: seed of a new head.
 
     Raises:
         ModelError: models of its family have no such head.
@@ -81,10 +72,7 @@ def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
 def load_frozen(folder: Path, head: Head | None, device: torch.device) -> PreTrainedModel:
     """Load a model that runs but does not train, with its logits in the dataset's label order.
 
-    Args:
-        folder: the model's folder.
-        head: the head that the model must have; None if only its hidden states are read.
-        device: the device that the model runs on.
+    Without `head` only its hidden states are read.
 
     Raises:
         ModelError: the model has no such head.
@@ -163,12 +151,7 @@ def read_config(folder: Path) -> Any:
 
 
 def head_kind(config: Any, class_name: str) -> str:
-    """Return the kind of a model's head, such as `ForMaskedLM`; "" if it has none of its family's heads.
-
-    Args:
-        config: the model's config.
-        class_name: name of the model's class.
-    """
+    """Return the kind of head of a class, such as `ForMaskedLM`; "" if it has none of its family's heads."""
     heads = family_of_config(config).heads
     return next((kind for kind, model_class in heads.items() if model_class == stock_class(class_name)), "")
 

@@ -20,12 +20,7 @@ PrecisionName = Literal["float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class Precision:
-    """The precision of matrix products.
-
-    Args:
-        name: the precision.
-        why: the reason for it.
-    """
+    """The precision of matrix products, and the reason for it."""
 
     name: PrecisionName
     why: str
@@ -66,13 +61,10 @@ def _faster() -> Precision:
 
 
 def faster_on(cpuinfo: str) -> Precision:
-    """Return the precision that a processor multiplies faster.
+    """Return the precision that a processor multiplies faster, by the text of `/proc/cpuinfo`; "" if unknown.
 
     Intel's processors without AMX are no faster in bfloat16, even if they list `avx512_bf16`, as many virtual
     machines do.
-
-    Args:
-        cpuinfo: the text of Linux's `/proc/cpuinfo`; "" on other systems.
     """
     lines = re.findall(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
     features = set.intersection(*(set(line.split()) for line in lines)) if lines else set()

@@ -140,10 +140,6 @@ def count_parameters(model: PreTrainedModel, counts: Mapping[UnitKind, Sequence[
 def factorize(model: PreTrainedModel, rank: int) -> PreTrainedModel:
     """Return a copy of a model whose word embeddings are the closest embeddings of a rank.
 
-    Args:
-        model: the model, with full or factorized embeddings.
-        rank: the rank.
-
     Raises:
         ModelError: the rank is larger than the embeddings have, or another part of the model shares them.
 

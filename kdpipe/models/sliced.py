@@ -1,6 +1,6 @@
 """One set of weights for models of several sizes: a smaller model uses the beginning of every weight.
 
-This works as a pruned model has its units in order of importance (`kdpipe.pruning.ranking`).
+This works as a pruned model has its units in order of importance (`kdpipe.pruning.cut`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

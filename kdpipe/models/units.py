@@ -73,13 +73,7 @@ def masked(body: nn.Module, groups: Groups, masks: Mapping[UnitKind, Sequence[Te
     """Multiply every unit by its entry of a mask while the body runs.
 
     The mask multiplies the context of a head, after the softmax, and the activation of a neuron. So attention
-    stays fast.
-
-    Args:
-        body: the model's body.
-        groups: its units.
-        masks: for each kind and group, a factor for each unit [units], or for each example and unit
-            [B, 1, units].
+    stays fast. There is a mask for each kind and group: [units], or for each example [B, 1, units].
     """
 
     def multiply(size: int, mask: Tensor) -> Any:
@@ -101,14 +95,9 @@ def masked(body: nn.Module, groups: Groups, masks: Mapping[UnitKind, Sequence[Te
 
 
 def keep_units(body: nn.Module, group: Group, indices: Tensor) -> None:
-    """Cut the maps of a group down to some of its units, in a given order.
+    """Cut the maps of a group down to the units at some indices [K], in this order.
 
     The bias of the map that reads the units stays, even if no unit is left.
-
-    Args:
-        body: the model's body.
-        group: the group.
-        indices: indices of the units that stay, in their new order [K].
     """
     total = group.count(body) * group.size
     features = (indices[:, None] * group.size + torch.arange(group.size)).flatten()

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from kdpipe.anatomy.families import ONE_MODEL
 from kdpipe.anatomy.heads import dropped_tensors, in_body
 from kdpipe.errors import ModelError, some
 from kdpipe.models.family import family_of
-from kdpipe.models.initialization import draw_weights
+from kdpipe.seeds import HEAD, draw_seed
 
 LOG = logging.getLogger(__name__)
 
@@ -21,14 +22,9 @@ LOG = logging.getLogger(__name__)
 def read_weights(
     model_class: Any, folder: Path, config: Any, seed: int, new_head: bool = False
 ) -> PreTrainedModel:
-    """Return a model with the weights of a folder.
+    """Return a model of a class with a config, and with the weights of a folder.
 
-    Args:
-        model_class: the class of the model with its head.
-        folder: the model's folder.
-        config: the model's config.
-        seed: seed of a new head, and of a missing pooler of a body or beside a new head.
-        new_head: whether the head is drawn anew, even if the folder has a head.
+    The seed draws a new head, and a pooler that a body lacks, or that comes with a new head.
 
     Raises:
         ModelError: weights of the model are missing, have another shape, have no place or are not finite.
@@ -135,3 +131,27 @@ def _check_finite(model: PreTrainedModel, folder: Path) -> None:
             f"{folder}: numbers that are NaN or infinite are in {some(wrong)}; "
             "take a checkpoint from before the training diverged"
         )
+
+
+def draw_weights(model: PreTrainedModel, names: Collection[str], seed: int) -> None:
+    """Draw the named parameters of a model as its class does for an untrained model.
+
+    The draws of a layer depend only on the seed and the layer's name, not on other missing weights or on the
+    number of blocks. The function changes the global generator.
+    """
+    for name, parameter in model.named_parameters():
+        # The initializers of transformers skip parameters with this mark.
+        parameter._is_hf_initialized = name not in names  # type: ignore[attr-defined]
+    with torch.no_grad():
+        _draw(model, model, "", names, seed)
+
+
+def _draw(module: nn.Module, owner: PreTrainedModel, path: str, names: Collection[str], seed: int) -> None:
+    """Initialize a module after its parts, by the rules of the model around it."""
+    if isinstance(module, PreTrainedModel):
+        owner = module
+    for name, child in module.named_children():
+        _draw(child, owner, f"{path}{name}.", names, seed)
+    if any(name.startswith(path) for name in names):
+        torch.manual_seed(draw_seed(seed, f"{HEAD} {path}"))
+        owner._init_weights(module)

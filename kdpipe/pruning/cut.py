@@ -1,6 +1,6 @@
 """Smaller models: cut by a sparsity, or to one shape for all blocks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,7 +14,6 @@ from kdpipe.models.extraction import extract_blocks
 from kdpipe.models.family import family_of
 from kdpipe.models.pruned import Pruned, factorize, places_of, prune_units, ranks_of
 from kdpipe.models.units import KINDS, UnitKind
-from kdpipe.pruning.ranking import keep_best, keep_ranked, rank_units
 
 Ranks = Mapping[UnitKind, list[Tensor]]
 
@@ -97,11 +96,8 @@ def prune_to_sparsity(
 ) -> PreTrainedModel:
     """Return a model without a share of its unpruned ancestor's heads, and the same share of its neurons.
 
-    Args:
-        model: the model.
-        sparsity: the share, from 0 to below 1.
-        ranks: ranks of its units by kind and place; None for the ranks that a pruned model carries.
-        drop_empty_bias: as of `prune_units`.
+    Without `ranks` a pruned model is cut by the ranks that it carries. `drop_empty_bias` is as of
+    `prune_units`.
 
     Raises:
         ModelError: the model carries no ranks, or has lost more units already.
@@ -113,13 +109,7 @@ def prune_to_sparsity(
 def prune_to_shape(
     model: PreTrainedModel, shape: Shape, ranks: Ranks | None = None, *, drop_empty_bias: bool = False
 ) -> PreTrainedModel:
-    """Return a model whose blocks all have one shape.
-
-    Args:
-        model: the model.
-        shape: the shape.
-        ranks: as of `prune_to_sparsity`; needed where heads or neurons are removed.
-        drop_empty_bias: as of `prune_units`.
+    """Return a model whose blocks all have one shape; other arguments as of `prune_to_sparsity`.
 
     Raises:
         ModelError: the model carries no ranks, or the shape is larger than the model.
@@ -174,3 +164,36 @@ def _carried(model: PreTrainedModel) -> Ranks:
             "the model carries no ranking of its units, as no stage has pruned it; give `importance`"
         )
     return ranks
+
+
+def rank_units(scores: Sequence[Tensor], above: int = 0) -> list[Tensor]:
+    """Return the rank of every unit among all units of its kind, by scores of each place [units].
+
+    The least important unit has the lowest rank, after the `above` units that the model has lost.
+
+    Among equal scores, the earlier place has the lower rank, and within a place the earlier unit.
+
+    Reference:
+        Zhang et al. 2022, MiniDisc (arXiv 2205.14570): heads and neurons are ranked apart, over all layers.
+    """
+    order = torch.sort(torch.cat(list(scores)).cpu(), stable=True).indices
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(len(order)) + above
+    return list(torch.split(ranks, [len(place) for place in scores]))
+
+
+def keep_ranked(ranks: Sequence[Tensor], removed: int) -> list[Tensor]:
+    """Return the units of each place that stay when so many of the lowest ranks are removed, best first.
+
+    In this order, the units of a smaller model are the first units of a larger model.
+    """
+    return [_best(place)[: int((place >= removed).sum())] for place in ranks]
+
+
+def keep_best(ranks: Sequence[Tensor], count: int) -> list[Tensor]:
+    """Return so many of the best units of each place, best first."""
+    return [_best(place)[:count] for place in ranks]
+
+
+def _best(ranks: Tensor) -> Tensor:
+    return torch.sort(ranks, descending=True, stable=True).indices

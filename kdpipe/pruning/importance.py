@@ -27,11 +27,6 @@ def label_losses(model: Any, kind: OutputKind, positions: Positions) -> LabelLos
 
     By batch there is a loss for each row of logits [N], as in training. By example there is a loss for each
     example [B], the mean over its rows.
-
-    Args:
-        model: the model.
-        kind: meaning of the task's logits.
-        positions: the positions whose logits the model gives.
     """
     loss = HardLoss()
 
@@ -74,12 +69,7 @@ def score_units(
 
 
 def check_finite(scores: Scores, model: Any) -> None:
-    """Refuse scores that are not finite.
-
-    Args:
-        scores: the scores of a model.
-        model: the model, or its folder.
-    """
+    """Refuse scores that are not finite."""
     if not all(own.isfinite().all() for places in scores.values() for own in places):
         raise ModelError(
             f"{model}: expected finite scores of all heads and neurons, found others, as its weights or its"
@@ -90,14 +80,7 @@ def check_finite(scores: Scores, model: Any) -> None:
 def first_batches(
     split: EncodedSplit, pad_id: int, size: int, batches: int | None, seed: int
 ) -> tuple[int, Iterator[Batch]]:
-    """Return the first batches of the seed's order, after the number of their examples.
-
-    Args:
-        split: the examples, with labels.
-        pad_id: id of the padding token.
-        size: number of examples in a batch.
-        batches: number of batches; None for all.
-        seed: seed of the order.
+    """Return the first batches of the seed's order, or all, after the number of their examples.
 
     Raises:
         DataError: the examples have no labels.

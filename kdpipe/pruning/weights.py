@@ -16,11 +16,7 @@ from kdpipe.pruning.criterion import Scores
 class UnitWeight:
     """A weight whose rows or columns belong to the units of one place.
 
-    Args:
-        kind: kind of the units.
-        place: the place in the body.
-        linear: the linear map that has the weight.
-        axis: the axis of the units' features.
+    It is that of a linear map in a place of the body; the units' features are along one axis.
     """
 
     kind: UnitKind
@@ -54,11 +50,7 @@ def sum_by_unit(
 ) -> Scores:
     """Return the sum of values over the weights of each unit, by kind and place [units].
 
-    Args:
-        body: the model's body.
-        groups: its units.
-        weights: the weights of the units.
-        values: a tensor for each weight, with a value for each of its elements.
+    There is a tensor of values for each weight, with a value for each of its elements.
     """
     sums: Scores = {
         kind: [torch.zeros(group.count(body), device=values[0].device) for group in groups[kind]]

@@ -68,16 +68,10 @@ def rows_at(values: Tensor, positions: Positions, batch: Mapping[str, Any]) -> R
 
 
 def pack(tensor: Tensor, places: Tensor) -> Tensor:
-    """Return the rows of a padded batch that a loss reads, one after the other.
+    """Return the rows [N, ...] that a loss reads of a padded batch [B, L, ...], one after the other.
 
-    Indices need no synchronisation with the device, which a boolean mask would.
-
-    Args:
-        tensor: [B, L, ...].
-        places: positions in the flattened batch, [N] of B * L.
-
-    Returns:
-        [N, ...].
+    Their places are positions in the flattened batch [N], which need no synchronisation with the device, as a
+    boolean mask would.
     """
     return tensor.flatten(0, 1).index_select(0, places)
 

@@ -16,7 +16,7 @@ from kdpipe.data.encoded import split_file
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.source import Source
 from kdpipe.data.watch import Watch
-from kdpipe.evaluation.targets import token_targets
+from kdpipe.evaluation.scoring import token_targets
 from kdpipe.models.creation import (
     create_language_model,
     special_tokens,

@@ -33,14 +33,9 @@ OWN_DEFAULTS = {
 def training_arguments(
     fields: dict[str, Any], folder: Path | str, seed: int, steps: int, precision: Precision | None = None
 ) -> TrainingArguments:
-    """Return the arguments of a run.
+    """Return the arguments of a run with so many optimizer steps, from the fields that the user set.
 
-    Args:
-        fields: fields of `TrainingArguments` that the user set.
-        folder: the folder of the checkpoints.
-        seed: seed of the run.
-        steps: optimizer steps of the run, which decide how often it logs.
-        precision: precision of matrix products; by default the fields and the machine decide.
+    Without a precision, the fields and the machine decide.
 
     Raises:
         TrainingError: the processor, or the number of steps, does not allow a field.

@@ -2,7 +2,6 @@
 
 import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -35,6 +34,8 @@ from kdpipe.training.terms import hard_term
 from kdpipe.training.trainer import Learner, LearningTrainer, Size
 
 LOG = logging.getLogger(__name__)
+# What is recorded of the counts of a trainer.
+SEEN = {"examples": "examples_seen", "tokens": "tokens_seen", "labelled": "targets_seen"}
 NOT_HISTORY = (
     "step",
     "epoch",
@@ -90,9 +91,11 @@ def train(
     Raises:
         TrainingError: the loss is not finite.
     """
-    steps = count_steps(training, len(collator.split))
+    teachers, steps = teachers or {}, count_steps(training, len(collator.split))
     resumption = Resumption(checkpoints) if checkpoints else None
-    precision = choose_precision(training, (resumption and resumption.precision) or _stored(collator))
+    # A training has the precision of its cached teachers.
+    stored = next((knowledge.precision for knowledge in collator.knowledge.values()), None)
+    precision = choose_precision(training, (resumption and resumption.precision) or stored)
     LOG.info("matrices are multiplied in %s", precision)
     with nullcontext(checkpoints.folder) if checkpoints else TemporaryDirectory() as folder:
         arguments = training_arguments(training, folder, seed, steps, precision)
@@ -100,7 +103,8 @@ def train(
             raise TrainingError(
                 "training.eval_strategy asks for evaluation, but the dataset has no validation split"
             )
-        _adapt_to_processor(student, teachers or {}, arguments.bf16)
+        _adapt_to_processor([student, *(teacher.model for teacher in teachers.values())], arguments.bf16)
+        patience, bars = training.get("early_stopping_patience"), [] if bar is None else [ProgressBar(bar)]
         trainer = LearningTrainer(
             Learner(student, objective),
             arguments,
@@ -110,14 +114,15 @@ def train(
             evaluate,
             sizes,
             resumption,
-            callbacks=_callbacks(training, bar),
+            callbacks=[*([EarlyStoppingCallback(patience)] if patience else []), *bars],
         )
         trainer.remove_callback(PrinterCallback)
         result = resumption.train() if resumption else trainer.train()
     _check_finite(student, result)
-    seen = _seen(trainer.seen)
-    passes = _passes(seen["examples_seen"], len(sizes), len(teachers or ()))
-    return Outcome(_history(trainer.state.log_history), {**seen, **passes}, precision)
+    seen = {SEEN[name]: count for name, count in trainer.seen.items() if name in SEEN}
+    examples = seen["examples_seen"]
+    seen |= {"forwards": examples * (len(sizes) + len(teachers)), "backwards": examples * len(sizes)}
+    return Outcome(_history(trainer.state.log_history), seen, precision)
 
 
 def train_on_labels(
@@ -161,11 +166,7 @@ def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -
 
 
 class ProgressBar(TrainerCallback):
-    """Shows the steps of a training.
-
-    Args:
-        bar: the progress bar; its total is set when training begins.
-    """
+    """Shows the steps of a training in a progress bar."""
 
     def __init__(self, bar: "tqdm[Any]") -> None:
         self.bar = bar
@@ -192,11 +193,7 @@ class ProgressBar(TrainerCallback):
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
-    """Exclude parameters from training.
-
-    Args:
-        model: the model.
-        patterns: globs of names of parameters.
+    """Exclude the parameters from training whose names match one of some globs.
 
     Raises:
         ModelError: a pattern matches no parameter.
@@ -213,25 +210,13 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
         raise ModelError(f"freeze: {', '.join(patterns)} leaves no parameter to train")
 
 
-def _adapt_to_processor(student: Any, teachers: Mapping[Source, Teacher], bf16: bool) -> None:
+def _adapt_to_processor(models: Sequence[Any], bf16: bool) -> None:
+    """Prepare a student, and the teachers beside it, for a training without a GPU."""
     if default_device().type != "cpu":
         return
-    use_fast_dropout(student)
-    for model in [student, *(teacher.model for teacher in teachers.values())] if bf16 else []:
+    use_fast_dropout(models[0])
+    for model in models if bf16 else ():
         norms_in_fp32(model)
-
-
-def _stored(collator: Collator) -> Precision | None:
-    """Return the precision of cached teachers, which is also the precision of the training."""
-    return next((knowledge.precision for knowledge in collator.knowledge.values()), None)
-
-
-def _callbacks(training: Mapping[str, Any], bar: "tqdm[Any] | None") -> list[TrainerCallback]:
-    patience = training.get("early_stopping_patience")
-    return [
-        *([EarlyStoppingCallback(patience)] if patience else []),
-        *([ProgressBar(bar)] if bar is not None else []),
-    ]
 
 
 def _check_finite(student: nn.Module, result: Any) -> None:
@@ -252,13 +237,3 @@ def _history(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for name, value in sorted(entry.items())
         if name not in NOT_HISTORY
     ]
-
-
-def _seen(counts: Counter[str]) -> dict[str, int]:
-    names = {"examples": "examples_seen", "tokens": "tokens_seen", "labelled": "targets_seen"}
-    return {names[key]: count for key, count in counts.items() if key in names}
-
-
-def _passes(examples: int, sizes: int, online: int) -> dict[str, int]:
-    """Return the numbers of forward passes, of student and teachers, and of backward passes."""
-    return {"forwards": examples * (sizes + online), "backwards": examples * sizes}

@@ -24,12 +24,7 @@ Size = Callable[[], AbstractContextManager[object]]
 
 
 class Learner(nn.Module):
-    """A model with the objective it is trained on; the unit that is optimised and saved.
-
-    Args:
-        student: the model.
-        objective: its loss terms and their projections.
-    """
+    """A model with the objective it is trained on; the unit that is optimised and saved."""
 
     def __init__(self, student: Any, objective: Objective) -> None:
         super().__init__()

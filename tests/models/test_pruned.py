@@ -14,8 +14,7 @@ from kdpipe.models.loading import Head, load_model, load_with_head, save_model
 from kdpipe.models.pruned import as_stock, factorize, prune_units, ranks_of
 from kdpipe.models.sliced import Slices
 from kdpipe.models.units import KINDS, masked
-from kdpipe.pruning.cut import prune_to_sparsity
-from kdpipe.pruning.ranking import rank_units
+from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from tests.models.conftest import PRUNABLE, batch_of, logits_of, scattered
 from tests.tolerance import assert_close, is_close, rounding
 

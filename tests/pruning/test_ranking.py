@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kdpipe.anatomy.units import count_removed
-from kdpipe.pruning.ranking import keep_best, keep_ranked, rank_units
+from kdpipe.pruning.cut import keep_best, keep_ranked, rank_units
 
 SPARSITIES = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 

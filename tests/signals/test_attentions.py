@@ -9,8 +9,7 @@ from kdpipe.anatomy.signals import Signal
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
 from kdpipe.models.units import KINDS
-from kdpipe.pruning.cut import prune_to_sparsity
-from kdpipe.pruning.ranking import rank_units
+from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.signals.capture import Request, capture
 from tests.models.conftest import PRUNABLE, batch_of, scattered, tiny
 from tests.tolerance import assert_close

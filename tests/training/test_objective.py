@@ -12,7 +12,7 @@ from kdpipe.anatomy.signals import LOGITS, Signal
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import ModelError
-from kdpipe.evaluation.targets import token_targets
+from kdpipe.evaluation.scoring import token_targets
 from kdpipe.losses.cosine import CosineLoss
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.hidden_mse import HiddenMSELoss

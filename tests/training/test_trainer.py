@@ -15,8 +15,7 @@ from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen
 from kdpipe.models.sliced import Slices
 from kdpipe.models.units import KINDS
-from kdpipe.pruning.cut import prune_to_sparsity
-from kdpipe.pruning.ranking import rank_units
+from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.seeds import draw_seed
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
 from kdpipe.signals.teacher import TEACHER, Teacher

@@ -17,8 +17,7 @@ from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import validation_split
 from kdpipe.errors import StoppedError
-from kdpipe.evaluation.scoring import scorer
-from kdpipe.evaluation.targets import token_targets
+from kdpipe.evaluation.scoring import scorer, token_targets
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
 from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
@@ -28,8 +27,7 @@ from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen, load_model, load_tokenizer, load_with_head
 from kdpipe.models.sliced import Slices
 from kdpipe.models.units import KINDS
-from kdpipe.pruning.cut import prune_to_sparsity
-from kdpipe.pruning.ranking import rank_units
+from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.signals.cache import CachedKnowledge
 from kdpipe.signals.teacher import TEACHER, Teacher
 from kdpipe.training.objective import Objective, Projection, Term

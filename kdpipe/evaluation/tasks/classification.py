@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from kdpipe.evaluation.inference import example_logits
 from kdpipe.evaluation.metrics import Metric, accuracy, compute, count_classes, f1, matthews, mean_of
-from kdpipe.evaluation.task import Evaluation, Subject
+from kdpipe.evaluation.task import Evaluation, Subject, example_logits
 from kdpipe.models.loading import Head
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow as pa
 from torch.nn import functional
 
-from kdpipe.evaluation.inference import run_batches
-from kdpipe.evaluation.task import Evaluation, Subject
+from kdpipe.evaluation.task import Evaluation, Subject, run_batches
 from kdpipe.models.loading import Head
 
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from kdpipe.evaluation.inference import example_logits
 from kdpipe.evaluation.metrics import accuracy, compute, count_classes, f1
-from kdpipe.evaluation.task import Evaluation, Subject
+from kdpipe.evaluation.task import Evaluation, Subject, example_logits
 from kdpipe.models.loading import Head
 
 METRICS = {"f1_micro": f1("micro"), "f1_macro": f1("macro"), "accuracy": accuracy}

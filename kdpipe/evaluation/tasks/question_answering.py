@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.data.examples import examples_file
 from kdpipe.evaluation.answers import answer_metrics
-from kdpipe.evaluation.inference import run_batches
-from kdpipe.evaluation.task import USUAL_ANSWERS, AnswerLimits, Evaluation, Subject
+from kdpipe.evaluation.task import USUAL_ANSWERS, AnswerLimits, Evaluation, Subject, run_batches
 from kdpipe.models.loading import Head
 
 # Of each window the most likely starts and ends that are combined, and the answers that are kept.
@@ -75,12 +74,7 @@ class AnswerSearch:
         self._found: list[pd.DataFrame] = []
 
     def add(self, indices: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
-        """Find the best answers in some windows.
-
-        Args:
-            indices: the windows [B].
-            logits: logits of starts and ends in turns [2B, L].
-        """
+        """Find the best answers in some windows [B], from logits of starts and ends in turns [2B, L]."""
         start, end = logits[0::2], logits[1::2]
         self._none[indices] = start[:, 0] + end[:, 0]
         lengths, offsets = self._split.lengths[indices], self._split.offsets[indices]
@@ -97,11 +91,9 @@ class AnswerSearch:
         self._found.append(pd.DataFrame(found))
 
     def evaluation(self, metrics: Sequence[str]) -> Evaluation:
-        """Return the scores of the answers that were found, once all windows were added.
+        """Return metrics of the answers, once all windows were added.
 
-        Args:
-            metrics: names of those that are wanted; where some questions have no answer, the others are told
-                besides.
+        If some questions have no answer, all other metrics are returned besides.
         """
         examples = pq.read_table(examples_file(self._split.path.parent, self._split.split))
         contexts = examples["context"].to_pylist()
@@ -141,11 +133,7 @@ def best_spans(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
     """Return window, first token, last token and score of the best answers of each window, best first.
 
-    Args:
-        start: logits of the first token [B, L].
-        end: logits of the last token [B, L].
-        allowed: whether a token may be of an answer [B, L].
-        longest: tokens of the longest answer.
+    Logits are [B, L], and so is whether a token is allowed in an answer, of the longest length in tokens.
     """
     windows = np.arange(len(start))[:, None]
     first, last = (_best(np.where(allowed, logits, -np.inf)) for logits in (start, end))

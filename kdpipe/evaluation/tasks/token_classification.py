@@ -7,8 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kdpipe.data.encoded import split_runs
-from kdpipe.evaluation.inference import run_batches
-from kdpipe.evaluation.task import Evaluation, Subject
+from kdpipe.evaluation.task import Evaluation, Subject, run_batches
 from kdpipe.models.loading import Head
 
 OUTSIDE = "O"

@@ -1,8 +1,6 @@
 """BERT: where its parts lie."""
 
-from typing import Any, ClassVar
-
-from torch import Tensor, nn
+from typing import ClassVar
 
 from kdpipe.models.family import Family, UnitNames
 
@@ -11,6 +9,8 @@ class Bert(Family):
     """BERT (Devlin et al. 2018, arXiv 1810.04805) as transformers builds it."""
 
     config_class = "transformers.models.bert.configuration_bert:BertConfig"
+    block_list = "encoder.layer"
+    lm_modules: ClassVar[tuple[str, ...]] = ("cls",)
     shape_fields: ClassVar[dict[str, str]] = {
         "depth": "num_hidden_layers",
         "width": "hidden_size",
@@ -44,13 +44,3 @@ class Bert(Family):
         },
         "neuron": {"inputs": ("intermediate.dense",), "output": "output.dense"},
     }
-
-    @staticmethod
-    def blocks(body: Any) -> nn.ModuleList:
-        """Return the blocks; the first input of the n-th, from 0, is hidden state n."""
-        return body.encoder.layer  # type: ignore[no-any-return]
-
-    @staticmethod
-    def lm_logits(model: Any, hidden: Tensor) -> Tensor:
-        """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
-        return model.cls(hidden)  # type: ignore[no-any-return]

@@ -1,8 +1,6 @@
 """The bidirectional GRU: where its parts lie."""
 
-from typing import Any, ClassVar
-
-from torch import nn
+from typing import ClassVar
 
 from kdpipe.models.family import Family
 
@@ -11,6 +9,7 @@ class BiGRU(Family):
     """The BiGRU student of TextBrewer (Yang et al. 2020, arXiv 2002.12620)."""
 
     config_class = "kdpipe.models.bigru:BiGRUConfig"
+    block_list = "layers"
     shape_fields: ClassVar[dict[str, str]] = {
         "depth": "num_hidden_layers",
         "width": "hidden_size",
@@ -27,8 +26,3 @@ class BiGRU(Family):
         "ForTokenClassification": ("classifier.",),
     }
     body: ClassVar[tuple[str, ...]] = ("bigru.", "embeddings.", "layers.")
-
-    @staticmethod
-    def blocks(body: Any) -> nn.ModuleList:
-        """Return the blocks; the first input of the n-th, from 0, is hidden state n."""
-        return body.layers  # type: ignore[no-any-return]

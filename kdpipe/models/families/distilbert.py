@@ -1,8 +1,6 @@
 """DistilBERT: where its parts lie, and where those of a BERT go that it is made of."""
 
-from typing import Any, ClassVar
-
-from torch import Tensor, nn
+from typing import ClassVar
 
 from kdpipe.models.family import Family, NameMap, UnitNames
 
@@ -18,6 +16,13 @@ class DistilBert(Family):
     """
 
     config_class = "transformers.models.distilbert.configuration_distilbert:DistilBertConfig"
+    block_list = "transformer.layer"
+    lm_modules: ClassVar[tuple[str, ...]] = (
+        "vocab_transform",
+        "activation",
+        "vocab_layer_norm",
+        "vocab_projector",
+    )
     shape_fields: ClassVar[dict[str, str]] = {
         "depth": "n_layers",
         "width": "dim",
@@ -94,14 +99,3 @@ class DistilBert(Family):
         },
         "neuron": {"inputs": ("ffn.lin1",), "output": "ffn.lin2"},
     }
-
-    @staticmethod
-    def blocks(body: Any) -> nn.ModuleList:
-        """Return the blocks; the first input of the n-th, from 0, is hidden state n."""
-        return body.transformer.layer  # type: ignore[no-any-return]
-
-    @staticmethod
-    def lm_logits(model: Any, hidden: Tensor) -> Tensor:
-        """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
-        transformed = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
-        return model.vocab_projector(transformed)  # type: ignore[no-any-return]

@@ -1,8 +1,6 @@
 """ELECTRA: a BERT whose embeddings may be narrower than its blocks."""
 
-from typing import Any, ClassVar
-
-from torch import Tensor
+from typing import ClassVar
 
 from kdpipe.models.families.bert import Bert
 
@@ -14,6 +12,7 @@ class Electra(Bert):
     """
 
     config_class = "transformers.models.electra.configuration_electra:ElectraConfig"
+    lm_modules: ClassVar[tuple[str, ...]] = ("generator_predictions", "generator_lm_head")
     shape_fields: ClassVar[dict[str, str]] = {
         "depth": "num_hidden_layers",
         "width": "hidden_size",
@@ -38,8 +37,3 @@ class Electra(Bert):
     }
     other_heads: ClassVar[tuple[str, ...]] = ("discriminator_predictions.",)
     body: ClassVar[tuple[str, ...]] = ("electra.", "embeddings.", "embeddings_project.", "encoder.")
-
-    @staticmethod
-    def lm_logits(model: Any, hidden: Tensor) -> Tensor:
-        """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
-        return model.generator_lm_head(model.generator_predictions(hidden))  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention
 
@@ -16,6 +16,9 @@ class GPT2(Family):
     """GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners")."""
 
     config_class = "transformers.models.gpt2.configuration_gpt2:GPT2Config"
+    block_list = "h"
+    last_module = "ln_f"
+    lm_modules: ClassVar[tuple[str, ...]] = ("lm_head",)
     shape_fields: ClassVar[dict[str, str]] = {
         "depth": "n_layer",
         "width": "n_embd",
@@ -48,16 +51,6 @@ class GPT2(Family):
     # Queries, keys and values come out of one map.
     sliced = False
 
-    @staticmethod
-    def blocks(body: Any) -> nn.ModuleList:
-        """Return the blocks; the first input of the n-th, from 0, is hidden state n."""
-        return body.h  # type: ignore[no-any-return]
-
-    @classmethod
-    def last(cls, body: Any) -> nn.Module:
-        """Return the module whose output is the last hidden state."""
-        return body.ln_f  # type: ignore[no-any-return]
-
     @classmethod
     def run(cls, model: Any, inputs: Mapping[str, Tensor]) -> Any:
         """Return what a model makes of a batch; texts are classified by their last token.
@@ -81,11 +74,6 @@ class GPT2(Family):
                 attention.__class__ = EmptyAttention
             if not mlp.c_proj.weight.shape[0]:
                 mlp.__class__ = EmptyMLP
-
-    @staticmethod
-    def lm_logits(model: Any, hidden: Tensor) -> Tensor:
-        """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
-        return model.lm_head(hidden)  # type: ignore[no-any-return]
 
 
 class EmptyAttention(GPT2Attention):

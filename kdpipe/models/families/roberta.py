@@ -1,8 +1,6 @@
 """RoBERTa: a BERT whose positions are counted from the id of its padding token, and without token types."""
 
-from typing import Any, ClassVar
-
-from torch import Tensor
+from typing import ClassVar
 
 from kdpipe.models.families.bert import Bert
 
@@ -11,6 +9,7 @@ class Roberta(Bert):
     """RoBERTa (Liu et al. 2019, arXiv 1907.11692) as transformers builds it."""
 
     config_class = "transformers.models.roberta.configuration_roberta:RobertaConfig"
+    lm_modules: ClassVar[tuple[str, ...]] = ("lm_head",)
     # Of its table of token types, the tokens all take the first row.
     shape_fields: ClassVar[dict[str, str]] = {
         "depth": "num_hidden_layers",
@@ -37,8 +36,3 @@ class Roberta(Bert):
     body: ClassVar[tuple[str, ...]] = ("roberta.", "embeddings.", "encoder.", "pooler.")
     # Padding, whose id is 1, takes position 1; the first token has position 2.
     reserved_positions = 2
-
-    @staticmethod
-    def lm_logits(model: Any, hidden: Tensor) -> Tensor:
-        """Map final hidden states [N, H] to logits over the vocabulary [N, V]."""
-        return model.lm_head(hidden)  # type: ignore[no-any-return]

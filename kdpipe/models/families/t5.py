@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.models.t5.modeling_t5 import T5Attention
 
 from kdpipe.models.enct5 import EncT5Config
@@ -17,6 +17,9 @@ class T5(Family):
     """
 
     config_class = "kdpipe.models.enct5:EncT5Config"
+    block_list = "encoder.block"
+    # It reads the embeddings first, and in the end what the final norm returns.
+    last_module = "encoder.dropout"
     # Positions are relative: any length is read, but by classifiers of tokens.
     shape_fields: ClassVar[dict[str, str]] = {
         "depth": "num_layers",
@@ -56,17 +59,6 @@ class T5(Family):
             return config
         fields = config.to_dict()
         return EncT5Config(**{name: fields[name] for name in fields.keys() - {"model_type", "architectures"}})
-
-    @staticmethod
-    def blocks(body: Any) -> nn.ModuleList:
-        """Return the blocks; the first input of the n-th, from 0, is hidden state n."""
-        return body.encoder.block  # type: ignore[no-any-return]
-
-    @classmethod
-    def last(cls, body: Any) -> nn.Module:
-        """Return the module whose output is the last hidden state."""
-        # It reads the embeddings first, and in the end what the final norm returns.
-        return body.encoder.dropout  # type: ignore[no-any-return]
 
     @classmethod
     def head_size(cls, config: Any) -> int:
