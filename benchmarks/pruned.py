@@ -33,7 +33,7 @@ from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.family import family_of
 from kdpipe.models.sliced import Counts, Slices
-from kdpipe.models.units import KINDS
+from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import Ranks, prune_to_sparsity, rank_units
 from kdpipe.signals.capture import Request, Signals, capture
 from kdpipe.signals.teacher import TEACHER
@@ -126,7 +126,7 @@ def minilm() -> Path:
 def random_ranks(model: Any) -> Ranks:
     """Return random ranks of a model's units."""
     groups = family_of(model).groups(model.base_model)
-    return {kind: rank_units([torch.rand(g.count(model.base_model)) for g in groups[kind]]) for kind in KINDS}
+    return {kind: rank_units([torch.rand(g.count(model.base_model)) for g in groups[kind]]) for kind in UNITS}
 
 
 def make_batch(size: int, width: int) -> dict[str, Tensor]:

@@ -50,18 +50,15 @@ class TokenizedSplit(EncodedSplit):
             found = f"found {len(dataset)} rows of {listed(names)}"
             raise DataError(f"dataset: expected rows with `input_ids`, {found}; tokenize texts: {TOKENIZE}")
         table = dataset.with_format("arrow")[:]
-        ids = table["input_ids"]
-        lengths = pc.list_value_length(ids)
+        lengths = pc.list_value_length(table["input_ids"])
         _check_rows(table, lengths)
-        columns = {name: table[name] for name in ("input_ids", "token_type_ids") if name in names}
-        columns["id"] = pa.array(map(str, range(len(dataset))), pa.string())
-        columns["length"] = lengths.cast(pa.int32())
-        columns |= _labels(dataset, table, task, classes)
+        ids = {name: table[name] for name in ("input_ids", "token_type_ids") if name in names}
+        numbers = pa.array(map(str, range(len(dataset))), pa.string())
+        rows = {"id": numbers, "length": lengths.cast(pa.int32())}
+        columns = {**ids, **rows, **_labels(dataset, table, task, classes)}
         self._open(Path("dataset"), pa.table(columns).to_batches(), task, classes)
-        flat = {
-            name: pc.list_flatten(columns[name]) for name in ("input_ids", "token_type_ids") if name in names
-        }
-        self.largest = {name: pc.max(values).as_py() for name, values in {**flat, "length": lengths}.items()}
+        self.largest = {name: pc.max(pc.list_flatten(column)).as_py() for name, column in ids.items()}
+        self.largest["length"] = pc.max(lengths).as_py()
 
 
 def _check_rows(table: pa.Table, lengths: pa.ChunkedArray) -> None:
@@ -89,14 +86,13 @@ def _labels(dataset: Any, table: pa.Table, task: str, classes: Sequence[str]) ->
             raise DataError("dataset: expected `labels` of tokens, which say where a tag is, found none")
         return {}
     _check_order(dataset.features[name], classes, name)
-    values = table[name].combine_chunks()
     try:
-        return MAKERS[task](values, len(classes))
+        return _numbers(table, name, task, len(classes))
     except (pa.ArrowException, ValueError, TypeError) as error:
-        what = {"regression": "a number", "multi_label": f"{len(classes)} numbers 0 or 1"}
-        wanted = what.get(task, f"numbers below {len(classes)}, the model's outputs")
+        wanted = {"regression": "a number", "multi_label": f"{len(classes)} numbers 0 or 1"}
+        expected = wanted.get(task, f"numbers below {len(classes)}, the model's outputs")
         raise DataError(
-            f"dataset: column {name!r}: for {task} expected {wanted} in every row, found"
+            f"dataset: column {name!r}: for {task} expected {expected} in every row, found"
             f" {quoted(str(error))}; correct the labels, or take a model with a head for them"
         ) from None
 
@@ -113,46 +109,36 @@ def _check_order(feature: Any, classes: Sequence[str], name: str) -> None:
         )
 
 
-def _class_numbers(values: pa.Array, classes: int) -> dict[str, Any]:
-    return {"labels": _below(values.cast(pa.int64()), classes)}
-
-
-def _numbers(values: pa.Array, classes: int) -> dict[str, Any]:
+def _numbers(table: pa.Table, name: str, task: str, classes: int) -> dict[str, Any]:
+    values = table[name].combine_chunks()
     if values.null_count:
-        raise ValueError("a row without a number")
-    return {"labels": values.cast(pa.float32())}
-
-
-def _switches(values: pa.Array, classes: int) -> dict[str, Any]:
-    on = np.array(values.to_pylist(), dtype=np.float32).reshape(len(values), classes)
-    if not np.isin(on, (0, 1)).all():
-        raise ValueError("other numbers")
-    return {"labels": pa.FixedSizeListArray.from_arrays(pa.array(on.astype(np.int8).reshape(-1)), classes)}
+        raise ValueError("a row without")
+    if task == "regression":
+        return {"labels": values.cast(pa.float32())}
+    if task == "classification":
+        return {"labels": _below(values.cast(pa.int64()), classes)}
+    if task == "token_classification":
+        if not pc.list_value_length(values).equals(pc.list_value_length(table["input_ids"]).combine_chunks()):
+            raise ValueError("another number of labels than tokens")
+        return _tags(values, classes)
+    on = np.array(values.to_pylist(), dtype=np.int8).reshape(len(values), classes)
+    flat = _below(pa.array(on.reshape(-1)), 2)
+    return {"labels": pa.FixedSizeListArray.from_arrays(flat, classes)}
 
 
 def _tags(values: pa.Array, classes: int) -> dict[str, Any]:
     """Return where the tokens with a tag stand in each row, and their tags."""
     flat, lengths = values.flatten().to_numpy(), values.value_lengths().to_numpy()
-    tagged = flat != IGNORE_INDEX
-    places = np.arange(len(flat)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    counts = np.add.reduceat(np.append(tagged, False).astype(np.int32), np.cumsum(lengths) - lengths)
+    tagged, starts = flat != IGNORE_INDEX, np.cumsum(lengths) - lengths
+    places = np.arange(len(flat)) - np.repeat(starts, lengths)
+    counts = np.add.reduceat(tagged.astype(np.int32), starts)
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
     found = {"words": places[tagged].astype(np.int32), "labels": _below(pa.array(flat[tagged]), classes)}
     return {name: pa.ListArray.from_arrays(offsets, pa.array(column)) for name, column in found.items()}
 
 
-def _below(values: pa.Array, classes: int) -> pa.Array:
-    wrong = values.null_count or (
-        len(values) and (pc.min(values).as_py() < 0 or pc.max(values).as_py() >= classes)
-    )
-    if wrong:
-        raise ValueError(f"numbers from {pc.min(values)} to {pc.max(values)}, or none")
+def _below(values: pa.Array, most: int) -> pa.Array:
+    least, largest = pc.min_max(values).as_py().values()
+    if len(values) and not 0 <= least <= largest < most:
+        raise ValueError(f"numbers from {least} to {largest}")
     return values
-
-
-MAKERS = {
-    "classification": _class_numbers,
-    "regression": _numbers,
-    "multi_label": _switches,
-    "token_classification": _tags,
-}

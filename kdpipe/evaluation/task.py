@@ -58,16 +58,7 @@ Advance = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Subject:
-    """A model and the split that it is scored on.
-
-    Args:
-        model: a model with the task's head, its labels in the dataset's order.
-        collator: makes batches of the split.
-        metrics: names of the metrics.
-        advance: called with the number of examples after each batch.
-        answers: limits of the answers to questions.
-        batch_size: number of examples in a batch.
-    """
+    """A model and the split that it is scored on; fields as the arguments of `score`."""
 
     model: Any
     collator: Collator

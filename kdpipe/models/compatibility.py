@@ -11,11 +11,7 @@ from kdpipe.models.loading import read_config
 
 
 def check_fit(folder: Path, tokenizer: Any, data: Path) -> None:
-    """Refuse a model that cannot read a dataset.
-
-    Raises:
-        ModelError: the model has too few positions, segments or tokens for the dataset or its tokenizer.
-    """
+    """Refuse a model that cannot read a dataset."""
     config, description = read_config(folder), read_description(data)
     check_vocabulary(config, tokenizer, folder)
     check_rows(config, description["task"], description["largest"], str(folder), str(data))
@@ -25,9 +21,6 @@ def check_rows(config: Any, task: str, largest: Mapping[str, int], model: str, d
     """Refuse a model that has too few positions, segments or tokens for the `largest` rows of a dataset.
 
     Messages call them by `model` and `data`.
-
-    Raises:
-        ModelError: the model has too few of them.
     """
     shape = shape_of(config.model_type, config.to_dict())
     positions, length = longest_input(shape, task), largest.get("length", 0)
@@ -47,11 +40,7 @@ def check_rows(config: Any, task: str, largest: Mapping[str, int], model: str, d
 
 
 def check_vocabulary(config: Any, tokenizer: Any, folder: Path) -> None:
-    """Refuse a model that does not know all tokens of its tokenizer.
-
-    Raises:
-        ModelError: the tokenizer has more tokens than the model.
-    """
+    """Refuse a model that does not know all tokens of its tokenizer."""
     count = count_entries(tokenizer)
     if count > config.vocab_size:
         raise ModelError(

@@ -32,11 +32,7 @@ def create_body(family: str, options: Mapping[str, Any], vocab_size: int, seed: 
 def create_language_model(
     family: str, options: Mapping[str, Any], vocab_size: int, seed: int
 ) -> PreTrainedModel:
-    """Return a model with a head that predicts masked tokens; arguments as of `create_body`.
-
-    Raises:
-        ModelError: models of the family have no such head.
-    """
+    """Return a model with a head that predicts masked tokens; arguments as of `create_body`."""
     require_head(family, "masked language modelling", ("ForMaskedLM",))
     return _create(AutoModelForMaskedLM, family, options, vocab_size, seed)
 
@@ -49,11 +45,7 @@ def special_tokens(tokenizer: Any) -> dict[str, int | None]:
 def train_wordpiece(
     texts: Callable[[], Iterable[str]], vocab_size: int, max_length: int
 ) -> PreTrainedTokenizerFast:
-    """Train an uncased WordPiece tokenizer with BERT's special tokens and templates; texts are read twice.
-
-    Raises:
-        ModelError: the vocabulary has no room for the characters of the text.
-    """
+    """Train an uncased WordPiece tokenizer with BERT's special tokens and templates; texts are read twice."""
     return wordpiece_tokenizer(train_vocabulary(texts, vocab_size), max_length)
 
 

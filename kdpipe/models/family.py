@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import family_name
-from kdpipe.models.units import KINDS, Group, Groups, UnitKind
+from kdpipe.models.units import UNITS, Group, Groups, UnitKind
 
 
 class NameMap(TypedDict):
@@ -122,7 +122,7 @@ class Family(Protocol):
                 group_in(f"{cls.block_list}.{block}.", kind, cls.unit_names[kind], sizes[kind])
                 for block in range(len(cls.blocks(body)))
             ]
-            for kind in KINDS
+            for kind in UNITS
         }
 
     @classmethod

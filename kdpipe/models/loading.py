@@ -36,22 +36,14 @@ class Head:
 
 
 def load_model(folder: Path, seed: int = 0) -> PreTrainedModel:
-    """Load a model with its saved head; the seed draws a pooler that the weights lack.
-
-    Raises:
-        ModelError: the weights do not fit the model.
-    """
+    """Load a model with its saved head; the seed draws a pooler that the weights lack."""
     config = read_config(folder)
     kind = head_kind(config, _saved_as(config))
     return read_weights(getattr(transformers, f"AutoModel{kind}"), folder, config, seed)
 
 
 def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
-    """Load a model for training, with its own head if this head fits the dataset, else with a new head.
-
-    Raises:
-        ModelError: models of its family have no such head.
-    """
+    """Load a model for training, with its own head if this head fits the dataset, else with a new head."""
     config = read_config(folder)
     kind = require_head(config.model_type, head.task, kinds_for(head.task))
     order = _label_order(config, head)
@@ -95,11 +87,7 @@ def load_frozen(folder: Path, head: Head | None, device: torch.device) -> PreTra
 
 
 def name_labels(model: PreTrainedModel, labels: Sequence[str]) -> None:
-    """Name the outputs of a model's head, in their order.
-
-    Raises:
-        ModelError: the model has no head with labels, or another number of labels.
-    """
+    """Name the outputs of a model's head, in their order."""
     kind = head_kind(model.config, type(model).__name__)
     if kind not in LABELLED or len(labels) != model.config.num_labels:
         outputs = f"{model.config.num_labels} outputs" if kind in LABELLED else "no outputs with labels"
@@ -114,9 +102,6 @@ def agree_on_padding(model: PreTrainedModel, tokenizer: Any) -> None:
     """Let a tokenizer without a padding token pad with its end token, and give the model the token's id.
 
     A model such as GPT-2 needs this id to find the last token of a text.
-
-    Raises:
-        ModelError: the tokenizer has no padding token and no end token.
     """
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:

@@ -35,9 +35,6 @@ def choose_precision(fields: Mapping[str, Any], earlier: Precision | None = None
     Args:
         fields: the fields of a training, of which `bf16` and `fp16` decide if they are given.
         earlier: the precision of the training that this training goes on from, or of its cached teacher.
-
-    Raises:
-        TrainingError: the machine does not have this precision.
     """
     if fields.get("fp16"):
         precision = Precision("float16", "training.fp16 is true")
@@ -91,11 +88,7 @@ def _check(chosen: Precision) -> None:
 
 
 def set_tf32(enabled: bool | None) -> None:
-    """Let a GPU multiply float32 as TF32, or not; None changes nothing.
-
-    Raises:
-        TrainingError: the machine has no TF32.
-    """
+    """Let a GPU multiply float32 as TF32, or not; None changes nothing."""
     if enabled and not is_torch_tf32_available():
         raise TrainingError(
             "training.tf32: needs a GPU of NVIDIA's Ampere or a later generation; leave it out"

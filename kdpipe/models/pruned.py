@@ -18,7 +18,7 @@ from kdpipe import catalog
 from kdpipe.anatomy.families import PRUNED, stock_class
 from kdpipe.errors import ModelError
 from kdpipe.models.family import Family, family_of, module_name
-from kdpipe.models.units import KINDS, Ranks, UnitKind, drop_bias, keep_units, resize
+from kdpipe.models.units import UNITS, RankBuffers, UnitKind, drop_bias, keep_units, resize
 
 # The fields that the config of a pruned model adds.
 FIELDS = {
@@ -92,14 +92,14 @@ def prune_units(
     source = copy.deepcopy(model)
     body: Any = source.base_model
     groups = family_of(model).groups(body)
-    places = places_of(model) or {kind: [torch.arange(len(place)) for place in ranks[kind]] for kind in KINDS}
+    places = places_of(model) or {kind: [torch.arange(len(place)) for place in ranks[kind]] for kind in UNITS}
     config = pruned_config(model.config)
-    config.unit_counts = {kind: [len(place) for place in units[kind]] for kind in KINDS}
+    config.unit_counts = {kind: [len(place) for place in units[kind]] for kind in UNITS}
     if drop_empty_bias:
         config.drops_empty_bias = True
     if not config.ancestor_counts:
-        config.ancestor_counts = {kind: sum(group.count(body) for group in groups[kind]) for kind in KINDS}
-    for kind in KINDS:
+        config.ancestor_counts = {kind: sum(group.count(body) for group in groups[kind]) for kind in UNITS}
+    for kind in UNITS:
         parts = zip(groups[kind], units[kind], places[kind], ranks[kind], strict=True)
         for group, chosen, index, rank in parts:
             keep_units(body, group, chosen)
@@ -180,7 +180,7 @@ def as_stock(model: PreTrainedModel) -> PreTrainedModel:
     # GPT-2 cannot run without neurons, and T5 cannot draw weights without neurons.
     if set(counts["head"]) != {heads} or len(set(counts["neuron"])) > 1 or 0 in counts["neuron"]:
         return model
-    model = prune_units(model, {kind: [index.argsort() for index in places[kind]] for kind in KINDS}, ranks)
+    model = prune_units(model, {kind: [index.argsort() for index in places[kind]] for kind in UNITS}, ranks)
     fields = {key: value for key, value in config.to_dict().items() if key not in (*FIELDS, "model_type")}
     stock: Any = type(model).__mro__[2]
     narrower = stock.config_class(**fields)
@@ -205,7 +205,7 @@ def _recorded(model: PreTrainedModel, field: str) -> dict[UnitKind, list[Tensor]
     groups = family_of(model).groups(body)
     return {
         kind: [getattr(body.get_submodule(group.ranks), field).cpu() for group in groups[kind]]
-        for kind in KINDS
+        for kind in UNITS
     }
 
 
@@ -228,7 +228,7 @@ def _narrow(body: Any, config: Any) -> None:
 
 
 def _set_ranks(body: nn.Module, name: str, index: Tensor, rank: Tensor) -> None:
-    ranks = Ranks(len(index))
+    ranks = RankBuffers(len(index))
     ranks.index, ranks.rank = index.to(torch.int32), rank.to(torch.int32)
     parent, _, attribute = name.rpartition(".")
     setattr(body.get_submodule(parent), attribute, ranks)

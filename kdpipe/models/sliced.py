@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
-from kdpipe.models.units import KINDS, Group, UnitKind
+from kdpipe.models.units import UNITS, Group, UnitKind
 
 # Numbers of units in each place, by kind.
 Counts = Mapping[UnitKind, Sequence[int]]
@@ -50,7 +50,7 @@ class Slices:
 
     def __init__(self, model: Any) -> None:
         self._body: Any = model.base_model
-        self._groups = [group for kind in KINDS for group in family_of(model).groups(self._body)[kind]]
+        self._groups = [group for kind in UNITS for group in family_of(model).groups(self._body)[kind]]
         for group in self._groups:
             for name in (*group.inputs, group.output):
                 self._slice(name)
@@ -58,7 +58,7 @@ class Slices:
     @contextmanager
     def at(self, counts: Counts) -> Iterator[None]:
         """Let the model run with only the first units of each place, as many as `counts` says."""
-        sizes = [count for kind in KINDS for count in counts[kind]]
+        sizes = [count for kind in UNITS for count in counts[kind]]
         whole = [self._ranks(group).index for group in self._groups]
         try:
             for group, index, count in zip(self._groups, whole, sizes, strict=True):

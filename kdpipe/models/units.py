@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 from kdpipe.errors import ModelError
 
 UnitKind = Literal["head", "neuron"]
-KINDS: tuple[UnitKind, ...] = ("head", "neuron")
+UNITS: tuple[UnitKind, ...] = ("head", "neuron")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Group:
         inputs: names, in the body, of the maps whose outputs are the units.
         output: name of the map that reads the units.
         size: number of features of a unit.
-        ranks: name of the `Ranks` of the units, which a pruned model has.
+        ranks: name of the `RankBuffers` of the units, which a pruned model has.
     """
 
     kind: UnitKind
@@ -41,7 +41,7 @@ class Group:
 Groups = Mapping[UnitKind, Sequence[Group]]
 
 
-class Ranks(nn.Module):
+class RankBuffers(nn.Module):
     """The units of the unpruned ancestor that a group still has.
 
     Args:
@@ -84,7 +84,7 @@ def masked(body: nn.Module, groups: Groups, masks: Mapping[UnitKind, Sequence[Te
 
     handles = [
         body.get_submodule(group.output).register_forward_pre_hook(multiply(group.size, mask))
-        for kind in KINDS
+        for kind in UNITS
         for group, mask in zip(groups[kind], masks[kind], strict=True)
     ]
     try:
@@ -109,11 +109,7 @@ def keep_units(body: nn.Module, group: Group, indices: Tensor) -> None:
 
 
 def drop_bias(body: nn.Module, group: Group) -> None:
-    """Remove the bias of the map that reads the units of a group; without units the map then gives zeros.
-
-    Raises:
-        ModelError: the map always has a bias.
-    """
+    """Remove the bias of the map that reads the units of a group; without units the map then gives zeros."""
     linear: Any = body.get_submodule(group.output)
     if isinstance(linear, Conv1D):
         raise ModelError(f"{group.output} always adds its bias; leave `compat: code` out")

@@ -13,13 +13,13 @@ from kdpipe.errors import ModelError
 from kdpipe.models.extraction import extract_blocks
 from kdpipe.models.family import family_of
 from kdpipe.models.pruned import Pruned, factorize, places_of, prune_units, ranks_of
-from kdpipe.models.units import KINDS, UnitKind
+from kdpipe.models.units import UNITS, UnitKind
 
 Ranks = Mapping[UnitKind, list[Tensor]]
 
 
 @dataclass(frozen=True)
-class Shape:
+class UniformShape:
     """One shape for all blocks; None leaves a size as it is.
 
     Args:
@@ -41,7 +41,7 @@ def ancestor_counts(model: PreTrainedModel) -> dict[UnitKind, int]:
         return dict(model.config.ancestor_counts)
     body = model.base_model
     groups = family_of(model).groups(body)
-    return {kind: sum(group.count(body) for group in groups[kind]) for kind in KINDS}
+    return {kind: sum(group.count(body) for group in groups[kind]) for kind in UNITS}
 
 
 def ranks_from(model: PreTrainedModel, scores: Mapping[UnitKind, list[Tensor]]) -> Ranks:
@@ -49,7 +49,7 @@ def ranks_from(model: PreTrainedModel, scores: Mapping[UnitKind, list[Tensor]]) 
     totals = ancestor_counts(model)
     return {
         kind: rank_units(scores[kind], above=totals[kind] - sum(len(place) for place in scores[kind]))
-        for kind in KINDS
+        for kind in UNITS
     }
 
 
@@ -67,8 +67,8 @@ def is_no_larger(sparsity: float, model: PreTrainedModel) -> bool:
 def _removed(sparsity: float, model: PreTrainedModel) -> list[int]:
     """Return how many more heads and neurons a sparsity removes; a negative number would add units."""
     totals, ranks = ancestor_counts(model), ranks_of(model)
-    gone = {kind: totals[kind] - sum(map(len, ranks[kind])) if ranks else 0 for kind in KINDS}
-    return [count_removed(sparsity, totals[kind]) - gone[kind] for kind in KINDS]
+    gone = {kind: totals[kind] - sum(map(len, ranks[kind])) if ranks else 0 for kind in UNITS}
+    return [count_removed(sparsity, totals[kind]) - gone[kind] for kind in UNITS]
 
 
 def units_at(
@@ -78,7 +78,7 @@ def units_at(
     ranks = ranks or _carried(model)
     totals = ancestor_counts(model)
     units = {}
-    for kind in KINDS:
+    for kind in UNITS:
         removed = count_removed(sparsity, totals[kind])
         gone = totals[kind] - sum(len(place) for place in ranks[kind])
         if removed < gone:
@@ -107,7 +107,7 @@ def prune_to_sparsity(
 
 
 def prune_to_shape(
-    model: PreTrainedModel, shape: Shape, ranks: Ranks | None = None, *, drop_empty_bias: bool = False
+    model: PreTrainedModel, shape: UniformShape, ranks: Ranks | None = None, *, drop_empty_bias: bool = False
 ) -> PreTrainedModel:
     """Return a model whose blocks all have one shape; other arguments as of `prune_to_sparsity`.
 
@@ -120,7 +120,7 @@ def prune_to_shape(
     if shape.heads is not None or shape.neurons is not None:
         ranks = ranks or _carried(model)
         counts: dict[UnitKind, int | None] = {"head": shape.heads, "neuron": shape.neurons}
-        units = {kind: _uniform(kind, ranks[kind], counts[kind]) for kind in KINDS}
+        units = {kind: _uniform(kind, ranks[kind], counts[kind]) for kind in UNITS}
         model = prune_units(model, units, ranks, drop_empty_bias)
     if shape.layers is not None:
         depth = len(family_of(model).blocks(model.base_model))
@@ -136,7 +136,7 @@ def name_units(model: PreTrainedModel) -> dict[UnitKind, list[str]] | None:
     places = places_of(model)
     if places is None:
         return None
-    return {kind: [_ranges(sorted(units.tolist())) for units in places[kind]] for kind in KINDS}
+    return {kind: [_ranges(sorted(units.tolist())) for units in places[kind]] for kind in UNITS}
 
 
 def _ranges(numbers: Iterable[int]) -> str:

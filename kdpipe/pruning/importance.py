@@ -80,11 +80,7 @@ def check_finite(scores: Scores, model: Any) -> None:
 def first_batches(
     split: EncodedSplit, pad_id: int, size: int, batches: int | None, seed: int
 ) -> tuple[int, Iterator[Batch]]:
-    """Return the first batches of the seed's order, or all, after the number of their examples.
-
-    Raises:
-        DataError: the examples have no labels.
-    """
+    """Return the first batches of the seed's order, or all, after the number of their examples."""
     if "labels" not in split.columns:
         raise DataError(f"{split.path}: expected labels, by whose loss units are ranked, found none")
     collator = Collator(split, pad_id)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from kdpipe.models.units import KINDS
+from kdpipe.models.units import UNITS
 from kdpipe.pruning.criterion import Scores
 
 SCORES = "scores.parquet"
@@ -31,10 +31,10 @@ def write_scores(path: Path, scores: Scores) -> None:
             },
             schema=SCHEMA,
         )
-        for kind in KINDS
+        for kind in UNITS
         for place, values in enumerate(scores[kind])
     ]
-    places = json.dumps({kind: len(scores[kind]) for kind in KINDS})
+    places = json.dumps({kind: len(scores[kind]) for kind in UNITS})
     pq.write_table(pa.concat_tables(tables).replace_schema_metadata({PLACES: places}), path)
 
 
@@ -42,7 +42,7 @@ def read_scores(path: Path) -> Scores:
     """Return the scores of a table by kind and place [units]."""
     table = pq.read_table(path)
     places = json.loads(table.schema.metadata[PLACES])
-    scores: Scores = {kind: [torch.empty(0)] * places[kind] for kind in KINDS}
+    scores: Scores = {kind: [torch.empty(0)] * places[kind] for kind in UNITS}
     for (kind, place), rows in table.to_pandas().groupby(["unit", "layer"]):
         scores[kind][place] = torch.from_numpy(rows["score"].to_numpy().copy())
     return scores

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from kdpipe.models.units import KINDS, Groups, UnitKind
+from kdpipe.models.units import UNITS, Groups, UnitKind
 from kdpipe.pruning.criterion import Scores
 
 
@@ -33,7 +33,7 @@ class UnitWeight:
 def unit_weights(body: nn.Module, groups: Groups) -> list[UnitWeight]:
     """Return the weights of all units; a place without units has none."""
     weights = []
-    for kind in KINDS:
+    for kind in UNITS:
         for place, group in enumerate(groups[kind]):
             if not group.count(body):
                 continue
@@ -54,7 +54,7 @@ def sum_by_unit(
     """
     sums: Scores = {
         kind: [torch.zeros(group.count(body), device=values[0].device) for group in groups[kind]]
-        for kind in KINDS
+        for kind in UNITS
     }
     for weight, value in zip(weights, values, strict=True):
         group = groups[weight.kind][weight.place]

@@ -6,7 +6,7 @@ from pathlib import Path
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.models.pruned import as_stock, ranks_of
 from kdpipe.plan.stages.prune import PruneSettings
-from kdpipe.pruning.cut import Shape, name_units, prune_to_shape, prune_to_sparsity, ranks_from
+from kdpipe.pruning.cut import UniformShape, name_units, prune_to_shape, prune_to_sparsity, ranks_from
 from kdpipe.pruning.scores import SCORES, read_scores
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
@@ -25,7 +25,7 @@ def run(
         pruned = prune_to_sparsity(source, settings.sparsity, ranks, drop_empty_bias=drop)
     else:
         names = {"intermediate_size": "neurons"}
-        shape = Shape(**{names.get(name, name): value for name, value in settings.shape.items()})
+        shape = UniformShape(**{names.get(name, name): value for name, value in settings.shape.items()})
         pruned = prune_to_shape(source, shape, ranks, drop_empty_bias=drop)
     counts, kept = getattr(pruned.config, "unit_counts", None), name_units(pruned)
     for kind, own in (counts or {}).items():

@@ -36,9 +36,6 @@ def training_arguments(
     """Return the arguments of a run with so many optimizer steps, from the fields that the user set.
 
     Without a precision, the fields and the machine decide.
-
-    Raises:
-        TrainingError: the processor, or the number of steps, does not allow a field.
     """
     precision = precision or choose_precision(fields)
     set_tf32(fields.get("tf32"))

@@ -193,11 +193,7 @@ class ProgressBar(TrainerCallback):
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
-    """Exclude the parameters from training whose names match one of some globs.
-
-    Raises:
-        ModelError: a pattern matches no parameter.
-    """
+    """Exclude the parameters from training whose names match one of some globs."""
     for pattern in patterns:
         matched = [parameter for name, parameter in model.named_parameters() if fnmatchcase(name, pattern)]
         if not matched:

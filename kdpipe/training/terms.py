@@ -44,11 +44,7 @@ class Weighted:
     teacher: str = TEACHER.teacher
 
     def pairs(self, teacher_depth: int, student_depth: int) -> Sequence[tuple[Place, Place]]:
-        """Return the (teacher, student) places that are compared.
-
-        Raises:
-            KdpipeError: a layer does not exist.
-        """
+        """Return the (teacher, student) places that are compared."""
         kinds = self.loss.student_kinds
         match SIGNAL_KINDS[kinds[0]].placed:
             case "layers":

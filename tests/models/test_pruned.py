@@ -13,7 +13,7 @@ from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head, load_model, load_with_head, save_model
 from kdpipe.models.pruned import as_stock, factorize, prune_units, ranks_of
 from kdpipe.models.sliced import Slices
-from kdpipe.models.units import KINDS, masked
+from kdpipe.models.units import UNITS, masked
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from tests.models.conftest import PRUNABLE, batch_of, logits_of, scattered
 from tests.tolerance import assert_close, is_close, rounding
@@ -28,12 +28,12 @@ def ranked(model, seed=0):
     groups = family_of(model).groups(model.base_model)
     return {
         kind: rank_units([torch.rand(g.count(model.base_model), generator=generator) for g in groups[kind]])
-        for kind in KINDS
+        for kind in UNITS
     }
 
 
 def kept_above(ranks, removed):
-    return {kind: [torch.nonzero(own >= removed[kind]).flatten() for own in ranks[kind]] for kind in KINDS}
+    return {kind: [torch.nonzero(own >= removed[kind]).flatten() for own in ranks[kind]] for kind in UNITS}
 
 
 @pytest.fixture(params=PRUNABLE)
@@ -54,7 +54,7 @@ def test_a_config_shows_how_many_units_there_are(model):
 def test_masks_of_ones_change_nothing(model):
     body, batch = model.base_model, batch_of(9, 5)
     groups = family_of(model).groups(body)
-    ones = {kind: [torch.ones(group.count(body)) for group in groups[kind]] for kind in KINDS}
+    ones = {kind: [torch.ones(group.count(body)) for group in groups[kind]] for kind in UNITS}
     with masked(body, groups, ones):
         found = logits_of(model, batch)
     assert torch.equal(found, logits_of(model, batch))
@@ -73,7 +73,7 @@ def test_masked_is_cut(model, implementation):
             torch.zeros(len(rank)).index_fill(0, own, 1)
             for rank, own in zip(ranks[kind], kept[kind], strict=True)
         ]
-        for kind in KINDS
+        for kind in UNITS
     }
     with masked(body, groups, masks):
         expected = logits_of(model, batch)
@@ -88,7 +88,7 @@ def test_as_published_what_has_no_units_has_no_bias(with_head, wordpiece, tmp_pa
     """The same holds for a model that is saved, cut again, or run in several sizes; T5 has no biases."""
     model, batch = scattered(with_head(family, CLASSIFIER)), batch_of(9, 5)
     ranks, groups = ranked(model), family_of(model).groups(model.base_model)
-    kept = {kind: [torch.arange(len(own)) for own in ranks[kind]] for kind in KINDS}
+    kept = {kind: [torch.arange(len(own)) for own in ranks[kind]] for kind in UNITS}
     kept["head"][1] = kept["neuron"][2] = torch.tensor([], dtype=torch.long)
     dropping = prune_units(model, kept, ranks, drop_empty_bias=True).eval()
     bare: Any = prune_units(model, kept, ranks).eval()
@@ -103,7 +103,7 @@ def test_as_published_what_has_no_units_has_no_bias(with_head, wordpiece, tmp_pa
     loaded = load_model(tmp_path).eval()
     assert torch.equal(logits_of(loaded, batch), logits_of(dropping, batch))
     for cut in (dropping, loaded, prune_to_sparsity(loaded, 0.9)):
-        for kind in KINDS:
+        for kind in UNITS:
             for group, count in zip(groups[kind], cut.config.unit_counts[kind], strict=True):
                 bias = cut.base_model.get_submodule(group.output).bias
                 assert (bias is None) == (count == 0 or family == "enct5")
@@ -122,19 +122,19 @@ def test_a_bias_that_is_always_added_is_not_dropped(with_head):
 
 def test_the_order_of_units_changes_nothing(model):
     ranks = ranked(model)
-    everything = {kind: [own.argsort(descending=True) for own in ranks[kind]] for kind in KINDS}
+    everything = {kind: [own.argsort(descending=True) for own in ranks[kind]] for kind in UNITS}
     pruned = prune_units(model, everything, ranks).eval()
     assert_close(logits_of(pruned, batch_of(9, 5)), logits_of(model, batch_of(9, 5)))
 
 
 def test_an_order_and_its_inverse_restore_the_weights(model):
     ranks = ranked(model)
-    order = {kind: [own.argsort() for own in ranks[kind]] for kind in KINDS}
+    order = {kind: [own.argsort() for own in ranks[kind]] for kind in UNITS}
     shuffled = prune_units(model, order, ranks)
     own_ranks = ranks_of(shuffled)
     assert own_ranks is not None
     restored = prune_units(
-        shuffled, {kind: [own.argsort() for own in order[kind]] for kind in KINDS}, own_ranks
+        shuffled, {kind: [own.argsort() for own in order[kind]] for kind in UNITS}, own_ranks
     )
     ours, theirs = restored.state_dict(), shuffled.state_dict()
     for name, weight in model.state_dict().items():
@@ -177,7 +177,7 @@ def test_saved_and_loaded(with_head, wordpiece, tmp_path, family, head):
         found, expected = ranks_of(loaded), ranks_of(pruned)
         assert found is not None
         assert expected is not None
-        for kind in KINDS:
+        for kind in UNITS:
             for own, saved in zip(found[kind], expected[kind], strict=True):
                 assert torch.equal(own, saved)
 

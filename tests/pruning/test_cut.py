@@ -10,8 +10,15 @@ from kdpipe.anatomy.signals import Signal
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head
 from kdpipe.models.pruned import as_stock, ranks_of
-from kdpipe.models.units import KINDS, masked
-from kdpipe.pruning.cut import Shape, ancestor_counts, prune_to_shape, prune_to_sparsity, ranks_from, units_at
+from kdpipe.models.units import UNITS, masked
+from kdpipe.pruning.cut import (
+    UniformShape,
+    ancestor_counts,
+    prune_to_shape,
+    prune_to_sparsity,
+    ranks_from,
+    units_at,
+)
 from kdpipe.signals.capture import Request, capture
 from tests.models.conftest import (  # noqa: F401 (fixtures)
     PRUNABLE,
@@ -37,7 +44,7 @@ def scores_of(model: Any) -> dict[Any, list[torch.Tensor]]:
     body = model.base_model
     groups = family_of(model).groups(body)
     return {
-        kind: [torch.rand(own.count(body), generator=generator) for own in groups[kind]] for kind in KINDS
+        kind: [torch.rand(own.count(body), generator=generator) for own in groups[kind]] for kind in UNITS
     }
 
 
@@ -60,11 +67,11 @@ def test_scores_of_neurons_say_nothing_of_heads(model):
 
 def test_a_shape_as_large_as_the_model_changes_nothing(model):
     groups = family_of(model).groups(model.base_model)
-    heads, neurons = (groups[kind][0].count(model.base_model) for kind in KINDS)
+    heads, neurons = (groups[kind][0].count(model.base_model) for kind in UNITS)
     # Encoder and decoder of EncT5 share their embeddings, which stay whole.
     table = model.get_input_embeddings()
     rank = None if model.all_tied_weights_keys else table.embedding_dim
-    shape = Shape(heads, neurons, 3, rank)
+    shape = UniformShape(heads, neurons, 3, rank)
     cut = as_stock(prune_to_shape(model, shape, ranks_from(model, scores_of(model)))).eval()
     assert rank or type(cut) is type(model)
     batch = batch_of(9, 5)
@@ -75,7 +82,7 @@ def test_each_block_keeps_its_own_heads_though_all_neurons_stay(with_head):  # n
     """The published code reads the next block's ranking only after it has removed neurons."""
     model: Any = scattered(with_head("bert", CLASSIFIER))
     scores = {**scores_of(model), "head": [torch.tensor(own) for own in ([1.0, 0], [0, 1.0], [1.0, 0])]}
-    cut: Any = prune_to_shape(model, Shape(heads=1), ranks_from(model, scores))
+    cut: Any = prune_to_shape(model, UniformShape(heads=1), ranks_from(model, scores))
     for block, head in enumerate((0, 1, 0)):
         ours, theirs = (own.bert.encoder.layer[block] for own in (cut, model))
         kept = slice(8 * head, 8 * head + 8)
@@ -90,13 +97,13 @@ def test_the_lowest_blocks_and_all_around_them_stay(model):
     """Cut blocks compute what the model computes without the units; some models norm the last output."""
     body, batch, ranks = model.base_model, batch_of(9, 5), ranks_from(model, scores_of(model))
     groups = family_of(model).groups(body)
-    cut = prune_to_shape(model, Shape(heads=1, neurons=8, layers=2), ranks).eval()
+    cut = prune_to_shape(model, UniformShape(heads=1, neurons=8, layers=2), ranks).eval()
     blocks = family_of(cut).blocks(cut.base_model)
     inside = {id(parameter) for parameter in blocks.parameters()}
     assert len(blocks) == 2
     shrunk = [
         name.rpartition(".")[0]
-        for kind in KINDS
+        for kind in UNITS
         for own in groups[kind]
         for name in (*own.inputs, own.output)
     ]
@@ -105,7 +112,7 @@ def test_the_lowest_blocks_and_all_around_them_stay(model):
             assert torch.equal(parameter, model.get_parameter(name)), name
     counts = {"head": 1, "neuron": 8}
     masks = {
-        kind: [(len(own) - 1 - _order(own) < counts[kind]).float() for own in ranks[kind]] for kind in KINDS
+        kind: [(len(own) - 1 - _order(own) < counts[kind]).float() for own in ranks[kind]] for kind in UNITS
     }
     last = 1 if family_of(model).last(body) is not family_of(model).blocks(body)[-1] else 2
     request = Request(tuple(Signal("hidden_states", place) for place in range(last + 1)))

@@ -10,7 +10,7 @@ from kdpipe import catalog
 from kdpipe.catalog import CRITERIA
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head
-from kdpipe.models.units import KINDS, masked
+from kdpipe.models.units import UNITS, masked
 from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
 from kdpipe.pruning.importance import label_losses, score_units
 from kdpipe.pruning.scores import read_scores, write_scores
@@ -52,7 +52,7 @@ def mean_loss(model, batch):
 
 
 def flat(scores):
-    return torch.cat([own for kind in KINDS for own in scores[kind]])
+    return torch.cat([own for kind in UNITS for own in scores[kind]])
 
 
 def test_mask_gradients_are_finite_differences(model):
@@ -60,7 +60,7 @@ def test_mask_gradients_are_finite_differences(model):
     body = model.double().base_model
     groups = family_of(model).groups(body)
     found = scores_of(model, "mask_gradient")
-    for kind in KINDS:
+    for kind in UNITS:
         for place, group in enumerate(groups[kind]):
             expected = torch.zeros(group.count(body), dtype=torch.double)
             for batch in BATCHES:
@@ -69,7 +69,7 @@ def test_mask_gradients_are_finite_differences(model):
                     for step in (-1e-3, 1e-3):
                         masks = {
                             k: [torch.ones(g.count(body), dtype=torch.double) for g in groups[k]]
-                            for k in KINDS
+                            for k in UNITS
                         }
                         masks[kind][place][unit] += step
                         with masked(body, groups, masks), torch.no_grad():
@@ -93,7 +93,7 @@ def test_each_place_has_length_one_or_nothing(model):
     body = model.base_model
     groups = family_of(model).groups(body)
     with torch.no_grad():
-        for kind in KINDS:
+        for kind in UNITS:
             body.get_submodule(groups[kind][1].output).weight.zero_()
     for own in scores_of(model, "mask_gradient").values():
         lengths = [float(scores.norm()) for scores in own]
@@ -244,7 +244,7 @@ def test_scores_are_kept_as_a_table(model, tmp_path):
     scores = scores_of(model, "magnitude")
     write_scores(tmp_path / "scores.parquet", scores)
     found = read_scores(tmp_path / "scores.parquet")
-    assert [len(found[kind]) for kind in KINDS] == [len(scores[kind]) for kind in KINDS]
+    assert [len(found[kind]) for kind in UNITS] == [len(scores[kind]) for kind in UNITS]
     assert_close(flat(found), flat(scores))
 
 
@@ -254,6 +254,6 @@ def test_a_model_with_empty_places_is_scored_and_pruned_again(model, criterion, 
     assert 0 in cut.config.unit_counts["head"]
     write_scores(tmp_path / "scores.parquet", scores_of(cut, criterion))
     found = read_scores(tmp_path / "scores.parquet")
-    assert {kind: [len(own) for own in found[kind]] for kind in KINDS} == cut.config.unit_counts
+    assert {kind: [len(own) for own in found[kind]] for kind in UNITS} == cut.config.unit_counts
     less = prune_to_sparsity(cut, 0.9, ranks_from(cut, found))
     assert sum(less.config.unit_counts["neuron"]) < sum(cut.config.unit_counts["neuron"])

@@ -8,7 +8,7 @@ import torch
 from kdpipe.anatomy.signals import Signal
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
-from kdpipe.models.units import KINDS
+from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.signals.capture import Request, capture
 from tests.models.conftest import PRUNABLE, batch_of, scattered, tiny
@@ -22,9 +22,9 @@ def pruned(model: Any, sparsity: float) -> Any:
     groups, generator = family_of(model).groups(model.base_model), torch.Generator().manual_seed(1)
     scores = {
         kind: [torch.rand(own.count(model.base_model), generator=generator) for own in groups[kind]]
-        for kind in KINDS
+        for kind in UNITS
     }
-    return prune_to_sparsity(model, sparsity, {kind: rank_units(scores[kind]) for kind in KINDS}).eval()
+    return prune_to_sparsity(model, sparsity, {kind: rank_units(scores[kind]) for kind in UNITS}).eval()
 
 
 def eager(model: Any, batch: dict[str, torch.Tensor]) -> list[torch.Tensor]:

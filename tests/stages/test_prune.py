@@ -13,7 +13,7 @@ from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.errors import ModelError
 from kdpipe.models.loading import load_model
 from kdpipe.models.pruned import ranks_of
-from kdpipe.models.units import KINDS
+from kdpipe.models.units import UNITS
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.plan.stages.extract import ExtractSettings
 from kdpipe.pruning.scores import SCORES, read_scores
@@ -96,7 +96,7 @@ def test_a_uniform_shape_is_trained_and_pruned_again(taught: tuple[Path, Path], 
     total = json.loads((student / "config.json").read_text())["ancestor_counts"]
     sparse = pruned(student, tmp_path / "sparse", sparsity=0.9)
     assert {kind: sum(own) for kind, own in counts(sparse).items()} == {
-        kind: total[kind] - round(0.9 * total[kind]) for kind in KINDS
+        kind: total[kind] - round(0.9 * total[kind]) for kind in UNITS
     }
     assert getattr(load_model(sparse).config, "embedding_rank", None) == shape.get("embedding_rank")
 
@@ -173,7 +173,7 @@ def test_the_manifest_tells_the_units_that_are_left(teacher_of: TeacherOf, tmp_p
     half = pruned(model, tmp_path / "half", importance, sparsity=0.5)
     tenth = pruned(half, tmp_path / "tenth", sparsity=0.9)
     wider, narrower = (read_manifest(folder)["kept"] for folder in (half, tenth))
-    for kind in KINDS:
+    for kind in UNITS:
         assert [len(numbers(text)) for text in narrower[kind]] == counts(tenth)[kind]
         for small, large, own in zip(narrower[kind], wider[kind], scores[kind], strict=True):
             assert set(numbers(small)) <= set(numbers(large))
@@ -192,7 +192,7 @@ def test_blocks_of_their_own_shapes_are_extracted(
     extract.run(settings, job_for(folder), model=assistant)
     blocks = [0, 2] if isinstance(layers, str) else layers
     found, source = counts(folder), counts(assistant)
-    for kind in KINDS:
+    for kind in UNITS:
         assert found[kind] == [*(source[kind][block] for block in blocks), *source[kind][3:]]
     ours, theirs = ranks_of(load_model(folder)), ranks_of(load_model(assistant))
     assert ours is not None
@@ -207,7 +207,7 @@ def test_the_lowest_blocks_of_their_own_shapes_stay(taught: tuple[Path, Path], t
     assistant = pruned(model, tmp_path / "assistant", scored(model, data), sparsity=0.6)
     lowest = pruned(assistant, tmp_path / "lowest", layers=2)
     source = counts(assistant)
-    assert counts(lowest) == {kind: [*source[kind][:2], *source[kind][3:]] for kind in KINDS}
+    assert counts(lowest) == {kind: [*source[kind][:2], *source[kind][3:]] for kind in UNITS}
 
 
 def test_what_a_model_does_not_have_is_refused(teacher_of: TeacherOf, tmp_path: Path) -> None:

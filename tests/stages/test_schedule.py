@@ -14,7 +14,7 @@ from kdpipe.errors import DataError, ModelError
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.models.family import depth_of
 from kdpipe.models.loading import load_frozen, load_model, load_tokenizer, name_labels, save_model
-from kdpipe.models.units import KINDS
+from kdpipe.models.units import UNITS
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.pruning.cut import ancestor_counts
@@ -73,7 +73,7 @@ def test_the_best_tradeoff_is_written(taught: tuple[Path, Path], tmp_path: Path)
     assert chosen["tradeoff"] == max(row["tradeoff"] for row in rows if row["eligible"])
     assert read_manifest(assistant)["chosen"] == chosen["sparsity"]
     total = ancestor_counts(load_model(model))
-    for kind in KINDS:
+    for kind in UNITS:
         left = total[kind] - round(chosen["sparsity"] * total[kind])
         assert sum(counts(assistant)[kind]) == chosen[f"{kind}s"] == left
     assert chosen["parameters"] == read_size(assistant)["parameters"]
@@ -108,7 +108,7 @@ def test_an_assistant_teaches_the_next(teacher_of: TeacherOf, tmp_path: Path, fa
     assert read_manifest(first)["chosen"] == 0.6
     assert [row["sparsity"] for row in candidates(second)] == [0.7, 0.95]
     assert read_manifest(second)["chosen"] == 0.7
-    for kind in KINDS:
+    for kind in UNITS:
         wider, narrower = counts(first)[kind], counts(second)[kind]
         assert all(ours <= theirs for ours, theirs in zip(narrower, wider, strict=True))
         assert sum(narrower) < sum(wider)

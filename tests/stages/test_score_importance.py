@@ -11,7 +11,7 @@ import torch
 from kdpipe.catalog import CRITERIA
 from kdpipe.errors import DataError, ModelError
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
-from kdpipe.models.units import KINDS
+from kdpipe.models.units import UNITS
 from kdpipe.pruning.scores import SCORES, read_scores
 from tests.encoded import read_split, write_split
 from tests.stages.conftest import scored
@@ -20,7 +20,7 @@ from tests.tolerance import assert_close, is_close
 
 def units(folder: Path) -> torch.Tensor:
     scores = read_scores(folder / SCORES)
-    return torch.cat([own for kind in KINDS for own in scores[kind]])
+    return torch.cat([own for kind in UNITS for own in scores[kind]])
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)

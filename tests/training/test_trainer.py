@@ -14,7 +14,7 @@ from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen
 from kdpipe.models.sliced import Slices
-from kdpipe.models.units import KINDS
+from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.seeds import draw_seed
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
@@ -109,7 +109,7 @@ def test_sizes_that_are_trained_together_add_a_share_of_each_ones_gradient(
     source.config.hidden_dropout_prob = 0.0
     groups = family_of(source).groups(source.base_model)
     ranks = {
-        kind: rank_units([torch.rand(g.count(source.base_model)) for g in groups[kind]]) for kind in KINDS
+        kind: rank_units([torch.rand(g.count(source.base_model)) for g in groups[kind]]) for kind in UNITS
     }
     objective = Objective(distillation_terms([(0, 0), (4, 4)]), "categorical")
     teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teachers[TEACHER])

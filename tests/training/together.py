@@ -26,7 +26,7 @@ from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen, load_model, load_tokenizer, load_with_head
 from kdpipe.models.sliced import Slices
-from kdpipe.models.units import KINDS
+from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.signals.cache import CachedKnowledge
 from kdpipe.signals.teacher import TEACHER, Teacher
@@ -137,7 +137,7 @@ def sizes(places: Places, state: Path) -> Trained:
     groups, generator = family_of(source).groups(source.base_model), torch.Generator().manual_seed(3)
     ranks = {
         kind: rank_units([torch.rand(g.count(source.base_model), generator=generator) for g in groups[kind]])
-        for kind in KINDS
+        for kind in UNITS
     }
     learner = prune_to_sparsity(source, 0.25, ranks)
     slices, batches = Slices(learner), collator(places["task_data"])

@@ -7,7 +7,7 @@ from transformers.models.t5.modeling_t5 import T5Attention
 
 from kdpipe.models.enct5 import EncT5Config
 from kdpipe.models.family import Family, UnitNames
-from kdpipe.models.units import Group, Groups, Ranks
+from kdpipe.models.units import Group, Groups, RankBuffers
 
 
 class T5(Family):
@@ -108,7 +108,7 @@ class PrunedAttention(T5Attention):
     The table of relative positions, which the first block has and all blocks share, keeps all heads.
     """
 
-    ranks: Ranks
+    ranks: RankBuffers
 
     def forward(
         self,

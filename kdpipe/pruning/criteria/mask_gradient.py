@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdpipe.models.units import KINDS, Groups, masked
+from kdpipe.models.units import UNITS, Groups, masked
 from kdpipe.pruning.criterion import Losses, Reduction, Scores
 
 
@@ -28,7 +28,7 @@ class MaskGradient:
         self._by_example = reduction == "example"
         self._sums: Scores = {
             kind: [torch.zeros(group.count(self._body), device=model.device) for group in groups[kind]]
-            for kind in KINDS
+            for kind in UNITS
         }
 
     def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
@@ -44,9 +44,9 @@ class MaskGradient:
             found = losses(batch)
         # Examples share no computation, so that the gradient of the sum has each one's own.
         loss = found.sum() if self._by_example else found.mean()
-        flat = [mask for kind in KINDS for mask in masks[kind]]
+        flat = [mask for kind in UNITS for mask in masks[kind]]
         gradients = iter(torch.autograd.grad(loss, flat, materialize_grads=True))
-        for kind in KINDS:
+        for kind in UNITS:
             for total in self._sums[kind]:
                 total += next(gradients).abs().sum((0, 1))
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdpipe.models.units import KINDS, Groups
+from kdpipe.models.units import UNITS, Groups
 from kdpipe.pruning.criterion import Losses, Reduction, Scores
 from kdpipe.seeds import IMPORTANCE, draw_seed
 
@@ -17,7 +17,7 @@ class Random:
     reads_data = False
 
     def __init__(self, model: Any, groups: Groups, reduction: Reduction, seed: int) -> None:
-        self._counts = {kind: [group.count(model.base_model) for group in groups[kind]] for kind in KINDS}
+        self._counts = {kind: [group.count(model.base_model) for group in groups[kind]] for kind in UNITS}
         self._generator = torch.Generator().manual_seed(draw_seed(seed, IMPORTANCE))
 
     def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
