@@ -25,7 +25,7 @@ from kdpipe.pruning.criteria.mask_gradient import MaskGradient
 from kdpipe.pruning.criterion import Reduction
 from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
 from kdpipe.pruning.importance import check_finite, first_batches, label_losses, score_units
-from kdpipe.signals.teacher import Teacher
+from kdpipe.signals.teacher import TEACHER, Teacher
 from kdpipe.training.run import freeze as freeze_parameters
 from kdpipe.training.run import train
 from kdpipe.training.terms import Weighted, build_objective
@@ -66,7 +66,7 @@ def distill(
     weighted = [loss if isinstance(loss, Weighted) else Weighted(loss) for loss in losses]
     if not any(loss.weight for loss in weighted):
         raise KdpipeError("losses: expected a loss with a weight, found none, so nothing would be learned")
-    shapes = config_shape(teacher.config), config_shape(student.config)
+    shapes = {TEACHER.teacher: config_shape(teacher.config)}, config_shape(student.config)
     entries = count_entries(tokenizer) if tokenizer else None
     objective = build_objective(weighted, task, *shapes, seed=seed, entries=entries)
     for request in objective.teachers.values():
