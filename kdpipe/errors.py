@@ -23,6 +23,8 @@ STOPPED_STATUS = 75
 MOST_QUOTED, MOST_PLACE, MOST_MESSAGE = 80, 200, 800
 # The largest number of mistakes in one message.
 MOST_PROBLEMS = 50
+# The largest numbers of names in a list, and of characters of a list or of a library's message.
+MOST_LISTED, MOST_REASON = 20, 300
 
 
 class KdpipeError(Exception):
@@ -109,6 +111,26 @@ def some(names: Collection[str], most: int = 3) -> str:
     first = [name if len(name) <= 80 else f"{name[:80]}…" for name in list(names)[:most]]
     more = len(names) - len(first)
     return ", ".join(first) + (f" and {more:,} more" if more else "")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names one after the other, or the first of many names."""
+    texts = [name if is_plain(name) else quoted(name) for name in names]
+    first = ", ".join(texts[:MOST_LISTED])
+    if len(first) > MOST_REASON:
+        return f"{first[:MOST_REASON]}…"
+    return f"{first}, …" if texts[MOST_LISTED:] else first
+
+
+def is_plain(name: str) -> bool:
+    """Tell whether a message can show a name without quotation marks."""
+    return name.isprintable() and len(name) <= MOST_QUOTED
+
+
+def reason(error: BaseException) -> str:
+    """Return the message of a library's error on one line."""
+    text = "".join(character if character.isprintable() else " " for character in str(error))
+    return " ".join(text.split())[:MOST_REASON]
 
 
 def suggest(name: Any, known: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from kdpipe.commands.shrink import SMALL_ROWS, sample_name
 from kdpipe.commands.stand_ins import StandIn, small_sizes
 from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.data.source import STANDARD_SPLITS
-from kdpipe.data.sources.glue import LAYOUTS, layout_named
+from kdpipe.data.sources.glue import glue_task
 from kdpipe.errors import DataError
 
 WORDS = ("the", "a", "film", "plot", "scene", "story", "actor", "is", "was", "good", "warm", "dull", "cold")
@@ -72,19 +72,19 @@ def _sentences(seed: int, count: int = SMALL_ROWS) -> Iterator[str]:
 
 def _usual_files(settings: SourceSettings, folder: Path) -> Iterator[Path]:
     if settings.source == "glue":
-        layout = layout_named(str(settings.options["name"]), LAYOUTS)
-        return (folder / name for names in layout.files.values() for name in names)
+        glue = glue_task(str(settings.options["name"]))
+        return (folder / name for names in glue.files.values() for name in names)
     if settings.source == "squad":
         return (folder / f"{split}-v1.1.json" for split in ("train", "dev"))
     return (folder / sample_name(split, settings.source) for split in STANDARD_SPLITS)
 
 
 def _glue(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
-    layout = layout_named(str(settings.options["name"]), LAYOUTS)
-    columns = layout.columns or (*layout.texts, layout.label)
-    labels, texts = cycle(layout.labels or NUMBERS), _sentences(seed, SMALL_ROWS * len(columns))
-    rows = [[next(labels if name == layout.label else texts) for name in columns] for _ in range(SMALL_ROWS)]
-    header = [] if layout.columns else [columns]
+    glue = glue_task(str(settings.options["name"]))
+    columns = glue.header or (*glue.texts, glue.label)
+    labels, texts = cycle(glue.labels or NUMBERS), _sentences(seed, SMALL_ROWS * len(columns))
+    rows = [[next(labels if name == glue.label else texts) for name in columns] for _ in range(SMALL_ROWS)]
+    header = [] if glue.header else [columns]
     file.write_text("".join("\t".join(row) + "\n" for row in (*header, *rows)), encoding="utf-8")
 
 

@@ -5,51 +5,32 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from kdpipe.data.files import SplitFiles
 from kdpipe.data.labels import checked_classes, class_name, class_names_in, is_on, number, sorted_classes
 from kdpipe.data.source import TRAIN, VALIDATION, Example, Label
-from kdpipe.data.tables import AS_USUAL, Form, begins, check_names, open_table, read_rows
-from kdpipe.data.telling import listed
-from kdpipe.errors import DataError, quoted
-
-
-class Parts(Protocol):
-    """The files of a dataset by split, such as `kdpipe.data.files.SplitFiles`."""
-
-    def names(self) -> tuple[str, ...]:
-        """Return the splits."""
-        ...
-
-    def parts(self, split: str) -> list[tuple[str, Path]]:
-        """Return the files of a split, each with what the ids of its examples begin with."""
-        ...
+from kdpipe.data.tables import USUAL_FORM, Form, begins, check_names, open_table, read_rows
+from kdpipe.errors import DataError, listed, quoted
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns hold what.
+    """The columns of texts and labels.
 
     Args:
-        text: column of the text.
-        text_pair: column of the second text of a pair.
-        label: column of the label; of a multi-label dataset also one column of 0 and 1 for each class.
+        texts: the column of the text, or the two columns of a pair.
+        label: the column of the label; of a multi-label dataset also one column of 0 and 1 for each class.
         classes: names of the classes in their order.
-        separator: what stands between the labels of a multi-label dataset in one text.
-        optional: whether training and validation splits may lack the label, as others may.
+        separator: the characters between the labels of a multi-label dataset in one text.
+        optional: whether training and validation splits may lack the label, as other splits may.
     """
 
-    text: str
-    text_pair: str | None = None
+    texts: Sequence[str]
     label: str | Sequence[str] | None = None
     classes: Sequence[str | int] | None = None
     separator: str | None = None
     optional: bool = False
-
-    @property
-    def texts(self) -> list[str]:
-        """The columns of texts."""
-        return [self.text] if self.text_pair is None else [self.text, self.text_pair]
 
     @property
     def labels(self) -> list[str]:
@@ -64,10 +45,10 @@ class TableReader:
         task: what the examples are for.
         columns: which columns hold what.
         files: the files by split.
-        form: how their text is written.
+        form: how the text of the files is written.
     """
 
-    def __init__(self, task: str, columns: Columns, files: Parts, form: Form = AS_USUAL) -> None:
+    def __init__(self, task: str, columns: Columns, files: SplitFiles, form: Form = USUAL_FORM) -> None:
         self._task = task
         self._columns = columns
         self._files = files
@@ -75,12 +56,12 @@ class TableReader:
 
     @cached_property
     def labels(self) -> tuple[str, ...] | None:
-        """The classes: those given, or declared by the file, or found in the first split.
+        """The classes of the config, else those that the file declares, else the labels of the first split.
 
-        Found ones are sorted, by value if all are whole numbers, so that their order is not that of the rows.
+        These are sorted, by value if all are whole numbers, so that their order is not that of the rows.
 
         Raises:
-            DataError: there are fewer than two, or some cannot be told apart.
+            DataError: there are fewer than two classes, or two look the same.
         """
         columns = self._columns
         if self._task in ("language_modeling", "regression"):
@@ -93,15 +74,16 @@ class TableReader:
             return checked_classes(columns.label, "label")
         parts = self._files.parts(self._files.names()[0])
         declared = open_table(parts[0][1], self._form).class_names(columns.label)
-        found = declared or sorted_classes(name for _, file in parts for name in self._names_in(file))
-        return checked_classes(found, str(parts[0][1]))
+        classes = declared or sorted_classes(name for _, file in parts for name in self._names_in(file))
+        return checked_classes(classes, str(parts[0][1]))
 
     def read(self, split: str, most: int | None = None) -> Iterator[Example]:
         """Yield one example per row; its id is `split:line`, with the file between where there are several.
 
         Args:
             split: the split.
-            most: rows of each file that are read; by default all, and labels are held against the classes.
+            most: number of rows of each file that are read; by default all are read, and compared with the
+                classes.
 
         Raises:
             DataError: a table is malformed, or a cell is not what the task needs.
@@ -120,19 +102,21 @@ class TableReader:
                 texts = [text_cell(cells[name], name, where) for name in columns.texts]
                 label = self._label(cells, where, self._may_lack(split), known) if labels else None
                 if split != TRAIN and labelled not in (None, label is not None):
-                    found = "none after rows with" if labelled else f"{quoted(label)} after rows without"
+                    rows_before = (
+                        "none after rows with" if labelled else f"{quoted(label)} after rows without"
+                    )
                     raise DataError(
-                        f"{where}: expected labels on all rows of {split!r} or on none, found {found} one;"
-                        " mend the rows that differ"
+                        f"{where}: expected labels on all rows of {split!r} or on none, found {rows_before}"
+                        " one; mend the rows that differ"
                     )
                 labelled = label is not None
                 yield Example(f"{prefix}:{line}", texts[0], texts[1] if texts[1:] else None, label)
 
     def _names_in(self, file: Path) -> Iterator[str]:
         """Yield the names of the classes in a file, as often as they occur."""
-        labels, found = self._columns.labels, open_table(file, self._form).columns()
-        if self._columns.optional and labels[0] not in found:
-            raise _no_classes(f"{file} has no column {labels[0]!r}, only {listed(found)}")
+        labels, header = self._columns.labels, open_table(file, self._form).columns()
+        if self._columns.optional and labels[0] not in header:
+            raise _no_classes(f"{file} has no column {labels[0]!r}, only {listed(header)}")
         for line, cells in read_rows(file, labels, self._form):
             yield from self._names(cells, f"{file}:{line}")
 
@@ -146,11 +130,11 @@ class TableReader:
         if self._task == "language_modeling":
             return []
         columns = self._columns.labels
-        found = open_table(file, self._form).columns() if self._may_lack(split) else columns
-        return columns if set(columns).intersection(found) else []
+        header = open_table(file, self._form).columns() if self._may_lack(split) else columns
+        return columns if set(columns).intersection(header) else []
 
     def _label(self, cells: Mapping[str, Any], where: str, may_lack: bool, known: bool) -> Label | None:
-        """Return the label of a row, None if it has none and may lack it."""
+        """Return the label of a row, None if the row has no label and may lack it."""
         first = cells[self._columns.labels[0]]
         # An empty text lists no label where it may list several.
         if may_lack and (first is None or (first == "" and self._task != "multi_label")):
@@ -160,8 +144,14 @@ class TableReader:
         names = self._names(cells, where)
         for name in names if known else ():
             if name not in self._known:
-                raise DataError(_unknown(name, self.labels or (), where))
+                raise DataError(self._unknown(name, where))
         return names if self._task == "multi_label" else names[0]
+
+    def _unknown(self, name: str, where: str) -> str:
+        remedy = "; mend or remove the row"
+        if not self._columns.classes:
+            remedy += ", or give all labels as `classes`: without them they are those of the training split"
+        return f"{where}: expected a label out of {listed(self.labels or ())}, found {quoted(name)}{remedy}"
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -184,13 +174,6 @@ def text_cell(value: Any, column: str, where: str) -> str:
             f"{where}: expected a text in column {column!r}, found {quoted(value)}; mend or remove the row"
         )
     return value
-
-
-def _unknown(name: str, labels: tuple[str, ...], where: str) -> str:
-    return (
-        f"{where}: expected a label out of {listed(labels)}, found {quoted(name)}; mend or remove the row, or"
-        " give all labels as `classes`: without them they are those of the training split"
-    )
 
 
 def _no_classes(reason: str) -> DataError:

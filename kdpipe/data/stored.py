@@ -1,11 +1,11 @@
 """Tables that the library `datasets` writes and reads: Parquet, folders of `save_to_disk`, and JSON.
 
-The library is imported where such a table is read, as its import takes a second. What it prepares of a JSON
-file goes to a folder for temporary files, never to its cache: jobs that share a cache wait for its locks.
+The library is imported where such a table is read, as its import takes a second. The Arrow file that it makes
+of a JSON file goes to a temporary folder, never to its cache: jobs that share a cache wait for its locks.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from glob import escape
 from pathlib import Path
@@ -19,21 +19,22 @@ from kdpipe.artifacts.sums import SUMS, verify
 from kdpipe.data.labels import checked_classes
 from kdpipe.data.lines import check_file
 from kdpipe.data.source import TRAIN
-from kdpipe.data.telling import reason
-from kdpipe.errors import DataError
+from kdpipe.errors import DataError, reason
 
 BATCH_ROWS = 1024
 # The key of the metadata in which `datasets` declares the classes of columns.
 FEATURES = b"huggingface"
-# What `save_to_disk` writes beside several splits, and beside the rows of one.
+# The files that `save_to_disk` writes beside several splits, and beside the rows of one split.
 SEVERAL, ONE = "dataset_dict.json", "state.json"
+# The schema of a table, and a function that reads some columns in record batches or small tables.
+Contents = tuple[pa.Schema, Callable[[list[str]], Iterable[Any]]]
 
 
 def stored_splits(folder: Path) -> dict[str, Path]:
-    """Return the splits of a folder that `save_to_disk` or the stage `fetch` has written, none of another.
+    """Return the splits that `save_to_disk` or the stage `fetch` wrote to a folder, none of other folders.
 
     Raises:
-        KdpipeError: what the stage has written was altered.
+        KdpipeError: a file that the stage wrote was altered.
     """
     if (folder / SEVERAL).is_file():
         names = json.loads((folder / SEVERAL).read_text(encoding="utf-8"))["splits"]
@@ -47,15 +48,15 @@ def stored_splits(folder: Path) -> dict[str, Path]:
 
 
 def is_stored(path: Path) -> bool:
-    """Tell whether a path is that of a table which only `datasets` and pyarrow read, whatever the source."""
+    """Tell whether a path is that of a table which every source reads alike: Parquet or `save_to_disk`."""
     return path.suffix == ".parquet" or path.is_dir()
 
 
 class StoredTable:
     """A table of Parquet, of JSON (an array, or an object a line), or a folder of `save_to_disk`.
 
-    A column may be a field in another: `review.title`. Where a column is declared to be of classes, which the
-    table has by number, their names are read; a negative number means that there is no label: None is read.
+    A column may be a field of another column: `review.title`. A column of declared classes holds their
+    numbers, which are read as their names. A negative number means that there is no label: None is read.
 
     Args:
         path: the file or the folder.
@@ -72,7 +73,7 @@ class StoredTable:
         """Return the names of a column's classes in the order of their numbers, None if none are declared.
 
         Raises:
-            DataError: the metadata are not as `datasets` writes them, or classes cannot be told apart.
+            DataError: the metadata are not as `datasets` writes them, or two classes have one name.
         """
         feature = field(self._features, column)
         while hasattr(feature, "feature"):
@@ -91,7 +92,7 @@ class StoredTable:
         done = 0
         tops = {name if name in self._schema.names else name.partition(".")[0] for name in columns}
         try:
-            for batch in self._batches([name for name in self._schema.names if name in tops]):
+            for batch in self._contents[1]([name for name in self._schema.names if name in tops]):
                 yield from batch.to_pylist()
                 done += len(batch)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
@@ -100,23 +101,13 @@ class StoredTable:
                 f" {reason(error)}; get or write it again"
             ) from None
 
-    def _batches(self, columns: list[str]) -> Iterator[Any]:
-        if isinstance(self._table, pq.ParquetFile):
-            yield from self._table.iter_batches(BATCH_ROWS, columns=columns)
-        else:
-            yield from self._table.select_columns(columns).with_format("arrow").iter(BATCH_ROWS)
-
-    @cached_property
+    @property
     def _schema(self) -> pa.Schema:
-        if isinstance(self._table, pq.ParquetFile):
-            return self._table.schema_arrow
-        return self._table.features.arrow_schema
+        return self._contents[0]
 
     @cached_property
     def _features(self) -> Mapping[str, Any]:
-        """What is declared of each column."""
-        if not isinstance(self._table, pq.ParquetFile):
-            return self._table.features  # type: ignore[no-any-return]
+        """The features that the schema declares in its metadata."""
         if FEATURES not in (self._schema.metadata or {}):
             return {}
         from datasets import Features
@@ -130,14 +121,11 @@ class StoredTable:
             ) from None
 
     @cached_property
-    def _table(self) -> Any:
-        """A Parquet file, or a data set of `datasets`."""
+    def _contents(self) -> Contents:
         if not self._path.is_dir():
             check_file(self._path)
         try:
-            if self._path.suffix == ".parquet":
-                return _parquet(self._path)
-            return _saved(self._path) if self._path.is_dir() else _prepared(self._path)
+            return _parquet(self._path) if self._path.suffix == ".parquet" else _prepared(self._path)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DataError(
                 f"{self._path}: expected Parquet, JSON or a folder of `save_to_disk` by its name, found"
@@ -145,30 +133,29 @@ class StoredTable:
             ) from None
 
 
-def _parquet(path: Path) -> pq.ParquetFile:
+def _parquet(path: Path) -> Contents:
     parquet = pq.ParquetFile(path)
-    # Names that are no text are only seen when they are read.
+    # Only reading the names shows whether they are text.
     _ = parquet.schema_arrow.names
-    return parquet
+    return parquet.schema_arrow, lambda columns: parquet.iter_batches(BATCH_ROWS, columns=columns)
 
 
-def _saved(path: Path) -> Any:
-    from datasets import Dataset
-
-    return Dataset.load_from_disk(str(path))
-
-
-def _prepared(path: Path) -> Any:
+def _prepared(path: Path) -> Contents:
     from datasets import Dataset, disable_progress_bars
     from datasets.exceptions import DatasetsError
 
     disable_progress_bars()
     try:
-        # Mapped files are there until nothing reads them, also once their names are gone.
+        # A mapped file can be read until it is closed, even after its name is gone.
         with TemporaryDirectory() as folder:
-            return Dataset.from_json(escape(str(path.absolute())), cache_dir=folder)
+            table = (
+                Dataset.load_from_disk(str(path))
+                if path.is_dir()
+                else Dataset.from_json(escape(str(path.absolute())), cache_dir=folder)
+            ).with_format("arrow")
     except DatasetsError as error:
         raise ValueError(error.__cause__ or error) from None
+    return table.features.arrow_schema, lambda columns: table.select_columns(columns).iter(BATCH_ROWS)
 
 
 def _names(fields: Any, above: str = "") -> Iterator[str]:
@@ -179,7 +166,7 @@ def _names(fields: Any, above: str = "") -> Iterator[str]:
 
 
 def field(mapping: Any, name: str) -> Any:
-    """Return what a mapping has by a name, or by the parts of a name in the mappings that it holds."""
+    """Return the entry of a mapping, or by a name with dots the entry of a mapping in it; else None."""
     if not isinstance(mapping, Mapping):
         return None
     first, _, rest = name.partition(".")
@@ -187,7 +174,7 @@ def field(mapping: Any, name: str) -> Any:
 
 
 def _named(value: Any, names: tuple[str, ...] | None, where: str) -> Any:
-    """Return the names for the numbers of classes, as far as they are numbers."""
+    """Return the name of the class of a number, also in lists; other values stay."""
     if names is None or not isinstance(value, int | list):
         return value
     if isinstance(value, list):

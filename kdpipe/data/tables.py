@@ -1,46 +1,50 @@
-"""The rows of TSV, CSV, JSONL and stored tables, one at a time, each with where it stands."""
+"""The rows of TSV, CSV, JSONL and stored tables, one at a time, each with its line number."""
 
 import csv
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from kdpipe.data.lines import UTF8, no_rows, read_lines, read_raw_lines, without_blank_end
-from kdpipe.data.parsing import parse_json
+from kdpipe.data.lines import UTF8, no_rows, parse_json, read_lines, read_raw_lines, without_blank_end
 from kdpipe.data.stored import StoredTable, field, is_stored
-from kdpipe.data.telling import is_plain, listed, reason
-from kdpipe.errors import DataError, quoted, suggest
+from kdpipe.errors import DataError, is_plain, listed, quoted, reason, suggest
 
-# Characters of a CSV cell; more is taken for a quotation that does not end.
+LOG = logging.getLogger(__name__)
+# A CSV cell of more characters is taken for a quotation that does not end.
 LONGEST_CELL = 1 << 24
-
-
-# What stands between the cells of files that are called by another name.
+# The delimiters of files that have the name of another format.
 DELIMITERS = (";", "\t", "|", ",")
 
 
 class Form(NamedTuple):
-    """How the text of tables is written; stored ones say it themselves.
+    """How the text of a table is written; a stored table declares this itself.
 
     Args:
         delimiter: the character between the cells of TSV and CSV; by default a tab or a comma.
         encoding: the encoding, as Python names it.
+        header: the names of the columns where the first line has none of these names.
+        short_rows: whether rows with too few cells are skipped.
     """
 
     delimiter: str | None = None
     encoding: str = UTF8
+    header: tuple[str, ...] = ()
+    short_rows: bool = False
 
 
-AS_USUAL = Form()
+USUAL_FORM = Form()
 
 
 class Row(NamedTuple):
     """A row of a table.
 
     Args:
-        line: the line that it begins on, from 1; in a stored table, which row it is.
-        cells: column name to value: a text in TSV and CSV, else what the file has.
+        line: the line on which the row begins, from 1; in a stored table, the number of the row.
+        cells: column name to value; TSV and CSV have texts only.
     """
 
     line: int
@@ -51,46 +55,41 @@ class Table(Protocol):
     """A file of rows."""
 
     def columns(self) -> Collection[str]:
-        """Return the names of the columns; of JSONL those of its first row."""
+        """Return the names of the columns; JSONL has those of its first row."""
         ...
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
-        """Return the names of a column's classes in their order, if the file declares them."""
-        ...
+        """Return the names of a column's classes in their order; None if the file declares no classes."""
+        return None
 
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield the line and the cells of each row."""
         ...
 
 
-def open_table(file: Path, form: Form = AS_USUAL) -> Table:
+def open_table(file: Path, form: Form = USUAL_FORM) -> Table:
     """Return a table by the ending of its file's name; a folder is one of `save_to_disk`.
 
-    TSV: tabs separate cells, and quotation marks are text. CSV: as RFC 4180 has it, so that a cell in
-    quotation marks may hold commas and line ends. The two may have another delimiter. JSONL: an object a
-    line. `.gz` may follow all three. JSON and Parquet: `kdpipe.data.stored`. In the last three a column may
-    be a field in another, such as `review.title`.
-
-    Raises:
-        DataError: the ending is none of them.
+    TSV: tabs separate cells, and quotation marks are text. CSV: as in RFC 4180, so that a cell in
+    quotation marks may hold commas and line ends. The two may have another delimiter. JSONL: one object a
+    line. `.gz` may follow all three. JSON and Parquet: `kdpipe.data.stored`. In JSONL, JSON and Parquet a
+    column may be a field of another column, such as `review.title`.
     """
     if file.is_dir():
         return StoredTable(file)
-    ending = file.suffix
-    if ending == ".gz":
-        ending = "".join(file.suffixes[-2:])
+    ending = "".join(file.suffixes[-2:]) if file.suffix == ".gz" else file.suffix
     if ending not in SUFFIXES:
         raise DataError(f"{file}: expected a name that ends in {', '.join(SUFFIXES)}; rename or convert it")
     return FORMATS[ending.removesuffix(".gz")](file, form)
 
 
-def read_rows(file: Path, columns: Sequence[str], form: Form = AS_USUAL) -> Iterator[Row]:
+def read_rows(file: Path, columns: Sequence[str], form: Form = USUAL_FORM) -> Iterator[Row]:
     """Yield the rows of a table.
 
     Args:
         file: the file.
         columns: the columns that are needed; a row may have others too.
-        form: how its text is written.
+        form: how the text of the file is written.
 
     Raises:
         DataError: the file is missing, malformed or empty, or lacks a column.
@@ -110,81 +109,90 @@ def begins(file: Path) -> bool:
 
 
 def check_names(file: Path, columns: Sequence[str]) -> None:
-    """Raise DataError if a Parquet file lacks a column; other stored tables are not looked at."""
+    """Raise DataError if a Parquet file lacks a column; other stored tables are not opened."""
     if file.suffix == ".parquet":
         check_columns(f"{file}:1", columns, open_table(file).columns())
 
 
-def check_columns(where: str, needed: Sequence[str], found: Collection[str]) -> None:
-    """Raise DataError if a column is not among those found, or is there twice."""
-    check_single(where, needed, found)
-    for name in needed:
-        if name not in found:
-            hint = _delimiter(name, found) or suggest(name, filter(is_plain, found))
-            raise DataError(f"{where}: expected a column {name!r}, found {listed(found)}; {hint}")
-
-
-def _delimiter(needed: str, found: Collection[str]) -> str:
-    """Return the remedy where a header was not cut at what stands between its names, else nothing."""
-    for mark in DELIMITERS:
-        if any(needed in cell.split(mark) for cell in found if mark in cell):
-            return f"give `delimiter: {json.dumps(mark)}`"
-    return ""
-
-
-def check_single(where: str, needed: Iterable[str], found: Collection[str]) -> None:
-    """Raise DataError if a column is there twice."""
-    names = list(found)
+def check_columns(where: str, needed: Sequence[str], columns: Collection[str]) -> None:
+    """Raise DataError if a needed column is missing or occurs twice."""
+    names = list(columns)
     for name in needed:
         if names.count(name) > 1:
             raise DataError(
                 f"{where}: expected one column {name!r}, found {names.count(name)}; rename or remove others"
             )
+        if name not in names:
+            remedy = _delimiter(name, names) or suggest(name, filter(is_plain, names))
+            raise DataError(f"{where}: expected a column {name!r}, found {listed(names)}; {remedy}")
 
 
-class DelimitedTable:
-    """A table whose first line names the columns.
+def _delimiter(needed: str, header: Sequence[str]) -> str:
+    """Return the remedy for a header that has another delimiter, else nothing."""
+    for mark in DELIMITERS:
+        if any(needed in cell.split(mark) for cell in header if mark in cell):
+            return f"give `delimiter: {json.dumps(mark)}`"
+    return ""
+
+
+class DelimitedTable(Table):
+    """A table whose first line names the columns, unless its form does.
 
     Args:
+        records: reads the cells of each line of the file.
         file: the file.
-        records: reads the cells of each of its rows, the header first.
-        form: how its text is written.
+        form: how the text of the file is written.
     """
 
     def __init__(
-        self, file: Path, records: Callable[[Path, Form], Iterator[tuple[int, list[str]]]], form: Form
+        self, records: Callable[[Path, Form], Iterator[tuple[int, list[str]]]], file: Path, form: Form
     ) -> None:
         self._file = file
         self._form = form
-        self._records = records
+        self._records = partial(records, file, form)
 
     def columns(self) -> Collection[str]:
         """Return the cells of the header."""
-        return next(self._records(self._file, self._form))[1]
-
-    def class_names(self, column: str) -> tuple[str, ...] | None:
-        """Return None: such files declare no classes."""
-        return None
+        return self._open()[0]
 
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """Yield the rows below the header, which all are as wide as that."""
-        records = self._records(self._file, self._form)
-        _, header = next(records)
-        for line, cells in records:
-            if len(cells) != len(header):
+        """Yield the rows below the header, which all have as many cells as the header."""
+        header, lines = self._open()
+        short = []
+        for line, cells in lines:
+            if len(cells) == len(header):
+                yield line, dict(zip(header, cells, strict=True))
+            elif len(cells) < len(header) and self._form.short_rows:
+                short.append(line)
+            else:
                 raise DataError(
-                    f"{self._file}:{line}: expected {len(header)} columns as in the header, found"
+                    f"{self._file}:{line}: expected {len(header)} columns ({listed(header)}), found"
                     f" {len(cells)}; mend or remove the row"
                 )
-            yield line, dict(zip(header, cells, strict=True))
+        if short:
+            _warn(f"{self._file}: skipped {len(short)} rows that are too short, first line {short[0]}")
+
+    def _open(self) -> tuple[Sequence[str], Iterator[tuple[int, list[str]]]]:
+        """Return the header, and the lines below it."""
+        lines, header = self._records(), self._form.header
+        start, first = next(lines)
+        if set(first).intersection(header or first):
+            return first, lines
+        return header, chain([(start, first)], lines)
 
 
-class JsonlTable:
+@cache
+def _warn(message: str) -> None:
+    """Log a warning once, however often the file is read."""
+    LOG.warning(message)
+
+
+class JsonlTable(Table):
     """A table of JSON objects, one a line.
 
     Args:
         file: the file.
-        form: how its text is written.
+        form: how the text of the file is written.
     """
 
     def __init__(self, file: Path, form: Form) -> None:
@@ -194,10 +202,6 @@ class JsonlTable:
     def columns(self) -> Collection[str]:
         """Return the keys of the first row, and those of the objects in it."""
         return list(_keys(next(self.cells(()))[1]))
-
-    def class_names(self, column: str) -> tuple[str, ...] | None:
-        """Return None: such files declare no classes."""
-        return None
 
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield the objects, which all have the columns as keys."""
@@ -224,7 +228,7 @@ def _keys(row: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 
 def _check_whole(row: Mapping[str, Any], where: str) -> None:
-    """Raise DataError if half of a surrogate pair is among the texts, which JSON may spell but is no text."""
+    """Raise DataError if a text has half of a surrogate pair, which JSON can spell but no text can hold."""
     try:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -232,18 +236,6 @@ def _check_whole(row: Mapping[str, Any], where: str) -> None:
         raise DataError(
             f"{where}: expected text, found {half}, half of a surrogate pair; mend or remove the line"
         ) from None
-
-
-def _tsv(file: Path, form: Form) -> Table:
-    return DelimitedTable(file, _tsv_records, form)
-
-
-def _csv(file: Path, form: Form) -> Table:
-    return DelimitedTable(file, _csv_records, form)
-
-
-def _stored(file: Path, form: Form) -> Table:
-    return StoredTable(file)
 
 
 def _tsv_records(file: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
@@ -270,10 +262,10 @@ def _csv_records(file: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
 
 
 FORMATS: Mapping[str, Callable[[Path, Form], Table]] = {
-    ".tsv": _tsv,
-    ".csv": _csv,
+    ".tsv": partial(DelimitedTable, _tsv_records),
+    ".csv": partial(DelimitedTable, _csv_records),
     ".jsonl": JsonlTable,
-    ".json": _stored,
-    ".parquet": _stored,
+    ".json": lambda file, form: StoredTable(file),
+    ".parquet": lambda file, form: StoredTable(file),
 }
 SUFFIXES = (*FORMATS, ".tsv.gz", ".csv.gz", ".jsonl.gz")

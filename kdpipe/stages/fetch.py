@@ -14,9 +14,8 @@ from huggingface_hub import HfApi
 from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
 
-from kdpipe.data.telling import listed, reason
 from kdpipe.data.watch import Watch
-from kdpipe.errors import DataError
+from kdpipe.errors import DataError, listed, reason
 from kdpipe.plan.stages.fetch import FetchSettings, repository_files
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace

@@ -50,7 +50,7 @@ def told(tmp_path):
     ({**FILE, "classes": ["yes", "no"]}, {"t.csv": ROWS}, "t.csv:2: .* out of yes, no, found '1'"),
     ({**TABLE, "path": "*.csv"}, {"a.csv": ROWS, "b.csv": "text\na\n"}, "b.csv:1: expected a column 'label'"),
     ({"source": "conll", "path": "."}, {"train.txt": "a NN O\n"}, "train.txt:1: expected 2 or 4 columns, "),
-    ({"source": "glue", "name": "RTE", "path": "."}, {"dev.tsv": "a\tb\n"}, "dev.tsv:1: expected a header "),
+    ({"source": "glue", "name": "RTE", "path": "."}, {"dev.tsv": "a\tb\n"}, "dev.tsv:1: expected a column "),
     ({"source": "squad", "path": "s.json"}, {"s.json": '{"dat": []}'}, "s.json: expected the key data, "),
     ({"source": "pydoc", "task": "classification", "packages": ["numby"]}, {}, "pydoc: .* name 'numby'"),
     ({**FILE, "rows": {"tset": 1}}, {"t.csv": ROWS}, "expected `rows` of the splits train, found 'tset'"),

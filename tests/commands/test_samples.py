@@ -13,7 +13,7 @@ from kdpipe.commands.stand_ins import StandIn
 from kdpipe.config.settings.dataset import read_dataset
 from kdpipe.data.source import TRAIN, VALIDATION
 from kdpipe.data.sources.conll import ConllSource
-from kdpipe.data.sources.glue import LAYOUTS, GlueSource
+from kdpipe.data.sources.glue import GlueSource, glue_task
 from kdpipe.data.sources.squad import SquadSource
 from kdpipe.data.sources.table import TableSource
 from kdpipe.data.sources.text import TextSource
@@ -35,12 +35,12 @@ def labels(source):
     }
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", GlueSource.names)
 def test_glue(tmp_path, name):
     task = "regression" if name == "STS-B" else "classification"
     write_sample(read_dataset({"source": "glue", "name": name, "path": str(tmp_path)}), task)
     source = GlueSource(task=task, name=name, path=tmp_path)
-    assert set(source.splits()) == set(LAYOUTS[name].files)
+    assert set(source.splits()) == set(glue_task(name).files)
     for given in labels(source).values():
         assert len(given) == SMALL_ROWS
         assert source.labels is None or set(given) == set(source.labels)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from kdpipe.data.files import SplitFiles
-from kdpipe.data.lines import read_lines
+from kdpipe.data.lines import parse_json, read_lines
 from kdpipe.errors import DataError
 
 
@@ -118,3 +118,20 @@ def test_missing_and_empty_files(tmp_path):
     (tmp_path / "empty").touch()
     with pytest.raises(DataError, match="empty:1: expected at least one line"):
         list(read_lines(tmp_path / "empty"))
+
+
+def test_what_is_json():
+    assert parse_json('{"a": [1, {"b": null}]}', "f.json") == {"a": [1, {"b": None}]}
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("[1,\n oops]", r"f\.json:8: expected JSON, found a mistake at column 2 \(Expecting value\); mend"),
+    ("", r"f\.json:7: expected JSON, found a mistake at column 1"),
+    ("[" * 99_999, r"f\.json:7: expected JSON, found lists or objects in each other that are too many"),
+    ('{"a":' * 99_999, r"f\.json:7: expected JSON, found lists or objects in each other"),
+    ("9" * 5_000, r"f\.json:7: .*, found Exceeds the limit \(4300 digits\) for .* has 5000 digits; mend it"),
+    ('{"b": 1, "a": 2, "a": 3}', r"f\.json:7: expected JSON, found the key 'a' twice in one object"),
+])  # fmt: skip
+def test_what_is_none(text, message):
+    with pytest.raises(DataError, match=message):
+        parse_json(text, "f.json", 7)

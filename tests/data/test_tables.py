@@ -104,9 +104,9 @@ def test_a_column_that_is_not_needed_may_be_there_twice(file):
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("t.tsv", "text\tlabel\na\ty\nb\n", r"t\.tsv:3: expected 2 columns as in the header, found 1; mend"),
-    ("t.csv", "text,label\na,y,z\n", r"t\.csv:2: expected 2 columns as in the header, found 3"),
-    ("t.csv", "text,label\na,y\n\nb,y\n", r"t\.csv:3: expected 2 columns as in the header, found 0"),
+    ("t.tsv", "text\tlabel\na\ty\nb\n", r"t\.tsv:3: expected 2 columns \(text, label\), found 1; mend"),
+    ("t.csv", "text,label\na,y,z\n", r"t\.csv:2: expected 2 columns \(text, label\), found 3"),
+    ("t.csv", "text,label\na,y\n\nb,y\n", r"t\.csv:3: expected 2 columns \(text, label\), found 0"),
     ("t.csv", 'text,label\n"a\nb",y\n"c,y\n', r"t\.csv:4: expected delimited .*: unexpected end of data"),
     ("t.csv", 'text,label\n"a"b,y\n', r"t\.csv:2: expected delimited values as in RFC 4180"),
     ("t.csv", "text,label\na\rb,y\n", r"t\.csv:2: expected delimited values as in RFC 4180"),

@@ -227,7 +227,7 @@ def named_labels(settings: SourceSettings) -> tuple[str, ...]:
 
 def has_pairs(settings: SourceSettings) -> bool:
     """Tell whether examples of a source are pairs of texts."""
-    return bool(settings.options.get("text_pair") or named_facts(settings).get("pairs"))
+    return bool(settings.options.get("text_pair") or len(named_facts(settings).get("texts", ())) == 2)
 
 
 def _files_at(path: Path) -> list[Path]:

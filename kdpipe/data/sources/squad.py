@@ -11,8 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from kdpipe.data.files import SplitFiles
-from kdpipe.data.lines import check_file, no_rows, read_lines, read_text
-from kdpipe.data.parsing import parse_json
+from kdpipe.data.lines import check_file, no_rows, parse_json, read_lines, read_text
 from kdpipe.data.source import TRAIN, VALIDATION, Answer, Example
 from kdpipe.data.stored import is_stored
 from kdpipe.data.tables import check_names, read_rows

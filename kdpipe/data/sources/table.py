@@ -52,7 +52,8 @@ class TableSource:
         files: Mapping[str, Path] = MappingProxyType({}),
         labels: Literal["none"] | None = None,
     ) -> None:
-        columns = Columns(text, text_pair, label, classes, separator, optional=labels == "none")
+        texts = [text] if text_pair is None else [text, text_pair]
+        columns = Columns(texts, label, classes, separator, optional=labels == "none")
         self._files = SplitFiles(path, files, USUAL, SUFFIXES)
         self._reader = TableReader(task, columns, self._files, Form(delimiter, encoding))
 

@@ -8,7 +8,7 @@ import pytest
 
 from kdpipe.artifacts.sums import write_sums
 from kdpipe.data.source import Example
-from kdpipe.data.sources.glue import LAYOUTS, STORED, GlueSource
+from kdpipe.data.sources.glue import GlueSource, glue_task
 from kdpipe.errors import DataError
 
 
@@ -33,13 +33,14 @@ def test_classes_have_the_names_of_the_official_files(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("name", STORED)
+@pytest.mark.parametrize("name", GlueSource.names)
 def test_every_task_has_the_labels_of_its_official_files(tmp_path, name):
-    classes, texts = STORED[name].classes, dict.fromkeys(STORED[name].texts, "x")
+    task = glue_task(name)
+    classes, texts = task.classes or task.labels, dict.fromkeys(task.stored_texts or task.texts, "x")
     rows = [{**texts, "label": label} for label in range(max(len(classes), 1))]
     source = glue(tmp_path, name, list(classes), train=rows, test=[{**rows[0], "label": -1}])
-    assert source.labels == (LAYOUTS[name].labels or None)
-    assert {example.label for example in source.read("train")} == set(LAYOUTS[name].labels or (0.0,))
+    assert source.labels == (task.labels or None)
+    assert {example.label for example in source.read("train")} == set(task.labels or (0.0,))
     assert [example.label for example in source.read("test")] == [None]
 
 
