@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
-from kdpipe.data.batches import Collator, batches_by_length
+from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.sampling import batches_by_length
 from kdpipe.evaluation.scoring import score, task_of
 from kdpipe.evaluation.task import BATCH_SIZE
 from kdpipe.models.family import family_of

@@ -100,9 +100,9 @@ def train_steps(data: Path) -> None:
     from transformers import BertConfig, BertForMaskedLM
 
     from kdpipe.artifacts.checkpoints import Checkpoints
-    from kdpipe.data.batches import Collator, Masking
+    from kdpipe.data.batches import Collator
     from kdpipe.data.counts import count_tokens
-    from kdpipe.data.masking import token_weights
+    from kdpipe.data.masking import Masking, token_weights
     from kdpipe.evaluation.scoring import task_of
     from kdpipe.training.objective import Objective
     from kdpipe.training.run import train

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from kdpipe.data.batches import batches_by_length, padded_width
+from kdpipe.data.batches import padded_width
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.preprocess import write_dataset
+from kdpipe.data.sampling import batches_by_length
 from kdpipe.data.sources.pydoc import PydocSource
 from kdpipe.data.sources.squad import SquadSource
 from kdpipe.evaluation.task import BATCH_SIZE

@@ -1,13 +1,17 @@
-"""Choosing the tokens that a masked language model must predict."""
+"""The tokens that a language model must predict: masked tokens, or each next token."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kdpipe.seeds import MASKING, draw_seed
+
 IGNORE_INDEX = -100
+Ids = NDArray[np.int64]
 
 
 def token_weights(
@@ -29,38 +33,39 @@ def token_weights(
     return weights
 
 
-def mask_tokens(
-    input_ids: NDArray[np.int64],
-    lengths: NDArray[np.integer[Any]],
-    weights: NDArray[np.float64],
-    rng: np.random.Generator,
-    *,
-    mask_id: int,
-    vocab_size: int,
-    probability: float = 0.15,
-    mask_share: float = 0.8,
-    keep_share: float = 0.1,
-    random_share: float = 0.1,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Choose tokens to predict, and hide most of them.
+class Targets(Protocol):
+    """Which tokens of a batch a language model is to predict."""
 
-    The number of tokens chosen is a share of the whole batch's, with no quota for a sequence.
+    def __call__(
+        self, input_ids: Ids, lengths: NDArray[np.integer[Any]], epoch: int, indices: Ids
+    ) -> tuple[Ids, Ids]:
+        """Return what the model reads, and the token that each position is to predict, both [B, L].
+
+        Args:
+            input_ids: token ids [B, L], padded.
+            lengths: tokens of each example [B].
+            epoch: number of the epoch.
+            indices: places of the examples in the split [B].
+
+        Returns:
+            The tokens, and the targets: `IGNORE_INDEX` where nothing is to be predicted.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Masking(Targets):
+    """Chooses tokens to predict, and hides most of them.
+
+    The number of tokens chosen is a share of the whole batch's, with no quota for a sequence. The draws
+    depend on the seed, the epoch and the batch alone, so that a resumed run masks the same.
 
     Args:
-        input_ids: token ids [B, T].
-        lengths: tokens of each sequence that are not padding [B].
-        weights: how readily each token is chosen [V], as from `token_weights`.
-        rng: where the draws come from.
+        weights: how readily each token is chosen [V], as from `token_weights`; 0 for special tokens.
         mask_id: id of the mask token.
-        vocab_size: random tokens are drawn from the ids below it.
         probability: share of the batch's tokens, special ones included, that are chosen.
-        mask_share: share of the chosen that become the mask token.
-        keep_share: share of the chosen that stay as they are.
-        random_share: share of the chosen that become a random token.
-
-    Returns:
-        The ids with tokens hidden, and the labels: the original id where a token was chosen,
-        `IGNORE_INDEX` elsewhere. Both [B, T].
+        shares: shares of the chosen that become the mask token, that stay, and that become a random token.
+        seed: seed of the draws.
 
     Raises:
         ValueError: the shares do not add up to 1.
@@ -69,19 +74,63 @@ def mask_tokens(
         github.com/frankaging/Causal-Distill, `distillation/causal_distiller.py`,
         `prepare_batch_mlm`.
     """
-    if not math.isclose(mask_share + keep_share + random_share, 1.0):
-        raise ValueError(f"expected shares of sum 1: {mask_share}, {keep_share}, {random_share}")
-    real = np.arange(input_ids.shape[1]) < np.asarray(lengths)[:, None]
-    candidates = np.where(real, weights[input_ids], 0.0).ravel()
-    chosen = _draw(candidates, math.ceil(probability * int(np.sum(lengths))), rng)
 
-    masked, labels = input_ids.copy(), np.full_like(input_ids, IGNORE_INDEX)
-    labels.flat[chosen] = input_ids.flat[chosen]
-    fate = rng.random(len(chosen))
-    masked.flat[chosen[fate < mask_share]] = mask_id
-    replaced = chosen[fate >= mask_share + keep_share]
-    masked.flat[replaced] = rng.integers(vocab_size, size=len(replaced))
-    return masked, labels
+    weights: NDArray[np.float64]
+    mask_id: int
+    probability: float
+    shares: tuple[float, float, float]
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not math.isclose(sum(self.shares), 1.0):
+            raise ValueError(f"expected shares of sum 1: {self.shares}")
+
+    def __call__(
+        self, input_ids: Ids, lengths: NDArray[np.integer[Any]], epoch: int, indices: Ids
+    ) -> tuple[Ids, Ids]:
+        """Return the tokens with the chosen ones hidden, and their original ids as targets."""
+        rng = np.random.default_rng(draw_seed(self.seed, MASKING, epoch, *indices.tolist()))
+        real = np.arange(input_ids.shape[1]) < lengths[:, None]
+        candidates = np.where(real, self.weights[input_ids], 0.0).ravel()
+        chosen = _draw(candidates, math.ceil(self.probability * int(lengths.sum())), rng)
+
+        masked, targets = input_ids.copy(), np.full_like(input_ids, IGNORE_INDEX)
+        targets.flat[chosen] = input_ids.flat[chosen]
+        fate = rng.random(len(chosen))
+        mask, keep, _ = self.shares
+        masked.flat[chosen[fate < mask]] = self.mask_id
+        replaced = chosen[fate >= mask + keep]
+        masked.flat[replaced] = rng.integers(len(self.weights), size=len(replaced))
+        return masked, targets
+
+
+class FixedMasking(Masking):
+    """Masks each example by its place in the split alone, whatever the epoch and the batch."""
+
+    def __call__(
+        self, input_ids: Ids, lengths: NDArray[np.integer[Any]], epoch: int, indices: Ids
+    ) -> tuple[Ids, Ids]:
+        """Mask the examples one by one."""
+        masked, targets = input_ids.copy(), np.full_like(input_ids, IGNORE_INDEX)
+        for row, length in enumerate(lengths):
+            one, tokens = slice(row, row + 1), slice(length)
+            masked[one, tokens], targets[one, tokens] = super().__call__(
+                input_ids[one, tokens], lengths[one], 0, indices[one]
+            )
+        return masked, targets
+
+
+class NextToken(Targets):
+    """Makes of every token but the first of a text a target, to be predicted at the token before it."""
+
+    def __call__(
+        self, input_ids: Ids, lengths: NDArray[np.integer[Any]], epoch: int, indices: Ids
+    ) -> tuple[Ids, Ids]:
+        """Return the tokens as they are, and after each token the next one."""
+        targets = np.full_like(input_ids, IGNORE_INDEX)
+        targets[:, :-1] = input_ids[:, 1:]
+        targets[np.arange(input_ids.shape[1]) >= lengths[:, None] - 1] = IGNORE_INDEX
+        return input_ids, targets
 
 
 def _draw(weights: NDArray[np.float64], size: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kdpipe.anatomy.signals import LOGITS, Positions
-from kdpipe.data.batches import Batch, Collator, batches_by_length, on_device
+from kdpipe.data.batches import Batch, Collator, on_device
 from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.sampling import batches_by_length
 from kdpipe.errors import ModelError
 from kdpipe.losses.loss import OutputKind
 from kdpipe.models.loading import Head

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from kdpipe.anatomy.signals import LOGITS, Positions
-from kdpipe.data.batches import Batch, Collator, LengthGroupedSampler, on_device
+from kdpipe.data.batches import Batch, Collator, on_device
 from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.sampling import LengthGroupedSampler
 from kdpipe.errors import DataError, ModelError
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.loss import OutputKind

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, token_bytes
 from kdpipe.artifacts.shards import Shards
-from kdpipe.data.batches import Collator, batches_by_length, on_device
+from kdpipe.data.batches import Collator, on_device
 from kdpipe.data.encoded import EncodedSplit, ragged
+from kdpipe.data.sampling import batches_by_length
 from kdpipe.errors import KdpipeError
 from kdpipe.models.precision import Precision, PrecisionName
 from kdpipe.signals.capture import Signals

@@ -19,8 +19,9 @@ from kdpipe.anatomy.steps import count_steps
 from kdpipe.artifacts.artifact import Draft
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.tables import HISTORY, write_table
-from kdpipe.data.batches import Collator, Targets
+from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit, validation_split
+from kdpipe.data.masking import Targets
 from kdpipe.errors import ModelError, TrainingError
 from kdpipe.evaluation.scoring import scorer, task_of
 from kdpipe.models.dropout import use_fast_dropout

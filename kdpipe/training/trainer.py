@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import TrainingArguments
 
 from kdpipe import processes
-from kdpipe.data.batches import Batch, Collator, Indices, LengthGroupedSampler
+from kdpipe.data.batches import Batch, Collator
+from kdpipe.data.sampling import LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
 from kdpipe.signals.capture import Signals, capture
 from kdpipe.signals.teacher import STUDENT, Source, Teacher
@@ -75,8 +76,8 @@ class LearningTrainer(HookedTrainer):
             learner,
             arguments,
             data_collator=collator,
-            train_dataset=Indices(len(collator.split)),
-            eval_dataset=Indices(0),
+            train_dataset=range(len(collator.split)),
+            eval_dataset=range(0),
             **options,
         )
         self.learner = learner

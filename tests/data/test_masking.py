@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from kdpipe.data.masking import IGNORE_INDEX, mask_tokens, token_weights
+from kdpipe.data.masking import IGNORE_INDEX, Masking, token_weights
 
 PAD, CLS, SEP, MASK, VOCAB = 0, 2, 3, 4, 100
 SPECIAL = [PAD, 1, CLS, SEP, MASK]
@@ -22,9 +22,9 @@ def batch(rows, length, seed=0):
     return ids, lengths
 
 
-def mask(ids, lengths, weights=UNIFORM, seed=1, **options):
-    rng = np.random.default_rng(seed)
-    return mask_tokens(ids, lengths, weights, rng, mask_id=MASK, vocab_size=VOCAB, **options)
+def mask(ids, lengths, weights=UNIFORM, seed=1, probability=0.15, shares=(0.8, 0.1, 0.1)):
+    masking = Masking(weights, MASK, probability, shares, seed)
+    return masking(ids, lengths, 0, np.arange(len(ids)))
 
 
 def test_weights_of_rare_tokens_are_larger():
@@ -110,4 +110,4 @@ def test_same_seed_same_masks():
 def test_shares_must_add_up():
     ids, lengths = batch(rows=2, length=12)
     with pytest.raises(ValueError, match="sum 1"):
-        mask(ids, lengths, mask_share=0.9)
+        mask(ids, lengths, shares=(0.9, 0.1, 0.1))
