@@ -1,12 +1,12 @@
 """Read an encoded dataset: its description, and its splits, whose files are mapped into memory.
 
-A mapped file takes no memory of the process: the system reads the pages that are asked for, and drops them
+A mapped file takes no memory of the process: the system reads the pages that a batch needs, and drops them
 again. Parquet files cannot be mapped, so the splits are uncompressed Arrow files. Their record batches are
 small, so that 32 bits hold every offset in a batch, however many tokens a split has.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,11 @@ def split_file(folder: Path, split: str) -> Path:
     return folder / f"{split}.arrow"
 
 
+def examples_file(folder: Path, split: str) -> Path:
+    """Return the file of the contexts and answers of a split's questions."""
+    return folder / f"{split}.examples.parquet"
+
+
 def open_batches(file: Path) -> list[pa.RecordBatch]:
     """Return the record batches of an Arrow file, which is mapped."""
     reader = pa.ipc.open_file(pa.memory_map(str(file)))
@@ -55,21 +60,19 @@ class Column:
     """A column of a mapped file, of which only the rows that are asked for are read.
 
     Args:
-        chunks: the parts that the record batches of the file have of it.
+        chunks: the parts of the column, one for each record batch of the file.
+
+    Attributes:
+        parts: the values of each part, mapped, and the places where its rows begin and the last row ends.
     """
 
     def __init__(self, chunks: Sequence[pa.Array]) -> None:
-        self._values = [_values(chunk) for chunk in chunks]
-        self._bounds = [_bounds(chunk) for chunk in chunks]
+        self.parts = [(_values(chunk), _bounds(chunk)) for chunk in chunks]
         self._starts = np.cumsum([0, *map(len, chunks)])
-        kind = chunks[0].type
-        self._shape = (-1, kind.list_size) if pa.types.is_fixed_size_list(kind) else (-1,)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return the values of some rows, one after the other; of lists of a fixed size, as a matrix."""
-        places = self._places(rows)
-        values = [self._values[chunk][first:last] for chunk, first, last in places]
-        return np.concatenate(values).reshape(self._shape)
+        return np.concatenate([self.parts[part][0][first:last] for part, first, last in self._places(rows)])
 
     def lengths_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the numbers of values that some rows have."""
@@ -77,41 +80,41 @@ class Column:
 
     def lengths(self) -> NDArray[np.int32]:
         """Return the number of values of every row."""
-        return np.concatenate([np.diff(bounds).astype(np.int32) for bounds in self._bounds])
+        return np.concatenate([np.diff(bounds).astype(np.int32) for _, bounds in self.parts])
 
     def values(self) -> NDArray[Any]:
         """Return the values of all rows, read into memory."""
-        return np.concatenate(self._values).reshape(self._shape)
+        return np.concatenate([values for values, _ in self.parts])
 
-    def _places(self, rows: NDArray[np.int64]) -> list[tuple[int, int, int]]:
-        """Return the chunk of each row, and where its values begin and end in the chunk."""
-        chunks = np.searchsorted(self._starts, rows, side="right") - 1
-        places = zip(chunks.tolist(), (rows - self._starts[chunks]).tolist(), strict=True)
-        return [(chunk, self._bounds[chunk][row], self._bounds[chunk][row + 1]) for chunk, row in places]
+    def _places(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+        """Yield the part of each row, and the places where its values begin and end in the part."""
+        parts = np.searchsorted(self._starts, rows, side="right") - 1
+        for part, row in zip(parts.tolist(), (rows - self._starts[parts]).tolist(), strict=True):
+            bounds = self.parts[part][1]
+            yield part, bounds[row], bounds[row + 1]
 
 
 def _values(chunk: pa.Array) -> NDArray[Any]:
     if isinstance(chunk, pa.FixedSizeListArray):
-        return _values(chunk.flatten())
-    if isinstance(chunk, pa.ListArray):
+        return _values(chunk.flatten()).reshape(-1, chunk.type.list_size)
+    if isinstance(chunk, pa.ListArray | pa.LargeListArray):
         return _values(chunk.values)
     values: NDArray[Any] = chunk.to_numpy()
     return values
 
 
 def _bounds(chunk: pa.Array) -> Any:
-    """Return where the values of each row begin, and where the last row ends; a range takes no memory."""
-    if isinstance(chunk, pa.ListArray):
+    if isinstance(chunk, pa.ListArray | pa.LargeListArray):
         return chunk.offsets.to_numpy()
-    width = chunk.type.list_size if isinstance(chunk, pa.FixedSizeListArray) else 1
-    return range(0, (len(chunk) + 1) * width, width)
+    # A range takes no memory.
+    return range(len(chunk) + 1)
 
 
 class EncodedSplit:
     """One split of an encoded dataset, whose file is mapped.
 
-    Its `lengths` are in memory, 4 bytes an example. Training reads the rows of a batch with `column`; the
-    properties that hold something of all examples are made when scoring asks for them.
+    Its `lengths` are in memory, 4 bytes an example. Training reads the rows of a batch with `column`. Scoring
+    also reads the properties, which hold a value of every example in memory.
 
     Args:
         folder: the dataset's folder.
@@ -163,20 +166,20 @@ class EncodedSplit:
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
-        """Where each example starts among all tokens."""
+        """Place of each example's first token among all tokens."""
         return _starts(self.lengths)
 
     @cached_property
     def labels(self) -> NDArray[Any] | None:
-        """Label of each example [N], of several on or off [N, C], of each word [W]; None without.
+        """Label of each example [N]; each of several labels on or off [N, C]; label of each word [W].
 
-        Those of windows are the places of the answer's first and last token [N, 2].
+        Windows have the places of the answer's first and last token [N, 2]; a split without labels has None.
         """
         return self.column("labels").values() if "labels" in self.columns else None
 
     @cached_property
     def words(self) -> NDArray[np.int32] | None:
-        """Where each word's first piece stands in its row, -1 if it was cut off [W]; None without words."""
+        """Place of each word's first piece in its row, -1 if it was cut off [W]; None without words."""
         return self.column("words").values() if "words" in self.columns else None
 
     @cached_property
@@ -186,28 +189,25 @@ class EncodedSplit:
 
     @cached_property
     def logit_counts(self) -> NDArray[np.integer[Any]]:
-        """Rows of logits of each example: one, of windows one a token, of words those not cut off."""
+        """Rows of logits of each example: one; of windows one a token; one a word that was not cut off."""
         if self.windowed:
             return self.lengths
         if self.words is None:
             return np.broadcast_to(1, len(self))
-        kept = np.concatenate([[0], np.cumsum(self.words >= 0)])
-        ends = np.cumsum(self.word_lengths)
-        counts: NDArray[np.int64] = kept[ends] - kept[ends - self.word_lengths]
+        whole = np.concatenate([[0], np.cumsum(self.words >= 0)])
+        counts: NDArray[np.int64] = np.diff(whole[np.concatenate([[0], np.cumsum(self.word_lengths)])])
         return counts
 
     @cached_property
     def word_offsets(self) -> NDArray[np.int64]:
-        """Where each example's words start among all."""
+        """Place of each example's first word among all words."""
         return _starts(self.word_lengths)
 
-    def words_of(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the words of some examples that were not cut off: (which of these, place among all)."""
+    def words_of(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the places of some examples' words among all words, without words that were cut off."""
         assert self.words is not None
-        lengths = self.word_lengths[indices]
-        places = ragged(self.word_offsets[indices], lengths)
-        kept = self.words[places] >= 0
-        return np.repeat(np.arange(len(indices)), lengths)[kept], places[kept]
+        places = ragged(self.word_offsets[indices], self.word_lengths[indices])
+        return places[self.words[places] >= 0]
 
     @property
     def ids(self) -> pa.ChunkedArray:
@@ -220,7 +220,7 @@ def _starts(lengths: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
 
 
 def ragged(starts: NDArray[np.int64], lengths: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Return the flat positions of runs that start at `starts`: [s0, s0+1, …, s1, s1+1, …]."""
+    """Return the positions of runs that begin at `starts`, one run after the other."""
     ends = np.cumsum(lengths)
     positions: NDArray[np.int64] = np.arange(ends[-1] if len(ends) else 0)
     positions += np.repeat(starts - (ends - lengths), lengths)

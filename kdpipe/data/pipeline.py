@@ -30,7 +30,7 @@ _encoder: Callable[[], Encoder]
 
 
 class Pipeline:
-    """Encodes chunks of examples; the outcome is the same for any number of processes.
+    """Encodes chunks of examples; the rows are the same for any number of processes.
 
     At most `LOOKAHEAD` chunks per process wait at a time, so memory does not grow with the corpus.
 
@@ -62,15 +62,20 @@ class Pipeline:
             return map(self._encoder, batches)
         return self._encode_ahead(batches)
 
-    def encode_in_shards(self, examples: Iterable[Example], shards: Shards, name: str) -> Iterator[Encoded]:
-        """Yield the rows of examples, of which those of many chunks at a time are kept.
+    def encode_examples(
+        self, examples: Iterable[Example], shards: Shards | None, name: str
+    ) -> Iterator[Encoded]:
+        """Yield the rows of examples, and store them many chunks at a time.
 
         Args:
             examples: the examples.
-            shards: keeps their rows, and knows what an earlier run has encoded.
-            name: what the rows are kept as.
+            shards: the rows that this run and earlier runs have encoded; None stores no rows.
+            name: the name of the shards.
         """
         left = chunks(examples)
+        if shards is None:
+            yield from self.encode(left)
+            return
         for number in count():
             part = list(islice(left, CHUNKS_OF_A_SHARD))
             if not part:
@@ -78,7 +83,7 @@ class Pipeline:
             table = shards.table(f"{name}-{number}", partial(self._encode_table, part))
             counts = json.loads(table.schema.metadata[COUNTS])
             whole = table.replace_schema_metadata(None)
-            # Of batches without rows a table gives back some, and the examples of all of them count.
+            # A table loses some batches without rows, but their examples count.
             batches = (batch for batch in whole.to_batches() if len(batch))
             empty = pa.RecordBatch.from_pylist([], whole.schema)
             for counted in counts:
@@ -115,14 +120,14 @@ def chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
 
 
 def _pool(make_encoder: Callable[[], Encoder], processes: int) -> ProcessPoolExecutor:
-    # Spawned, as a fork would copy the caller's threads in whatever state they are.
+    # A fork would copy the locks of the caller's threads in whatever state they are.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(processes, context, _start, (make_encoder,))
 
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Hide the main module: a process that is spawned imports it, and a stage's imports torch."""
+    """Hide the main module: a spawned process imports the main module, and that of a stage imports torch."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -134,12 +139,12 @@ def _without_main() -> Iterator[None]:
 def _start(make_encoder: Callable[[], Encoder]) -> None:
     global _encoder
     Thread(target=_end_with_parent, daemon=True).start()
-    # Made at the first chunk: what an initializer raises does not reach the caller.
+    # The first chunk makes the encoder: an error of an initializer does not reach the caller.
     _encoder = cache(make_encoder)
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it has, also where that could not say so."""
+    """End this process when its parent has ended, even if the parent was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,4 +1,4 @@
-"""Writing a source as a dataset: an Arrow file of token ids per split, and `dataset.json`."""
+"""Write a source as a dataset: an Arrow file of token ids per split, and `dataset.json`."""
 
 import json
 from array import array
@@ -10,22 +10,24 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.cleaning import CleaningRules
-from kdpipe.data.encoded import Column, open_batches, split_file
+from kdpipe.data.encoded import Column, examples_file, open_batches, split_file
 from kdpipe.data.encoding import Encoded, encoder_for
-from kdpipe.data.examples import examples_file, keep_examples
 from kdpipe.data.pipeline import Pipeline, chunks
-from kdpipe.data.source import Example, Source
+from kdpipe.data.source import Answer, Example, Source
 from kdpipe.errors import DataError, quoted
 
 BATCH_TOKENS = 1 << 20
-# What models are held against: how long rows are, and which ids they have.
+# The columns whose largest numbers a model must allow: lengths of rows, and ids.
 CHECKED = ("length", "input_ids", "token_type_ids")
-# Tasks of which the examples are kept besides their rows, as answers are scored as texts.
-KEPT = ("question_answering",)
+# Answers are scored as texts, so the contexts and answers of questions are stored beside the rows.
+QUESTIONS = "question_answering"
+ANSWER = pa.struct([("start", pa.int32()), ("text", pa.string())])
+EXAMPLES = pa.schema([("id", pa.string()), ("context", pa.string()), ("answers", pa.list_(ANSWER))])
 
 
 def write_dataset(
@@ -42,22 +44,22 @@ def write_dataset(
 ) -> dict[str, Any]:
     """Tokenize every split of a source into `{split}.arrow`, and describe them in `dataset.json`.
 
-    Of questions, contexts and answers go into `{split}.examples.parquet`, a row each.
+    The contexts and answers of questions go into `{split}.examples.parquet`.
 
     Args:
-        folder: where the files go; it exists.
-        source: what to tokenize; `kdpipe.data.views` samples, combines and unlabels sources.
+        folder: the folder of the files, which exists.
+        source: the source; `kdpipe.data.views` samples, combines and unlabels sources.
         tokenizer_file: a `tokenizer.json`.
-        task: what the examples are for, one that `kdpipe.data.encoding` has an encoder of.
+        task: the task of the examples, which decides their encoder.
         max_length: longest row in tokens, special ones included.
         stride: tokens that the windows of a long context share, for question answering.
-        processes: how many tokenize; the files are the same for any number.
-        progress: told the number of further examples done, as `tqdm.update` is.
-        shards: keeps what has been encoded, and knows what an earlier run has.
+        processes: number of processes that tokenize; the files are the same for any number.
+        progress: called with numbers of further examples, as `tqdm.update` is.
+        shards: the rows that this run and earlier runs have encoded.
 
     Returns:
-        What `dataset.json` holds: task, labels, max_length, the largest length and ids, and of each split
-        its columns, examples, rows, tokens, and what was split, dropped, cut or truncated.
+        The content of `dataset.json`: task, labels, max_length, the largest length and ids, and of each split
+        its columns, and the numbers of examples, rows and tokens, also of those split, dropped or cut.
 
     Raises:
         DataError: the source is malformed, a split has no row, or an id occurs twice.
@@ -67,13 +69,9 @@ def write_dataset(
     with Pipeline(make_encoder, processes) as pipeline:
         for split in source.splits():
             examples = _alike(source.read(split))
-            if task in KEPT:
-                examples = keep_examples(examples_file(folder, split), examples)
-            encoded = (
-                pipeline.encode_in_shards(examples, shards, split)
-                if shards
-                else pipeline.encode(chunks(examples))
-            )
+            if task == QUESTIONS:
+                examples = _write_examples(examples_file(folder, split), examples)
+            encoded = pipeline.encode_examples(examples, shards, split)
             splits[split] = _write_split(split_file(folder, split), encoded, largest, progress)
     description = {
         "task": task,
@@ -92,16 +90,35 @@ def _alike(examples: Iterable[Example]) -> Iterator[Example]:
     for example in examples:
         first = first or example
         if (example.label is None) != (first.label is None):
-            raise DataError(
-                f"expected labels on all examples of a split or on none, found {first.id} and"
-                f" {example.id} to differ; mend the data"
-            )
+            raise _differing("labels", first, example)
         if (example.text_pair is None) != (first.text_pair is None):
-            raise DataError(
-                f"expected pairs of texts throughout a split or nowhere, found {first.id} and"
-                f" {example.id} to differ; mend the data"
-            )
+            raise _differing("pairs of texts", first, example)
         yield example
+
+
+def _differing(what: str, first: Example, other: Example) -> DataError:
+    return DataError(
+        f"expected {what} in all examples of a split or in none, found {first.id} and {other.id} to differ;"
+        " mend the data"
+    )
+
+
+def _write_examples(file: Path, examples: Iterable[Example]) -> Iterator[Example]:
+    """Pass questions on, and write id, context and answers of each as a row of a Parquet file.
+
+    The answers are null where the split has no answers, and empty for a question without an answer.
+    """
+    with pq.ParquetWriter(file, EXAMPLES, compression="zstd") as writer:
+        for chunk in chunks(examples):
+            rows = [{"id": e.id, "context": e.text_pair, "answers": _answers(e)} for e in chunk]
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, EXAMPLES))
+            yield from chunk
+
+
+def _answers(example: Example) -> list[dict[str, object]] | None:
+    if not isinstance(example.label, tuple):
+        return None
+    return [answer._asdict() for answer in example.label if isinstance(answer, Answer)]
 
 
 def _write_split(
@@ -132,7 +149,7 @@ def _write_split(
 
 
 def _numbered(batch: pa.RecordBatch, before: int) -> pa.RecordBatch:
-    """Count the examples that rows belong to from the first of the split, `before` of which came earlier."""
+    """Number the examples of rows from the first example of the split, where `before` examples precede."""
     if "example" not in batch.schema.names:
         return batch
     place = batch.schema.get_field_index("example")
@@ -140,7 +157,7 @@ def _numbered(batch: pa.RecordBatch, before: int) -> pa.RecordBatch:
 
 
 class _SplitWriter:
-    """Writes rows in record batches of about equal size, and keeps 8 bytes of each row's id."""
+    """Writes rows in record batches of about equal size, and holds 8 bytes of each row's id."""
 
     def __init__(self, file: Path) -> None:
         self.hashes = array("q")
@@ -159,7 +176,7 @@ class _SplitWriter:
             self._writer.close()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Add rows; they are on disk when their record batch is full."""
+        """Add rows; a record batch is written when it is full."""
         self.hashes.extend(map(hash, batch.column("id").to_pylist()))
         self._group.append(batch)
         self._tokens += len(batch.column("input_ids").values)

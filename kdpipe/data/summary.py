@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kdpipe.data.encoded import EncodedSplit
-from kdpipe.data.examples import examples_file
+from kdpipe.data.encoded import EncodedSplit, examples_file
 from kdpipe.data.source import TRAIN
 
 LOG = logging.getLogger(__name__)
@@ -19,7 +18,7 @@ BEGIN = "B-"
 
 
 def labels_in_words(folder: Path, split: str, description: Mapping[str, Any]) -> str:
-    """Return how many labels of what kind a split has, or that it has none.
+    """Return the numbers of a split's labels by kind, or a remark that the split has none.
 
     Args:
         folder: the encoded dataset.

@@ -1,7 +1,7 @@
 """A teacher's signals on a dataset, computed once: one row per example, in the order of the dataset.
 
-A column holds a signal's rows of each example, without padding: of attentions, whose rows are as long as the
-example, those of all its pairs of query and key. Offsets have 64 bits, and the file is read where it lies.
+A column holds the rows of a signal, a list for each example, without padding. A row of attentions is as long
+as its example, so attentions are stored by pair of query and key. Offsets have 64 bits. The file is mapped.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, token_bytes
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.batches import Collator, on_device
-from kdpipe.data.encoded import EncodedSplit, ragged
+from kdpipe.data.encoded import Column, EncodedSplit, open_batches, ragged
 from kdpipe.data.sampling import batches_by_length
 from kdpipe.errors import KdpipeError
 from kdpipe.models.precision import Precision, PrecisionName
@@ -28,14 +28,14 @@ from kdpipe.signals.capture import Signals
 from kdpipe.signals.rows import Rows, rows_at
 
 SIGNALS = "signals.arrow"
-# Rows of a record batch. Examples are run in order of length within one, and written in their own order.
+# Rows of a record batch. Within it examples are run in order of length, and written in their own order.
 ROWS = 1024
 BATCH_SIZE = 32
-# What the file says of all signals: which examples they are of, and what matrices were multiplied in; and of
-# each column, what its rows are and their shape.
+# Metadata of the file: a digest of the examples, and the precision in which matrices were multiplied.
 EXAMPLES, MULTIPLIED = "examples", "multiplied"
+# Metadata of a column: the positions of its rows, and the shape of a row.
 POSITIONS, SHAPE = "positions", "shape"
-# Ids that are read at a time.
+# The number of ids that are read at a time.
 IDS = 65_536
 
 
@@ -54,9 +54,6 @@ def check_size(
         shape: `width` and `heads` of the teacher.
         precision: `float16` or `float32`.
         limit_gb: the limit in GB.
-
-    Raises:
-        KdpipeError: it would be larger.
     """
     tokens = int(lengths.sum())
     keys = float(np.square(lengths, dtype=np.float64).sum()) / max(tokens, 1)
@@ -87,15 +84,15 @@ def write_knowledge(
         path: the Arrow file to write.
         teacher: gives the signals of a batch.
         collator: makes batches of the split.
-        precision: how signals are stored that may be halved; others are stored as float32.
-        device: where the teacher is.
-        advance: told how many examples were run.
-        shards: keeps what has been run, and knows what an earlier call has.
-        multiplied: what the teacher multiplies matrices in, which those that learn from it do, too.
-        batch_size: examples that the teacher runs at once.
+        precision: the precision of stored signals that may be halved; others are stored as float32.
+        device: the device of the teacher.
+        advance: called with the number of examples after each record batch.
+        shards: the signals that this call and earlier calls have computed.
+        multiplied: the precision in which the teacher and its students multiply matrices.
+        batch_size: number of examples that the teacher runs at once.
 
     Raises:
-        KdpipeError: a signal is larger than what its precision holds.
+        KdpipeError: a signal is larger than the largest number of its precision.
     """
     metadata = {EXAMPLES: examples_digest(collator.split), MULTIPLIED: multiplied}
     with pa.OSFile(str(path), "wb") as file:
@@ -113,11 +110,11 @@ def write_knowledge(
 
 def examples_digest(split: EncodedSplit) -> str:
     """Return a digest of the examples of a split and their order."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for chunk in split.ids.chunks:
         for start in range(0, len(chunk), IDS):
-            found.update("".join(f"{name!r}\n" for name in chunk[start : start + IDS].to_pylist()).encode())
-    return found.hexdigest()
+            sha256.update("".join(f"{name!r}\n" for name in chunk[start : start + IDS].to_pylist()).encode())
+    return sha256.hexdigest()
 
 
 def _table(
@@ -165,7 +162,7 @@ def _by_pair(signal: Signal) -> bool:
 
 
 def _flat(rows: Rows, signal: Signal) -> NDArray[np.float32]:
-    """Return the rows as they are stored; those of queries [N, A, L] as their pairs with real keys [P, A]."""
+    """Return the values that are stored; rows of queries [N, A, L] become pairs with real keys [P, A]."""
     values = rows.values
     if _by_pair(signal):
         values = values.transpose(1, 2)[rows.real[rows.examples]]
@@ -174,7 +171,7 @@ def _flat(rows: Rows, signal: Signal) -> NDArray[np.float32]:
 
 
 def _unflattened(rows: Rows, signal: Signal) -> Rows:
-    """Return rows whose values are as they are stored as a run of the teacher gives them."""
+    """Return rows with stored values as a run of the teacher gives them."""
     if not _by_pair(signal):
         return rows
     real = rows.real[rows.examples]
@@ -209,17 +206,17 @@ class CachedKnowledge:
         split: the examples as the student sees them.
 
     Attributes:
-        precision: what the teacher multiplied matrices in.
+        precision: the precision in which the teacher multiplied matrices.
+        columns: the stored rows of each signal.
 
     Raises:
         KdpipeError: the teacher has seen other examples, or other numbers of tokens.
     """
 
     def __init__(self, path: Path, split: EncodedSplit) -> None:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        examples, multiplied = (
-            reader.schema.metadata[key.encode()].decode() for key in (EXAMPLES, MULTIPLIED)
-        )
+        batches = open_batches(path)
+        schema = batches[0].schema
+        examples, multiplied = (schema.metadata[key.encode()].decode() for key in (EXAMPLES, MULTIPLIED))
         self.precision = Precision(multiplied, "its teacher's signals were computed in it")
         if examples != examples_digest(split):
             raise KdpipeError(
@@ -227,60 +224,36 @@ class CachedKnowledge:
                 "another order; teacher and student must read one dataset, and their tokenizers must leave "
                 "out the same examples"
             )
-        batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
-        self.columns = [_Column(field, batches) for field in reader.schema]
-        for column in self.columns:
-            if not column.fits(split):
+        self._fields = {Signal.parse(field.name): field for field in schema}
+        self.columns = {
+            signal: Column([batch.column(field.name) for batch in batches])
+            for signal, field in self._fields.items()
+        }
+        for signal, column in self.columns.items():
+            if not np.array_equal(
+                column.lengths(), _counts(split, slice(None), signal, self._form(signal)[0])
+            ):
                 raise KdpipeError(
-                    f"{path} holds the teacher's {column.signal} on other tokens than the student reads; "
+                    f"{path} holds the teacher's {signal} on other tokens than the student reads; "
                     "matching states, attentions or places of answers needs equal tokenizers, and matching "
                     "words texts that neither cuts"
                 )
 
     def batch(self, indices: NDArray[np.int64], batch: Mapping[str, Any]) -> Signals:
-        """Return the signals of some examples, the rows of which are where the student's are.
+        """Return the signals of some examples, whose rows stand in the places of the student's rows.
 
         Args:
             indices: the examples.
-            batch: what the student reads of them.
+            batch: the batch of these examples that the student reads.
         """
-        return {column.signal: column.rows(indices, batch) for column in self.columns}
+        signals: Signals = {}
+        for signal, column in self.columns.items():
+            positions, shape = self._form(signal)
+            values = torch.from_numpy(column[indices].reshape(-1, *shape))
+            signals[signal] = _unflattened(rows_at(values, positions, batch), signal)
+        return signals
 
-
-class _Column:
-    """The stored rows of one signal, and where those of each example begin, mapped and not copied.
-
-    Args:
-        field: what the file says of them.
-        batches: the record batches of the file.
-    """
-
-    def __init__(self, field: pa.Field, batches: Sequence[pa.RecordBatch]) -> None:
-        self.field = field
-        self.signal = Signal.parse(field.name)
-        positions, shape = (field.metadata[name.encode()].decode() for name in (POSITIONS, SHAPE))
-        self.positions: Any = positions
-        self.parts: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
-        for batch in batches:
-            column = batch.column(field.name)
-            values = column.values.flatten().to_numpy().reshape(-1, *json.loads(shape))
-            self.parts.append((values, column.offsets.to_numpy()))
-
-    def fits(self, split: EncodedSplit) -> bool:
-        """Tell whether each example of a split has as many rows as are stored."""
-        start = 0
-        for _, offsets in self.parts:
-            own = slice(start, start + len(offsets) - 1)
-            if not np.array_equal(np.diff(offsets), _counts(split, own, self.signal, self.positions)):
-                return False
-            start = own.stop
-        return True
-
-    def rows(self, indices: NDArray[np.int64], batch: Mapping[str, Any]) -> Rows:
-        """Return the rows of some examples as a run of the teacher gives them."""
-        values = np.concatenate([self._values(*divmod(index, ROWS)) for index in indices.tolist()])
-        return _unflattened(rows_at(torch.from_numpy(values), self.positions, batch), self.signal)
-
-    def _values(self, part: int, place: int) -> NDArray[Any]:
-        values, offsets = self.parts[part]
-        return values[offsets[place] : offsets[place + 1]]
+    def _form(self, signal: Signal) -> tuple[Any, list[int]]:
+        """Return the positions of a signal's rows, and the shape of a row."""
+        metadata = self._fields[signal].metadata
+        return metadata[POSITIONS.encode()].decode(), json.loads(metadata[SHAPE.encode()])

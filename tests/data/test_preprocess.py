@@ -142,8 +142,8 @@ def test_an_id_that_occurs_twice(tmp_path, memory_source, tokenizer_file):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (Example("3", "a"), "expected labels on all examples .* found 1 and 3 to differ"),
-        (Example("3", "a", "b", label="no"), "expected pairs of texts throughout .* found 1 and 3"),
+        (Example("3", "a"), "expected labels in all examples .* found 1 and 3 to differ"),
+        (Example("3", "a", "b", label="no"), "expected pairs of texts in all .* found 1 and 3"),
     ],
 )
 def test_examples_of_two_kinds(tmp_path, memory_source, tokenizer_file, other, message):

@@ -12,7 +12,7 @@ import torch
 
 from kdpipe.anatomy.signals import LOGITS, Signal
 from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.encoded import EncodedSplit, open_batches
 from kdpipe.errors import KdpipeError
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
@@ -175,6 +175,7 @@ def test_a_cache_is_read_where_it_lies_with_64_bit_offsets(
     before = pa.total_allocated_bytes()
     knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split)
     assert pa.total_allocated_bytes() == before
-    for column in knowledge.columns:
-        assert pa.types.is_large_list(column.field.type)
+    for signal, column in knowledge.columns.items():
+        assert pa.types.is_large_list(open_batches(tmp_path / SIGNALS)[0].schema.field(str(signal)).type)
+        assert all(offsets.dtype == np.int64 for _, offsets in column.parts)
         assert not any(array.flags.owndata for part in column.parts for array in part)

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kdpipe.data.encoded import EncodedSplit, ragged
-from kdpipe.data.examples import examples_file
+from kdpipe.data.encoded import EncodedSplit, examples_file, ragged
 from kdpipe.evaluation.answers import answer_metrics
 from kdpipe.evaluation.task import USUAL_ANSWERS, AnswerLimits, Evaluation, Subject, run_batches
 from kdpipe.models.loading import Head

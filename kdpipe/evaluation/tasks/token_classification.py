@@ -80,7 +80,7 @@ def _predict(subject: Subject) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     scores = np.zeros(len(split.words), dtype=np.float32)
     for indices, _, logits in run_batches(subject, "labelled"):
         best = logits.max(-1)
-        _, places = split.words_of(indices)
+        places = split.words_of(indices)
         tags[places] = best.indices.cpu().numpy()
         scores[places] = best.values.cpu().numpy()
     return tags, scores
