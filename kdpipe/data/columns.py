@@ -59,9 +59,6 @@ class TableReader:
         """The classes of the config, else those that the file declares, else the labels of the first split.
 
         These are sorted, by value if all are whole numbers, so that their order is not that of the rows.
-
-        Raises:
-            DataError: there are fewer than two classes, or two look the same.
         """
         columns = self._columns
         if self._task in ("language_modeling", "regression"):
@@ -84,9 +81,6 @@ class TableReader:
             split: the split.
             most: number of rows of each file that are read; by default all are read, and compared with the
                 classes.
-
-        Raises:
-            DataError: a table is malformed, or a cell is not what the task needs.
         """
         columns = self._columns
         known = most is None or bool(columns.classes)

@@ -20,9 +20,6 @@ def count_tokens(file: Path, vocab_size: int) -> pa.Table:
 
     Returns:
         A table of `token_id` and `count`, one row for every id.
-
-    Raises:
-        DataError: an id is not below `vocab_size`.
     """
     counts = np.zeros(vocab_size, dtype=np.int64)
     for batch in open_batches(file):

@@ -46,9 +46,6 @@ class LanguageModelEncoder:
     Args:
         tokenizer_file: a `tokenizer.json`.
         max_length: longest row, special tokens included.
-
-    Raises:
-        DataError: the tokenizer puts special tokens around a text otherwise than one before and one after.
     """
 
     def __init__(self, tokenizer_file: Path, max_length: int) -> None:
@@ -85,11 +82,7 @@ class TextEncoder(ABC):
         self._filler = Filler(self._tokenizer)
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:
-        """Encode examples that all are pairs or none, and all have a label or none.
-
-        Raises:
-            DataError: a label is not one of the labels.
-        """
+        """Encode examples that all are pairs or none, and all have a label or none."""
         pairs = examples[0].text_pair is not None
         texts = [(e.text, e.text_pair) if pairs else e.text for e in examples]
         encodings, without = self._filler.fill(examples, self._tokenizer.encode_batch_fast(texts))
@@ -129,9 +122,6 @@ class ClassificationEncoder(TextEncoder):
         tokenizer_file: a `tokenizer.json`.
         max_length: longest row, special tokens included; of a pair the longer text is cut first.
         labels: the names of the classes in their order.
-
-    Raises:
-        DataError: there are no labels.
     """
 
     def __init__(self, tokenizer_file: Path, max_length: int, labels: Sequence[str] | None) -> None:
@@ -177,11 +167,7 @@ class Filler:
     def fill(
         self, examples: Sequence[Example], encodings: Sequence[Encoding]
     ) -> tuple[list[Encoding], dict[str, int]]:
-        """Return the encodings of examples with such a token, and how many had none, if there are any.
-
-        Raises:
-            DataError: a text has no tokens, and the tokenizer no token for it.
-        """
+        """Return the encodings of examples with such a token, and how many had none, if there are any."""
         empty = [example for example, encoding in zip(examples, encodings, strict=True) if not len(encoding)]
         if not empty:
             return list(encodings), {}
@@ -215,9 +201,6 @@ def load_tokenizer(file: Path) -> Tokenizer:
 
     The processes of `kdpipe.data.pipeline` are the parallelism, so that the number of threads is
     the number asked for; an environment that sets TOKENIZERS_PARALLELISM itself is heeded.
-
-    Raises:
-        DataError: there is no such file.
     """
     if not file.is_file():
         raise DataError(f"{file}: expected a tokenizer.json, found none; make the tokenizer first")
@@ -244,9 +227,6 @@ def label_position(label: str, example: str, positions: Mapping[str, int]) -> in
         label: its name.
         example: id of the example that has it.
         positions: label to position.
-
-    Raises:
-        DataError: it is none of the labels.
     """
     if label not in positions:
         raise DataError(

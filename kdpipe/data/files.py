@@ -12,7 +12,7 @@ from kdpipe.data.stored import stored_splits
 from kdpipe.errors import DataError
 from kdpipe.matching import matching
 
-# What the files of a split are called where there is no official name.
+# The names of a split's files where there is no official name.
 USUAL = {TRAIN: ("train",), VALIDATION: ("validation", "valid", "dev"), TEST: ("test",)}
 RENAMED = {name: split for split, names in USUAL.items() for name in names}
 
@@ -24,10 +24,10 @@ class SplitFiles:
     Args:
         path: folder that holds the files of `layout`, or splits that `datasets` or the stage `fetch` has
             stored; or a file, or a pattern of files, which are train.
-        files: split name to file or pattern; stands before what `path` has for the same split.
-        layout: split name to the file names it goes by.
-        suffixes: what those names may end in.
-        renamed: what stored splits are called here, by the names that they have.
+        files: split name to file or pattern; stands before the file of the same split in `path`.
+        layout: split name to the names that its file may have.
+        suffixes: endings of these names.
+        renamed: names of splits by the names that stored splits have.
     """
 
     path: Path | None
@@ -37,39 +37,27 @@ class SplitFiles:
     renamed: Mapping[str, str] = field(default_factory=lambda: RENAMED)
 
     def names(self) -> tuple[str, ...]:
-        """Return the splits that have a file: train, validation, test, then others by name.
-
-        Raises:
-            DataError: there is no file at all, or a split has several in the folder.
-        """
-        found = self._found()
-        if not found:
+        """Return the splits that have a file: train, validation, test, then others by name."""
+        if not self._all:
             raise DataError(self._nothing_found())
-        return in_order(found)
+        return in_order(self._all)
 
     def file(self, split: str) -> Path:
-        """Return the file of a split.
-
-        Raises:
-            DataError: the split has no file.
-        """
+        """Return the file of a split."""
         if split not in self.names():
             raise DataError(f"expected a split {split!r}, found {', '.join(self.names())}")
-        return self._found()[split]
+        return self._all[split]
 
     def parts(self, split: str) -> list[tuple[str, Path]]:
-        """Return the files of a split in sorted order, each with what the ids of its examples begin with.
-
-        Raises:
-            DataError: the split has no file.
-        """
+        """Return the files of a split in sorted order, each with the beginning of its examples' ids."""
         pattern = self.file(split)
         files = matching(pattern)
         if not files:
             raise DataError(not_found(pattern))
         return named_parts(split, files)
 
-    def _found(self) -> dict[str, Path]:
+    @property
+    def _all(self) -> dict[str, Path]:
         return {**self._usual(), **self.files}
 
     def _usual(self) -> dict[str, Path]:
@@ -79,19 +67,19 @@ class SplitFiles:
             return {TRAIN: self.path} if matching(self.path) else {}
         if self._stored:
             return self._stored
-        found: dict[str, Path] = {}
+        usual: dict[str, Path] = {}
         for split in self.layout.keys() - self.files.keys():
             names = [f"{name}{suffix}" for name in self.layout[split] for suffix in self.suffixes]
-            # Also what is no file, or a link to nothing: it is meant, and reading it says what it is.
-            there = [name for name in names if os.path.lexists(self.path / name)]
-            if len(there) > 1:
+            # A folder or a broken link of such a name counts too: the message of its reader says what it is.
+            present = [name for name in names if os.path.lexists(self.path / name)]
+            if len(present) > 1:
                 raise DataError(
-                    f"{self.path}: expected one file of the split {split!r}, found {', '.join(there)}; remove"
-                    " the others, or give the one that is meant by its split"
+                    f"{self.path}: expected one file of the split {split!r}, found {', '.join(present)};"
+                    " remove the others, or give one of them by its split"
                 )
-            if there:
-                found[split] = self.path / there[0]
-        return found
+            if present:
+                usual[split] = self.path / present[0]
+        return usual
 
     @cached_property
     def _stored(self) -> dict[str, Path]:
@@ -121,7 +109,7 @@ def in_order(splits: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def named_parts(split: str, files: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Return files of a split, each with the start of its ids: the split and, of several files, the name."""
+    """Return files of a split, each with the beginning of its ids: the split, and the name if it has several."""
     if len(files) == 1:
         return [(split, files[0])]
     folder = os.path.commonpath([file.parent for file in files])

@@ -35,11 +35,7 @@ def sorted_classes(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def class_name(value: Any, where: str) -> str:
-    """Return the name of a class: a text, or a whole number or truth value as JSON spells it.
-
-    Raises:
-        DataError: it is empty, or something else.
-    """
+    """Return the name of a class: a text, or a whole number or truth value as JSON spells it."""
     name = json.dumps(value) if isinstance(value, int) else value
     if isinstance(name, str) and name.strip() and len(name) <= LONGEST_NAME and not _no_text(name):
         return name
@@ -57,9 +53,6 @@ def checked_classes(names: Iterable[Any], where: str, several: bool = True) -> t
         names: the names.
         where: file or key, for errors.
         several: whether there must be two at least.
-
-    Raises:
-        DataError: there are fewer, one is no name, or two are the same or look the same.
     """
     found = tuple(class_name(name, where) for name in names)
     if several and len(found) < 2:
@@ -96,9 +89,6 @@ def class_names_in(value: Any, separator: str | None, where: str) -> tuple[str, 
         value: a list, or a text in which `separator` stands between the names.
         separator: what stands between names.
         where: file and line, for errors.
-
-    Raises:
-        DataError: it lists something else than names, or is a text and there is no separator.
     """
     if isinstance(value, str) and separator:
         value = [name.strip() for name in value.split(separator)] if value.strip() else []
@@ -111,11 +101,7 @@ def class_names_in(value: Any, separator: str | None, where: str) -> tuple[str, 
 
 
 def is_on(value: Any, where: str) -> bool:
-    """Tell whether a cell switches its class on.
-
-    Raises:
-        DataError: it is neither 0 nor 1.
-    """
+    """Tell whether a cell switches its class on."""
     text = json.dumps(value) if isinstance(value, int) else value
     if not isinstance(text, str) or text not in ON_OFF:
         raise DataError(f"{where}: expected 0 or 1, found {quoted(value)}; mend or remove the row")
@@ -123,11 +109,7 @@ def is_on(value: Any, where: str) -> bool:
 
 
 def number(value: Any, where: str) -> float:
-    """Return the number that a cell holds.
-
-    Raises:
-        DataError: it is none, not finite, or too large for 32 bits.
-    """
+    """Return the number that a cell holds."""
     try:
         found = float(value) if isinstance(value, NUMBERS) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):

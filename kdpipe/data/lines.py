@@ -1,11 +1,10 @@
-"""Text files of the user's, line by line, each line with its number and what is wrong with it."""
+"""Text files and JSON of the user's: lines with their numbers, and messages that name file and line."""
 
 import codecs
 import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator
-from io import BufferedIOBase
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ BYTE_ORDER = "\ufeff"
 def read_lines(file: Path, encoding: str = UTF8) -> Iterator[tuple[int, str]]:
     """Yield the lines of a text file without their ends, numbered from 1; a `.gz` is unpacked.
 
-    Only a line feed ends a line: the other separators that Unicode knows occur inside texts.
+    Only a line feed ends a line: the other separators of Unicode occur inside texts.
 
     Args:
         file: the file.
-        encoding: how its text is encoded, as Python names it; a byte-order mark is left out.
+        encoding: the encoding, as Python names it; a byte-order mark is left out.
 
     Raises:
         DataError: the file is missing, no text in this encoding, or empty.
@@ -38,7 +37,7 @@ def read_raw_lines(file: Path, encoding: str = UTF8) -> Iterator[tuple[int, str]
     check_file(file)
     number = 0
     try:
-        with _open(file) as pieces:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as pieces:
             for number, line in enumerate(_decoded(pieces, file, encoding), start=1):
                 yield number, line
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -52,47 +51,35 @@ def read_raw_lines(file: Path, encoding: str = UTF8) -> Iterator[tuple[int, str]
 
 
 def without_blank_end(lines: Iterator[tuple[int, str]], file: Path) -> Iterator[tuple[int, str]]:
-    """Pass numbered lines on, apart from those at the end that are empty or of blanks.
-
-    Args:
-        lines: the lines.
-        file: where they come from.
-
-    Raises:
-        DataError: all are blank.
-    """
-    held: list[tuple[int, str]] = []
+    """Pass the numbered lines of a file on, apart from blank lines at its end."""
+    waiting: list[tuple[int, str]] = []
     filled = False
     for number, line in lines:
-        held.append((number, line))
+        waiting.append((number, line))
         if line.strip(" \r\n"):
             filled = True
-            yield from held
-            held = []
+            yield from waiting
+            waiting = []
     if not filled:
         raise no_rows(file)
 
 
 def read_text(file: Path, encoding: str = UTF8) -> str:
-    """Return the text of a file that is no table of lines, such as JSON.
-
-    Raises:
-        DataError: the file is missing, no text in this encoding, or empty.
-    """
+    """Return the text of a whole file, such as JSON."""
     return "\n".join(line for _, line in read_lines(file, encoding))
 
 
 def parse_json(text: str, place: object, line: int = 1) -> Any:
-    """Return what a JSON text says.
+    """Return the value of a JSON text.
 
     Args:
         text: the text.
-        place: the file that has it, or what else it is called.
-        line: where in that place it begins.
+        place: the name of its file.
+        line: the line of the file on which the text begins.
 
     Raises:
-        DataError: it is no JSON, is nested too deeply, has a number that is too long, or an object in it has
-            a key twice, of which one would be lost.
+        DataError: the text is no JSON, is nested too deeply, has a number that is too long, or has an object
+            with a key twice, one of which would be lost.
     """
     try:
         return json.loads(text, object_pairs_hook=_object)
@@ -102,22 +89,22 @@ def parse_json(text: str, place: object, line: int = 1) -> Any:
     except RecursionError:
         found = "lists or objects in each other that are too many to read"
     except ValueError as error:
-        # What follows tells programmers how to read more digits.
+        # The rest of the message tells programmers how to read more digits.
         found = reason(error).partition(";")[0]
     raise DataError(f"{place}:{line}: expected JSON, found {found}; mend it or get the file again")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {quoted(twice)} twice in one object")
-    return found
+    return entries
 
 
 def check_file(file: Path) -> None:
-    """Raise DataError if a path is that of no file; to open a pipe could wait for ever."""
+    """Raise DataError if a path is not that of a file; opening a pipe could wait for ever."""
     try:
         if file.is_file():
             return
@@ -130,16 +117,12 @@ def check_file(file: Path) -> None:
 
 
 def no_rows(file: Path) -> DataError:
-    """Return the error that a file has nothing to read in it."""
+    """Return the error about a file without rows."""
     return DataError(f"{file}: expected at least one row, found none; remove the file or get it again")
 
 
-def _open(file: Path) -> BufferedIOBase:
-    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
-
-
 def not_found(file: Path) -> str:
-    """Return what is wrong with the path of a file that is not there."""
+    """Return the message about a file that does not exist."""
     return (
         f"{file}: expected a file, found none; check the path: a relative one starts at"
         " `data_dir`, which the environment's KDPIPE_DATA can set"
@@ -151,30 +134,25 @@ def _unreadable(file: Path, error: OSError) -> DataError:
     return DataError(f"{file}: expected a file that can be read, found: {why}; check its mode and its disk")
 
 
-def _check_packed(piece: bytes, file: Path) -> None:
-    if piece.startswith(GZIP):
-        raise DataError(f"{file}: expected text, found what gzip has packed; rename it to end in .gz")
-
-
 def _decoded(pieces: Iterable[bytes], file: Path, encoding: str) -> Iterator[str]:
     """Yield the lines of a file, with their ends.
 
     Args:
-        pieces: its bytes, cut behind each byte that ends a line, or in UTF-16 may be half of a character.
+        pieces: its bytes, cut behind each line feed, which in UTF-16 may be half of a character.
         file: the file.
         encoding: its encoding.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
-    held, number = "", 0
+    text, number = "", 0
     for place, piece in enumerate(chain(pieces, [b""])):
-        if not place:
-            _check_packed(piece, file)
+        if not place and piece.startswith(GZIP):
+            raise DataError(f"{file}: expected text, found what gzip has packed; rename it to end in .gz")
         try:
-            held += decoder.decode(piece, final=not piece)
+            text += decoder.decode(piece, final=not piece)
         except UnicodeError as error:
             raise _wrong_encoding(f"{file}:{number + 1}", encoding, piece, error) from None
-        while held and ("\n" in held or not piece):
-            line, end, held = held.partition("\n")
+        while text and ("\n" in text or not piece):
+            line, end, text = text.partition("\n")
             number += 1
             _check_text(line, f"{file}:{number}", encoding)
             if number == 1 and not end:
@@ -191,7 +169,7 @@ def _check_text(line: str, where: str, encoding: str) -> None:
 
 
 def _check_ends(only: str, file: Path) -> None:
-    """Raise DataError if the only line of a file has others in it, which end otherwise."""
+    """Raise DataError if the only line of a file has carriage returns, which end its lines."""
     if "\r" in only.rstrip("\r"):
         raise DataError(
             f"{file}:1: expected lines that end in line feeds, found only carriage returns; convert the file,"

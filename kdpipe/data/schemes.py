@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 OUTSIDE = "O"
-# What begins an entity: in IOBES an S is one of a single word. BILOU says U and L for S and E.
+# The marks that begin and end an entity. In IOBES, S marks an entity of one word. BILOU has U for S, L for E.
 BEGINS, ENDS = "BSU", "ESLU"
 MARKS = {*BEGINS, *ENDS, "I"}
 
@@ -15,38 +15,38 @@ def is_tag(text: str) -> bool:
 
 
 def to_iob2(tags: Sequence[str]) -> tuple[str, ...]:
-    """Return tags such that every entity begins with B- and goes on with I-; in IOB2 already, they stay.
+    """Return tags such that every entity begins with B- and goes on with I-; tags in IOB2 stay.
 
-    All schemes read alike: B- and S- begin an entity, and so does what follows no word of its type or the end
-    of one. A mixture of them is no riddle either.
+    All schemes read alike, also mixed: an entity begins at B- and S-, and at a tag that follows another type
+    or the end of an entity.
     """
-    found = []
+    converted = []
     inside = None
     for tag in tags:
         kind = None if tag == OUTSIDE else tag[2:]
         starts = tag[0] in BEGINS or kind != inside
-        found.append(OUTSIDE if kind is None else f"{'B' if starts else 'I'}-{kind}")
+        converted.append(OUTSIDE if kind is None else f"{'B' if starts else 'I'}-{kind}")
         inside = None if tag[0] in ENDS else kind
-    return tuple(found)
+    return tuple(converted)
 
 
 def count_tags(tags: Sequence[str]) -> Counter[str]:
-    """Return how many tags a sentence has, and how many of these only some schemes have.
+    """Return the number of tags of a sentence, and the numbers of tags that only some schemes have.
 
-    `converted` are those that IOB2 lacks, `foreign` those that IOB1 lacks, `ends` those of IOBES alone.
+    IOB2 lacks the `converted` tags, IOB1 the `foreign` tags, and only IOBES has the `ends`.
     """
-    changed = sum(tag != kept for tag, kept in zip(to_iob2(tags), tags, strict=True))
+    changed = sum(tag != original for tag, original in zip(to_iob2(tags), tags, strict=True))
     before = ("", *tags)
     foreign = sum(tag[0] == "B" and tag[2:] != last[2:] for last, tag in zip(before, tags, strict=False))
     ends = sum(tag[0] in ENDS for tag in tags)
     return Counter(tagged=len(tags), converted=changed, foreign=foreign, ends=ends)
 
 
-def scheme_in_words(found: Mapping[str, int]) -> str:
-    """Return which scheme the tags of a file have, and how many of them were converted, for the log."""
-    if not found["tagged"]:
+def scheme_in_words(counts: Mapping[str, int]) -> str:
+    """Return the scheme of a file's tags and the number of converted tags, for the log."""
+    if not counts["tagged"]:
         return "no tags"
-    if not found["converted"]:
+    if not counts["converted"]:
         return "tags in IOB2"
-    mixed = f"in part IOB1 and in part IOB2 ({found['foreign']} tags)" if found["foreign"] else "IOB1"
-    return f"tags in {'IOBES' if found['ends'] else mixed}, {found['converted']} tags converted to IOB2"
+    mixed = f"in part IOB1 and in part IOB2 ({counts['foreign']} tags)" if counts["foreign"] else "IOB1"
+    return f"tags in {'IOBES' if counts['ends'] else mixed}, {counts['converted']} tags converted to IOB2"

@@ -1,4 +1,7 @@
-"""What a dataset is read from: examples, and the interface of the sources that yield them."""
+"""What a dataset is read from: examples, and the interface of the sources that yield them.
+
+Sources and encoders raise a `DataError` for every mistake in the user's data, and name the file and the line.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

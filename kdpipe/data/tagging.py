@@ -35,11 +35,7 @@ class TaggingEncoder:
         self._positions = {label: position for position, label in enumerate(labels)}
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:
-        """Encode sentences, all of which have tags, or none.
-
-        Raises:
-            DataError: a tag is not one of the labels.
-        """
+        """Encode sentences, all of which have tags, or none."""
         encodings = self._tokenizer.encode_batch([BLANK.join(example.words) for example in examples])
         filled, without = self._filler.fill(examples, encodings)
         ids, lengths = flat_ids(filled)

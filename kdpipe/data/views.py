@@ -48,11 +48,7 @@ class Sample(_View):
         self._seed = seed
 
     def splits(self) -> tuple[str, ...]:
-        """Return the splits of the source.
-
-        Raises:
-            DataError: it lacks one that is to be sampled.
-        """
+        """Return the splits of the source."""
         found = super().splits()
         for split in self._rows:
             if split not in found:
@@ -92,11 +88,7 @@ class Shared(_View):
         self._seed = seed
 
     def splits(self) -> tuple[str, ...]:
-        """Return the splits of the source, and the shares.
-
-        Raises:
-            DataError: it has no training split, or has a split already that is to be a share.
-        """
+        """Return the splits of the source, and the shares."""
         found = super().splits()
         if TRAIN not in found:
             raise DataError(f"expected a training split to take shares of, found {', '.join(found)}")
@@ -164,11 +156,7 @@ class Combined(_View):
 
     @cached_property
     def labels(self) -> tuple[str, ...] | None:
-        """The labels of the first source, which the others have too.
-
-        Raises:
-            DataError: another has a label more or less.
-        """
+        """The labels of the first source, which the others have too."""
         first = self._source.labels
         for name, source in zip(self._names, self._sources, strict=True):
             different = sorted(set(first or ()).symmetric_difference(source.labels or ()))
@@ -183,11 +171,7 @@ class Combined(_View):
         return first
 
     def splits(self) -> tuple[str, ...]:
-        """Return the splits of the first source.
-
-        Raises:
-            DataError: a source has no training split.
-        """
+        """Return the splits of the first source."""
         for name, source in zip(self._names, self._sources, strict=True):
             found = source.splits()
             if TRAIN not in found:

@@ -1,4 +1,4 @@
-"""Files that must stay as they are while they are read: what is made of them is told by what they held."""
+"""Files that must not change while they are read: an artifact is known by the content of its files."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -8,15 +8,15 @@ from typing import Self
 from kdpipe.artifacts.sums import file_digest
 from kdpipe.errors import DataError
 
-# Which file it is, its size, and when its content and anything of it was changed last.
+# The inode of each file, its size, and the times of the last changes of its content and of its entry.
 Stats = Mapping[str, tuple[int, int, int, int]]
 
 
 class Watch:
-    """What some files held when their reading began; in its block they are read.
+    """The content of some files when their reading began; the block of a `with` reads the files.
 
-    The block ends with an error if one of them does not hold the same any more, and so does what a reader
-    complains of in a file that is being changed.
+    The block ends with an error if the content of a file has changed. This error also replaces the error of a
+    reader, whose cause may be the change.
 
     Args:
         files: lists the files.
@@ -27,7 +27,7 @@ class Watch:
 
     def __init__(self, files: Callable[[], Iterable[Path]]) -> None:
         self._files = files
-        # Looked at first: a change before the digest is known is seen too.
+        # The times come first, so that a change is seen even if it precedes the digest.
         self._stats = self._look()
         self.digests = self._read()
 
@@ -40,7 +40,7 @@ class Watch:
         if error is None or isinstance(error, Exception):
             self.check()
         if error is None:
-            # Disks that are shared by machines tell late that a file has changed.
+            # A disk that machines share reports late that a file has changed.
             _compare(self.digests, self._read())
 
     def check(self) -> None:

@@ -71,9 +71,6 @@ class QuestionEncoder:
         tokenizer_file: a `tokenizer.json`.
         max_length: tokens of a window, special ones included.
         stride: tokens of the context that a window shares with the next.
-
-    Raises:
-        DataError: the tokenizer cannot join question and context, or the length leaves no room for them.
     """
 
     def __init__(self, tokenizer_file: Path, max_length: int, stride: int) -> None:
@@ -116,11 +113,7 @@ class QuestionEncoder:
 
 
 def read_frame(tokenizer: Tokenizer) -> Frame:
-    """Return how a tokenizer joins a question and a context.
-
-    Raises:
-        DataError: it does not join them, or the context comes first.
-    """
+    """Return how a tokenizer joins a question and a context."""
     pair = tokenizer.encode("question", "context")
     question, context = (np.flatnonzero([part == wanted for part in pair.sequence_ids]) for wanted in (0, 1))
     if not len(question) or not len(context) or question[0] > context[0]:
@@ -150,11 +143,7 @@ def context_tokens(encoding: Encoding, frame: Frame) -> Tokens:
 
 
 def longest_question(frame: Frame, max_length: int, stride: int) -> int:
-    """Return how many tokens of a question are kept: half of what special tokens and overlap leave.
-
-    Raises:
-        DataError: they leave no room.
-    """
+    """Return how many tokens of a question are kept: half of what special tokens and overlap leave."""
     longest = (max_length - frame.size - stride) // 2
     if longest < 1:
         raise DataError(

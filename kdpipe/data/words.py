@@ -1,8 +1,8 @@
-"""Sentences of files that have a word and its tag a line, and of tables that have lists of both a row."""
+"""Sentences: files have a word and its tag on a line, tables have lists of both in a row."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,50 +15,13 @@ from kdpipe.errors import DataError, quoted
 BLANKS = re.compile(r"[ \t]+")
 DOCUMENT = "-DOCSTART-"
 COMMENT = "#"
-# The columns of a file with tags; one column is words alone.
+# The numbers of columns of a file with tags; a file of one column has words alone.
 WIDTHS = (2, 4)
 NAMED = "name the columns of words and tags, from 0, such as `columns: {word: 1, tag: 2}`"
 
 
-@dataclass(frozen=True)
-class WordColumns:
-    """Which columns of a line hold what, counted from 0.
-
-    Args:
-        word: that of the word.
-        tag: that of its tag; by default the last of two or four.
-        may_lack: whether lines may lack the tag.
-    """
-
-    word: int = 0
-    tag: int | None = None
-    may_lack: bool = False
-
-    def tag_of(self, width: int) -> int | None:
-        """Return the column of the tag in lines of some width, None where they have none."""
-        last = (width - 1) or None
-        return last if self.tag is None else self.tag if self.tag < width else None
-
-    def fit(self, width: int) -> bool:
-        """Tell whether lines may have some width."""
-        if self.tag is None:
-            return width in self._widths
-        return width > (self.word if self.may_lack else max(self.word, self.tag))
-
-    @property
-    def expected(self) -> str:
-        """How many columns there may be, for errors."""
-        if self.tag is None:
-            return " or ".join(map(str, self._widths))
-        return f"more than {self.word if self.may_lack else max(self.word, self.tag)}"
-
-    @property
-    def _widths(self) -> tuple[int, ...]:
-        return (1, *WIDTHS) if self.may_lack else WIDTHS
-
-
 class Word(NamedTuple):
-    """A word, its tag if the file has any, and the line it stands on."""
+    """A word, its tag if the file has any, and its line."""
 
     line: int
     text: str
@@ -66,43 +29,46 @@ class Word(NamedTuple):
 
 
 class WordFile:
-    """A file of words.
+    """A file with a word and its tag on a line, and blank lines between sentences.
 
     Args:
         file: the file.
-        columns: which of its columns hold what.
-        encoding: its encoding.
+        word: the column of the word, from 0.
+        tag: the column of the tag; by default the last of two or four.
+        may_lack: whether lines may lack the tag.
+        encoding: the encoding of the file.
 
     Attributes:
-        comments: the lines before sentences that were taken for comments when it was read last.
+        comments: number of lines that the last reading took for comments before sentences.
     """
 
-    def __init__(self, file: Path, columns: WordColumns, encoding: str = UTF8) -> None:
+    def __init__(
+        self,
+        file: Path,
+        word: int = 0,
+        tag: int | None = None,
+        may_lack: bool = False,
+        encoding: str = UTF8,
+    ) -> None:
         self.file = file
         self.comments = 0
-        self._columns = columns
+        self._word_column, self._tag_column, self._may_lack = word, tag, may_lack
         self._encoding = encoding
+        self._widths = (1, *WIDTHS) if may_lack else WIDTHS
+        self._most_needed = word if may_lack or tag is None else max(word, tag)
         self._width = 0
 
     def sentences(self) -> Iterator[list[Word]]:
-        """Yield the words of each sentence.
-
-        Raises:
-            DataError: a line is malformed.
-        """
+        """Yield the words of each sentence."""
         self.comments = self._width = 0
-        unsure = self._columns.tag is None
-        for sentence in self._sentences():
-            if unsure and len(sentence) > 1:
-                self._check_no_numbers(sentence)
-                unsure = False
-            yield sentence
-
-    def _sentences(self) -> Iterator[list[Word]]:
+        unsure = self._tag_column is None
         sentence: list[Word] = []
-        for number, line in read_lines(self.file, self._encoding):
+        for number, line in chain(read_lines(self.file, self._encoding), [(0, "")]):
             cells = BLANKS.split(line.strip(" \t"))
             if cells[0] in ("", DOCUMENT):
+                if unsure and len(sentence) > 1:
+                    self._check_no_numbers(sentence)
+                    unsure = False
                 if sentence:
                     yield sentence
                 sentence = []
@@ -110,14 +76,11 @@ class WordFile:
                 self.comments += 1
             else:
                 sentence.append(self._word(cells, number))
-        if sentence:
-            yield sentence
 
     def _check_no_numbers(self, sentence: list[Word]) -> None:
-        """Raise DataError if what was taken for the words of a sentence counts them."""
-        first = sentence[0].text
-        counted = [str(number) for number in range(int(first == "1"), len(sentence) + int(first == "1"))]
-        if [word.text for word in sentence] == counted:
+        """Raise DataError if the words of a sentence are the numbers of its lines."""
+        first = int(sentence[0].text == "1")
+        if [word.text for word in sentence] == [str(first + number) for number in range(len(sentence))]:
             raise DataError(
                 f"{self.file}:{sentence[0].line}: expected words in the first column, found numbers in order;"
                 f" {NAMED}"
@@ -125,36 +88,44 @@ class WordFile:
 
     def _is_comment(self, cells: list[str]) -> bool:
         """Tell a comment from a word that begins with the same sign, such as a hash tag."""
-        tag = self._columns.tag_of(len(cells))
+        tag = self._tag_of(len(cells))
         word = len(cells) == 1 if tag is None else is_tag(cells[tag])
-        fits = self._columns.word == 0 and self._fits(len(cells))
+        fits = self._word_column == 0 and self._fits(len(cells))
         return cells[0].startswith(COMMENT) and not (word and fits)
 
+    def _tag_of(self, width: int) -> int | None:
+        """Return the column of the tag in lines of some width, None if these have no tag."""
+        last = (width - 1) or None
+        column = self._tag_column
+        return last if column is None else column if column < width else None
+
+    def _allows(self, width: int) -> bool:
+        return width in self._widths if self._tag_column is None else width > self._most_needed
+
     def _fits(self, width: int) -> bool:
-        return width == (self._width or width) and self._columns.fit(width)
+        return width == (self._width or width) and self._allows(width)
 
     def _word(self, cells: list[str], line: int) -> Word:
-        where, columns = f"{self.file}:{line}", self._columns
+        where = f"{self.file}:{line}"
         self._width = self._width or len(cells)
         if not self._fits(len(cells)):
             raise DataError(f"{where}: {self._wrong_width(len(cells))}")
-        place = columns.tag_of(len(cells))
-        if place is None:
-            return Word(line, cells[columns.word], None)
-        return Word(line, cells[columns.word], _checked_tag(cells[place], where))
+        tag, text = self._tag_of(len(cells)), cells[self._word_column]
+        return Word(line, text, None if tag is None else _checked_tag(cells[tag], where))
 
-    def _wrong_width(self, found: int) -> str:
-        if self._columns.fit(self._width):
+    def _wrong_width(self, width: int) -> str:
+        if self._allows(self._width):
             return (
-                f"expected {self._width} columns as in the first line, found {found}; mend or remove the line"
+                f"expected {self._width} columns as in the first line, found {width}; mend or remove the line"
             )
-        return (
-            f"expected {self._columns.expected} columns, found {found}; mend or remove the line, or {NAMED}"
-        )
+        expected = f"more than {self._most_needed}"
+        if self._tag_column is None:
+            expected = " or ".join(map(str, self._widths))
+        return f"expected {expected} columns, found {width}; mend or remove the line, or {NAMED}"
 
 
 class WordTable:
-    """A stored table of sentences.
+    """A stored table with a sentence in a row.
 
     Args:
         file: the table.
@@ -176,11 +147,7 @@ class WordTable:
         return open_table(self._file).class_names(self._tag) or ()
 
     def sentences(self) -> Iterator[list[Word]]:
-        """Yield the words of each sentence that has any.
-
-        Raises:
-            DataError: a cell is no list of words or tags, or a row has fewer of one.
-        """
+        """Yield the words of each sentence that has any."""
         lacks = self._may_lack and self._tag not in open_table(self._file).columns()
         for number, cells in read_rows(self._file, [self._word] if lacks else [self._word, self._tag]):
             where = f"{self._file}:{number}"
@@ -191,12 +158,9 @@ class WordTable:
                     f"{where}: expected a tag for each of {len(words)} words, found {len(tags)}; mend or"
                     " remove the row"
                 )
-            found = [
-                (word, None if lacks else _checked_tag(tag, where))
-                for word, tag in zip(words, tags, strict=True)
-            ]
-            if found:
-                yield [Word(number, *pair) for pair in found]
+            if words:
+                checked = tags if lacks else [_checked_tag(tag, where) for tag in tags]
+                yield [Word(number, *pair) for pair in zip(words, checked, strict=True)]
 
 
 def _listed(value: Any, column: str, where: str) -> list[str]:

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from kdpipe.data.labels import checked_classes
 from kdpipe.data.schemes import OUTSIDE, count_tags, scheme_in_words, to_iob2
 from kdpipe.data.source import FIRST, TEST, TRAIN, VALIDATION, Example
 from kdpipe.data.stored import is_stored
-from kdpipe.data.words import Word, WordColumns, WordFile, WordTable
+from kdpipe.data.words import Word, WordFile, WordTable
 from kdpipe.errors import DataError, quoted, suggest
 
 LOG = logging.getLogger(__name__)
@@ -28,11 +28,11 @@ LAYOUT = {
 class ConllSource:
     """Sentences of words, one word a line, blank lines between sentences.
 
-    Of two or four columns, separated by blanks or tabs, the first is the word and the last its tag, in the
-    scheme IOB1, IOB2, IOBES (BIOES) or BILOU; tags come out as IOB2. Lines that begin with `-DOCSTART-`
-    separate documents, and those with `#` before a sentence that have no word and tag are comments. A split
-    other than train and validation may have the words alone. A stored table has a sentence a row: a list of
-    words in the column `tokens`, and a list of tags in `ner_tags`.
+    A line has two or four columns, separated by blanks or tabs. The first is the word, and the last its tag
+    in the scheme IOB1, IOB2, IOBES (BIOES) or BILOU. Tags are read as IOB2. Lines that begin with
+    `-DOCSTART-` separate documents. Lines before a sentence that begin with `#` and have no word and tag are
+    comments. A split other than train and validation may have the words alone. A stored table has a sentence
+    in a row: a list of words in the column `tokens`, and a list of tags in `ner_tags`.
 
     Args:
         task: `token_classification`.
@@ -69,16 +69,12 @@ class ConllSource:
         self._encoding = encoding
         self._optional = labels == "none"
         self._files = SplitFiles(path, files, LAYOUT)
-        self._told: set[str] = set()
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The tags: `O`, then B- and I- of every type of entity.
 
-        Types that are not given are those of the training split, or of the first one where there is none.
-
-        Raises:
-            DataError: that split has no tags or no entity, or types of entities cannot be told apart.
+        Without `classes` the types are those of the training split, or of the first split without one.
         """
         split = self.splits()[0]
         types = self._classes or self._declared_in(split) or self._types_in(split)
@@ -104,15 +100,11 @@ class ConllSource:
         return self._files.names()
 
     def read(self, split: str) -> Iterator[Example]:
-        """Yield one example per sentence; its id is `split:line` of the first word.
-
-        Raises:
-            DataError: a line or a tag is malformed, there is no such tag, or no sentence at all.
-        """
+        """Yield one example per sentence; its id is `split:line` of the first word."""
         return self._examples(split, known=True)
 
     def peek(self, split: str) -> Iterator[Example]:
-        """Yield the first sentences, whose types of entities may be any that are not given."""
+        """Yield the first sentences, which without `classes` may have any types of entities."""
         if is_stored(self._files.file(split)):
             return iter(())
         return islice(self._examples(split, known=bool(self._classes)), FIRST)
@@ -120,26 +112,24 @@ class ConllSource:
     def _examples(self, split: str, known: bool) -> Iterator[Example]:
         file = self._files.file(split)
         words_of = self._words(file, self._optional or split not in (TRAIN, VALIDATION))
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for words in words_of.sentences():
             texts = tuple(word.text for word in words)
-            given = tuple(word.tag for word in words if word.tag is not None)
-            tags = to_iob2(given) if given else None
+            original = tuple(word.tag for word in words if word.tag is not None)
+            tags = to_iob2(original) if original else None
             if known:
                 self._check_known(file, words, tags or ())
-            found.update(count_tags(given), sentences=1)
+            counts.update(count_tags(original), sentences=1)
             yield Example(f"{split}:{words[0].line}", " ".join(texts), label=tags, words=texts)
-        if not found:
+        if not counts:
             raise DataError(f"{file}:1: expected words, found only blank lines")
-        if split not in self._told:
-            self._told.add(split)
-            comments = f", {words_of.comments} lines of comments left out" if words_of.comments else ""
-            LOG.info("%s: %d sentences, %s%s", file, found["sentences"], scheme_in_words(found), comments)
+        comments = f", {words_of.comments} lines of comments left out" if words_of.comments else ""
+        _log(f"{file}: {counts['sentences']} sentences, {scheme_in_words(counts)}{comments}")
 
     def _words(self, file: Path, may_lack: bool) -> WordFile | WordTable:
         if is_stored(file):
             return WordTable(file, **self._columns, may_lack=may_lack)
-        return WordFile(file, WordColumns(**self._columns, may_lack=may_lack), self._encoding)
+        return WordFile(file, **self._columns, may_lack=may_lack, encoding=self._encoding)
 
     def _check_known(self, file: Path, words: list[Word], tags: tuple[str, ...]) -> None:
         for word, tag in zip(words, tags, strict=False):
@@ -148,3 +138,9 @@ class ConllSource:
                     f"{file}:{word.line}: expected a tag of the training split, found {quoted(tag)};"
                     f" {suggest(tag, self.labels)}; or give all types of entities as `classes`"
                 )
+
+
+@cache
+def _log(message: str) -> None:
+    """Log a message once, however often the file is read."""
+    LOG.info(message)

@@ -216,11 +216,7 @@ class GlueSource:
 
 
 def glue_task(name: str) -> GlueTask:
-    """Return the task of a name, in any case and with or without the hyphen.
-
-    Raises:
-        DataError: there is no such task.
-    """
+    """Return the task of a name, in any case and with or without the hyphen."""
     tasks = {plain(known): GlueTask(**facts) for known, facts in GlueSource.names.items()}
     if plain(name) not in tasks:
         raise DataError(f"expected a GLUE task as `name`, found {name!r}; {suggest(name, GlueSource.names)}")

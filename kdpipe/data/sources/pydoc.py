@@ -83,11 +83,7 @@ class PydocSource:
         return STANDARD_SPLITS
 
     def read(self, split: str) -> Iterator[Example]:
-        """Yield the docstrings of the modules that fall to a split; the id is `module:line`.
-
-        Raises:
-            DataError: a package is not installed, or the split is not one of `splits()`.
-        """
+        """Yield the docstrings of the modules that fall to a split; the id is `module:line`."""
         if split not in STANDARD_SPLITS:
             raise DataError(f"expected a split {split!r}, found {', '.join(STANDARD_SPLITS)}")
         for doc in self._docstrings:

@@ -1,4 +1,4 @@
-"""SQuAD v1.1 and v2.0, and what has their format, such as CMRC 2018 and XQuAD."""
+"""SQuAD v1.1 and v2.0, and files of their format, such as CMRC 2018 and XQuAD."""
 
 import logging
 from collections import Counter
@@ -19,7 +19,7 @@ from kdpipe.errors import DataError, quoted
 
 LOG = logging.getLogger(__name__)
 COLUMNS = ("id", "context", "question", "answers")
-# Bytes of a file that is read in a moment.
+# A file of fewer bytes is read in a moment.
 SMALL = 2_000_000
 _LAYOUT = {
     "train": ("train-v1.1.json", "train-v2.0.json"),
@@ -77,14 +77,9 @@ class _Asked(NamedTuple):
 
 
 class _Content(NamedTuple):
-    """The articles of a file as JSON has them, which takes the least room, and what they are as a whole.
+    """The articles of a file, whether a question may have no answer, and whether any answers are known."""
 
-    Args:
-        articles: the articles.
-        version2: whether a question may have no answer.
-        labelled: whether the answers are known.
-    """
-
+    # As JSON has them, which takes the least memory.
     articles: list[Any]
     version2: bool
     labelled: bool
@@ -96,9 +91,9 @@ class SquadSource:
     A stored table has the columns `id`, `context`, `question` and `answers`, as rajpurkar/squad of the Hub
     has them; a question in it may have no answer.
 
-    A file is of version 2 if it says so or marks questions with `is_impossible`; only there may a question
-    have no answer. In a file without a single answer or mark they are not known, as in a test set; a training
-    or validation split is none such.
+    A file is of version 2 if it says so or marks questions with `is_impossible`; only in such a file may a
+    question have no answer. The answers of a file without any answer or mark are not known, as in a test set;
+    a training or validation split needs answers.
 
     Args:
         task: `question_answering`.
@@ -132,21 +127,12 @@ class SquadSource:
         self._held: dict[Path, _Content] = {}
 
     def splits(self) -> tuple[str, ...]:
-        """Return the splits that have a file.
-
-        Raises:
-            DataError: there is none, or files of both versions lie in the folder.
-        """
+        """Return the splits that have a file."""
         _check_one_version(self._files)
         return self._files.names()
 
     def read(self, split: str) -> Iterator[Example]:
-        """Yield one example per question, by its own id; the file is read whole, and held until the next is.
-
-        Raises:
-            DataError: the file is missing or not of the format, an answer is not where it is said to be, or
-                an id occurs twice.
-        """
+        """Yield one example per question, with its id; the file is held in memory until another is read."""
         file = self._files.file(split)
         if file not in self._held:
             self._held.clear()
@@ -155,7 +141,7 @@ class SquadSource:
         if not labelled and split in (TRAIN, VALIDATION) and not self._optional:
             raise DataError(
                 f"{file}: expected answers to the questions of the split {split!r}, found none to any; get a"
-                " file that has them, or give this one as another split, such as `test`"
+                " file with answers, or name this file as another split, such as `test`"
             )
         for place, context, question in _questions(file, articles):
             where = f"{file}: {place} (question {question.id})"
@@ -163,7 +149,7 @@ class SquadSource:
             yield Example(question.id, question.question.lstrip(), context, label)
 
     def peek(self, split: str) -> Iterator[Example]:
-        """Yield the examples of a file; of a large one, which can only be read whole, see how it begins."""
+        """Yield the examples of a small file; of a large file only check the beginning."""
         file = self._files.file(split)
         if is_stored(file):
             check_names(file, COLUMNS)
@@ -171,18 +157,13 @@ class SquadSource:
         check_file(file)
         if file.stat().st_size <= SMALL:
             yield from self.read(split)
-        else:
-            _check_begin(file, self._encoding)
-
-
-def _check_begin(file: Path, encoding: str) -> None:
-    """Raise DataError if a file that is too large to be read whole does not begin as its format does."""
-    number, line = next(read_lines(file, encoding))
-    if not line.lstrip().startswith("{"):
-        raise DataError(
-            f"{file}:{number}: expected a JSON object, found {quoted(line[:100])}; the file must have the"
-            " format of SQuAD"
-        )
+            return
+        number, line = next(read_lines(file, self._encoding))
+        if not line.lstrip().startswith("{"):
+            raise DataError(
+                f"{file}:{number}: expected a JSON object, found {quoted(line[:100])}; the file must have the"
+                " format of SQuAD"
+            )
 
 
 def _check_one_version(files: SplitFiles) -> None:
@@ -190,11 +171,11 @@ def _check_one_version(files: SplitFiles) -> None:
     if folder is None:
         return
     usual = [folder / name for split, names in _LAYOUT.items() if split not in files.files for name in names]
-    found = [file.name for file in usual if file.is_file()]
-    if len({name.partition("-")[2] for name in found}) > 1:
+    names = [file.name for file in usual if file.is_file()]
+    if len({name.partition("-")[2] for name in names}) > 1:
         raise DataError(
-            f"{folder}: expected files of one version of SQuAD, found {', '.join(found)}; name those that are"
-            " meant by their splits, as `train` and `validation`"
+            f"{folder}: expected files of one version of SQuAD, found {', '.join(names)}; name the files of"
+            " one version by their splits, as `train` and `validation`"
         )
 
 
@@ -207,14 +188,16 @@ def _parse(file: Path, encoding: str) -> _File:
 
 
 def _stored(file: Path) -> dict[str, Any]:
-    """Return the rows of a stored table as a file of SQuAD has them, each as an article of its own."""
+    """Return the rows of a stored table as articles of a file of SQuAD."""
     articles = []
-    for row in read_rows(file, COLUMNS):
-        found = row.cells["answers"] or {"text": (), "answer_start": ()}
-        names = ("text", "answer_start")
-        answers = [dict(zip(names, pair, strict=False)) for pair in zip(*map(found.get, names), strict=False)]
-        question = {"id": row.cells["id"], "question": row.cells["question"], "answers": answers}
-        articles.append({"paragraphs": [{"context": row.cells["context"], "qas": [question]}]})
+    for _, cells in read_rows(file, COLUMNS):
+        texts, starts = map((cells["answers"] or {}).get, ("text", "answer_start"))
+        answers = [
+            {"text": text, "answer_start": start}
+            for text, start in zip(texts or (), starts or (), strict=False)
+        ]
+        question = {"id": cells["id"], "question": cells["question"], "answers": answers}
+        articles.append({"paragraphs": [{"context": cells["context"], "qas": [question]}]})
     return {"data": articles, "version": "2.0"}
 
 
@@ -224,10 +207,10 @@ def _mistake(file: Path, above: tuple[str | int, ...], error: ValidationError) -
     place = "".join(keys).removeprefix(".") or "its content"
     # Pydantic also names the class that it would make of a mapping.
     expected = first["msg"].partition(" or instance of")[0]
-    found = f"{place}: {expected}, found {quoted(first['input'])}"
+    mistake = f"{place}: {expected}, found {quoted(first['input'])}"
     if first["type"] == "missing":
-        found = f"expected the key {place}, found none"
-    return f"{file}: {found}; the file must have the format of SQuAD"
+        mistake = f"expected the key {place}, found none"
+    return f"{file}: {mistake}; the file must have the format of SQuAD"
 
 
 def _questions(file: Path, articles: list[Any]) -> Iterator[_Asked]:
@@ -242,41 +225,33 @@ def _questions(file: Path, articles: list[Any]) -> Iterator[_Asked]:
 
 
 def _survey(file: Path, encoding: str) -> _Content:
-    """Read a file whole, check the form and the ids of all that it has, and tell the log what that is."""
+    """Read a file whole, check the form and the ids of all questions, and log what the file has."""
     content = _parse(file, encoding)
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     places: dict[str, str] = {}
     for place, _, question in _questions(file, content.data):
-        _check_unique(file, places, question.id, place)
+        if question.id in places:
+            raise DataError(
+                f"{file}: {place}: expected every question to have its own id, found {quoted(question.id)} at"
+                f" {places[question.id]} too; remove or rename one"
+            )
         places[question.id] = place
-        found["marked"] += question.is_impossible is not None
-        found["answered"] += bool(question.answers)
+        counts["marked"] += question.is_impossible is not None
+        counts["answered"] += bool(question.answers)
     if not places:
         raise no_rows(file)
     _check_suffixes(file, places)
-    version2 = bool(found["marked"]) or content.version.lstrip("v").startswith("2")
+    version2 = bool(counts["marked"]) or content.version.lstrip("v").startswith("2")
+    paragraphs = sum(len(article["paragraphs"]) for article in content.data)
     LOG.info(
-        "%s: SQuAD %s format, %d articles, %d paragraphs, %d questions, %d of them without an answer",
-        file,
-        "v2.0" if version2 else "v1.1",
-        len(content.data),
-        sum(len(article["paragraphs"]) for article in content.data),
-        len(places),
-        len(places) - found["answered"],
+        f"{file}: SQuAD {'v2.0' if version2 else 'v1.1'} format, {len(content.data)} articles, {paragraphs}"
+        f" paragraphs, {len(places)} questions, {len(places) - counts['answered']} of them without an answer"
     )
-    return _Content(content.data, version2, bool(found["marked"] or found["answered"]))
-
-
-def _check_unique(file: Path, places: Mapping[str, str], name: str, place: str) -> None:
-    if name in places:
-        raise DataError(
-            f"{file}: {place}: expected every question to have its own id, found {quoted(name)} at"
-            f" {places[name]} too; remove or rename one"
-        )
+    return _Content(content.data, version2, bool(counts["marked"] or counts["answered"]))
 
 
 def _check_suffixes(file: Path, places: Mapping[str, str]) -> None:
-    """Raise DataError if an id is what a window of another question is called."""
+    """Raise DataError if an id has the form of the ids of another question's windows."""
     for name, place in places.items():
         stem, mark, number = name.rpartition("#")
         if mark and number.isdecimal() and stem in places:

@@ -67,11 +67,7 @@ class TableSource:
         return self._files.names()
 
     def read(self, split: str) -> Iterator[Example]:
-        """Yield one example per row; its id is `split:line`, in Parquet `split:row`.
-
-        Raises:
-            DataError: a file is malformed, lacks a column, or has a cell that is not what the task needs.
-        """
+        """Yield one example per row; its id is `split:line`, in Parquet `split:row`."""
         return self._reader.read(split)
 
     def peek(self, split: str) -> Iterator[Example]:

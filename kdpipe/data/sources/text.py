@@ -54,9 +54,6 @@ class TextSource:
         """Yield one example per line that is not blank.
 
         Its id is `split:line`, with the name of the file between where a pattern matches several.
-
-        Raises:
-            DataError: a file is missing, not in the encoding, or has no text.
         """
         return self._examples(split)
 
