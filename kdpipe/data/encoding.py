@@ -25,12 +25,12 @@ from kdpipe.errors import DataError, quoted, suggest
 
 
 class Encoded(NamedTuple):
-    """The rows of some examples, and how many there were of what.
+    """The rows of some examples, and the numbers of what was encoded.
 
     Args:
-        batch: `id`, `input_ids`, `token_type_ids` of pairs, `labels` where there are any, `length`; of
+        batch: `id`, `input_ids`, `token_type_ids` of pairs, `labels` if there are any, `length`; of
             windows also `example`, `starts` and `ends`.
-        counts: `examples`, `rows`, `tokens`, and what the encoder cut or dropped.
+        counts: numbers of `examples`, `rows`, `tokens`, and of what the encoder cut or dropped.
     """
 
     batch: pa.RecordBatch
@@ -119,8 +119,7 @@ class ClassificationEncoder(TextEncoder):
     """Texts or pairs with the positions of their labels.
 
     Args:
-        tokenizer_file: a `tokenizer.json`.
-        max_length: longest row, special tokens included; of a pair the longer text is cut first.
+        tokenizer_file, max_length: as in `TextEncoder`.
         labels: the names of the classes in their order.
     """
 
@@ -149,13 +148,10 @@ class MultiLabelEncoder(ClassificationEncoder):
 
 
 class Filler:
-    """Puts a token in place of texts that have none, as from a tokenizer that adds no special tokens.
+    """Puts a token in place of a text without tokens, which a tokenizer without special tokens may give.
 
-    What a model makes of a row without tokens depends on the other rows of its batch. The token is the
-    unknown one, else the first special one.
-
-    Args:
-        tokenizer: the tokenizer.
+    The output of a model for a row without tokens depends on the other rows of its batch. The token is the
+    unknown token, else the first special token.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -167,7 +163,7 @@ class Filler:
     def fill(
         self, examples: Sequence[Example], encodings: Sequence[Encoding]
     ) -> tuple[list[Encoding], dict[str, int]]:
-        """Return the encodings of examples with such a token, and how many had none, if there are any."""
+        """Return encodings that all have tokens, and the number of texts without tokens, if there are any."""
         empty = [example for example, encoding in zip(examples, encodings, strict=True) if not len(encoding)]
         if not empty:
             return list(encodings), {}
@@ -182,25 +178,25 @@ class Filler:
 
 
 def _encoding_of(position: int) -> Encoding:
-    """Return the encoding of one token, which a tokenizer need not make of its name."""
+    """Return the encoding of one token by its id; a tokenizer may encode its name otherwise."""
     return Tokenizer(WordLevel({"token": position}, "token")).encode("token")
 
 
 def encoder_for(
     task: str, tokenizer_file: Path, max_length: int, labels: Sequence[str] | None, stride: int = 128
 ) -> Callable[[], Encoder]:
-    """Return what makes a task's encoder; it can be sent to another process, the encoder cannot."""
+    """Return a function that makes a task's encoder; another process can receive the function alone."""
     encoder = catalog.load(constants(catalog.TASKS[task])["encoder"])
     options = {"labels": labels, "stride": stride}
-    taken = {name: value for name, value in options.items() if name in signature(encoder).parameters}
-    return partial(encoder, tokenizer_file, max_length, **taken)
+    accepted = {name: value for name, value in options.items() if name in signature(encoder).parameters}
+    return partial(encoder, tokenizer_file, max_length, **accepted)
 
 
 def load_tokenizer(file: Path) -> Tokenizer:
-    """Load a tokenizer that neither cuts nor pads, and that keeps to one thread.
+    """Load a tokenizer that neither cuts nor pads, and that uses one thread.
 
-    The processes of `kdpipe.data.pipeline` are the parallelism, so that the number of threads is
-    the number asked for; an environment that sets TOKENIZERS_PARALLELISM itself is heeded.
+    Several processes of `kdpipe.data.pipeline` tokenize instead of threads. An environment that sets
+    TOKENIZERS_PARALLELISM overrules this.
     """
     if not file.is_file():
         raise DataError(f"{file}: expected a tokenizer.json, found none; make the tokenizer first")
@@ -212,7 +208,7 @@ def load_tokenizer(file: Path) -> Tokenizer:
 
 
 def unknown_id(tokenizer: Tokenizer) -> int | None:
-    """Return the id of the token for what is not in the vocabulary; None if there is no such."""
+    """Return the id of the token for texts outside the vocabulary; None if there is no such token."""
     model = json.loads(tokenizer.to_str())["model"]
     if "unk_id" in model:
         return None if model["unk_id"] is None else int(model["unk_id"])
@@ -221,13 +217,7 @@ def unknown_id(tokenizer: Tokenizer) -> int | None:
 
 
 def label_position(label: str, example: str, positions: Mapping[str, int]) -> int:
-    """Return the position of a label.
-
-    Args:
-        label: its name.
-        example: id of the example that has it.
-        positions: label to position.
-    """
+    """Return the position of an example's label among the labels."""
     if label not in positions:
         raise DataError(
             f"example {example}: expected one of the dataset's labels, found {quoted(label)};"
@@ -239,7 +229,7 @@ def label_position(label: str, example: str, positions: Mapping[str, int]) -> in
 def row_names(
     examples: Sequence[Example], origins: NDArray[np.integer], pieces: NDArray[np.integer]
 ) -> list[str]:
-    """Return the id of each row: its example's, and for later pieces of the example `id#piece`."""
+    """Return the id of each row: the id of its example, and for later pieces of the example `id#piece`."""
     return [
         f"{examples[origin].id}#{piece}" if piece else examples[origin].id
         for origin, piece in zip(origins.tolist(), pieces.tolist(), strict=True)
@@ -255,15 +245,14 @@ def flat_ids(encodings: Sequence[Encoding]) -> tuple[Ids, Ids]:
 
 def lists(values: NDArray[np.integer], lengths: Ids) -> pa.ListArray:
     """Return flat values as one list per row."""
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=offsets[1:])
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
 
 
 def to_batch(
     names: list[str], ids: Ids, lengths: Ids, extra: dict[str, pa.Array] | None = None
 ) -> pa.RecordBatch:
-    """Return rows with their ids, token ids, lengths, and what other columns a task has."""
+    """Return rows with their ids, token ids, lengths, and the further columns of a task."""
     columns = {"id": pa.array(names, pa.string()), "input_ids": lists(ids, lengths)}
     columns |= extra or {}
     columns["length"] = pa.array(lengths)

@@ -109,7 +109,7 @@ def in_order(splits: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def named_parts(split: str, files: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Return files of a split, each with the beginning of its ids: the split, and the name if it has several."""
+    """Return files of a split, each with the beginning of its ids: the split; of several files also names."""
     if len(files) == 1:
         return [(split, files[0])]
     folder = os.path.commonpath([file.parent for file in files])

@@ -1,4 +1,4 @@
-"""Open what a dataset is read from: its sources, sampled, joined and unlabelled."""
+"""Open the sources of a dataset: sampled, joined and unlabelled."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ class Part:
 
     Args:
         source: its name in the catalog.
-        options: what its constructor takes.
-        shares: split to the share of the training examples that becomes it.
+        options: the options of its constructor.
+        shares: split to share of the training examples.
         rows: size of a fixed sample of the training split, or of each split named.
-        name: what it is called in messages.
+        name: its name in messages.
     """
 
     source: str
@@ -51,12 +51,12 @@ def open_dataset(
     rows: Rows | None = None,
     labels: str | None = None,
 ) -> Source:
-    """Return what a dataset is read from.
+    """Return the source that a dataset is read from.
 
     Args:
         parts: its sources; several are joined.
         seed: seed of samples and of the order in which several sources are joined.
-        proportions: of several, the share of each one's training rows that is taken; by default all.
+        proportions: the share of each source's training rows that is taken; by default all.
         rows: size of a fixed sample of the joined training split, or of each split named.
         labels: `none` drops the labels of the training split.
     """

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 TRAIN = "train"
 VALIDATION = "validation"
 TEST = "test"
-# The examples of a file that show how it begins.
+# The number of examples at the beginning of a file that a check reads.
 FIRST = 20
 STANDARD_SPLITS = (TRAIN, VALIDATION, TEST)
 
@@ -59,8 +59,8 @@ class Source(Protocol):
     annotations, and whose `tasks` is a literal tuple: configs are checked against both without
     importing it. The constructor touches no file. A source that reads local files also takes
     `path` (a file or folder in its usual layout) and `files` (split name to file); see
-    `kdpipe.data.files.SplitFiles`. One that need not find labels takes `labels`, which is `none`
-    where those of the training split are dropped.
+    `kdpipe.data.files.SplitFiles`. A source that may lack labels takes `labels`, which is `none`
+    where the labels of the training split are dropped.
     """
 
     tasks: tuple[str, ...]
@@ -89,24 +89,21 @@ class Source(Protocol):
 
 @runtime_checkable
 class Local(Protocol):
-    """What reads files that are there, and can look at how they begin."""
+    """A source of local files, whose beginnings can be read alone."""
 
     def peek(self, split: str) -> Iterator[Example]:
-        """Yield what `read` does of the beginning of each file, and look at no other part of the data.
+        """Yield the examples at the beginning of each file, and read no other part of the data.
 
         So no label is compared with the labels of the training split. A file that can only be read whole may
         give no example.
-
-        Raises:
-            DataError: as `read` does.
         """
         ...
 
 
 @runtime_checkable
 class Installed(Protocol):
-    """What reads installed packages, which are no files of the user's."""
+    """A source of installed packages, which are no files of the user's."""
 
     def modules(self) -> list[Path]:
-        """Return the files that it reads."""
+        """Return the files of the packages."""
         ...

@@ -1,4 +1,4 @@
-"""Sources made of other sources: a sample, a mixture, one without labels."""
+"""Sources made of other sources: samples, shares, mixtures, and sources without labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from kdpipe.seeds import draw_seed
 
 
 class _View:
-    """A source that is like another except for how it is read."""
+    """A source with the tasks, labels and splits of another source."""
 
     def __init__(self, source: Source) -> None:
         self.tasks = source.tasks
@@ -37,7 +37,7 @@ class Sample(_View):
     A sampled split is read twice, once to count it, so that memory stays at a byte per example.
 
     Args:
-        source: what to sample.
+        source: the whole source.
         rows: size of the sample, of the train split or per split; a smaller split is taken whole.
         seed: seed of the draw.
     """
@@ -49,14 +49,14 @@ class Sample(_View):
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits of the source."""
-        found = super().splits()
+        splits = super().splits()
         for split in self._rows:
-            if split not in found:
+            if split not in splits:
                 raise DataError(
-                    f"expected `rows` of the splits {', '.join(found)}, found {split!r};"
-                    f" {suggest(split, found)}, as in `rows: {{{found[-1]}: 100}}`"
+                    f"expected `rows` of the splits {', '.join(splits)}, found {split!r};"
+                    f" {suggest(split, splits)}, as in `rows: {{{splits[-1]}: 100}}`"
                 )
-        return found
+        return splits
 
     def read(self, split: str) -> Iterator[Example]:
         """Yield the examples of the split that were drawn."""
@@ -64,7 +64,7 @@ class Sample(_View):
         return compress(examples, self._drawn(split)) if split in self._rows else examples
 
     def _drawn(self, split: str) -> NDArray[np.bool_]:
-        total = _count(self._source.read(split))
+        total = _count(self._source, split)
         drawn = np.zeros(total, dtype=bool)
         size = min(self._rows[split], total)
         drawn[_generator(self._seed, f"sample {split}").choice(total, size, replace=False)] = True
@@ -72,12 +72,12 @@ class Sample(_View):
 
 
 class Shared(_View):
-    """A source of which shares of the training examples are other splits, drawn at random, in their order.
+    """A source whose training examples are shared out to other splits, drawn at random, in their order.
 
-    The training split is read twice for each, once to count it, so that memory stays at a byte per example.
+    Each split reads the training split twice, once to count it, so that memory stays at a byte per example.
 
     Args:
-        source: what to share out.
+        source: the whole source.
         shares: split to share of the training examples.
         seed: seed of the draw.
     """
@@ -89,17 +89,17 @@ class Shared(_View):
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits of the source, and the shares."""
-        found = super().splits()
-        if TRAIN not in found:
-            raise DataError(f"expected a training split to take shares of, found {', '.join(found)}")
+        splits = super().splits()
+        if TRAIN not in splits:
+            raise DataError(f"expected a training split to take shares of, found {', '.join(splits)}")
         for split, share in self._shares.items():
-            if split in found:
+            if split in splits:
                 raise DataError(
                     f"expected no split {split!r} in the files beside `{split}: {share}`, found both; remove"
                     " this share of the training examples, or name the file of the training split alone as"
                     " `train`"
                 )
-        return in_order(dict.fromkeys((*found, *self._shares)))
+        return in_order(dict.fromkeys((*splits, *self._shares)))
 
     def read(self, split: str) -> Iterator[Example]:
         """Yield the examples of the split; those of a share have the ids that they have in training."""
@@ -111,7 +111,7 @@ class Shared(_View):
     @cached_property
     def _turns(self) -> NDArray[np.uint8]:
         """Which split each training example is in: 0 for training, then the shares."""
-        total = _count(self._source.read(TRAIN))
+        total = _count(self._source)
         sizes = [_share(total, share) for share in self._shares.values()]
         if sum(sizes) >= total:
             shares = " and ".join(map(str, self._shares.values()))
@@ -127,18 +127,18 @@ class Shared(_View):
 
 
 class Combined(_View):
-    """Several sources as one: their train splits mixed; all else is that of the first.
+    """Several sources as one: their train splits are mixed; the other splits are those of the first source.
 
-    The mixture is a random merge, the same for the same seed: each source keeps its order, and each
-    example's id gets the position of its source in front, in a repetition also its number, as in `1.2/`.
+    The mixture is a random merge, the same for the same seed: each source keeps its order. The id of an
+    example begins with the position of its source, in a repetition also with its number, as in `1.2/`.
     The train splits are read twice, once to count them, so that memory stays at a byte per example.
 
     Args:
-        sources: what to combine.
+        sources: the sources.
         seed: seed of the merge and of samples.
-        proportions: the share of each train split that is taken, all by default: a random sample of it for
-            what is less than the whole, repetitions for what is more.
-        names: what the sources are called in messages.
+        proportions: the share of each train split that is taken, all by default: a random sample for less
+            than the whole, repetitions for more.
+        names: the names of the sources in messages.
     """
 
     def __init__(
@@ -173,11 +173,11 @@ class Combined(_View):
     def splits(self) -> tuple[str, ...]:
         """Return the splits of the first source."""
         for name, source in zip(self._names, self._sources, strict=True):
-            found = source.splits()
-            if TRAIN not in found:
+            splits = source.splits()
+            if TRAIN not in splits:
                 raise DataError(
                     "expected a training split in all parts of a combination,"
-                    f" {name!r} has only {', '.join(found)}"
+                    f" {name!r} has only {', '.join(splits)}"
                 )
         return super().splits()
 
@@ -186,7 +186,7 @@ class Combined(_View):
         return self._mixed() if split == TRAIN else self._source.read(split)
 
     def _mixed(self) -> Iterator[Example]:
-        totals = [_count(source.read(TRAIN)) for source in self._sources]
+        totals = [_count(source) for source in self._sources]
         sizes = [_share(total, share) for total, share in zip(totals, self._proportions, strict=True)]
         turns = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)
         _generator(self._seed, "combine").shuffle(turns)
@@ -213,7 +213,7 @@ class Combined(_View):
             )
 
     def _repeated(self, turn: int, total: int, size: int) -> Iterator[Example]:
-        """Yield some training examples of a source: all as often as they fit in, then a sample."""
+        """Yield some training examples of a source: all of them while more are needed, then a sample."""
         source, repetition = self._sources[turn], 0
         while size > 0:
             taken = source if size >= total else Sample(source, size, self._seed)
@@ -225,7 +225,7 @@ class Combined(_View):
 
 
 class Unlabelled(_View):
-    """A source whose train split has no labels; what is held out keeps them for scoring."""
+    """A source whose train split has no labels; held-out splits keep their labels for scoring."""
 
     def read(self, split: str) -> Iterator[Example]:
         """Yield the examples, those of train without their labels."""
@@ -236,12 +236,12 @@ class Unlabelled(_View):
 
 
 def _share(total: int, share: float) -> int:
-    """Return how many of some examples a share is: to the nearest, and one at least."""
+    """Return the size of a share of some examples, to the nearest whole number, and at least one."""
     return max(round(share * total), min(total, 1))
 
 
-def _count(examples: Iterator[Example]) -> int:
-    return sum(1 for _ in examples)
+def _count(source: Source, split: str = TRAIN) -> int:
+    return sum(1 for _ in source.read(split))
 
 
 def _generator(seed: int, purpose: str) -> np.random.Generator:
