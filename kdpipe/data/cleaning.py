@@ -1,4 +1,4 @@
-"""Fitting tokenized text to language modelling: long ones split, short and unknown ones dropped."""
+"""Clean tokenized text for language modelling: split long sequences, drop short and unknown ones."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ Ids = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class CleaningRules:
-    """What a sequence must be like to be trained on.
+    """The sequences that a model is trained on.
 
     Args:
-        max_length: longest sequence, special tokens included; longer ones are split.
-        first_id: id of the special token that every sequence begins with, such as `[CLS]`; None if none does.
-        last_id: id of the special token that every sequence ends with, such as `[SEP]`; None if none does.
-        unknown_id: id of the token for what is not in the vocabulary; None if there is no such.
-        min_length: shortest sequence that is kept, special tokens included.
+        max_length: longest sequence, special tokens included; longer sequences are split.
+        first_id: id of the special token that begins every sequence, such as `[CLS]`, if there is one.
+        last_id: id of the special token that ends every sequence, such as `[SEP]`, if there is one.
+        unknown_id: id of the token for words outside the vocabulary, if there is one.
+        min_length: shortest sequence, special tokens included; shorter sequences are dropped.
         max_unknown: share of unknown tokens from which a sequence is dropped.
     """
 
@@ -32,14 +32,14 @@ class CleaningRules:
 
 
 class Cleaned(NamedTuple):
-    """Sequences that passed, and what became of the others.
+    """Cleaned sequences, and the numbers of split and dropped sequences.
 
     Args:
         ids: token ids of all sequences, one after the other.
         lengths: tokens of each sequence.
-        origins: for each, the position of the sequence it is, or is a piece of.
-        pieces: for each, which piece of its origin it is, from 0.
-        counts: sequences `split`, and sequences (pieces count) `dropped_short`, `dropped_unknown`.
+        origins: for each sequence, the position of the sequence that it comes from.
+        pieces: for each sequence, its number among the pieces of its origin, from 0.
+        counts: numbers of sequences `split`, and of pieces `dropped_short` and `dropped_unknown`.
     """
 
     ids: Ids
@@ -50,13 +50,12 @@ class Cleaned(NamedTuple):
 
 
 def clean(ids: Ids, lengths: Ids, rules: CleaningRules) -> Cleaned:
-    """Split long sequences, then drop short ones, then those of mostly unknown tokens.
+    """Split long sequences, then drop short sequences, then sequences of mostly unknown tokens.
 
     Args:
-        ids: token ids of all sequences, one after the other; each begins with `first_id` and ends
-            with `last_id`.
+        ids: token ids of all sequences, one after the other, with their special tokens.
         lengths: tokens of each sequence [B], at least 1.
-        rules: what to keep.
+        rules: lengths, special tokens and the share of unknown tokens.
 
     Reference:
         github.com/frankaging/Causal-Distill, `distillation/lm_seqs_dataset.py`, after Hugging
@@ -79,12 +78,8 @@ def clean(ids: Ids, lengths: Ids, rules: CleaningRules) -> Cleaned:
 def split_long(sequence: Ids, rules: CleaningRules) -> list[Ids]:
     """Cut a sequence, special tokens included, into pieces that have the special tokens again.
 
-    The cuts are every `max_length - 2` ids, so the first piece, which lacks only its last token, is
-    one shorter than those in the middle.
-
-    Args:
-        sequence: token ids [T], beginning with `first_id` and ending with `last_id`.
-        rules: the length and the special tokens.
+    The cuts are every `max_length - 2` ids. The first piece lacks only its last token, so it is one shorter
+    than the pieces in the middle.
     """
     width = rules.max_length - (2 if rules.first_id is not None else 0)
     cuts = [sequence[start : start + width] for start in range(0, len(sequence), width)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from kdpipe.data.lines import not_found
+from kdpipe.data.lines import UTF8, not_found
 from kdpipe.data.source import STANDARD_SPLITS, TEST, TRAIN, VALIDATION
 from kdpipe.data.stored import stored_splits
 from kdpipe.errors import DataError
@@ -100,6 +100,29 @@ class SplitFiles:
             " file by its split; relative paths start at `data_dir`, which the environment's"
             " KDPIPE_DATA can set"
         )
+
+
+class FileSource:
+    """A source of local files.
+
+    Args:
+        files: its files by split.
+        encoding: how the text of the files is encoded.
+        optional: whether training and validation splits may lack labels, as other splits may.
+    """
+
+    def __init__(self, files: SplitFiles, encoding: str = UTF8, optional: bool = False) -> None:
+        self._files = files
+        self._encoding = encoding
+        self._optional = optional
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits that have a file."""
+        return self._files.names()
+
+    def may_lack(self, split: str) -> bool:
+        """Tell whether a split may lack labels."""
+        return self._optional or split not in (TRAIN, VALIDATION)
 
 
 def in_order(splits: Mapping[str, object]) -> tuple[str, ...]:

@@ -12,26 +12,22 @@ from kdpipe.errors import DataError, quoted
 
 # Numbers are stored in 32 bits.
 LARGEST = 3.4028234663852886e38
-# Of so many digits that any of them is read.
+# Python reads integers of up to 4300 digits.
 WHOLE_NUMBER = re.compile(r"-?\d{1,4000}")
-# More characters are those of a text in the wrong column.
+# A longer name is a text in the wrong column.
 LONGEST_NAME = 256
-# Of Unicode: control characters and halves of surrogate pairs; what is not shown at all.
+# Categories of Unicode: control characters and halves of surrogate pairs; characters without a shape.
 NO_TEXT, UNSEEN = ("Cc", "Cs"), "Cf"
 NUMBERS = (int, float, str, Decimal)
 ON_OFF = {"0": False, "1": True, "false": False, "true": True}
 
 
 def sorted_classes(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of classes in an order that only they decide: by value if all are whole numbers.
-
-    Args:
-        names: the names, in any order, as often as they occur.
-    """
-    found = sorted(set(names))
-    if all(WHOLE_NUMBER.fullmatch(name) for name in found):
-        found.sort(key=int)
-    return tuple(found)
+    """Return the different names of classes, sorted by value if all are whole numbers, else as texts."""
+    classes = sorted(set(names))
+    if all(WHOLE_NUMBER.fullmatch(name) for name in classes):
+        classes.sort(key=int)
+    return tuple(classes)
 
 
 def class_name(value: Any, where: str) -> str:
@@ -47,29 +43,29 @@ def class_name(value: Any, where: str) -> str:
 
 
 def checked_classes(names: Iterable[Any], where: str, several: bool = True) -> tuple[str, ...]:
-    """Return the names of all classes, in their order, once it is sure that they can be told apart.
+    """Return the names of all classes in their order, if no two are the same or look the same.
 
     Args:
         names: the names.
         where: file or key, for errors.
-        several: whether there must be two at least.
+        several: whether there must be at least two classes.
     """
-    found = tuple(class_name(name, where) for name in names)
-    if several and len(found) < 2:
-        only = f"only {quoted(found[0])}" if found else "none"
+    classes = tuple(class_name(name, where) for name in names)
+    if several and len(classes) < 2:
+        only = f"only {quoted(classes[0])}" if classes else "none"
         raise DataError(
             f"{where}: expected two classes or more, found {only}; get data with others, or give all as"
             " `classes`; a label that applies or not makes two"
         )
     seen: dict[str, str] = {}
-    for name in found:
+    for name in classes:
         if (look := _look(name)) in seen:
             raise DataError(
                 f"{where}: expected classes that differ, found {quoted(seen[look])} and {quoted(name)}; mend"
                 " the data, or rename one"
             )
         seen[look] = name
-    return found
+    return classes
 
 
 def _no_text(name: str) -> bool:
@@ -77,17 +73,17 @@ def _no_text(name: str) -> bool:
 
 
 def _look(name: str) -> str:
-    """Return what is seen of a name."""
+    """Return a name as a reader sees it."""
     seen = "".join(character for character in name if unicodedata.category(character) != UNSEEN)
     return unicodedata.normalize("NFC", " ".join(seen.split()))
 
 
 def class_names_in(value: Any, separator: str | None, where: str) -> tuple[str, ...]:
-    """Return the names of the classes that a cell lists, none if it is an empty list or text.
+    """Return the names of the classes that a cell lists, none of an empty list or text.
 
     Args:
-        value: a list, or a text in which `separator` stands between the names.
-        separator: what stands between names.
+        value: a list, or a text of names with a separator between them.
+        separator: the characters between names.
         where: file and line, for errors.
     """
     if isinstance(value, str) and separator:
@@ -111,10 +107,10 @@ def is_on(value: Any, where: str) -> bool:
 def number(value: Any, where: str) -> float:
     """Return the number that a cell holds."""
     try:
-        found = float(value) if isinstance(value, NUMBERS) and not isinstance(value, bool) else math.nan
+        label = float(value) if isinstance(value, NUMBERS) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
-        found = math.nan
+        label = math.nan
     # Python takes 1_0 for 10.
-    if not abs(found) <= LARGEST or (isinstance(value, str) and "_" in value):
+    if not abs(label) <= LARGEST or (isinstance(value, str) and "_" in value):
         raise DataError(f"{where}: expected a number as label, found {quoted(value)}; mend or remove the row")
-    return found
+    return label

@@ -4,8 +4,9 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -127,16 +128,17 @@ def _write_split(
     largest: dict[str, int],
     progress: Callable[[int], object] | None,
 ) -> dict[str, Any]:
+    """Write rows in record batches of about equal size, and hold 8 bytes of each row's id."""
     counts: Counter[str] = Counter()
-    with _SplitWriter(file) as writer:
-        for batch, batch_counts in encoded:
-            writer.write(_numbered(batch, counts["examples"]))
-            counts.update(batch_counts)
-            for name in CHECKED if len(batch) else ():
-                if name in batch.schema.names:
-                    largest[name] = max(largest[name], int(Column([batch.column(name)]).values().max()))
-            if progress:
-                progress(batch_counts["examples"])
+    hashes = array("q")
+    columns: list[str] = []
+    with ExitStack() as stack:
+        writer = None
+        for batch in _joined(_numbered(encoded, counts, largest, progress)):
+            columns = batch.schema.names
+            writer = writer or stack.enter_context(pa.ipc.new_file(str(file), batch.schema))
+            writer.write_batch(batch)
+            hashes.extend(map(hash, batch.column("id").to_pylist()))
     if not counts["rows"]:
         raise DataError(
             f"split {file.stem!r}: expected at least one row, found none of {counts['examples']} examples:"
@@ -144,54 +146,42 @@ def _write_split(
             f" {counts['dropped_unknown']} as mostly unknown tokens; give longer texts, or a model whose"
             " tokenizer knows their words"
         )
-    _check_unique(file, np.frombuffer(writer.hashes, dtype=np.int64))
-    return {"columns": writer.columns, **counts}
+    _check_unique(file, np.frombuffer(hashes, dtype=np.int64))
+    return {"columns": columns, **counts}
 
 
-def _numbered(batch: pa.RecordBatch, before: int) -> pa.RecordBatch:
-    """Number the examples of rows from the first example of the split, where `before` examples precede."""
-    if "example" not in batch.schema.names:
-        return batch
-    place = batch.schema.get_field_index("example")
-    return batch.set_column(place, "example", pc.add(batch["example"], pa.scalar(before, pa.int32())))
+def _numbered(
+    encoded: Iterable[Encoded],
+    counts: Counter[str],
+    largest: dict[str, int],
+    progress: Callable[[int], object] | None,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows, count them, and number the examples of windows from the first of the split."""
+    for batch, batch_counts in encoded:
+        if "example" in batch.schema.names:
+            numbers = pc.add(batch["example"], pa.scalar(counts["examples"], pa.int32()))
+            batch = batch.set_column(batch.schema.get_field_index("example"), "example", numbers)
+        yield batch
+        counts.update(batch_counts)
+        for name in CHECKED if len(batch) else ():
+            if name in batch.schema.names:
+                largest[name] = max(largest[name], int(Column([batch.column(name)]).values().max()))
+        if progress:
+            progress(batch_counts["examples"])
 
 
-class _SplitWriter:
-    """Writes rows in record batches of about equal size, and holds 8 bytes of each row's id."""
-
-    def __init__(self, file: Path) -> None:
-        self.hashes = array("q")
-        self.columns: list[str] = []
-        self._file = file
-        self._writer: pa.RecordBatchFileWriter | None = None
-        self._group: list[pa.RecordBatch] = []
-        self._tokens = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._write_batch()
-        if self._writer:
-            self._writer.close()
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Add rows; a record batch is written when it is full."""
-        self.hashes.extend(map(hash, batch.column("id").to_pylist()))
-        self._group.append(batch)
-        self._tokens += len(batch.column("input_ids").values)
-        if self._tokens >= BATCH_TOKENS:
-            self._write_batch()
-
-    def _write_batch(self) -> None:
-        if not self._group:
-            return
-        whole = pa.concat_batches(self._group)
-        if self._writer is None:
-            self.columns = whole.schema.names
-            self._writer = pa.ipc.new_file(str(self._file), whole.schema)
-        self._writer.write_batch(whole)
-        self._group, self._tokens = [], 0
+def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Join batches until they have `BATCH_TOKENS` tokens."""
+    group: list[pa.RecordBatch] = []
+    tokens = 0
+    for batch in batches:
+        group.append(batch)
+        tokens += len(batch.column("input_ids").values)
+        if tokens >= BATCH_TOKENS:
+            yield pa.concat_batches(group)
+            group, tokens = [], 0
+    if group:
+        yield pa.concat_batches(group)
 
 
 def _check_unique(file: Path, hashes: NDArray[np.int64]) -> None:

@@ -1,7 +1,7 @@
 """From words with tags to rows of token ids: a word's tag belongs to its first piece.
 
-Sentences are encoded as texts, and where a piece stands in the text says which word it is of. Encoded one by
-one, words would miss the blanks before them, which many tokenizers take for a part of a word.
+A sentence is encoded as one text, and the place of a piece in the text decides its word. Encoding words one
+by one would lose the blanks before them, which many tokenizers take for parts of words.
 """
 
 from collections import Counter
@@ -20,11 +20,11 @@ NOWHERE = -1
 
 
 class TaggingEncoder:
-    """Words, where the first piece of each stands, and the positions of their tags among the labels.
+    """Words, the place of each word's first piece, and the positions of their tags among the labels.
 
     Args:
         tokenizer_file: a `tokenizer.json`.
-        max_length: longest row, special tokens included; what is longer is cut at the end.
+        max_length: longest row, special tokens included; a longer row is cut at the end.
         labels: the tags in their order.
     """
 
@@ -68,29 +68,29 @@ def tags_of(example: Example) -> tuple[str, ...]:
 
 
 def word_ends(words: Sequence[str]) -> NDArray[np.int64]:
-    """Return where each word ends in its sentence, in characters [words]."""
+    """Return the end of each word in its sentence, in characters [words]."""
     return np.cumsum([len(BLANK) + len(word) for word in words]) - len(BLANK)
 
 
 def first_pieces(encoding: Encoding, ends: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return the position of each word's first piece, -1 where it was cut off or has no piece [words].
+    """Return the place of each word's first piece, -1 if the word was cut off or has no piece [words].
 
     Args:
         encoding: a sentence.
-        ends: where its words end.
+        ends: the ends of its words.
     """
-    found = np.full(len(ends), NOWHERE, dtype=np.int32)
+    first = np.full(len(ends), NOWHERE, dtype=np.int32)
     owners = _owners(encoding, ends)
+    # The first piece of a word is assigned last.
     places = np.flatnonzero(owners != NOWHERE)[::-1]
-    # Of several pieces of a word the one that is assigned last stays.
-    found[owners[places]] = places
-    return found
+    first[owners[places]] = places
+    return first
 
 
 def _owners(encoding: Encoding, ends: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the word that each piece is of, -1 for special tokens [pieces].
+    """Return the word of each piece, -1 for special tokens [pieces].
 
-    A piece that begins with blanks, or is one, is of the word after them.
+    A piece that begins with blanks belongs to the word after the blanks.
     """
     starts = [start for start, _ in encoding.offsets]
     owners = np.searchsorted(ends, starts, side="right")
@@ -99,6 +99,6 @@ def _owners(encoding: Encoding, ends: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _cut_words(encoding: Encoding, ends: NDArray[np.int64]) -> int:
-    """Return how many words have all their pieces beyond the cut; one that is dropped whole has none."""
+    """Return the number of words with all their pieces beyond the cut; words without pieces do not count."""
     beyond = {owner for piece in encoding.overflowing for owner in _owners(piece, ends).tolist()}
     return len(beyond - set(_owners(encoding, ends).tolist()) - {NOWHERE})

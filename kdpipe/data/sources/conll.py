@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from kdpipe.data.files import USUAL, SplitFiles
+from kdpipe.data.files import USUAL, FileSource, SplitFiles
 from kdpipe.data.labels import checked_classes
 from kdpipe.data.schemes import OUTSIDE, count_tags, scheme_in_words, to_iob2
 from kdpipe.data.source import FIRST, TEST, TRAIN, VALIDATION, Example
@@ -25,7 +25,7 @@ LAYOUT = {
 }
 
 
-class ConllSource:
+class ConllSource(FileSource):
     """Sentences of words, one word a line, blank lines between sentences.
 
     A line has two or four columns, separated by blanks or tabs. The first is the word, and the last its tag
@@ -63,12 +63,9 @@ class ConllSource:
         encoding: str = "utf-8",
         labels: Literal["none"] | None = None,
     ) -> None:
-        self.task = task
         self._classes = classes
         self._columns: dict[str, Any] = {str(name): column for name, column in (columns or {}).items()}
-        self._encoding = encoding
-        self._optional = labels == "none"
-        self._files = SplitFiles(path, files, LAYOUT)
+        super().__init__(SplitFiles(path, files, LAYOUT), encoding, optional=labels == "none")
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -95,10 +92,6 @@ class ConllSource:
             )
         return sorted({tag[2:] for tag in tags if tag and tag != OUTSIDE})
 
-    def splits(self) -> tuple[str, ...]:
-        """Return the splits that have a file."""
-        return self._files.names()
-
     def read(self, split: str) -> Iterator[Example]:
         """Yield one example per sentence; its id is `split:line` of the first word."""
         return self._examples(split, known=True)
@@ -111,7 +104,7 @@ class ConllSource:
 
     def _examples(self, split: str, known: bool) -> Iterator[Example]:
         file = self._files.file(split)
-        words_of = self._words(file, self._optional or split not in (TRAIN, VALIDATION))
+        words_of = self._words(file, self.may_lack(split))
         counts: Counter[str] = Counter()
         for words in words_of.sentences():
             texts = tuple(word.text for word in words)

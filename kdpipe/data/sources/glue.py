@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from kdpipe.data.columns import Columns, TableReader
-from kdpipe.data.files import RENAMED, SplitFiles
+from kdpipe.data.files import RENAMED, FileSource, SplitFiles
 from kdpipe.data.source import FIRST, TEST, TRAIN, VALIDATION, Example
 from kdpipe.data.stored import is_stored
 from kdpipe.data.tables import Form, open_table
@@ -50,7 +50,7 @@ class GlueTask:
     classes: tuple[str, ...] = ()
 
 
-class GlueSource:
+class GlueSource(FileSource):
     """One task of the GLUE benchmark, from its official files.
 
     Columns are found by the header, so that a test file with its gold labels and GLUE's own, which has
@@ -169,18 +169,13 @@ class GlueSource:
         labels: Literal["none"] | None = None,
     ) -> None:
         self._glue = glue_task(name)
-        self._encoding = encoding
-        self._optional = labels == "none"
-        self._files = SplitFiles(path, files, self._glue.files, renamed=FIRST_SPLITS)
+        split_files = SplitFiles(path, files, self._glue.files, renamed=FIRST_SPLITS)
+        super().__init__(split_files, encoding, optional=labels == "none")
 
     @property
     def labels(self) -> tuple[str, ...] | None:
         """The names of the classes in the official files; None for a regression."""
         return self._glue.labels or None
-
-    def splits(self) -> tuple[str, ...]:
-        """Return the splits that have a file."""
-        return self._files.names()
 
     def read(self, split: str) -> Iterator[Example]:
         """Yield one example per row; its id is `split:line`, its label None if the file has none."""

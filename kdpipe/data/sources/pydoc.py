@@ -17,15 +17,7 @@ from kdpipe.data.source import STANDARD_SPLITS, TEST, TRAIN, VALIDATION, Example
 from kdpipe.errors import DataError
 
 STDLIB = "stdlib"
-DEFAULT_PACKAGES = (
-    STDLIB,
-    "numpy",
-    "pandas",
-    "matplotlib",
-    "sklearn",
-    "networkx",
-    "huggingface_hub",
-)
+DEFAULT_PACKAGES = (STDLIB, "numpy", "pandas", "matplotlib", "sklearn", "networkx", "huggingface_hub")
 SHORTEST_SUMMARY = 5
 _SKIPPED_FOLDERS = frozenset({"test", "tests"})
 _SHARES = {VALIDATION: range(8, 9), TEST: range(9, 10)}
@@ -34,14 +26,7 @@ _Block = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Docstring(NamedTuple):
-    """A docstring, its package, and where it stands.
-
-    Args:
-        package: top-level package, or `stdlib`.
-        module: dotted name of the module.
-        line: line of the module on which the docstring begins.
-        text: the docstring, cleaned of its indentation.
-    """
+    """A docstring without its indentation, its package or `stdlib`, its module, and its line in the module."""
 
     package: str
     module: str
@@ -50,11 +35,11 @@ class Docstring(NamedTuple):
 
 
 class PydocSource:
-    """Docstrings, found by parsing the installed source files, which are never imported.
+    """Docstrings from the installed source files, which are parsed and never imported.
 
-    Packages are read in the order given, modules in the order of their names; of texts that differ
-    only in case, digits and punctuation the first is kept. A module is as a whole in train (80 %),
-    validation or test, by a checksum of its name. The texts depend on the installed versions.
+    Packages are read in the order of `packages`, modules in the order of their names. Among texts that differ
+    only in case, digits and punctuation the first is read. A whole module is in train (80 %), validation or
+    test, by a checksum of its name. The texts depend on the installed versions.
 
     Args:
         task: `language_modeling`: every docstring as one line. `classification`: the first
@@ -83,7 +68,7 @@ class PydocSource:
         return STANDARD_SPLITS
 
     def read(self, split: str) -> Iterator[Example]:
-        """Yield the docstrings of the modules that fall to a split; the id is `module:line`."""
+        """Yield the docstrings of the modules of a split; the id is `module:line`."""
         if split not in STANDARD_SPLITS:
             raise DataError(f"expected a split {split!r}, found {', '.join(STANDARD_SPLITS)}")
         for doc in self._docstrings:
@@ -92,7 +77,7 @@ class PydocSource:
                 yield Example(f"{doc.module}:{doc.line}", doc.text, label=label)
 
     def peek(self, split: str) -> Iterator[Example]:
-        """Yield nothing: only see that the packages are installed."""
+        """Yield nothing, but check that the packages are installed."""
         for package in self._packages:
             _entries(package)
         yield from ()
@@ -121,7 +106,7 @@ def _modules(package: str) -> Iterator[tuple[str, Path]]:
 
 def _entries(package: str) -> list[Path]:
     if package == STDLIB:
-        # Beside its modules stand others, such as all that is installed.
+        # The folder also holds other modules, such as all installed packages.
         beside = Path(sysconfig.get_path("stdlib")).iterdir()
         modules = [entry for entry in beside if entry.stem in sys.stdlib_module_names]
         return [entry for entry in modules if entry.suffix in ("", ".py")]

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from kdpipe.data.files import SplitFiles
+from kdpipe.data.files import FileSource, SplitFiles
 from kdpipe.data.lines import check_file, no_rows, parse_json, read_lines, read_text
-from kdpipe.data.source import TRAIN, VALIDATION, Answer, Example
+from kdpipe.data.source import Answer, Example
 from kdpipe.data.stored import is_stored
 from kdpipe.data.tables import check_names, read_rows
 from kdpipe.errors import DataError, quoted
@@ -85,7 +85,7 @@ class _Content(NamedTuple):
     labelled: bool
 
 
-class SquadSource:
+class SquadSource(FileSource):
     """Questions on contexts, with the answers as pieces of the contexts.
 
     A stored table has the columns `id`, `context`, `question` and `answers`, as rajpurkar/squad of the Hub
@@ -120,10 +120,7 @@ class SquadSource:
         encoding: str = "utf-8",
         labels: Literal["none"] | None = None,
     ) -> None:
-        self.task = task
-        self._encoding = encoding
-        self._optional = labels == "none"
-        self._files = SplitFiles(path, files, _LAYOUT)
+        super().__init__(SplitFiles(path, files, _LAYOUT), encoding, optional=labels == "none")
         self._held: dict[Path, _Content] = {}
 
     def splits(self) -> tuple[str, ...]:
@@ -138,7 +135,7 @@ class SquadSource:
             self._held.clear()
             self._held[file] = _survey(file, self._encoding)
         articles, version2, labelled = self._held[file]
-        if not labelled and split in (TRAIN, VALIDATION) and not self._optional:
+        if not labelled and not self.may_lack(split):
             raise DataError(
                 f"{file}: expected answers to the questions of the split {split!r}, found none to any; get a"
                 " file with answers, or name this file as another split, such as `test`"

@@ -6,12 +6,12 @@ from types import MappingProxyType
 from typing import Literal
 
 from kdpipe.data.columns import Columns, TableReader
-from kdpipe.data.files import USUAL, SplitFiles
+from kdpipe.data.files import USUAL, FileSource, SplitFiles
 from kdpipe.data.source import FIRST, Example
 from kdpipe.data.tables import SUFFIXES, Form
 
 
-class TableSource:
+class TableSource(FileSource):
     """The rows of TSV, CSV, JSONL and Parquet files, told by their endings; `.gz` may follow the first three.
 
     A split other than train and validation may lack the column of labels.
@@ -54,17 +54,13 @@ class TableSource:
     ) -> None:
         texts = [text] if text_pair is None else [text, text_pair]
         columns = Columns(texts, label, classes, separator, optional=labels == "none")
-        self._files = SplitFiles(path, files, USUAL, SUFFIXES)
+        super().__init__(SplitFiles(path, files, USUAL, SUFFIXES))
         self._reader = TableReader(task, columns, self._files, Form(delimiter, encoding))
 
     @property
     def labels(self) -> tuple[str, ...] | None:
         """The names of the classes; None for text and regression."""
         return self._reader.labels
-
-    def splits(self) -> tuple[str, ...]:
-        """Return the splits that have a file."""
-        return self._files.names()
 
     def read(self, split: str) -> Iterator[Example]:
         """Yield one example per row; its id is `split:line`, in Parquet `split:row`."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from kdpipe.data.columns import text_cell
-from kdpipe.data.files import USUAL, SplitFiles
+from kdpipe.data.files import USUAL, FileSource, SplitFiles
 from kdpipe.data.lines import read_lines
 from kdpipe.data.source import FIRST, Example
 from kdpipe.data.stored import is_stored
@@ -18,7 +18,7 @@ _SUFFIXES = (".txt", ".txt.gz")
 COLUMN = "text"
 
 
-class TextSource:
+class TextSource(FileSource):
     """The lines of text files that are not blank, or the rows of a stored column `text`.
 
     Files that end in `.gz` are unpacked.
@@ -42,13 +42,7 @@ class TextSource:
         files: Mapping[str, Path] = MappingProxyType({}),
         encoding: str = "utf-8",
     ) -> None:
-        self.task = task
-        self._encoding = encoding
-        self._files = SplitFiles(path, files, USUAL, _SUFFIXES)
-
-    def splits(self) -> tuple[str, ...]:
-        """Return the splits that have a file."""
-        return self._files.names()
+        super().__init__(SplitFiles(path, files, USUAL, _SUFFIXES), encoding)
 
     def read(self, split: str) -> Iterator[Example]:
         """Yield one example per line that is not blank.
