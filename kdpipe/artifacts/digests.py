@@ -12,8 +12,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from kdpipe.artifacts.state import whole
 from kdpipe.artifacts.sums import file_digest
-from kdpipe.artifacts.whole import whole
 from kdpipe.digest import digest
 
 # A smaller file is read as fast as its cached digest.

@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import from_json
 
 from kdpipe.artifacts.manifest import parse_manifest
-from kdpipe.artifacts.state import discard, is_around_here
+from kdpipe.artifacts.state import discard, is_around_here, whole
 from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, read_listing, read_sums
-from kdpipe.artifacts.whole import whole
 from kdpipe.config.paths import place_fault
 from kdpipe.digest import digest
 from kdpipe.errors import KdpipeError

@@ -7,9 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from kdpipe.artifacts.checkpoints import SECONDS, Clock, read_seconds
-from kdpipe.artifacts.state import discard, make_folder
+from kdpipe.artifacts.state import discard, make_folder, whole
 from kdpipe.artifacts.sums import file_digest
-from kdpipe.artifacts.whole import whole
 
 
 class Shards:

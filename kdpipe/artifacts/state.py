@@ -1,8 +1,12 @@
-"""The folder of state, which only kdpipe uses: a damaged file or folder in it is removed and made anew."""
+"""The folder of state, which only kdpipe uses: a damaged file or folder in it is removed and made anew.
+
+A whole file appears at once, so that a killed process leaves no half of it.
+"""
 
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kdpipe.artifacts.sums import SUMS
@@ -61,3 +65,18 @@ def make_folder(path: Path) -> None:
     if not path.is_dir():
         discard(path)
     path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Write a whole file: yield a path beside it, and move that file to `path` if the block raises no error.
+
+    If the block fails, the part is removed, as a full disk needs its room.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from kdpipe import catalog
-from kdpipe.artifacts.whole import whole
+from kdpipe.artifacts.state import whole
 from kdpipe.digest import digest
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.jobs import job_of

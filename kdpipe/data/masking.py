@@ -12,10 +12,11 @@ from kdpipe.seeds import MASKING, draw_seed
 
 IGNORE_INDEX = -100
 Ids = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
 
 
 def token_weights(
-    counts: NDArray[np.integer[Any]], special_ids: Sequence[int], smoothing: float = 0.7
+    counts: Integers, special_ids: Sequence[int], smoothing: float = 0.7
 ) -> NDArray[np.float64]:
     """Return how readily each token is chosen: rare ones more, special ones never.
 
@@ -36,9 +37,7 @@ def token_weights(
 class Targets(Protocol):
     """Which tokens of a batch a language model is to predict."""
 
-    def __call__(
-        self, input_ids: Ids, lengths: NDArray[np.integer[Any]], epoch: int, indices: Ids
-    ) -> tuple[Ids, Ids]:
+    def __call__(self, input_ids: Ids, lengths: Integers, epoch: int, indices: Ids) -> tuple[Ids, Ids]:
         """Return what the model reads, and the token that each position is to predict, both [B, L].
 
         Args:
@@ -85,9 +84,7 @@ class Masking(Targets):
         if not math.isclose(sum(self.shares), 1.0):
             raise ValueError(f"expected shares of sum 1: {self.shares}")
 
-    def __call__(
-        self, input_ids: Ids, lengths: NDArray[np.integer[Any]], epoch: int, indices: Ids
-    ) -> tuple[Ids, Ids]:
+    def __call__(self, input_ids: Ids, lengths: Integers, epoch: int, indices: Ids) -> tuple[Ids, Ids]:
         """Return the tokens with the chosen ones hidden, and their original ids as targets."""
         rng = np.random.default_rng(draw_seed(self.seed, MASKING, epoch, *indices.tolist()))
         real = np.arange(input_ids.shape[1]) < lengths[:, None]
@@ -107,9 +104,7 @@ class Masking(Targets):
 class FixedMasking(Masking):
     """Masks each example by its place in the split alone, whatever the epoch and the batch."""
 
-    def __call__(
-        self, input_ids: Ids, lengths: NDArray[np.integer[Any]], epoch: int, indices: Ids
-    ) -> tuple[Ids, Ids]:
+    def __call__(self, input_ids: Ids, lengths: Integers, epoch: int, indices: Ids) -> tuple[Ids, Ids]:
         """Mask the examples one by one."""
         masked, targets = input_ids.copy(), np.full_like(input_ids, IGNORE_INDEX)
         for row, length in enumerate(lengths):
@@ -123,9 +118,7 @@ class FixedMasking(Masking):
 class NextToken(Targets):
     """Makes of every token but the first of a text a target, to be predicted at the token before it."""
 
-    def __call__(
-        self, input_ids: Ids, lengths: NDArray[np.integer[Any]], epoch: int, indices: Ids
-    ) -> tuple[Ids, Ids]:
+    def __call__(self, input_ids: Ids, lengths: Integers, epoch: int, indices: Ids) -> tuple[Ids, Ids]:
         """Return the tokens as they are, and after each token the next one."""
         targets = np.full_like(input_ids, IGNORE_INDEX)
         targets[:, :-1] = input_ids[:, 1:]

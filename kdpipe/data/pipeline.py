@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from itertools import count, islice
 from threading import Thread
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Self
 
 import pyarrow as pa
@@ -47,12 +47,7 @@ class Pipeline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 

@@ -1,13 +1,13 @@
 """The order of examples: batches of nearly one length, shuffled for training, sorted for evaluation."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from kdpipe.data.batches import PAD_MULTIPLE, Collator
+from kdpipe.data.masking import Integers
 from kdpipe.seeds import ORDER, draw_seed
 
 SORTED_AT_ONCE = 1 << 20
@@ -32,9 +32,7 @@ class LengthGroupedSampler(Sampler[int]):
         batches are not shuffled, so that epochs end sorted by length.
     """
 
-    def __init__(
-        self, lengths: NDArray[np.integer[Any]], batch_size: int, seed: int, collator: Collator
-    ) -> None:
+    def __init__(self, lengths: Integers, batch_size: int, seed: int, collator: Collator) -> None:
         self.bins = -(-lengths // PAD_MULTIPLE)
         self.batch_size = batch_size
         self.seed = seed
@@ -54,13 +52,11 @@ class LengthGroupedSampler(Sampler[int]):
         for batch in self.batches(rng):
             yield from batch.tolist()
 
-    def batches(self, rng: np.random.Generator) -> Iterator[NDArray[np.integer[Any]]]:
+    def batches(self, rng: np.random.Generator) -> Iterator[Integers]:
         """Yield the batches of an epoch."""
         size = len(self.bins)
         # Half the memory of 64 bits; the draws are the same.
-        order: NDArray[np.integer[Any]] = np.arange(
-            size, dtype=np.int32 if size <= np.iinfo(np.int32).max else np.int64
-        )
+        order: Integers = np.arange(size, dtype=np.int32 if size <= np.iinfo(np.int32).max else np.int64)
         rng.shuffle(order)
         cut = size % self.batch_size
         short, order = order[:cut], order[cut:]
@@ -70,16 +66,14 @@ class LengthGroupedSampler(Sampler[int]):
             yield short
 
 
-def _batches(bins: Sequence[NDArray[np.integer[Any]]], size: int) -> NDArray[np.integer[Any]]:
+def _batches(bins: Sequence[Integers], size: int) -> Integers:
     """Return the examples of all bins as batches [N, size]. Examples left over from bins share batches."""
     cuts = [(members, len(members) - len(members) % size) for members in bins]
     whole, left = [members[:cut] for members, cut in cuts], [members[cut:] for members, cut in cuts]
     return np.concatenate([*whole, *left]).reshape(-1, size)
 
 
-def grouped(
-    members: NDArray[np.integer[Any]], keys: NDArray[np.integer[Any]]
-) -> list[NDArray[np.integer[Any]]]:
+def grouped(members: Integers, keys: Integers) -> list[Integers]:
     """Return the members that have each key, in their order.
 
     The members are counted and placed block by block: to sort all at once takes four times the memory.
@@ -103,7 +97,7 @@ def grouped(
     return np.split(ordered, np.cumsum(totals)[:-1])
 
 
-def batches_by_length(lengths: NDArray[np.integer[Any]], batch_size: int) -> list[NDArray[np.int64]]:
+def batches_by_length(lengths: Integers, batch_size: int) -> list[NDArray[np.int64]]:
     """Return batches of examples in order of length, for evaluation."""
     order = np.argsort(lengths, kind="stable")
     return np.split(order, range(batch_size, len(order), batch_size))

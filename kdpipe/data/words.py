@@ -43,12 +43,7 @@ class WordFile:
     """
 
     def __init__(
-        self,
-        file: Path,
-        word: int = 0,
-        tag: int | None = None,
-        may_lack: bool = False,
-        encoding: str = UTF8,
+        self, file: Path, word: int = 0, tag: int | None = None, may_lack: bool = False, encoding: str = UTF8
     ) -> None:
         self.file = file
         self.comments = 0

@@ -1,4 +1,4 @@
-"""Squared difference of what the heads of student and teacher attend to."""
+"""Squared difference of student and teacher attentions."""
 
 from torch import Tensor
 
@@ -8,7 +8,7 @@ from kdpipe.models.precision import upcast
 
 
 class AttentionMSELoss(Loss):
-    """Squared difference of two attention probabilities, averaged over heads and pairs of query and key.
+    """Squared difference of attention probabilities, averaged over heads and pairs of query and key.
 
     Reference:
         Jiao et al., TinyBERT (arXiv 1909.10351), the loss of attentions, there of scores before the softmax;
@@ -23,6 +23,6 @@ class AttentionMSELoss(Loss):
     def __call__(self, student: Tensor, target: Tensor, kind: OutputKind) -> Tensor:
         """Return the squared differences of each query [N], summed over keys, from attentions [N, A, L]."""
         if student.shape != target.shape:
-            found = f"found {student.shape[1]} and {target.shape[1]}"
-            raise ModelError(f"attention_mse: student and teacher need as many heads in a block, {found}")
+            heads = f"found {student.shape[1]} and {target.shape[1]}"
+            raise ModelError(f"attention_mse: student and teacher need as many heads in a block, {heads}")
         return (upcast(student) - upcast(target)).square().sum(-1).mean(-1)

@@ -1,4 +1,4 @@
-"""The contract of a loss, and what the losses share."""
+"""The contract of a loss, and the check of temperatures."""
 
 from math import isfinite
 from typing import Any, ClassVar, Literal, Protocol
@@ -14,20 +14,20 @@ OutputKind = Literal["categorical", "binary", "regression"]
 class Loss(Protocol):
     """Compares a student with its target, row by row or example by example.
 
-    A row is one real prediction, token or query; padding has been left out before. The class attributes are
-    literals and the constructor's parameters have plain annotations, as a config is checked against the
-    source of the class, without importing it.
+    A row is one real prediction, token or query, never padding. The class attributes are literals and the
+    constructor's parameters have plain annotations, because a config is checked against the source of the
+    class, which is not imported.
 
     Attributes:
-        student_kinds: the kinds of signals that it reads of the student (`kdpipe.anatomy.signals`).
-        teacher_kinds: those that it reads of the teacher; without any, the target is the labels.
-        compares: `rows`, of which it is given the values, or `examples`, whose rows (`kdpipe.signals.rows`)
-            say which example they belong to.
-        averaged_over: what its sum is divided by the number of, in the whole accumulated batch.
-        same_width: whether rows of student and teacher must be equally wide, for which a projection serves.
-        same_heads: whether blocks of student and teacher must have as many heads.
-        divided_by: the option that says into how many parts a row is divided, by default as many as the
-            teacher has heads; "" where none is.
+        student_kinds: the kinds of the student's signals that the loss reads (`kdpipe.anatomy.signals`).
+        teacher_kinds: the kinds of the teacher's signals; without any, the target is the labels.
+        compares: `rows`, whose values the loss takes, or `examples`, whose `Rows` (`kdpipe.signals.rows`) it
+            takes.
+        averaged_over: the sum of the loss is divided by the number of these in the whole accumulated batch.
+        same_width: whether rows of student and teacher must be equally wide; a projection makes them so.
+        same_heads: whether blocks of student and teacher must have equally many heads.
+        divided_by: the option with the number of parts into which a row is divided, by default the number of
+            the teacher's heads; "" for a loss that divides no rows.
     """
 
     student_kinds: ClassVar[tuple[str, ...]]
@@ -42,22 +42,18 @@ class Loss(Protocol):
         """Return the loss of each row [N] or example [B], in fp32 unless the student's rows are wider.
 
         Args:
-            student: what it reads: logits [N, C], states [N, H], queries, keys or values [N, A, D], attention
-                of each query to each key [N, A, L]; of several kinds a tuple, in their order.
+            student: its logits [N, C], states [N, H], queries, keys or values [N, A, D], or attention of each
+                query to each key [N, A, L]; a tuple of these for a loss of several kinds.
             target: the same of the teacher; or labels: class ids [N] (categorical), floats [N, C]
                 (binary), floats [N] (regression).
-            kind: what the logits mean: one of C classes, C labels on or off, or C numbers. Losses
+            kind: the meaning of the logits: one of C classes, C labels on or off, or C numbers. Losses
                 on other signals ignore it.
         """
         ...
 
 
 def check_temperature(temperature: float) -> float:
-    """Return the temperature.
-
-    Raises:
-        KdpipeError: it is not a positive finite number.
-    """
+    """Return a temperature; raise KdpipeError if it is not a positive finite number."""
     if not (temperature > 0 and isfinite(temperature)):
         raise KdpipeError(
             f"temperature: expected a finite number above 0, found {temperature}; "

@@ -15,13 +15,13 @@ from kdpipe.signals.rows import Rows
 
 
 class RelationLoss(Loss):
-    """Divergence of the relations among queries, among keys and among values, of which the sum is taken.
+    """Sum of the divergences of the relations among queries, among keys and among values.
 
     A relation is the softmax over an example's tokens of their scaled dot products, in each relation head.
 
     Args:
-        relation_heads: into how many heads the features of all heads are divided again, so that student and
-            teacher may have other numbers of heads; those of the teacher's block by default.
+        relation_heads: number of heads into which the features of all heads are divided again, so that
+            student and teacher may have different numbers of heads; by default that of the teacher's block.
 
     Reference:
         Wang et al., MiniLMv2 (arXiv 2012.15828), equations 3 to 6 with equal weights.
@@ -41,11 +41,10 @@ class RelationLoss(Loss):
         heads = self.relation_heads or target[0].values.shape[1]
         total = torch.zeros((), device=student[0].values.device)
         with without_autocast(total.device):
-            for ours, theirs in zip(student, target, strict=True):
-                rows = softened_divergence(
-                    _scores(ours, heads), _scores(theirs, heads), "categorical", 1.0, relative=True
-                )
-                total = total + rows.mean(1).masked_fill(~ours.real, 0.0).sum(1)
+            for rows, target_rows in zip(student, target, strict=True):
+                scores = _scores(rows, heads), _scores(target_rows, heads)
+                divergence = softened_divergence(*scores, "categorical", 1.0, relative=True)
+                total = total + divergence.mean(1).masked_fill(~rows.real, 0.0).sum(1)
         return total
 
 

@@ -1,13 +1,9 @@
 """Cross-entropy of the student's distribution under the teacher's."""
 
-from pydantic import PositiveFloat
-from torch import Tensor
-
-from kdpipe.losses.loss import Loss, OutputKind, check_temperature
-from kdpipe.losses.softened import softened_divergence
+from kdpipe.losses.softened import SoftenedLoss
 
 
-class SoftCrossEntropyLoss(Loss):
+class SoftCrossEntropyLoss(SoftenedLoss):
     """Cross-entropy with the teacher's softened distribution as soft labels.
 
     Its gradient is that of `KLLoss`; its value is larger by the teacher's entropy.
@@ -17,22 +13,12 @@ class SoftCrossEntropyLoss(Loss):
         t_squared: multiply by the squared temperature, which keeps the size of the gradients
             whatever the temperature.
 
-    Regression has no distribution: there the loss is the squared difference of the outputs, and
-    neither option has an effect.
+    Regression has no distribution: its loss is the squared difference of the outputs, and neither option has
+    an effect.
 
     Reference:
         Hinton et al., Distilling the Knowledge in a Neural Network (arXiv 1503.02531), section 2;
         `kd_ce_loss` of airaria/TextBrewer, which has no squared temperature.
     """
 
-    student_kinds = ("logits",)
-    teacher_kinds = ("logits",)
-
-    def __init__(self, temperature: PositiveFloat = 1.0, t_squared: bool = True) -> None:
-        self.temperature = check_temperature(temperature)
-        self.scale = temperature**2 if t_squared else 1.0
-
-    def __call__(self, student: Tensor, target: Tensor, kind: OutputKind) -> Tensor:
-        """Return the cross-entropy of each row [N] from student and teacher logits [N, C]."""
-        scale = 1.0 if kind == "regression" else self.scale
-        return scale * softened_divergence(student, target, kind, self.temperature, relative=False)
+    relative = False

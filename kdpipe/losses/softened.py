@@ -1,14 +1,37 @@
 """Divergence of a student's softened distribution from its teacher's, row by row."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from kdpipe.losses.loss import OutputKind
+from kdpipe.losses.loss import Loss, OutputKind, check_temperature
 from kdpipe.models.precision import upcast
+
+
+class SoftenedLoss(Loss):
+    """A divergence of two distributions that a temperature softens.
+
+    Attributes:
+        relative: whether the teacher's own entropy is subtracted.
+    """
+
+    student_kinds = ("logits",)
+    teacher_kinds = ("logits",)
+    relative: ClassVar[bool]
+
+    def __init__(self, temperature: PositiveFloat = 1.0, t_squared: bool = True) -> None:
+        self.temperature = check_temperature(temperature)
+        self.scale = temperature**2 if t_squared else 1.0
+
+    def __call__(self, student: Tensor, target: Tensor, kind: OutputKind) -> Tensor:
+        """Return the divergence of each row [N] from student and teacher logits [N, C]."""
+        scale = 1.0 if kind == "regression" else self.scale
+        divergence = softened_divergence(student, target, kind, self.temperature, relative=self.relative)
+        return scale * divergence
 
 
 def softened_divergence(
@@ -22,8 +45,8 @@ def softened_divergence(
         student: logits [N, C].
         teacher: logits [N, C].
         kind: `binary` takes each of the C labels for a distribution over on and off, and averages
-            over them; `regression` has no distribution and gives the mean squared difference.
-        temperature: what the logits are divided by.
+            over the labels; `regression` has no distribution and gives the mean squared difference.
+        temperature: the divisor of the logits.
         relative: subtract the teacher's own entropy, which does not depend on the student.
     """
     if kind == "regression":
@@ -43,9 +66,9 @@ def _on_and_off(logits: Tensor) -> Tensor:
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Cross-entropy with soft targets that keeps one tensor for its gradient.
+    """Cross-entropy with soft targets that stores one tensor for its gradient.
 
-    Composed operations, equally safe from -inf, keep three and take half as long again over a
+    Composed operations that are equally safe from -inf store three tensors and take half as long again over a
     vocabulary.
     """
 

@@ -1,4 +1,4 @@
-"""Run a model for just those signals that some loss term reads."""
+"""Run a model and capture only the signals that some loss term reads."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ class Request:
 
     Args:
         signals: the signals.
-        positions: the rows that are read of logits; of answers' starts and ends those of tokens are given.
+        positions: the positions of the logits; for spans, logits of all tokens are captured.
     """
 
     signals: tuple[Signal, ...] = (LOGITS,)
@@ -40,7 +40,7 @@ class Request:
 
     @property
     def aligned(self) -> bool:
-        """Whether some signals go by tokens, which teacher and student must then have in common."""
+        """Whether some signals have a row for each token, so that teacher and student need equal tokens."""
         return any(SIGNAL_KINDS[signal.kind].aligned for signal in self.signals)
 
 
@@ -49,8 +49,8 @@ def capture(model: Any, batch: Mapping[str, Any], request: Request) -> Signals:
 
     Args:
         model: a transformers model of a family in the catalog.
-        batch: `input_ids` [B, L] and the rest of what the family takes, and where the rows are.
-        request: the signals that are read.
+        batch: `input_ids` [B, L], the other inputs of the family, and the places of the rows.
+        request: the signals that are captured.
     """
     inputs = {name: batch[name] for name in family_of(model).inputs if name in batch}
     recorded = [signal for signal in request.signals if not SIGNAL_KINDS[signal.kind].needs_head]
@@ -66,7 +66,7 @@ def capture(model: Any, batch: Mapping[str, Any], request: Request) -> Signals:
 
 
 def _logits(model: Any, batch: Mapping[str, Any], inputs: Mapping[str, Tensor], positions: Positions) -> Rows:
-    """Return the logits of some positions; over the vocabulary only these are computed."""
+    """Return the logits of some positions; a head over the vocabulary computes no other logits."""
     positions = "tokens" if positions == "spans" else positions
     places = batch[ENTRIES[positions]] if positions in ENTRIES else None
     if places is not None and model.get_output_embeddings() is not None:
@@ -83,10 +83,10 @@ def _logits(model: Any, batch: Mapping[str, Any], inputs: Mapping[str, Tensor], 
 def recording(
     model: Any, signals: list[Signal], batch: Mapping[str, Any]
 ) -> Iterator[Mapping[Signal, Getter]]:
-    """Record signals of the body while the model runs, those asked for and no others.
+    """Record some signals of the body while the model runs.
 
     Yields:
-        What returns each signal with its padding [B, L, ...], once the model has run.
+        For each signal a function that returns it with its padding [B, L, ...], once the model has run.
     """
     run = Run(model, batch)
     try:
@@ -102,7 +102,7 @@ class Run:
 
     Args:
         model: the model.
-        batch: what it runs on.
+        batch: the batch.
     """
 
     model: Any
@@ -116,30 +116,30 @@ class Run:
 
     @cached_property
     def attentions(self) -> "list[Group]":
-        """The heads of each block, and of other places behind these."""
+        """The heads of each block, and after them those of other places."""
         return list(family_of(self.model).groups(self.body)["head"])
 
     def input_of(self, module: nn.Module) -> Getter:
         """Record the first input of a module."""
-        kept: list[Tensor] = []
-        self.handles.append(module.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0])))
-        return lambda: kept[-1]
+        inputs: list[Tensor] = []
+        self.handles.append(module.register_forward_pre_hook(lambda _, args: inputs.append(args[0])))
+        return lambda: inputs[-1]
 
     def output_of(self, module: nn.Module) -> Getter:
-        """Record the output of a module, of several the first."""
-        kept: list[Tensor] = []
+        """Record the output of a module, or the first of several outputs."""
+        outputs: list[Tensor] = []
 
-        def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-            kept.append(output[0] if isinstance(output, tuple) else output)
+        def record(module: nn.Module, args: Any, output: Any) -> None:
+            outputs.append(output[0] if isinstance(output, tuple) else output)
 
-        self.handles.append(module.register_forward_hook(keep))
-        return lambda: kept[-1]
+        self.handles.append(module.register_forward_hook(record))
+        return lambda: outputs[-1]
 
 
 def _hidden_state(run: Run, place: Place) -> Getter:
-    """Record what block n reads, from 0, and last what the body returns, after its final norm if it has one.
+    """Record the input of block n, from 0; the last state is the output of the body, after its final norm.
 
-    These are the states that transformers calls `hidden_states`.
+    These are the `hidden_states` of transformers.
     """
     family = family_of(run.model)
     blocks = family.blocks(run.body)
@@ -162,7 +162,7 @@ def _projected(part: int, run: Run, place: Place) -> Getter:
 
 
 def _attentions(run: Run, place: Place) -> Getter:
-    """Record queries and keys, from which the probabilities follow, by query [B, L, A, L]."""
+    """Record queries and keys, and compute from them the attention probabilities by query [B, L, A, L]."""
     queries, keys = (_projected(part, run, place) for part in (0, 1))
 
     def probabilities() -> Tensor:
@@ -181,7 +181,7 @@ def _module(run: Run, place: Place) -> Getter:
     return run.output_of(modules[place])
 
 
-# By kind of signal, what records those of the body.
+# The recorder of each kind of signal of the body.
 RECORDERS: Mapping[str, Callable[[Run, Place], Getter]] = {
     "hidden_states": _hidden_state,
     "attentions": _attentions,

@@ -1,4 +1,4 @@
-"""Rows of what a model gives: packed, without padding, and each knows which example it belongs to."""
+"""Rows of a model's signals: packed, without padding; each row knows its example."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdpipe.anatomy.signals import Positions
 
-# The entry of a batch that says where in the flattened batch the rows are; examples are all in order.
+# The entry of a batch with the places of the rows in the flattened batch; examples are all, in order.
 ENTRIES = {"tokens": "token_rows", "labelled": "label_rows"}
 
 
@@ -19,9 +19,9 @@ class Rows:
 
     Args:
         values: [N, ...].
-        places: where each stands in the padded batch, flattened [N].
+        places: the place of each row in the padded batch, flattened [N].
         size: examples of the batch, and rows of an example with its padding.
-        positions: what the rows are.
+        positions: the positions of the rows: examples, tokens, labelled positions, or spans.
     """
 
     values: Tensor
@@ -36,31 +36,31 @@ class Rows:
 
     @property
     def real(self) -> Tensor:
-        """Where the padded batch has rows [B, L]."""
-        found = torch.zeros(self.size, dtype=torch.bool, device=self.places.device)
-        return found.flatten().index_fill(0, self.places, True).view(self.size)
+        """Whether each place of the padded batch has a row [B, L]."""
+        padding = torch.zeros(self.size, dtype=torch.bool, device=self.places.device)
+        return padding.flatten().index_fill(0, self.places, True).view(self.size)
 
     def padded(self, padding: float = 0.0) -> Tensor:
-        """Return the rows by example, with padding behind them [B, L, ...]."""
+        """Return the rows of each example, followed by padding [B, L, ...]."""
         examples, length = self.size
         whole = self.values.new_full((examples * length, *self.values.shape[1:]), padding)
         return whole.index_copy(0, self.places, self.values).view(*self.size, *self.values.shape[1:])
 
     def at(self, positions: Positions, batch: Mapping[str, Any]) -> "Rows":
-        """Return the rows of a batch that a loss reads, made from those there are."""
+        """Return the rows at the positions that a loss reads."""
         return self if positions == self.positions else VIEWS[positions](self, batch)
 
     def to(self, *options: Any, **more: Any) -> "Rows":
-        """Return the rows on a device, as `Tensor.to` does; accelerate moves a batch by this."""
+        """Return the rows on a device, as `Tensor.to` does; accelerate calls this to move a batch."""
         return replace(self, values=self.values.to(*options, **more), places=self.places.to(*options, **more))
 
     def pin_memory(self) -> "Rows":
-        """Return the rows in memory that a GPU copies from; a loader of data asks for it."""
+        """Return the rows in pinned memory; torch's data loader calls this."""
         return replace(self, values=self.values.pin_memory(), places=self.places.pin_memory())
 
 
 def rows_at(values: Tensor, positions: Positions, batch: Mapping[str, Any]) -> Rows:
-    """Return values [N, ...] as the rows of a batch that are at these positions."""
+    """Return values [N, ...] as the rows of a batch at some positions."""
     examples, length = batch["input_ids"].shape
     if positions in ENTRIES:
         return Rows(values, batch[ENTRIES[positions]], (examples, length), positions)
@@ -70,20 +70,20 @@ def rows_at(values: Tensor, positions: Positions, batch: Mapping[str, Any]) -> R
 def pack(tensor: Tensor, places: Tensor) -> Tensor:
     """Return the rows [N, ...] that a loss reads of a padded batch [B, L, ...], one after the other.
 
-    Their places are positions in the flattened batch [N], which need no synchronisation with the device, as a
-    boolean mask would.
+    Places are positions in the flattened batch [N]. Indices need no synchronisation with the device, unlike a
+    boolean mask.
     """
     return tensor.flatten(0, 1).index_select(0, places)
 
 
 def _labelled(rows: Rows, batch: Mapping[str, Any]) -> Rows:
-    """Return those of the rows of tokens that have a label."""
+    """Return the rows of labelled tokens from the rows of all tokens."""
     chosen = rows.values.index_select(0, batch["label_places"])
     return replace(rows, values=chosen, places=batch["label_rows"], positions="labelled")
 
 
 def _spans(rows: Rows, batch: Mapping[str, Any]) -> Rows:
-    """Return the logits of starts and ends in turns [2B, L], -inf at padding, from both of tokens [N, 2]."""
+    """Return the logits of starts and ends in turns [2B, L], -inf at padding, from those of tokens [N, 2]."""
     turns = rows.padded(-torch.inf).transpose(1, 2).flatten(0, 1)
     return Rows(turns, torch.arange(len(turns), device=turns.device), (rows.size[0], 2), "spans")
 

@@ -1,4 +1,4 @@
-"""Where signals come from: the student, or a frozen teacher beside it or in a cache."""
+"""The runs that signals come from: those of the student, and of a frozen teacher, online or cached."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ TEACHER = Source("teacher")
 
 
 class Teacher:
-    """A frozen model that gives its signals while the student learns.
+    """A frozen model whose signals are captured while the student learns.
 
     Args:
         model: the model, in evaluation mode.

@@ -26,7 +26,7 @@ _Block = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Docstring(NamedTuple):
-    """A docstring without its indentation, its package or `stdlib`, its module, and its line in the module."""
+    """A docstring without its indentation, its package or `stdlib`, its module, and its line there."""
 
     package: str
     module: str

@@ -68,14 +68,6 @@ class _File(_Part):
     version: str = ""
 
 
-class _Asked(NamedTuple):
-    """A question with its context and its place in the file."""
-
-    place: str
-    context: str
-    question: _Question
-
-
 class _Content(NamedTuple):
     """The articles of a file, whether a question may have no answer, and whether any answers are known."""
 
@@ -210,7 +202,8 @@ def _mistake(file: Path, above: tuple[str | int, ...], error: ValidationError) -
     return f"{file}: {mistake}; the file must have the format of SQuAD"
 
 
-def _questions(file: Path, articles: list[Any]) -> Iterator[_Asked]:
+def _questions(file: Path, articles: list[Any]) -> Iterator[tuple[str, str, _Question]]:
+    """Yield the place of each question in the file, its context, and the question."""
     for i, content in enumerate(articles):
         try:
             article = _Article.model_validate(content)
@@ -218,7 +211,7 @@ def _questions(file: Path, articles: list[Any]) -> Iterator[_Asked]:
             raise DataError(_mistake(file, ("data", i), error)) from None
         for j, paragraph in enumerate(article.paragraphs):
             for k, question in enumerate(paragraph.qas):
-                yield _Asked(f"data[{i}].paragraphs[{j}].qas[{k}]", paragraph.context, question)
+                yield f"data[{i}].paragraphs[{j}].qas[{k}]", paragraph.context, question
 
 
 def _survey(file: Path, encoding: str) -> _Content:
