@@ -131,11 +131,7 @@ def restore(output: Path, state: Path) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return an artifact's manifest.
-
-    Raises:
-        KdpipeError: the manifest is missing, was changed, or may not be read.
-    """
+    """Return an artifact's manifest; raise KdpipeError if it is missing, was changed, or may not be read."""
     try:
         return parse_manifest(read_listing(folder / MANIFEST))
     except FileNotFoundError:

@@ -58,11 +58,7 @@ def state_name(output: Path, state: Path) -> str:
 
 
 def check_place(output: Path) -> None:
-    """Refuse a path that can be no folder of an artifact.
-
-    Raises:
-        KdpipeError: the path is a link, a file, the working folder or a folder above it.
-    """
+    """Refuse the path of an artifact if it is a link, a file, the working folder or a folder above it."""
     if output.is_symlink():
         raise KdpipeError(f"{output} is a link, but an artifact needs a folder of its own; remove the link")
     if is_around_here(output):
@@ -75,11 +71,7 @@ def check_place(output: Path) -> None:
 
 
 def check_folder(output: Path, state: Path) -> None:
-    """Refuse a folder for an artifact if it holds a file that kdpipe did not write.
-
-    Raises:
-        KdpipeError: the folder holds such a file, or can be no folder of an artifact.
-    """
+    """Refuse a folder for an artifact if it holds a file that kdpipe did not write."""
     check_place(output)
     foreign = next(foreign_paths(output, state), None)
     if foreign is not None:

@@ -13,22 +13,17 @@ from kdpipe.artifacts.sums import SUMS
 from kdpipe.config.paths import place_fault
 from kdpipe.errors import KdpipeError
 
-KINDS = ("checkpoints", "drafts", "finished", "locks", "written")
+FOLDERS = ("checkpoints", "drafts", "finished", "locks", "written")
 
 
 def open_state(state: Path) -> None:
-    """Make the folder of state.
-
-    Raises:
-        KdpipeError: the folder is the working folder or above it; or a file lies in the place of the folder,
-            or of a folder in it.
-    """
+    """Make the folder of state; refuse the working folder, and a file in the place of a folder."""
     if is_around_here(state):
         raise KdpipeError(
             f"--state: {str(state)!r} is the working folder or a folder above it; "
             "expected a folder that holds nothing but state"
         )
-    for folder in (state, *(state / kind for kind in KINDS)):
+    for folder in (state, *(state / kind for kind in FOLDERS)):
         if os.path.lexists(folder) and not folder.is_dir():
             raise KdpipeError(
                 f"{folder}: expected a folder of kdpipe's, found a file or a broken link; move it away"

@@ -33,22 +33,13 @@ def write_sums(folder: Path) -> None:
     # A power cut loses files that still wait for the disk. Once this list is there, older files are removed.
     for path in (*(folder / name for name in names), folder / MANIFEST, part):
         if path.exists():
-            _store(path)
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
     part.replace(folder / SUMS)
 
 
-def _store(path: Path) -> None:
-    """Wait until a file is on its disk."""
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
-
-
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return the digests of an artifact's files, by name, from its list.
-
-    Raises:
-        KdpipeError: the folder is no finished artifact.
-    """
+    """Return the digests of a finished artifact's files, by name, from its list."""
     try:
         lines = read_listing(folder / SUMS).decode().splitlines()
     except FileNotFoundError:

@@ -79,13 +79,14 @@ class TextEncoder(ABC):
     def __init__(self, tokenizer_file: Path, max_length: int) -> None:
         self._tokenizer = load_tokenizer(tokenizer_file)
         self._tokenizer.enable_truncation(max_length, strategy="longest_first")
-        self._filler = Filler(self._tokenizer)
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:
         """Encode examples that all are pairs or none, and all have a label or none."""
         pairs = examples[0].text_pair is not None
         texts = [(e.text, e.text_pair) if pairs else e.text for e in examples]
-        encodings, without = self._filler.fill(examples, self._tokenizer.encode_batch_fast(texts))
+        encodings, without = without_empty(
+            self._tokenizer, examples, self._tokenizer.encode_batch_fast(texts)
+        )
         ids, lengths = flat_ids(encodings)
         extra = {}
         if pairs:
@@ -147,39 +148,30 @@ class MultiLabelEncoder(ClassificationEncoder):
         return pa.FixedSizeListArray.from_arrays(pa.array(on.reshape(-1)), len(self.positions))
 
 
-class Filler:
-    """Puts a token in place of a text without tokens, which a tokenizer without special tokens may give.
+def without_empty(
+    tokenizer: Tokenizer, examples: Sequence[Example], encodings: Sequence[Encoding]
+) -> tuple[Sequence[Encoding], dict[str, int]]:
+    """Return encodings that all have tokens, and the number of texts without tokens, if there are any.
 
-    The output of a model for a row without tokens depends on the other rows of its batch. The token is the
-    unknown token, else the first special token.
+    A tokenizer without special tokens may make no token of a text. The output of a model for a row without
+    tokens depends on the other rows of its batch, so the row gets the unknown token, else the first special
+    token.
     """
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        added = sorted(tokenizer.get_added_tokens_decoder().items())
-        known = [unknown_id(tokenizer), *(position for position, token in added if token.special)]
-        position = next((position for position in known if position is not None), None)
-        self._token = None if position is None else _encoding_of(position)
-
-    def fill(
-        self, examples: Sequence[Example], encodings: Sequence[Encoding]
-    ) -> tuple[list[Encoding], dict[str, int]]:
-        """Return encodings that all have tokens, and the number of texts without tokens, if there are any."""
-        empty = [example for example, encoding in zip(examples, encodings, strict=True) if not len(encoding)]
-        if not empty:
-            return list(encodings), {}
-        if self._token is None:
-            raise DataError(
-                f"example {empty[0].id}: expected a text that has tokens, found {quoted(empty[0].text)}, of"
-                " which the tokenizer makes none; mend or remove it, or take a model whose tokenizer adds"
-                " special tokens"
-            )
-        filled = [encoding if len(encoding) else self._token for encoding in encodings]
-        return filled, {"without_tokens": len(empty)}
-
-
-def _encoding_of(position: int) -> Encoding:
-    """Return the encoding of one token by its id; a tokenizer may encode its name otherwise."""
-    return Tokenizer(WordLevel({"token": position}, "token")).encode("token")
+    empty = [example for example, encoding in zip(examples, encodings, strict=True) if not len(encoding)]
+    if not empty:
+        return encodings, {}
+    added = sorted(tokenizer.get_added_tokens_decoder().items())
+    ids = [unknown_id(tokenizer), *(position for position, token in added if token.special)]
+    token_id = next((position for position in ids if position is not None), None)
+    if token_id is None:
+        raise DataError(
+            f"example {empty[0].id}: expected a text that has tokens, found {quoted(empty[0].text)}, of"
+            " which the tokenizer makes none; mend or remove it, or take a model whose tokenizer adds"
+            " special tokens"
+        )
+    # The tokenizer may encode the name of its token otherwise.
+    token = Tokenizer(WordLevel({"token": token_id}, "token")).encode("token")
+    return [encoding if len(encoding) else token for encoding in encodings], {"without_tokens": len(empty)}
 
 
 def encoder_for(

@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
-from kdpipe.data.encoding import Encoded, Filler, flat_ids, label_position, lists, load_tokenizer, to_batch
+from kdpipe.data.encoding import (
+    Encoded,
+    flat_ids,
+    label_position,
+    lists,
+    load_tokenizer,
+    to_batch,
+    without_empty,
+)
 from kdpipe.data.source import Example
 
 BLANK = " "
@@ -31,13 +39,12 @@ class TaggingEncoder:
     def __init__(self, tokenizer_file: Path, max_length: int, labels: Sequence[str]) -> None:
         self._tokenizer = load_tokenizer(tokenizer_file)
         self._tokenizer.enable_truncation(max_length)
-        self._filler = Filler(self._tokenizer)
         self._positions = {label: position for position, label in enumerate(labels)}
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:
         """Encode sentences, all of which have tags, or none."""
         encodings = self._tokenizer.encode_batch([BLANK.join(example.words) for example in examples])
-        filled, without = self._filler.fill(examples, encodings)
+        filled, without = without_empty(self._tokenizer, examples, encodings)
         ids, lengths = flat_ids(filled)
         ends = [word_ends(example.words) for example in examples]
         places = [first_pieces(*pair) for pair in zip(encodings, ends, strict=True)]

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from kdpipe.data.encoding import Encoded, Filler, lists, load_tokenizer, row_names, to_batch
+from kdpipe.data.encoding import Encoded, lists, load_tokenizer, row_names, to_batch, without_empty
 from kdpipe.data.source import Answer, Example
 from kdpipe.errors import DataError
 
@@ -62,7 +62,6 @@ class QuestionEncoder:
     def __init__(self, tokenizer_file: Path, max_length: int, stride: int) -> None:
         self._tokenizer = load_tokenizer(tokenizer_file)
         self._frame = read_frame(self._tokenizer)
-        self._filler = Filler(self._tokenizer)
         self._end, self._stride = max_length - self._frame.after.shape[1], stride
         self._longest_question = (max_length - self._frame.size - stride) // 2
         if self._longest_question < 1:
@@ -80,7 +79,7 @@ class QuestionEncoder:
         encodings = self._tokenizer.encode_batch_fast([e.text for e in examples], add_special_tokens=False)
         counts: Counter[str] = Counter(examples=len(examples))
         if not self._frame.size:
-            encodings, without = self._filler.fill(examples, encodings)
+            encodings, without = without_empty(self._tokenizer, examples, encodings)
             counts.update(without)
         questions = [_outside(e.ids, [self._frame.segments[0]] * len(e)) for e in encodings]
         tokens, rows = self._cut(examples, questions, counts)

@@ -11,10 +11,9 @@ from typing import Any, Literal
 
 from kdpipe.data.files import USUAL, FileSource, SplitFiles
 from kdpipe.data.labels import checked_classes
-from kdpipe.data.schemes import OUTSIDE, count_tags, scheme_in_words, to_iob2
 from kdpipe.data.source import FIRST, TEST, TRAIN, VALIDATION, Example
 from kdpipe.data.stored import is_stored
-from kdpipe.data.words import Word, WordFile, WordTable
+from kdpipe.data.words import OUTSIDE, Word, WordFile, WordTable, count_tags, scheme_in_words, to_iob2
 from kdpipe.errors import DataError, quoted, suggest
 
 LOG = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdpipe.data.schemes import is_tag, to_iob2
+from kdpipe.data.words import is_tag, to_iob2
 
 
 @pytest.mark.parametrize(("tags", "converted"), [
