@@ -77,17 +77,17 @@ class QuestionEncoder:
         The column `example` has the position of the question among the examples.
         """
         encodings = self._tokenizer.encode_batch_fast([e.text for e in examples], add_special_tokens=False)
-        counts: Counter[str] = Counter(examples=len(examples))
+        without: dict[str, int] = {}
         if not self._frame.size:
             encodings, without = without_empty(self._tokenizer, examples, encodings)
-            counts.update(without)
         questions = [_outside(e.ids, [self._frame.segments[0]] * len(e)) for e in encodings]
-        tokens, rows = self._cut(examples, questions, counts)
+        cuts: Counter[str] = Counter(cut_questions=0, cut_answers=0)
+        tokens, rows = self._cut(examples, questions, cuts)
         lengths, spans, origins, pieces = rows[:, 0], rows[:, 1:3], rows[:, 3], rows[:, 4]
         ids, *others = tokens
         segments, starts, ends = (lists(values, lengths) for values in others)
         names = row_names(examples, origins, pieces)
-        counts.update(rows=len(names), tokens=len(ids))
+        counts = Counter(examples=len(examples), rows=len(names), tokens=len(ids), **cuts, **without)
         extra = {"token_type_ids": segments.cast(pa.list_(pa.int8()))}
         if examples[0].label is not None:
             extra["labels"] = pa.FixedSizeListArray.from_arrays(pa.array(spans.ravel()), 2)
@@ -96,7 +96,7 @@ class QuestionEncoder:
         return Encoded(to_batch(names, ids, lengths, extra), counts)
 
     def _cut(
-        self, examples: Sequence[Example], questions: Sequence[Tokens], counts: Counter[str]
+        self, examples: Sequence[Example], questions: Sequence[Tokens], cuts: Counter[str]
     ) -> tuple[Tokens, NDArray[np.int32]]:
         """Return the tokens of all windows, and of each window what follows.
 
@@ -105,7 +105,6 @@ class QuestionEncoder:
         """
         parts: list[Tokens] = []
         rows: list[tuple[int, ...]] = []
-        counts.update(cut_questions=0, cut_answers=0)
         before, between, after, _ = self._frame
         for origin, (question, context) in enumerate(zip(questions, self._contexts(examples), strict=True)):
             head = np.concatenate((before, question[:, : self._longest_question], between), axis=1)
@@ -114,8 +113,8 @@ class QuestionEncoder:
             for piece, (body, span) in enumerate(bodies):
                 parts += (head, body, after)
                 rows.append((head.shape[1] + body.shape[1] + after.shape[1], *span, origin, piece))
-            counts["cut_questions"] += question.shape[1] > self._longest_question
-            counts["cut_answers"] += answer is not None and not any(any(span) for _, span in bodies)
+            cuts["cut_questions"] += question.shape[1] > self._longest_question
+            cuts["cut_answers"] += answer is not None and not any(any(span) for _, span in bodies)
         return np.concatenate(parts, axis=1), np.array(rows, dtype=np.int32)
 
     def _contexts(self, examples: Sequence[Example]) -> list[Tokens]:
