@@ -10,7 +10,7 @@ from typing import Any
 from kdpipe.data.files import SplitFiles
 from kdpipe.data.labels import checked_classes, class_name, class_names_in, is_on, number, sorted_classes
 from kdpipe.data.source import TRAIN, VALIDATION, Example, Label
-from kdpipe.data.tables import USUAL_FORM, Form, begins, check_names, open_table, read_rows
+from kdpipe.data.table_files import USUAL_FORM, Form, begins, check_names, open_table, read_rows
 from kdpipe.errors import DataError, listed, quoted
 
 

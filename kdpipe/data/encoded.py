@@ -56,7 +56,7 @@ def open_batches(file: Path) -> list[pa.RecordBatch]:
     return [reader.get_batch(number) for number in range(reader.num_record_batches)]
 
 
-class Column:
+class MappedColumn:
     """A column of a mapped file, of which only the rows that are asked for are read.
 
     Args:
@@ -141,17 +141,17 @@ class EncodedSplit:
         self.task, self.classes = task, tuple(classes)
         self._batches = batches
         self.columns: list[str] = batches[0].schema.names
-        self._columns: dict[str, Column] = {}
+        self._columns: dict[str, MappedColumn] = {}
         self.lengths: NDArray[np.int32] = self.column("length").values()
 
     def __len__(self) -> int:
         """Return the number of examples."""
         return len(self.lengths)
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> MappedColumn:
         """Return a column, such as `input_ids`, of which the rows of a batch can be read."""
         if name not in self._columns:
-            self._columns[name] = Column([batch.column(name) for batch in self._batches])
+            self._columns[name] = MappedColumn([batch.column(name) for batch in self._batches])
         return self._columns[name]
 
     @property

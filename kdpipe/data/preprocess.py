@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.cleaning import CleaningRules
-from kdpipe.data.encoded import Column, examples_file, open_batches, split_file
+from kdpipe.data.encoded import MappedColumn, examples_file, open_batches, split_file
 from kdpipe.data.encoding import Encoded, encoder_for
 from kdpipe.data.pipeline import Pipeline, chunks
 from kdpipe.data.source import Answer, Example, Source
@@ -165,7 +165,7 @@ def _numbered(
         counts.update(batch_counts)
         for name in CHECKED if len(batch) else ():
             if name in batch.schema.names:
-                largest[name] = max(largest[name], int(Column([batch.column(name)]).values().max()))
+                largest[name] = max(largest[name], int(MappedColumn([batch.column(name)]).values().max()))
         if progress:
             progress(batch_counts["examples"])
 

@@ -76,7 +76,8 @@ class QuestionEncoder:
 
         The column `example` has the position of the question among the examples.
         """
-        encodings = self._tokenizer.encode_batch_fast([e.text for e in examples], add_special_tokens=False)
+        texts = [example.text for example in examples]
+        encodings: Sequence[Encoding] = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         without: dict[str, int] = {}
         if not self._frame.size:
             encodings, without = without_empty(self._tokenizer, examples, encodings)

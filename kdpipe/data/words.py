@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from kdpipe.data.labels import class_name
 from kdpipe.data.lines import UTF8, read_lines
-from kdpipe.data.tables import open_table, read_rows
+from kdpipe.data.table_files import open_table, read_rows
 from kdpipe.errors import DataError, quoted
 
 BLANKS = re.compile(r"[ \t]+")

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from kdpipe import catalog
 from kdpipe.anatomy.families import family_name
 from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.artifacts.sums import SUMS, verify
-from kdpipe.artifacts.tables import read_rows
 from kdpipe.config.matrix import Matrix
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
@@ -145,7 +145,7 @@ def _in_order(graph: Graph, evaluations: Collection[tuple[str, str]]) -> list[tu
 
 def _read_scores(folder: Path) -> list[dict[str, Any]]:
     verify(folder)
-    return read_rows(folder / "metrics.parquet")
+    return read_parquet(folder / "metrics.parquet")
 
 
 def _array(values: Sequence[Any]) -> pa.Array:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, token_bytes
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.batches import Collator, on_device
-from kdpipe.data.encoded import Column, EncodedSplit, open_batches, ragged
+from kdpipe.data.encoded import EncodedSplit, MappedColumn, open_batches, ragged
 from kdpipe.data.sampling import batches_by_length
 from kdpipe.errors import KdpipeError
 from kdpipe.models.precision import Precision, PrecisionName
@@ -226,7 +226,7 @@ class CachedKnowledge:
             )
         self._fields = {Signal.parse(field.name): field for field in schema}
         self.columns = {
-            signal: Column([batch.column(field.name) for batch in batches])
+            signal: MappedColumn([batch.column(field.name) for batch in batches])
             for signal, field in self._fields.items()
         }
         for signal, column in self.columns.items():

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kdpipe.artifacts.parquet import METRICS, write_parquet
 from kdpipe.artifacts.shards import Shards
-from kdpipe.artifacts.tables import METRICS, write_table
 from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
 from kdpipe.data.source import TRAIN
 from kdpipe.errors import DataError, suggest
@@ -63,7 +63,7 @@ def run(settings: EvaluateSettings, workspace: Workspace, *, model: Path, data: 
             for split, evaluation in evaluations.items()
             for metric, value in evaluation.metrics.items()
         ]
-        write_table(draft.folder / "metrics.parquet", rows, METRICS)
+        write_parquet(draft.folder / "metrics.parquet", rows, METRICS)
         predictions = [
             _with_split(evaluation.predictions, split) for split, evaluation in evaluations.items()
         ]

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from kdpipe import catalog, processes
 from kdpipe.adapters.training import losses_of
-from kdpipe.artifacts.tables import write_table
+from kdpipe.artifacts.parquet import write_parquet
 from kdpipe.assistants.method import Method
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit, validation_split
@@ -108,7 +108,7 @@ def run(
         assistant = prune_to_sparsity(learner, chosen)
         save_outcome(draft, assistant, tokenizer, outcome)
         rows = _candidates(method, metric, values, counts, learner, outcome.seen["examples_seen"])
-        write_table(draft.folder / CANDIDATES, rows, SCHEMA)
+        write_parquet(draft.folder / CANDIDATES, rows, SCHEMA)
         draft.record(chosen=chosen, kept=name_units(assistant))
 
 
@@ -125,7 +125,7 @@ def _write_teacher(settings: ScheduleSettings, workspace: Workspace, teacher: An
     processes.leave_to_first()
     with workspace.artifact() as draft:
         save_outcome(draft, teacher, tokenizer, Outcome([], {}))
-        write_table(draft.folder / CANDIDATES, [], SCHEMA)
+        write_parquet(draft.folder / CANDIDATES, [], SCHEMA)
         draft.record(chosen=None)
 
 

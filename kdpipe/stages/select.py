@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 from kdpipe import catalog
+from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.artifacts.sums import read_sums
-from kdpipe.artifacts.tables import read_rows
 from kdpipe.data.encoded import read_description
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError, suggest
@@ -42,7 +42,7 @@ def run(
 
 
 def _value(evaluation: Path, metric: str, split: str) -> float:
-    rows = read_rows(evaluation / "metrics.parquet")
+    rows = read_parquet(evaluation / "metrics.parquet")
     scored = {row["split"] for row in rows}
     if split not in scored:
         raise KdpipeError(

@@ -18,7 +18,7 @@ from kdpipe import processes
 from kdpipe.anatomy.steps import count_steps
 from kdpipe.artifacts.artifact import Draft
 from kdpipe.artifacts.checkpoints import Checkpoints
-from kdpipe.artifacts.tables import HISTORY, write_table
+from kdpipe.artifacts.parquet import HISTORY, write_parquet
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit, validation_split
 from kdpipe.data.masking import Targets
@@ -160,7 +160,7 @@ def train_on_labels(
 def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -> None:
     """Write a trained model, its history, and its numbers of examples and tokens."""
     save_model(student, tokenizer, draft.folder)
-    write_table(draft.folder / "history.parquet", outcome.history, HISTORY)
+    write_parquet(draft.folder / "history.parquet", outcome.history, HISTORY)
     draft.record(processes=processes.count(), **outcome.seen)
     if outcome.precision is not None:
         draft.record(precision=asdict(outcome.precision))

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kdpipe.data.encoded import Column, open_batches
+from kdpipe.data.encoded import MappedColumn, open_batches
 
 LISTS = [[1, 2], [], [3], [4, 5, 6], [7]]
 
@@ -23,7 +23,7 @@ def test_rows_come_in_the_order_asked_for(tmp_path: Path, values, kind, expected
     with pa.ipc.new_file(str(file), table.schema) as writer:
         writer.write_table(table, max_chunksize=size)
     before = pa.total_allocated_bytes()
-    column = Column([batch.column("column") for batch in open_batches(file)])
+    column = MappedColumn([batch.column("column") for batch in open_batches(file)])
     assert pa.total_allocated_bytes() == before
     assert column[np.array([4, 0, 3, 1])].tolist() == expected
     assert column.values().tolist() == (list(range(1, 8)) if values is LISTS else values)

@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from kdpipe.data.source import Example
 from kdpipe.data.sources.table import TableSource
 from kdpipe.data.stored import BATCH_ROWS, StoredTable
-from kdpipe.data.tables import read_rows
+from kdpipe.data.table_files import read_rows
 from kdpipe.errors import DataError
 
 CLASSES = {"names": ["positive", "negative"], "_type": "ClassLabel"}

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from kdpipe.artifacts.artifact import Draft, publish
 from kdpipe.artifacts.checkpoints import Clock
-from kdpipe.artifacts.tables import HISTORY, METRICS, write_table
+from kdpipe.artifacts.parquet import HISTORY, METRICS, write_parquet
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.entries import Node
 from kdpipe.plan.graph import Graph
@@ -163,7 +163,7 @@ def write_tree(config: Mapping[str, Any]) -> Graph:
                 {"metric": metric, "value": score(model, split), "split": split, "n": n}
                 for split, n in SPLITS.items()
             ]
-            write_table(draft.folder / "metrics.parquet", rows, METRICS)
+            write_parquet(draft.folder / "metrics.parquet", rows, METRICS)
     for dataset in graph.datasets:
         with _artifact(graph, layout.data(dataset, "base"), seconds=4.0):
             pass
@@ -208,7 +208,7 @@ def _write_model(graph: Graph, node: Node) -> None:
         config = {"model_type": "bert", "hidden_size": 4, "num_hidden_layers": depth}
         draft.write_json("config.json", config | _pruned(node))
         if node.stage == "schedule":
-            write_table(draft.folder / "candidates.parquet", CANDIDATES, CANDIDATES_SCHEMA)
+            write_parquet(draft.folder / "candidates.parquet", CANDIDATES, CANDIDATES_SCHEMA)
         tensors: dict[str, NDArray[Any]] = {
             "embeddings": np.zeros((5, 4)),
             "bias": np.zeros(depth or 1, np.float32),
@@ -216,7 +216,7 @@ def _write_model(graph: Graph, node: Node) -> None:
         save_file(tensors, draft.folder / "model.safetensors")
         if trained:
             terms = ["loss", "kl", "hidden_mse"] if node.stage == "distill" else ["loss", "hard"]
-            write_table(draft.folder / "history.parquet", _history(terms, node.settings.seed), HISTORY)
+            write_parquet(draft.folder / "history.parquet", _history(terms, node.settings.seed), HISTORY)
 
 
 def _history(terms: list[str], seed: int) -> list[dict[str, Any]]:
@@ -243,6 +243,6 @@ def rewrite() -> Callable[[Graph, str, dict[str, list[float]]], None]:
             for name, series in values.items()
             for step, value in enumerate(series, 1)
         ]
-        write_table(graph.layout.model(model) / "history.parquet", rows, HISTORY)
+        write_parquet(graph.layout.model(model) / "history.parquet", rows, HISTORY)
 
     return write

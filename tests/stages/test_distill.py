@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.artifacts.sums import write_sums
-from kdpipe.artifacts.tables import read_rows
 from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.models.creation import train_wordpiece
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
@@ -35,7 +35,7 @@ def settings(losses: list[dict[str, Any]], **more: Any) -> DistillSettings:
 
 
 def losses_of(folder: Path) -> dict[str, list[float]]:
-    rows = read_rows(folder / "history.parquet")
+    rows = read_parquet(folder / "history.parquet")
     return {
         name: [row["value"] for row in rows if row["name"] == name] for name in ("loss", "kl", "hidden_mse")
     }
@@ -84,7 +84,7 @@ def test_what_heads_do_is_learned_from_a_cache_as_from_a_teacher_beside(
     places = {"teacher": classifier, "student": student, "data": task_data}
     for name, more in {"online": {}, "cached": {"knowledge": tmp_path / "cache"}}.items():
         distill.run(settings(losses), job_for(tmp_path / name), **places, **more)
-    online, cached = (read_rows(tmp_path / name / "history.parquet") for name in ("online", "cached"))
+    online, cached = (read_parquet(tmp_path / name / "history.parquet") for name in ("online", "cached"))
     assert {"attention_mse", "relation"} < {row["name"] for row in online}
     for ours, theirs in zip(cached, online, strict=True):
         assert ours["value"] == pytest.approx(theirs["value"], rel=rounding(), abs=rounding())
@@ -217,7 +217,7 @@ def test_of_embeddings_padded_to_other_numbers_of_rows_the_tokenizers_entries_ar
             [{"loss": loss}, {"loss": "hard", "weight": 0.1}], training={**TRAINING, "max_steps": 1}
         )
         distill.run(wanted, job_for(made), **places)
-        found += [row["value"] for row in read_rows(made / "history.parquet") if row["name"] == loss]
+        found += [row["value"] for row in read_parquet(made / "history.parquet") if row["name"] == loss]
     assert found == pytest.approx([found[0]] * 3, rel=rounding(), abs=rounding())
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from kdpipe.artifacts.tables import read_rows
+from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.errors import DataError, ModelError
 from kdpipe.models.loading import Head, load_tokenizer, load_with_head, save_model
 from kdpipe.plan.stages.evaluate import EvaluateSettings
@@ -19,9 +19,11 @@ from tests.encoded import read_split, write_split
 
 def test_metrics_and_predictions_are_written(classifier: Path, task_data: Path, workspace: Workspace) -> None:
     run(EvaluateSettings(), workspace, model=classifier, data=task_data)
-    metrics = {(row["split"], row["metric"]): row for row in read_rows(workspace.output / "metrics.parquet")}
+    metrics = {
+        (row["split"], row["metric"]): row for row in read_parquet(workspace.output / "metrics.parquet")
+    }
     assert set(metrics) == {("validation", "accuracy"), ("validation", "f1")}
-    predictions = read_rows(workspace.output / "predictions.parquet")
+    predictions = read_parquet(workspace.output / "predictions.parquet")
     right = sum(row["prediction"] == row["label"] for row in predictions)
     assert metrics["validation", "accuracy"]["value"] == right / len(predictions)
     assert metrics["validation", "accuracy"]["n"] == 40
@@ -37,7 +39,7 @@ def test_splits_in_which_no_label_applies(
     torch.nn.init.constant_(model.classifier.bias, bias)
     save_model(model, load_tokenizer(language_model), tmp_path / "model")
     run(EvaluateSettings(), workspace, model=tmp_path / "model", data=topic_data)
-    rows = read_rows(workspace.output / "predictions.parquet")
+    rows = read_parquet(workspace.output / "predictions.parquet")
     assert {tuple(row["prediction"]) for row in rows} == {("film", "story") if bias > 0 else ()}
     assert {tuple(row["label"]) for row in rows if row["split"] == "plain"} == {()}
 

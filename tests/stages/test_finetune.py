@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.artifacts.sums import SUMS
-from kdpipe.artifacts.tables import read_rows
 from kdpipe.errors import StoppedError
 from kdpipe.models.loading import load_model
 from kdpipe.plan.stages.finetune import FinetuneSettings
@@ -27,7 +27,7 @@ def test_a_classifier_is_made_of_a_language_model(
     model = load_model(workspace.output)
     assert type(model).__name__ == "BertForSequenceClassification"
     assert model.config.id2label == {0: "0", 1: "1"}
-    names = {row["name"] for row in read_rows(workspace.output / "history.parquet")}
+    names = {row["name"] for row in read_parquet(workspace.output / "history.parquet")}
     assert {"loss", "hard", "learning_rate"} <= names
     manifest = read_manifest(workspace.output)
     assert [manifest[name] for name in ("examples_seen", "forwards", "backwards")] == [96, 96, 96]
@@ -39,7 +39,7 @@ def test_text_is_masked_and_evaluated_during_training(
     training = {**TRAINING, "eval_strategy": "epoch"}
     given = {"model": "base", "dataset": "text", "training": training, "masking": {"smoothing": 0}}
     run(FinetuneSettings.model_validate(given), workspace, model=language_model, data=text_data)
-    rows = read_rows(workspace.output / "history.parquet")
+    rows = read_parquet(workspace.output / "history.parquet")
     assert [row["name"] for row in rows if row["name"].startswith("eval")] == [
         "eval_cross_entropy",
         "eval_perplexity",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.artifacts.tables import read_rows
+from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.errors import ModelError
 from kdpipe.models.creation import train_wordpiece
 from kdpipe.models.loading import load_model
@@ -31,7 +31,7 @@ LOSSES = [
 
 
 def values(folder: Path, name: str) -> list[float]:
-    return [row["value"] for row in read_rows(folder / "history.parquet") if row["name"] == name]
+    return [row["value"] for row in read_parquet(folder / "history.parquet") if row["name"] == name]
 
 
 def encode(squad: Path, tokenizer: Path, folder: Path) -> Path:
@@ -50,9 +50,9 @@ def test_from_files_to_a_student(squad: Path, language_model: Path, tmp_path: Pa
     assert values(teacher, "hard")[-1] < values(teacher, "hard")[0]
 
     evaluate.run(EvaluateSettings(), job_for(tmp_path / "scores"), model=teacher, data=data)
-    metrics = {row["metric"]: row["value"] for row in read_rows(tmp_path / "scores" / "metrics.parquet")}
+    metrics = {row["metric"]: row["value"] for row in read_parquet(tmp_path / "scores" / "metrics.parquet")}
     assert [metrics["f1"]] == values(teacher, "eval_f1")
-    predictions = read_rows(tmp_path / "scores" / "predictions.parquet")
+    predictions = read_parquet(tmp_path / "scores" / "predictions.parquet")
     assert list(predictions[0]) == ["id", "prediction", "label", "scores", "nbest", "split"]
     assert [row["id"] for row in predictions] == [f"q{number}" for number in range(32)]
 

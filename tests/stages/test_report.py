@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from kdpipe.artifacts.parquet import HISTORY, METRICS, write_parquet
 from kdpipe.artifacts.sums import read_sums, verify
-from kdpipe.artifacts.tables import HISTORY, METRICS, write_table
 from kdpipe.commands.changes import changes
 from kdpipe.config.document import read_config
 from kdpipe.errors import KdpipeError
@@ -47,10 +47,10 @@ def config(tmp_path: Path) -> Path:
         with Workspace(graph.layout.model(name), graph.layout.state).artifact() as draft:
             draft.write_json("config.json", {"model_type": "bert", "hidden_size": 4})
             save_file({"weight": np.zeros((3, 4), np.float32)}, draft.folder / "model.safetensors")
-            write_table(draft.folder / "history.parquet", HISTORY_ROWS, HISTORY)
+            write_parquet(draft.folder / "history.parquet", HISTORY_ROWS, HISTORY)
     with Workspace(graph.layout.evaluation("base", "text"), graph.layout.state).artifact() as draft:
         rows = [{"metric": "perplexity", "value": 12.5, "split": "test", "n": 7}]
-        write_table(draft.folder / "metrics.parquet", rows, METRICS)
+        write_parquet(draft.folder / "metrics.parquet", rows, METRICS)
     return path
 
 
@@ -123,7 +123,7 @@ def test_a_report_is_not_made_again_for_how_json_writes_a_number(tmp_path: Path)
     with Workspace(graph.layout.model("base"), graph.layout.state).artifact() as draft:
         draft.write_json("config.json", {"model_type": "bert", "hidden_size": 4})
         save_file({"weight": np.zeros((3, 4), np.float32)}, draft.folder / "model.safetensors")
-        write_table(draft.folder / "history.parquet", HISTORY_ROWS, HISTORY)
+        write_parquet(draft.folder / "history.parquet", HISTORY_ROWS, HISTORY)
     made = job_of(graph, "report")
     origin = {"code": {"identity": "", "roots": [], "modules": code_of(made.modules)}}
     run(Workspace(made.folder, graph.layout.state, origin=origin), config=tmp_path / "config.json")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kdpipe.artifacts.tables import read_rows
+from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.data.encoded import read_description
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.stages.evaluate import EvaluateSettings
@@ -91,6 +91,6 @@ def test_a_repository_runs_to_scores(language_model: Path, tmp_path: Path, case:
     settings = FinetuneSettings.model_validate({"model": "m", "dataset": "a", "training": TRAINING})
     finetune.run(settings, job_for(tmp_path / "model"), model=language_model, data=data)
     evaluate.run(EvaluateSettings(), job_for(tmp_path / "scores"), model=tmp_path / "model", data=data)
-    scores = read_rows(tmp_path / "scores" / "metrics.parquet")
+    scores = read_parquet(tmp_path / "scores" / "metrics.parquet")
     assert {row["split"] for row in scores} == {"validation"}
     assert all(0 <= row["value"] <= 100 for row in scores)

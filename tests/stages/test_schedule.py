@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.artifacts.tables import read_rows
+from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.errors import DataError, ModelError
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.models.family import depth_of
@@ -44,7 +44,7 @@ def scheduled(folder: Path, teacher: Path, data: Path, *, training: Any = None, 
 
 
 def candidates(folder: Path) -> list[dict[str, Any]]:
-    return read_rows(folder / "candidates.parquet")
+    return read_parquet(folder / "candidates.parquet")
 
 
 def counts(folder: Path) -> Any:
@@ -79,7 +79,7 @@ def test_the_best_tradeoff_is_written(taught: tuple[Path, Path], tmp_path: Path)
     assert chosen["parameters"] == read_size(assistant)["parameters"]
     sizes = [row["parameters"] for row in rows]
     assert sizes == sorted(set(sizes), reverse=True)
-    losses = {row["name"] for row in read_rows(assistant / "history.parquet")}
+    losses = {row["name"] for row in read_parquet(assistant / "history.parquet")}
     assert {"soft_cross_entropy", "hidden_mse"} <= losses
 
 
@@ -144,7 +144,7 @@ def test_where_no_size_lies_between_the_teacher_is_written(
     assistant = scheduled(tmp_path / "assistant", teacher, data, sparsities=[0.5, 0.8, 0.9])
     assert "no size lies between the teacher and the target 0.9" in caplog.text
     assert read_manifest(assistant)["chosen"] is None
-    assert candidates(assistant) == read_rows(assistant / "history.parquet") == []
+    assert candidates(assistant) == read_parquet(assistant / "history.parquet") == []
     ours, theirs = load_model(assistant).state_dict(), load_model(teacher).state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
@@ -175,7 +175,7 @@ def test_a_cached_teacher_teaches_as_one_beside_the_sizes(
     online = scheduled(tmp_path / "online", teacher, data, **given)
     cached = scheduled(tmp_path / "cached", teacher, data, **given, knowledge=tmp_path / "cache")
     ours, theirs = (
-        [row["value"] for row in read_rows(folder / "history.parquet")] for folder in (online, cached)
+        [row["value"] for row in read_parquet(folder / "history.parquet")] for folder in (online, cached)
     )
     assert ours == pytest.approx(theirs, rel=rounding(), abs=rounding())
 
@@ -247,7 +247,7 @@ def test_accumulated_batches_are_a_larger_one(teacher_of: TeacherOf, tmp_path: P
     for index, training in enumerate(ways):
         given = {"importance": importance, "sparsities": [0.5, 0.8], "training": {**step, **training}}
         made = scheduled(tmp_path / f"{index}", teacher, data, **given)
-        (loss,) = (row["value"] for row in read_rows(made / "history.parquet") if row["name"] == "loss")
+        (loss,) = (row["value"] for row in read_parquet(made / "history.parquet") if row["name"] == "loss")
         losses.append(loss)
         weights.append(load_model(made).state_dict())
     assert losses[0] == pytest.approx(losses[1], rel=rounding())
@@ -298,7 +298,7 @@ def test_the_published_second_stage_trains_all_sizes_again_for_the_students_sake
     )
     assert [row["sparsity"] for row in candidates(student)] == [0.7, 0.8, 0.85, 0.9, 0.95]
     assert read_manifest(student)["chosen"] == 0.9
-    history = read_rows(student / "history.parquet")
+    history = read_parquet(student / "history.parquet")
     scores = {
         name: [row["value"] for row in history if row["name"] == f"eval_{name}"]
         for name in ("0.9", "tradeoff")
@@ -320,7 +320,7 @@ def test_the_best_checkpoint_is_that_of_the_best_tradeoff(teacher_of: TeacherOf,
     }
     given = {"importance": scored(model, data), "sparsities": [0.5, 0.8]}
     made = scheduled(tmp_path / "a", model, data, **given, training=often)
-    history = read_rows(made / "history.parquet")
+    history = read_parquet(made / "history.parquet")
     best = max(row["value"] for row in history if row["name"] == "eval_tradeoff")
     assert {f"eval_{sparsity:g}" for sparsity in (0.5, 0.8)} <= {row["name"] for row in history}
     (chosen,) = (row for row in candidates(made) if row["chosen"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdpipe.artifacts.tables import read_rows
+from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.plan.stages.create import CreateSettings
@@ -86,11 +86,11 @@ def scores(model: Path, data: Path) -> dict[str, float]:
     """Return the metrics of a model on the validation split, in their order."""
     folder = model.with_name(f"{model.name}-scores")
     evaluate.run(EvaluateSettings(), job_for(folder), model=model, data=data)
-    rows = [row for row in read_rows(folder / "metrics.parquet") if row["split"] == "validation"]
+    rows = [row for row in read_parquet(folder / "metrics.parquet") if row["split"] == "validation"]
     assert all(math.isfinite(row["value"]) for row in rows)
     return {row["metric"]: row["value"] for row in rows}
 
 
 def values(folder: Path, name: str) -> list[float]:
     """Return what a training logged by some name."""
-    return [row["value"] for row in read_rows(folder / "history.parquet") if row["name"] == name]
+    return [row["value"] for row in read_parquet(folder / "history.parquet") if row["name"] == name]

@@ -10,7 +10,7 @@ from kdpipe.data.columns import Columns, TableReader
 from kdpipe.data.files import RENAMED, FileSource, SplitFiles
 from kdpipe.data.source import FIRST, TEST, TRAIN, VALIDATION, Example
 from kdpipe.data.stored import is_stored
-from kdpipe.data.tables import Form, open_table
+from kdpipe.data.table_files import Form, open_table
 from kdpipe.errors import DataError, listed, suggest
 from kdpipe.matching import plain
 

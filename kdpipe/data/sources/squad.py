@@ -14,7 +14,7 @@ from kdpipe.data.files import FileSource, SplitFiles
 from kdpipe.data.lines import check_file, no_rows, parse_json, read_lines, read_text
 from kdpipe.data.source import Answer, Example
 from kdpipe.data.stored import is_stored
-from kdpipe.data.tables import check_names, read_rows
+from kdpipe.data.table_files import check_names, read_rows
 from kdpipe.errors import DataError, quoted
 
 LOG = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Literal
 from kdpipe.data.columns import Columns, TableReader
 from kdpipe.data.files import USUAL, FileSource, SplitFiles
 from kdpipe.data.source import FIRST, Example
-from kdpipe.data.tables import SUFFIXES, Form
+from kdpipe.data.table_files import SUFFIXES, Form
 
 
 class TableSource(FileSource):

@@ -10,7 +10,7 @@ from kdpipe.data.files import USUAL, FileSource, SplitFiles
 from kdpipe.data.lines import read_lines
 from kdpipe.data.source import FIRST, Example
 from kdpipe.data.stored import is_stored
-from kdpipe.data.tables import check_names, read_rows
+from kdpipe.data.table_files import check_names, read_rows
 from kdpipe.errors import DataError
 
 _SUFFIXES = (".txt", ".txt.gz")

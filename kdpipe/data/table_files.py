@@ -39,7 +39,7 @@ class Form(NamedTuple):
 USUAL_FORM = Form()
 
 
-class Row(NamedTuple):
+class Record(NamedTuple):
     """A row of a table.
 
     Args:
@@ -51,7 +51,7 @@ class Row(NamedTuple):
     cells: Mapping[str, Any]
 
 
-class Table(Protocol):
+class TableFile(Protocol):
     """A file of rows."""
 
     def columns(self) -> Collection[str]:
@@ -67,7 +67,7 @@ class Table(Protocol):
         ...
 
 
-def open_table(file: Path, form: Form = USUAL_FORM) -> Table:
+def open_table(file: Path, form: Form = USUAL_FORM) -> TableFile:
     """Return a table by the ending of its file's name; a folder is one of `save_to_disk`.
 
     TSV: tabs separate cells, and quotation marks are text. CSV: as in RFC 4180, so that a cell in
@@ -83,7 +83,7 @@ def open_table(file: Path, form: Form = USUAL_FORM) -> Table:
     return FORMATS[ending.removesuffix(".gz")](file, form)
 
 
-def read_rows(file: Path, columns: Sequence[str], form: Form = USUAL_FORM) -> Iterator[Row]:
+def read_rows(file: Path, columns: Sequence[str], form: Form = USUAL_FORM) -> Iterator[Record]:
     """Yield the rows of a table.
 
     Args:
@@ -98,7 +98,7 @@ def read_rows(file: Path, columns: Sequence[str], form: Form = USUAL_FORM) -> It
     check_columns(f"{file}:1", columns, table.columns())
     line = 0
     for line, cells in table.cells(columns):
-        yield Row(line, cells)
+        yield Record(line, cells)
     if not line:
         raise no_rows(file)
 
@@ -135,7 +135,7 @@ def _delimiter(needed: str, header: Sequence[str]) -> str:
     return ""
 
 
-class DelimitedTable(Table):
+class DelimitedTable(TableFile):
     """A table whose first line names the columns, unless its form does.
 
     Args:
@@ -187,7 +187,7 @@ def _warn(message: str) -> None:
     LOG.warning(message)
 
 
-class JsonlTable(Table):
+class JsonlTable(TableFile):
     """A table of JSON objects, one a line.
 
     Args:
@@ -261,7 +261,7 @@ def _csv_records(file: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
             ) from None
 
 
-FORMATS: Mapping[str, Callable[[Path, Form], Table]] = {
+FORMATS: Mapping[str, Callable[[Path, Form], TableFile]] = {
     ".tsv": partial(DelimitedTable, _tsv_records),
     ".csv": partial(DelimitedTable, _csv_records),
     ".jsonl": JsonlTable,

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kdpipe.data.tables import SUFFIXES, Form, Row, open_table, read_rows
+from kdpipe.data.table_files import SUFFIXES, Form, Record, open_table, read_rows
 from kdpipe.errors import DataError
 
 ROWS = [("good film", "yes"), ("bad, “dull”", "no"), ("a\u2028b\x85c", "yes")]
@@ -70,13 +70,15 @@ def test_every_format_holds_the_same(file, ending):
     path = file(f"some.table{ending}", content_of(ending))
     assert list(open_table(path).columns()) == ["text", "label"]
     first = 2 if ending[:4] in (".tsv", ".csv") else 1
-    expected = [Row(line, {"text": text, "label": label}) for line, (text, label) in enumerate(ROWS, first)]
+    expected = [
+        Record(line, {"text": text, "label": label}) for line, (text, label) in enumerate(ROWS, first)
+    ]
     assert list(read_rows(path, ["label", "text"])) == expected
 
 
 def test_quotation_marks_are_text_in_tsv(file):
     path = file("t.tsv", '\ufefftext\tlabel\r\n"a, ""b\tx"\r\n')
-    assert list(read_rows(path, ["text"])) == [Row(2, {"text": '"a, ""b', "label": 'x"'})]
+    assert list(read_rows(path, ["text"])) == [Record(2, {"text": '"a, ""b', "label": 'x"'})]
 
 
 def test_quotation_marks_quote_in_csv(file):
