@@ -8,7 +8,7 @@ import torch
 from kdpipe.signals.capture import Request, Signals, capture
 
 
-class Source(NamedTuple):
+class Origin(NamedTuple):
     """A run of a model that gives signals.
 
     Args:
@@ -20,9 +20,9 @@ class Source(NamedTuple):
     run: str = "base"
 
 
-STUDENT = Source()
+STUDENT = Origin()
 # The one teacher of a config.
-TEACHER = Source("teacher")
+TEACHER = Origin("teacher")
 
 
 class Teacher:

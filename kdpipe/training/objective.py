@@ -13,7 +13,7 @@ from kdpipe.losses.loss import Loss, OutputKind
 from kdpipe.seeds import PROJECTION, draw_seed
 from kdpipe.signals.capture import Request, Signals
 from kdpipe.signals.rows import Rows
-from kdpipe.signals.teacher import STUDENT, TEACHER, Source
+from kdpipe.signals.teacher import STUDENT, TEACHER, Origin
 
 ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
 # Of the rows that terms read of one signal, those that all others are made from.
@@ -62,15 +62,15 @@ class Term:
     pairs: Sequence[tuple[Place, Place]] = ((None, None),)
     projection: Projection | None = None
     entries: int | None = None
-    teacher: Source = TEACHER
-    student: Source = STUDENT
+    teacher: Origin = TEACHER
+    student: Origin = STUDENT
 
     @property
     def averaged_over(self) -> Averaged:
         """What the sum of the term is divided by the number of."""
         return self.positions if self.loss.averaged_over == "rows" else self.loss.averaged_over
 
-    def reads(self) -> Iterator[tuple[Source, Signal]]:
+    def reads(self) -> Iterator[tuple[Origin, Signal]]:
         """Yield the signals that are read, each with where it is from."""
         for teacher, student in self.pairs:
             yield from ((self.teacher, Signal(kind, teacher)) for kind in self.loss.teacher_kinds)
@@ -105,15 +105,15 @@ class Objective(nn.Module):
                 self.projections[term.name] = _projections(term, draw_seed(seed, PROJECTION, index))
 
     @property
-    def teachers(self) -> dict[Source, Request]:
+    def teachers(self) -> dict[Origin, Request]:
         """What is asked of teachers."""
         return {source: request for source, request in self.requests.items() if source.teacher}
 
-    def forward(self, signals: Mapping[Source, Signals], batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def forward(self, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the sum of each term over what it compares, unweighted, by name."""
         return {term.name: self._sum(term, signals, batch) for term in self.terms}
 
-    def _sum(self, term: Term, signals: Mapping[Source, Signals], batch: Mapping[str, Any]) -> Tensor:
+    def _sum(self, term: Term, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]) -> Tensor:
         total = torch.zeros((), device=batch["input_ids"].device)
         for index, (theirs, ours) in enumerate(term.pairs):
             student = _read(term, term.loss.student_kinds, signals[term.student], ours, batch)
@@ -132,9 +132,9 @@ class Objective(nn.Module):
         return total / len(term.pairs)
 
 
-def _requests(terms: Sequence[Term]) -> dict[Source, Request]:
-    signals: dict[Source, set[Signal]] = {STUDENT: set()}
-    positions: dict[Source, set[Positions]] = {}
+def _requests(terms: Sequence[Term]) -> dict[Origin, Request]:
+    signals: dict[Origin, set[Signal]] = {STUDENT: set()}
+    positions: dict[Origin, set[Positions]] = {}
     for term in terms:
         for source, signal in term.reads():
             signals.setdefault(source, set()).add(signal)

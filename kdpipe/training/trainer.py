@@ -16,7 +16,7 @@ from kdpipe.data.batches import Batch, Collator
 from kdpipe.data.sampling import LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
 from kdpipe.signals.capture import Signals, capture
-from kdpipe.signals.teacher import STUDENT, Source, Teacher
+from kdpipe.signals.teacher import STUDENT, Origin, Teacher
 from kdpipe.training.hooks import HookedTrainer
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
@@ -32,7 +32,7 @@ class Learner(nn.Module):
         self.student = student
         self.objective = objective
 
-    def forward(self, batch: Batch, signals: Mapping[Source, Signals]) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, signals: Mapping[Origin, Signals]) -> dict[str, Tensor]:
         """Run the model and return the sum of each loss term, against what teachers give."""
         own = capture(self.student, batch, self.objective.requests[STUDENT])
         sums: dict[str, Tensor] = self.objective({**signals, STUDENT: own}, batch)
@@ -66,7 +66,7 @@ class LearningTrainer(HookedTrainer):
         arguments: TrainingArguments,
         collator: Collator,
         seed: int,
-        teachers: Mapping[Source, Teacher] | None = None,
+        teachers: Mapping[Origin, Teacher] | None = None,
         evaluate: Callable[[Any], Mapping[str, float]] | None = None,
         sizes: Sequence[Size] = (nullcontext,),
         resumption: Resumption | None = None,
@@ -90,7 +90,7 @@ class LearningTrainer(HookedTrainer):
         self.resumption = resumption
         if resumption is not None:
             resumption.attach(self)
-        self._signals: Mapping[Source, Signals] = {}
+        self._signals: Mapping[Origin, Signals] = {}
         self.seen: Counter[str] = Counter()
         self.sums: dict[str, Tensor] = {}
         self.logged_step = 0
@@ -133,7 +133,7 @@ class LearningTrainer(HookedTrainer):
         total = sum(term.weight * means[term.name] for term in self.learner.objective.terms)
         return processes.count() * total
 
-    def _teacher_signals(self, batch: Batch) -> Mapping[Source, Signals]:
+    def _teacher_signals(self, batch: Batch) -> Mapping[Origin, Signals]:
         with self.autocast_smart_context_manager(), self.accelerator.autocast():
             online = {source: teacher(batch) for source, teacher in self.teachers.items()}
         return {**batch.get("signals", {}), **online}
