@@ -32,7 +32,7 @@ class Columns:
     separator: str | None = None
     optional: bool = False
 
-    @property
+    @cached_property
     def labels(self) -> list[str]:
         """The columns of labels."""
         return [self.label] if isinstance(self.label, str) else list(self.label or ())
@@ -91,17 +91,16 @@ class TableReader:
                 continue
             labels = self._label_columns(file, split)
             rows = read_rows(file, [*columns.texts, *labels], self._form)
+            place, may_lack = str(file), self._may_lack(split)
             for line, cells in islice(rows, most):
-                where = f"{file}:{line}"
+                where = f"{place}:{line}"
                 texts = [text_cell(cells[name], name, where) for name in columns.texts]
-                label = self._label(cells, where, self._may_lack(split), known) if labels else None
+                label = self._label(cells, where, may_lack, known) if labels else None
                 if split != TRAIN and labelled not in (None, label is not None):
-                    rows_before = (
-                        "none after rows with" if labelled else f"{quoted(label)} after rows without"
-                    )
+                    after = "none after rows with" if labelled else f"{quoted(label)} after rows without"
                     raise DataError(
-                        f"{where}: expected labels on all rows of {split!r} or on none, found {rows_before}"
-                        " one; mend the rows that differ"
+                        f"{where}: expected labels on all rows of {split!r} or on none, found {after} one;"
+                        " mend the rows that differ"
                     )
                 labelled = label is not None
                 yield Example(f"{prefix}:{line}", texts[0], texts[1] if texts[1:] else None, label)
@@ -135,6 +134,9 @@ class TableReader:
             return None
         if self._task == "regression":
             return number(first, where)
+        # The most frequent case first, for speed.
+        if known and self._task == "classification" and isinstance(first, str) and first in self._known:
+            return first
         names = self._names(cells, where)
         for name in names if known else ():
             if name not in self._known:

@@ -158,15 +158,15 @@ class DelimitedTable(TableFile):
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield the rows below the header, which all have as many cells as the header."""
         header, lines = self._open()
-        short = []
+        short, width = [], len(header)
         for line, cells in lines:
-            if len(cells) == len(header):
+            if len(cells) == width:
                 yield line, dict(zip(header, cells, strict=True))
-            elif len(cells) < len(header) and self._form.short_rows:
+            elif len(cells) < width and self._form.short_rows:
                 short.append(line)
             else:
                 raise DataError(
-                    f"{self._file}:{line}: expected {len(header)} columns ({listed(header)}), found"
+                    f"{self._file}:{line}: expected {width} columns ({listed(header)}), found"
                     f" {len(cells)}; mend or remove the row"
                 )
         if short:
