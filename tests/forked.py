@@ -121,7 +121,7 @@ def _answer(connection: socket.socket, python: str) -> NoReturn:
         stream.flush()
         ended = os.pidfd_open(process)
         with suppress(BrokenPipeError):
-            if ended not in select.select([ended, connection], [], [])[0]:
+            if ended not in select.select([ended, connection.fileno()], [], [])[0]:
                 os.kill(process, signal.SIGKILL)
             stream.write(f"{os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])}\n")
             stream.flush()

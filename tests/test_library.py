@@ -14,7 +14,7 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from transformers import AutoModel
 
 import kdpipe
-from kdpipe.artifacts.tables import read_rows
+from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.errors import DataError, KdpipeError, ModelError, TrainingError
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.losses import HiddenMSELoss, KLLoss, RelationLoss, SoftCrossEntropyLoss
@@ -106,7 +106,7 @@ def test_distilled_and_scored_as_by_the_stages(task: str, folders: Any, tmp_path
     for name, value in load_model(tmp_path / "distilled").state_dict().items():
         assert torch.equal(value, found.state_dict()[name].cpu()), name
     metrics = kdpipe.evaluate(found, rows_of(data, "validation"), tokenizer=tokenizer, seed=7)
-    rows = read_rows(tmp_path / "scores" / "metrics.parquet")
+    rows = read_parquet(tmp_path / "scores" / "metrics.parquet")
     assert metrics == {row["metric"]: row["value"] for row in rows if row["split"] == "validation"}
 
 

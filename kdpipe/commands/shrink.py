@@ -22,7 +22,7 @@ from kdpipe.plan.training import SMALL_BATCH
 
 # The rows of a split; an epoch takes two steps.
 SMALL_ROWS = 2 * SMALL_BATCH
-# The suffixes of sample files, where the source reads no `.txt`. Sample files replace a dataset of the Hub too.
+# The suffixes of sample files, where a source reads no `.txt`. They also replace datasets of the Hub.
 ENDINGS = {"glue": ".tsv", "squad": ".json", "table": ".jsonl"}
 # Settings of the user's files and repositories, which sample files do without.
 OF_FILES = ("columns", "delimiter", "encoding", "hub", "revision", "rows")

@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.masking import IGNORE_INDEX
-from kdpipe.data.telling import listed
-from kdpipe.errors import DataError, quoted
+from kdpipe.errors import DataError, listed, quoted
 
 # What the column of labels may be called.
 LABELS = ("labels", "label")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from kdpipe.commands.sample_data import write_sample
 
 from kdpipe import catalog
 from kdpipe.adapters.sources import source_of
@@ -17,6 +16,7 @@ from kdpipe.commands.changes import explain
 from kdpipe.commands.check_data import check_data
 from kdpipe.commands.clean import find_leftovers
 from kdpipe.commands.describe import describe, describe_graph, list_names, summary
+from kdpipe.commands.samples import write_sample
 from kdpipe.commands.schema import config_schema
 from kdpipe.commands.shrink import SMALL_ROWS, shrink
 from kdpipe.errors import EXIT_STATUS, ConfigError, DataError

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from kdpipe.artifacts.tables import write_table
+from kdpipe.artifacts.parquet import write_parquet
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.curves import MOST_RUNS, loss_curves, tradeoff_curves
 from kdpipe.reporting.plots import Plot
@@ -76,7 +76,7 @@ def test_another_choice_is_marked_elsewhere(pruning: Graph, tmp_path: Any, make_
     graph = make_results(pruning_config(tmp_path))
     before = next(tradeoff_curves(graph)).svg
     sizes = [{**row, "chosen": row["sparsity"] == 0.5} for row in CANDIDATES]
-    write_table(graph.layout.model("assistant-1") / "candidates.parquet", sizes, CANDIDATES_SCHEMA)
+    write_parquet(graph.layout.model("assistant-1") / "candidates.parquet", sizes, CANDIDATES_SCHEMA)
     assert next(tradeoff_curves(graph)).svg != before
 
 
@@ -84,5 +84,5 @@ def test_an_assistant_that_is_its_teacher_has_no_curve(tmp_path: Any, make_resul
     graph = make_results(pruning_config(tmp_path))
     for run in (1, 2):
         path = graph.layout.model(f"assistant-{run}") / "candidates.parquet"
-        write_table(path, [], CANDIDATES_SCHEMA)
+        write_parquet(path, [], CANDIDATES_SCHEMA)
     assert list(tradeoff_curves(graph)) == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kdpipe.artifacts.tables import read_rows
+from kdpipe.artifacts.parquet import read_parquet
 from tests.tolerance import rounding
 from tests.workflow.conftest import ROOT, jobs, snakemake, write_config
 from tests.workflow.test_code import replace
@@ -73,7 +73,7 @@ def test_it_runs_to_its_report_and_again_what_has_changed(
     assert run() == ["cache_teacher", *made]
     assert (place / "results/report/report.html").stat().st_size > 10_000
     online, cached = (
-        read_rows(place / f"results/models/{name}/history.parquet") for name in ("online", "cached")
+        read_parquet(place / f"results/models/{name}/history.parquet") for name in ("online", "cached")
     )
     assert "value_mse" in {row["name"] for row in online}
     for ours, theirs in zip(cached, online, strict=True):
