@@ -52,12 +52,7 @@ def family_facts(family: str) -> dict[str, Any]:
 
 
 def shape_of(family: str, config: Mapping[str, Any]) -> Shape:
-    """Return the shape of the model that the fields of a transformers config describe.
-
-    Args:
-        family: its family in the catalog.
-        config: the fields that differ from the family's defaults, or more.
-    """
+    """Return the shape of a model from its config, whose missing fields are the defaults of the family."""
     facts = family_facts(family)
     defaults = constants(facts["config_class"])
     values = {fact: config.get(name, defaults.get(name)) for fact, name in facts["shape_fields"].items()}
@@ -70,11 +65,7 @@ def shape_of(family: str, config: Mapping[str, Any]) -> Shape:
 
 
 def checked_shape(family: str, config: Mapping[str, Any]) -> Shape:
-    """Return the shape of a model as `shape_of` does, if there can be one.
-
-    Raises:
-        ModelError: a size is too small, or the heads cannot share the width.
-    """
+    """Return the shape of a model, or raise a `ModelError` where no model can have the shape."""
     shape = shape_of(family, config)
     facts = family_facts(family)
     names = facts["shape_fields"]

@@ -14,11 +14,6 @@ OTHERWISE = ("ForMultipleChoice",)
 def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]) -> str:
     """Return the class of a model: that which it was saved as, or that whose head it has.
 
-    Args:
-        family: its family.
-        architectures: the classes that its config names.
-        tensors: its weights by name.
-
     Raises:
         ModelError: the class is none of its family, or its weights may be those of several.
     """
@@ -39,11 +34,6 @@ def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]
 
 def dropped_tensors(family: str, architecture: str, tensors: Iterable[str]) -> list[str]:
     """Return which tensors of a saved model are those of other heads than it has; nobody reads them.
-
-    Args:
-        family: its family.
-        architecture: its class.
-        tensors: its weights by name, or those that its class has no place for.
 
     Raises:
         ModelError: it has a head, and tensors besides that are of no head known.

@@ -58,11 +58,7 @@ def check_depth(depth: int) -> None:
 
 
 def count_blocks(choice: str | Sequence[int], depth: int | None) -> int:
-    """Return the number of blocks that a choice takes; the depth may be unknown.
-
-    Raises:
-        KdpipeError: the choice is not of the grammar or reaches beyond the model.
-    """
+    """Return the number of blocks that a choice takes; the depth may be unknown."""
     return len(choose_blocks(choice, ANY_DEPTH if depth is None else depth))
 
 

@@ -49,12 +49,7 @@ def recorded_units(config: Mapping[str, Any]) -> dict[str, Units]:
 
 
 def count_removed(sparsity: float, total: int) -> int:
-    """Return how many of a kind of units a sparsity removes; halves are rounded to even.
-
-    Args:
-        sparsity: a fraction of the unpruned ancestor.
-        total: units of the ancestor.
-    """
+    """Return how many units of the unpruned ancestor a sparsity removes, halves rounded to even."""
     return round(sparsity * total)
 
 

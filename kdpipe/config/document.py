@@ -82,11 +82,7 @@ class Document(Settings):
 
 
 def read_config(paths: Sequence[Path]) -> dict[str, Any]:
-    """Read config files and merge them left to right, as Snakemake merges `--configfile`s.
-
-    Raises:
-        ConfigError: a file is missing, is not YAML, or holds what no config does.
-    """
+    """Read config files and merge them left to right, as Snakemake merges `--configfile`s."""
     merged: dict[str, Any] = {}
     for path in paths:
         merged = merge(merged, parse(path))

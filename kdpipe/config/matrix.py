@@ -18,12 +18,7 @@ PLACEHOLDER = re.compile(rf"\{{({WORD.pattern})(?:\.({WORD.pattern}))?\}}", re.A
 
 @dataclass(frozen=True)
 class Value:
-    """One value of a variable.
-
-    Args:
-        name: what `{variable}` stands for.
-        fields: what `{variable.field}` stands for, where the value is a record.
-    """
+    """One value of a variable: `{variable}` gives its name, `{variable.field}` a field of its record."""
 
     name: Any
     fields: Mapping[str, Any] = field(default_factory=dict, compare=False)

@@ -42,12 +42,7 @@ class Mistakes:
 
 
 class SettingError(KdpipeError):
-    """Something wrong with one setting of a model or dataset.
-
-    Args:
-        setting: its name.
-        what: what is wrong.
-    """
+    """Something wrong with one setting of a model or dataset."""
 
     def __init__(self, setting: str, what: str) -> None:
         super().__init__(what)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from kdpipe.config.settings.base import Reference, Settings, reference_fields
 Read = TypeVar("Read", bound=Settings)
 
 
+@dataclass
 class EntryReader:
     """Reads one entry of a config.
 
@@ -24,30 +26,19 @@ class EntryReader:
         place: maps keys and indices in the settings to those in the config.
     """
 
-    def __init__(
-        self,
-        matrix: Matrix,
-        mistakes: Mistakes,
-        name: str,
-        choice: Choice,
-        place: Callable[[Where], Where],
-    ) -> None:
-        self._matrix = matrix
-        self._mistakes = mistakes
-        self._name = name
-        self._choice = choice
-        self._place = place
-        self._wrong: set[Where] = set()
+    matrix: Matrix
+    mistakes: Mistakes
+    name: str
+    choice: Choice
+    place: Callable[[Where], Where]
+    _wrong: set[Where] = field(default_factory=set, init=False)
 
     def read(self, raw: Any, model: type[Settings], validate: Callable[[Any], Read]) -> Read | None:
         """Return the settings after telling what is wrong with them.
 
         Those with mistakes are left out as far as that can be done, so that more mistakes can be found.
 
-        Args:
-            raw: the settings as the config has them.
-            model: what says which of them name models and datasets.
-            validate: makes the settings.
+        The model says which settings name models and datasets; `validate` makes the settings.
         """
         filled = self._fill_entry(raw, reference_fields(model))
         try:
@@ -55,7 +46,7 @@ class EntryReader:
         except ValidationError as error:
             for where, what in explain(error):
                 if where not in self._wrong:
-                    hint = undeclared(_at(raw, where), self._matrix.variables)
+                    hint = undeclared(_at(raw, where), self.matrix.variables)
                     self._tell(where, f"{what}; {hint}" if hint else what)
         if not self._wrong:
             return settings
@@ -73,7 +64,7 @@ class EntryReader:
 
     def _tell(self, where: Where, what: str) -> None:
         self._wrong.add(where)
-        self._mistakes.add(self._place(where), what, self._name)
+        self.mistakes.add(self.place(where), what, self.name)
 
     def _fill_entry(self, raw: Any, references: Mapping[str, Reference]) -> Any:
         """Replace placeholders; in lists of models or datasets, variables that the name lacks run free."""
@@ -87,7 +78,7 @@ class EntryReader:
 
     def _fill(self, value: Any, where: Where) -> Any:
         if isinstance(value, Mapping):
-            unquoted = _unquoted(value, self._matrix.variables)
+            unquoted = _unquoted(value, self.matrix.variables)
             if unquoted:
                 self._tell(where, f'`{{{unquoted}}}` is a mapping to YAML; write "{{{unquoted}}}" in quotes')
                 return value
@@ -95,7 +86,7 @@ class EntryReader:
         if isinstance(value, list):
             return [self._fill(item, (*where, index)) for index, item in enumerate(value)]
         try:
-            return self._matrix.fill(value, self._choice)
+            return self.matrix.fill(value, self.choice)
         except MatrixError as error:
             self._tell(where, str(error))
             return value
@@ -110,7 +101,7 @@ class EntryReader:
         filled: list[str] = []
         for name in names:
             try:
-                filled += self._matrix.fill_all(name, self._choice)
+                filled += self.matrix.fill_all(name, self.choice)
             except MatrixError as error:
                 self._tell(where, str(error))
         return list(dict.fromkeys(filled))

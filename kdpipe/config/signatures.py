@@ -37,12 +37,7 @@ TYPES: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a constructor.
-
-    Args:
-        type: what its annotation says, for pydantic.
-        default: its default, `...` where it has none.
-    """
+    """One option of a constructor: its type for pydantic, and its default, `...` where it has none."""
 
     type: Any
     default: Any
@@ -82,10 +77,6 @@ def field_options(target: str) -> dict[str, Option]:
 
 def read_type(annotation: ast.expr, known: Mapping[str, Any] = TYPES) -> Any:
     """Return the type that an annotation's syntax tree spells.
-
-    Args:
-        annotation: the syntax tree.
-        known: types by name, or by a longer text.
 
     Raises:
         KeyError: a part of it is not known.
@@ -135,14 +126,7 @@ def options_model(
     options: Mapping[str, Option],
     doc: str | None = None,
 ) -> type[Model]:
-    """Make a settings model whose fields are options, so that pydantic checks their names and types.
-
-    Args:
-        name: its name.
-        base: the fields that it has besides, of one model or several.
-        options: the options.
-        doc: its docstring, that says what they mean.
-    """
+    """Make a settings model whose fields are options, so that pydantic checks their names and types."""
     fields: dict[str, Any] = {key: (option.type, option.default) for key, option in options.items()}
     return create_model(name, __base__=base, __doc__=doc, **fields)
 

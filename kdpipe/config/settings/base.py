@@ -223,16 +223,15 @@ class StageSettings(Settings):
 @cache
 def reference_fields(settings: type[BaseModel]) -> dict[str, Reference]:
     """Return the fields that name models or datasets, with what they name."""
-    found = {
-        name: _find_reference((field.annotation, *field.metadata))
+    return {
+        name: reference
         for name, field in settings.model_fields.items()
+        for reference in _references((field.annotation, *field.metadata))
     }
-    return {name: reference for name, reference in found.items() if reference}
 
 
-def _find_reference(annotations: tuple[Any, ...]) -> Reference | None:
+def _references(annotations: tuple[Any, ...]) -> Iterator[Reference]:
     for annotation in annotations:
-        found = annotation if isinstance(annotation, Reference) else _find_reference(get_args(annotation))
-        if found:
-            return found
-    return None
+        if isinstance(annotation, Reference):
+            yield annotation
+        yield from _references(get_args(annotation))

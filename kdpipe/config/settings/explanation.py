@@ -28,13 +28,7 @@ PLAINER = {
 
 
 def explained(model: type[BaseModel], value: Any, error: ValidationError) -> list[InitErrorDetails]:
-    """Return one account of each mistake: what was expected, what was found, for a name the nearest one.
-
-    Args:
-        model: the settings that were validated.
-        value: what they were made of.
-        error: what came of it.
-    """
+    """Return one account of each mistake: what was expected, what was found, for a name the nearest one."""
     details = error.errors(include_url=False)
     return [
         _account(_place(detail), _message(model, detail), detail["input"])
@@ -49,16 +43,7 @@ def _account(where: tuple[int | str, ...], message: str, found: Any = None) -> I
 
 
 def read_name(value: Any, key: str, known: Iterable[str]) -> str:
-    """Return the name that a mapping has under a key.
-
-    Args:
-        value: the mapping.
-        key: the key.
-        known: the names there are.
-
-    Raises:
-        pydantic.ValidationError: it is no mapping, or the name is missing or unknown.
-    """
+    """Return the known name that a mapping has under a key, or raise a `ValidationError`."""
     names = sorted(known)
     if not isinstance(value, dict):
         raise mistake((), f"expected a mapping with the key `{key}`, found {quoted(value)}")
@@ -93,11 +78,6 @@ def _meant(details: Sequence[ErrorDetails], value: Any, depth: int = 0) -> Itera
     """Yield one account of each mistake, where it stands in what was validated.
 
     Where that may be of several types, pydantic tells what each misses, at a place that names the type.
-
-    Args:
-        details: what pydantic found.
-        value: what the first parts of their places lead to.
-        depth: the number of these parts.
     """
     types: list[list[ErrorDetails]] = []
     for part, found in _grouped(details, depth).items():

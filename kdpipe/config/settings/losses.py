@@ -92,11 +92,7 @@ class TermSettings(Settings):
         return None
 
     def pairs(self, teacher_depth: int | None, student_depth: int | None) -> PlacePairs | None:
-        """Return the (teacher, student) places that are compared; None while a depth they need is unknown.
-
-        Raises:
-            KdpipeError: they name places that do not exist.
-        """
+        """Return the (teacher, student) places that are compared; None while a depth they need is unknown."""
         return ((None, None),)
 
     @property

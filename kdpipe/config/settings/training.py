@@ -43,15 +43,17 @@ class TrainingBase(Settings):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         given = self.model_dump(exclude_unset=True)
-        for where, what in (*_precision(given), *_evaluation(given), *_optimizer(given), *_workers(given)):
+        for where, what in (*_pairs(given), *_evaluation(given), *_optimizer(given)):
             raise mistake(where, what)
         _check_schedule(given)
         return self
 
 
-def _precision(given: Mapping[str, Any]) -> Findings:
+def _pairs(given: Mapping[str, Any]) -> Findings:
     if given.get("bf16") and given.get("fp16"):
         yield ("fp16",), "expected one of bf16 and fp16"
+    if given.get("dataloader_prefetch_factor") and not given.get("dataloader_num_workers"):
+        yield ("dataloader_prefetch_factor",), "needs `dataloader_num_workers`"
 
 
 def _evaluation(given: Mapping[str, Any]) -> Findings:
@@ -101,11 +103,6 @@ def _optimizer(given: Mapping[str, Any]) -> Findings:
     steady = float(found.get("momentum", 0)) > 0 and float(found.get("dampening", 0)) == 0
     if found.get("nesterov") == "true" and not steady:
         yield ("optim_args",), "nesterov needs momentum and no dampening"
-
-
-def _workers(given: Mapping[str, Any]) -> Findings:
-    if given.get("dataloader_prefetch_factor") and not given.get("dataloader_num_workers"):
-        yield ("dataloader_prefetch_factor",), "needs `dataloader_num_workers`"
 
 
 def _check_schedule(given: Mapping[str, Any]) -> None:

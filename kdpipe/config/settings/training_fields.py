@@ -138,12 +138,7 @@ RANGES: Mapping[str, Any] = {
 
 
 def field_type(name: str, kind: Any) -> Any:
-    """Return what the value of a field may be.
-
-    Args:
-        name: the field.
-        kind: its type in transformers.
-    """
+    """Return what the value of a field may be, from its name and its type in transformers."""
     if name in OWNED:
         return refused(f"is set by kdpipe: {OWNED[name]}")
     if name in LATER:

@@ -44,11 +44,7 @@ class SavedFields(Settings):
 
 
 def validated(model: type[Any], fields: Mapping[str, Any]) -> Any:
-    """Return settings made of fields that have their types to the letter.
-
-    Raises:
-        ModelError: some have not.
-    """
+    """Return settings made of fields, or raise a `ModelError` where a field is not exactly of its type."""
     try:
         return model.model_validate(fields, strict=True)
     except ValidationError as error:
@@ -56,11 +52,7 @@ def validated(model: type[Any], fields: Mapping[str, Any]) -> Any:
 
 
 def labels_of(fields: SavedFields) -> list[str] | None:
-    """Return the names of a head's outputs in their order; None where none are named or counted.
-
-    Raises:
-        ModelError: they are no names, or contradict each other.
-    """
+    """Return the names of a head's outputs in their order; None where none are named or counted."""
     named, count = fields.id2label, fields.num_labels
     if named is None:
         return [f"LABEL_{index}" for index in range(count)] if count else None

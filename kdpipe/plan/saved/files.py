@@ -1,4 +1,4 @@
-"""The files of a saved model's folder: none of them is taken to be what its name says."""
+"""The files of a saved model's folder: a file that is not what its name says raises a `ModelError`."""
 
 import json
 from collections.abc import Mapping
@@ -55,23 +55,14 @@ COUNTED = ("position_ids", "token_type_ids", "attn.bias", "ranks.index", "ranks.
 
 @dataclass(frozen=True)
 class Tensor:
-    """What the header of a safetensors file says of a tensor.
-
-    Args:
-        dtype: its type, such as `F32`.
-        shape: its sizes.
-    """
+    """The type of a tensor, such as `F32`, and its sizes, as the header of a safetensors file has them."""
 
     dtype: str
     shape: tuple[int, ...]
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        ModelError: the file is missing, no regular file, too long, or holds something else.
-    """
+    """Read a JSON object."""
     text = _read(file)
     try:
         content = json.loads(text)
@@ -89,9 +80,6 @@ def read_object(file: Path) -> dict[str, Any]:
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
     """Return what the weights of a folder consist of, by name; the weights themselves are not read.
-
-    Raises:
-        ModelError: there are none, they are stored otherwise, or they are no floating-point numbers.
 
     Reference:
         https://huggingface.co/docs/safetensors: eight bytes of length, then a JSON header.
@@ -113,11 +101,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def read_tokenizer(folder: Path) -> dict[str, Any]:
-    """Return the content of a tokenizer's file; an empty one where transformers makes it of a vocabulary.
-
-    Raises:
-        ModelError: the folder has no fast tokenizer, or a file of the tokenizer is no JSON object.
-    """
+    """Return the content of a tokenizer's file; an empty one where transformers makes it of a vocabulary."""
     fast = [(TOKENIZER,), *VOCABULARIES]
     if not any(all((folder / name).is_file() for name in names) for names in fast):
         given = [file.name for file in files_of(folder) if file.name not in (CONFIG, WEIGHTS)]
