@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log10, prod
 from typing import Any
@@ -28,7 +28,7 @@ Choice = Mapping[str, Value]
 
 
 class MatrixError(KdpipeError):
-    """A placeholder that has no single value, or names no field of its variable."""
+    """A placeholder that has no single value, or names no variable of the matrix or no field of it."""
 
 
 class Matrix:
@@ -50,16 +50,16 @@ class Matrix:
             values = [_read_block(b, ("matrix", i), mistakes) for i, b in enumerate(blocks or [])]
         _check_size(values, mistakes)
         mistakes.stop()
-        self.choices: list[Choice] = [choice for block in values for choice in _product(block)]
+        self.choices: list[Choice] = [
+            dict(zip(block, combination, strict=True))
+            for block in values
+            for combination in itertools.product(*block.values())
+        ]
         self._found: dict[tuple[str, ...], list[Choice]] = {}
         self.variables = tuple(dict.fromkeys(name for block in values for name in block))
 
     def choices_of(self, variables: Sequence[str], within: Choice | None = None) -> list[Choice]:
-        """Return the distinct choices of some variables, among those that agree with `within`.
-
-        Raises:
-            MatrixError: a value has different fields in two blocks, so that its choice is not distinct.
-        """
+        """Return the distinct choices of some variables, among those that agree with `within`."""
         known = None if within else self._found.get(tuple(variables))
         if known is not None:
             return known
@@ -69,8 +69,10 @@ class Matrix:
             if agrees and all(name in choice for name in variables):
                 part = {name: choice[name] for name in variables}
                 key = tuple(str(value.name) for value in part.values())
-                if distinct.setdefault(key, part) is not part:
-                    _check_same_record(distinct[key], part)
+                for name, value in distinct.setdefault(key, part).items():
+                    if value.fields != part[name].fields:
+                        what = "has different fields in two blocks of the matrix"
+                        raise MatrixError(f"{name} {value.name!r} {what}")
         found = list(distinct.values())
         if not within:
             self._found[tuple(variables)] = found
@@ -85,9 +87,6 @@ class Matrix:
         """Replace placeholders in a string; one that is the whole string gives its value with its type.
 
         Braces around anything but a variable are left alone.
-
-        Raises:
-            MatrixError: the variable is not among the choice's, or has no such field.
         """
         if not isinstance(value, str) or "{" not in value:
             return value
@@ -100,11 +99,7 @@ class Matrix:
         )
 
     def expand(self, template: str) -> list[tuple[str, Choice]]:
-        """Return the names that a template stands for, each with its choice.
-
-        Raises:
-            MatrixError: there are none, as a variable is unknown or no block has all of them.
-        """
+        """Return the names that a template stands for, each with its choice."""
         hint = undeclared(template, self.variables)
         if hint:
             raise MatrixError(hint)
@@ -115,11 +110,7 @@ class Matrix:
         return [(str(self.fill(template, choice)), choice) for choice in choices]
 
     def fill_all(self, text: str, choice: Choice) -> list[str]:
-        """Replace placeholders in a text, running over all values of variables that the choice lacks.
-
-        Raises:
-            MatrixError: a variable has no such field, or one that differs from block to block.
-        """
+        """Replace placeholders in a text, running over all values of variables that the choice lacks."""
         free = [name for name in self.variables_in(text) if name not in choice]
         if not free:
             return [str(self.fill(text, choice))]
@@ -149,11 +140,6 @@ def _lookup(match: re.Match[str], choice: Choice) -> Any:
             f"{variable} {choice[variable].name!r} has no field {name!r}; {suggest(name, known)}"
         )
     return choice[variable].fields[name]
-
-
-def _product(block: Mapping[str, list[Value]]) -> Iterator[Choice]:
-    for combination in itertools.product(*block.values()):
-        yield dict(zip(block, combination, strict=True))
 
 
 def _check_size(blocks: Sequence[Mapping[str, Sequence[Value]]], mistakes: Mistakes) -> None:
@@ -190,9 +176,3 @@ def _values(given: Any) -> list[Value]:
     if isinstance(given, list) and not any(isinstance(item, list | dict | None) for item in given):
         return [Value(item) for item in given]
     return []
-
-
-def _check_same_record(first: Choice, second: Choice) -> None:
-    for name, value in first.items():
-        if value.fields != second[name].fields:
-            raise MatrixError(f"{name} {value.name!r} has different fields in two blocks of the matrix")

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from kdpipe.config.matrix import Choice, Matrix, MatrixError, undeclared
 from kdpipe.config.mistakes import Mistakes, Where, explain
 from kdpipe.config.settings.base import Reference, Settings, reference_fields
+from kdpipe.config.settings.explanation import value_at
 
 Read = TypeVar("Read", bound=Settings)
 
@@ -46,7 +47,7 @@ class EntryReader:
         except ValidationError as error:
             for where, what in explain(error):
                 if where not in self._wrong:
-                    hint = undeclared(_at(raw, where), self.matrix.variables)
+                    hint = undeclared(value_at(raw, where), self.matrix.variables)
                     self._tell(where, f"{what}; {hint}" if hint else what)
         if not self._wrong:
             return settings
@@ -111,13 +112,3 @@ def _unquoted(value: Mapping[Any, Any], variables: Sequence[str]) -> str | None:
     """Return the placeholder that was not quoted, which YAML reads as {placeholder: null}."""
     ((name, item),) = value.items() if len(value) == 1 else [("", "")]
     return str(name) if item is None and str(name).split(".")[0] in variables else None
-
-
-def _at(value: Any, where: Where) -> Any:
-    """Return what keys and indices lead to, or None."""
-    for part in where:
-        try:
-            value = value[part]
-        except (LookupError, TypeError):
-            return None
-    return value

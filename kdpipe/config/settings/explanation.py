@@ -84,7 +84,7 @@ def _meant(details: Sequence[ErrorDetails], value: Any, depth: int = 0) -> Itera
         if not part:
             yield from found
         elif _is_place(found[0], value, depth):
-            yield from _meant(found, _at(value, part[0]), depth + 1)
+            yield from _meant(found, value_at(value, part), depth + 1)
         else:
             types.append([{**one, "loc": (*one["loc"][:depth], *one["loc"][depth + 1 :])} for one in found])
     if types:
@@ -114,11 +114,14 @@ def _is_place(detail: ErrorDetails, value: Any, depth: int) -> bool:
     return isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
 
 
-def _at(value: Any, part: int | str) -> Any:
-    try:
-        return value[part]
-    except (LookupError, TypeError):
-        return None
+def value_at(value: Any, where: Iterable[int | str]) -> Any:
+    """Return what keys and indices lead to, or None."""
+    for part in where:
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            return None
+    return value
 
 
 def _of_type_meant(types: Sequence[list[ErrorDetails]], depth: int) -> list[ErrorDetails]:

@@ -1,4 +1,7 @@
-"""`lr_scheduler_kwargs`: what each schedule of the learning rate in `transformers.optimization` takes."""
+"""`lr_scheduler_kwargs`: the options of each schedule of the learning rate, and their ranges.
+
+`transformers.optimization` says what each option means; for `reduce_lr_on_plateau`, PyTorch does.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
@@ -22,59 +25,32 @@ class Schedule(Settings):
 
 
 class Cosine(Schedule):
-    """A cosine.
-
-    Args:
-        num_cycles: its waves.
-    """
+    """A cosine."""
 
     num_cycles: float = Field(default=0.5, ge=0, le=MANY)
 
 
 class Restarts(Schedule):
-    """A cosine that starts again.
-
-    Args:
-        num_cycles: how often.
-    """
+    """A cosine that starts again."""
 
     num_cycles: int = Field(default=1, ge=1, le=MANY)
 
 
 class Polynomial(Schedule):
-    """A power of the steps that are left.
-
-    Args:
-        lr_end: the learning rate at the end.
-        power: the power.
-    """
+    """A power of the steps that are left."""
 
     lr_end: LearningRate = 1e-7
     power: float = Field(default=1.0, ge=0, le=1000)
 
 
 class InverseSquareRoot(Schedule):
-    """The inverse of the square root of the steps.
-
-    Args:
-        timescale: steps after which the learning rate begins to fall noticeably.
-    """
+    """The inverse of the square root of the steps."""
 
     timescale: int | None = Field(default=None, ge=1, le=MANY)
 
 
 class Plateau(Schedule):
-    """Less whenever a metric gets no better; which way is better follows from the metric.
-
-    Args:
-        factor: what the learning rate is multiplied by.
-        patience: evaluations without improvement before that.
-        threshold: how much better counts.
-        threshold_mode: as a share, or as a difference.
-        cooldown: evaluations after that which do not count.
-        min_lr: the least learning rate.
-        eps: the least change of the learning rate.
-    """
+    """Less whenever a metric gets no better; which way is better follows from the metric."""
 
     factor: float = Field(default=0.1, gt=0, lt=1)
     patience: Steps = 10
@@ -86,13 +62,7 @@ class Plateau(Schedule):
 
 
 class CosineToLeast(Schedule):
-    """A cosine down to a least learning rate.
-
-    Args:
-        num_cycles: its waves.
-        min_lr: the least learning rate.
-        min_lr_rate: the same as a share of the learning rate.
-    """
+    """A cosine down to a least learning rate."""
 
     num_cycles: float = Field(default=0.5, ge=0, le=MANY)
     min_lr: LearningRate | None = None
@@ -106,26 +76,13 @@ class CosineToLeast(Schedule):
 
 
 class WarmCosineToLeast(CosineToLeast):
-    """A cosine down to a least learning rate, after a warmup from a share of it.
-
-    Args:
-        warmup_lr_rate: the share that the warmup begins with.
-    """
+    """A cosine down to a least learning rate, after a warmup from a share of it."""
 
     warmup_lr_rate: Share | None = None
 
 
 class StableThenDecay(Schedule):
-    """A warmup, a constant learning rate, and a decay.
-
-    Args:
-        num_decay_steps: steps of the decay.
-        num_stable_steps: steps between warmup and decay; by default all that are left.
-        warmup_type: the curve of the warmup.
-        decay_type: the curve of the decay.
-        min_lr_ratio: the least learning rate as a share.
-        num_cycles: waves of a decay that is a cosine.
-    """
+    """A warmup, a constant learning rate, and a decay."""
 
     num_decay_steps: Steps
     num_stable_steps: Steps | None = None
