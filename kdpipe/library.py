@@ -15,7 +15,7 @@ from kdpipe.anatomy.families import head_task, kinds_for
 from kdpipe.data.batches import Collator
 from kdpipe.data.masking import Targets
 from kdpipe.data.tokenized import TokenizedSplit
-from kdpipe.errors import KdpipeError, ModelError
+from kdpipe.errors import KdpipeError, ModelError, quoted
 from kdpipe.evaluation.scoring import padding_id, score, scorer, token_targets
 from kdpipe.losses.loss import Loss
 from kdpipe.models.compatibility import check_rows, count_entries
@@ -64,9 +64,10 @@ def distill(
     """
     split = _read(student, dataset)
     task = catalog.resolve("tasks", split.task)
-    weighted = [loss if isinstance(loss, Weighted) else Weighted(loss) for loss in losses]
-    if not any(loss.weight for loss in weighted):
-        raise KdpipeError("losses: expected a loss with a weight, found none, so nothing would be learned")
+    weighted = _weighted(losses, split)
+    if teacher is student:
+        raise ModelError("expected a teacher and a student, found one model twice; load the model twice")
+    _check_model(teacher)
     shapes = {TEACHER.teacher: config_shape(teacher.config)}, config_shape(student.config)
     entries = count_entries(tokenizer) if tokenizer else None
     objective = build_objective(weighted, task, *shapes, seed=seed, entries=entries)
@@ -120,6 +121,14 @@ def prune(
     """
     if not 0 <= sparsity < 1:
         raise KdpipeError(f"sparsity: expected a share from 0 to below 1, found {sparsity}")
+    if batch_size < 1 or (batches is not None and batches < 1):
+        found = f"found batches={batches} and batch_size={batch_size}"
+        raise KdpipeError(f"prune: expected at least one batch of at least one row, {found}")
+    if not isinstance(criterion, type):
+        raise KdpipeError(
+            f"criterion: expected a class, such as {MaskGradient.__name__} of {MaskGradient.__module__},"
+            f" found {quoted(criterion)}"
+        )
     split = _read(model, dataset)
     if split.task == LANGUAGE_MODELING:
         raise KdpipeError(
@@ -148,7 +157,7 @@ def evaluate(
     Args:
         model: the model, with a head for the task.
         dataset: tokenized rows with labels.
-        metrics: names of the metrics; by default those of the task.
+        metrics: names of the metrics; by default the metrics of the task.
         tokenizer: the tokenizer, which masked language modelling needs.
         batch_size: rows of a batch.
         seed: seed of masks.
@@ -172,8 +181,42 @@ def evaluate(
     return dict(found.metrics)
 
 
+def _weighted(losses: Any, split: TokenizedSplit) -> list[Weighted]:
+    """Return losses with their weights; refuse anything else, and losses on labels that the rows lack."""
+    weighted = []
+    for given in losses if isinstance(losses, list | tuple) else [losses]:
+        entry = given if isinstance(given, Weighted) else Weighted(given)
+        if isinstance(entry.loss, type) or not hasattr(entry.loss, "student_kinds"):
+            raise KdpipeError(
+                "losses: expected objects of classes in kdpipe.losses, such as KLLoss(),"
+                f" found {quoted(given)}"
+            )
+        if entry.weight < 0 or entry.teacher != TEACHER.teacher:
+            raise KdpipeError(
+                f"losses: expected weights from 0, and the teacher {TEACHER.teacher!r}, found weight"
+                f" {entry.weight} and teacher {entry.teacher!r}"
+            )
+        if not entry.loss.teacher_kinds and split.task != LANGUAGE_MODELING and "labels" not in split.columns:
+            raise KdpipeError(
+                f"losses: {type(entry.loss).__name__} compares with labels; expected rows with labels,"
+                " found none"
+            )
+        weighted.append(entry)
+    if not any(entry.weight for entry in weighted):
+        raise KdpipeError("losses: expected a loss with a weight, found none, so nothing would be learned")
+    return weighted
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, PreTrainedModel):
+        raise ModelError(
+            f"expected a model of transformers, found {quoted(model)}; load it with `from_pretrained`"
+        )
+
+
 def _read(model: PreTrainedModel, dataset: Any) -> TokenizedSplit:
     """Return the rows of a dataset for the task of a model's head."""
+    _check_model(model)
     family_of(model)
     config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
     task = head_task(model.config.model_type, config)

@@ -15,9 +15,10 @@ from transformers import AutoModel
 
 import kdpipe
 from kdpipe.artifacts.parquet import read_parquet
+from kdpipe.data.tokenized import TokenizedSplit
 from kdpipe.errors import DataError, KdpipeError, ModelError, TrainingError
 from kdpipe.evaluation.scoring import task_of
-from kdpipe.losses import HiddenMSELoss, KLLoss, RelationLoss, SoftCrossEntropyLoss
+from kdpipe.losses import HardLoss, HiddenMSELoss, KLLoss, RelationLoss, SoftCrossEntropyLoss
 from kdpipe.models.loading import load_model, load_tokenizer, load_with_head
 from kdpipe.models.pruned import ranks_of
 from kdpipe.plan.stages.count_tokens import CountTokensSettings
@@ -186,6 +187,18 @@ def test_arguments_that_do_not_fit_are_refused(
     body = AutoModel.from_pretrained(classifier)
     wrong: list[tuple[Any, str]] = [
         (lambda: kdpipe.distill(*models, rows, []), "losses: expected a loss with a weight"),
+        (lambda: kdpipe.distill(*models, rows, [KLLoss]), "losses: expected objects .*KLLoss'"),
+        (lambda: kdpipe.distill(*models, rows, "kl"), "losses: expected objects .*'kl'"),
+        (lambda: kdpipe.distill(*models, rows, [kdpipe.Weighted(KLLoss(), -1)]), "weights from 0"),
+        (lambda: kdpipe.distill(*models, rows, [kdpipe.Weighted(KLLoss(), teacher="b")]), "teacher 'b'"),
+        (lambda: kdpipe.distill(*models, rows.remove_columns("labels"), [HardLoss()]), "rows with labels"),
+        (lambda: kdpipe.distill(models[0], models[0], rows, [KLLoss()]), "one model twice"),
+        (
+            lambda: kdpipe.distill("bert", models[0], rows, [KLLoss()]),
+            "a model of transformers, found 'bert'",
+        ),
+        (lambda: kdpipe.prune(models[0], rows, sparsity=0.5, batches=0), "at least one batch"),
+        (lambda: kdpipe.prune(models[0], rows, sparsity=0.5, criterion="random"), "criterion: .* a class"),
         (lambda: kdpipe.distill(*models, rows, [KLLoss()], lr=1), "training.lr: expected a field"),
         (lambda: kdpipe.distill(*models, rows, [KLLoss()], output_dir="x"), "training.output_dir"),
         (lambda: kdpipe.distill(*models, rows, [KLLoss()], eval_strategy="rarely"), "training: .*rarely"),
@@ -200,6 +213,13 @@ def test_arguments_that_do_not_fit_are_refused(
     for call, message in wrong:
         with pytest.raises((KdpipeError, TrainingError), match=message):
             call()
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 2), (1, 64), (None, 2)])
+def test_answers_outside_their_row_are_refused(start: Any, end: int, question_data: Path) -> None:
+    rows = rows_of(question_data).map(lambda row: {"start_positions": start, "end_positions": end})
+    with pytest.raises(DataError, match=r"start_positions and end_positions: expected .* in row 0, found"):
+        TokenizedSplit(rows, "question_answering", ())
 
 
 def test_teachers_with_other_outputs_are_refused(classifier: Path, task_data: Path) -> None:

@@ -59,7 +59,7 @@ class Matrix:
         self.variables = tuple(dict.fromkeys(name for block in values for name in block))
 
     def choices_of(self, variables: Sequence[str], within: Choice | None = None) -> list[Choice]:
-        """Return the distinct choices of some variables, among those that agree with `within`."""
+        """Return the distinct choices of some variables, among the choices that agree with `within`."""
         known = None if within else self._found.get(tuple(variables))
         if known is not None:
             return known

@@ -150,5 +150,5 @@ def _labelled(
 
 
 def padded_width(lengths: NDArray[np.integer[Any]], longest: int) -> int:
-    """Return the number of tokens that a batch is padded to, at most that of the longest example of all."""
+    """Return the number of tokens that a batch is padded to, at most the length of the longest example."""
     return min(-(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE, longest)

@@ -56,7 +56,7 @@ class TableReader:
 
     @cached_property
     def labels(self) -> tuple[str, ...] | None:
-        """The classes of the config, else those that the file declares, else the labels of the first split.
+        """The classes of the config, else classes that the file declares, else labels of the first split.
 
         These are sorted, by value if all are whole numbers, so that their order is not that of the rows.
         """
@@ -146,7 +146,9 @@ class TableReader:
     def _unknown(self, name: str, where: str) -> str:
         remedy = "; mend or remove the row"
         if not self._columns.classes:
-            remedy += ", or give all labels as `classes`: without them they are those of the training split"
+            remedy += (
+                ", or give all labels as `classes`: without `classes`, the training split names the labels"
+            )
         return f"{where}: expected a label out of {listed(self.labels or ())}, found {quoted(name)}{remedy}"
 
     @cached_property

@@ -52,14 +52,17 @@ def read_raw_lines(file: Path, encoding: str = UTF8) -> Iterator[tuple[int, str]
 
 def without_blank_end(lines: Iterator[tuple[int, str]], file: Path) -> Iterator[tuple[int, str]]:
     """Pass the numbered lines of a file on, apart from blank lines at its end."""
-    waiting: list[tuple[int, str]] = []
+    blank: list[tuple[int, str]] = []
     filled = False
-    for number, line in lines:
-        waiting.append((number, line))
-        if line.strip(" \r\n"):
-            filled = True
-            yield from waiting
-            waiting = []
+    for numbered in lines:
+        if not numbered[1].strip(" \r\n"):
+            blank.append(numbered)
+            continue
+        filled = True
+        if blank:
+            yield from blank
+            blank = []
+        yield numbered
     if not filled:
         raise no_rows(file)
 
@@ -104,7 +107,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def check_file(file: Path) -> None:
-    """Raise DataError if a path is not that of a file; opening a pipe could wait for ever."""
+    """Raise DataError if a path names no file; opening a pipe could wait for ever."""
     try:
         if file.is_file():
             return

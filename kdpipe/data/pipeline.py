@@ -122,7 +122,7 @@ def _pool(make_encoder: Callable[[], Encoder], processes: int) -> ProcessPoolExe
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Hide the main module: a spawned process imports the main module, and that of a stage imports torch."""
+    """Hide the main module: a spawned process imports the main module, which in a stage imports torch."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:

@@ -48,7 +48,7 @@ def stored_splits(folder: Path) -> dict[str, Path]:
 
 
 def is_stored(path: Path) -> bool:
-    """Tell whether a path is that of a table which every source reads alike: Parquet or `save_to_disk`."""
+    """Tell whether a path names a table which every source reads alike: Parquet or `save_to_disk`."""
     return path.suffix == ".parquet" or path.is_dir()
 
 

@@ -55,7 +55,7 @@ class TableFile(Protocol):
     """A file of rows."""
 
     def columns(self) -> Collection[str]:
-        """Return the names of the columns; JSONL has those of its first row."""
+        """Return the names of the columns; JSONL has the names in its first row."""
         ...
 
     def class_names(self, column: str) -> tuple[str, ...] | None:

@@ -35,7 +35,7 @@ class TokenizedSplit(EncodedSplit):
         largest: the largest length and ids of the rows.
 
     Raises:
-        DataError: the rows have no token ids, or are padded, or their labels are not those of the task.
+        DataError: the rows have no token ids, or are padded, or their labels do not fit the task.
     """
 
     def __init__(self, dataset: Any, task: str, classes: Sequence[str]) -> None:
@@ -78,8 +78,7 @@ def _labels(dataset: Any, table: pa.Table, task: str, classes: Sequence[str]) ->
     if task == "question_answering":
         if not set(ANSWER) <= set(table.column_names):
             return {}
-        spans = np.stack([table[column].to_numpy() for column in ANSWER], axis=1).astype(np.int32)
-        return {"labels": pa.FixedSizeListArray.from_arrays(pa.array(spans.reshape(-1)), 2)}
+        return {"labels": _spans(table)}
     if task == "language_modeling" or name is None:
         if task == "token_classification":
             raise DataError("dataset: expected `labels` of tokens, which say where a tag is, found none")
@@ -94,6 +93,21 @@ def _labels(dataset: Any, table: pa.Table, task: str, classes: Sequence[str]) ->
             f"dataset: column {name!r}: for {task} expected {expected} in every row, found"
             f" {quoted(str(error))}; correct the labels, or take a model with a head for them"
         ) from None
+
+
+def _spans(table: pa.Table) -> pa.Array:
+    """Return the places of the first and the last token of each answer."""
+    spans = np.stack([table[column].to_numpy() for column in ANSWER], axis=1)
+    lengths = pc.list_value_length(table["input_ids"]).to_numpy()
+    # A row without a place has NaN there, which is not in the row either.
+    wrong = ~((spans >= 0) & (spans < lengths[:, None])).all(axis=1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            f"dataset: {' and '.join(ANSWER)}: expected places of tokens, from 0 to {lengths[row] - 1} in row"
+            f" {row}, found {' and '.join(map(str, spans[row]))}; correct or remove the row"
+        )
+    return pa.FixedSizeListArray.from_arrays(pa.array(spans.astype(np.int32).reshape(-1)), 2)
 
 
 def _check_order(feature: Any, classes: Sequence[str], name: str) -> None:

@@ -127,7 +127,7 @@ class Shared(_View):
 
 
 class Combined(_View):
-    """Several sources as one: their train splits are mixed; the other splits are those of the first source.
+    """Several sources as one: their train splits are mixed; the other splits come from the first source.
 
     The mixture is a random merge, the same for the same seed: each source keeps its order. The id of an
     example begins with the position of its source, in a repetition also with its number, as in `1.2/`.

@@ -21,7 +21,8 @@ class RelationLoss(Loss):
 
     Args:
         relation_heads: number of heads into which the features of all heads are divided again, so that
-            student and teacher may have different numbers of heads; by default that of the teacher's block.
+            student and teacher may have different numbers of heads; by default the number of the teacher's
+            heads.
 
     Reference:
         Wang et al., MiniLMv2 (arXiv 2012.15828), equations 3 to 6 with equal weights.

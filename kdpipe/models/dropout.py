@@ -49,8 +49,9 @@ def attend(
 ) -> tuple[Tensor, None]:
     """Attend as transformers' SDPA does, but drop attention weights with `drop_out`.
 
-    Arguments are those of SDPA, which runs layers that are causal, or whose heads share keys. The mask is
-    True where a position may be attended to. The context [B, L, A, D] is returned, and no weights.
+    The function takes the arguments of SDPA. SDPA itself runs layers that are causal, or whose heads share
+    keys. The mask is True where a position may be attended to. The context [B, L, A, D] is returned, and no
+    weights.
     """
     plain = not any(value is not None for value in options.values())
     if not dropout or not plain or getattr(module, "is_causal", True) or key.shape[1] != query.shape[1]:

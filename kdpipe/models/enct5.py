@@ -83,7 +83,7 @@ class EncT5Model(EncT5PreTrainedModel):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **options: Any
     ) -> BaseModelOutput:
-        """Encode texts [B, L]; options are those of transformers models, such as `output_hidden_states`."""
+        """Encode texts [B, L]; options are options of transformers models, such as `output_hidden_states`."""
         output: BaseModelOutput = self.encoder(input_ids, attention_mask=attention_mask, **options)
         return output
 

@@ -219,7 +219,7 @@ def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
     add("--output", type=Path, required=True, help="folder of the artifact")
     add("--state", type=Path, help="folder for half-written state (default: beside the output)")
     add("--log", type=Path, help="file that takes all messages (default: standard error)")
-    roots = "root modules of the stage's code (default: its module, and those that its settings name)"
+    roots = "root modules of the stage's code (default: its module, and the modules that its settings name)"
     add("--code", nargs="+", metavar="MODULE", help=roots)
     minutes = _within("minutes", float, 0, MANY)
     add("--checkpoint-minutes", type=minutes, default=10, help="minutes of work between two checkpoints")

@@ -116,7 +116,7 @@ class Run:
 
     @cached_property
     def attentions(self) -> "list[Group]":
-        """The heads of each block, and after them those of other places."""
+        """The heads of each block, and then the heads of other places."""
         return list(family_of(self.model).groups(self.body)["head"])
 
     def input_of(self, module: nn.Module) -> Getter:

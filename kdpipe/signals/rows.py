@@ -83,7 +83,7 @@ def _labelled(rows: Rows, batch: Mapping[str, Any]) -> Rows:
 
 
 def _spans(rows: Rows, batch: Mapping[str, Any]) -> Rows:
-    """Return the logits of starts and ends in turns [2B, L], -inf at padding, from those of tokens [N, 2]."""
+    """Return logits of starts and ends in turns [2B, L], -inf at padding, from logits of tokens [N, 2]."""
     turns = rows.padded(-torch.inf).transpose(1, 2).flatten(0, 1)
     return Rows(turns, torch.arange(len(turns), device=turns.device), (rows.size[0], 2), "spans")
 

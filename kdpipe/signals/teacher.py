@@ -1,4 +1,4 @@
-"""The runs that signals come from: those of the student, and of a frozen teacher, online or cached."""
+"""The runs that signals come from: the student, and a frozen teacher, online or cached."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -28,13 +28,11 @@ class Projection:
         kind: linear, or linear followed by relu or tanh.
         shared: one map for all pairs of layers instead of one each.
         learning_rate: its own learning rate; None for the training's.
-        widths: the teacher's width and the student's, once both are known.
     """
 
     kind: Literal["linear", "relu", "tanh"] = "linear"
     shared: bool = False
     learning_rate: float | None = None
-    widths: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ class Term:
             the answer in each example.
         pairs: the (teacher, student) places that are compared, whose mean is taken.
         projection: how the student's rows are mapped to the teacher's width.
+        widths: the teacher's width and the student's, which a projection needs.
         entries: how many numbers of a row are compared, the first ones; None for all. Language models may
             have more outputs than their tokenizer has entries, and each another number.
         teacher: where the target is from.
@@ -61,6 +60,7 @@ class Term:
     positions: Positions = "examples"
     pairs: Sequence[tuple[Place, Place]] = ((None, None),)
     projection: Projection | None = None
+    widths: tuple[int, int] | None = None
     entries: int | None = None
     teacher: Origin = TEACHER
     student: Origin = STUDENT
@@ -158,7 +158,8 @@ def _read(term: Term, kinds: Sequence[str], signals: Signals, place: Place, batc
 
 def _projections(term: Term, seed: int) -> nn.ModuleList:
     assert term.projection is not None
-    teacher_width, student_width = term.projection.widths
+    assert term.widths is not None
+    teacher_width, student_width = term.widths
     activation = ACTIVATIONS[term.projection.kind]
     generator = torch.Generator().manual_seed(seed)
     maps = nn.ModuleList()

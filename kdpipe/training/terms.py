@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from kdpipe.anatomy.layers import match_layers
@@ -96,7 +96,7 @@ def _term(
     entries: int | None,
 ) -> Term:
     (teacher_depth, teacher_width), (depth, width) = shapes
-    loss, projection = weighted.loss, weighted.projection
+    loss = weighted.loss
     outputs = any(SIGNAL_KINDS[kind].rows == "task" for kind in loss.student_kinds)
     chosen = None if outputs and task.positions != "labelled" else weighted.positions
     return Term(
@@ -105,7 +105,8 @@ def _term(
         weighted.weight,
         POSITIONS[chosen] if chosen else task.positions if outputs else "tokens",
         weighted.pairs(teacher_depth, depth),
-        replace(projection, widths=(teacher_width, width)) if projection else None,
+        weighted.projection,
+        (teacher_width, width),
         entries if outputs and loss.teacher_kinds else None,
         Origin(weighted.teacher),
     )

@@ -65,7 +65,7 @@ def test_bert_and_tinybert() -> None:
     assert size(tiny_bert) == 14_350_874
     pairs = [(0, 0), (3, 1), (6, 2), (9, 3), (12, 4)]
     term = Term(
-        "hidden_mse", HiddenMSELoss(), pairs=pairs, projection=Projection(shared=True, widths=(768, 312))
+        "hidden_mse", HiddenMSELoss(), pairs=pairs, projection=Projection(shared=True), widths=(768, 312)
     )
     objective = Objective([term], "categorical")
     assert size(objective) == 240_384

@@ -37,7 +37,7 @@ def student_of(folder: Path, seed: int = 1) -> Any:
 def distillation_terms(pairs: Sequence[tuple[int, int]], projection: Projection | None = None) -> list[Term]:
     return [
         Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=2.0)),
-        Term("hidden_mse", HiddenMSELoss(), 3.0, "tokens", pairs, projection),
+        Term("hidden_mse", HiddenMSELoss(), 3.0, "tokens", pairs, projection, (16, 16)),
     ]
 
 

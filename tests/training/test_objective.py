@@ -102,9 +102,7 @@ def test_only_states_that_are_read_are_asked_for() -> None:
 
 @pytest.mark.parametrize(("shared", "count"), [(False, 2), (True, 1)])
 def test_projections_map_the_student_to_the_teachers_width(shared: bool, count: int) -> None:
-    term = Term(
-        "h", HiddenMSELoss(), 1.0, "tokens", [(0, 0), (2, 1)], Projection("tanh", shared, widths=(8, 6))
-    )
+    term = Term("h", HiddenMSELoss(), 1.0, "tokens", [(0, 0), (2, 1)], Projection("tanh", shared), (8, 6))
     objective = Objective([term], "categorical", seed=3)
     assert len(objective.projections["h"]) == count
     sums = sums_of(objective, signals(6, 1), signals(8, 2))

@@ -174,7 +174,7 @@ def test_a_teacher_is_not_changed_by_training(
 
 
 def test_a_projection_learns_at_its_own_rate(classifier: Path, task_data: Path, tmp_path: Path) -> None:
-    still = Projection(learning_rate=1e-12, widths=(16, 16))
+    still = Projection(learning_rate=1e-12)
     objective = Objective(distillation_terms([(4, 2)], still), "categorical", seed=1)
     teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teachers[TEACHER])
     student = student_of(classifier)

@@ -72,7 +72,7 @@ def distilled(places: Places, state: Path) -> Trained:
     model, batches = student_of(places["classifier"], seed=2), collator(places["task_data"])
     batches.knowledge = {TEACHER: CachedKnowledge(places["knowledge"], batches.split)}
     terms = [
-        *distillation_terms([(0, 0), (4, 2)], Projection(learning_rate=1e-2, widths=(16, 16))),
+        *distillation_terms([(0, 0), (4, 2)], Projection(learning_rate=1e-2)),
         hard_term(Classification),
     ]
     options = {**ODD, "per_device_train_batch_size": 7, "gradient_accumulation_steps": 3}
