@@ -48,7 +48,6 @@ class Sample(_View):
         self._seed = seed
 
     def splits(self) -> tuple[str, ...]:
-        """Return the splits of the source."""
         splits = super().splits()
         for split in self._rows:
             if split not in splits:
@@ -156,7 +155,6 @@ class Combined(_View):
 
     @cached_property
     def labels(self) -> tuple[str, ...] | None:
-        """The labels of the first source, which the others have too."""
         first = self._source.labels
         for name, source in zip(self._names, self._sources, strict=True):
             different = sorted(set(first or ()).symmetric_difference(source.labels or ()))
@@ -171,7 +169,6 @@ class Combined(_View):
         return first
 
     def splits(self) -> tuple[str, ...]:
-        """Return the splits of the first source."""
         for name, source in zip(self._names, self._sources, strict=True):
             splits = source.splits()
             if TRAIN not in splits:

@@ -27,7 +27,6 @@ class DistillationStage(TrainingStage[D]):
     """A stage that trains a model against a teacher."""
 
     def checks(self, graph: "Graph", node: Node) -> Findings:
-        """Yield what is wrong with teacher, labels, losses, layers, heads, cache and tokenizers."""
         settings = self.settings_of(graph, node.name)
         for setting, lesson in settings.lessons.items():
             if self.reads_head(lesson):
@@ -43,7 +42,6 @@ class DistillationStage(TrainingStage[D]):
         return settings.reads_head
 
     def knowledge(self, graph: "Graph", settings: D) -> list[tuple[str, str, CacheTeacherSettings]]:
-        """Return the teachers whose signals are computed once and stored."""
         return [
             (lesson.teacher, lesson.dataset, cache_settings(graph, lesson))
             for lesson in settings.lessons.values()
@@ -51,28 +49,23 @@ class DistillationStage(TrainingStage[D]):
         ]
 
     def readings(self, graph: "Graph", node: Node) -> Iterator[tuple[str, str, str]]:
-        """Yield the teachers besides."""
         yield from super().readings(graph, node)
         for setting, lesson in self.settings_of(graph, node.name).lessons.items():
             yield setting, lesson.teacher, lesson.dataset
 
     def uses(self, settings: D, setting: str) -> Iterator[tuple[str, bool]]:
-        """Yield the dataset of a teacher."""
         if lesson := settings.lessons.get(setting):
             yield lesson.dataset, self.reads_head(lesson)
 
     def remarks(self, graph: "Graph", node: Node) -> Iterator[str]:
-        """Yield the pairs of places that are compared."""
         for term, pairs in layer_pairs(graph, self.settings_of(graph, node.name)):
             found = " ".join(f"({t}, {s})" for t, s in pairs or ()) or "known once the models are fetched"
             yield f"{node.name}: {term.loss} {term.matched}: (teacher, student) {found}"
 
     def sized_by(self, settings: D) -> list[str]:
-        """Return the model that is trained."""
         return [settings.learner]
 
     def beside(self, graph: "Graph", settings: D) -> int:
-        """Return the weights of the blocks of teachers that run beside their student."""
         return sum(
             block_parameters(known(graph.facts[lesson.teacher].shape))
             for lesson in settings.lessons.values()

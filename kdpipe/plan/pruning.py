@@ -26,13 +26,11 @@ class PruningStage(ModelStage[R]):
     """A stage that ranks the heads and neurons of a model, and makes smaller models of the model."""
 
     def checks(self, graph: "Graph", node: Node) -> Findings:
-        """Yield what keeps the units from being ranked as the settings say."""
         yield from super().checks(graph, node)
         if node.name in graph.whole:
             yield from self._ranking(graph, self.settings_of(graph, node.name))
 
     def cut_from(self, settings: R) -> str | None:
-        """Return the model whose units are ranked."""
         return settings.source
 
     def importance(self, graph: "Graph", settings: R) -> tuple[str, str, ScoreImportanceSettings] | None:

@@ -38,16 +38,13 @@ class RunningStage(Stage[S]):
     passes = 1
 
     def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
-        """Return the model, and the dataset as the model's tokenizer encodes it."""
         model, dataset = names[:2]
         return {self.option: [graph.layout.model(model)], "data": [graph.encoded(dataset, model)]}
 
     def runs(self, graph: "Graph", *names: str) -> tuple[str, ...]:
-        """Return the model and the dataset."""
         return names[:2]
 
     def cost(self, graph: "Graph", job: Job) -> Cost:
-        """Return the memory of model, data and activations, and the time of the passes."""
         [shape], dataset = self.shapes(graph, job), graph.datasets[job.names[1]]
         size = WEIGHT * parameters(shape) + encoded_bytes(dataset) + self.kept(job, shape, dataset)
         work = operations(self.passes * block_parameters(shape), self.share * rows_of(dataset), dataset)

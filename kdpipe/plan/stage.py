@@ -230,11 +230,9 @@ class ModelStage(Stage[M]):
         return cast(M, graph.nodes[model].settings)
 
     def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
-        """Return the settings of a model."""
         return {"settings": self.settings_of(graph, *names)}
 
     def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
-        """Return the models that a model is made from, its dataset, and what was worked out of them."""
         [model], layout, settings = names, graph.layout, self.settings_of(graph, *names)
         found: dict[str, list[Path]] = {}
         for option, kind, name in settings.references():
@@ -251,12 +249,10 @@ class ModelStage(Stage[M]):
         return found
 
     def runs(self, graph: "Graph", *names: str) -> Iterable[str]:
-        """Return a model and what it is made from."""
         references = self.settings_of(graph, *names).references()
         return (*names, *(name for option, _, name in references if option not in AFTERWARDS))
 
     def group(self, graph: "Graph", *names: str) -> str | None:
-        """Return the group of the training that makes a model, or is the only one that starts from it."""
         [model] = names
         if self.trains:
             return f"train-{model}"

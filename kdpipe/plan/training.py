@@ -53,7 +53,6 @@ class TrainingStage(ModelStage[M]):
     longest = 20 * HOUR
 
     def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
-        """Return what other models are made from, and the counts by which rare tokens are preferred."""
         [model], found = names, super().inputs(graph, *names)
         settings: Any = self.settings_of(graph, model)
         is_text = graph.datasets[settings.dataset].task == LANGUAGE_MODELING
@@ -63,7 +62,6 @@ class TrainingStage(ModelStage[M]):
         return found
 
     def checks(self, graph: "Graph", node: Node) -> Findings:
-        """Yield that the best model is to be told by a metric that there is not."""
         settings: Any = node.settings
         name = str(getattr(settings.training, "metric_for_best_model", None) or "").removeprefix("eval_")
         task = graph.datasets[settings.dataset].task
@@ -79,7 +77,6 @@ class TrainingStage(ModelStage[M]):
         return metrics
 
     def needs(self, settings: M) -> Iterator[tuple[str, Need]]:
-        """Yield the training split, and the validation split if the model is scored while it is trained."""
         given: Any = settings
         yield given.dataset, Need("train", "is trained", labelled=False)
         if getattr(given.training, "eval_strategy", None) in ("steps", "epoch"):
@@ -87,13 +84,11 @@ class TrainingStage(ModelStage[M]):
             yield given.dataset, Need("validation", does, labelled=True)
 
     def in_small(self, settings: M, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
-        """Return the settings with two steps of training."""
         given = super().in_small(settings, factor, sizes)
         training = {key: item for key, item in given.get("training", {}).items() if key not in NOT_IN_SMALL}
         return given | {"training": training | SMALL}
 
     def cost(self, graph: "Graph", job: Job) -> Cost:
-        """Return the memory of models, data and activations, and the time of the steps."""
         settings: Any = job.settings["settings"]
         shapes, dataset = self.shapes(graph, job), graph.datasets[settings.dataset]
         given = settings.training.model_dump(exclude_unset=True)

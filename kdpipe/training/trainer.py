@@ -163,7 +163,6 @@ class LearningTrainer(HookedTrainer):
         return LengthGroupedSampler(lengths, batch_size, self.order_seed, self.collator)
 
     def after_step(self) -> None:
-        """Write a checkpoint where one is due."""
         if self.resumption is not None:
             self.resumption.after_step()
 

@@ -57,7 +57,6 @@ class RankedSettings(StageSettings):
         return True
 
     def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
-        """Yield (field, kind, name) of each model and dataset that these settings name."""
         yield from super().references()
         if self.importance is not None:
             yield from self.importance.references()

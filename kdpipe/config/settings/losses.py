@@ -112,11 +112,9 @@ class LayerTermSettings(TermSettings):
 
     @property
     def matched(self) -> str:
-        """What says which places are compared."""
         return str(self.layers)
 
     def pairs(self, teacher_depth: int | None, student_depth: int | None) -> PlacePairs | None:
-        """Return the (teacher, student) layers that are compared; None while a depth they need is unknown."""
         if teacher_depth is None or student_depth is None:
             return None if isinstance(self.layers, str) else tuple(self.layers)
         return match_layers(self.layers, teacher_depth, student_depth, first_layer(self.student_kinds))
@@ -133,11 +131,9 @@ class ModuleTermSettings(TermSettings):
 
     @property
     def matched(self) -> str:
-        """What says which places are compared."""
         return str(self.modules)
 
     def pairs(self, teacher_depth: int | None, student_depth: int | None) -> PlacePairs | None:
-        """Return the (teacher, student) modules that are compared."""
         return tuple(self.modules)
 
 
@@ -152,7 +148,6 @@ class ProjectedTermSettings(TermSettings):
 
     @property
     def projection_settings(self) -> ProjectionSettings | None:
-        """The map from the student's width to the teacher's, if there is one."""
         return self.projection
 
 

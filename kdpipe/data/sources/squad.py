@@ -116,7 +116,6 @@ class SquadSource(FileSource):
         self._held: dict[Path, _Content] = {}
 
     def splits(self) -> tuple[str, ...]:
-        """Return the splits that have a file."""
         _check_one_version(self._files)
         return self._files.names()
 

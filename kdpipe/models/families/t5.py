@@ -54,7 +54,6 @@ class T5(Family):
 
     @staticmethod
     def adapt(config: Any) -> Any:
-        """Return the config with which a checkpoint is read that has the given one."""
         if isinstance(config, EncT5Config):
             return config
         fields = config.to_dict()
@@ -62,7 +61,6 @@ class T5(Family):
 
     @classmethod
     def head_size(cls, config: Any) -> int:
-        """Return the features of a head."""
         return config.d_kv  # type: ignore[no-any-return]
 
     @classmethod

@@ -78,12 +78,10 @@ class CacheTeacher(RunningStage[CacheTeacherSettings]):
     option = "teacher"
 
     def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
-        """Return which signals are stored."""
         teacher, dataset, key = names
         return {"settings": graph.caches[teacher, dataset, key]}
 
     def kept(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
-        """Return the bytes of activations, and of signals that are still to be written."""
         settings: Any = job.settings["settings"]
         signals = [*map(Signal.parse, settings.signals), *_mapped(settings, shape["depth"])]
         length = dataset.max_length

@@ -33,13 +33,10 @@ class CountTokens(Stage[CountTokensSettings]):
     longest = DAY // 2
 
     def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
-        """Return the encoded dataset, and the model that has the tokenizer."""
         return {"data": [graph.layout.data(*names)], "tokenizer": [graph.layout.model(names[1])]}
 
     def group(self, graph: "Graph", *names: str) -> str | None:
-        """Return the group of what is made of the dataset's text."""
         return "-".join(("data", *names))
 
     def cost(self, graph: "Graph", job: Job) -> Cost:
-        """Return the memory of the tokenizer's model, and the time for the tokens."""
         return Cost(super().cost(graph, job).memory, tokens=tokens_of(graph.datasets[job.names[0]]))

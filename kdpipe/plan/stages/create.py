@@ -36,13 +36,11 @@ class Create(ModelStage[CreateSettings]):
     longest = HOUR
 
     def facts(self, name: str, settings: CreateSettings, known: Known) -> Facts:
-        """Return the shape that the settings give, with the vocabulary of the tokenizer."""
         tokenizer = known.facts[settings.tokenizer]
         shape = architecture_shape(settings.architecture, tokenizer.shape.vocabulary)
         return Facts(tokenizer.tokenizer, shape, head="", pair_segments=tokenizer.pair_segments)
 
     def in_small(self, settings: CreateSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
-        """Return the settings with a narrow architecture."""
         return narrow(super().in_small(settings, factor, sizes), sizes)
 
 

@@ -37,7 +37,6 @@ class DistillSettings(Distillation):
 
     @property
     def learner(self) -> str:
-        """The model that is trained starts as this one."""
         return self.student
 
     @field_validator("teacher", mode="before")
@@ -54,9 +53,7 @@ class Distill(DistillationStage[DistillSettings]):
     settings = DistillSettings
 
     def facts(self, name: str, settings: DistillSettings, known: Known) -> Facts:
-        """Return what is known of the student, with a head for the dataset."""
         return trained_facts(settings.student, settings.dataset, known)
 
     def starts_from(self, settings: DistillSettings) -> str | None:
-        """Return the student."""
         return settings.student

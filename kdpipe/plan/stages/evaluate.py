@@ -50,7 +50,6 @@ class Evaluate(RunningStage[EvaluateSettings]):
         return {"settings": EvaluateSettings(seed=seed, eval_batch_size=batch, **given)}
 
     def group(self, graph: "Graph", *names: str) -> str | None:
-        """Return the group of the model, if it is scored on its own dataset."""
         model, dataset = names
         is_own = dataset == dataset_of(graph.nodes[model].settings)
         return graph.stage_of(model).group(graph, model) if is_own else None

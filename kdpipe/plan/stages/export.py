@@ -35,7 +35,6 @@ class Export(RunningStage[ExportSettings]):
     share = HELD_OUT
 
     def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
-        """Return what the files are called."""
         model, dataset = names
         files = named_facts(graph.datasets[dataset].sources[0]).get("submission", {})
         return {"settings": ExportSettings(files=files, eval_batch_size=graph.eval_batch_size(model))}

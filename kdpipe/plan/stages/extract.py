@@ -52,7 +52,6 @@ class Extract(ModelStage[ExtractSettings]):
     longest = HOUR
 
     def facts(self, name: str, settings: ExtractSettings, known: Known) -> Facts:
-        """Return what is known of the model, with fewer blocks."""
         model = known.facts[settings.model]
         family = model.shape.family if settings.architecture == "same" else settings.architecture
         if settings.architecture != "same":
@@ -66,7 +65,6 @@ class Extract(ModelStage[ExtractSettings]):
         return replace(model, shape=shape, units=within(model.units, shape), deep_as="")
 
     def keeps_head_of(self, settings: ExtractSettings) -> str | None:
-        """Return the model."""
         return settings.model
 
 

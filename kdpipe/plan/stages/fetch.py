@@ -36,19 +36,15 @@ class Fetch(Stage[FetchSettings]):
     one_thread = True
 
     def folder(self, graph: "Graph", *names: str) -> Path:
-        """Return a folder that all configs share."""
         return hub_folder(graph.document.data_dir).joinpath(*names)
 
     def state(self, graph: "Graph") -> Path:
-        """Return a folder beside."""
         return hub_folder(graph.document.data_dir) / ".state"
 
     def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
-        """Return which dataset it is."""
         return {"settings": graph.fetches[names[0]]}
 
     def files(self, graph: "Graph", *names: str) -> list[Path]:
-        """Return the files of a local folder that is laid out as a repository."""
         return repository_files(graph.fetches[names[0]])
 
 

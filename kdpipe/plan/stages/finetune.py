@@ -41,11 +41,9 @@ class Finetune(TrainingStage[FinetuneSettings]):
     settings = FinetuneSettings
 
     def facts(self, name: str, settings: FinetuneSettings, known: Known) -> Facts:
-        """Return what is known of the model, with a head for the dataset."""
         return trained_facts(settings.model, settings.dataset, known)
 
     def checks(self, graph: "Graph", node: Node) -> Findings:
-        """Yield that there are no labels."""
         dataset = graph.datasets[self.settings_of(graph, node.name).dataset]
         if dataset.task != LANGUAGE_MODELING and dataset.settings.labels:
             yield ("dataset",), f"{dataset.name!r} has `labels: none`; fine-tuning needs labels"
@@ -56,5 +54,4 @@ class Finetune(TrainingStage[FinetuneSettings]):
         yield settings.dataset, False
 
     def starts_from(self, settings: FinetuneSettings) -> str | None:
-        """Return the model."""
         return settings.model

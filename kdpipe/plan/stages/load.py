@@ -90,11 +90,9 @@ class Load(ModelStage[LoadSettings]):
         )
 
     def files(self, graph: "Graph", *names: str) -> list[Path]:
-        """Return the files of a folder of the user's."""
         return loaded_files(self.settings_of(graph, *names).path)
 
     def folder_read(self, settings: LoadSettings) -> tuple[str, Path] | None:
-        """Return the folder that is no repository of the Hub."""
         folder = local_folder(settings.path)
         return ("path", folder) if folder else None
 
@@ -103,7 +101,6 @@ class Load(ModelStage[LoadSettings]):
         return suitable(graph, model, datasets_of_users(graph, model))
 
     def remarks(self, graph: "Graph", node: Node) -> Iterator[str]:
-        """Yield which tensors nobody reads."""
         if names := graph.facts[node.name].dropped:
             what = f"the file has tensors of another head, which are dropped: {some([*names])}"
             yield f"{node.name}: {what}"

@@ -51,27 +51,21 @@ class Preprocess(Stage[PreprocessSettings]):
     longest = DAY // 2
 
     def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
-        """Return the settings of the dataset."""
         return {"settings": preprocess_settings(graph, names[0])}
 
     def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
-        """Return the model that has the tokenizer."""
         return {"tokenizer": [graph.layout.model(names[1])]}
 
     def sources(self, graph: "Graph", *names: str) -> Sequence[SourceSettings]:
-        """Return the sources of the dataset."""
         return graph.datasets[names[0]].sources
 
     def runs(self, graph: "Graph", *names: str) -> Sequence[str]:
-        """Return the dataset."""
         return names[:1]
 
     def group(self, graph: "Graph", *names: str) -> str | None:
-        """Return the group of what is made of the dataset's text."""
         return "-".join(("data", *names))
 
     def cost(self, graph: "Graph", job: Job) -> Cost:
-        """Return the memory of the tokenizer's model, and the time for the tokens."""
         return Cost(super().cost(graph, job).memory, tokens=tokens_of(graph.datasets[job.names[0]]))
 
 

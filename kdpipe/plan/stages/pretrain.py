@@ -60,14 +60,12 @@ class Pretrain(TrainingStage[PretrainSettings]):
     longest = DAY
 
     def facts(self, name: str, settings: PretrainSettings, known: Known) -> Facts:
-        """Return the shape that the settings give."""
         check_head(
             "architecture", settings.architecture.family, "masked language modelling", ("ForMaskedLM",)
         )
         return Facts(name, architecture_shape(settings.architecture, settings.vocab_size), LANGUAGE_MODELING)
 
     def checks(self, graph: "Graph", node: Node) -> Findings:
-        """Yield that the dataset is no text."""
         dataset = graph.datasets[self.settings_of(graph, node.name).dataset]
         if dataset.task != LANGUAGE_MODELING:
             what = f"expected a language_modeling dataset, {dataset.name!r} is for {dataset.task}"
@@ -75,23 +73,18 @@ class Pretrain(TrainingStage[PretrainSettings]):
         yield from super().checks(graph, node)
 
     def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
-        """Return its settings, and those of the dataset, which it encodes itself."""
         dataset = self.settings_of(graph, *names).dataset
         return super().told(graph, *names) | {"dataset": preprocess_settings(graph, dataset)}
 
     def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
-        """Return nothing: all that it reads are the sources."""
         return {}
 
     def sources(self, graph: "Graph", *names: str) -> Sequence[SourceSettings]:
-        """Return the sources of the dataset."""
         return graph.datasets[self.settings_of(graph, *names).dataset].sources
 
     def in_small(self, settings: PretrainSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
-        """Return the settings with a narrow architecture and two steps."""
         return narrow(super().in_small(settings, factor, sizes), sizes)
 
     def cost(self, graph: "Graph", job: Job) -> Cost:
-        """Return that of a training, and the tokens that it encodes before."""
         dataset = graph.datasets[self.settings_of(graph, *job.names).dataset]
         return replace(super().cost(graph, job), tokens=tokens_of(dataset))

@@ -56,7 +56,6 @@ class PruneSettings(RankedSettings):
 
     @property
     def source(self) -> str:
-        """The model whose units are ranked."""
         return self.model
 
     @property
@@ -66,7 +65,6 @@ class PruneSettings(RankedSettings):
 
     @property
     def needs_ranks(self) -> bool:
-        """Whether some units of a kind go and others stay."""
         return self.sparsity is not None or self.heads is not None or self.intermediate_size is not None
 
     @model_validator(mode="after")
@@ -89,7 +87,6 @@ class Prune(PruningStage[PruneSettings]):
     longest = HOUR
 
     def facts(self, name: str, settings: PruneSettings, known: Known) -> Facts:
-        """Return what is known of the model, with fewer units."""
         model = known.facts[settings.model]
         check_family("model", model, "unit_names", "pruned")
         if settings.compat == "code":
@@ -121,16 +118,13 @@ class Prune(PruningStage[PruneSettings]):
         return suitable(graph, model, [(ancestor, False)] if ancestor else used)
 
     def uses(self, settings: PruneSettings, setting: str) -> Iterator[tuple[str, bool]]:
-        """Yield the dataset by whose loss units are ranked."""
         if settings.importance and settings.importance.dataset:
             yield settings.importance.dataset, True
 
     def keeps_head_of(self, settings: PruneSettings) -> str | None:
-        """Return the model."""
         return settings.model
 
     def in_small(self, settings: PruneSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
-        """Return the settings with sizes that shrink as the width does."""
         given = super().in_small(settings, factor, sizes)
         return {key: max(1, item // factor) if key in SCALED else item for key, item in given.items()}
 

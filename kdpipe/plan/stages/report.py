@@ -20,7 +20,6 @@ class Report(Stage[Document]):
     one_thread = True
 
     def job(self, graph: "Graph", *names: str) -> Job:
-        """Return the job, which runs nothing that the config names."""
         return replace(super().job(graph, *names), modules=(self.module,))
 
     def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
@@ -28,7 +27,6 @@ class Report(Stage[Document]):
         return {"config": graph.document}
 
     def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
-        """Return all that is shown."""
         layout = graph.layout
         return {
             "models": [layout.model(name) for name in graph.nodes],
@@ -37,6 +35,5 @@ class Report(Stage[Document]):
         }
 
     def files(self, graph: "Graph", *names: str) -> list[Path]:
-        """Return the published values."""
         published = graph.document.report.published
         return [published] if published is not None and published.exists() else []

@@ -71,7 +71,6 @@ class ScheduleSettings(Distillation, RankedSettings):
 
     @property
     def source(self) -> str:
-        """The model whose units are ranked."""
         return self.teacher
 
     @model_validator(mode="after")
@@ -96,7 +95,6 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
     chooses = True
 
     def facts(self, name: str, settings: ScheduleSettings, known: Known) -> Facts:
-        """Return what is known of the teacher, with as many units as the largest assistant."""
         teacher = known.facts[settings.teacher]
         check_family("teacher", teacher, "sliced", "trained in several sizes")
         check_ranking(settings, teacher)
@@ -114,7 +112,6 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
         return replace(teacher, units=units, ranked=True, head=head, labels=None)
 
     def checks(self, graph: "Graph", node: Node) -> Findings:
-        """Yield what is wrong with the metric of the choice."""
         yield from super().checks(graph, node)
         settings = self.settings_of(graph, node.name)
         dataset, metric = settings.dataset, graph.metric_of(settings)
@@ -126,27 +123,21 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
             yield ("metric",), what
 
     def reads_head(self, settings: ScheduleSettings) -> bool:
-        """Return that it does: the teacher's head is that of all sizes."""
         return True
 
     def watched(self, task: str) -> tuple[str, ...]:
-        """Return what is known of all sizes."""
         return ("tradeoff",)
 
     def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
-        """Return the settings with the metric."""
         settings = self.settings_of(graph, *names)
         return {"settings": settings.model_copy(update={"metric": graph.metric_of(settings)})}
 
     def target(self, settings: ScheduleSettings) -> float | None:
-        """Return the sparsity of the student."""
         return settings.target
 
     def needs(self, settings: ScheduleSettings) -> Iterator[tuple[str, Need]]:
-        """Yield the split that it trains on, and the split by which it chooses."""
         yield settings.dataset, Need("train", "is trained", labelled=False)
         yield settings.dataset, Need("validation", CHOSEN, labelled=True)
 
     def sizes(self, settings: ScheduleSettings) -> int:
-        """Return the number of sparsities."""
         return len(settings.sparsities)

@@ -43,11 +43,9 @@ class ScoreImportance(RunningStage[ScoreImportanceSettings]):
     passes = LEARNING
 
     def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
-        """Return how the units are scored."""
         model, dataset, key = names
         return {"settings": graph.importances[model, dataset, key]}
 
     def kept(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
-        """Return the bytes of the activations that a pass backward needs."""
         settings: Any = job.settings["settings"]
         return activations(shape, settings.batch_size, dataset.max_length)

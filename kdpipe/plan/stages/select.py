@@ -41,7 +41,6 @@ class Select(ModelStage[SelectSettings]):
     chooses = True
 
     def facts(self, name: str, settings: SelectSettings, known: Known) -> Facts:
-        """Return what all candidates have in common."""
         candidates = [known.facts[name] for name in settings.among]
         first = candidates[0]
         if len({model.tokenizer for model in candidates} - {UNKNOWN.tokenizer}) > 1:
@@ -57,7 +56,6 @@ class Select(ModelStage[SelectSettings]):
         )
 
     def checks(self, graph: "Graph", node: Node) -> Findings:
-        """Yield what keeps the candidates from being compared."""
         settings = self.settings_of(graph, node.name)
         for name in settings.among:
             yield from needs_head(graph, name, settings.dataset, "among")
@@ -70,19 +68,15 @@ class Select(ModelStage[SelectSettings]):
             yield ("split",), what
 
     def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
-        """Return the settings with the metric."""
         settings = self.settings_of(graph, *names)
         return {"settings": settings.model_copy(update={"metric": graph.metric_of(settings)})}
 
     def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
-        """Return the candidates as `models`."""
         found = super().inputs(graph, *names)
         return {"models": found.pop("among"), **found}
 
     def compared(self, settings: SelectSettings) -> Sequence[tuple[str, str]]:
-        """Return the candidates on the dataset."""
         return [(name, settings.dataset) for name in settings.among]
 
     def needs(self, settings: SelectSettings) -> Iterator[tuple[str, Need]]:
-        """Yield the split that decides."""
         yield settings.dataset, Need(settings.split, CHOSEN, labelled=True)
