@@ -137,7 +137,8 @@ def _counted(name: str) -> str:
     module, _, part = name.partition(":")
     if part and _file(f"{module}.{part}").is_file():
         module, part = f"{module}.{part}", ""
-    if not _file(module).is_file() or _is_in(module, READING):
+    # The package itself only names what the library offers.
+    if module == PACKAGE or not _file(module).is_file() or _is_in(module, READING):
         return ""
     if _is_in(module, IN_PARTS):
         return f"{module}:{part}" if part else ""
