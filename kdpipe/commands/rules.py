@@ -68,7 +68,7 @@ class Rules:
 
     def settings(self, wildcards: Wildcards) -> str:
         """Return the settings of a job as options of its command line."""
-        settings = self.job(wildcards).told()
+        settings = self.job(wildcards).arguments()
         return self._spelled([word for option, text in settings.items() for word in (f"--{option}", text)])
 
     def whole_config(self, wildcards: Wildcards) -> str:

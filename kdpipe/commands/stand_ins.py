@@ -130,5 +130,5 @@ def _read_for(graph: Graph, name: str) -> Iterator[str]:
     for user, setting in graph.users[name]:
         stage, settings = graph.stage_of(user), graph.nodes[user].settings
         yield from (graph.datasets[dataset].task for dataset, sure in stage.uses(settings, setting) if sure)
-        if stage.keeps_head_of(settings) == name:
+        if getattr(settings, stage.keeps_head_of, None) == name:
             yield from _read_for(graph, user)

@@ -12,7 +12,6 @@ from kdpipe.plan.entries import Dataset, Facts, Node
 from kdpipe.plan.hub import hub_folder
 from kdpipe.plan.layout import Layout
 from kdpipe.plan.stage import ModelStage, dataset_of, key_of, model_stages
-from kdpipe.plan.stages.fetch import FetchSettings, fetch_settings
 
 if TYPE_CHECKING:
     from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
@@ -87,13 +86,13 @@ class Graph:
         return settings.metric or self.datasets[settings.dataset].metrics[0]
 
     @cached_property
-    def fetches(self) -> dict[str, FetchSettings]:
-        """The folders of datasets of the Hub below `data_dir/hub`, with the settings that fetch them."""
-        data_dir, found = self.document.data_dir, {}
+    def fetches(self) -> dict[str, SourceSettings]:
+        """The sources that are datasets of the Hub, by the folder below `data_dir/hub` that takes each."""
+        hub, found = hub_folder(self.document.data_dir), {}
         for dataset in self.datasets.values():
             settings, path = dataset.settings, dataset.sources[0].path
             if isinstance(settings, SourceSettings) and settings.hub and path:
-                found[str(path.relative_to(hub_folder(data_dir)))] = fetch_settings(settings, data_dir)
+                found[str(path.relative_to(hub))] = settings
         return found
 
     @cached_property
@@ -134,7 +133,7 @@ class Graph:
     def trained_from(self, name: str) -> tuple[str, ...]:
         """Return a model and the ancestors that training alone made it from, whose units it all has."""
         found = [name]
-        while start := self.stage_of(found[-1]).starts_from(self.nodes[found[-1]].settings):
+        while start := getattr(self.nodes[found[-1]].settings, self.stage_of(found[-1]).starts_from, None):
             found.append(start)
         return tuple(found)
 

@@ -25,13 +25,12 @@ R = TypeVar("R", bound=RankedSettings)
 class PruningStage(ModelStage[R]):
     """A stage that ranks the heads and neurons of a model, and makes smaller models of the model."""
 
+    cut_from = "source"
+
     def checks(self, graph: "Graph", node: Node) -> Findings:
         yield from super().checks(graph, node)
         if node.name in graph.whole:
             yield from self._ranking(graph, self.settings_of(graph, node.name))
-
-    def cut_from(self, settings: R) -> str | None:
-        return settings.source
 
     def importance(self, graph: "Graph", settings: R) -> tuple[str, str, ScoreImportanceSettings] | None:
         """Return the model that is scored for a node, on which dataset and how; None where none is.

@@ -62,7 +62,7 @@ class Job:
     files: Sequence[Path] = ()
     fetched: Sequence[Path] = ()
 
-    def told(self) -> dict[str, str]:
+    def arguments(self) -> dict[str, str]:
         """Return the settings as JSON by option, without what the stage has no use for."""
         return {
             option: settings.model_dump_json(exclude={*AFTERWARDS, *ELSEWHERE})
@@ -141,13 +141,13 @@ class Stage(Generic[S]):
 
     def job(self, graph: "Graph", *names: str) -> Job:
         """Return the job that makes an artifact."""
-        told, sources = self.told(graph, *names), self.sources(graph, *names)
+        settings, sources = self.options(graph, *names), self.sources(graph, *names)
         return Job(
             self.name,
             names,
             self.folder(graph, *names),
-            told,
-            modules_of(graph, self.module, self.runs(graph, *names), *told.values()),
+            settings,
+            modules_of(graph, self.module, self.runs(graph, *names), *settings.values()),
             self.inputs(graph, *names),
             self.files(graph, *names),
             [source.path for source in sources if source.hub and source.path],
@@ -161,9 +161,13 @@ class Stage(Generic[S]):
         """Return the folder of what its jobs may go on from."""
         return graph.layout.state
 
-    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+    def settings_of(self, graph: "Graph", *names: str) -> S:
+        """Return the settings of a job."""
+        return self.settings()
+
+    def options(self, graph: "Graph", *names: str) -> dict[str, Settings]:
         """Return the settings of a job, by option of its command line."""
-        return {"settings": self.settings()}
+        return {"settings": self.settings_of(graph, *names)}
 
     def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
         """Return the artifacts that a job reads, by option of its command line."""
@@ -204,6 +208,10 @@ class ModelStage(Stage[M]):
         short: whether it takes so little that it joins the training that starts from what it makes.
         trains: whether that takes the time of a training, and can be joined.
         chooses: whether the model's size is known only once it is made.
+        starts_from: the setting that names the model of which training alone makes this one; "" without.
+        cut_from: the setting that names the model whose heads and neurons it has some of; "" without.
+        keeps_head_of: the setting that names the model whose head it has; "" where it has none or its own.
+        target: the setting with the sparsity of the student that the model is an assistant for; "" without.
     """
 
     kind = MODELS
@@ -212,6 +220,10 @@ class ModelStage(Stage[M]):
     short: ClassVar[bool] = False
     trains: ClassVar[bool] = False
     chooses: ClassVar[bool] = False
+    starts_from: ClassVar[str] = ""
+    cut_from: ClassVar[str] = ""
+    keeps_head_of: ClassVar[str] = ""
+    target: ClassVar[str] = ""
 
     def facts(self, name: str, settings: M, known: Known) -> Facts:
         """Return what is known of a model before it is made.
@@ -225,12 +237,9 @@ class ModelStage(Stage[M]):
         """Yield what is wrong with a model that only the whole graph shows: (setting, what)."""
         yield from ()
 
-    def settings_of(self, graph: "Graph", model: str) -> M:
-        """Return the settings of a model of this stage."""
+    def settings_of(self, graph: "Graph", *names: str) -> M:
+        [model] = names
         return cast(M, graph.nodes[model].settings)
-
-    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
-        return {"settings": self.settings_of(graph, *names)}
 
     def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
         [model], layout, settings = names, graph.layout, self.settings_of(graph, *names)
@@ -261,7 +270,7 @@ class ModelStage(Stage[M]):
             return None
         [(user, _)] = users
         training = graph.stage_of(user)
-        starts = training.starts_from(graph.nodes[user].settings) == model
+        starts = getattr(graph.nodes[user].settings, training.starts_from, None) == model
         return f"train-{user}" if training.trains and starts else None
 
     # What the other stages, and the commands, ask of it.
@@ -300,22 +309,6 @@ class ModelStage(Stage[M]):
     def uses(self, settings: M, setting: str) -> Iterator[tuple[str, bool]]:
         """Yield the datasets that the model of a setting is read with, and whether its head is for them."""
         yield from ()
-
-    def starts_from(self, settings: M) -> str | None:
-        """Return the model that training alone makes its model from, whose units this has; None without."""
-        return None
-
-    def cut_from(self, settings: M) -> str | None:
-        """Return the model whose heads and neurons its model has some of; None without."""
-        return None
-
-    def keeps_head_of(self, settings: M) -> str | None:
-        """Return the model whose head its model has; None where it has none or its own."""
-        return None
-
-    def target(self, settings: M) -> float | None:
-        """Return the sparsity of the student that it makes an assistant for; None where it makes none."""
-        return None
 
     def needs(self, settings: M) -> Iterator[tuple[str, Need]]:
         """Yield the datasets that its model is made with, and the splits of these that it needs."""

@@ -54,7 +54,7 @@ def tradeoff_curves(graph: Graph) -> Iterator[Plot]:
     groups = model_groups(graph)
     figures: dict[str, Panels] = {}
     for name, group in groups.items():
-        target = graph.stage_of(name).target(graph.nodes[name].settings)
+        target = getattr(graph.nodes[name].settings, graph.stage_of(name).target, None)
         if target is not None:
             sizes = pq.read_table(graph.layout.model(name) / "candidates.parquet").to_pandas()
             if len(sizes):

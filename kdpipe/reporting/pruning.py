@@ -85,7 +85,7 @@ def pruned_shapes(graph: Graph) -> dict[str, list[LayerCounts]]:
     """Return the layers of each model that loses heads and neurons, or of each group of such runs."""
     runs: dict[str, list[tuple[Config, Config]]] = {}
     for name, group in model_groups(graph).items():
-        if source := graph.stage_of(name).cut_from(graph.nodes[name].settings):
+        if source := getattr(graph.nodes[name].settings, graph.stage_of(name).cut_from, None):
             pruned, whole = (_read_config(graph.layout.model(model)) for model in (name, source))
             runs.setdefault(group, []).append((pruned, whole))
     return {group: [_layers(kind, configs) for kind in ("head", "neuron")] for group, configs in runs.items()}

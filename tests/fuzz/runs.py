@@ -106,7 +106,7 @@ def _arguments(graph: Graph, job: Job, config: Path) -> list[str]:
     if job.stage == "report":
         told["config"] = [str(config)]
     else:
-        told |= {option: [text] for option, text in job.told().items()}
+        told |= {option: [text] for option, text in job.arguments().items()}
         told |= {option: [*map(str, folders)] for option, folders in job.inputs.items() if folders}
     if job.stage == "cache_teacher":
         told["limit-gb"] = [str(graph.document.cache_limit_gb)]

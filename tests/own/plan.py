@@ -33,6 +33,7 @@ class Noise(ModelStage[NoiseSettings]):
     package = "tests.own"
     one_thread = True
     short = True
+    keeps_head_of = "model"
 
     def facts(self, name: str, settings: NoiseSettings, known: Known) -> Facts:
         """Return what is known of the model."""
@@ -42,10 +43,6 @@ class Noise(ModelStage[NoiseSettings]):
         """Yield that nothing would be left of the model but noise."""
         if self.settings_of(graph, node.name).scale > 1:
             yield ("scale",), "leaves nothing of the model"
-
-    def keeps_head_of(self, settings: NoiseSettings) -> str | None:
-        """Return the model."""
-        return settings.model
 
     def remarks(self, graph: "Graph", node: Node) -> Iterator[str]:
         """Yield how much noise there is."""

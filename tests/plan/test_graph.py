@@ -226,7 +226,7 @@ def test_how_many_examples_are_scored_at_once_makes_nothing_again(graph_of):
     graph = graph_of({f"models.student.distill.training.{EVAL}": 8})
     after = {job.folder: job.decisive() for job in all_jobs(graph) if job.stage != "report"}
     assert before == after
-    told = {job.stage: job.told()["settings"] for job in all_jobs(graph) if "settings" in job.settings}
+    told = {job.stage: job.arguments()["settings"] for job in all_jobs(graph) if "settings" in job.settings}
     assert f'"{EVAL}":8' in told["distill"]
     assert all('"eval_batch_size":8' in told[stage] for stage in ("evaluate", "cache_teacher"))
 

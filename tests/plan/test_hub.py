@@ -2,6 +2,7 @@
 
 import pytest
 
+from kdpipe.plan.jobs import job_of
 from kdpipe.plan.stages.fetch import FetchSettings
 from kdpipe.plan.stages.preprocess import preprocess_settings
 
@@ -20,9 +21,14 @@ def data_dir(tmp_path):
     return tmp_path
 
 
+def fetches(graph):
+    """Return the settings of each fetch by the folder that it writes."""
+    return {name: job_of(graph, "fetch", name).settings["settings"] for name in graph.fetches}
+
+
 def test_a_repository_is_kept_by_configuration_and_revision(graph_of):
     graph = graph_of({"data_dir": "d", "datasets.a": {**GLUE, "name": "sst2", "revision": "refs/pr/1"}})
-    assert graph.fetches == {
+    assert fetches(graph) == {
         "nyu-mll/glue/sst2/refs/pr/1": FetchSettings(path="nyu-mll/glue", name="sst2", revision="refs/pr/1")
     }
     (source,) = graph.datasets["a"].sources
@@ -36,7 +42,7 @@ def test_a_folder_is_kept_by_its_path(graph_of, data_dir):
     graph = graph_of({"data_dir": str(data_dir), "datasets.a": {**GLUE, "hub": "./own/reviews"}})
     folder = data_dir / "own" / "reviews"
     kept = f".local{folder}/default/main"
-    assert graph.fetches == {kept: FetchSettings(path=str(folder), local=True)}
+    assert fetches(graph) == {kept: FetchSettings(path=str(folder), local=True)}
     (source,) = graph.datasets["a"].sources
     assert source.local_files() == [data_dir / "hub" / kept / "SHA256SUMS"]
 
@@ -51,7 +57,7 @@ def test_a_task_of_glue_is_the_configuration_of_its_name(graph_of):
     task = {"source": "glue", "hub": "nyu-mll/glue", "name": "STS-B", "revision": "b" * 40}
     graph = graph_of({"data_dir": "data", "datasets.a": task})
     (kept,) = graph.fetches
-    assert graph.fetches[kept] == FetchSettings(path="nyu-mll/glue", name="stsb", revision="b" * 40)
+    assert fetches(graph)[kept] == FetchSettings(path="nyu-mll/glue", name="stsb", revision="b" * 40)
     assert graph.datasets["a"].task == "regression"
     assert graph.datasets["a"].metrics == ("pearson", "spearman", "pearson_and_spearman")
     (source,) = graph.datasets["a"].sources

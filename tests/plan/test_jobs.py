@@ -40,7 +40,7 @@ def test_every_stage(graph_of: Callable[..., Graph]) -> None:
     for job in [*(job_of(graph, "fetch", name) for name in graph.fetches), *jobs_for(graph, graph.nodes)]:
         takes, _ = _parameters(catalog.load(f"{definition(job.stage).module}:run"))
         assert {option: type(settings) for option, settings in job.settings.items()} == takes
-        for option, text in job.told().items():
+        for option, text in job.arguments().items():
             assert decisive(_settings(takes[option], text)) == job.decisive()[option], job.folder
         stages.add(job.stage)
     assert stages == catalog.STAGES.keys() - {"report"}

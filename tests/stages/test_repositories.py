@@ -11,6 +11,7 @@ import pytest
 from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.data.encoded import read_description
 from kdpipe.plan.build import build_graph
+from kdpipe.plan.jobs import job_of
 from kdpipe.plan.stages.evaluate import EvaluateSettings
 from kdpipe.plan.stages.finetune import FinetuneSettings
 from kdpipe.plan.stages.preprocess import preprocess_settings
@@ -84,7 +85,7 @@ def test_a_repository_runs_to_scores(language_model: Path, tmp_path: Path, case:
     models = {"base": {"load": {"path": str(language_model)}}}
     graph = build_graph({"data_dir": str(tmp_path), "datasets": datasets, "models": models})
     (stored,) = graph.fetches
-    fetch.run(graph.fetches[stored], job_for(tmp_path / "hub" / stored))
+    fetch.run(job_of(graph, "fetch", stored).settings["settings"], job_for(tmp_path / "hub" / stored))
     data = tmp_path / "data"
     preprocess.run(preprocess_settings(graph, "a"), job_for(data), tokenizer=language_model)
     assert read_description(data)["labels"] == LABELS[case]

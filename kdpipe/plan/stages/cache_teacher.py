@@ -1,19 +1,17 @@
 """`cache_teacher`: the signals of a teacher that students learn from."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from kdpipe.anatomy.layers import match_layers
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, first_layer, token_bytes
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import Count
 from kdpipe.plan.entries import Dataset
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import KNOWLEDGE
 from kdpipe.plan.running import RunningStage
 from kdpipe.plan.stage import Job
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 # Rows of which a teacher's signals are kept in memory until they are written.
 CACHED_ROWS = 1024
@@ -77,9 +75,9 @@ class CacheTeacher(RunningStage[CacheTeacherSettings]):
     only_read = True
     option = "teacher"
 
-    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+    def settings_of(self, graph: Graph, *names: str) -> CacheTeacherSettings:
         teacher, dataset, key = names
-        return {"settings": graph.caches[teacher, dataset, key]}
+        return graph.caches[teacher, dataset, key]
 
     def kept(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
         settings: Any = job.settings["settings"]

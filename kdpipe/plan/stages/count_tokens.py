@@ -1,15 +1,12 @@
 """`count_tokens`: how often each token occurs in a dataset."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kdpipe.config.settings.base import Settings
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import COUNTS
 from kdpipe.plan.sizes import Cost, tokens_of
 from kdpipe.plan.stage import DAY, Job, Stage
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 
 class CountTokensSettings(Settings):
@@ -32,11 +29,11 @@ class CountTokens(Stage[CountTokensSettings]):
     only_read = True
     longest = DAY // 2
 
-    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+    def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
         return {"data": [graph.layout.data(*names)], "tokenizer": [graph.layout.model(names[1])]}
 
-    def group(self, graph: "Graph", *names: str) -> str | None:
+    def group(self, graph: Graph, *names: str) -> str | None:
         return "-".join(("data", *names))
 
-    def cost(self, graph: "Graph", job: Job) -> Cost:
+    def cost(self, graph: Graph, job: Job) -> Cost:
         return Cost(super().cost(graph, job).memory, tokens=tokens_of(graph.datasets[job.names[0]]))

@@ -51,9 +51,7 @@ class Distill(DistillationStage[DistillSettings]):
     """Train a student against a teacher, run beside it or cached."""
 
     settings = DistillSettings
+    starts_from = "student"
 
     def facts(self, name: str, settings: DistillSettings, known: Known) -> Facts:
         return trained_facts(settings.student, settings.dataset, known)
-
-    def starts_from(self, settings: DistillSettings) -> str | None:
-        return settings.student

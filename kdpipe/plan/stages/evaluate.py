@@ -1,16 +1,12 @@
 """`evaluate`: the scores of a model on a dataset."""
 
-from typing import TYPE_CHECKING
-
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import Count
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import EVALUATIONS
 from kdpipe.plan.running import HELD_OUT, RunningStage
 from kdpipe.plan.stage import HOUR, dataset_of
 from kdpipe.plan.stages.preprocess import OF_EVALUATIONS
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 
 class EvaluateSettings(Settings):
@@ -42,14 +38,14 @@ class Evaluate(RunningStage[EvaluateSettings]):
     longest = 3 * HOUR
     share = HELD_OUT
 
-    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+    def settings_of(self, graph: Graph, *names: str) -> EvaluateSettings:
         """Return the settings of an evaluation; all have one seed, so that models see the same masks."""
         model, dataset = names
         given = {name: getattr(graph.datasets[dataset], name) for name in OF_EVALUATIONS}
         seed, batch = graph.document.seed, graph.eval_batch_size(model)
-        return {"settings": EvaluateSettings(seed=seed, eval_batch_size=batch, **given)}
+        return EvaluateSettings(seed=seed, eval_batch_size=batch, **given)
 
-    def group(self, graph: "Graph", *names: str) -> str | None:
+    def group(self, graph: Graph, *names: str) -> str | None:
         model, dataset = names
         is_own = dataset == dataset_of(graph.nodes[model].settings)
         return graph.stage_of(model).group(graph, model) if is_own else None

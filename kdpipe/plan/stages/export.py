@@ -1,17 +1,13 @@
 """`export`: a model's labels of a dataset's test splits."""
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import Count
 from kdpipe.config.settings.dataset import named_facts
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import EXPORTS
 from kdpipe.plan.running import HELD_OUT, RunningStage
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 
 class ExportSettings(Settings):
@@ -34,7 +30,7 @@ class Export(RunningStage[ExportSettings]):
     kind = EXPORTS
     share = HELD_OUT
 
-    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+    def settings_of(self, graph: Graph, *names: str) -> ExportSettings:
         model, dataset = names
         files = named_facts(graph.datasets[dataset].sources[0]).get("submission", {})
-        return {"settings": ExportSettings(files=files, eval_batch_size=graph.eval_batch_size(model))}
+        return ExportSettings(files=files, eval_batch_size=graph.eval_batch_size(model))

@@ -47,6 +47,7 @@ class Extract(ModelStage[ExtractSettings]):
     """Copy some of a model's blocks into a student."""
 
     settings = ExtractSettings
+    keeps_head_of = "model"
     one_thread = True
     short = True
     longest = HOUR
@@ -63,9 +64,6 @@ class Extract(ModelStage[ExtractSettings]):
         segments = model.shape.segments if settings.architecture == "same" else None
         shape = replace(model.shape, depth=depth, family=family, segments=segments)
         return replace(model, shape=shape, units=within(model.units, shape), deep_as="")
-
-    def keeps_head_of(self, settings: ExtractSettings) -> str | None:
-        return settings.model
 
 
 def _check_architecture(family: str, model: Facts) -> None:

@@ -1,15 +1,11 @@
 """`fetch`: a dataset of the Hub, below `data_dir`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kdpipe.config.settings.base import Settings
-from kdpipe.config.settings.dataset import SourceSettings
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.hub import hub_folder, local_repository
 from kdpipe.plan.stage import Stage
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 
 class FetchSettings(Settings):
@@ -35,17 +31,25 @@ class Fetch(Stage[FetchSettings]):
     wildcards = ("repository",)
     one_thread = True
 
-    def folder(self, graph: "Graph", *names: str) -> Path:
+    def folder(self, graph: Graph, *names: str) -> Path:
         return hub_folder(graph.document.data_dir).joinpath(*names)
 
-    def state(self, graph: "Graph") -> Path:
+    def state(self, graph: Graph) -> Path:
         return hub_folder(graph.document.data_dir) / ".state"
 
-    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
-        return {"settings": graph.fetches[names[0]]}
+    def settings_of(self, graph: Graph, *names: str) -> FetchSettings:
+        [name] = names
+        source = graph.fetches[name]
+        local = local_repository(source, graph.document.data_dir)
+        return FetchSettings(
+            path=str(local or source.hub),
+            local=local is not None,
+            name=source.configuration,
+            revision=source.revision,
+        )
 
-    def files(self, graph: "Graph", *names: str) -> list[Path]:
-        return repository_files(graph.fetches[names[0]])
+    def files(self, graph: Graph, *names: str) -> list[Path]:
+        return repository_files(self.settings_of(graph, *names))
 
 
 def repository_files(settings: FetchSettings) -> list[Path]:
@@ -54,12 +58,3 @@ def repository_files(settings: FetchSettings) -> list[Path]:
     found = sorted(folder.rglob("*")) if settings.local else []
     parts = {path: path.relative_to(folder).parts for path in found if path.is_file()}
     return [path for path, names in parts.items() if not any(name.startswith(".") for name in names)]
-
-
-def fetch_settings(settings: SourceSettings, data_dir: Path) -> FetchSettings:
-    """Return the settings of the stage that fetches a dataset."""
-    local = local_repository(settings, data_dir)
-    path = str(local or settings.hub)
-    return FetchSettings(
-        path=path, local=local is not None, name=settings.configuration, revision=settings.revision
-    )

@@ -1,7 +1,6 @@
 """`finetune`: a model trained on a task with its labels."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -10,11 +9,9 @@ from kdpipe.config.settings.base import DatasetName, ModelName, StageSettings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.training import Training, training_settings
 from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import Known
 from kdpipe.plan.training import TrainingStage, trained_facts
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 
 class FinetuneSettings(StageSettings):
@@ -39,11 +36,12 @@ class Finetune(TrainingStage[FinetuneSettings]):
     """Train a model on a task with its labels."""
 
     settings = FinetuneSettings
+    starts_from = "model"
 
     def facts(self, name: str, settings: FinetuneSettings, known: Known) -> Facts:
         return trained_facts(settings.model, settings.dataset, known)
 
-    def checks(self, graph: "Graph", node: Node) -> Findings:
+    def checks(self, graph: Graph, node: Node) -> Findings:
         dataset = graph.datasets[self.settings_of(graph, node.name).dataset]
         if dataset.task != LANGUAGE_MODELING and dataset.settings.labels:
             yield ("dataset",), f"{dataset.name!r} has `labels: none`; fine-tuning needs labels"
@@ -52,6 +50,3 @@ class Finetune(TrainingStage[FinetuneSettings]):
     def uses(self, settings: FinetuneSettings, setting: str) -> Iterator[tuple[str, bool]]:
         """Yield the dataset, for which the model may be given a new head."""
         yield settings.dataset, False
-
-    def starts_from(self, settings: FinetuneSettings) -> str | None:
-        return settings.model

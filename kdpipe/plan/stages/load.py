@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -17,15 +17,13 @@ from kdpipe.config.paths import possible
 from kdpipe.config.settings.base import StageSettings
 from kdpipe.errors import KdpipeError, some
 from kdpipe.plan.entries import Facts, Node
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.saved.config import read_saved
 from kdpipe.plan.saved.fields import short
 from kdpipe.plan.saved.files import files_of
 from kdpipe.plan.saved.tokenizer import encoding_of, pair_segments
 from kdpipe.plan.stage import Known, ModelStage
 from kdpipe.plan.suitability import datasets_of_users, suitable
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 PACKAGE = "package:"
 # Tasks whose labels have names.
@@ -89,18 +87,18 @@ class Load(ModelStage[LoadSettings]):
             dropped=saved.dropped,
         )
 
-    def files(self, graph: "Graph", *names: str) -> list[Path]:
+    def files(self, graph: Graph, *names: str) -> list[Path]:
         return loaded_files(self.settings_of(graph, *names).path)
 
     def folder_read(self, settings: LoadSettings) -> tuple[str, Path] | None:
         folder = local_folder(settings.path)
         return ("path", folder) if folder else None
 
-    def usual_datasets(self, graph: "Graph", model: str) -> tuple[tuple[str, ...], str]:
+    def usual_datasets(self, graph: Graph, model: str) -> tuple[tuple[str, ...], str]:
         """Return the datasets of the nodes that read the model, where its head and its labels suit them."""
         return suitable(graph, model, datasets_of_users(graph, model))
 
-    def remarks(self, graph: "Graph", node: Node) -> Iterator[str]:
+    def remarks(self, graph: Graph, node: Node) -> Iterator[str]:
         if names := graph.facts[node.name].dropped:
             what = f"the file has tensors of another head, which are dropped: {some([*names])}"
             yield f"{node.name}: {what}"

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.dataset import CombineSettings, Rows, SourceSettings
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import DATA
 from kdpipe.plan.sizes import Cost, tokens_of
 from kdpipe.plan.stage import DAY, Job, Stage
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 # What a dataset says of evaluations alone; changing it encodes nothing again.
 OF_EVALUATIONS = ("metrics", "longest_answer", "no_answer_threshold")
@@ -50,26 +48,26 @@ class Preprocess(Stage[PreprocessSettings]):
     only_read = True
     longest = DAY // 2
 
-    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
-        return {"settings": preprocess_settings(graph, names[0])}
+    def settings_of(self, graph: Graph, *names: str) -> PreprocessSettings:
+        return preprocess_settings(graph, names[0])
 
-    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+    def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
         return {"tokenizer": [graph.layout.model(names[1])]}
 
-    def sources(self, graph: "Graph", *names: str) -> Sequence[SourceSettings]:
+    def sources(self, graph: Graph, *names: str) -> Sequence[SourceSettings]:
         return graph.datasets[names[0]].sources
 
-    def runs(self, graph: "Graph", *names: str) -> Sequence[str]:
+    def runs(self, graph: Graph, *names: str) -> Sequence[str]:
         return names[:1]
 
-    def group(self, graph: "Graph", *names: str) -> str | None:
+    def group(self, graph: Graph, *names: str) -> str | None:
         return "-".join(("data", *names))
 
-    def cost(self, graph: "Graph", job: Job) -> Cost:
+    def cost(self, graph: Graph, job: Job) -> Cost:
         return Cost(super().cost(graph, job).memory, tokens=tokens_of(graph.datasets[job.names[0]]))
 
 
-def preprocess_settings(graph: "Graph", dataset: str) -> PreprocessSettings:
+def preprocess_settings(graph: Graph, dataset: str) -> PreprocessSettings:
     """Return the settings of the stage that encodes a dataset."""
     entry = graph.datasets[dataset]
     return PreprocessSettings(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -16,14 +16,12 @@ from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.training import Training, training_settings
 from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.sizes import Cost, tokens_of
 from kdpipe.plan.stage import DAY, Job, Known
 from kdpipe.plan.stages.create import architecture_shape, narrow
 from kdpipe.plan.stages.preprocess import preprocess_settings
 from kdpipe.plan.training import TrainingStage, check_head
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 
 class PretrainSettings(StageSettings):
@@ -65,26 +63,26 @@ class Pretrain(TrainingStage[PretrainSettings]):
         )
         return Facts(name, architecture_shape(settings.architecture, settings.vocab_size), LANGUAGE_MODELING)
 
-    def checks(self, graph: "Graph", node: Node) -> Findings:
+    def checks(self, graph: Graph, node: Node) -> Findings:
         dataset = graph.datasets[self.settings_of(graph, node.name).dataset]
         if dataset.task != LANGUAGE_MODELING:
             what = f"expected a language_modeling dataset, {dataset.name!r} is for {dataset.task}"
             yield ("dataset",), what
         yield from super().checks(graph, node)
 
-    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+    def options(self, graph: Graph, *names: str) -> dict[str, Settings]:
         dataset = self.settings_of(graph, *names).dataset
-        return super().told(graph, *names) | {"dataset": preprocess_settings(graph, dataset)}
+        return super().options(graph, *names) | {"dataset": preprocess_settings(graph, dataset)}
 
-    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+    def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
         return {}
 
-    def sources(self, graph: "Graph", *names: str) -> Sequence[SourceSettings]:
+    def sources(self, graph: Graph, *names: str) -> Sequence[SourceSettings]:
         return graph.datasets[self.settings_of(graph, *names).dataset].sources
 
     def in_small(self, settings: PretrainSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
         return narrow(super().in_small(settings, factor, sizes), sizes)
 
-    def cost(self, graph: "Graph", job: Job) -> Cost:
+    def cost(self, graph: Graph, job: Job) -> Cost:
         dataset = graph.datasets[self.settings_of(graph, *job.names).dataset]
         return replace(super().cost(graph, job), tokens=tokens_of(dataset))

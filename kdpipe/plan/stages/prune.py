@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,12 +14,10 @@ from kdpipe.config.settings.bounds import MANY, Count
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.importance import ImportanceSettings, RankedSettings
 from kdpipe.plan.entries import LANGUAGE_MODELING, Facts
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.pruning import PruningStage, at_sparsity, check_family, check_ranking, lack, units_of, within
 from kdpipe.plan.stage import HOUR, Known
 from kdpipe.plan.suitability import datasets_of_users, suitable
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 SHAPE = ("heads", "layers", "intermediate_size", "embedding_rank")
 
@@ -82,6 +80,7 @@ class Prune(PruningStage[PruneSettings]):
     """Remove the heads and neurons of a model that matter least."""
 
     settings = PruneSettings
+    keeps_head_of = "model"
     one_thread = True
     short = True
     longest = HOUR
@@ -111,7 +110,7 @@ class Prune(PruningStage[PruneSettings]):
             deep_as="" if settings.layers else model.deep_as,
         )
 
-    def usual_datasets(self, graph: "Graph", model: str) -> tuple[tuple[str, ...], str]:
+    def usual_datasets(self, graph: Graph, model: str) -> tuple[tuple[str, ...], str]:
         """Return the dataset of the nearest ancestor with a dataset, else those of the loaded ancestor."""
         ancestor = graph.own_dataset(model)
         used = datasets_of_users(graph, graph.lineage(model)[-1])
@@ -120,9 +119,6 @@ class Prune(PruningStage[PruneSettings]):
     def uses(self, settings: PruneSettings, setting: str) -> Iterator[tuple[str, bool]]:
         if settings.importance and settings.importance.dataset:
             yield settings.importance.dataset, True
-
-    def keeps_head_of(self, settings: PruneSettings) -> str | None:
-        return settings.model
 
     def in_small(self, settings: PruneSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
         given = super().in_small(settings, factor, sizes)

@@ -2,14 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kdpipe.config.document import Document
 from kdpipe.config.settings.base import Settings
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import Job, Stage
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 
 class Report(Stage[Document]):
@@ -19,14 +16,14 @@ class Report(Stage[Document]):
     kind = "report"
     one_thread = True
 
-    def job(self, graph: "Graph", *names: str) -> Job:
+    def job(self, graph: Graph, *names: str) -> Job:
         return replace(super().job(graph, *names), modules=(self.module,))
 
-    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+    def options(self, graph: Graph, *names: str) -> dict[str, Settings]:
         """Return the config, which comes as a file."""
         return {"config": graph.document}
 
-    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+    def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
         layout = graph.layout
         return {
             "models": [layout.model(name) for name in graph.nodes],
@@ -34,6 +31,6 @@ class Report(Stage[Document]):
             "importance": [layout.importance(*key) for key in graph.importances],
         }
 
-    def files(self, graph: "Graph", *names: str) -> list[Path]:
+    def files(self, graph: Graph, *names: str) -> list[Path]:
         published = graph.document.report.published
         return [published] if published is not None and published.exists() else []

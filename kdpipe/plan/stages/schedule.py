@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,12 +17,10 @@ from kdpipe.config.settings.losses import LossTerms, term_settings
 from kdpipe.metrics import LOWER_IS_BETTER
 from kdpipe.plan.distillation import DistillationStage
 from kdpipe.plan.entries import Facts, Node
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.pruning import PruningStage, at_sparsity, check_family, check_ranking, lack, units_of
 from kdpipe.plan.stage import CHOSEN, Known, Need
 from kdpipe.plan.suitability import no_metric
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 GRID = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
@@ -93,6 +91,7 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
 
     settings = ScheduleSettings
     chooses = True
+    target = "target"
 
     def facts(self, name: str, settings: ScheduleSettings, known: Known) -> Facts:
         teacher = known.facts[settings.teacher]
@@ -111,7 +110,7 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
         head = known.datasets[settings.dataset].task
         return replace(teacher, units=units, ranked=True, head=head, labels=None)
 
-    def checks(self, graph: "Graph", node: Node) -> Findings:
+    def checks(self, graph: Graph, node: Node) -> Findings:
         yield from super().checks(graph, node)
         settings = self.settings_of(graph, node.name)
         dataset, metric = settings.dataset, graph.metric_of(settings)
@@ -128,12 +127,9 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
     def watched(self, task: str) -> tuple[str, ...]:
         return ("tradeoff",)
 
-    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+    def options(self, graph: Graph, *names: str) -> dict[str, Settings]:
         settings = self.settings_of(graph, *names)
         return {"settings": settings.model_copy(update={"metric": graph.metric_of(settings)})}
-
-    def target(self, settings: ScheduleSettings) -> float | None:
-        return settings.target
 
     def needs(self, settings: ScheduleSettings) -> Iterator[tuple[str, Need]]:
         yield settings.dataset, Need("train", "is trained", labelled=False)

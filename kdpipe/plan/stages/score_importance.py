@@ -1,16 +1,14 @@
 """`score_importance`: how important the heads and neurons of a model are."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from kdpipe.config.settings.base import Settings
 from kdpipe.plan.entries import Dataset
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import IMPORTANCE
 from kdpipe.plan.running import RunningStage
 from kdpipe.plan.sizes import LEARNING, activations
 from kdpipe.plan.stage import Job
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 
 class ScoreImportanceSettings(Settings):
@@ -42,9 +40,9 @@ class ScoreImportance(RunningStage[ScoreImportanceSettings]):
     only_read = True
     passes = LEARNING
 
-    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+    def settings_of(self, graph: Graph, *names: str) -> ScoreImportanceSettings:
         model, dataset, key = names
-        return {"settings": graph.importances[model, dataset, key]}
+        return graph.importances[model, dataset, key]
 
     def kept(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
         settings: Any = job.settings["settings"]

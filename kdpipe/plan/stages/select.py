@@ -3,18 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kdpipe.anatomy.shapes import Shape
 from kdpipe.anatomy.units import KINDS, fewest_gone
 from kdpipe.config.mistakes import Findings, SettingError
 from kdpipe.config.settings.base import DatasetName, ModelNames, Settings, StageSettings
 from kdpipe.plan.entries import UNKNOWN, Facts, Node
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import CHOSEN, Known, ModelStage, Need
 from kdpipe.plan.suitability import needs_head, no_metric, no_split
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 
 class SelectSettings(StageSettings):
@@ -55,7 +52,7 @@ class Select(ModelStage[SelectSettings]):
             embedding_rank=max(filter(None, (model.embedding_rank for model in candidates)), default=None),
         )
 
-    def checks(self, graph: "Graph", node: Node) -> Findings:
+    def checks(self, graph: Graph, node: Node) -> Findings:
         settings = self.settings_of(graph, node.name)
         for name in settings.among:
             yield from needs_head(graph, name, settings.dataset, "among")
@@ -67,11 +64,11 @@ class Select(ModelStage[SelectSettings]):
         for what in no_split(graph.datasets[settings.dataset], settings.split):
             yield ("split",), what
 
-    def told(self, graph: "Graph", *names: str) -> dict[str, Settings]:
+    def options(self, graph: Graph, *names: str) -> dict[str, Settings]:
         settings = self.settings_of(graph, *names)
         return {"settings": settings.model_copy(update={"metric": graph.metric_of(settings)})}
 
-    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+    def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
         found = super().inputs(graph, *names)
         return {"models": found.pop("among"), **found}
 
