@@ -1,6 +1,8 @@
 """Tiny real models, tokenizers and datasets that the tests share."""
 
+import gc
 import json
+import logging
 import os
 import random
 import subprocess
@@ -50,6 +52,18 @@ ARCHITECTURE = {
 PROCESSORS = {"bfloat16": "flags\t\t: avx512_bf16 amx_bf16\n", "float32": "flags\t\t: avx2 avx512_bf16\n"}
 CLASSIFICATION = Head("classification", ("0", "1"))
 QUESTION_ANSWERING = Head("question_answering")
+
+
+def pytest_collection_finish() -> None:
+    """Spare every test the time that what torch and transformers have imported takes.
+
+    A garbage collection goes through all of it, half a second long. And pytest attaches its handlers, several
+    times for each test, to each logger that torch keeps from the root.
+    """
+    gc.collect()
+    gc.freeze()
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch")]:
+        logging.getLogger(name).propagate = True
 
 
 @pytest.fixture(scope="session", autouse=True)
