@@ -1,4 +1,4 @@
-"""Whatever a cluster does to a job, it ends with the same bytes as one that nothing was done to.
+"""Whatever a cluster does to a job, the job ends with the same bytes as an undisturbed job.
 
 All in one file, so that one process runs them all: each may harm the jobs of another.
 """

@@ -1,4 +1,4 @@
-"""Config files as YAML: what is written is what is read, or its line is told."""
+"""Config files as YAML: what a file says is read, and a mistake is shown with its line."""
 
 import json
 import os

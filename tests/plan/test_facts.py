@@ -359,7 +359,7 @@ def test_candidates_have_one_tokenizer(mistakes_of, folder):
 
 
 def test_equal_tokenizers_go_by_one_name(graph_of, tmp_path):
-    """As they do when transformers has written one anew, with defaults spelt out and other white space."""
+    """transformers writes a tokenizer anew with defaults spelt out and other white space."""
     written = {
         "a": '{"truncation": {"max_length": 128}, "model": {"vocab": {"a": 0, "b": 1}}}',
         "b": '{"model": {"vocab": {"a": 0,\n"b": 1}},\n"truncation": null, "padding": null}',

@@ -16,7 +16,7 @@ LOSSES: list[dict[str, Any]] = [{"loss": "kl", "temperature": 2}, {"loss": "hidd
 
 @pytest.fixture
 def siblings(graph_of, config):
-    """A function that returns the graph of two students which differ as told."""
+    """A function that returns the graph of two students that differ by some changes."""
 
     def build(**changes):
         student = {**config["models"]["student"]["distill"], "losses": LOSSES}

@@ -47,7 +47,7 @@ def test_every_stage(graph_of: Callable[..., Graph]) -> None:
 
 
 def test_jobs_have_one_order_in_every_process() -> None:
-    """Sets of paths have another in each."""
+    """Sets of paths have another order in each process."""
     config = repr(str(ROOT / "config.yaml"))
     program = (
         "from pathlib import Path\n"

@@ -1,4 +1,4 @@
-"""Settings that no stage can work with are told by a check of the config, each where it stands."""
+"""A check of the config refuses settings that no stage can work with, each at its place."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A config.json as users and accidents leave it is told at parse, or does no harm."""
+"""A check of a config refuses a `config.json` that users or accidents have changed, or it does no harm."""
 
 import os
 from pathlib import Path

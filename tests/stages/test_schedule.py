@@ -99,7 +99,7 @@ def test_the_students_start_is_the_beginning_of_the_assistant(
 
 @TWO
 def test_an_assistant_teaches_the_next(teacher_of: TeacherOf, tmp_path: Path, family: str, task: str) -> None:
-    """By the ranking that it carries; sizes that are as large as it, or larger, are left out."""
+    """A pruned teacher is cut by the ranking that it carries; sizes from its own size up are left out."""
     model, data = teacher_of(family, task)
     first = scheduled(
         tmp_path / "first", model, data, importance=scored(model, data), sparsities=[0.5, 0.6], tradeoff=100
@@ -184,7 +184,7 @@ def test_a_cached_teacher_teaches_as_one_beside_the_sizes(
 def test_the_teacher_runs_once_a_batch(
     teacher_of: TeacherOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sparsities: list[float]
 ) -> None:
-    """Each size forward and backward once, and the optimizer steps once."""
+    """Each size runs forward and backward once, and the optimizer steps once."""
     model, data = teacher_of("bert", "task_data")
     seen = dict.fromkeys(("teacher", "student", "backward", "step"), 0)
 

@@ -1,4 +1,4 @@
-"""A training can run with what a config may set; what the config does not show is told when it starts."""
+"""A training runs with all that a config may set; a mistake that no check can see is shown at its start."""
 
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def test_a_training_takes_what_a_check_accepts(
     assert outcome.seen["examples_seen"] == (48 if given.get("num_train_epochs") else 96)
 
 
-# For each field that may be given, a value that is not what the Trainer takes without, and what goes with it.
+# For each field that a config may set, a value other than the Trainer's default, and fields that it needs.
 GIVEN: dict[str, Any] = {
     "per_device_train_batch_size": 3,
     "per_device_eval_batch_size": 3,

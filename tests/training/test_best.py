@@ -36,7 +36,7 @@ def learn(classifier: Path, task_data: Path, tmp_path: Path) -> Learn:
 
 
 def scored(metric: str, scores: Sequence[float], seen: list[torch.Tensor]) -> Evaluate:
-    """Score a model as told, and keep its weights."""
+    """Return an evaluation that gives models scores in turn, and keeps their weights in `seen`."""
 
     def evaluate(model: Any) -> dict[str, float]:
         seen.append(weights(model))

@@ -72,7 +72,7 @@ def test_padding_has_no_influence() -> None:
 
 
 def test_labels_matter_to_hard_terms_alone() -> None:
-    """MiniDisc's losses read none; those of conventional distillation do."""
+    """MiniDisc's losses read no labels; the losses of conventional distillation do."""
     student, teacher = signals(6, 1), signals(6, 2)
     terms = [
         Term("soft", SoftCrossEntropyLoss()),

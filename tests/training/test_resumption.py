@@ -1,4 +1,4 @@
-"""A training that was stopped at any step ends with the same bits as one that was not."""
+"""A training that was stopped at any step ends with the bits of an undisturbed training."""
 
 import json
 import os
@@ -128,7 +128,7 @@ def test_on_another_processor_it_goes_on_in_the_precision_that_it_began_in(
 def test_a_checkpoint_names_best_weights_that_are_there(
     run: Any, task_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The Trainer removes those that were the best before."""
+    """The Trainer removes checkpoints that were the best before."""
     scores = iter([0.1, 0.2])
     target = "tests.training.test_resumption.scorer"
     monkeypatch.setattr(target, lambda *_, **__: lambda model: {"accuracy": next(scores)})

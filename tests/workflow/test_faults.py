@@ -1,4 +1,4 @@
-"""Killed at random moments and started again each time, a run ends with the bytes of one that was not.
+"""A run that is killed at random moments, and started again, ends with the bytes of an undisturbed run.
 
 KDPIPE_KILLS says how often; docs/results/faults.md has what came of 20 kills.
 """

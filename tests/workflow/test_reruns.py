@@ -168,7 +168,7 @@ def test_a_model_of_the_user_s_where_an_artifact_would_go_is_kept(
 
 
 def test_dates_in_the_future_do_no_harm(folder: Path, config: dict[str, Any]) -> None:
-    """As an archive or the clock of another machine leaves them."""
+    """An archive, or the clock of another machine, may give files such times."""
     text, made = Path(config["datasets"]["text"]["path"]), folder / "results/models/base/SHA256SUMS"
     copy = shutil.copytree(text, folder / "text") if text.is_dir() else shutil.copy(text, folder / text.name)
     config = json.loads(json.dumps(config))

@@ -1,4 +1,4 @@
-"""Numbers and paths that nothing can be done with are refused where they are read."""
+"""Numbers and paths that no stage can use are refused where they are read."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError

@@ -59,7 +59,7 @@ TABLES = (OWNED, NOT_SUPPORTED, LATER, CHOICES, SWITCHES, STRATEGIES, RANGES)
 
 
 def test_every_field_of_the_installed_class_stands_in_one_table():
-    """One that transformers adds is refused until it has been tried and stands in one, too."""
+    """A field that transformers adds is refused until somebody has tried it and listed it, too."""
     named = [name for table in TABLES for name in table]
     assert len(named) == len(set(named))
     assert set(named) == set(field_options(ARGUMENTS))
