@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe import catalog
+from kdpipe.plan.stage import definition
 
 TRAINING = ("pretrain", "finetune", "distill", "schedule")
 BARE = {
@@ -31,10 +32,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     options = parser.parse_args()
     results = [measure(what, ["-c", code], what, options.repeats) for what, code in BARE.items()]
-    for stage, module in catalog.STAGES.items():
-        beside = "the bare Trainer" if stage in TRAINING else "a bare model"
+    for stage in map(definition, catalog.STAGES):
+        beside = "the bare Trainer" if stage.name in TRAINING else "a bare model"
         # The help of a stage comes after its imports, like the first line of its log.
-        results.append(measure(stage, ["-m", module, "--help"], beside, options.repeats))
+        results.append(measure(stage.name, ["-m", stage.module, "--help"], beside, options.repeats))
     print(f"{'':18}{'clock s':>9}{'processor s':>13}{'at most s':>11}")
     for result in results:
         print("{what:18}{clock_s:9.2f}{processor_s:13.2f}{at_most_s:11.0f}".format(**result))
