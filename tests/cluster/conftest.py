@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from kdpipe.artifacts.artifact import read_manifest
 from tests.workflow.conftest import ROOT, SNAKEMAKE, pipeline, snakemake, write_config
 
 CONTROL = os.environ.get("KDPIPE_CLUSTER", "")
@@ -131,29 +133,52 @@ class Run:
         return (self.folder / TEACHER).read_text()
 
 
+def train_for(folder: Path, epochs: int) -> None:
+    """Set in the config of a folder for how many epochs the teacher is trained."""
+    file = folder / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["models"]["teacher"]["finetune"]["training"]["num_train_epochs"] = epochs
+    write_config(file, config)
+
+
+def train(folder: Path, target: str = TEACHER) -> Path:
+    """Run the workflow here, undisturbed, as far as a target, and return the target."""
+    done = snakemake(folder, "--configfile", "config.yaml", "--", target, forked=False)
+    assert done.returncode == 0, done.stdout
+    return folder / target
+
+
 @pytest.fixture(scope="session")
-def prepared(sst2: Path, text_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that the teacher is trained from; the training takes 2,400 steps."""
+def data(sst2: Path, text_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the teacher is trained from, for 50 epochs."""
     folder = tmp_path_factory.mktemp("cluster")
     config = pipeline(sst2, text_files)
-    training = {**config["defaults"]["finetune"]["training"], "num_train_epochs": 400}
+    training = {**config["defaults"]["finetune"]["training"], "num_train_epochs": 50}
     config["models"]["teacher"]["finetune"] |= {"training": training, "evaluate": []}
     write_config(folder / "config.yaml", {**config, "checkpoint_minutes": 0.03})
-    done = snakemake(
-        folder, "--configfile", "config.yaml", "--", "results/data/task/base/SHA256SUMS", forked=False
-    )
-    assert done.returncode == 0, done.stdout
+    train(folder, "results/data/task/base/SHA256SUMS")
     return folder
+
+
+@pytest.fixture(scope="session")
+def speed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
+    """The epochs that this machine trains the teacher for in a second."""
+    trial = shutil.copytree(data, tmp_path_factory.mktemp("trial") / "run", copy_function=shutil.copy2)
+    return 50 / float(read_manifest(train(trial).parent)["seconds"])
+
+
+@pytest.fixture(scope="session")
+def prepared(data: Path, speed: float) -> Path:
+    """The folder with all that the teacher is trained from, for about 45 seconds."""
+    train_for(data, round(45 * speed))
+    return data
 
 
 @pytest.fixture(scope="session")
 def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The sums of the teacher that was trained here, undisturbed."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    shutil.copytree(prepared, folder, copy_function=shutil.copy2)
-    done = snakemake(folder, "--configfile", "config.yaml", "--", TEACHER, forked=False)
-    assert done.returncode == 0, done.stdout
-    return (folder / TEACHER).read_text()
+    return train(shutil.copytree(prepared, folder, copy_function=shutil.copy2)).read_text()
 
 
 @pytest.fixture

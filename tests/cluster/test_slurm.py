@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from kdpipe.artifacts.artifact import read_manifest
-from tests.cluster.conftest import TEACHER, Run, control, slurm, wait_until
-from tests.workflow.conftest import ROOT, snakemake, write_config
+from tests.cluster.conftest import TEACHER, Run, control, slurm, train, train_for, wait_until
+from tests.workflow.conftest import ROOT, write_config
 
 pytestmark = pytest.mark.slow
 
@@ -69,11 +69,10 @@ def test_a_job_killed_for_its_memory_is_given_more(run: Run, undisturbed: str) -
     assert run.sums() == undisturbed
 
 
-def test_a_job_stops_before_its_time_limit_and_goes_on(run: Run) -> None:
-    config = yaml.safe_load((run.folder / "config.yaml").read_text())
-    config["models"]["teacher"]["finetune"]["training"]["num_train_epochs"] = 1500
-    write_config(run.folder / "config.yaml", config)
-    run.start("--set-resources", "finetune:runtime=attempt")
+def test_a_job_stops_before_its_time_limit_and_goes_on(run: Run, speed: float) -> None:
+    train_for(run.folder, round(90 * speed))
+    # The first job has a minute, the second has ten.
+    run.start("--set-resources", "finetune:runtime=9*attempt-8")
     assert run.end() == 0, run.output()
     stopped = re.findall(r"^finetune teacher: stopped by the time limit after step (\d+)", run.output(), re.M)
     assert stopped
@@ -117,8 +116,7 @@ def test_a_job_cancelled_by_hand_is_noticed(run: Run, undisturbed: str) -> None:
 def test_processes_on_two_gpus_stop_together_and_go_on(run: Run, tmp_path: Path) -> None:
     config = yaml.safe_load((run.folder / "config.yaml").read_text())
     write_config(run.folder / "config.yaml", {**config, "gpus": 2, "threads": 2})
-    alone = shutil.copytree(run.folder, tmp_path / "undisturbed", copy_function=shutil.copy2)
-    assert snakemake(alone, "--configfile", "config.yaml", "--", TEACHER, forked=False).returncode == 0
+    alone = train(shutil.copytree(run.folder, tmp_path / "undisturbed", copy_function=shutil.copy2))
     run.site["slurm_partition"] = "gpu"
     run.start()
     run.checkpoint()
@@ -130,7 +128,7 @@ def test_processes_on_two_gpus_stop_together_and_go_on(run: Run, tmp_path: Path)
     assert "stopped by SIGTERM after step" in run.output()
     assert "going on from" in run.log()
     assert read_manifest((run.folder / TEACHER).parent)["processes"] == 2
-    assert run.sums() == (alone / TEACHER).read_text()
+    assert run.sums() == alone.read_text()
 
 
 def test_the_default_config_runs_on_four_nodes(run: Run, tmp_path: Path) -> None:
