@@ -35,8 +35,9 @@ run: setup ## run the workflow on config.yaml (CORES=all)
 test: setup ## run the tests of a commit: a few minutes
 	$(PYTEST) --dist worksteal -m "not slow"
 
+# In the order of the folders: the cluster, whose tests wait for each other, comes first and ends last.
 test-slow: setup ## run the others: whole workflows, kills, hostile inputs, a cluster
-	$(PYTEST) --dist loadfile -m slow
+	$(PYTEST) --dist loadfile --no-loadscope-reorder -m slow
 
 check: setup ## check format, lint, types, layers and rules
 	$(BIN)/ruff format --check .
