@@ -5,6 +5,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,33 +29,15 @@ def read_lines(file: Path, encoding: str = UTF8) -> Iterator[tuple[int, str]]:
     Raises:
         DataError: the file is missing, no text in this encoding, or empty.
     """
-    for number, line in read_raw_lines(file, encoding):
+    for number, line in _whole_lines(file, encoding):
         yield number, line.rstrip("\r\n")
 
 
-def read_raw_lines(file: Path, encoding: str = UTF8) -> Iterator[tuple[int, str]]:
-    """Yield the lines as `read_lines` does, with their ends."""
-    check_file(file)
-    number = 0
-    try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as pieces:
-            for number, line in enumerate(_decoded(pieces, file, encoding), start=1):
-                yield number, line
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(
-            f"{file}:{number + 1}: expected a whole gzip file, found: {reason(error)}; fetch or pack it again"
-        ) from None
-    except OSError as error:
-        raise _unreadable(file, error) from None
-    if number == 0:
-        raise DataError(f"{file}:1: expected at least one line, found an empty file")
-
-
-def without_blank_end(lines: Iterator[tuple[int, str]], file: Path) -> Iterator[tuple[int, str]]:
-    """Pass the numbered lines of a file on, apart from blank lines at its end."""
+def read_row_lines(file: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines with their ends, numbered as by `read_lines`, apart from blank lines at the end."""
     blank: list[tuple[int, str]] = []
     filled = False
-    for numbered in lines:
+    for numbered in _whole_lines(file, encoding):
         if not numbered[1].strip(" \r\n"):
             blank.append(numbered)
             continue
@@ -65,6 +48,31 @@ def without_blank_end(lines: Iterator[tuple[int, str]], file: Path) -> Iterator[
         yield numbered
     if not filled:
         raise no_rows(file)
+
+
+def _whole_lines(file: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines with their ends."""
+    check_file(file)
+    number = 0
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as content:
+            if content.peek(len(GZIP)).startswith(GZIP):
+                raise DataError(f"{file}: expected text, found what gzip has packed; rename it to end in .gz")
+            text = TextIOWrapper(content, encoding, newline="\n")
+            try:
+                for number, line in enumerate(text, start=1):
+                    yield number, _checked(line, file, number, encoding)
+            except UnicodeError:
+                content.seek(0)
+                raise _wrong_encoding(content, file, encoding) from None
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(
+            f"{file}:{number + 1}: expected a whole gzip file, found: {reason(error)}; fetch or pack it again"
+        ) from None
+    except OSError as error:
+        raise _unreadable(file, error) from None
+    if number == 0:
+        raise DataError(f"{file}:1: expected at least one line, found an empty file")
 
 
 def read_text(file: Path, encoding: str = UTF8) -> str:
@@ -137,57 +145,41 @@ def _unreadable(file: Path, error: OSError) -> DataError:
     return DataError(f"{file}: expected a file that can be read, found: {why}; check its mode and its disk")
 
 
-def _decoded(pieces: Iterable[bytes], file: Path, encoding: str) -> Iterator[str]:
-    """Yield the lines of a file, with their ends.
-
-    Args:
-        pieces: its bytes, cut behind each line feed, which in UTF-16 may be half of a character.
-        file: the file.
-        encoding: its encoding.
-    """
-    decoder = codecs.getincrementaldecoder(encoding)()
-    text, number = "", 0
-    for place, piece in enumerate(chain(pieces, [b""])):
-        if not place and piece.startswith(GZIP):
-            raise DataError(f"{file}: expected text, found what gzip has packed; rename it to end in .gz")
-        try:
-            text += decoder.decode(piece, final=not piece)
-        except UnicodeError as error:
-            raise _wrong_encoding(f"{file}:{number + 1}", encoding, piece, error) from None
-        while text and ("\n" in text or not piece):
-            line, end, text = text.partition("\n")
-            number += 1
-            _check_text(line, f"{file}:{number}", encoding)
-            if number == 1 and not end:
-                _check_ends(line, file)
-            yield (line if number > 1 else line.removeprefix(BYTE_ORDER)) + end
-
-
-def _check_text(line: str, where: str, encoding: str) -> None:
+def _checked(line: str, file: Path, number: int, encoding: str) -> str:
+    """Return a line without a byte-order mark, if its characters are those of a text."""
     if "\0" in line:
         raise DataError(
-            f"{where}: expected {_named(encoding)} text, found a NUL at column {line.index(chr(0)) + 1}; give"
-            " the `encoding` that it has, such as utf-16-le, convert it, or get it again if it is no text"
+            f"{file}:{number}: expected {_named(encoding)} text, found a NUL at column"
+            f" {line.index(chr(0)) + 1}; give the `encoding` that it has, such as utf-16-le, convert it, or"
+            " get it again if it is no text"
         )
-
-
-def _check_ends(only: str, file: Path) -> None:
-    """Raise DataError if the only line of a file has carriage returns, which end its lines."""
-    if "\r" in only.rstrip("\r"):
+    if number > 1:
+        return line
+    if "\r" in line.rstrip("\r") and not line.endswith("\n"):
         raise DataError(
             f"{file}:1: expected lines that end in line feeds, found only carriage returns; convert the file,"
             " for instance with `tr '\\r' '\\n'`"
         )
+    return line.removeprefix(BYTE_ORDER)
 
 
-def _wrong_encoding(where: str, encoding: str, piece: bytes, error: UnicodeError) -> DataError:
-    found = reason(error)
-    if isinstance(error, UnicodeDecodeError):
-        found = f"byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
-    likely = "utf-16" if piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "latin-1"
+def _wrong_encoding(content: Iterable[bytes], file: Path, encoding: str) -> DataError:
+    """Return the error about the first bytes of a file that are no text in an encoding."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    number, found, likely = 1, "", "latin-1"
+    for piece in chain(content, [b""]):
+        try:
+            number += decoder.decode(piece, final=not piece).count("\n")
+        except UnicodeError as error:
+            found = reason(error)
+            if isinstance(error, UnicodeDecodeError):
+                found = f"byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
+            if piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                likely = "utf-16"
+            break
     return DataError(
-        f"{where}: expected {_named(encoding)} text, found {found}; give the `encoding` that it has, such as"
-        f" {likely}, or convert the file, for instance with iconv"
+        f"{file}:{number}: expected {_named(encoding)} text, found {found}; give the `encoding` that it has,"
+        f" such as {likely}, or convert the file, for instance with iconv"
     )
 
 

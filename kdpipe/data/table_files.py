@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from kdpipe.data.lines import UTF8, no_rows, parse_json, read_lines, read_raw_lines, without_blank_end
+from kdpipe.data.lines import UTF8, no_rows, parse_json, read_row_lines
 from kdpipe.data.stored import StoredTable, field, is_stored
 from kdpipe.errors import DataError, is_plain, listed, quoted, reason, suggest
 
@@ -37,18 +37,6 @@ class Form(NamedTuple):
 
 
 USUAL_FORM = Form()
-
-
-class Record(NamedTuple):
-    """A row of a table.
-
-    Args:
-        line: the line on which the row begins, from 1; in a stored table, the number of the row.
-        cells: column name to value; TSV and CSV have texts only.
-    """
-
-    line: int
-    cells: Mapping[str, Any]
 
 
 class TableFile(Protocol):
@@ -83,8 +71,12 @@ def open_table(file: Path, form: Form = USUAL_FORM) -> TableFile:
     return FORMATS[ending.removesuffix(".gz")](file, form)
 
 
-def read_rows(file: Path, columns: Sequence[str], form: Form = USUAL_FORM) -> Iterator[Record]:
-    """Yield the rows of a table.
+def read_rows(
+    file: Path, columns: Sequence[str], form: Form = USUAL_FORM
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield the line on which each row of a table begins, from 1, and the cells of the row by column.
+
+    TSV and CSV have texts only. A stored table has numbers of rows in place of lines.
 
     Args:
         file: the file.
@@ -96,11 +88,12 @@ def read_rows(file: Path, columns: Sequence[str], form: Form = USUAL_FORM) -> It
     """
     table = open_table(file, form)
     check_columns(f"{file}:1", columns, table.columns())
-    line = 0
-    for line, cells in table.cells(columns):
-        yield Record(line, cells)
-    if not line:
+    rows = table.cells(columns)
+    first = next(rows, None)
+    if first is None:
         raise no_rows(file)
+    yield first
+    yield from rows
 
 
 def begins(file: Path) -> bool:
@@ -205,9 +198,9 @@ class JsonlTable(TableFile):
 
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield the objects, which all have the columns as keys."""
-        for number, line in without_blank_end(read_lines(self._file, self._encoding), self._file):
+        for number, line in read_row_lines(self._file, self._encoding):
             where = f"{self._file}:{number}"
-            row = parse_json(line, self._file, number)
+            row = parse_json(line.rstrip("\r\n"), self._file, number)
             if not isinstance(row, dict):
                 raise DataError(
                     f'{where}: expected a JSON object, such as {{"text": …}}, found {quoted(row)}'
@@ -239,14 +232,15 @@ def _check_whole(row: Mapping[str, Any], where: str) -> None:
 
 
 def _tsv_records(file: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
-    lines = without_blank_end(read_lines(file, form.encoding), file)
-    return ((number, line.split(form.delimiter or "\t")) for number, line in lines)
+    delimiter = form.delimiter or "\t"
+    for number, line in read_row_lines(file, form.encoding):
+        yield number, line.rstrip("\r\n").split(delimiter)
 
 
 def _csv_records(file: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(LONGEST_CELL)
-    lines = without_blank_end(read_raw_lines(file, form.encoding), file)
-    reader = csv.reader((line for _, line in lines), delimiter=form.delimiter or ",", strict=True)
+    lines = (line for _, line in read_row_lines(file, form.encoding))
+    reader = csv.reader(lines, delimiter=form.delimiter or ",", strict=True)
     while True:
         line = reader.line_num + 1
         try:

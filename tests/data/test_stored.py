@@ -140,7 +140,7 @@ def test_json_as_an_array_or_a_line_each_with_fields_in_fields(tmp_path, lines):
     with pytest.raises(DataError, match=r"json:1: expected a column 'review.txt', .* mean 'review.text'"):
         list(read_rows(tmp_path / "a [b].json", ["review.txt"]))
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
-    assert [row.cells["review.text"] for row in read_rows(tmp_path / "a.jsonl", ["review.text"])] == [
+    assert [cells["review.text"] for _, cells in read_rows(tmp_path / "a.jsonl", ["review.text"])] == [
         "a",
         "b",
     ]

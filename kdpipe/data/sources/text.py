@@ -75,6 +75,6 @@ class TextSource(FileSource):
         if not is_stored(file):
             return read_lines(file, self._encoding)
         return (
-            (row.line, text_cell(row.cells[COLUMN], COLUMN, f"{file}:{row.line}"))
-            for row in read_rows(file, [COLUMN])
+            (number, text_cell(cells[COLUMN], COLUMN, f"{file}:{number}"))
+            for number, cells in read_rows(file, [COLUMN])
         )

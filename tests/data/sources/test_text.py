@@ -61,11 +61,13 @@ def test_a_pattern_that_matches_nothing(tmp_path):
 
 
 def test_reads_lazily(tmp_path):
-    (tmp_path / "train.txt").write_bytes(b"good\n\xff bad\n")
+    (tmp_path / "train.txt").write_bytes(9_999 * b"good\n" + b"\xff bad\n")
     examples = TextSource(task="language_modeling", path=tmp_path).read("train")
     assert next(examples).text == "good"
-    with pytest.raises(DataError, match=r"train\.txt:2: expected UTF-8"):
-        next(examples)
+    with pytest.raises(
+        DataError, match=r"train\.txt:10000: expected UTF-8 text, found byte 0xff at column 1;"
+    ):
+        list(examples)
 
 
 def test_only_blank_lines(tmp_path):
