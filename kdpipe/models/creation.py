@@ -1,20 +1,11 @@
 """Models with random weights, and tokenizers trained on text."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import torch
-from tokenizers import (
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-    trainers,
-)
-from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import AutoModel, AutoModelForMaskedLM, BertTokenizer, PreTrainedModel
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import require_head
@@ -42,9 +33,7 @@ def special_tokens(tokenizer: Any) -> dict[str, int | None]:
     return {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
 
 
-def train_wordpiece(
-    texts: Callable[[], Iterable[str]], vocab_size: int, max_length: int
-) -> PreTrainedTokenizerFast:
+def train_wordpiece(texts: Callable[[], Iterable[str]], vocab_size: int, max_length: int) -> BertTokenizer:
     """Train an uncased WordPiece tokenizer with BERT's special tokens and templates; texts are read twice."""
     return wordpiece_tokenizer(train_vocabulary(texts, vocab_size), max_length)
 
@@ -71,47 +60,27 @@ def train_vocabulary(texts: Callable[[], Iterable[str]], vocab_size: int) -> lis
     return sorted(vocabulary, key=vocabulary.__getitem__)
 
 
-def wordpiece_tokenizer(vocabulary: Sequence[str], max_length: int) -> PreTrainedTokenizerFast:
+def wordpiece_tokenizer(vocabulary: Sequence[str], max_length: int) -> BertTokenizer:
     """Return the tokenizer of a vocabulary from `train_vocabulary`."""
     ids = {entry: number for number, entry in enumerate(vocabulary)}
-    tokenizer = _uncased(ids)
-    tokenizer.add_special_tokens(SPECIAL_TOKENS)
-    tokenizer.decoder = decoders.WordPiece()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, ids[token]) for token in ("[CLS]", "[SEP]")],
-    )
-    names = {f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=max_length,
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-        **names,
-    )
+    return BertTokenizer(vocab=ids, model_max_length=max_length)
 
 
 def _wordpieces(texts: Iterable[str], first: list[str], vocab_size: int) -> dict[str, int]:
-    tokenizer = _uncased({})
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=first, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     return vocabulary
 
 
-def _uncased(vocabulary: dict[str, int]) -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return tokenizer
-
-
 def _create(
     auto_class: Any, family: str, options: Mapping[str, Any], vocab_size: int, seed: int
 ) -> PreTrainedModel:
     facts = catalog.resolve("families", family)
-    module, _, name = facts.config_class.partition(":")
-    config = getattr(import_module(module), name)(**options, vocab_size=vocab_size)
+    config = catalog.load(facts.config_class)(**options, vocab_size=vocab_size)
     if facts.reserved_positions and (config.pad_token_id or 0) >= facts.reserved_positions:
         raise ModelError(
             f"{family} counts positions from the id of the padding token, so this id must be less than "
