@@ -108,7 +108,7 @@ def head_task(family: str, config: Mapping[str, Any]) -> str | None:
     None where it may be one for several labels as well as for one: their configs need not say which.
     """
     architecture = stock_class((config.get("architectures") or [""])[0])
-    kinds = {model_class: kind for kind, model_class in family_facts(family)["heads"].items()}
+    kinds = {model_class: kind for kind, (model_class, *_) in family_facts(family)["heads"].items()}
     tasks = TASKS[kinds[architecture]] if architecture in kinds else ("",)
     if len(tasks) == 1:
         return tasks[0]

@@ -1,6 +1,7 @@
 """Which head a saved model has, by its config and the names of its tensors, and what is dropped of these."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from kdpipe.anatomy.families import family_facts, stock_class
@@ -25,11 +26,18 @@ def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]
             f"architectures: expected a class of the family {family}, such as {stems[0]}Model, "
             f"found {shortened(given, 200)}"
         )
-    if stock_class(given) in facts["heads"].values() or given.endswith(OTHERWISE):
+    heads = _tensors_by_class(facts)
+    if stock_class(given) in heads or given.endswith(OTHERWISE):
         return given
-    if kinds := list(_kinds_there(facts["head_tensors"], tensors)):
-        return _class_of(facts, kinds)
-    return given or f"{stems[0]}Model"
+    whole = [
+        name for name, pieces in heads.items() if all(any(_begins(t, [p]) for t in tensors) for p in pieces)
+    ]
+    alike = [name for name in whole if heads[name] == heads[whole[0]]]
+    if len(alike) > 1:
+        raise ModelError(
+            f"architectures: the weights are those of {' and of '.join(alike)}; give the one that was saved"
+        )
+    return alike[0] if alike else given or f"{stems[0]}Model"
 
 
 def dropped_tensors(family: str, architecture: str, tensors: Iterable[str]) -> list[str]:
@@ -39,12 +47,12 @@ def dropped_tensors(family: str, architecture: str, tensors: Iterable[str]) -> l
         ModelError: it has a head, and tensors besides that are of no head known.
     """
     facts = family_facts(family)
-    kind = next((kind for kind, own in facts["heads"].items() if own == stock_class(architecture)), "")
-    own = (*facts["body"], *facts["head_tensors"].get(kind, ()))
+    by_class = _tensors_by_class(facts)
+    own = (*facts["body"], *by_class.get(stock_class(architecture), ()))
     others = [name for name in tensors if not _begins(name, own)]
-    heads = (*facts["other_heads"], *(piece for pieces in facts["head_tensors"].values() for piece in pieces))
+    heads = (*facts["other_heads"], *chain.from_iterable(by_class.values()))
     unknown = [name for name in others if not _begins(name, heads)]
-    if kind and unknown:
+    if stock_class(architecture) in by_class and unknown:
         raise ModelError(
             f"{architecture} has no place for {some(unknown)}; without them it would be another model: "
             "take the model that they belong to, or save it without them where they mean nothing"
@@ -57,21 +65,9 @@ def in_body(family: str, tensor: str) -> bool:
     return _begins(tensor, family_facts(family)["body"])
 
 
-def _kinds_there(head_tensors: Mapping[str, Sequence[str]], tensors: Collection[str]) -> Iterator[str]:
-    for kind, pieces in head_tensors.items():
-        if all(any(_begins(name, [piece]) for name in tensors) for piece in pieces):
-            yield kind
-
-
-def _class_of(facts: Mapping[str, Any], kinds: Sequence[str]) -> str:
-    """Return the class of the first of several kinds of head, if its tensors tell it from the others."""
-    first = facts["head_tensors"][kinds[0]]
-    alike = [facts["heads"][kind] for kind in kinds if facts["head_tensors"][kind] == first]
-    if len(alike) > 1:
-        raise ModelError(
-            f"architectures: the weights are those of {' and of '.join(alike)}; give the one that was saved"
-        )
-    return str(alike[0])
+def _tensors_by_class(facts: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """Return the beginnings of the names of the tensors of each head, by the class with this head."""
+    return {name: pieces for name, *pieces in facts["heads"].values()}
 
 
 def _begins(name: str, pieces: Iterable[str]) -> bool:

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -82,10 +81,9 @@ def extract_as(
 
 
 def _translated(family: type[Family], places: NameMap, config: Any, depth: int) -> Any:
-    module, _, name = family.config_class.partition(":")
     fields = {target: getattr(config, source) for target, source in places["config"].items()}
     fields |= {name: getattr(config, name) for name in ("id2label", "label2id", "problem_type")}
-    return getattr(import_module(module), name)(**fields, **{family.shape_fields["depth"]: depth})
+    return catalog.load(family.config_class)(**fields, **{family.shape_fields["depth"]: depth})
 
 
 def _copy(target: nn.Module, source: nn.Module, names: Mapping[str, str]) -> None:

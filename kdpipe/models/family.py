@@ -53,10 +53,10 @@ class Family(Protocol):
         lm_modules: names of the modules that map final hidden states to logits over the vocabulary, in turn.
         shape_fields: the config's names for depth, width, heads, vocabulary and other sizes of its models.
         inputs: the tensors of a batch that its body takes; rows are padded on the right.
-        heads: its classes with a head. The keys are the endings of the transformers classes that build them,
-            such as `ForSequenceClassification` of `AutoModelForSequenceClassification`.
-        head_tensors: by kind of head, the beginnings of the names of its tensors, with `|` between
-            alternatives. If a config names no class, the model has the first head with all its tensors.
+        heads: its classes with a head, each with the beginnings of the names of the head's tensors, with `|`
+            between alternatives. The keys are the endings of the transformers classes that build them, such
+            as `ForSequenceClassification` of `AutoModelForSequenceClassification`. If a config names no
+            class, the model has the first head with all its tensors.
         other_heads: beginnings of the names of tensors that belong to heads which kdpipe does not have.
         body: beginnings of the names of the body's tensors, in a model with a head and in a body alone.
         optional: parts of the names of the body's tensors that a checkpoint may have or lack: a new head
@@ -79,8 +79,7 @@ class Family(Protocol):
     lm_modules: ClassVar[tuple[str, ...]] = ()
     shape_fields: ClassVar[dict[str, str]]
     inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
-    heads: ClassVar[dict[str, str]]
-    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {}
+    heads: ClassVar[dict[str, tuple[str, ...]]]
     other_heads: ClassVar[tuple[str, ...]] = ()
     body: ClassVar[tuple[str, ...]]
     optional: ClassVar[tuple[str, ...]] = ()

@@ -138,7 +138,7 @@ def read_config(folder: Path) -> Any:
 def head_kind(config: Any, class_name: str) -> str:
     """Return the kind of head of a class, such as `ForMaskedLM`; "" if it has none of its family's heads."""
     heads = family_of_config(config).heads
-    return next((kind for kind, model_class in heads.items() if model_class == stock_class(class_name)), "")
+    return next((kind for kind, (name, *_) in heads.items() if name == stock_class(class_name)), "")
 
 
 def _rename(config: Any, head: Head) -> str:

@@ -6,7 +6,6 @@ loads with the Auto classes of transformers once `kdpipe.models` is imported.
 
 import copy
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -246,23 +245,16 @@ def _config_class(stock: Any) -> Any:
 
 def _register(family: type[Family]) -> None:
     """Register the pruned models of a family with transformers."""
-    module, _, name = family.config_class.partition(":")
-    stock_config = getattr(import_module(module), name)
+    stock_config = catalog.load(family.config_class)
     config = CONFIGS[stock_config.model_type] = _config_class(stock_config)
     AutoConfig.register(config.model_type, config)
-    stock_body = transformers.AutoModel._model_mapping[stock_config]
-    for kind, stock in {"": stock_body, **_heads(family, stock_config)}.items():
-        attributes = {
-            "config_class": config,
-            "__module__": __name__,
-            "__doc__": f"A pruned {stock.__name__}.",
-        }
+    for kind in ("", *family.heads):
+        auto_class = getattr(transformers, f"AutoModel{kind}")
+        stock = auto_class._model_mapping[stock_config]
+        doc = f"A pruned {stock.__name__}."
+        attributes = {"config_class": config, "__module__": __name__, "__doc__": doc}
         pruned = CLASSES[stock.__name__] = type(f"Pruned{stock.__name__}", (Pruned, stock), attributes)
-        getattr(transformers, f"AutoModel{kind}").register(config, pruned)
-
-
-def _heads(family: type[Family], config: Any) -> dict[str, Any]:
-    return {kind: getattr(transformers, f"AutoModel{kind}")._model_mapping[config] for kind in family.heads}
+        auto_class.register(config, pruned)
 
 
 for _family in dict.fromkeys(catalog.FAMILIES.values()):

@@ -21,17 +21,11 @@ class Bert(Family):
         "segments": "type_vocab_size",
     }
     inputs: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "token_type_ids")
-    heads: ClassVar[dict[str, str]] = {
-        "ForMaskedLM": "BertForMaskedLM",
-        "ForSequenceClassification": "BertForSequenceClassification",
-        "ForTokenClassification": "BertForTokenClassification",
-        "ForQuestionAnswering": "BertForQuestionAnswering",
-    }
-    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ForMaskedLM": ("cls.predictions.transform.", "cls.predictions."),
-        "ForQuestionAnswering": ("qa_outputs.",),
-        "ForSequenceClassification": ("classifier.", "bert.pooler."),
-        "ForTokenClassification": ("classifier.",),
+    heads: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForMaskedLM": ("BertForMaskedLM", "cls.predictions.transform.", "cls.predictions."),
+        "ForQuestionAnswering": ("BertForQuestionAnswering", "qa_outputs."),
+        "ForSequenceClassification": ("BertForSequenceClassification", "classifier.", "bert.pooler."),
+        "ForTokenClassification": ("BertForTokenClassification", "classifier."),
     }
     other_heads: ClassVar[tuple[str, ...]] = ("cls.seq_relationship.",)
     body: ClassVar[tuple[str, ...]] = ("bert.", "embeddings.", "encoder.", "pooler.")

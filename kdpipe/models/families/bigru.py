@@ -17,12 +17,8 @@ class BiGRU(Family):
     }
     factorized = False
     sliced = False
-    heads: ClassVar[dict[str, str]] = {
-        "ForSequenceClassification": "BiGRUForSequenceClassification",
-        "ForTokenClassification": "BiGRUForTokenClassification",
-    }
-    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ForSequenceClassification": ("classifier.",),
-        "ForTokenClassification": ("classifier.",),
+    heads: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForSequenceClassification": ("BiGRUForSequenceClassification", "classifier."),
+        "ForTokenClassification": ("BiGRUForTokenClassification", "classifier."),
     }
     body: ClassVar[tuple[str, ...]] = ("bigru.", "embeddings.", "layers.")

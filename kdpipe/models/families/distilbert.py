@@ -31,17 +31,15 @@ class DistilBert(Family):
         "vocabulary": "vocab_size",
         "positions": "max_position_embeddings",
     }
-    heads: ClassVar[dict[str, str]] = {
-        "ForMaskedLM": "DistilBertForMaskedLM",
-        "ForSequenceClassification": "DistilBertForSequenceClassification",
-        "ForTokenClassification": "DistilBertForTokenClassification",
-        "ForQuestionAnswering": "DistilBertForQuestionAnswering",
-    }
-    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ForMaskedLM": ("vocab_transform.", "vocab_"),
-        "ForQuestionAnswering": ("qa_outputs.",),
-        "ForSequenceClassification": ("pre_classifier.", "classifier."),
-        "ForTokenClassification": ("classifier.",),
+    heads: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForMaskedLM": ("DistilBertForMaskedLM", "vocab_transform.", "vocab_"),
+        "ForQuestionAnswering": ("DistilBertForQuestionAnswering", "qa_outputs."),
+        "ForSequenceClassification": (
+            "DistilBertForSequenceClassification",
+            "pre_classifier.",
+            "classifier.",
+        ),
+        "ForTokenClassification": ("DistilBertForTokenClassification", "classifier."),
     }
     body: ClassVar[tuple[str, ...]] = ("distilbert.", "embeddings.", "transformer.")
     copied_from: ClassVar[dict[str, NameMap]] = {

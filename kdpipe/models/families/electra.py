@@ -23,17 +23,11 @@ class Electra(Bert):
         "embeddings": "embedding_size",
         "segments": "type_vocab_size",
     }
-    heads: ClassVar[dict[str, str]] = {
-        "ForMaskedLM": "ElectraForMaskedLM",
-        "ForSequenceClassification": "ElectraForSequenceClassification",
-        "ForTokenClassification": "ElectraForTokenClassification",
-        "ForQuestionAnswering": "ElectraForQuestionAnswering",
-    }
-    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ForMaskedLM": ("generator_predictions.", "generator_"),
-        "ForQuestionAnswering": ("qa_outputs.",),
-        "ForSequenceClassification": ("classifier.dense.", "classifier."),
-        "ForTokenClassification": ("classifier.weight", "classifier."),
+    heads: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForMaskedLM": ("ElectraForMaskedLM", "generator_predictions.", "generator_"),
+        "ForQuestionAnswering": ("ElectraForQuestionAnswering", "qa_outputs."),
+        "ForSequenceClassification": ("ElectraForSequenceClassification", "classifier.dense.", "classifier."),
+        "ForTokenClassification": ("ElectraForTokenClassification", "classifier.weight", "classifier."),
     }
     other_heads: ClassVar[tuple[str, ...]] = ("discriminator_predictions.",)
     body: ClassVar[tuple[str, ...]] = ("electra.", "embeddings.", "embeddings_project.", "encoder.")

@@ -27,18 +27,12 @@ class GPT2(Family):
         "vocabulary": "vocab_size",
         "positions": "n_positions",
     }
-    heads: ClassVar[dict[str, str]] = {
-        "ForCausalLM": "GPT2LMHeadModel",
-        "ForSequenceClassification": "GPT2ForSequenceClassification",
-        "ForTokenClassification": "GPT2ForTokenClassification",
-        "ForQuestionAnswering": "GPT2ForQuestionAnswering",
-    }
     # The head that predicts tokens has none of its own; a body alone has names without a prefix.
-    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ForQuestionAnswering": ("qa_outputs.",),
-        "ForSequenceClassification": ("score.",),
-        "ForTokenClassification": ("classifier.",),
-        "ForCausalLM": ("transformer.|lm_head.",),
+    heads: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForQuestionAnswering": ("GPT2ForQuestionAnswering", "qa_outputs."),
+        "ForSequenceClassification": ("GPT2ForSequenceClassification", "score."),
+        "ForTokenClassification": ("GPT2ForTokenClassification", "classifier."),
+        "ForCausalLM": ("GPT2LMHeadModel", "transformer.|lm_head."),
     }
     other_heads: ClassVar[tuple[str, ...]] = ("multiple_choice_head.",)
     body: ClassVar[tuple[str, ...]] = ("transformer.", "wte.", "wpe.", "h.", "ln_f.")
@@ -57,7 +51,7 @@ class GPT2(Family):
 
         transformers takes the last one whose id is not that of the padding, which a text may have too.
         """
-        if stock_class(type(model).__name__) != cls.heads["ForSequenceClassification"]:
+        if stock_class(type(model).__name__) != cls.heads["ForSequenceClassification"][0]:
             return model(**inputs)
         final = model.base_model(**inputs).last_hidden_state
         last = inputs["attention_mask"].sum(-1) - 1

@@ -20,17 +20,11 @@ class Roberta(Bert):
         "positions": "max_position_embeddings",
     }
     inputs = ("input_ids", "attention_mask")
-    heads: ClassVar[dict[str, str]] = {
-        "ForMaskedLM": "RobertaForMaskedLM",
-        "ForSequenceClassification": "RobertaForSequenceClassification",
-        "ForTokenClassification": "RobertaForTokenClassification",
-        "ForQuestionAnswering": "RobertaForQuestionAnswering",
-    }
-    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ForMaskedLM": ("lm_head.dense.", "lm_head."),
-        "ForQuestionAnswering": ("qa_outputs.",),
-        "ForSequenceClassification": ("classifier.dense.", "classifier."),
-        "ForTokenClassification": ("classifier.weight", "classifier."),
+    heads: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForMaskedLM": ("RobertaForMaskedLM", "lm_head.dense.", "lm_head."),
+        "ForQuestionAnswering": ("RobertaForQuestionAnswering", "qa_outputs."),
+        "ForSequenceClassification": ("RobertaForSequenceClassification", "classifier.dense.", "classifier."),
+        "ForTokenClassification": ("RobertaForTokenClassification", "classifier.weight", "classifier."),
     }
     other_heads: ClassVar[tuple[str, ...]] = ()
     body: ClassVar[tuple[str, ...]] = ("roberta.", "embeddings.", "encoder.", "pooler.")

@@ -29,13 +29,9 @@ class T5(Family):
         "vocabulary": "vocab_size",
         "prompts": "n_positions",
     }
-    heads: ClassVar[dict[str, str]] = {
-        "ForSequenceClassification": "EncT5ForSequenceClassification",
-        "ForTokenClassification": "EncT5ForTokenClassification",
-    }
-    head_tensors: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ForSequenceClassification": ("prompt.", "classifier."),
-        "ForTokenClassification": ("prompt.", "classifier."),
+    heads: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ForSequenceClassification": ("EncT5ForSequenceClassification", "prompt.", "classifier."),
+        "ForTokenClassification": ("EncT5ForTokenClassification", "prompt.", "classifier."),
     }
     other_heads: ClassVar[tuple[str, ...]] = ("lm_head.",)
     body: ClassVar[tuple[str, ...]] = ("enct5.", "shared.", "encoder.", "decoder.")
