@@ -116,13 +116,15 @@ class Family(Protocol):
     def groups(cls, body: Any) -> Groups:
         """Return the groups of heads and of neurons of a body, from the first block to the last."""
         sizes = {"head": cls.head_size(body.config), "neuron": 1}
-        return {
-            kind: [
-                group_in(f"{cls.block_list}.{block}.", kind, cls.unit_names[kind], sizes[kind])
-                for block in range(len(cls.blocks(body)))
-            ]
-            for kind in UNITS
-        }
+        groups: dict[UnitKind, list[Group]] = {kind: [] for kind in UNITS}
+        for block in range(len(cls.blocks(body))):
+            prefix = f"{cls.block_list}.{block}."
+            for kind in UNITS:
+                inputs, output = cls.unit_names[kind]["inputs"], cls.unit_names[kind]["output"]
+                names = tuple(f"{prefix}{name}" for name in inputs)
+                ranks = f"{prefix}{kind}_ranks"
+                groups[kind].append(Group(kind, names, f"{prefix}{output}", sizes[kind], ranks))
+        return groups
 
     @classmethod
     def head_size(cls, config: Any) -> int:
@@ -144,18 +146,6 @@ class Family(Protocol):
         for name in cls.lm_modules:
             hidden = getattr(model, name)(hidden)
         return hidden
-
-
-def module_name(body: nn.Module, module: nn.Module) -> str:
-    """Return the name that a module has in a body."""
-    names: dict[int, str] = {id(part): name for name, part in body.named_modules()}
-    return names[id(module)]
-
-
-def group_in(prefix: str, kind: UnitKind, names: UnitNames, size: int) -> Group:
-    """Return a group of units of the block whose modules' names begin with a prefix."""
-    inputs = tuple(f"{prefix}{name}" for name in names["inputs"])
-    return Group(kind, inputs, f"{prefix}{names['output']}", size, f"{prefix}{kind}_ranks")
 
 
 def family_of(model: Any) -> type[Family]:

@@ -48,12 +48,8 @@ def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
     kind = require_head(config.model_type, head.task, kinds_for(head.task))
     order = _label_order(config, head)
     if order is None:
-        LOG.info(
-            "%s has no head for %s with these labels; a new head starts from seed %d",
-            folder,
-            head.task,
-            seed,
-        )
+        lacking = f"{folder} has no head for {head.task} with these labels"
+        LOG.info("%s; a new head starts from seed %d", lacking, seed)
     _set_outputs(config, head)
     model_class = getattr(transformers, f"AutoModel{kind}")
     model = read_weights(model_class, folder, config, seed, new_head=order is None)
@@ -150,10 +146,9 @@ def _rename(config: Any, head: Head) -> str:
 
 
 def _described(config: Any) -> str:
+    labels = f" with the labels {', '.join(config.id2label.values())}"
     name = _saved_as(config) or "model without a head"
-    return (
-        f"{name} with the labels {', '.join(config.id2label.values())}" if "Classification" in name else name
-    )
+    return f"{name}{labels}" if "Classification" in name else name
 
 
 def _saved_as(config: Any) -> str:

@@ -39,9 +39,8 @@ def choose_precision(fields: Mapping[str, Any], earlier: Precision | None = None
     if fields.get("fp16"):
         precision = Precision("float16", "training.fp16 is true")
     elif fields.get("bf16") is not None:
-        precision = Precision(
-            "bfloat16" if fields["bf16"] else "float32", f"training.bf16 is {fields['bf16']}"
-        )
+        name: PrecisionName = "bfloat16" if fields["bf16"] else "float32"
+        precision = Precision(name, f"training.bf16 is {fields['bf16']}")
     else:
         # The processes of a training may run on different processors.
         precision = earlier or processes.shared(_faster)

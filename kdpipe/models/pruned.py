@@ -16,7 +16,7 @@ from transformers import AutoConfig, PreTrainedModel
 from kdpipe import catalog
 from kdpipe.anatomy.families import PRUNED, stock_class
 from kdpipe.errors import ModelError
-from kdpipe.models.family import Family, family_of, module_name
+from kdpipe.models.family import Family, family_of
 from kdpipe.models.units import UNITS, RankBuffers, UnitKind, drop_bias, keep_units, resize
 
 # The fields that the config of a pruned model adds.
@@ -158,7 +158,7 @@ def factorize(model: PreTrainedModel, rank: int) -> PreTrainedModel:
     config.embedding_rank = rank
     wide = table.detach().double()
     axes = torch.linalg.eigh(wide.T @ wide).eigenvectors.flip(1)[:, :rank]
-    name = module_name(model, old)
+    name = next(name for name, module in model.named_modules() if module is old)
     weights = {key: value for key, value in model.state_dict().items() if not key.startswith(f"{name}.")}
     weights |= {f"{name}.table.weight": wide @ axes, f"{name}.expand.weight": axes}
     return _build(CLASSES[stock_name(model)], config, weights)

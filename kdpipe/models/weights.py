@@ -43,9 +43,8 @@ def read_weights(
         head = _head_parameters(model) if new_head else set()
         missing = {*report["missing_keys"]}
         misfits = {name: sizes for name, *sizes in report["mismatched_keys"]}
-        optional = (
-            {name for name in missing if _is_optional(model, name)} if new_head or _is_body(model) else set()
-        )
+        may_lack = new_head or model.base_model is model
+        optional = {name for name in missing if may_lack and _is_optional(model, name)}
         _check_all_there(model, folder, missing - head - optional)
         _check_shapes(model, folder, {name: sizes for name, sizes in misfits.items() if name not in head})
         _check_places(model, folder, report["unexpected_keys"], new_head)
@@ -73,10 +72,6 @@ def _head_parameters(model: PreTrainedModel) -> set[str]:
     body = {id(parameter) for parameter in model.base_model.parameters()}
     named = model.named_parameters(remove_duplicate=False)
     return {name for name, parameter in named if id(parameter) not in body}
-
-
-def _is_body(model: PreTrainedModel) -> bool:
-    return model.base_model is model
 
 
 def _is_optional(model: PreTrainedModel, name: str) -> bool:

@@ -12,8 +12,8 @@ from torch.utils.hooks import RemovableHandle
 
 from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Place, Positions, Signal
 from kdpipe.errors import ModelError, suggest
-from kdpipe.models.attention import attention_probabilities
 from kdpipe.models.family import family_of
+from kdpipe.models.precision import upcast, without_autocast
 from kdpipe.models.units import Group
 from kdpipe.signals.rows import ENTRIES, Rows, pack, rows_at
 
@@ -167,8 +167,29 @@ def _attentions(run: Run, place: Place) -> Getter:
 
     def probabilities() -> Tensor:
         mask = run.batch["attention_mask"]
-        return attention_probabilities(run.model, int(place or 0), queries(), keys(), mask).transpose(1, 2)
+        return _probabilities(run.model, int(place or 0), queries(), keys(), mask).transpose(1, 2)
 
+    return probabilities
+
+
+def _probabilities(model: Any, layer: int, queries: Tensor, keys: Tensor, attention_mask: Tensor) -> Tensor:
+    """Return how much each position attends to each other one before dropout, in float32 [B, A, L, L].
+
+    Queries and keys [B, L, A, D] are those of a block, counted from 1. The scale and the bias of the scores
+    are the block's own. Padding, where the mask [B, L] is 0, is not attended to.
+    """
+    family, body = family_of(model), model.base_model
+    name = family.groups(body)["head"][layer - 1].inputs[0].rpartition(".")[0]
+    length = queries.shape[1]
+    visible = attention_mask.bool()[:, None, None, :]
+    if family.causal:
+        visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
+    with without_autocast(queries.device):
+        scores = upcast(queries).transpose(1, 2) @ upcast(keys).permute(0, 2, 3, 1)
+        scores = scores * body.get_submodule(name).scaling
+        bias = family.attention_bias(body, body.get_submodule(name), length)
+        scores = scores if bias is None else scores + bias
+        probabilities: Tensor = scores.masked_fill(~visible, torch.finfo(scores.dtype).min).softmax(-1)
     return probabilities
 
 
