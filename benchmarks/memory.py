@@ -101,8 +101,8 @@ def train_steps(data: Path) -> None:
 
     from kdpipe.artifacts.checkpoints import Checkpoints
     from kdpipe.data.batches import Collator
-    from kdpipe.data.counts import count_tokens
-    from kdpipe.data.masking import Masking, token_weights
+    from kdpipe.data.encoded import count_tokens
+    from kdpipe.data.targets import Masking, token_weights
     from kdpipe.evaluation.scoring import task_of
     from kdpipe.training.objective import Objective
     from kdpipe.training.run import train

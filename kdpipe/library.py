@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from kdpipe import catalog
 from kdpipe.anatomy.families import head_task, kinds_for
 from kdpipe.data.batches import Collator
-from kdpipe.data.masking import Targets
+from kdpipe.data.targets import Targets
 from kdpipe.data.tokenized import TokenizedSplit
 from kdpipe.errors import KdpipeError, ModelError, quoted
 from kdpipe.evaluation.scoring import padding_id, score, scorer, token_targets

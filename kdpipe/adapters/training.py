@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from kdpipe import catalog
 from kdpipe.config.settings.losses import TermSettings
 from kdpipe.config.settings.masking import MaskingSettings
-from kdpipe.data.masking import Targets
+from kdpipe.data.targets import Targets
 from kdpipe.evaluation.scoring import token_targets
 from kdpipe.evaluation.task import Task
 from kdpipe.training.objective import Projection

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kdpipe.data.encoded import EncodedSplit
-from kdpipe.data.masking import IGNORE_INDEX, Targets
+from kdpipe.data.targets import IGNORE_INDEX, Targets
 from kdpipe.models.precision import Precision
 
 # Batches are padded to multiples of this many tokens, so that few shapes occur and kernels are reused. They

@@ -56,6 +56,28 @@ def open_batches(file: Path) -> list[pa.RecordBatch]:
     return [reader.get_batch(number) for number in range(reader.num_record_batches)]
 
 
+def count_tokens(file: Path, vocab_size: int) -> pa.Table:
+    """Count the token ids of one split, special tokens included, without what cleaning dropped.
+
+    Args:
+        file: the split's Arrow file.
+        vocab_size: number of ids, whether they occur or not.
+
+    Returns:
+        A table of `token_id` and `count`, one row for every id.
+    """
+    counts = np.zeros(vocab_size, dtype=np.int64)
+    for batch in open_batches(file):
+        ids = batch.column("input_ids").flatten().to_numpy()
+        if len(ids) and ids.max() >= vocab_size:
+            raise DataError(
+                f"{file}: expected token ids below {vocab_size}, found {ids.max()}; the dataset"
+                " was made with another tokenizer than the vocabulary given"
+            )
+        counts += np.bincount(ids, minlength=vocab_size)
+    return pa.table({"token_id": np.arange(vocab_size, dtype=np.int32), "count": counts})
+
+
 class MappedColumn:
     """A column of a mapped file, of which only the rows that are asked for are read.
 

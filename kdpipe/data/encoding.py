@@ -18,10 +18,11 @@ from tokenizers import Encoding, Tokenizer
 from tokenizers.models import WordLevel
 
 from kdpipe import catalog
-from kdpipe.data.cleaning import CleaningRules, Ids, clean
 from kdpipe.data.source import Example
 from kdpipe.declarations import constants
 from kdpipe.errors import DataError, quoted, suggest
+
+Ids = NDArray[np.int32]
 
 
 class Encoded(NamedTuple):
@@ -38,34 +39,6 @@ class Encoded(NamedTuple):
 
 
 Encoder = Callable[[Sequence[Example]], Encoded]
-
-
-class LanguageModelEncoder:
-    """Text for language modelling: whole, unless `kdpipe.data.cleaning` splits or drops it.
-
-    Args:
-        tokenizer_file: a `tokenizer.json`.
-        max_length: longest row, special tokens included.
-    """
-
-    def __init__(self, tokenizer_file: Path, max_length: int) -> None:
-        self._tokenizer = load_tokenizer(tokenizer_file)
-        frame = self._tokenizer.encode("").ids
-        if len(frame) not in (0, 2):
-            raise DataError(
-                f"{tokenizer_file}: expected a tokenizer that puts one special token before a text"
-                f" and one after it, or none at all; found {len(frame)}"
-            )
-        first_id, last_id = frame or (None, None)
-        self._rules = CleaningRules(max_length, first_id, last_id, unknown_id(self._tokenizer))
-
-    def __call__(self, examples: Sequence[Example]) -> Encoded:
-        """Encode and clean; a later piece of a split example is named `id#piece`."""
-        encodings = self._tokenizer.encode_batch_fast([example.text for example in examples])
-        ids, lengths, origins, pieces, counts = clean(*flat_ids(encodings), self._rules)
-        names = row_names(examples, origins, pieces)
-        counts.update(examples=len(examples), rows=len(names), tokens=len(ids))
-        return Encoded(to_batch(names, ids, lengths), counts)
 
 
 class TextEncoder(ABC):

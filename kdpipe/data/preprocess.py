@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kdpipe.artifacts.shards import Shards
-from kdpipe.data.cleaning import CleaningRules
+from kdpipe.data.corpus import CleaningRules
 from kdpipe.data.encoded import MappedColumn, examples_file, open_batches, split_file
 from kdpipe.data.encoding import Encoded, encoder_for
 from kdpipe.data.pipeline import Pipeline, chunks

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from kdpipe.data.batches import PAD_MULTIPLE, Collator
-from kdpipe.data.masking import Integers
+from kdpipe.data.targets import Integers
 from kdpipe.seeds import ORDER, draw_seed
 
 SORTED_AT_ONCE = 1 << 20

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kdpipe.data.encoded import EncodedSplit
-from kdpipe.data.masking import IGNORE_INDEX
+from kdpipe.data.targets import IGNORE_INDEX
 from kdpipe.errors import DataError, listed, quoted
 
 # What the column of labels may be called.

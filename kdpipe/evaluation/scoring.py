@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kdpipe import catalog
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit, read_description
-from kdpipe.data.masking import FixedMasking, Masking, NextToken, Targets, token_weights
+from kdpipe.data.targets import FixedMasking, Masking, NextToken, Targets, token_weights
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.task import BATCH_SIZE, USUAL_ANSWERS, Advance, AnswerLimits, Evaluation, Subject, Task
 from kdpipe.models.family import family_of

@@ -5,8 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from kdpipe.data.counts import count_tokens
-from kdpipe.data.encoded import split_file
+from kdpipe.data.encoded import count_tokens, split_file
 from kdpipe.plan.stages.count_tokens import CountTokensSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace

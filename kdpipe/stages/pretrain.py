@@ -11,8 +11,7 @@ import pyarrow as pa
 from kdpipe import processes
 from kdpipe.adapters.sources import local_digests, source_digests, source_of, watch_files
 from kdpipe.artifacts.shards import Shards
-from kdpipe.data.counts import count_tokens
-from kdpipe.data.encoded import split_file
+from kdpipe.data.encoded import count_tokens, split_file
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.source import Source
 from kdpipe.data.watch import Watch

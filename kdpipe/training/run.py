@@ -21,7 +21,7 @@ from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.parquet import HISTORY, write_parquet
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit, validation_split
-from kdpipe.data.masking import Targets
+from kdpipe.data.targets import Targets
 from kdpipe.errors import ModelError, TrainingError
 from kdpipe.evaluation.scoring import scorer, task_of
 from kdpipe.models.dropout import use_fast_dropout

@@ -7,7 +7,7 @@ import torch
 
 from kdpipe.data.batches import PAD_MULTIPLE, Collator
 from kdpipe.data.encoded import EncodedSplit, ragged
-from kdpipe.data.masking import Masking, NextToken
+from kdpipe.data.targets import Masking, NextToken
 from tests.encoded import read_split
 
 SPECIAL = [0, 1, 2, 3, 4]

@@ -5,9 +5,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE, Unigram
 from tokenizers.processors import TemplateProcessing
 
+from kdpipe.data.corpus import LanguageModelEncoder
 from kdpipe.data.encoding import (
     ClassificationEncoder,
-    LanguageModelEncoder,
     MultiLabelEncoder,
     RegressionEncoder,
     encoder_for,

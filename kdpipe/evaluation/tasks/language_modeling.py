@@ -20,7 +20,7 @@ class LanguageModeling:
         Devlin et al. 2018, BERT (arXiv 1810.04805), section 3.1.
     """
 
-    encoder = "kdpipe.data.encoding:LanguageModelEncoder"
+    encoder = "kdpipe.data.corpus:LanguageModelEncoder"
     kind = "categorical"
     positions = "labelled"
     masked = True

@@ -1,13 +1,17 @@
-"""Clean tokenized text for language modelling: split long sequences, drop short and unknown ones."""
+"""Text for language modelling: tokenized, without short sequences and unknown words, and cut to a length."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Ids = NDArray[np.int32]
+from kdpipe.data.encoding import Encoded, Ids, flat_ids, load_tokenizer, row_names, to_batch, unknown_id
+from kdpipe.data.source import Example
+from kdpipe.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,34 @@ class Cleaned(NamedTuple):
     origins: NDArray[np.int64]
     pieces: NDArray[np.int64]
     counts: Counter[str]
+
+
+class LanguageModelEncoder:
+    """Text for language modelling: whole, unless `clean` splits or drops it.
+
+    Args:
+        tokenizer_file: a `tokenizer.json`.
+        max_length: longest row, special tokens included.
+    """
+
+    def __init__(self, tokenizer_file: Path, max_length: int) -> None:
+        self._tokenizer = load_tokenizer(tokenizer_file)
+        frame = self._tokenizer.encode("").ids
+        if len(frame) not in (0, 2):
+            raise DataError(
+                f"{tokenizer_file}: expected a tokenizer that puts one special token before a text"
+                f" and one after it, or none at all; found {len(frame)}"
+            )
+        first_id, last_id = frame or (None, None)
+        self._rules = CleaningRules(max_length, first_id, last_id, unknown_id(self._tokenizer))
+
+    def __call__(self, examples: Sequence[Example]) -> Encoded:
+        """Encode and clean; a later piece of a split example is named `id#piece`."""
+        encodings = self._tokenizer.encode_batch_fast([example.text for example in examples])
+        ids, lengths, origins, pieces, counts = clean(*flat_ids(encodings), self._rules)
+        names = row_names(examples, origins, pieces)
+        counts.update(examples=len(examples), rows=len(names), tokens=len(ids))
+        return Encoded(to_batch(names, ids, lengths), counts)
 
 
 def clean(ids: Ids, lengths: Ids, rules: CleaningRules) -> Cleaned:

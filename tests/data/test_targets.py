@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from kdpipe.data.masking import IGNORE_INDEX, Masking, token_weights
+from kdpipe.data.targets import IGNORE_INDEX, Masking, token_weights
 
 PAD, CLS, SEP, MASK, VOCAB = 0, 2, 3, 4, 100
 SPECIAL = [PAD, 1, CLS, SEP, MASK]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kdpipe.data.cleaning import CleaningRules, clean, split_long
+from kdpipe.data.corpus import CleaningRules, clean, split_long
 
 CLS, SEP, UNK, WORD = 2, 3, 1, 9
 RULES = CleaningRules(max_length=16, first_id=CLS, last_id=SEP, unknown_id=UNK)
