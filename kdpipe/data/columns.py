@@ -9,7 +9,7 @@ from typing import Any
 
 from kdpipe.data.files import SplitFiles
 from kdpipe.data.labels import checked_classes, class_name, class_names_in, is_on, number, sorted_classes
-from kdpipe.data.source import TRAIN, VALIDATION, Example, Label
+from kdpipe.data.source import TRAIN, Example, Label
 from kdpipe.data.table_files import USUAL_FORM, Form, begins, check_names, open_table, read_rows
 from kdpipe.errors import DataError, listed, quoted
 
@@ -23,14 +23,12 @@ class Columns:
         label: the column of the label; of a multi-label dataset also one column of 0 and 1 for each class.
         classes: names of the classes in their order.
         separator: the characters between the labels of a multi-label dataset in one text.
-        optional: whether training and validation splits may lack the label, as other splits may.
     """
 
     texts: Sequence[str]
     label: str | Sequence[str] | None = None
     classes: Sequence[str | int] | None = None
     separator: str | None = None
-    optional: bool = False
 
     @cached_property
     def labels(self) -> list[str]:
@@ -86,12 +84,13 @@ class TableReader:
         known = most is None or bool(columns.classes)
         labelled: bool | None = None
         for prefix, file in self._files.parts(split):
-            if most is not None and not begins(file):
-                check_names(file, [*columns.texts, *self._required_labels(split)])
+            seen = most is None or begins(file)
+            labels = self._label_columns(file, split, seen)
+            if not seen:
+                check_names(file, [*columns.texts, *labels])
                 continue
-            labels = self._label_columns(file, split)
             rows = read_rows(file, [*columns.texts, *labels], self._form)
-            place, may_lack = str(file), self._may_lack(split)
+            place, may_lack = str(file), self._files.may_lack_labels(split)
             for line, cells in islice(rows, most):
                 where = f"{place}:{line}"
                 texts = [text_cell(cells[name], name, where) for name in columns.texts]
@@ -108,23 +107,19 @@ class TableReader:
     def _names_in(self, file: Path) -> Iterator[str]:
         """Yield the names of the classes in a file, as often as they occur."""
         labels, header = self._columns.labels, open_table(file, self._form).columns()
-        if self._columns.optional and labels[0] not in header:
+        if self._files.unlabelled and labels[0] not in header:
             raise _no_classes(f"{file} has no column {labels[0]!r}, only {listed(header)}")
         for line, cells in read_rows(file, labels, self._form):
             yield from self._names(cells, f"{file}:{line}")
 
-    def _may_lack(self, split: str) -> bool:
-        return self._columns.optional or split not in (TRAIN, VALIDATION)
-
-    def _required_labels(self, split: str) -> list[str]:
-        return [] if self._task == "language_modeling" or self._may_lack(split) else self._columns.labels
-
-    def _label_columns(self, file: Path, split: str) -> list[str]:
+    def _label_columns(self, file: Path, split: str, seen: bool) -> list[str]:
+        """Return the columns of labels, if a file has them or must have them; unseen files may lack them."""
+        columns = self._columns.labels
         if self._task == "language_modeling":
             return []
-        columns = self._columns.labels
-        header = open_table(file, self._form).columns() if self._may_lack(split) else columns
-        return columns if set(columns).intersection(header) else []
+        if not self._files.may_lack_labels(split):
+            return columns
+        return columns if seen and set(columns).intersection(open_table(file, self._form).columns()) else []
 
     def _label(self, cells: Mapping[str, Any], where: str, may_lack: bool, known: bool) -> Label | None:
         """Return the label of a row, None if the row has no label and may lack it."""

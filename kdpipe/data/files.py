@@ -28,6 +28,7 @@ class SplitFiles:
         layout: split name to the names that its file may have.
         suffixes: endings of these names.
         renamed: names of splits by the names that stored splits have.
+        unlabelled: whether training and validation splits may lack labels, as other splits may.
     """
 
     path: Path | None
@@ -35,6 +36,7 @@ class SplitFiles:
     layout: Mapping[str, tuple[str, ...]]
     suffixes: tuple[str, ...] = ("",)
     renamed: Mapping[str, str] = field(default_factory=lambda: RENAMED)
+    unlabelled: bool = False
 
     def names(self) -> tuple[str, ...]:
         """Return the splits that have a file: train, validation, test, then others by name."""
@@ -55,6 +57,10 @@ class SplitFiles:
         if not files:
             raise DataError(not_found(pattern))
         return named_parts(split, files)
+
+    def may_lack_labels(self, split: str) -> bool:
+        """Tell whether a split may lack labels."""
+        return self.unlabelled or split not in (TRAIN, VALIDATION)
 
     @property
     def _all(self) -> dict[str, Path]:
@@ -108,21 +114,15 @@ class FileSource:
     Args:
         files: its files by split.
         encoding: how the text of the files is encoded.
-        optional: whether training and validation splits may lack labels, as other splits may.
     """
 
-    def __init__(self, files: SplitFiles, encoding: str = UTF8, optional: bool = False) -> None:
+    def __init__(self, files: SplitFiles, encoding: str = UTF8) -> None:
         self._files = files
         self._encoding = encoding
-        self._optional = optional
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits that have a file."""
         return self._files.names()
-
-    def may_lack(self, split: str) -> bool:
-        """Tell whether a split may lack labels."""
-        return self._optional or split not in (TRAIN, VALIDATION)
 
 
 def in_order(splits: Mapping[str, object]) -> tuple[str, ...]:

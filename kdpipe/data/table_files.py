@@ -13,7 +13,8 @@ from kdpipe.data.lines import UTF8, no_rows, parse_json, read_row_lines
 from kdpipe.data.stored import StoredTable, field, is_stored
 from kdpipe.errors import DataError, is_plain, listed, quoted, reason, suggest
 
-LOG = logging.getLogger(__name__)
+# A warning about a file comes once, however often the file is read.
+warn_once = cache(logging.getLogger(__name__).warning)
 # A CSV cell of more characters is taken for a quotation that does not end.
 LONGEST_CELL = 1 << 24
 # The delimiters of files that have the name of another format.
@@ -163,7 +164,7 @@ class DelimitedTable(TableFile):
                     f" {len(cells)}; mend or remove the row"
                 )
         if short:
-            _warn(f"{self._file}: skipped {len(short)} rows that are too short, first line {short[0]}")
+            warn_once(f"{self._file}: skipped {len(short)} rows that are too short, first line {short[0]}")
 
     def _open(self) -> tuple[Sequence[str], Iterator[tuple[int, list[str]]]]:
         """Return the header, and the lines below it."""
@@ -172,12 +173,6 @@ class DelimitedTable(TableFile):
         if set(first).intersection(header or first):
             return first, lines
         return header, chain([(start, first)], lines)
-
-
-@cache
-def _warn(message: str) -> None:
-    """Log a warning once, however often the file is read."""
-    LOG.warning(message)
 
 
 class JsonlTable(TableFile):

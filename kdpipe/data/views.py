@@ -159,11 +159,12 @@ class Combined(_View):
         for name, source in zip(self._names, self._sources, strict=True):
             different = sorted(set(first or ()).symmetric_difference(source.labels or ()))
             if different:
-                has, lacks = (0, 1) if different[0] in (first or ()) else (1, 0)
-                called = (self._names[0], name)
+                has, lacks = self._names[0], name
+                if different[0] not in (first or ()):
+                    has, lacks = lacks, has
                 raise DataError(
                     f"expected the same labels in all parts of a combination, found {different[0]!r} in"
-                    f" {called[has]!r} but not in {called[lacks]!r}; mend the data, or where the part merely"
+                    f" {has!r} but not in {lacks!r}; mend the data, or where the part merely"
                     " lacks examples of it, give it all labels as `classes`"
                 )
         return first
@@ -188,7 +189,7 @@ class Combined(_View):
         turns = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)
         _generator(self._seed, "combine").shuffle(turns)
         readers = [self._repeated(turn, totals[turn], size) for turn, size in enumerate(sizes)]
-        pairs: dict[int, bool] = {}
+        paired: dict[bool, str] = {}
         for turn in turns.tolist():
             example = next(readers[turn], None)
             if example is None:
@@ -196,18 +197,13 @@ class Combined(_View):
                     f"expected as many training examples in {self._names[turn]!r} as when they were counted,"
                     " found fewer; run the stage again once nothing writes the data"
                 )
-            if turn not in pairs:
-                pairs[turn] = example.text_pair is not None
-                self._check_pairs(pairs)
+            paired.setdefault(example.text_pair is not None, self._names[turn])
+            if len(paired) > 1:
+                raise DataError(
+                    "expected pairs of texts in all parts of a combination or in none, found them in"
+                    f" {paired[True]!r} but not in {paired[False]!r}"
+                )
             yield example
-
-    def _check_pairs(self, pairs: Mapping[int, bool]) -> None:
-        having, lacking = ([turn for turn, has in pairs.items() if has is wanted] for wanted in (True, False))
-        if having and lacking:
-            raise DataError(
-                "expected pairs of texts in all parts of a combination or in none, found them in"
-                f" {self._names[having[0]]!r} but not in {self._names[lacking[0]]!r}"
-            )
 
     def _repeated(self, turn: int, total: int, size: int) -> Iterator[Example]:
         """Yield some training examples of a source: all of them while more are needed, then a sample."""

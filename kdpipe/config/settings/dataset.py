@@ -209,10 +209,11 @@ def named_facts(settings: SourceSettings) -> Mapping[str, Any]:
     Raises:
         SettingError: it names datasets, and this is none of them.
     """
-    names: Mapping[str, Any] = constants(catalog.SOURCES[settings.source]).get("names", {})
+    declared = constants(catalog.SOURCES[settings.source])
+    names: Mapping[str, Any] = declared.get("names", {})
     if not names:
         return {}
-    known = {plain(name): facts for name, facts in names.items()}
+    known = {plain(name): {**declared.get("usual", {}), **facts} for name, facts in names.items()}
     name = str(settings.options["name"])
     if plain(name) not in known:
         raise SettingError("name", f"{name!r} is not known; {suggest(name, names)}")

@@ -16,7 +16,8 @@ from kdpipe.data.stored import is_stored
 from kdpipe.data.words import OUTSIDE, Word, WordFile, WordTable, count_tags, scheme_in_words, to_iob2
 from kdpipe.errors import DataError, quoted, suggest
 
-LOG = logging.getLogger(__name__)
+# A file is described once, however often it is read.
+log_once = cache(logging.getLogger(__name__).info)
 OFFICIAL = {TRAIN: "eng.train", VALIDATION: "eng.testa", TEST: "eng.testb"}
 LAYOUT = {
     split: (*(f"{name}.{ending}" for name in names for ending in ("txt", "conll")), OFFICIAL[split])
@@ -64,7 +65,7 @@ class ConllSource(FileSource):
     ) -> None:
         self._classes = classes
         self._columns: dict[str, Any] = {str(name): column for name, column in (columns or {}).items()}
-        super().__init__(SplitFiles(path, files, LAYOUT), encoding, optional=labels == "none")
+        super().__init__(SplitFiles(path, files, LAYOUT, unlabelled=labels == "none"), encoding)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -103,7 +104,7 @@ class ConllSource(FileSource):
 
     def _examples(self, split: str, known: bool) -> Iterator[Example]:
         file = self._files.file(split)
-        words_of = self._words(file, self.may_lack(split))
+        words_of = self._words(file, self._files.may_lack_labels(split))
         counts: Counter[str] = Counter()
         for words in words_of.sentences():
             texts = tuple(word.text for word in words)
@@ -116,7 +117,7 @@ class ConllSource(FileSource):
         if not counts:
             raise DataError(f"{file}:1: expected words, found only blank lines")
         comments = f", {words_of.comments} lines of comments left out" if words_of.comments else ""
-        _log(f"{file}: {counts['sentences']} sentences, {scheme_in_words(counts)}{comments}")
+        log_once(f"{file}: {counts['sentences']} sentences, {scheme_in_words(counts)}{comments}")
 
     def _words(self, file: Path, may_lack: bool) -> WordFile | WordTable:
         if is_stored(file):
@@ -130,9 +131,3 @@ class ConllSource(FileSource):
                     f"{file}:{word.line}: expected a tag of the training split, found {quoted(tag)};"
                     f" {suggest(tag, self.labels)}; or give all types of entities as `classes`"
                 )
-
-
-@cache
-def _log(message: str) -> None:
-    """Log a message once, however often the file is read."""
-    LOG.info(message)

@@ -73,31 +73,31 @@ class GlueSource(FileSource):
     """
 
     tasks: tuple[str, ...] = ("classification", "regression")
+    # What the facts of a task leave out.
+    usual: ClassVar[dict[str, Any]] = {
+        "task": "classification",
+        "metrics": ("accuracy",),
+        "texts": ("sentence1", "sentence2"),
+        "labels": ("0", "1"),
+    }
     names: ClassVar[dict[str, dict[str, Any]]] = {
         "CoLA": {
-            "task": "classification",
             "metrics": ("matthews",),
             "submission": {"test": "CoLA"},
             "texts": ("sentence",),
-            "labels": ("0", "1"),
             "header": ("source", "label", "mark", "sentence"),
             "classes": ("unacceptable", "acceptable"),
         },
         "SST-2": {
-            "task": "classification",
-            "metrics": ("accuracy",),
             "submission": {"test": "SST-2"},
             "texts": ("sentence",),
-            "labels": ("0", "1"),
             "classes": ("negative", "positive"),
         },
         "MRPC": {
-            "task": "classification",
             "metrics": ("accuracy", "f1", "accuracy_and_f1"),
             "submission": {"test": "MRPC"},
             "texts": ("#1 String", "#2 String"),
             "label": "Quality",
-            "labels": ("0", "1"),
             "stored_texts": ("sentence1", "sentence2"),
             "classes": ("not_equivalent", "equivalent"),
         },
@@ -105,24 +105,19 @@ class GlueSource(FileSource):
             "task": "regression",
             "metrics": ("pearson", "spearman", "pearson_and_spearman"),
             "submission": {"test": "STS-B"},
-            "texts": ("sentence1", "sentence2"),
             "label": "score",
+            "labels": (),
         },
         "QQP": {
-            "task": "classification",
             "metrics": ("accuracy", "f1", "accuracy_and_f1"),
             "submission": {"test": "QQP"},
             "texts": ("question1", "question2"),
             "label": "is_duplicate",
-            "labels": ("0", "1"),
             "short_rows": True,
             "classes": ("not_duplicate", "duplicate"),
         },
         "MNLI": {
-            "task": "classification",
-            "metrics": ("accuracy",),
             "submission": {"test": "MNLI-m", "test_mismatched": "MNLI-mm"},
-            "texts": ("sentence1", "sentence2"),
             "label": "gold_label",
             "labels": ("contradiction", "entailment", "neutral"),
             "files": {
@@ -135,27 +130,12 @@ class GlueSource(FileSource):
             "stored_texts": ("premise", "hypothesis"),
         },
         "QNLI": {
-            "task": "classification",
-            "metrics": ("accuracy",),
             "submission": {"test": "QNLI"},
             "texts": ("question", "sentence"),
             "labels": ("entailment", "not_entailment"),
         },
-        "RTE": {
-            "task": "classification",
-            "metrics": ("accuracy",),
-            "submission": {"test": "RTE"},
-            "texts": ("sentence1", "sentence2"),
-            "labels": ("entailment", "not_entailment"),
-        },
-        "WNLI": {
-            "task": "classification",
-            "metrics": ("accuracy",),
-            "submission": {"test": "WNLI"},
-            "texts": ("sentence1", "sentence2"),
-            "labels": ("0", "1"),
-            "classes": ("not_entailment", "entailment"),
-        },
+        "RTE": {"submission": {"test": "RTE"}, "labels": ("entailment", "not_entailment")},
+        "WNLI": {"submission": {"test": "WNLI"}, "classes": ("not_entailment", "entailment")},
     }
 
     def __init__(
@@ -169,8 +149,10 @@ class GlueSource(FileSource):
         labels: Literal["none"] | None = None,
     ) -> None:
         self._glue = glue_task(name)
-        split_files = SplitFiles(path, files, self._glue.files, renamed=FIRST_SPLITS)
-        super().__init__(split_files, encoding, optional=labels == "none")
+        layout, unlabelled = self._glue.files, labels == "none"
+        super().__init__(
+            SplitFiles(path, files, layout, renamed=FIRST_SPLITS, unlabelled=unlabelled), encoding
+        )
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -190,7 +172,7 @@ class GlueSource(FileSource):
 
     def _official(self, split: str) -> TableReader:
         glue = self._glue
-        columns = Columns(glue.texts, glue.label, glue.labels, optional=self._optional)
+        columns = Columns(glue.texts, glue.label, glue.labels)
         form = Form("\t", self._encoding, glue.header, short_rows=glue.short_rows and split == TRAIN)
         return TableReader(glue.task, columns, self._files, form)
 
@@ -203,7 +185,7 @@ class GlueSource(FileSource):
                 f"{file}: expected the classes {', '.join(classes)} to be declared, found {listed(declared)}"
             )
         texts = glue.stored_texts or glue.texts
-        columns = Columns(texts, "label", [*classes], optional=self._optional)
+        columns = Columns(texts, "label", [*classes])
         for example in TableReader(glue.task, columns, self._files).read(split):
             label = classes[example.label] if isinstance(example.label, str) else example.label
             unknown = split.startswith(TEST) and label == -1
@@ -212,7 +194,9 @@ class GlueSource(FileSource):
 
 def glue_task(name: str) -> GlueTask:
     """Return the task of a name, in any case and with or without the hyphen."""
-    tasks = {plain(known): GlueTask(**facts) for known, facts in GlueSource.names.items()}
+    tasks = {
+        plain(known): GlueTask(**{**GlueSource.usual, **facts}) for known, facts in GlueSource.names.items()
+    }
     if plain(name) not in tasks:
         raise DataError(f"expected a GLUE task as `name`, found {name!r}; {suggest(name, GlueSource.names)}")
     return tasks[plain(name)]

@@ -112,7 +112,7 @@ class SquadSource(FileSource):
         encoding: str = "utf-8",
         labels: Literal["none"] | None = None,
     ) -> None:
-        super().__init__(SplitFiles(path, files, _LAYOUT), encoding, optional=labels == "none")
+        super().__init__(SplitFiles(path, files, _LAYOUT, unlabelled=labels == "none"), encoding)
         self._held: dict[Path, _Content] = {}
 
     def splits(self) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ class SquadSource(FileSource):
             self._held.clear()
             self._held[file] = _survey(file, self._encoding)
         articles, version2, labelled = self._held[file]
-        if not labelled and not self.may_lack(split):
+        if not labelled and not self._files.may_lack_labels(split):
             raise DataError(
                 f"{file}: expected answers to the questions of the split {split!r}, found none to any; get a"
                 " file with answers, or name this file as another split, such as `test`"

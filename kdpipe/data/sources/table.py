@@ -53,8 +53,8 @@ class TableSource(FileSource):
         labels: Literal["none"] | None = None,
     ) -> None:
         texts = [text] if text_pair is None else [text, text_pair]
-        columns = Columns(texts, label, classes, separator, optional=labels == "none")
-        super().__init__(SplitFiles(path, files, USUAL, SUFFIXES))
+        columns = Columns(texts, label, classes, separator)
+        super().__init__(SplitFiles(path, files, USUAL, SUFFIXES, unlabelled=labels == "none"))
         self._reader = TableReader(task, columns, self._files, Form(delimiter, encoding))
 
     @property
