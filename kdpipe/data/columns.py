@@ -15,42 +15,31 @@ from kdpipe.errors import DataError, listed, quoted
 
 
 @dataclass(frozen=True)
-class Columns:
-    """The columns of texts and labels.
-
-    Args:
-        texts: the column of the text, or the two columns of a pair.
-        label: the column of the label; of a multi-label dataset also one column of 0 and 1 for each class.
-        classes: names of the classes in their order.
-        separator: the characters between the labels of a multi-label dataset in one text.
-    """
-
-    texts: Sequence[str]
-    label: str | Sequence[str] | None = None
-    classes: Sequence[str | int] | None = None
-    separator: str | None = None
-
-    @cached_property
-    def labels(self) -> list[str]:
-        """The columns of labels."""
-        return [self.label] if isinstance(self.label, str) else list(self.label or ())
-
-
 class TableReader:
     """Reads the splits of a dataset whose files are tables.
 
     Args:
         task: what the examples are for.
-        columns: which columns hold what.
         files: the files by split.
+        texts: the column of the text, or the two columns of a pair.
+        label: the column of the label; of a multi-label dataset also one column of 0 and 1 for each class.
+        classes: names of the classes in their order.
+        separator: the characters between the labels of a multi-label dataset in one text.
         form: how the text of the files is written.
     """
 
-    def __init__(self, task: str, columns: Columns, files: SplitFiles, form: Form = USUAL_FORM) -> None:
-        self._task = task
-        self._columns = columns
-        self._files = files
-        self._form = form
+    task: str
+    files: SplitFiles
+    texts: Sequence[str]
+    label: str | Sequence[str] | None = None
+    classes: Sequence[str | int] | None = None
+    separator: str | None = None
+    form: Form = USUAL_FORM
+
+    @cached_property
+    def label_columns(self) -> list[str]:
+        """The columns of labels."""
+        return [self.label] if isinstance(self.label, str) else list(self.label or ())
 
     @cached_property
     def labels(self) -> tuple[str, ...] | None:
@@ -58,17 +47,16 @@ class TableReader:
 
         These are sorted, by value if all are whole numbers, so that their order is not that of the rows.
         """
-        columns = self._columns
-        if self._task in ("language_modeling", "regression"):
+        if self.task in ("language_modeling", "regression"):
             return None
-        if columns.classes:
-            return checked_classes(columns.classes, "classes")
-        if columns.label is None:
+        if self.classes:
+            return checked_classes(self.classes, "classes")
+        if self.label is None:
             raise _no_classes("no column is named as `label`")
-        if not isinstance(columns.label, str):
-            return checked_classes(columns.label, "label")
-        parts = self._files.parts(self._files.names()[0])
-        declared = open_table(parts[0][1], self._form).class_names(columns.label)
+        if not isinstance(self.label, str):
+            return checked_classes(self.label, "label")
+        parts = self.files.parts(self.files.names()[0])
+        declared = open_table(parts[0][1], self.form).class_names(self.label)
         classes = declared or sorted_classes(name for _, file in parts for name in self._names_in(file))
         return checked_classes(classes, str(parts[0][1]))
 
@@ -80,20 +68,19 @@ class TableReader:
             most: number of rows of each file that are read; by default all are read, and compared with the
                 classes.
         """
-        columns = self._columns
-        known = most is None or bool(columns.classes)
+        known = most is None or bool(self.classes)
         labelled: bool | None = None
-        for prefix, file in self._files.parts(split):
+        for prefix, file in self.files.parts(split):
             seen = most is None or begins(file)
-            labels = self._label_columns(file, split, seen)
+            labels = self._labels_in(file, split, seen)
             if not seen:
-                check_names(file, [*columns.texts, *labels])
+                check_names(file, [*self.texts, *labels])
                 continue
-            rows = read_rows(file, [*columns.texts, *labels], self._form)
-            place, may_lack = str(file), self._files.may_lack_labels(split)
+            rows = read_rows(file, [*self.texts, *labels], self.form)
+            place, may_lack = str(file), self.files.may_lack_labels(split)
             for line, cells in islice(rows, most):
                 where = f"{place}:{line}"
-                texts = [text_cell(cells[name], name, where) for name in columns.texts]
+                texts = [text_cell(cells[name], name, where) for name in self.texts]
                 label = self._label(cells, where, may_lack, known) if labels else None
                 if split != TRAIN and labelled not in (None, label is not None):
                     after = "none after rows with" if labelled else f"{quoted(label)} after rows without"
@@ -106,41 +93,41 @@ class TableReader:
 
     def _names_in(self, file: Path) -> Iterator[str]:
         """Yield the names of the classes in a file, as often as they occur."""
-        labels, header = self._columns.labels, open_table(file, self._form).columns()
-        if self._files.unlabelled and labels[0] not in header:
+        labels, header = self.label_columns, open_table(file, self.form).columns()
+        if self.files.unlabelled and labels[0] not in header:
             raise _no_classes(f"{file} has no column {labels[0]!r}, only {listed(header)}")
-        for line, cells in read_rows(file, labels, self._form):
+        for line, cells in read_rows(file, labels, self.form):
             yield from self._names(cells, f"{file}:{line}")
 
-    def _label_columns(self, file: Path, split: str, seen: bool) -> list[str]:
+    def _labels_in(self, file: Path, split: str, seen: bool) -> list[str]:
         """Return the columns of labels, if a file has them or must have them; unseen files may lack them."""
-        columns = self._columns.labels
-        if self._task == "language_modeling":
+        columns = self.label_columns
+        if self.task == "language_modeling":
             return []
-        if not self._files.may_lack_labels(split):
+        if not self.files.may_lack_labels(split):
             return columns
-        return columns if seen and set(columns).intersection(open_table(file, self._form).columns()) else []
+        return columns if seen and set(columns).intersection(open_table(file, self.form).columns()) else []
 
     def _label(self, cells: Mapping[str, Any], where: str, may_lack: bool, known: bool) -> Label | None:
         """Return the label of a row, None if the row has no label and may lack it."""
-        first = cells[self._columns.labels[0]]
+        first = cells[self.label_columns[0]]
         # An empty text lists no label where it may list several.
-        if may_lack and (first is None or (first == "" and self._task != "multi_label")):
+        if may_lack and (first is None or (first == "" and self.task != "multi_label")):
             return None
-        if self._task == "regression":
+        if self.task == "regression":
             return number(first, where)
         # The most frequent case first, for speed.
-        if known and self._task == "classification" and isinstance(first, str) and first in self._known:
+        if known and self.task == "classification" and isinstance(first, str) and first in self._known:
             return first
         names = self._names(cells, where)
         for name in names if known else ():
             if name not in self._known:
                 raise DataError(self._unknown(name, where))
-        return names if self._task == "multi_label" else names[0]
+        return names if self.task == "multi_label" else names[0]
 
     def _unknown(self, name: str, where: str) -> str:
         remedy = "; mend or remove the row"
-        if not self._columns.classes:
+        if not self.classes:
             remedy += (
                 ", or give all labels as `classes`: without `classes`, the training split names the labels"
             )
@@ -152,12 +139,13 @@ class TableReader:
 
     def _names(self, cells: Mapping[str, Any], where: str) -> tuple[str, ...]:
         """Return the names of the classes that a row has."""
-        columns = self._columns
-        if not isinstance(columns.label, str):
-            return tuple(name for name in columns.labels if is_on(cells[name], f"{where}: column {name!r}"))
-        if self._task == "multi_label":
-            return class_names_in(cells[columns.label], columns.separator, where)
-        return (class_name(cells[columns.label], where),)
+        if not isinstance(self.label, str):
+            return tuple(
+                name for name in self.label_columns if is_on(cells[name], f"{where}: column {name!r}")
+            )
+        if self.task == "multi_label":
+            return class_names_in(cells[self.label], self.separator, where)
+        return (class_name(cells[self.label], where),)
 
 
 def text_cell(value: Any, column: str, where: str) -> str:

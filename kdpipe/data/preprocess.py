@@ -90,18 +90,13 @@ def _alike(examples: Iterable[Example]) -> Iterator[Example]:
     first = None
     for example in examples:
         first = first or example
-        if (example.label is None) != (first.label is None):
-            raise _differing("labels", first, example)
-        if (example.text_pair is None) != (first.text_pair is None):
-            raise _differing("pairs of texts", first, example)
+        labels_differ = (example.label is None) != (first.label is None)
+        if labels_differ or (example.text_pair is None) != (first.text_pair is None):
+            raise DataError(
+                f"expected {'labels' if labels_differ else 'pairs of texts'} in all examples of a split or in"
+                f" none, found {first.id} and {example.id} to differ; mend the data"
+            )
         yield example
-
-
-def _differing(what: str, first: Example, other: Example) -> DataError:
-    return DataError(
-        f"expected {what} in all examples of a split or in none, found {first.id} and {other.id} to differ;"
-        " mend the data"
-    )
 
 
 def _write_examples(file: Path, examples: Iterable[Example]) -> Iterator[Example]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from kdpipe.data.columns import Columns, TableReader
+from kdpipe.data.columns import TableReader
 from kdpipe.data.files import RENAMED, FileSource, SplitFiles
 from kdpipe.data.source import FIRST, TEST, TRAIN, VALIDATION, Example
 from kdpipe.data.stored import is_stored
@@ -172,9 +172,8 @@ class GlueSource(FileSource):
 
     def _official(self, split: str) -> TableReader:
         glue = self._glue
-        columns = Columns(glue.texts, glue.label, glue.labels)
         form = Form("\t", self._encoding, glue.header, short_rows=glue.short_rows and split == TRAIN)
-        return TableReader(glue.task, columns, self._files, form)
+        return TableReader(glue.task, self._files, glue.texts, glue.label, glue.labels, form=form)
 
     def _read_stored(self, split: str) -> Iterator[Example]:
         glue, file = self._glue, self._files.file(split)
@@ -185,8 +184,7 @@ class GlueSource(FileSource):
                 f"{file}: expected the classes {', '.join(classes)} to be declared, found {listed(declared)}"
             )
         texts = glue.stored_texts or glue.texts
-        columns = Columns(texts, "label", [*classes])
-        for example in TableReader(glue.task, columns, self._files).read(split):
+        for example in TableReader(glue.task, self._files, texts, "label", [*classes]).read(split):
             label = classes[example.label] if isinstance(example.label, str) else example.label
             unknown = split.startswith(TEST) and label == -1
             yield replace(example, label=None if unknown else label)

@@ -6,7 +6,7 @@ import sys
 import sysconfig
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from importlib.machinery import PathFinder
 from inspect import cleandoc
@@ -84,9 +84,11 @@ class PydocSource:
 
     @cached_property
     def _docstrings(self) -> list[Docstring]:
-        shorten = _summary if self.task == "classification" else _whole
         docs = (doc for package in self._packages for doc in _read_package(package))
-        return list(_distinct(doc for doc in map(shorten, docs) if doc))
+        if self.task == "classification":
+            summaries = (doc._replace(text=doc.text.split("\n\n", 1)[0]) for doc in docs)
+            docs = (doc for doc in summaries if len(doc.text.split()) >= SHORTEST_SUMMARY)
+        return list(_distinct(docs))
 
 
 def _read_package(package: str) -> Iterator[Docstring]:
@@ -143,26 +145,14 @@ def _docstrings_in(block: _Block) -> Iterator[ast.Constant]:
                 yield from _docstrings_in(statement)
 
 
-def _summary(doc: Docstring) -> Docstring | None:
-    text = _one_line(doc.text.split("\n\n", 1)[0])
-    return doc._replace(text=text) if len(text.split()) >= SHORTEST_SUMMARY else None
-
-
-def _whole(doc: Docstring) -> Docstring:
-    return doc._replace(text=_one_line(doc.text))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _distinct(docs: Iterator[Docstring]) -> Iterator[Docstring]:
+def _distinct(docs: Iterable[Docstring]) -> Iterator[Docstring]:
+    """Yield each text once, on one line."""
     seen = set()
     for doc in docs:
         key = re.sub(r"[\W\d_]+", " ", doc.text.lower()).strip()
         if key and key not in seen:
             seen.add(key)
-            yield doc
+            yield doc._replace(text=" ".join(doc.text.split()))
 
 
 def _split_of(module: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from kdpipe.data.columns import Columns, TableReader
+from kdpipe.data.columns import TableReader
 from kdpipe.data.files import USUAL, FileSource, SplitFiles
 from kdpipe.data.source import FIRST, Example
 from kdpipe.data.table_files import SUFFIXES, Form
@@ -53,9 +53,10 @@ class TableSource(FileSource):
         labels: Literal["none"] | None = None,
     ) -> None:
         texts = [text] if text_pair is None else [text, text_pair]
-        columns = Columns(texts, label, classes, separator)
         super().__init__(SplitFiles(path, files, USUAL, SUFFIXES, unlabelled=labels == "none"))
-        self._reader = TableReader(task, columns, self._files, Form(delimiter, encoding))
+        self._reader = TableReader(
+            task, self._files, texts, label, classes, separator, Form(delimiter, encoding)
+        )
 
     @property
     def labels(self) -> tuple[str, ...] | None:
