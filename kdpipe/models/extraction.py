@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import torch
 import transformers
@@ -11,7 +10,7 @@ from transformers import PreTrainedModel
 
 from kdpipe import catalog
 from kdpipe.errors import ModelError
-from kdpipe.models.family import Family, NameMap, family_of
+from kdpipe.models.family import Family, family_of
 from kdpipe.models.loading import head_kind
 from kdpipe.seeds import WEIGHTS, draw_seed
 
@@ -66,11 +65,12 @@ def extract_as(
                 f"{name} always has a {field} of {value}, found {getattr(model.config, field)}; "
                 "extract with `architecture: same`"
             )
+    fields = {target: getattr(model.config, source) for target, source in places["config"].items()}
+    fields |= {field: getattr(model.config, field) for field in ("id2label", "label2id", "problem_type")}
+    config = catalog.load(family.config_class)(**fields, **{family.shape_fields["depth"]: len(blocks)})
     with torch.random.fork_rng():
         torch.manual_seed(draw_seed(seed, WEIGHTS))
-        student: PreTrainedModel = getattr(transformers, f"AutoModel{kind}").from_config(
-            _translated(family, places, model.config, len(blocks))
-        )
+        student: PreTrainedModel = getattr(transformers, f"AutoModel{kind}").from_config(config)
     _copy(student.base_model, model.base_model, places["body"])
     targets, sources = family.blocks(student.base_model), family_of(model).blocks(model.base_model)
     for target, block in zip(targets, blocks, strict=True):
@@ -78,12 +78,6 @@ def extract_as(
     head = {target: source for target, source in places["heads"][kind].items() if target not in without}
     _copy(student, model, head)
     return student
-
-
-def _translated(family: type[Family], places: NameMap, config: Any, depth: int) -> Any:
-    fields = {target: getattr(config, source) for target, source in places["config"].items()}
-    fields |= {name: getattr(config, name) for name in ("id2label", "label2id", "problem_type")}
-    return catalog.load(family.config_class)(**fields, **{family.shape_fields["depth"]: depth})
 
 
 def _copy(target: nn.Module, source: nn.Module, names: Mapping[str, str]) -> None:

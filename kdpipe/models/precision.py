@@ -121,8 +121,4 @@ def norms_in_fp32(model: nn.Module) -> None:
     """Make layer norms compute and return float32 under autocast, as on CUDA and as T5's norms always do."""
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):
-            module.register_forward_pre_hook(_upcast_input)
-
-
-def _upcast_input(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    return tuple(tensor.float() for tensor in inputs)
+            module.register_forward_pre_hook(lambda _, inputs: tuple(tensor.float() for tensor in inputs))

@@ -17,7 +17,7 @@ from kdpipe import catalog
 from kdpipe.anatomy.families import PRUNED, stock_class
 from kdpipe.errors import ModelError
 from kdpipe.models.family import Family, family_of
-from kdpipe.models.units import UNITS, RankBuffers, UnitKind, drop_bias, keep_units, resize
+from kdpipe.models.units import UNITS, RankBuffers, UnitKind, drop_bias, keep_units
 
 # The fields that the config of a pruned model adds.
 FIELDS = {
@@ -213,7 +213,8 @@ def _narrow(body: Any, config: Any) -> None:
     groups = family.groups(body)
     for kind, counts in (config.unit_counts or {}).items():
         for group, count in zip(groups[kind], counts, strict=True):
-            resize(body, group, count)
+            # Weights of this shape are loaded later.
+            keep_units(body, group, torch.zeros(count, dtype=torch.long))
             if config.drops_empty_bias and not count:
                 drop_bias(body, group)
             _set_ranks(body, group.ranks, torch.zeros(count), torch.zeros(count))

@@ -116,16 +116,6 @@ def drop_bias(body: nn.Module, group: Group) -> None:
     linear.bias = None
 
 
-def resize(body: nn.Module, group: Group, count: int) -> None:
-    """Resize the maps of a group to a number of units; the caller sets the weights later."""
-    total = group.count(body) * group.size
-    for name in group.inputs:
-        linear: Any = body.get_submodule(name)
-        parts = widths(linear)[1] // total
-        _select(linear, 1, torch.zeros(parts * count * group.size, dtype=torch.long))
-    _select(body.get_submodule(group.output), 0, torch.zeros(count * group.size, dtype=torch.long))
-
-
 def _select(linear: Any, side: int, places: Tensor) -> None:
     """Cut a linear map down to some of its inputs (side 0) or of its outputs (side 1)."""
     transposed = isinstance(linear, Conv1D)
