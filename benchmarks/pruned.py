@@ -35,8 +35,7 @@ from kdpipe.models.family import family_of
 from kdpipe.models.sliced import Counts, Slices
 from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import Ranks, prune_to_sparsity, rank_units
-from kdpipe.signals.capture import Request, Signals, capture
-from kdpipe.signals.teacher import TEACHER
+from kdpipe.signals.capture import TEACHER, Request, Signals, capture
 from kdpipe.training.objective import Objective, Term
 from kdpipe.training.trainer import Learner
 

@@ -26,7 +26,7 @@ from kdpipe.pruning.criteria.mask_gradient import MaskGradient
 from kdpipe.pruning.criterion import Reduction
 from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
 from kdpipe.pruning.importance import check_finite, first_batches, label_losses, score_units
-from kdpipe.signals.teacher import TEACHER, Teacher
+from kdpipe.signals.capture import TEACHER, Teacher
 from kdpipe.training.run import freeze as freeze_parameters
 from kdpipe.training.run import train
 from kdpipe.training.terms import Weighted, build_objective

@@ -16,7 +16,7 @@ from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
-from kdpipe.signals.teacher import TEACHER
+from kdpipe.signals.capture import TEACHER
 from kdpipe.stages import cache_teacher
 from kdpipe.training.objective import Objective, Term
 from kdpipe.training.run import Outcome, train

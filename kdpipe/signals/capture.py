@@ -1,10 +1,10 @@
-"""Run a model and capture only the signals that some loss term reads."""
+"""Run a student or a frozen teacher, and capture only the signals that some loss term reads."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,23 @@ class Request:
         return any(SIGNAL_KINDS[signal.kind].aligned for signal in self.signals)
 
 
+class Origin(NamedTuple):
+    """A run of a model that gives signals.
+
+    Args:
+        teacher: the teacher's name; "" for the student.
+        run: the run.
+    """
+
+    teacher: str = ""
+    run: str = "base"
+
+
+STUDENT = Origin()
+# The one teacher of a config.
+TEACHER = Origin("teacher")
+
+
 def capture(model: Any, batch: Mapping[str, Any], request: Request) -> Signals:
     """Run a model on a batch and return the signals asked for, packed.
 
@@ -63,6 +80,24 @@ def capture(model: Any, batch: Mapping[str, Any], request: Request) -> Signals:
         for signal, tensor in tensors.items():
             signals[signal] = rows_at(pack(tensor(), batch["token_rows"]), "tokens", batch)
     return signals
+
+
+class Teacher:
+    """A frozen model whose signals are captured while the student learns.
+
+    Args:
+        model: the model, in evaluation mode.
+        request: the signals that the loss terms read.
+    """
+
+    def __init__(self, model: Any, request: Request) -> None:
+        self.model = model
+        self.request = request
+
+    @torch.no_grad()
+    def __call__(self, batch: Mapping[str, Any]) -> Signals:
+        """Return the teacher's signals on a batch."""
+        return capture(self.model, batch, self.request)
 
 
 def _logits(model: Any, batch: Mapping[str, Any], inputs: Mapping[str, Tensor], positions: Positions) -> Rows:

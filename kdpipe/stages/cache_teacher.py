@@ -25,8 +25,7 @@ from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import BATCH_SIZE, SIGNALS, check_size, write_knowledge
-from kdpipe.signals.capture import Request
-from kdpipe.signals.teacher import Teacher
+from kdpipe.signals.capture import Request, Teacher
 
 LOG = logging.getLogger(__name__)
 

@@ -18,8 +18,7 @@ from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
-from kdpipe.signals.capture import Request
-from kdpipe.signals.teacher import TEACHER, Teacher
+from kdpipe.signals.capture import TEACHER, Request, Teacher
 from kdpipe.training.run import freeze, save_outcome, train
 from kdpipe.training.terms import build_objective
 

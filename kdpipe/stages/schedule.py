@@ -30,7 +30,7 @@ from kdpipe.pruning.scores import SCORES, read_scores
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
-from kdpipe.signals.teacher import TEACHER, Teacher
+from kdpipe.signals.capture import TEACHER, Teacher
 from kdpipe.training.run import Outcome, save_outcome, train
 from kdpipe.training.terms import build_objective
 from kdpipe.training.trainer import Size

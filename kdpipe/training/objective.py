@@ -11,9 +11,8 @@ from kdpipe.anatomy.signals import SIGNAL_KINDS, Averaged, Place, Positions, Sig
 from kdpipe.errors import ModelError
 from kdpipe.losses.loss import Loss, OutputKind
 from kdpipe.seeds import PROJECTION, draw_seed
-from kdpipe.signals.capture import Request, Signals
+from kdpipe.signals.capture import STUDENT, TEACHER, Origin, Request, Signals
 from kdpipe.signals.rows import Rows
-from kdpipe.signals.teacher import STUDENT, TEACHER, Origin
 
 ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
 # Of the rows that terms read of one signal, those that all others are made from.

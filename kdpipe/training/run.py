@@ -27,7 +27,7 @@ from kdpipe.evaluation.scoring import scorer, task_of
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.loading import save_model
 from kdpipe.models.precision import Precision, choose_precision, default_device, norms_in_fp32
-from kdpipe.signals.teacher import Origin, Teacher
+from kdpipe.signals.capture import Origin, Teacher
 from kdpipe.training.arguments import training_arguments
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption

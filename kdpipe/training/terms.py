@@ -10,7 +10,7 @@ from kdpipe.anatomy.signals import SIGNAL_KINDS, Place, Positions, first_layer
 from kdpipe.evaluation.task import Task
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.loss import Loss
-from kdpipe.signals.teacher import TEACHER, Origin
+from kdpipe.signals.capture import TEACHER, Origin
 from kdpipe.training.objective import Objective, Projection, Term
 
 # Tokens that are masked, and first pieces of words that have tags, are those with a label.

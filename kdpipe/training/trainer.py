@@ -15,8 +15,7 @@ from kdpipe import processes
 from kdpipe.data.batches import Batch, Collator
 from kdpipe.data.sampling import LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
-from kdpipe.signals.capture import Signals, capture
-from kdpipe.signals.teacher import STUDENT, Origin, Teacher
+from kdpipe.signals.capture import STUDENT, Origin, Signals, Teacher, capture
 from kdpipe.training.hooks import HookedTrainer
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption

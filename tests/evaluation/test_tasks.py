@@ -24,8 +24,7 @@ from kdpipe.models.loading import (
     save_model,
 )
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
-from kdpipe.signals.capture import Request
-from kdpipe.signals.teacher import Teacher
+from kdpipe.signals.capture import Request, Teacher
 from tests.conftest import CLASSIFICATION, write_table
 from tests.encoded import read_split
 from tests.tolerance import rounding

@@ -19,9 +19,8 @@ from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
 from kdpipe.models.loading import load_frozen
 from kdpipe.signals import cache
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge, check_size, write_knowledge
-from kdpipe.signals.capture import Request, Signals
+from kdpipe.signals.capture import Request, Signals, Teacher
 from kdpipe.signals.rows import pack, rows_at
-from kdpipe.signals.teacher import Teacher
 from tests.encoded import read_split, write_split
 from tests.tolerance import ROUNDINGS, assert_close
 

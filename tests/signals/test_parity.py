@@ -17,8 +17,7 @@ from kdpipe.evaluation.scoring import task_of
 from kdpipe.evaluation.task import Task
 from kdpipe.models.loading import load_with_head
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
-from kdpipe.signals.capture import Request, capture
-from kdpipe.signals.teacher import STUDENT, TEACHER, Teacher
+from kdpipe.signals.capture import STUDENT, TEACHER, Request, Teacher, capture
 from kdpipe.training.objective import Objective
 from kdpipe.training.terms import build_objective
 from tests.models.conftest import PRUNABLE, bodies, scattered

@@ -19,7 +19,7 @@ from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.pruning.cut import ancestor_counts
 from kdpipe.reporting.results import read_size
-from kdpipe.signals.teacher import Teacher
+from kdpipe.signals.capture import Teacher
 from kdpipe.stages import cache_teacher, schedule
 from kdpipe.training.trainer import LearningTrainer
 from tests.stages.conftest import job_for, pruned, scored

@@ -20,9 +20,8 @@ from kdpipe.losses.kl import KLLoss
 from kdpipe.losses.logit_mse import LogitMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.loading import load_model, load_tokenizer
-from kdpipe.signals.capture import Request, Signals, capture
+from kdpipe.signals.capture import STUDENT, TEACHER, Request, Signals, capture
 from kdpipe.signals.rows import pack, rows_at
-from kdpipe.signals.teacher import STUDENT, TEACHER
 from kdpipe.training.objective import Objective, Projection, Term
 from tests.tolerance import assert_close, rounding
 

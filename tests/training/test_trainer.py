@@ -18,7 +18,7 @@ from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.seeds import draw_seed
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
-from kdpipe.signals.teacher import TEACHER, Teacher
+from kdpipe.signals.capture import TEACHER, Teacher
 from kdpipe.training.objective import Objective, Projection
 from kdpipe.training.run import freeze, train
 from tests.tolerance import assert_close, rounding

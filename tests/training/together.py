@@ -29,7 +29,7 @@ from kdpipe.models.sliced import Slices
 from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.signals.cache import CachedKnowledge
-from kdpipe.signals.teacher import TEACHER, Teacher
+from kdpipe.signals.capture import TEACHER, Teacher
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.run import Outcome, train
 from kdpipe.training.terms import hard_term
