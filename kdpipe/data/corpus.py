@@ -20,16 +20,15 @@ class CleaningRules:
 
     Args:
         max_length: longest sequence, special tokens included; longer sequences are split.
-        first_id: id of the special token that begins every sequence, such as `[CLS]`, if there is one.
-        last_id: id of the special token that ends every sequence, such as `[SEP]`, if there is one.
+        frame: ids of the special tokens that begin and end every sequence, such as `[CLS]` and `[SEP]`, or
+            none.
         unknown_id: id of the token for words outside the vocabulary, if there is one.
         min_length: shortest sequence, special tokens included; shorter sequences are dropped.
         max_unknown: share of unknown tokens from which a sequence is dropped.
     """
 
     max_length: int
-    first_id: int | None
-    last_id: int | None
+    frame: Sequence[int]
     unknown_id: int | None
     min_length: int = 12
     max_unknown: float = 0.5
@@ -69,8 +68,7 @@ class LanguageModelEncoder:
                 f"{tokenizer_file}: expected a tokenizer that puts one special token before a text"
                 f" and one after it, or none at all; found {len(frame)}"
             )
-        first_id, last_id = frame or (None, None)
-        self._rules = CleaningRules(max_length, first_id, last_id, unknown_id(self._tokenizer))
+        self._rules = CleaningRules(max_length, frame, unknown_id(self._tokenizer))
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:
         """Encode and clean; a later piece of a split example is named `id#piece`."""
@@ -113,16 +111,17 @@ def split_long(sequence: Ids, rules: CleaningRules) -> list[Ids]:
     The cuts are every `max_length - 2` ids. The first piece lacks only its last token, so it is one shorter
     than the pieces in the middle.
     """
-    width = rules.max_length - (2 if rules.first_id is not None else 0)
+    width = rules.max_length - len(rules.frame)
     cuts = [sequence[start : start + width] for start in range(0, len(sequence), width)]
     return [_framed(cut, rules) for cut in cuts]
 
 
 def _framed(cut: Ids, rules: CleaningRules) -> Ids:
-    if rules.first_id is None or rules.last_id is None:
+    if not rules.frame:
         return cut
-    before = [] if cut[0] == rules.first_id else [rules.first_id]
-    after = [] if cut[-1] == rules.last_id else [rules.last_id]
+    first, last = rules.frame
+    before = [] if cut[0] == first else [first]
+    after = [] if cut[-1] == last else [last]
     return np.concatenate((before, cut, after), dtype=cut.dtype, casting="unsafe")
 
 

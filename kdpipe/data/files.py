@@ -1,7 +1,7 @@
 """Local data files: which files hold which split."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -51,12 +51,18 @@ class SplitFiles:
         return self._all[split]
 
     def parts(self, split: str) -> list[tuple[str, Path]]:
-        """Return the files of a split in sorted order, each with the beginning of its examples' ids."""
+        """Return the files of a split in sorted order, each with the beginning of its examples' ids.
+
+        The ids begin with the split; of several files, also with the name of the file.
+        """
         pattern = self.file(split)
         files = matching(pattern)
         if not files:
             raise DataError(not_found(pattern))
-        return named_parts(split, files)
+        if len(files) == 1:
+            return [(split, files[0])]
+        folder = os.path.commonpath([file.parent for file in files])
+        return [(f"{split}:{file.relative_to(folder).as_posix()}", file) for file in files]
 
     def may_lack_labels(self, split: str) -> bool:
         """Tell whether a split may lack labels."""
@@ -129,11 +135,3 @@ def in_order(splits: Mapping[str, object]) -> tuple[str, ...]:
     """Return the names of splits: train, validation, test, then others by name."""
     others = sorted(set(splits) - set(STANDARD_SPLITS))
     return tuple(split for split in (*STANDARD_SPLITS, *others) if split in splits)
-
-
-def named_parts(split: str, files: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Return files of a split, each with the beginning of its ids: the split; of several files also names."""
-    if len(files) == 1:
-        return [(split, files[0])]
-    folder = os.path.commonpath([file.parent for file in files])
-    return [(f"{split}:{file.relative_to(folder).as_posix()}", file) for file in files]

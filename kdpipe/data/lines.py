@@ -75,11 +75,6 @@ def _whole_lines(file: Path, encoding: str) -> Iterator[tuple[int, str]]:
         raise DataError(f"{file}:1: expected at least one line, found an empty file")
 
 
-def read_text(file: Path, encoding: str = UTF8) -> str:
-    """Return the text of a whole file, such as JSON."""
-    return "\n".join(line for _, line in read_lines(file, encoding))
-
-
 def parse_json(text: str, place: object, line: int = 1) -> Any:
     """Return the value of a JSON text.
 

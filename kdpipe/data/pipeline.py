@@ -42,7 +42,11 @@ class Pipeline:
     def __init__(self, make_encoder: Callable[[], Encoder], processes: int) -> None:
         self._waiting = LOOKAHEAD * processes
         self._encoder = make_encoder() if processes == 1 else None
-        self._pool = None if processes == 1 else _pool(make_encoder, processes)
+        # A fork would copy the locks of the caller's threads in whatever state they are.
+        context = multiprocessing.get_context("spawn")
+        self._pool = (
+            None if self._encoder else ProcessPoolExecutor(processes, context, _start, (make_encoder,))
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -53,9 +57,18 @@ class Pipeline:
 
     def encode(self, batches: Iterable[list[Example]]) -> Iterator[Encoded]:
         """Yield the rows of chunks of examples, in their order."""
-        if self._encoder:
-            return map(self._encoder, batches)
-        return self._encode_ahead(batches)
+        if self._pool is None:
+            assert self._encoder is not None
+            yield from map(self._encoder, batches)
+            return
+        waiting: deque[Future[Encoded]] = deque()
+        for batch in batches:
+            with _without_main():
+                waiting.append(self._pool.submit(_encode, batch))
+            if len(waiting) > self._waiting:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
     def encode_examples(
         self, examples: Iterable[Example], shards: Shards | None, name: str
@@ -88,17 +101,6 @@ class Pipeline:
         batches, counts = zip(*self.encode(part), strict=True)
         return pa.Table.from_batches(batches).replace_schema_metadata({COUNTS: json.dumps(counts)})
 
-    def _encode_ahead(self, batches: Iterable[list[Example]]) -> Iterator[Encoded]:
-        assert self._pool is not None
-        waiting: deque[Future[Encoded]] = deque()
-        for batch in batches:
-            with _without_main():
-                waiting.append(self._pool.submit(_encode, batch))
-            if len(waiting) > self._waiting:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
 
 def chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
     """Group examples, up to a number of them or of characters, whichever comes first."""
@@ -112,12 +114,6 @@ def chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
             chunk, characters = [], 0
     if chunk:
         yield chunk
-
-
-def _pool(make_encoder: Callable[[], Encoder], processes: int) -> ProcessPoolExecutor:
-    # A fork would copy the locks of the caller's threads in whatever state they are.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(processes, context, _start, (make_encoder,))
 
 
 @contextmanager

@@ -18,10 +18,10 @@ Integers = NDArray[np.integer[Any]]
 def token_weights(
     counts: Integers, special_ids: Sequence[int], smoothing: float = 0.7
 ) -> NDArray[np.float64]:
-    """Return how readily each token is chosen: rare ones more, special ones never.
+    """Return how readily each token is chosen: rare tokens more, special tokens never.
 
     Args:
-        counts: occurrences of each token [V]; one that never occurs counts as one that did once.
+        counts: occurrences of each token [V]; a token that never occurs counts as if it occurred once.
         special_ids: ids that are never chosen.
         smoothing: exponent on the counts; 0 chooses all tokens alike.
 

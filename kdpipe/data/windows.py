@@ -72,7 +72,7 @@ class QuestionEncoder:
             )
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:
-        """Encode questions whose answers are known, or are not known of any; a later window is `id#window`.
+        """Encode questions, all or none with known answers; a later window is named `id#window`.
 
         The column `example` has the position of the question among the examples.
         """

@@ -15,9 +15,24 @@ from kdpipe.seeds import WEIGHTS, draw_seed
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def create_body(family: str, options: Mapping[str, Any], vocab_size: int, seed: int) -> PreTrainedModel:
-    """Return a model of a family without a head; `options` are fields of its config."""
-    return _create(AutoModel, family, options, vocab_size, seed)
+def create_body(
+    family: str, options: Mapping[str, Any], vocab_size: int, seed: int, auto_class: Any = AutoModel
+) -> PreTrainedModel:
+    """Return an untrained model that an Auto class builds, by default a body without a head.
+
+    The `options` are fields of the config of its family.
+    """
+    facts = catalog.resolve("families", family)
+    config = catalog.load(facts.config_class)(**options, vocab_size=vocab_size)
+    if facts.reserved_positions and (config.pad_token_id or 0) >= facts.reserved_positions:
+        raise ModelError(
+            f"{family} counts positions from the id of the padding token, so this id must be less than "
+            f"{facts.reserved_positions}, found {config.pad_token_id}; take a tokenizer with a lower id"
+        )
+    with torch.random.fork_rng():
+        torch.manual_seed(draw_seed(seed, WEIGHTS))
+        model: PreTrainedModel = auto_class.from_config(config)
+    return model
 
 
 def create_language_model(
@@ -25,7 +40,7 @@ def create_language_model(
 ) -> PreTrainedModel:
     """Return a model with a head that predicts masked tokens; arguments as of `create_body`."""
     require_head(family, "masked language modelling", ("ForMaskedLM",))
-    return _create(AutoModelForMaskedLM, family, options, vocab_size, seed)
+    return create_body(family, options, vocab_size, seed, AutoModelForMaskedLM)
 
 
 def special_tokens(tokenizer: Any) -> dict[str, int | None]:
@@ -74,19 +89,3 @@ def _wordpieces(texts: Iterable[str], first: list[str], vocab_size: int) -> dict
     tokenizer.train_from_iterator(texts, trainer)
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     return vocabulary
-
-
-def _create(
-    auto_class: Any, family: str, options: Mapping[str, Any], vocab_size: int, seed: int
-) -> PreTrainedModel:
-    facts = catalog.resolve("families", family)
-    config = catalog.load(facts.config_class)(**options, vocab_size=vocab_size)
-    if facts.reserved_positions and (config.pad_token_id or 0) >= facts.reserved_positions:
-        raise ModelError(
-            f"{family} counts positions from the id of the padding token, so this id must be less than "
-            f"{facts.reserved_positions}, found {config.pad_token_id}; take a tokenizer with a lower id"
-        )
-    with torch.random.fork_rng():
-        torch.manual_seed(draw_seed(seed, WEIGHTS))
-        model: PreTrainedModel = auto_class.from_config(config)
-    return model

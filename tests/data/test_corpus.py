@@ -6,7 +6,7 @@ import pytest
 from kdpipe.data.corpus import CleaningRules, clean, split_long
 
 CLS, SEP, UNK, WORD = 2, 3, 1, 9
-RULES = CleaningRules(max_length=16, first_id=CLS, last_id=SEP, unknown_id=UNK)
+RULES = CleaningRules(max_length=16, frame=(CLS, SEP), unknown_id=UNK)
 
 
 def sequence(length, unknown=0):
@@ -53,7 +53,7 @@ def test_short_is_dropped(length, kept):
 
 @pytest.mark.parametrize(("unknown", "kept"), [(50, 0), (49, 1)])
 def test_half_unknown_is_dropped(unknown, kept):
-    rules = CleaningRules(max_length=128, first_id=CLS, last_id=SEP, unknown_id=UNK)
+    rules = CleaningRules(max_length=128, frame=(CLS, SEP), unknown_id=UNK)
     result = cleaned([sequence(100, unknown), sequence(20)], rules)
     assert len(result.lengths) == kept + 1
     assert result.counts["dropped_unknown"] == 1 - kept
@@ -68,7 +68,7 @@ def test_short_and_unknown_counts_once():
 
 
 def test_a_tokenizer_without_unknown_drops_none():
-    rules = CleaningRules(max_length=16, first_id=CLS, last_id=SEP, unknown_id=None)
+    rules = CleaningRules(max_length=16, frame=(CLS, SEP), unknown_id=None)
     assert len(cleaned([sequence(14, 12)], rules).lengths) == 1
 
 

@@ -161,14 +161,13 @@ class GlueSource(FileSource):
 
     def read(self, split: str) -> Iterator[Example]:
         """Yield one example per row; its id is `split:line`, its label None if the file has none."""
-        return self._read_stored(split) if self._is_stored(split) else self._official(split).read(split)
+        stored = is_stored(self._files.file(split))
+        return self._read_stored(split) if stored else self._official(split).read(split)
 
     def peek(self, split: str) -> Iterator[Example]:
         """Yield the first rows; of stored tables none, as a look at them takes as long as reading them."""
-        return iter(()) if self._is_stored(split) else self._official(split).read(split, FIRST)
-
-    def _is_stored(self, split: str) -> bool:
-        return is_stored(self._files.file(split))
+        stored = is_stored(self._files.file(split))
+        return iter(()) if stored else self._official(split).read(split, FIRST)
 
     def _official(self, split: str) -> TableReader:
         glue = self._glue

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from kdpipe.data.files import FileSource, SplitFiles
-from kdpipe.data.lines import check_file, no_rows, parse_json, read_lines, read_text
+from kdpipe.data.lines import check_file, no_rows, parse_json, read_lines
 from kdpipe.data.source import Answer, Example
 from kdpipe.data.stored import is_stored
 from kdpipe.data.table_files import check_names, read_rows
@@ -168,7 +168,10 @@ def _check_one_version(files: SplitFiles) -> None:
 
 
 def _parse(file: Path, encoding: str) -> _File:
-    content = _stored(file) if is_stored(file) else parse_json(read_text(file, encoding), file)
+    if is_stored(file):
+        content = _stored(file)
+    else:
+        content = parse_json("\n".join(line for _, line in read_lines(file, encoding)), file)
     try:
         return _File.model_validate(content)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""DistilBERT: where its parts lie, and where those of a BERT go that it is made of."""
+"""DistilBERT: where its parts lie, and which parts of a BERT they are copied from."""
 
 from typing import ClassVar
 
@@ -8,8 +8,8 @@ from kdpipe.models.family import Family, NameMap, UnitNames
 class DistilBert(Family):
     """DistilBERT (Sanh et al. 2019, arXiv 1910.01108) as transformers builds it.
 
-    Of a BERT's parts, token-type embeddings and the pooler have no place in it; the second layer of its
-    classification head is given the pooler's weights, though a ReLU follows it where BERT has a tanh.
+    It has no place for the token-type embeddings of a BERT. The first layer of its classification head takes
+    the pooler's weights, though a ReLU follows this layer where BERT has a tanh.
 
     Reference:
         `extract_distilbert.py` of the DistilBERT research code in transformers.

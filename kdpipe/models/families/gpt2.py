@@ -27,7 +27,7 @@ class GPT2(Family):
         "vocabulary": "vocab_size",
         "positions": "n_positions",
     }
-    # The head that predicts tokens has none of its own; a body alone has names without a prefix.
+    # The head that predicts tokens has no tensors of its own; a body alone has names without a prefix.
     heads: ClassVar[dict[str, tuple[str, ...]]] = {
         "ForQuestionAnswering": ("GPT2ForQuestionAnswering", "qa_outputs."),
         "ForSequenceClassification": ("GPT2ForSequenceClassification", "score."),
@@ -47,9 +47,9 @@ class GPT2(Family):
 
     @classmethod
     def run(cls, model: Any, inputs: Mapping[str, Tensor]) -> Any:
-        """Return what a model makes of a batch; texts are classified by their last token.
+        """Return the output of a model on a batch; texts are classified by their last token.
 
-        transformers takes the last one whose id is not that of the padding, which a text may have too.
+        transformers takes the last token whose id is not the padding's, but a text may have this id too.
         """
         if stock_class(type(model).__name__) != cls.heads["ForSequenceClassification"][0]:
             return model(**inputs)

@@ -10,7 +10,7 @@ class Roberta(Bert):
 
     config_class = "transformers.models.roberta.configuration_roberta:RobertaConfig"
     lm_modules: ClassVar[tuple[str, ...]] = ("lm_head",)
-    # Of its table of token types, the tokens all take the first row.
+    # All tokens take the first row of its table of token types, so that it has no segments.
     shape_fields: ClassVar[dict[str, str]] = {
         "depth": "num_hidden_layers",
         "width": "hidden_size",

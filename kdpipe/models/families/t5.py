@@ -13,14 +13,14 @@ from kdpipe.models.units import Group, Groups, RankBuffers
 class T5(Family):
     """T5 (Raffel et al. 2019, arXiv 1910.10683) as an EncT5 (Liu et al. 2021, arXiv 2110.08426).
 
-    A checkpoint of T5 is read as one: its encoder and the first block of its decoder.
+    A checkpoint of T5 gives its encoder and the first block of its decoder.
     """
 
     config_class = "kdpipe.models.enct5:EncT5Config"
     block_list = "encoder.block"
-    # It reads the embeddings first, and in the end what the final norm returns.
+    # This module reads the embeddings first, and in the end the output of the final norm.
     last_module = "encoder.dropout"
-    # Positions are relative: any length is read, but by classifiers of tokens.
+    # Positions are relative: models read any length, apart from classifiers of tokens.
     shape_fields: ClassVar[dict[str, str]] = {
         "depth": "num_layers",
         "width": "d_model",
@@ -45,7 +45,7 @@ class T5(Family):
         },
         "neuron": {"inputs": ("layer.1.DenseReluDense.wi",), "output": "layer.1.DenseReluDense.wo"},
     }
-    # Of the decoder, which attends to itself and to the encoder.
+    # The decoder attends to itself and to the encoder.
     other_places: ClassVar[dict[str, int]] = {"heads": 2, "neurons": 1}
 
     @staticmethod
@@ -61,7 +61,7 @@ class T5(Family):
 
     @classmethod
     def groups(cls, body: Any) -> Groups:
-        """Return heads and neurons of the encoder's blocks, then of the decoder's: those of MiniDisc."""
+        """Return the heads and neurons of the encoder's blocks, then of the decoder's, as in MiniDisc."""
         encoder = [f"encoder.block.{index}" for index in range(len(cls.blocks(body)))]
         decoder = "decoder.block.0"
         places = [f"{block}.layer.0.SelfAttention" for block in (*encoder, decoder)]
@@ -75,7 +75,7 @@ class T5(Family):
 
     @classmethod
     def attention_bias(cls, body: Any, attention: Any, length: int) -> Tensor | None:
-        """Return the bias of relative positions, which the first block has for all [1, A, L, L]."""
+        """Return the bias of relative positions [1, A, L, L], which the first block has for all blocks."""
         bias: Tensor = body.encoder.block[0].layer[0].SelfAttention.compute_bias(length, length)
         return bias[:, attention.ranks.index] if isinstance(attention, PrunedAttention) else bias
 
@@ -113,7 +113,7 @@ class PrunedAttention(T5Attention):
         *args: Any,
         **options: Any,
     ) -> Any:
-        """Attend with the heads there are, and pass on the bias [1, heads, L, K] of all that there were."""
+        """Attend with the heads that are left, and pass on the bias of all heads [1, heads, L, K]."""
         if position_bias is None:
             keys = hidden_states if key_value_states is None else key_value_states
             position_bias = self._position_bias(hidden_states.shape[1], keys.shape[1], hidden_states)
