@@ -60,21 +60,12 @@ class TextEncoder(ABC):
         encodings, without = without_empty(
             self._tokenizer, examples, self._tokenizer.encode_batch_fast(texts)
         )
-        ids, lengths = flat_ids(encodings)
-        extra = {}
+        extra: dict[str, pa.Array] = {}
         if pairs:
-            types = chain.from_iterable(encoding.type_ids for encoding in encodings)
-            extra["token_type_ids"] = lists(np.fromiter(types, np.int8, len(ids)), lengths)
+            extra["token_type_ids"] = pa.array([e.type_ids for e in encodings], pa.list_(pa.int8()))
         if examples[0].label is not None:
             extra["labels"] = self.label_column(examples)
-        counts = Counter(
-            examples=len(examples),
-            rows=len(examples),
-            tokens=len(ids),
-            truncated=sum(1 for encoding in encodings if encoding.overflowing),
-            **without,
-        )
-        return Encoded(to_batch([example.id for example in examples], ids, lengths, extra), counts)
+        return one_row_each(examples, encodings, extra, without)
 
     @abstractmethod
     def label_column(self, examples: Sequence[Example]) -> pa.Array:
@@ -119,6 +110,19 @@ class MultiLabelEncoder(ClassificationEncoder):
             for label in example.label:
                 on[row, label_position(str(label), example.id, self.positions)] = 1
         return pa.FixedSizeListArray.from_arrays(pa.array(on.reshape(-1)), len(self.positions))
+
+
+def one_row_each(
+    examples: Sequence[Example],
+    encodings: Sequence[Encoding],
+    extra: dict[str, pa.Array],
+    counts: Mapping[str, int],
+) -> Encoded:
+    """Return examples of one row each, with further columns and counts."""
+    ids, lengths = flat_ids(encodings)
+    rows, truncated = len(examples), sum(1 for encoding in encodings if encoding.overflowing)
+    total = Counter(examples=rows, rows=rows, tokens=len(ids), truncated=truncated, **counts)
+    return Encoded(to_batch([example.id for example in examples], ids, lengths, extra), total)
 
 
 def without_empty(

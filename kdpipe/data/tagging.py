@@ -4,7 +4,6 @@ A sentence is encoded as one text, and the place of a piece in the text decides 
 by one would lose the blanks before them, which many tokenizers take for parts of words.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,15 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
-from kdpipe.data.encoding import (
-    Encoded,
-    flat_ids,
-    label_position,
-    lists,
-    load_tokenizer,
-    to_batch,
-    without_empty,
-)
+from kdpipe.data.encoding import Encoded, label_position, lists, load_tokenizer, one_row_each, without_empty
 from kdpipe.data.source import Example
 
 BLANK = " "
@@ -45,7 +36,6 @@ class TaggingEncoder:
         """Encode sentences, all of which have tags, or none."""
         encodings = self._tokenizer.encode_batch([BLANK.join(example.words) for example in examples])
         filled, without = without_empty(self._tokenizer, examples, encodings)
-        ids, lengths = flat_ids(filled)
         ends = [word_ends(example.words) for example in examples]
         places = [first_pieces(*pair) for pair in zip(encodings, ends, strict=True)]
         words = np.concatenate(places)
@@ -55,17 +45,9 @@ class TaggingEncoder:
             tags = [label_position(tag, e.id, self._positions) for e in examples for tag in tags_of(e)]
             extra["labels"] = lists(np.array(tags, dtype=np.int16), sizes)
         cut = sum(map(_cut_words, encodings, ends))
-        counts = Counter(
-            examples=len(examples),
-            rows=len(examples),
-            tokens=len(ids),
-            words=len(words),
-            cut_words=cut,
-            words_without_pieces=int((words == NOWHERE).sum()) - cut,
-            truncated=sum(1 for encoding in encodings if encoding.overflowing),
-            **without,
-        )
-        return Encoded(to_batch([example.id for example in examples], ids, lengths, extra), counts)
+        bare = int((words == NOWHERE).sum()) - cut
+        counts = {"words": len(words), "cut_words": cut, "words_without_pieces": bare, **without}
+        return one_row_each(examples, filled, extra, counts)
 
 
 def tags_of(example: Example) -> tuple[str, ...]:

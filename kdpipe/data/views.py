@@ -1,4 +1,7 @@
-"""Sources made of other sources: samples, shares, mixtures, and sources without labels."""
+"""Sources made of other sources: samples, shares, mixtures, and sources without labels.
+
+Views that draw examples read a split twice, once to count it, so that memory stays at a byte per example.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,8 +36,6 @@ class _View:
 
 class Sample(_View):
     """A fixed random sample of some splits, in their order.
-
-    A sampled split is read twice, once to count it, so that memory stays at a byte per example.
 
     Args:
         source: the whole source.
@@ -72,8 +73,6 @@ class Sample(_View):
 
 class Shared(_View):
     """A source whose training examples are shared out to other splits, drawn at random, in their order.
-
-    Each split reads the training split twice, once to count it, so that memory stays at a byte per example.
 
     Args:
         source: the whole source.
@@ -130,7 +129,6 @@ class Combined(_View):
 
     The mixture is a random merge, the same for the same seed: each source keeps its order. The id of an
     example begins with the position of its source, in a repetition also with its number, as in `1.2/`.
-    The train splits are read twice, once to count them, so that memory stays at a byte per example.
 
     Args:
         sources: the sources.

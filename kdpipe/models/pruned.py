@@ -228,10 +228,8 @@ def _narrow(body: Any, config: Any) -> None:
 
 
 def _set_ranks(body: nn.Module, name: str, index: Tensor, rank: Tensor) -> None:
-    ranks = RankBuffers(len(index))
-    ranks.index, ranks.rank = index.to(torch.int32), rank.to(torch.int32)
     parent, _, attribute = name.rpartition(".")
-    setattr(body.get_submodule(parent), attribute, ranks)
+    setattr(body.get_submodule(parent), attribute, RankBuffers(index, rank))
 
 
 def _config_class(stock: Any) -> Any:

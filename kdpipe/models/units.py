@@ -45,9 +45,6 @@ class RankBuffers(nn.Module):
     """The units of the unpruned ancestor that a group still has.
 
     Args:
-        count: the number of units.
-
-    Attributes:
         index: indices of the units in the ancestor's group [units].
         rank: ranks of the units among all units of their kind in the ancestor, 0 for the least important
             [units].
@@ -56,10 +53,10 @@ class RankBuffers(nn.Module):
     index: Tensor
     rank: Tensor
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, index: Tensor, rank: Tensor) -> None:
         super().__init__()
-        self.register_buffer("index", torch.zeros(count, dtype=torch.int32))
-        self.register_buffer("rank", torch.zeros(count, dtype=torch.int32))
+        self.register_buffer("index", index.to(torch.int32))
+        self.register_buffer("rank", rank.to(torch.int32))
 
 
 def widths(linear: nn.Module) -> tuple[int, int]:
