@@ -61,7 +61,8 @@ def _whole_lines(file: Path, encoding: str) -> Iterator[tuple[int, str]]:
             text = TextIOWrapper(content, encoding, newline="\n")
             try:
                 for number, line in enumerate(text, start=1):
-                    yield number, _checked(line, file, number, encoding)
+                    special = number == 1 or "\0" in line
+                    yield number, _checked(line, file, number, encoding) if special else line
             except UnicodeError:
                 content.seek(0)
                 raise _wrong_encoding(content, file, encoding) from None

@@ -4,7 +4,6 @@ Sources and encoders raise a `DataError` for every mistake in the user's data, a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -31,8 +30,7 @@ class Answer(NamedTuple):
 Label = str | float | tuple[str, ...] | tuple[Answer, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(NamedTuple):
     """One example of a dataset, before tokenization.
 
     Args:

@@ -4,7 +4,6 @@ Views that draw examples read a split twice, once to count it, so that memory st
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from itertools import compress
 
@@ -211,7 +210,7 @@ class Combined(_View):
             repetition += 1
             name = str(turn) if repetition == 1 else f"{turn}.{repetition}"
             for example in taken.read(TRAIN):
-                yield replace(example, id=f"{name}/{example.id}")
+                yield example._replace(id=f"{name}/{example.id}")
             size -= total
 
 
@@ -223,7 +222,7 @@ class Unlabelled(_View):
         examples = self._source.read(split)
         if split != TRAIN:
             return examples
-        return (replace(example, label=None) for example in examples)
+        return (example._replace(label=None) for example in examples)
 
 
 def _share(total: int, share: float) -> int:

@@ -1,7 +1,7 @@
 """GLUE tasks: the official TSV files, and tables as nyu-mll/glue of the Hub has them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -53,17 +53,17 @@ class GlueTask:
 class GlueSource(FileSource):
     """One task of the GLUE benchmark, from its official files.
 
-    Columns are found by the header, so that a test file with its gold labels and GLUE's own, which has
-    none, are both read. Quotation marks are text. Rows that are too short, of which the training file of QQP
-    has some, are skipped there and counted in the log. A stored table has columns and classes as nyu-mll/glue
-    of the Hub has them. The classes are called as in the official files, so that a model trained on one table
-    serves for both. The test split of such a table has no labels.
+    The header names the columns, so that GLUE's own test file, which has no labels, and a test file with gold
+    labels are both read. Quotation marks are text. The training file of QQP has rows that are too short; they
+    are skipped and counted in the log. A stored table has columns and classes as nyu-mll/glue of the Hub has
+    them. The classes have the names of the official files, so that a model trained on files also serves for
+    tables. The test split of such a table has no labels.
 
     Args:
         task: `classification`, or `regression` for STS-B.
         name: a GLUE task, in any case and with or without the hyphen.
         path: a folder with the official files, as far as they exist.
-        files: split name to file; stands before `path`.
+        files: split name to file; overrides `path`.
         encoding: how the text of the files is encoded, such as `utf-16` or `latin-1`.
         labels: `none` drops those of the training split; it and the validation split may lack labels.
 
@@ -186,7 +186,7 @@ class GlueSource(FileSource):
         for example in TableReader(glue.task, self._files, texts, "label", [*classes]).read(split):
             label = classes[example.label] if isinstance(example.label, str) else example.label
             unknown = split.startswith(TEST) and label == -1
-            yield replace(example, label=None if unknown else label)
+            yield example._replace(label=None if unknown else label)
 
 
 def glue_task(name: str) -> GlueTask:
