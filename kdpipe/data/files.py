@@ -23,8 +23,8 @@ class SplitFiles:
 
     Args:
         path: folder that holds the files of `layout`, or splits that `datasets` or the stage `fetch` has
-            stored; or a file, or a pattern of files, which are train.
-        files: split name to file or pattern; stands before the file of the same split in `path`.
+            stored; or a file, or a pattern of files, which are the train split.
+        files: split name to file or pattern; overrides the file of the same split in `path`.
         layout: split name to the names that its file may have.
         suffixes: endings of these names.
         renamed: names of splits by the names that stored splits have.

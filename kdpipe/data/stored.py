@@ -55,8 +55,8 @@ def is_stored(path: Path) -> bool:
 class StoredTable:
     """A table of Parquet, of JSON (an array, or an object a line), or a folder of `save_to_disk`.
 
-    A column may be a field of another column: `review.title`. A column of declared classes holds their
-    numbers, which are read as their names. A negative number means that there is no label: None is read.
+    A column may be a field of another column: `review.title`. A column of declared classes holds the
+    numbers of the classes, and is read as their names. A negative number stands for no label, read as None.
 
     Args:
         path: the file or the folder.

@@ -146,8 +146,8 @@ def _tags(values: pa.Array, classes: int) -> dict[str, Any]:
     places = np.arange(len(flat)) - np.repeat(starts, lengths)
     counts = np.add.reduceat(tagged.astype(np.int32), starts)
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
-    found = {"words": places[tagged].astype(np.int32), "labels": _below(pa.array(flat[tagged]), classes)}
-    return {name: pa.ListArray.from_arrays(offsets, pa.array(column)) for name, column in found.items()}
+    columns = {"words": places[tagged].astype(np.int32), "labels": _below(pa.array(flat[tagged]), classes)}
+    return {name: pa.ListArray.from_arrays(offsets, pa.array(column)) for name, column in columns.items()}
 
 
 def _below(values: pa.Array, most: int) -> pa.Array:

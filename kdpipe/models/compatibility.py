@@ -20,7 +20,7 @@ def check_fit(folder: Path, tokenizer: Any, data: Path) -> None:
 def check_rows(config: Any, task: str, largest: Mapping[str, int], model: str, data: str) -> None:
     """Refuse a model that has too few positions, segments or tokens for the `largest` rows of a dataset.
 
-    Messages call them by `model` and `data`.
+    Messages name model and dataset by `model` and `data`.
     """
     shape = shape_of(config.model_type, config.to_dict())
     positions, length = longest_input(shape, task), largest.get("length", 0)

@@ -165,7 +165,7 @@ def factorize(model: PreTrainedModel, rank: int) -> PreTrainedModel:
 
 
 def as_stock(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a pruned model as a model of its stock class, or itself if that class has no such shape.
+    """Return a pruned model as a model of its stock class, or unchanged if this class has no such shape.
 
     A stock model does not say which units it has, so its units return to their first order. T5 needs this
     order, as its relative positions have a bias for each head.
@@ -193,7 +193,7 @@ def ranks_of(model: PreTrainedModel) -> dict[UnitKind, list[Tensor]] | None:
 
 
 def places_of(model: PreTrainedModel) -> dict[UnitKind, list[Tensor]] | None:
-    """Return the ancestor's units that a pruned model has, by kind and place, as `ranks_of` does ranks."""
+    """Return the places of a pruned model's units in the ancestor, by kind and place of the model [units]."""
     return _recorded(model, "index")
 
 

@@ -28,7 +28,7 @@ from kdpipe.signals.capture import Signals
 from kdpipe.signals.rows import Rows, rows_at
 
 SIGNALS = "signals.arrow"
-# Rows of a record batch. Within it examples are run in order of length, and written in their own order.
+# Rows of a record batch. The teacher runs them by length, but they are written in the order of the split.
 ROWS = 1024
 BATCH_SIZE = 32
 # Metadata of the file: a digest of the examples, and the precision in which matrices were multiplied.

@@ -38,7 +38,7 @@ class ConllSource(FileSource):
         task: `token_classification`.
         path: a folder with `train.txt`, `validation.txt` (or `valid.txt`, `dev.txt`) and `test.txt` as far
             as they exist, or the same in `.conll`, or CoNLL-2003's own `eng.train`, `eng.testa`, `eng.testb`.
-        files: split name to file; stands before `path`.
+        files: split name to file; overrides `path`.
         classes: types of entities, such as `PER`, in their order. Without them: what the training split has,
             by name.
         columns: the columns of word and tag, where these are others: counted from 0, `{word: 1, tag: 2}`; of

@@ -91,7 +91,7 @@ class SquadSource(FileSource):
         task: `question_answering`.
         path: a file, which is the train split, or a folder with `train-v1.1.json` and `dev-v1.1.json`, or
             `train-v2.0.json` and `dev-v2.0.json`, as far as they exist.
-        files: split name to file; stands before `path`.
+        files: split name to file; overrides `path`.
         encoding: how the text of the files is encoded, such as `utf-16` or `latin-1`.
         labels: `none` drops the answers of the training split, which may lack them.
 

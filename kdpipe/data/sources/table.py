@@ -28,7 +28,7 @@ class TableSource(FileSource):
         separator: what stands between the names of labels in one text.
         path: a folder with `train`, `validation` (or `valid`, `dev`) and `test` in any of the formats, as far
             as they exist; or a file, or a pattern of files, which are the train split.
-        files: split name to file or pattern; stands before `path`.
+        files: split name to file or pattern; overrides `path`.
         delimiter: the character between the cells of TSV and CSV files, such as `;`; by default a tab or a
             comma.
         encoding: how the text of TSV, CSV and JSONL files is encoded, such as `utf-16` or `latin-1`.

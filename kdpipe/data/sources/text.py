@@ -27,7 +27,7 @@ class TextSource(FileSource):
         task: `language_modeling`.
         path: a file, or a pattern such as `texts/*.txt`, which is the train split; or a folder with
             `train.txt`, `validation.txt` (or `valid.txt`, `dev.txt`) and `test.txt`, as far as they exist.
-        files: split name to file or pattern; stands before `path`.
+        files: split name to file or pattern; overrides `path`.
         encoding: how the text of the files is encoded, such as `utf-16` or `latin-1`.
     """
 
