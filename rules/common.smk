@@ -6,7 +6,7 @@ from pathlib import Path
 from kdpipe.commands.invocation import Invocation
 from kdpipe.commands.reruns import is_ahead
 from kdpipe.commands.rules import one_of
-from kdpipe.plan.hub import hub_folder
+from kdpipe.plan.sources import hub_folder
 
 INVOCATION = Invocation(workflow, config)
 GRAPH, RULES = INVOCATION.graph, INVOCATION.rules

@@ -16,7 +16,7 @@ from kdpipe.config.settings.report import ReportSettings
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.entries import Dataset
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.hub import local_repository
+from kdpipe.plan.sources import local_repository
 from kdpipe.plan.stages.preprocess import PreprocessSettings, preprocess_settings
 from kdpipe.plan.training import SMALL_BATCH
 

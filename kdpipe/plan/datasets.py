@@ -2,25 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from kdpipe import catalog
 from kdpipe.config.document import Document
 from kdpipe.config.mistakes import Mistakes, SettingError, key_path
-from kdpipe.config.settings.dataset import (
-    SPLIT_FILES,
-    CombineSettings,
-    DatasetSettings,
-    SourceSettings,
-    named_facts,
-    tasks_of,
-)
+from kdpipe.config.settings.dataset import CombineSettings, SourceSettings, named_facts, tasks_of
 from kdpipe.declarations import constants
 from kdpipe.errors import suggest
 from kdpipe.plan.entries import Dataset
-from kdpipe.plan.hub import kept
-from kdpipe.plan.source_checks import check_source
+from kdpipe.plan.sources import check_source, located
 
 QUESTION_ANSWERING = "question_answering"
 # The settings of datasets of questions alone, with what these do.
@@ -29,10 +19,12 @@ OF_QUESTIONS = {
     "longest_answer": "gives answers of some length",
     "no_answer_threshold": "may give no answer",
 }
+# What the settings of a dataset may give in place of what is usual for it.
+OWN = ("metrics", "max_length", *OF_QUESTIONS)
 USUAL_LENGTH, LENGTH_OF_QUESTIONS = 128, 384
 # With fewer tokens beside the stride, questions of usual lengths would be cut.
 LEAST_ROOM = 64
-# Of datasets that are combined of combined ones, the sources double at each step.
+# The sources double at each step where combined datasets are combined again.
 MOST_SOURCES = 1000
 
 
@@ -41,77 +33,68 @@ def work_out_datasets(
 ) -> dict[str, Dataset]:
     """Return the datasets without mistakes, with task, sources and length worked out.
 
-    Args:
-        datasets: datasets by name, each after those it is made of.
-        document: the config.
-        mistakes: takes what is wrong.
+    The datasets come each after those that it is made of.
     """
-    found: dict[str, Dataset] = {}
+    complete: dict[str, Dataset] = {}
     for name, dataset in datasets.items():
         settings = dataset.settings
         try:
             if isinstance(settings, SourceSettings):
-                found[name] = _read(dataset, settings, document.data_dir)
-            elif all(part in found for part in settings.combine):
-                found[name] = _combined(dataset, settings, [found[part] for part in settings.combine])
+                usual = _read(dataset, settings, located(settings, document.data_dir))
+            elif all(part in complete for part in settings.combine):
+                usual = _combined(dataset, settings, [complete[part] for part in settings.combine])
+            else:
+                continue
+            complete[name] = _with_settings(usual)
         except SettingError as error:
             where = ("datasets", dataset.template, error.setting)
-            # What was wrong has been left out, so that it seems to be missing.
+            # A wrong setting has been left out, so that it seems to be missing.
             if key_path(where) not in {problem.where for problem in mistakes.problems}:
                 mistakes.add(where, str(error), name)
-    return found
+    return complete
 
 
-def _read(dataset: Dataset, settings: SourceSettings, data_dir: Path) -> Dataset:
-    task, stride = _task(settings), settings.stride
-    length = settings.max_length or (LENGTH_OF_QUESTIONS if task == QUESTION_ANSWERING else USUAL_LENGTH)
+def _read(dataset: Dataset, settings: SourceSettings, source: SourceSettings) -> Dataset:
+    task = _task(settings)
     check_source(settings, task)
-    _check_questions(settings, task, length, stride)
     return replace(
         dataset,
         task=task,
-        metrics=_metrics(settings, task) or named_facts(settings).get("metrics") or _of(task)["metrics"],
-        sources=(_below(settings, data_dir),),
+        metrics=named_facts(settings).get("metrics") or constants(catalog.TASKS[task])["metrics"],
+        sources=(source,),
         proportions=(1.0,),
-        max_length=length,
-        stride=stride,
-        longest_answer=settings.longest_answer,
-        no_answer_threshold=settings.no_answer_threshold,
+        max_length=LENGTH_OF_QUESTIONS if task == QUESTION_ANSWERING else USUAL_LENGTH,
     )
-
-
-def _metrics(settings: DatasetSettings, task: str) -> tuple[str, ...]:
-    known = _of(task)["all_metrics"]
-    for metric in settings.metrics or ():
-        if metric not in known:
-            raise SettingError("metrics", f"{task} has no metric {metric!r}; {suggest(metric, known)}")
-    return settings.metrics or ()
-
-
-def _of(task: str) -> dict[str, Any]:
-    return constants(catalog.TASKS[task])
 
 
 def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Dataset]) -> Dataset:
     _check_parts(dataset, parts)
-    shares = settings.proportions or (1.0,) * len(parts)
-    length = settings.max_length or parts[0].max_length
-    own = {
-        name: getattr(parts[0], name) if (value := getattr(settings, name)) is None else value
-        for name in OF_QUESTIONS
-    }
-    _check_questions(settings, parts[0].task, length, own["stride"])
+    shares = zip(settings.proportions or (1.0,) * len(parts), parts, strict=True)
     return replace(
         dataset,
-        task=parts[0].task,
-        metrics=_metrics(settings, parts[0].task) or parts[0].metrics,
+        **{name: getattr(parts[0], name) for name in ("task", *OWN)},
         sources=tuple(source for part in parts for source in part.sources),
-        proportions=tuple(
-            share * own for share, part in zip(shares, parts, strict=True) for own in part.proportions
-        ),
-        max_length=length,
-        **own,
+        proportions=tuple(share * within for share, part in shares for within in part.proportions),
     )
+
+
+def _with_settings(usual: Dataset) -> Dataset:
+    """Return a dataset with what its settings say in place of what is usual for it."""
+    settings, task = usual.settings, usual.task
+    known = constants(catalog.TASKS[task])["all_metrics"]
+    for metric in settings.metrics or ():
+        if metric not in known:
+            raise SettingError("metrics", f"{task} has no metric {metric!r}; {suggest(metric, known)}")
+    values = {name: getattr(settings, name) for name in OWN}
+    dataset = replace(usual, **{name: value for name, value in values.items() if value not in (None, ())})
+    if task != QUESTION_ANSWERING:
+        for name, what in OF_QUESTIONS.items():
+            if name in settings.model_fields_set:
+                raise SettingError(name, f"only {QUESTION_ANSWERING} {what}; remove this")
+    elif dataset.max_length - dataset.stride < LEAST_ROOM:
+        what = f"must leave {LEAST_ROOM} of {dataset.max_length} tokens for the question and for new context"
+        raise SettingError("stride", f"{what}, found {dataset.stride}; 128 of 384 is usual")
+    return dataset
 
 
 def _check_parts(dataset: Dataset, parts: Sequence[Dataset]) -> None:
@@ -123,23 +106,10 @@ def _check_parts(dataset: Dataset, parts: Sequence[Dataset]) -> None:
         raise SettingError("combine", f"all datasets must have one task, found {', '.join(sorted(tasks))}")
     for part in parts:
         if part.settings.labels:
-            raise SettingError(
-                "combine", f"{part.name!r} has `labels: none`; give it to {dataset.name!r} instead"
-            )
+            what = f"{part.name!r} has `labels: none`; give it to {dataset.name!r} instead"
+            raise SettingError("combine", what)
         if part.settings.rows and isinstance(part.settings, CombineSettings):
             raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
-
-
-def _check_questions(settings: DatasetSettings, task: str, max_length: int, stride: int) -> None:
-    """Raise SettingError if what is said of questions does not fit, or the dataset has none."""
-    if task == QUESTION_ANSWERING and max_length - stride < LEAST_ROOM:
-        what = (
-            f"must leave {LEAST_ROOM} of {max_length} tokens for the question and what is new of the context"
-        )
-        raise SettingError("stride", f"{what}, found {stride}; 128 of 384 is usual")
-    for name, what in OF_QUESTIONS.items() if task != QUESTION_ANSWERING else ():
-        if name in settings.model_fields_set:
-            raise SettingError(name, f"only {QUESTION_ANSWERING} {what}; remove this")
 
 
 def _task(settings: SourceSettings) -> str:
@@ -153,16 +123,3 @@ def _task(settings: SourceSettings) -> str:
     if task in catalog.TASKS:
         raise SettingError("task", f"{choices}, found {task!r}")
     raise SettingError("task", f"{task!r} is not known; {suggest(task, served)}")
-
-
-def _below(settings: SourceSettings, data_dir: Path) -> SourceSettings:
-    """Return the settings with relative paths below the data folder."""
-    if settings.hub:
-        return kept(settings, data_dir)
-    update: dict[str, Any] = {
-        key: data_dir / path
-        for key in ("path", *SPLIT_FILES)
-        if isinstance(path := getattr(settings, key), Path)
-    }
-    update["splits"] = {split: data_dir / path for split, path in (settings.splits or {}).items()}
-    return settings.model_copy(update={key: value for key, value in update.items() if value})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from kdpipe.config.document import Document
 from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.plan.entries import Dataset, Facts, Node
-from kdpipe.plan.hub import hub_folder
 from kdpipe.plan.layout import Layout
+from kdpipe.plan.sources import hub_folder
 from kdpipe.plan.stage import ModelStage, dataset_of, key_of, model_stages
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from kdpipe import catalog
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.hub import hub_folder
 from kdpipe.plan.layout import MODELS
+from kdpipe.plan.sources import hub_folder
 from kdpipe.plan.stage import Job, definition
 
 

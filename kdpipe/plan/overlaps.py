@@ -14,7 +14,7 @@ from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings
 from kdpipe.matching import matching
 from kdpipe.plan.entries import UNKNOWN
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.hub import hub_folder
+from kdpipe.plan.sources import hub_folder
 
 LOGS = "logs"
 
@@ -22,47 +22,37 @@ LOGS = "logs"
 def check_folders(graph: Graph, files: Sequence[Path], mistakes: Mistakes) -> None:
     """Find what lies in the folders of a graph's artifacts, or around them, and is not of the graph.
 
-    Args:
-        graph: the graph.
-        files: the config files that it is read from.
-        mistakes: takes what is wrong.
+    The files are those of the config.
     """
-    fault = place_fault(graph.document.results)
-    if fault:
+    if fault := place_fault(graph.document.results):
         mistakes.add(("results",), fault)
         return
     artifacts = _Artifacts(graph)
+
+    def check(where: Where, path: Path, artifact: Path | None, entry: str) -> None:
+        if artifact:
+            what = f"{path} would lie together with the artifact {artifact}"
+            mistakes.add(where, f"{what}; give `results` a folder of its own, or move the files", entry)
+
     for where, entry, path in _read(graph):
-        found = artifacts.around(path) or artifacts.within(path)
-        _tell(mistakes, where, path, found, entry)
+        check(where, path, artifacts.around(path) or artifacts.within(path), entry)
     for path in (*files, *_tracked(graph.document.results)):
-        found = artifacts.around(path)
+        artifact = artifacts.around(path)
         # The workflow keeps there the config that its report reads.
-        if found != graph.layout.state:
-            _tell(mistakes, ("results",), path, found, str(path))
+        if artifact != graph.layout.state:
+            check(("results",), path, artifact, str(path))
 
 
 def check_inputs(graph: Graph, mistakes: Mistakes) -> None:
     """Find files that jobs read whose names Snakemake would take for patterns."""
-    for where, entry, files in _inputs(graph):
-        odd = next((file for file in files if is_filled_in(str(file))), None)
-        if odd:
-            mistakes.add(where, f"{FILLED_IN}; rename {odd}, or move it away", entry)
-
-
-def _inputs(graph: Graph) -> Iterator[tuple[Where, str, list[Path]]]:
-    """Yield the files that are read, with the key path and the entry that they belong to."""
-    for where, name, _ in _loads(graph):
-        yield where, name, graph.stage_of(name).files(graph, name)
+    files = [(where, name, graph.stage_of(name).files(graph, name)) for where, name, _ in _loads(graph)]
     for name, dataset in graph.datasets.items():
         if isinstance(dataset.settings, SourceSettings):
-            yield ("datasets", dataset.template), name, dataset.sources[0].local_files()
-
-
-def _tell(mistakes: Mistakes, where: Where, path: Path, artifact: Path | None, entry: str) -> None:
-    if artifact:
-        remedy = "give `results` a folder of its own, or move the files"
-        mistakes.add(where, f"{path} would lie together with the artifact {artifact}; {remedy}", entry)
+            files.append((("datasets", dataset.template), name, dataset.sources[0].local_files()))
+    for where, entry, paths in files:
+        odd = next((path for path in paths if is_filled_in(str(path))), None)
+        if odd:
+            mistakes.add(where, f"{FILLED_IN}; rename {odd}, or move it away", entry)
 
 
 class _Artifacts:
@@ -116,12 +106,14 @@ def _read(graph: Graph) -> Iterator[tuple[Where, str, Path]]:
     """Yield what is read of the user's, each with its key path and the entry that names it."""
     yield from _loads(graph)
     for name, dataset in graph.datasets.items():
-        if isinstance(dataset.settings, SourceSettings):
-            for setting, given in _files(dataset.settings):
-                for path in _places(graph.document.data_dir / given):
-                    yield ("datasets", dataset.template, *setting), name, path
-    published = graph.document.report.published
-    if published:
+        if isinstance(dataset.settings, SourceSettings) and not dataset.settings.hub:
+            source = dataset.sources[0]
+            folder = {"path": source.path} if source.path else {}
+            for setting, pattern in {**source.files, **folder}.items():
+                below = () if setting in ("path", *SPLIT_FILES) else ("splits",)
+                for path in _places(pattern):
+                    yield ("datasets", dataset.template, *below, setting), name, path
+    if published := graph.document.report.published:
         yield ("report", "published"), "", published
 
 
@@ -132,14 +124,6 @@ def _loads(graph: Graph) -> Iterator[tuple[Where, str, Path]]:
         if read:
             setting, folder = read
             yield graph.document.place(node.template, node.stage, (setting,)), name, folder
-
-
-def _files(settings: SourceSettings) -> Iterator[tuple[Where, Path]]:
-    given = {
-        (key,): path for key in ("path", *SPLIT_FILES) if isinstance(path := getattr(settings, key), Path)
-    }
-    yield from given.items()
-    yield from ((("splits", split), path) for split, path in (settings.splits or {}).items())
 
 
 def _places(path: Path) -> list[Path]:

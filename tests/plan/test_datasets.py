@@ -250,7 +250,7 @@ def test_questions_have_windows(graph_of):
 
 
 def test_a_stride_leaves_room_in_a_window(mistakes_of):
-    room = "datasets.{}.stride: must leave 64 of {} tokens for the question and what is new of the context"
+    room = "datasets.{}.stride: must leave 64 of {} tokens for the question and for new context"
     assert mistakes_of({
         "datasets.a": {"source": "squad", "path": "squad", "max_length": 128},
         "datasets.b": {"source": "squad", "path": "squad"},

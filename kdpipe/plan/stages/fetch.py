@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kdpipe.config.settings.base import Settings
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.hub import hub_folder, local_repository
+from kdpipe.plan.sources import hub_folder, local_repository
 from kdpipe.plan.stage import Stage
 
 
