@@ -1,7 +1,7 @@
 """What the stages share that train a model against a teacher."""
 
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import family_facts
@@ -12,13 +12,11 @@ from kdpipe.config.settings.losses import PlacePairs, TermSettings
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.sizes import block_parameters, known
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings, LayerMapSettings
 from kdpipe.plan.suitability import needs_head
 from kdpipe.plan.training import TrainingStage
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 D = TypeVar("D", bound=Distillation)
 
@@ -26,7 +24,7 @@ D = TypeVar("D", bound=Distillation)
 class DistillationStage(TrainingStage[D]):
     """A stage that trains a model against a teacher."""
 
-    def checks(self, graph: "Graph", node: Node) -> Findings:
+    def checks(self, graph: Graph, node: Node) -> Findings:
         settings = self.settings_of(graph, node.name)
         for setting, lesson in settings.lessons.items():
             if self.reads_head(lesson):
@@ -41,14 +39,14 @@ class DistillationStage(TrainingStage[D]):
         """Tell whether the teacher's head is for the dataset."""
         return settings.reads_head
 
-    def knowledge(self, graph: "Graph", settings: D) -> list[tuple[str, str, CacheTeacherSettings]]:
+    def knowledge(self, graph: Graph, settings: D) -> list[tuple[str, str, CacheTeacherSettings]]:
         return [
             (lesson.teacher, lesson.dataset, cache_settings(graph, lesson))
             for lesson in settings.lessons.values()
             if is_cached(graph, lesson)
         ]
 
-    def readings(self, graph: "Graph", node: Node) -> Iterator[tuple[str, str, str]]:
+    def readings(self, graph: Graph, node: Node) -> Iterator[tuple[str, str, str]]:
         yield from super().readings(graph, node)
         for setting, lesson in self.settings_of(graph, node.name).lessons.items():
             yield setting, lesson.teacher, lesson.dataset
@@ -57,7 +55,7 @@ class DistillationStage(TrainingStage[D]):
         if lesson := settings.lessons.get(setting):
             yield lesson.dataset, self.reads_head(lesson)
 
-    def remarks(self, graph: "Graph", node: Node) -> Iterator[str]:
+    def remarks(self, graph: Graph, node: Node) -> Iterator[str]:
         for term, pairs in layer_pairs(graph, self.settings_of(graph, node.name)):
             found = " ".join(f"({t}, {s})" for t, s in pairs or ()) or "known once the models are fetched"
             yield f"{node.name}: {term.loss} {term.matched}: (teacher, student) {found}"
@@ -65,7 +63,7 @@ class DistillationStage(TrainingStage[D]):
     def sized_by(self, settings: D) -> list[str]:
         return [settings.learner]
 
-    def beside(self, graph: "Graph", settings: D) -> int:
+    def beside(self, graph: Graph, settings: D) -> int:
         return sum(
             block_parameters(known(graph.facts[lesson.teacher].shape))
             for lesson in settings.lessons.values()
@@ -73,7 +71,7 @@ class DistillationStage(TrainingStage[D]):
         )
 
 
-def is_cached(graph: "Graph", settings: Distillation) -> bool:
+def is_cached(graph: Graph, settings: Distillation) -> bool:
     """Tell whether a teacher's signals are computed once and stored."""
     if not settings.taught:
         return False
@@ -82,7 +80,7 @@ def is_cached(graph: "Graph", settings: Distillation) -> bool:
     return settings.cache == "on"
 
 
-def cache_settings(graph: "Graph", settings: Distillation) -> CacheTeacherSettings:
+def cache_settings(graph: Graph, settings: Distillation) -> CacheTeacherSettings:
     """Return the settings of the stage that caches a teacher's signals for a node."""
     # Where it is unknown and not the teacher's, a check has refused maps.
     depth = graph.facts[settings.learner].shape.depth
@@ -107,28 +105,28 @@ def cache_settings(graph: "Graph", settings: Distillation) -> CacheTeacherSettin
     )
 
 
-def layer_pairs(graph: "Graph", settings: Distillation) -> list[tuple[TermSettings, PlacePairs | None]]:
+def layer_pairs(graph: Graph, settings: Distillation) -> list[tuple[TermSettings, PlacePairs | None]]:
     """Return each term that matches places with their (teacher, student) pairs; None while unknown."""
     return [(term, pairs_of(graph, settings, term)) for term in settings.losses if term.matched]
 
 
-def pairs_of(graph: "Graph", settings: Distillation, term: TermSettings) -> PlacePairs | None:
+def pairs_of(graph: Graph, settings: Distillation, term: TermSettings) -> PlacePairs | None:
     """Return the (teacher, student) pairs of a term as `TermSettings.pairs` does."""
     return term.pairs(*(side.shape.depth for side in sides(graph, settings, term)))
 
 
-def sides(graph: "Graph", settings: Distillation, term: TermSettings) -> tuple[Facts, Facts]:
+def sides(graph: Graph, settings: Distillation, term: TermSettings) -> tuple[Facts, Facts]:
     """Return what is known of the teacher of a term and of the student."""
     return graph.facts[getattr(settings, term.taught_by)], graph.facts[settings.learner]
 
 
-def equally_deep(graph: "Graph", settings: Distillation) -> bool:
+def equally_deep(graph: Graph, settings: Distillation) -> bool:
     """Tell whether teacher and student have the same depth, though it is not known yet."""
     teacher, student = graph.facts[settings.teacher], graph.facts[settings.learner]
     return bool(teacher.deep_as) and teacher.deep_as == student.deep_as
 
 
-def _labels(graph: "Graph", settings: Distillation) -> Findings:
+def _labels(graph: Graph, settings: Distillation) -> Findings:
     dataset = graph.datasets[settings.dataset]
     if dataset.task == LANGUAGE_MODELING or not dataset.settings.labels:
         return
@@ -137,7 +135,7 @@ def _labels(graph: "Graph", settings: Distillation) -> Findings:
             yield ("losses", index), f"{term.loss} needs labels, {dataset.name!r} has `labels: none`"
 
 
-def _terms(graph: "Graph", settings: Distillation) -> Findings:
+def _terms(graph: Graph, settings: Distillation) -> Findings:
     if not any(term.weight for term in settings.losses):
         yield ("losses",), "all weights are 0, so nothing would be learned"
     task = graph.datasets[settings.dataset].task
@@ -152,7 +150,7 @@ def _terms(graph: "Graph", settings: Distillation) -> Findings:
             yield place, f"logits of {task} are compared where there are labels"
 
 
-def _layers(graph: "Graph", settings: Distillation) -> Findings:
+def _layers(graph: Graph, settings: Distillation) -> Findings:
     for index, term in enumerate(settings.losses):
         teacher, student = (side.shape.width for side in sides(graph, settings, term))
         try:
@@ -168,7 +166,7 @@ def _layers(graph: "Graph", settings: Distillation) -> Findings:
             )
 
 
-def _heads(graph: "Graph", settings: Distillation) -> Findings:
+def _heads(graph: Graph, settings: Distillation) -> Findings:
     """Yield which terms compare attention heads that one side has not, or not as many."""
     for index, term in enumerate(settings.losses):
         facts = sides(graph, settings, term)
@@ -197,7 +195,7 @@ def _divisions(term: TermSettings, sides: Collection[Facts]) -> Iterator[str]:
             yield f"{option}: {parts} heads cannot share the {width} features of a {family}'s heads"
 
 
-def _cache(graph: "Graph", settings: Distillation) -> Findings:
+def _cache(graph: Graph, settings: Distillation) -> Findings:
     if not is_cached(graph, settings):
         return
     if graph.datasets[settings.dataset].task == LANGUAGE_MODELING:
@@ -212,7 +210,7 @@ def _cache(graph: "Graph", settings: Distillation) -> Findings:
         )
 
 
-def _tokenizers(graph: "Graph", settings: Distillation) -> Findings:
+def _tokenizers(graph: Graph, settings: Distillation) -> Findings:
     teacher, student = graph.facts[settings.teacher], graph.facts[settings.learner]
     if teacher.tokenizer == student.tokenizer or not (teacher.tokenizer and student.tokenizer):
         return

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import count_units, family_facts
@@ -12,12 +12,10 @@ from kdpipe.config.mistakes import Findings, SettingError
 from kdpipe.config.settings.importance import ImportanceSettings, RankedSettings
 from kdpipe.declarations import constants
 from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import ModelStage
 from kdpipe.plan.stages.score_importance import ScoreImportanceSettings
 from kdpipe.plan.suitability import needs_head, no_split
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 R = TypeVar("R", bound=RankedSettings)
 
@@ -27,12 +25,12 @@ class PruningStage(ModelStage[R]):
 
     cut_from = "source"
 
-    def checks(self, graph: "Graph", node: Node) -> Findings:
+    def checks(self, graph: Graph, node: Node) -> Findings:
         yield from super().checks(graph, node)
         if node.name in graph.whole:
             yield from self._ranking(graph, self.settings_of(graph, node.name))
 
-    def importance(self, graph: "Graph", settings: R) -> tuple[str, str, ScoreImportanceSettings] | None:
+    def importance(self, graph: Graph, settings: R) -> tuple[str, str, ScoreImportanceSettings] | None:
         """Return the model that is scored for a node, on which dataset and how; None where none is.
 
         A model that carries a ranking is scored only where the node asks for it.
@@ -50,7 +48,7 @@ class PruningStage(ModelStage[R]):
         how = given.model_dump(exclude={"model", "dataset"}) | {"seed": seed}
         return (scored, dataset, ScoreImportanceSettings(**how)) if dataset else None
 
-    def _ranking(self, graph: "Graph", settings: R) -> Findings:
+    def _ranking(self, graph: Graph, settings: R) -> Findings:
         given = settings.importance
         scored = (given and given.model) or settings.source
         same = graph.trained_from(settings.source)
@@ -71,7 +69,7 @@ class PruningStage(ModelStage[R]):
             return
         yield from _ranking_data(graph, *wanted)
 
-    def _rankable(self, graph: "Graph", settings: R, names: Iterable[str]) -> list[str]:
+    def _rankable(self, graph: Graph, settings: R, names: Iterable[str]) -> list[str]:
         """Return those models by whose scores a node's units can be ranked as it asks."""
         asked = settings.importance or ImportanceSettings()
         found = []
@@ -88,7 +86,7 @@ def _reads_data(criterion: str) -> bool:
     return reads
 
 
-def _ranking_data(graph: "Graph", scored: str, name: str, how: ScoreImportanceSettings) -> Findings:
+def _ranking_data(graph: Graph, scored: str, name: str, how: ScoreImportanceSettings) -> Findings:
     if not _reads_data(how.criterion):
         return
     dataset = graph.datasets[name]

@@ -1,9 +1,9 @@
 """What stages share that run a model over an encoded dataset without training it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kdpipe.plan.entries import Dataset
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.sizes import (
     WEIGHT,
     Cost,
@@ -15,9 +15,6 @@ from kdpipe.plan.sizes import (
     rows_of,
 )
 from kdpipe.plan.stage import Job, S, Stage
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 SCORED_BATCH = 64
 # The share of a dataset's rows that is held out, for evaluations and exports.
@@ -37,14 +34,14 @@ class RunningStage(Stage[S]):
     share: float = 1
     passes = 1
 
-    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+    def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
         model, dataset = names[:2]
         return {self.option: [graph.layout.model(model)], "data": [graph.encoded(dataset, model)]}
 
-    def runs(self, graph: "Graph", *names: str) -> tuple[str, ...]:
+    def runs(self, graph: Graph, *names: str) -> tuple[str, ...]:
         return names[:2]
 
-    def cost(self, graph: "Graph", job: Job) -> Cost:
+    def cost(self, graph: Graph, job: Job) -> Cost:
         [shape], dataset = self.shapes(graph, job), graph.datasets[job.names[1]]
         size = WEIGHT * parameters(shape) + encoded_bytes(dataset) + self.kept(job, shape, dataset)
         work = operations(self.passes * block_parameters(shape), self.share * rows_of(dataset), dataset)

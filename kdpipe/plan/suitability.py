@@ -1,20 +1,17 @@
 """Whether a model and a dataset suit each other: heads, labels, metrics, splits."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.dataset import SPLIT_FILES, named_labels
 from kdpipe.errors import suggest
 from kdpipe.plan.entries import Dataset, Facts
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
+from kdpipe.plan.graph import Graph
 
 NO_USE = "no node names it as teacher, or trains or prunes it with a dataset"
 
 
-def needs_head(graph: "Graph", model: str, dataset: str, setting: str) -> Findings:
+def needs_head(graph: Graph, model: str, dataset: str, setting: str) -> Findings:
     """Yield that a model has not the head that a dataset needs, as a mistake of a setting."""
     facts, entry = graph.facts[model], graph.datasets[dataset]
     if what := task_misfit(facts, entry, model):
@@ -58,13 +55,13 @@ def no_metric(dataset: str, metric: str, known: Iterable[str]) -> str:
     return f"{dataset!r} has no metric {metric!r}; {suggest(metric, known)}"
 
 
-def datasets_of_users(graph: "Graph", model: str) -> Iterator[tuple[str, bool]]:
+def datasets_of_users(graph: Graph, model: str) -> Iterator[tuple[str, bool]]:
     """Yield the datasets that a model is read with, and whether its head is sure to be for them."""
     for user, setting in graph.users[model]:
         yield from graph.stage_of(user).uses(graph.nodes[user].settings, setting)
 
 
-def suitable(graph: "Graph", model: str, datasets: Iterable[tuple[str, bool]]) -> tuple[tuple[str, ...], str]:
+def suitable(graph: Graph, model: str, datasets: Iterable[tuple[str, bool]]) -> tuple[tuple[str, ...], str]:
     """Return those of some datasets that a model can be scored on, or why it can on none.
 
     Args:
@@ -79,7 +76,7 @@ def suitable(graph: "Graph", model: str, datasets: Iterable[tuple[str, bool]]) -
     return fitting, "" if fitting else "; ".join(dict.fromkeys(misfits.values()))
 
 
-def _misfit(graph: "Graph", name: str, dataset: str, sure: bool) -> str:
+def _misfit(graph: Graph, name: str, dataset: str, sure: bool) -> str:
     """Return why a model is not scored on a dataset, or nothing."""
     facts, entry = graph.facts[name], graph.datasets[dataset]
     if misfit := task_misfit(facts, entry, name) or label_misfit(facts, entry, name):

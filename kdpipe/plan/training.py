@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import kinds_for, require_head
@@ -12,6 +12,7 @@ from kdpipe.config.mistakes import Findings, SettingError
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.sizes import (
     LEARNING,
     TRAINED_WEIGHT,
@@ -26,9 +27,6 @@ from kdpipe.plan.sizes import (
 )
 from kdpipe.plan.stage import HOUR, Job, Known, M, ModelStage, Need
 from kdpipe.plan.suitability import no_metric
-
-if TYPE_CHECKING:
-    from kdpipe.plan.graph import Graph
 
 # A run in small has rows for two steps of this size, so that an epoch is two steps as well.
 SMALL_BATCH = 32
@@ -52,7 +50,7 @@ class TrainingStage(ModelStage[M]):
     trains = True
     longest = 20 * HOUR
 
-    def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
+    def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
         [model], found = names, super().inputs(graph, *names)
         settings: Any = self.settings_of(graph, model)
         is_text = graph.datasets[settings.dataset].task == LANGUAGE_MODELING
@@ -61,7 +59,7 @@ class TrainingStage(ModelStage[M]):
             found["counts"] = [graph.layout.counts(settings.dataset, graph.facts[model].tokenizer)]
         return found
 
-    def checks(self, graph: "Graph", node: Node) -> Findings:
+    def checks(self, graph: Graph, node: Node) -> Findings:
         settings: Any = node.settings
         name = str(getattr(settings.training, "metric_for_best_model", None) or "").removeprefix("eval_")
         task = graph.datasets[settings.dataset].task
@@ -88,7 +86,7 @@ class TrainingStage(ModelStage[M]):
         training = {key: item for key, item in given.get("training", {}).items() if key not in NOT_IN_SMALL}
         return given | {"training": training | SMALL}
 
-    def cost(self, graph: "Graph", job: Job) -> Cost:
+    def cost(self, graph: Graph, job: Job) -> Cost:
         settings: Any = job.settings["settings"]
         shapes, dataset = self.shapes(graph, job), graph.datasets[settings.dataset]
         given = settings.training.model_dump(exclude_unset=True)
@@ -105,7 +103,7 @@ class TrainingStage(ModelStage[M]):
         """Return how many sizes of the model are trained together."""
         return 1
 
-    def beside(self, graph: "Graph", settings: M) -> int:
+    def beside(self, graph: Graph, settings: M) -> int:
         """Return the weights that a batch passes of a model that runs beside the one that is trained."""
         return 0
 
