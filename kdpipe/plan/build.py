@@ -10,17 +10,16 @@ from typing import Any
 
 from kdpipe.config.document import Document, parse_document, read_config
 from kdpipe.config.matrix import Matrix
-from kdpipe.config.mistakes import Mistakes
+from kdpipe.config.mistakes import Mistakes, SettingError
 from kdpipe.errors import ConfigError, Problem
-from kdpipe.plan.checks import check_graph
+from kdpipe.plan.checks import check_graph, check_report
 from kdpipe.plan.datasets import work_out_datasets
-from kdpipe.plan.entries import Dataset, Node
+from kdpipe.plan.entries import UNKNOWN, Dataset, Facts, Node
 from kdpipe.plan.expansion import check_defaults, expand_datasets, expand_models
-from kdpipe.plan.facts import work_out_facts
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.overlaps import check_folders, check_inputs
 from kdpipe.plan.references import order_datasets, order_nodes
-from kdpipe.plan.report_checks import check_report
+from kdpipe.plan.stage import Known, model_stages
 
 
 def load_graph(paths: Sequence[Path]) -> Graph:
@@ -61,7 +60,7 @@ def _build(config: Mapping[str, Any], files: Sequence[Path]) -> Graph:
     datasets = work_out_datasets(ordered, document, mistakes)
     nodes = order_nodes(all_nodes, all_datasets, document, matrix.variables, mistakes)
     nodes = {name: node for name, node in nodes.items() if _has_datasets(node, datasets)}
-    facts = work_out_facts(nodes, all_nodes, datasets, document, mistakes)
+    facts = _facts(nodes, Known(dict.fromkeys(all_nodes, UNKNOWN), datasets), document, mistakes)
     graph = Graph(document, nodes, datasets, facts)
     check_graph(graph, mistakes)
     check_inputs(graph, mistakes)
@@ -79,3 +78,17 @@ def _read_matrix(document: Document, mistakes: Mistakes) -> Matrix:
 
 def _has_datasets(node: Node, datasets: Mapping[str, Dataset]) -> bool:
     return all(name in datasets for _, kind, name in node.settings.references() if kind == "dataset")
+
+
+def _facts(
+    nodes: Mapping[str, Node], known: Known, document: Document, mistakes: Mistakes
+) -> dict[str, Facts]:
+    """Return what is known of each model before it exists; nodes come after those that they are made from."""
+    stages = model_stages()
+    for name, node in nodes.items():
+        try:
+            known.facts[name] = stages[node.stage].facts(name, node.settings, known)
+        except SettingError as error:
+            where = document.place(node.template, node.stage, (error.setting,))
+            mistakes.add(where, str(error), name)
+    return known.facts

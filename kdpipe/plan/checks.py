@@ -1,14 +1,19 @@
-"""Checks of a graph as a whole: heads, exports, segments, lengths, and what the stages check.
+"""Checks of a graph as a whole: heads, exports, segments, lengths, what the stages check, and the report.
 
-Each check looks at one node and yields (setting of the node's stage, what is wrong). What is not known of a
-model passes.
+A check of a node yields (setting of the node's stage, what is wrong). What is not known of a model passes.
 """
 
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
+from kdpipe import catalog
 from kdpipe.anatomy.families import ONE_SEGMENT, longest_input
+from kdpipe.config.document import Document
 from kdpipe.config.mistakes import Findings, Mistakes
 from kdpipe.config.settings.dataset import CombineSettings, has_pairs
+from kdpipe.config.settings.report import AXES
+from kdpipe.declarations import constants
+from kdpipe.errors import suggest
 from kdpipe.plan.datasets import QUESTION_ANSWERING
 from kdpipe.plan.entries import Node
 from kdpipe.plan.graph import Graph
@@ -72,3 +77,33 @@ def _check_lengths(graph: Graph, node: Node, mistakes: Mistakes) -> None:
                 dataset = graph.datasets[dataset.settings.combine[0]]
             what = f"{name!r} has {dataset.max_length}, but {model!r} reads at most {positions} tokens"
             mistakes.add(("datasets", dataset.template, "max_length"), what, f"{model} {name}")
+
+
+def check_report(
+    document: Document, models: Iterable[str], variables: Sequence[str], mistakes: Mistakes
+) -> None:
+    """Find the mistakes in what the report compares and draws, from names of models and matrix variables."""
+    for index, variable in enumerate(document.report.over):
+        if variable not in {*variables, "seed"}:
+            what = f"the matrix has no variable {variable!r}; {suggest(variable, variables)}"
+            mistakes.add(("report", "over", index), what)
+    baseline = document.report.baseline
+    if baseline and baseline not in {*models, *document.models}:
+        what = f"there is no model {baseline!r}; {suggest(baseline, document.models)}"
+        mistakes.add(("report", "baseline"), what)
+    published = document.report.published
+    if published and not published.is_file():
+        mistakes.add(("report", "published"), f"there is no file {published}")
+    _check_plots(document, variables, mistakes)
+
+
+def _check_plots(document: Document, variables: Sequence[str], mistakes: Mistakes) -> None:
+    left = {*variables, "seed"}.difference(document.report.over)
+    columns = {*AXES, *left, *(f"{{{variable}}}" for variable in left)}
+    metrics = {metric for task in catalog.TASKS.values() for metric in constants(task)["all_metrics"]}
+    for index, plot in enumerate(document.report.plots):
+        for key, name, known in (("x", plot.x, columns), ("y", plot.y, metrics), ("by", plot.by, columns)):
+            if name is not None and name not in known:
+                kind = "metric" if key == "y" else "column"
+                what = f"there is no {kind} {name!r}; {suggest(name, sorted(known))}"
+                mistakes.add(("report", "plots", index, key), what)
