@@ -6,13 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.paths import LocalPath, possible
-from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings
+from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings, refused
 from kdpipe.config.settings.bounds import Count, Tokens
 from kdpipe.config.settings.explanation import mistake, read_name
 from kdpipe.config.signatures import Option, constructor_options, options_model
@@ -167,16 +167,8 @@ def source_settings(source: str) -> type[SourceSettings]:
     own = {name: option for name, option in options.items() if name not in known}
     if "files" not in options:
         places = ("path", "hub", "revision", *SPLIT_FILES, "splits")
-        own |= dict.fromkeys(places, Option(_refused(source), None))
+        own |= dict.fromkeys(places, Option(refused(f"source {source!r} reads no files; remove this"), None))
     return options_model(f"{source}_dataset", SourceSettings, own, docstring(catalog.SOURCES[source]))
-
-
-def _refused(source: str) -> Any:
-    def refuse(value: Any) -> None:
-        message = "source {source} reads no files; remove this"
-        raise PydanticCustomError("no_files", message, {"source": repr(source)})
-
-    return Annotated[None, BeforeValidator(refuse)]
 
 
 def read_dataset(value: Any) -> DatasetSettings:
