@@ -10,9 +10,11 @@ from kdpipe import catalog
 from kdpipe.config.settings.losses import TermSettings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.data.targets import Targets
-from kdpipe.evaluation.scoring import token_targets
-from kdpipe.evaluation.task import Task
+from kdpipe.evaluation.scoring import task_of, token_targets
+from kdpipe.models.compatibility import check_fit
+from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.training.objective import Projection
+from kdpipe.training.run import freeze
 from kdpipe.training.terms import Weighted
 
 COUNTS = "counts.parquet"
@@ -23,23 +25,28 @@ def losses_of(terms: Sequence[TermSettings]) -> list[Weighted]:
     return [_weighted(term) for term in terms]
 
 
-def targets_of(
-    task: type[Task], model: Any, tokenizer: Any, masking: MaskingSettings, counts: Path | None, seed: int
-) -> Targets | None:
-    """Return which tokens are predicted in training for a task; None where labels are given.
+def load_learner(
+    folder: Path, data: Path, masking: MaskingSettings, counts: Path | None, frozen: Sequence[str], seed: int
+) -> tuple[Any, Any, Targets | None]:
+    """Load a model that trains on an encoded dataset, its tokenizer, and the tokens that it predicts, if any.
 
     Args:
-        task: the dataset's task.
-        model: the model.
-        tokenizer: its tokenizer.
-        masking: how tokens are masked.
-        counts: an artifact of `count_tokens`; not needed where the smoothing is 0.
-        seed: seed of the draws.
+        folder: the folder of the model.
+        data: the encoded dataset.
+        masking: how tokens are masked, for language modelling.
+        counts: an artifact of `count_tokens`; not needed if the smoothing is 0.
+        frozen: globs of names of parameters that stay as they are.
+        seed: seed of a new head and of the masks.
     """
+    task, labels = task_of(data)
+    tokenizer = load_tokenizer(folder)
+    check_fit(folder, tokenizer, data)
+    model = load_with_head(folder, task.head(labels), seed)
+    freeze(model, frozen)
     if not task.masked:
-        return None
+        return model, tokenizer, None
     occurrences = pq.read_table(counts / COUNTS)["count"].to_numpy() if counts else None
-    return token_targets(model, tokenizer, seed, counts=occurrences, **masking.model_dump())
+    return model, tokenizer, token_targets(model, tokenizer, seed, counts=occurrences, **masking.model_dump())
 
 
 def _weighted(term: TermSettings) -> Weighted:

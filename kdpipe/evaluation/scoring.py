@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from kdpipe import catalog
 from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import EncodedSplit, read_description
+from kdpipe.data.encoded import EncodedSplit, read_description, validation_split
 from kdpipe.data.targets import FixedMasking, Masking, NextToken, Targets, token_weights
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.task import BATCH_SIZE, USUAL_ANSWERS, Advance, AnswerLimits, Evaluation, Subject, Task
+from kdpipe.models.compatibility import check_fit
 from kdpipe.models.family import family_of
+from kdpipe.models.loading import load_frozen, load_tokenizer
+from kdpipe.models.precision import default_device
 
 Scorer = Callable[[Any], Mapping[str, float]]
 
@@ -24,6 +28,24 @@ def task_of(data: Path) -> tuple[type[Task], tuple[str, ...] | None]:
     labels = description["labels"]
     task: type[Task] = catalog.resolve("tasks", description["task"])
     return task, tuple(labels) if labels else None
+
+
+def load_for(
+    data: Path, folder: Path, *, head: bool = True, device: torch.device | None = None
+) -> tuple[Any, Any]:
+    """Load a model that runs on an encoded dataset but does not train, and its tokenizer.
+
+    Args:
+        data: the encoded dataset.
+        folder: the folder of the model.
+        head: whether the model needs the head for the dataset's task.
+        device: the device of the model; by default a GPU if the machine has one.
+    """
+    task, labels = task_of(data)
+    tokenizer = load_tokenizer(folder)
+    check_fit(folder, tokenizer, data)
+    model = load_frozen(folder, task.head(labels) if head else None, device or default_device())
+    return model, tokenizer
 
 
 def score(
@@ -62,12 +84,20 @@ def score(
     return task.evaluate(Subject(model, collator, names, advance, answers, batch_size or BATCH_SIZE))
 
 
-def scorer(split: EncodedSplit | None, tokenizer: Any, **how: Any) -> Scorer | None:
+def scorer(split: EncodedSplit | None, tokenizer: Any, **options: Any) -> Scorer | None:
     """Return a function that gives all metrics of a model on a split; arguments as of `score`."""
     if split is None:
         return None
     metrics = catalog.resolve("tasks", split.task).all_metrics
-    return lambda model: score(model, tokenizer, split, metrics=metrics, **how).metrics
+    return lambda model: score(model, tokenizer, split, metrics=metrics, **options).metrics
+
+
+def validation_scorer(
+    data: Path, tokenizer: Any, training: Mapping[str, Any], **options: Any
+) -> Scorer | None:
+    """Return `scorer` for the validation split of an encoded dataset, with the batch size of a training."""
+    batch_size = training.get("per_device_eval_batch_size")
+    return scorer(validation_split(data), tokenizer, batch_size=batch_size, **options)
 
 
 def padding_id(model: Any, tokenizer: Any) -> int:

@@ -7,10 +7,7 @@ from typing import Any
 from kdpipe.data.encoded import EncodedSplit, read_description
 from kdpipe.data.source import TEST
 from kdpipe.errors import DataError
-from kdpipe.evaluation.scoring import score, task_of
-from kdpipe.models.compatibility import check_fit
-from kdpipe.models.loading import load_frozen, load_tokenizer
-from kdpipe.models.precision import default_device
+from kdpipe.evaluation.scoring import load_for, score
 from kdpipe.plan.stages.export import ExportSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
@@ -23,20 +20,11 @@ def run(settings: ExportSettings, workspace: Workspace, *, model: Path, data: Pa
     splits = [split for split in read_description(data)["splits"] if split.startswith(TEST)]
     if not splits:
         raise DataError(f"{data} has no test split whose labels could be exported")
-    task, labels = task_of(data)
-    tokenizer = load_tokenizer(model)
-    check_fit(model, tokenizer, data)
-    labeller = load_frozen(model, task.head(labels), default_device())
+    labeller, tokenizer = load_for(data, model)
     with workspace.artifact() as draft:
         for split in splits:
-            evaluation = score(
-                labeller,
-                tokenizer,
-                EncodedSplit(data, split),
-                seed=0,
-                probability=0.0,
-                batch_size=settings.eval_batch_size,
-            )
+            examples = EncodedSplit(data, split)
+            evaluation = score(labeller, tokenizer, examples, seed=0, batch_size=settings.eval_batch_size)
             file = draft.folder / f"{settings.files.get(split, split)}.tsv"
             write_labels(file, evaluation.predictions["prediction"].to_pylist())
 

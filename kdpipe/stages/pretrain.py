@@ -26,7 +26,7 @@ from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
-from kdpipe.training.run import save_outcome, train_on_labels
+from kdpipe.training.run import save_outcome, train_on_data
 
 
 def run(settings: PretrainSettings, dataset: PreprocessSettings, workspace: Workspace) -> None:
@@ -45,18 +45,17 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, workspace: Work
             model, tokenizer, settings.seed, counts=counts, **settings.masking.model_dump()
         )
         with workspace.progress(None, "pretrain") as bar:
-            outcome = train_on_labels(
+            outcome = train_on_data(
                 model,
                 tokenizer,
                 data,
-                targets,
                 settings.training.model_dump(exclude_unset=True),
                 seed=settings.seed,
                 probability=settings.masking.probability,
+                targets=targets,
                 checkpoints=checkpoints,
                 bar=bar,
             )
-        processes.leave_to_first()
         save_outcome(draft, model, tokenizer, outcome)
         draft.record(source_files=local_digests(dataset, files))
 

@@ -14,14 +14,10 @@ from kdpipe import catalog, processes
 from kdpipe.adapters.training import losses_of
 from kdpipe.artifacts.parquet import write_parquet
 from kdpipe.assistants.method import Method
-from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import EncodedSplit, validation_split
+from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import DataError, ModelError, suggest
-from kdpipe.evaluation.scoring import scorer, task_of
-from kdpipe.models.compatibility import check_fit
+from kdpipe.evaluation.scoring import load_for, task_of, validation_scorer
 from kdpipe.models.family import config_shape
-from kdpipe.models.loading import load_frozen, load_tokenizer
-from kdpipe.models.precision import default_device
 from kdpipe.models.pruned import count_parameters
 from kdpipe.models.sliced import Counts, Slices
 from kdpipe.plan.stages.schedule import ScheduleSettings
@@ -31,7 +27,7 @@ from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import TEACHER, Teacher
-from kdpipe.training.run import Outcome, save_outcome, train
+from kdpipe.training.run import Outcome, save_outcome, train_on_data
 from kdpipe.training.terms import build_objective
 from kdpipe.training.trainer import Size
 
@@ -64,46 +60,42 @@ def run(
     importance: Path | None = None,
 ) -> None:
     """Train the sizes, score them, and write the one that the method chooses; without any, the teacher."""
-    task, labels = task_of(data)
-    tokenizer = load_tokenizer(teacher)
-    check_fit(teacher, tokenizer, data)
-    # One whose signals are stored is not run.
-    source = load_frozen(teacher, task.head(labels), torch.device("cpu") if knowledge else default_device())
-    _check_target(settings.target, teacher, source)
-    ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
+    # A teacher whose signals are stored does not run.
+    source, tokenizer = load_for(data, teacher, device=torch.device("cpu") if knowledge else None)
     method = catalog.resolve("methods", settings.method)(settings.target, settings.tradeoff, settings.compat)
-    # The published code trains the teacher's own size again, too.
-    fits = is_no_larger if settings.compat == "code" else is_smaller
-    sparsities = [sparsity for sparsity in sorted(settings.sparsities) if fits(sparsity, source)]
+    sparsities = _sparsities(settings, source, teacher)
     if not any(map(method.admits, sparsities)):
         return _write_teacher(settings, workspace, source, tokenizer)
+    ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
     learner = prune_to_sparsity(source, sparsities[0], ranks, drop_empty_bias=settings.compat == "code")
     counts = {sparsity: _counts(learner, sparsity) for sparsity in sparsities}
     slices = Slices(learner)
-    sizes = {sparsity: partial(slices.at, own) for sparsity, own in counts.items()}
+    sizes = {sparsity: partial(slices.at, units) for sparsity, units in counts.items()}
+    task, _ = task_of(data)
     metric = settings.metric or task.metrics[0]
     score = _scorer(settings, metric, sizes, tokenizer, data)
-    split = EncodedSplit(data, "train")
-    cached = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split)} if knowledge else {}
     shape = config_shape(source.config)
     losses = losses_of(settings.losses)
     objective = build_objective(losses, task, {TEACHER.teacher: shape}, shape, settings.seed)
-    online = {} if cached else objective.teachers
+    split = EncodedSplit(data, "train")
+    stored = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split)} if knowledge else {}
+    requests = {} if knowledge else objective.teachers
     with workspace.artifact() as draft, workspace.progress(None, "schedule") as bar:
-        outcome = train(
+        outcome = train_on_data(
             learner,
-            objective,
-            Collator(split, tokenizer.pad_token_id, None, cached),
+            tokenizer,
+            data,
             settings.training.model_dump(exclude_unset=True),
             seed=settings.seed,
-            checkpoints=workspace.checkpoints,
-            teachers={own: Teacher(source, request) for own, request in online.items()},
+            objective=objective,
+            knowledge=stored,
+            teachers={origin: Teacher(source, request) for origin, request in requests.items()},
             evaluate=lambda model: _with_tradeoff(method, score(model)),
             sizes=list(sizes.values()),
+            checkpoints=workspace.checkpoints,
             bar=bar,
         )
-        processes.leave_to_first()
-        values = score(learner)
+        values = processes.shared(lambda: score(learner))
         chosen = method.choose(values)
         assistant = prune_to_sparsity(learner, chosen)
         save_outcome(draft, assistant, tokenizer, outcome)
@@ -112,17 +104,20 @@ def run(
         draft.record(chosen=chosen, kept=name_units(assistant))
 
 
-def _check_target(target: float, folder: Path, teacher: PreTrainedModel) -> None:
-    if not is_smaller(target, teacher):
+def _sparsities(settings: ScheduleSettings, teacher: PreTrainedModel, folder: Path) -> list[float]:
+    """Return the sparsities of the trained sizes; refuse a teacher that is as small as the student."""
+    if not is_smaller(settings.target, teacher):
         raise ModelError(
-            f"{folder}: expected more heads or neurons than the sparsity {target:g} of the student"
+            f"{folder}: expected more heads or neurons than the sparsity {settings.target:g} of the student"
             " leaves of its unpruned ancestor, found as few; raise `target`, or give a larger teacher"
         )
+    # The published code trains the teacher's own size again, too.
+    fits = is_no_larger if settings.compat == "code" else is_smaller
+    return [sparsity for sparsity in sorted(settings.sparsities) if fits(sparsity, teacher)]
 
 
 def _write_teacher(settings: ScheduleSettings, workspace: Workspace, teacher: Any, tokenizer: Any) -> None:
     LOG.warning("no size lies between the teacher and the target %g: it is written", settings.target)
-    processes.leave_to_first()
     with workspace.artifact() as draft:
         save_outcome(draft, teacher, tokenizer, Outcome([], {}))
         write_parquet(draft.folder / CANDIDATES, [], SCHEMA)
@@ -131,31 +126,29 @@ def _write_teacher(settings: ScheduleSettings, workspace: Workspace, teacher: An
 
 def _counts(model: Any, sparsity: float) -> Counts:
     kept = units_at(model, sparsity)
-    return {kind: [len(own) for own in kept[kind]] for kind in kept}
+    return {kind: [len(units) for units in kept[kind]] for kind in kept}
 
 
 def _scorer(
     settings: ScheduleSettings, metric: str, sizes: Mapping[float, Size], tokenizer: Any, data: Path
 ) -> Callable[[Any], dict[float, float]]:
     """Return a function that gives the metric of each size of a model on the validation split."""
-    together = getattr(settings.training, "per_device_eval_batch_size", None)
-    score = scorer(
-        validation_split(data), tokenizer, seed=settings.seed, probability=0.0, batch_size=together
-    )
+    training = settings.training.model_dump(exclude_unset=True)
+    score = validation_scorer(data, tokenizer, training, seed=settings.seed, probability=0.0)
     if score is None:
         raise DataError(f"{data}: expected a validation split with labels, by which an assistant is chosen")
 
     def scores(model: Any) -> dict[float, float]:
-        found = {}
+        by_sparsity = {}
         for sparsity, size in sizes.items():
             with size():
                 values = score(model)
             if metric not in values:
                 what = f"{metric!r} is not measured on the validation split; {suggest(metric, values)}"
                 raise DataError(f"{data}: metric: {what}")
-            found[sparsity] = values[metric]
-            LOG.info("sparsity %g: %s %.4f", sparsity, metric, found[sparsity])
-        return found
+            by_sparsity[sparsity] = values[metric]
+            LOG.info("sparsity %g: %s %.4f", sparsity, metric, values[metric])
+        return by_sparsity
 
     return scores
 

@@ -2,10 +2,11 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,16 +15,16 @@ from torch import nn
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
-from kdpipe import processes
+from kdpipe import catalog, processes
 from kdpipe.anatomy.steps import count_steps
 from kdpipe.artifacts.artifact import Draft
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.parquet import HISTORY, write_parquet
-from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import EncodedSplit, validation_split
+from kdpipe.data.batches import Collator, Knowledge
+from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.errors import ModelError, TrainingError
-from kdpipe.evaluation.scoring import scorer, task_of
+from kdpipe.evaluation.scoring import Scorer, validation_scorer
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.loading import save_model
 from kdpipe.models.precision import Precision, choose_precision, default_device, norms_in_fp32
@@ -71,7 +72,7 @@ def train(
     seed: int,
     checkpoints: Checkpoints | None = None,
     teachers: Mapping[Origin, Teacher] | None = None,
-    evaluate: Callable[[Any], Mapping[str, float]] | None = None,
+    evaluate: Scorer | None = None,
     sizes: Sequence[Size] = (nullcontext,),
     bar: "tqdm[Any] | None" = None,
 ) -> Outcome:
@@ -100,12 +101,9 @@ def train(
     LOG.info("matrices are multiplied in %s", precision)
     with nullcontext(checkpoints.folder) if checkpoints else TemporaryDirectory() as folder:
         arguments = training_arguments(training, folder, seed, steps, precision)
-        if arguments.eval_strategy != "no" and evaluate is None:
-            raise TrainingError(
-                "training.eval_strategy asks for evaluation, but the dataset has no validation split"
-            )
         _adapt_to_processor([student, *(teacher.model for teacher in teachers.values())], arguments.bf16)
-        patience, bars = training.get("early_stopping_patience"), [] if bar is None else [ProgressBar(bar)]
+        patience = training.get("early_stopping_patience")
+        callbacks = [EarlyStoppingCallback(patience)] if patience else []
         trainer = LearningTrainer(
             Learner(student, objective),
             arguments,
@@ -115,50 +113,55 @@ def train(
             evaluate,
             sizes,
             resumption,
-            callbacks=[*([EarlyStoppingCallback(patience)] if patience else []), *bars],
+            callbacks=[*callbacks, *([ProgressBar(bar)] if bar is not None else [])],
         )
         trainer.remove_callback(PrinterCallback)
         result = resumption.train() if resumption else trainer.train()
     _check_finite(student, result)
-    seen = {SEEN[name]: count for name, count in trainer.seen.items() if name in SEEN}
-    examples = seen["examples_seen"]
-    seen |= {"forwards": examples * (len(sizes) + len(teachers)), "backwards": examples * len(sizes)}
-    return Outcome(_history(trainer.state.log_history), seen, precision)
+    return Outcome(_history(trainer.state.log_history), _passes(trainer), precision)
 
 
-def train_on_labels(
-    model: Any,
+def train_on_data(
+    student: Any,
     tokenizer: Any,
     data: Path,
-    targets: Targets | None,
     training: dict[str, Any],
     *,
     seed: int,
-    probability: float,
-    **how: Any,
+    probability: float = 0.0,
+    objective: Objective | None = None,
+    targets: Targets | None = None,
+    knowledge: Mapping[Origin, Knowledge] | None = None,
+    evaluate: Scorer | None = None,
+    **options: Any,
 ) -> Outcome:
-    """Train a model in place on the labels of an encoded dataset, or on its tokens.
+    """Train a model in place on the training split of an encoded dataset; other arguments as of `train`.
 
     Args:
-        model: a model with the head for the dataset's task.
+        student: a model with the head for the dataset's task.
         tokenizer: its tokenizer.
         data: the encoded dataset.
-        targets: the tokens to predict, for language modelling.
         training: as of `train`.
         seed: as of `train`.
         probability: share of the tokens that are masked for scores during training.
-        how: checkpoints and bar, as of `train`.
+        objective: the loss; by default the loss on the dataset's labels, or on its tokens.
+        targets: the tokens to predict, for language modelling.
+        knowledge: the stored signals of teachers.
+        evaluate: as of `train`; by default the metrics on the validation split.
+        options: passed to `train`.
     """
-    task, _ = task_of(data)
-    together = training.get("per_device_eval_batch_size")
-    score = scorer(validation_split(data), tokenizer, seed=seed, probability=probability, batch_size=together)
-    collator = Collator(EncodedSplit(data, "train"), tokenizer.pad_token_id, targets)
-    objective = Objective([hard_term(task)], task.kind)
-    return train(model, objective, collator, training, seed=seed, evaluate=score, **how)
+    split = EncodedSplit(data, "train")
+    if objective is None:
+        task = catalog.resolve("tasks", split.task)
+        objective = Objective([hard_term(task)], task.kind)
+    collator = Collator(split, tokenizer.pad_token_id, targets, knowledge)
+    evaluate = evaluate or validation_scorer(data, tokenizer, training, seed=seed, probability=probability)
+    return train(student, objective, collator, training, seed=seed, evaluate=evaluate, **options)
 
 
 def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -> None:
-    """Write a trained model, its history, and its numbers of examples and tokens."""
+    """End all processes but the first, and write a trained model, its history and its numbers of examples."""
+    processes.leave_to_first()
     save_model(student, tokenizer, draft.folder)
     write_parquet(draft.folder / "history.parquet", outcome.history, HISTORY)
     draft.record(processes=processes.count(), **outcome.seen)
@@ -175,8 +178,7 @@ class ProgressBar(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Set the number of steps, and the number of steps of earlier runs."""
         self.bar.reset(total=state.max_steps)
-        if state.global_step:
-            self.bar.update(state.global_step)
+        self.bar.update(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Advance by a step."""
@@ -184,13 +186,10 @@ class ProgressBar(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Show the loss, and write it to the log."""
-        LOG.info(
-            "step %d: %s",
-            state.global_step,
-            ", ".join(f"{k} {v:.6g}" for k, v in (logs or {}).items()),
-        )
-        if logs and "loss" in logs:
-            self.bar.set_postfix(loss=f"{logs['loss']:.4g}")
+        values = logs or {}
+        LOG.info("step %d: %s", state.global_step, ", ".join(f"{k} {v:.6g}" for k, v in values.items()))
+        if "loss" in values:
+            self.bar.set_postfix(loss=f"{values['loss']:.4g}")
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
@@ -198,7 +197,7 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     for pattern in patterns:
         matched = [parameter for name, parameter in model.named_parameters() if fnmatchcase(name, pattern)]
         if not matched:
-            names = ", ".join(name for name, _ in list(model.named_parameters())[:5])
+            names = ", ".join(name for name, _ in islice(model.named_parameters(), 5))
             raise ModelError(f"freeze: {pattern!r} matches no parameter; the parameters are {names}, …")
         for parameter in matched:
             parameter.requires_grad_(False)
@@ -224,6 +223,13 @@ def _check_finite(student: nn.Module, result: Any) -> None:
             f"after step {result.global_step} the weights or the loss are not finite; "
             "lower the learning rate or set max_grad_norm"
         )
+
+
+def _passes(trainer: LearningTrainer) -> dict[str, int]:
+    """Return the numbers of examples, tokens, targets and passes of a training."""
+    seen = {SEEN[name]: count for name, count in trainer.seen.items() if name in SEEN}
+    examples, sizes = seen["examples_seen"], len(trainer.sizes)
+    return {**seen, "forwards": examples * (sizes + len(trainer.teachers)), "backwards": examples * sizes}
 
 
 def _history(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

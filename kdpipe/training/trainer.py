@@ -15,6 +15,7 @@ from kdpipe import processes
 from kdpipe.data.batches import Batch, Collator
 from kdpipe.data.sampling import LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
+from kdpipe.evaluation.scoring import Scorer
 from kdpipe.signals.capture import STUDENT, Origin, Signals, Teacher, capture
 from kdpipe.training.hooks import HookedTrainer
 from kdpipe.training.objective import Objective
@@ -41,22 +42,24 @@ class Learner(nn.Module):
 class LearningTrainer(HookedTrainer):
     """Trains a learner, with or without a teacher.
 
-    Each loss term is summed and divided by the number of what it is averaged over in the whole accumulated
-    batch, so that accumulation changes nothing; each is logged by its name as its mean since the last log.
-
-    Of several processes each takes its part of every batch. Sums and counts are those of all, so that their
-    number changes nothing either.
+    Each loss term is summed over the whole accumulated batch, and divided by the number of rows, examples or
+    pairs that the term is averaged over. So accumulation changes nothing. The log has the mean of each term
+    since the last log, by name. Each of several processes takes its part of every batch; sums and counts are
+    over all processes, so their number changes nothing either.
 
     Args:
         learner: the model with its objective.
         arguments: the arguments of training.
-        collator: makes batches of the training split.
+        collator: as of `kdpipe.training.run.train`, and so the other arguments.
         seed: seed of the order of examples.
-        teachers: those that give their signals online; the batches hold those of others.
-        evaluate: scores the student, metric to value.
-        sizes: the sizes in which the student runs at every step, as contexts; the loss is the mean over them.
-        resumption: writes checkpoints that a training which was stopped goes on from.
+        teachers: the teachers that run beside the student.
+        evaluate: scores the student.
+        sizes: the sizes of the student; the loss is the mean over them.
+        resumption: writes the checkpoints.
         options: passed to `Trainer`.
+
+    Raises:
+        TrainingError: the arguments ask for evaluation, and `evaluate` is missing.
     """
 
     def __init__(
@@ -66,18 +69,18 @@ class LearningTrainer(HookedTrainer):
         collator: Collator,
         seed: int,
         teachers: Mapping[Origin, Teacher] | None = None,
-        evaluate: Callable[[Any], Mapping[str, float]] | None = None,
+        evaluate: Scorer | None = None,
         sizes: Sequence[Size] = (nullcontext,),
         resumption: Resumption | None = None,
         **options: Any,
     ) -> None:
+        if arguments.eval_strategy != "no" and evaluate is None:
+            raise TrainingError(
+                "training.eval_strategy asks for evaluation, but the dataset has no validation split"
+            )
+        examples = range(len(collator.split))
         super().__init__(
-            learner,
-            arguments,
-            data_collator=collator,
-            train_dataset=range(len(collator.split)),
-            eval_dataset=range(0),
-            **options,
+            learner, arguments, collator, train_dataset=examples, eval_dataset=range(0), **options
         )
         self.learner = learner
         self.collator = collator
