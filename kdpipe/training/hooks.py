@@ -1,7 +1,7 @@
 """All that a training needs of the private members of `transformers.Trainer`.
 
-An upgrade of transformers may rename these members. `tests/training/test_hooks.py` names each member that is
-gone.
+An upgrade of transformers may rename these members. `tests/training/test_hooks.py` names the members,
+and fails if a member is gone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,28 +15,6 @@ from transformers import Trainer, TrainingArguments
 
 from kdpipe import processes
 from kdpipe.data.batches import Batch
-
-# The members that this module uses or replaces.
-OF_TRAINER = (
-    "_finalize_training",
-    "_get_num_items_in_batch",
-    "_get_train_sampler",
-    "_issue_warnings_after_load",
-    "_maybe_log_save_evaluate",
-    "_prepare_inputs",
-    "_save",
-    "_save_optimizer_and_scheduler",
-    "_save_rng_state",
-    "_save_scaler",
-)
-# The attributes that the Trainer sets when it is made or when it trains.
-ATTRIBUTES = (
-    "_globalstep_last_logged",
-    "_initial_global_step",
-    "_tr_loss",
-    "_total_loss_scalar",
-)
-OF_ARGUMENTS = ("_n_gpu",)
 
 
 class HookedTrainer(Trainer):
