@@ -32,10 +32,6 @@ def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
     (whether models are chosen by the split); `primary` (whether models for the dataset's task are chosen by
     the metric); and each variable that is not averaged over, with its name in braces.
 
-    Args:
-        results: the table of `collect_results`.
-        graph: the graph of the results.
-
     Raises:
         DataError: the CSV of published values has a mistake.
     """
@@ -85,10 +81,6 @@ def baseline_values(scores: Sequence[Result], graph: Graph) -> list[float | None
     If the baseline is a template, its nodes match by the variables that both names have, so that seed 1 is
     compared with seed 1. If several nodes match, their mean counts. If the baseline is a node, every other
     model is compared with this node.
-
-    Args:
-        scores: rows of the results.
-        graph: the graph, whose report names the baseline.
     """
     baseline = graph.document.report.baseline
     reference = [score for score in scores if baseline in (score["model"], score["template"])]

@@ -17,11 +17,6 @@ def group_names(templates: Iterable[str], matrix: Matrix, over: Sequence[str]) -
 
     With `over: [seed]`, the node `student-mrpc-1` of the template `student-{task}-{seed}` belongs to the
     group `student-mrpc-{seed}`. Names come in the order of the config.
-
-    Args:
-        templates: names before the expansion of the matrix.
-        matrix: the matrix.
-        over: the variables that are averaged over.
     """
     return {
         str(matrix.fill(template, choice)): str(matrix.fill(template, _left_open(choice, over)))

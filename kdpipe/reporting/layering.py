@@ -15,6 +15,9 @@ from itertools import combinations, pairwise
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+from scipy.optimize import isotonic_regression
+
 COLUMN_GAP = 64.0
 ROW_GAP = 9.0
 NODE_MARGIN = 10.0
@@ -172,19 +175,13 @@ def _spaced(
 ) -> dict[Item, float]:
     """Return the places nearest to the targets, in least squares, that keep the items of a layer apart.
 
-    Minus the room of the items above it, each place may equal the place above it, but not be less. Neighbours
-    whose places would decrease are pooled at their mean.
+    Minus the room of the items above it, each place may equal the place above it, but not be less.
     """
     room = [0.0]
     for above, below in pairwise(layer):
         room.append(room[-1] + (heights[above] + heights[below]) / 2 + ROW_GAP)
-    pools: list[list[float]] = []
-    for target, offset in zip(targets, room, strict=False):
-        pools.append([target - offset])
-        while len(pools) > 1 and fmean(pools[-2]) > fmean(pools[-1]):
-            pools[-2:] = [pools[-2] + pools[-1]]
-    level = [fmean(pool) for pool in pools for _ in pool]
-    return {item: place + offset for item, place, offset in zip(layer, level, room, strict=False)}
+    places = isotonic_regression(np.subtract(targets, room)).x + room
+    return dict(zip(layer, places.tolist(), strict=True))
 
 
 def _columns(

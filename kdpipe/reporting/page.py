@@ -19,11 +19,7 @@ TEMPLATE = "report.html.j2"
 
 
 def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
-    """Return the report of a graph.
-
-    Args:
-        graph: the graph, with all models and evaluations finished.
-        aggregated: its results (`kdpipe.reporting.aggregate`).
+    """Return the report of a graph whose models and evaluations are finished, from its aggregated results.
 
     Raises:
         ConfigError: `report.plots` names a column or metric that the results do not have.
@@ -54,18 +50,11 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
 
 
 def settings_text(document: Document, section: str) -> dict[str, str]:
-    """Return the settings of each model or dataset template as YAML, with defaults.
-
-    Args:
-        document: the config.
-        section: `models` or `datasets`.
-    """
-    entries = getattr(document, section)
+    """Return the settings of each template of `models` or `datasets` as YAML, with defaults."""
+    entries, defaults = getattr(document, section), document.defaults
     if section == "models":
         entries = {
-            template: {
-                stage: merge(document.defaults.get(stage, {}), settings) for stage, settings in entry.items()
-            }
+            template: {stage: merge(defaults.get(stage, {}), settings) for stage, settings in entry.items()}
             for template, entry in entries.items()
         }
     look: dict[str, Any] = {"allow_unicode": True, "default_flow_style": None, "width": 100}

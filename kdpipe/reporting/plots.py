@@ -27,11 +27,7 @@ class Plot:
 
 
 def parameters_plot(aggregated: pd.DataFrame) -> Iterator[Plot]:
-    """Plot the first metric of each task against the parameters of the models, if there are scores.
-
-    Args:
-        aggregated: the results from `aggregate`.
-    """
+    """Plot the first metric of each task against the parameters of the models, if there are scores."""
     scores = _one_split(aggregated[aggregated["primary"]])
     if scores.empty:
         return
@@ -41,11 +37,7 @@ def parameters_plot(aggregated: pd.DataFrame) -> Iterator[Plot]:
 
 
 def further_plots(aggregated: pd.DataFrame, settings: Sequence[PlotSettings]) -> list[Plot]:
-    """Draw the plots of a report's settings.
-
-    Args:
-        aggregated: the results from `aggregate`.
-        settings: the plots; a variable with a name of `AXES` stands in braces.
+    """Draw the plots of a report's settings; a variable with a name of `AXES` stands in braces.
 
     Raises:
         ConfigError: no model has the values of a plot.

@@ -27,12 +27,9 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Values by layer, from the lowest layer, and by column.
+    """Values by layer, from the lowest layer, and by column; `across` is the title of the columns.
 
-    Args:
-        across: title of the columns.
-        columns: names of the columns.
-        rows: the values of each layer, from the left; a layer with fewer units has fewer values.
+    A layer with fewer units has fewer values.
     """
 
     across: str
@@ -86,8 +83,9 @@ def pruned_shapes(graph: Graph) -> dict[str, list[LayerCounts]]:
     runs: dict[str, list[tuple[Config, Config]]] = {}
     for name, group in model_groups(graph).items():
         if source := getattr(graph.nodes[name].settings, graph.stage_of(name).cut_from, None):
-            pruned, whole = (_read_config(graph.layout.model(model)) for model in (name, source))
-            runs.setdefault(group, []).append((pruned, whole))
+            pruned, whole = (graph.layout.model(model) / "config.json" for model in (name, source))
+            configs = json.loads(pruned.read_bytes()), json.loads(whole.read_bytes())
+            runs.setdefault(group, []).append(configs)
     return {group: [_layers(kind, configs) for kind in ("head", "neuron")] for group, configs in runs.items()}
 
 
@@ -130,8 +128,3 @@ def _uniform(config: Config) -> dict[str, list[int]]:
     shape = shape_of(family_name(config["model_type"]), config)
     depth = shape.depth or 1
     return {"head": [shape.heads or 0] * depth, "neuron": [shape.neurons or 0] * depth}
-
-
-def _read_config(folder: Path) -> Config:
-    content: Config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return content

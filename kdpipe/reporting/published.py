@@ -17,10 +17,6 @@ def published_values(scores: Sequence[Mapping[str, Any]], path: Path) -> list[fl
 
     A model or dataset matches by its name, else by its group, else by its template.
 
-    Args:
-        scores: rows of the results, with `model_group`, `dataset_group` and `dataset_template`.
-        path: CSV with the columns model, dataset, metric, value.
-
     Raises:
         DataError: a line is malformed, stands twice, or matches no score.
     """

@@ -23,21 +23,13 @@ from kdpipe.reporting.grouping import group_names
 
 WEIGHTS = "model.safetensors"
 FLOATS = ("F64", "F32", "F16", "BF16")
+TEXTS = ("model", "template", "stage", "dataset", "split", "metric")
+COUNTS = ("n", "classes", "parameters", "depth", "width", "seed")
 RESULTS = pa.schema(
     [
-        ("model", pa.string()),
-        ("template", pa.string()),
-        ("stage", pa.string()),
-        ("dataset", pa.string()),
-        ("split", pa.string()),
-        ("metric", pa.string()),
+        *((name, pa.string()) for name in TEXTS),
         ("value", pa.float64()),
-        ("n", pa.int64()),
-        ("classes", pa.int64()),
-        ("parameters", pa.int64()),
-        ("depth", pa.int64()),
-        ("width", pa.int64()),
-        ("seed", pa.int64()),
+        *((name, pa.int64()) for name in COUNTS),
         ("seconds", pa.float64()),
     ]
 )
@@ -47,16 +39,11 @@ def collect_results(graph: Graph, evaluations: Collection[tuple[str, str]] | Non
     """Read the scores of models on datasets, with facts of the models.
 
     The columns are the columns of `RESULTS`, and one per matrix variable; a node without the variable has
-    null.
-
-    Args:
-        graph: the graph.
-        evaluations: the models and datasets; None for all evaluations, with a check of all models.
+    null. Without `evaluations` all models are checked, and all evaluations are read.
 
     Raises:
         KdpipeError: a model or an evaluation is missing, or was changed.
     """
-    variables = variable_columns(graph)
     names = graph.nodes if evaluations is None else {model for model, _ in evaluations}
     models = {name: _facts(graph, name) for name in names}
     rows = [
@@ -65,7 +52,7 @@ def collect_results(graph: Graph, evaluations: Collection[tuple[str, str]] | Non
         for score in _read_scores(graph.layout.evaluation(model, dataset))
     ]
     table = pa.Table.from_pylist(rows, schema=RESULTS)
-    for variable, column in variables.items():
+    for variable, column in variable_columns(graph).items():
         values = [graph.nodes[row["model"]].variables.get(variable) for row in rows]
         table = table.append_column(column, _array(values))
     return table

@@ -95,15 +95,9 @@ class ScoreTable:
 
 
 def lay_out(aggregated: pd.DataFrame, baseline: str | None = None) -> list[ScoreTable]:
-    """Lay aggregated results out as one table per dataset.
-
-    Args:
-        aggregated: the results from `aggregate`.
-        baseline: the model or template that the other models are compared with.
-    """
-    return [
-        _table(str(dataset), part, baseline) for dataset, part in aggregated.groupby("dataset", sort=False)
-    ]
+    """Lay the results of `aggregate` out as one table per dataset."""
+    datasets = aggregated.groupby("dataset", sort=False)
+    return [_table(str(dataset), part, baseline) for dataset, part in datasets]
 
 
 def format_results(graph: Graph) -> str:
@@ -125,11 +119,7 @@ def format_results(graph: Graph) -> str:
 
 
 def format_table(aggregated: pd.DataFrame) -> str:
-    """Return aggregated results as text: a table per dataset, the best of each column marked `*`.
-
-    Args:
-        aggregated: the results from `aggregate`.
-    """
+    """Return the results of `aggregate` as text: a table per dataset, the best of each column marked `*`."""
     tables = [line for table in lay_out(aggregated) for line in (*_lines(table), "")]
     return "\n".join(tables).rstrip() or "no model was evaluated"
 
