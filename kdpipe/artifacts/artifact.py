@@ -52,12 +52,7 @@ PACKAGES = (
 
 @dataclass
 class Draft:
-    """An artifact that is being written.
-
-    Args:
-        folder: where its files go until it is whole.
-        facts: entries of its manifest that the stage adds.
-    """
+    """The folder of an artifact that is not yet whole, and the stage's entries in its manifest."""
 
     folder: Path
     facts: dict[str, Any] = field(default_factory=dict)
@@ -76,11 +71,8 @@ class Draft:
 def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) -> Iterator[Draft]:
     """Write an artifact: yield a draft, and move the draft to `output` if the block raises no error.
 
-    Args:
-        output: the artifact's folder.
-        state: the folder of state, on the same file system; it takes the draft.
-        origin: the artifact's settings, inputs and code, for its manifest.
-        clock: the working time of the stage.
+    The folder of state takes the draft, so it is on the same file system. The manifest begins with `origin`,
+    the artifact's settings, inputs and code.
 
     Raises:
         KdpipeError: the folder has files that kdpipe did not write.

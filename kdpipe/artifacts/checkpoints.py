@@ -22,12 +22,7 @@ _SECONDS = TypeAdapter(Annotated[float, Field(ge=0, allow_inf_nan=False, strict=
 
 @dataclass
 class Clock:
-    """The working time of a stage, together with the earlier runs that it goes on from.
-
-    Args:
-        started: start of this run, by the monotonic clock.
-        earlier: seconds of the earlier runs.
-    """
+    """The working time of a stage: its start by the monotonic clock, and the seconds of earlier runs."""
 
     started: float = field(default_factory=time.monotonic)
     earlier: float = 0.0

@@ -188,7 +188,7 @@ def _is_as_written(path: Path, files: Sequence[Facts]) -> bool:
     try:
         stat = path.stat()
     except FileNotFoundError:
-        # Another process is just replacing the file.
+        # Another process is replacing the file.
         return True
     if any((stat.st_size, stat.st_mtime_ns) == (facts.get("size"), facts.get("mtime_ns")) for facts in files):
         return True

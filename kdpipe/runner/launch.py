@@ -30,12 +30,7 @@ GRACE = 2.0
 
 
 class Team:
-    """The processes that this process has started.
-
-    Attributes:
-        name: the name of the job in its last message.
-        streams: the streams that take the last message.
-    """
+    """The processes that this process has started, and the name and the streams of the last message."""
 
     def __init__(self) -> None:
         self.name = "kdpipe"
@@ -45,9 +40,9 @@ class Team:
 
     def start(self, number: int, command: Sequence[str]) -> None:
         """Start a process in a session of its own, so that Ctrl-C reaches only the first process."""
-        ranks = {"RANK": str(number), "LOCAL_RANK": str(number)}
+        environment = {**os.environ, "RANK": str(number), "LOCAL_RANK": str(number)}
         # The first process gives the warnings for all.
-        environment = {**os.environ, **ranks, "TRANSFORMERS_VERBOSITY": "error"}
+        environment["TRANSFORMERS_VERBOSITY"] = "error"
         other = subprocess.Popen(
             command,
             env=environment,
@@ -127,9 +122,9 @@ def main() -> None:
 def _lead(number: int) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(listener.getsockname()[1])}
-    os.environ |= {"WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number), **address}
-    os.environ |= {"RANK": "0", "LOCAL_RANK": "0"}
+        port = str(listener.getsockname()[1])
+    os.environ |= {"WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number), "RANK": "0", "LOCAL_RANK": "0"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     for other in range(1, number):
         TEAM.start(other, [sys.executable, "-m", "kdpipe.runner.launch", *sys.argv[1:]])
 

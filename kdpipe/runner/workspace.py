@@ -66,8 +66,7 @@ class Workspace:
         open_state(self.state)
         with locked(self.state / "locks" / state_name(self.output, self.state)) as waited:
             check_folder(self.output, self.state)
-            done = (waited and self.is_done()) or self.take_up()
-            if done:
+            if done := (waited and self._made_in(self.output) is not None) or self.take_up():
                 LOG.info("another process has already made the artifact")
             else:
                 self.clear_state(keep=True)
@@ -96,21 +95,13 @@ class Workspace:
         return Checkpoints(folder, 60 * self.checkpoint_minutes, deadline, self.clock, persistent=True)
 
     def checkpoints_of(self, digests: Mapping[str, str]) -> Checkpoints:
-        """Return the checkpoints of a stage that reads files besides artifacts, for these files alone.
-
-        Args:
-            digests: the SHA-256 of the files, by their paths.
-        """
+        """Return the checkpoints of a stage that reads files with these digests besides artifacts."""
         return replace(self.checkpoints, folder=self.checkpoints.folder / digest(digests))
 
     @cached_property
     def shards(self) -> Shards:
         """The finished tables of an earlier run with the same settings, inputs and code."""
         return Shards(self.checkpoints.folder, self.clock)
-
-    def is_done(self) -> bool:
-        """Tell whether the artifact is there, with the same settings, inputs and code."""
-        return self._made_in(self.output) is not None
 
     def take_up(self) -> bool:
         """Put the artifact back if an earlier process finished it, and a workflow has removed it since."""
@@ -121,6 +112,7 @@ class Workspace:
         return True
 
     def _made_in(self, folder: Path) -> dict[str, Any] | None:
+        """Return the manifest of a folder's artifact if its settings, inputs and code are the same."""
         try:
             verify(folder)
             manifest = read_manifest(folder)
@@ -139,11 +131,5 @@ class Workspace:
 
     def progress(self, total: int | None, what: str, unit: str = "step") -> "tqdm[Any]":
         """Return a progress bar, which shows nothing where the console is no terminal."""
-        return tqdm(
-            total=total,
-            desc=what,
-            unit=unit,
-            file=self.console,
-            disable=not self.console.isatty(),
-            leave=False,
-        )
+        hidden = not self.console.isatty()
+        return tqdm(desc=what, total=total, unit=unit, file=self.console, disable=hidden, leave=False)

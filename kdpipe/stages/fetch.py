@@ -27,12 +27,12 @@ CONVERTED = "refs/convert/parquet"
 def run(settings: FetchSettings, workspace: Workspace) -> None:
     """Store the splits of one configuration, a file each."""
     disable_progress_bars()
-    # What is prepared goes to a folder for temporary files: the library's cache has locks, which may hang on
+    # A folder for temporary files takes the prepared data: the library's cache has locks, which may hang on
     # network disks.
     with (
         workspace.artifact() as draft,
         Watch(partial(repository_files, settings)) as files,
-        _told(settings),
+        _errors_told(settings),
         TemporaryDirectory() as cache,
     ):
         commit = None if settings.local else _commit(settings)
@@ -40,13 +40,13 @@ def run(settings: FetchSettings, workspace: Workspace) -> None:
         for split, table in _load(settings, commit, cache).items():
             table.to_parquet(str(draft.folder / f"{split}.parquet"))
             rows[str(split)] = len(table)
-            columns = listed(f"{name} ({field.type})" for name, field in _fields(table))
+            columns = listed(f"{field.name} ({field.type})" for field in table.features.arrow_schema)
             LOG.info("%s: %d rows of %s", split, len(table), columns)
         draft.record(commit=commit, rows=rows, source_files=files.digests)
 
 
 def _commit(settings: FetchSettings) -> str:
-    """Return what is now the commit of a revision."""
+    """Return the present commit of a revision."""
     commit = str(HfApi().dataset_info(settings.path, revision=settings.revision).sha)
     LOG.info("%s at %s is commit %s", settings.path, settings.revision, commit)
     return commit
@@ -59,13 +59,9 @@ def _load(settings: FetchSettings, commit: str | None, cache: str) -> Any:
     return load_dataset(path, name, revision=commit, cache_dir=cache)
 
 
-def _fields(table: Any) -> Any:
-    return ((field.name, field) for field in table.features.arrow_schema)
-
-
 @contextmanager
-def _told(settings: FetchSettings) -> Iterator[None]:
-    """Tell what goes wrong in the library as a mistake of the user's, or of the network."""
+def _errors_told(settings: FetchSettings) -> Iterator[None]:
+    """Raise an error of the library as a DataError: the user or the network has caused it."""
     called = settings.path if settings.local else f"{settings.path} at {settings.revision}"
     try:
         yield

@@ -28,16 +28,20 @@ from kdpipe.runner.workspace import Workspace
 def run(settings: LoadSettings, workspace: Workspace) -> None:
     """Copy a model with its head and tokenizer."""
     folder = local_folder(settings.path) or _fetch(settings)
-    # Before a digest is taken, which takes hours where a file is not what its name says.
+    # A digest takes hours if a file is not what its name says, so this check comes first.
     read_saved(folder)
     with workspace.artifact() as draft, Watch(partial(loaded_files, settings.path)) as files:
         saved = read_saved(folder)
-        _check_digest(folder / WEIGHTS, settings.sha256)
+        weights, expected = folder / WEIGHTS, settings.sha256
+        if expected and (sha256 := file_digest(weights)) != expected:
+            raise ModelError(
+                f"{weights}: expected sha256 {expected}, found {sha256}; check path and revision"
+            )
         model, tokenizer = _load(saved, settings.seed)
         if settings.labels is not None:
             name_labels(model, settings.labels)
         save_model(model, tokenizer, draft.folder)
-        # What a package or the Hub holds may be another one at the next start.
+        # A package or the Hub may hold another model at the next start.
         if files.digests:
             draft.record(source_files=files.digests)
 
@@ -45,8 +49,8 @@ def run(settings: LoadSettings, workspace: Workspace) -> None:
 def _load(saved: SavedModel, seed: int) -> tuple[PreTrainedModel, Any]:
     """Load model and tokenizer.
 
-    The libraries see a folder with the files that were checked and nothing else: no further weights, no
-    adapters, no code and no other settings.
+    The libraries see a folder with the checked files and nothing else: no further weights, no adapters, no
+    code and no other settings.
     """
     with TemporaryDirectory() as place:
         seen = Path(place)
@@ -54,9 +58,9 @@ def _load(saved: SavedModel, seed: int) -> tuple[PreTrainedModel, Any]:
             if file.name != CONFIG:
                 (seen / file.name).symlink_to(file.absolute())
         (seen / CONFIG).write_text(json.dumps(saved.config), encoding="utf-8")
-        with _told_of(saved.folder, seen, "model"):
+        with _errors_told(saved.folder, seen, "model"):
             model = load_model(seen, seed)
-        with _told_of(saved.folder, seen, "tokenizer"):
+        with _errors_told(saved.folder, seen, "tokenizer"):
             tokenizer = load_tokenizer(seen)
             _check_tokenizer(tokenizer, seen)
             check_vocabulary(model.config, tokenizer, seen)
@@ -65,23 +69,18 @@ def _load(saved: SavedModel, seed: int) -> tuple[PreTrainedModel, Any]:
 
 
 @contextmanager
-def _told_of(folder: Path, seen: Path, what: str) -> Iterator[None]:
-    """Tell all that a library finds wrong with the folder that it sees as a mistake in the user's."""
+def _errors_told(folder: Path, seen: Path, what: str) -> Iterator[None]:
+    """Raise an error of a library about the folder that it sees as a ModelError about the user's folder."""
     try:
         yield
     except KdpipeError as error:
-        told = str(error).replace(str(seen), str(folder))
-        raise ModelError(told if str(folder) in told else f"{folder}: {told}") from None
+        message = str(error).replace(str(seen), str(folder))
+        raise ModelError(message if str(folder) in message else f"{folder}: {message}") from None
     except MemoryError:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".replace(str(seen), str(folder)).split())
         raise ModelError(f"{folder} cannot be loaded as a {what}: {reason[:200]}") from None
-
-
-def _digests(settings: LoadSettings) -> dict[str, str]:
-    """Return the SHA-256 of the local files that are read, by their paths."""
-    return {str(path): file_digest(path) for path in loaded_files(settings.path)}
 
 
 def _fetch(settings: LoadSettings) -> Path:
@@ -96,7 +95,7 @@ def _fetch(settings: LoadSettings) -> Path:
 
 
 def _check_tokenizer(tokenizer: Any, seen: Path) -> None:
-    """Refuse a tokenizer that has no fast version, or that its library made up for want of files."""
+    """Refuse a tokenizer that has no fast version, or that its library made without any of its files."""
     if not tokenizer.is_fast:
         name = type(tokenizer).__name__
         raise ModelError(f"{seen}: there is no fast version of its {name}; {TRAINED_FAST}")
@@ -108,12 +107,5 @@ def _check_tokenizer(tokenizer: Any, seen: Path) -> None:
         )
 
 
-def _check_digest(weights: Path, sha256: str | None) -> None:
-    if sha256 and file_digest(weights) != sha256:
-        raise ModelError(
-            f"{weights}: expected sha256 {sha256}, found {file_digest(weights)}; check path and revision"
-        )
-
-
 if __name__ == "__main__":
-    main(run, sources=_digests)
+    main(run, sources=lambda settings: Watch(partial(loaded_files, settings.path)).digests)

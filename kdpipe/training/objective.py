@@ -15,7 +15,7 @@ from kdpipe.signals.capture import STUDENT, TEACHER, Origin, Request, Signals
 from kdpipe.signals.rows import Rows
 
 ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
-# Of the rows that terms read of one signal, those that all others are made from.
+# From the first positions that a term reads, rows at all later positions can be made.
 WIDEST: Sequence[Positions] = ("tokens", "spans", "labelled", "examples")
 
 
@@ -25,8 +25,8 @@ class Projection:
 
     Args:
         kind: linear, or linear followed by relu or tanh.
-        shared: one map for all pairs of layers instead of one each.
-        learning_rate: its own learning rate; None for the training's.
+        shared: all pairs of layers share one map, instead of a map for each pair.
+        learning_rate: the learning rate of the maps; None for the learning rate of the training.
     """
 
     kind: Literal["linear", "relu", "tanh"] = "linear"
@@ -39,18 +39,18 @@ class Term:
     """A loss with its place in the sum.
 
     Args:
-        name: what it is logged as.
+        name: its name in the log.
         loss: the loss.
         weight: its factor.
-        positions: which rows count: one per example, all real tokens, those with a label, or start and end of
-            the answer in each example.
-        pairs: the (teacher, student) places that are compared, whose mean is taken.
-        projection: how the student's rows are mapped to the teacher's width.
+        positions: the rows that count: one per example, all real tokens, tokens with a label, or start and
+            end of the answer in each example.
+        pairs: the (teacher, student) places that are compared; the term is the mean over the pairs.
+        projection: maps the student's rows to the teacher's width.
         widths: the teacher's width and the student's, which a projection needs.
-        entries: how many numbers of a row are compared, the first ones; None for all. Language models may
-            have more outputs than their tokenizer has entries, and each another number.
-        teacher: where the target is from.
-        student: where what it is compared with is from.
+        entries: the number of entries of a row that are compared, the first entries; None for all. Language
+            models may have more outputs than their tokenizer has entries, and not the same number.
+        teacher: the run that gives the target.
+        student: the run that is compared with the target.
     """
 
     name: str
@@ -66,11 +66,11 @@ class Term:
 
     @property
     def averaged_over(self) -> Averaged:
-        """What the sum of the term is divided by the number of."""
+        """The sum of the term is divided by the number of these."""
         return self.positions if self.loss.averaged_over == "rows" else self.loss.averaged_over
 
     def reads(self) -> Iterator[tuple[Origin, Signal]]:
-        """Yield the signals that are read, each with where it is from."""
+        """Yield the signals that the loss reads, each after its origin."""
         for teacher, student in self.pairs:
             yield from ((self.teacher, Signal(kind, teacher)) for kind in self.loss.teacher_kinds)
             yield from ((self.student, Signal(kind, student)) for kind in self.loss.student_kinds)
@@ -80,20 +80,15 @@ class Objective(nn.Module):
     """A weighted sum of loss terms, with the projections that they train.
 
     Args:
-        terms: the terms; those of weight 0 are left out.
-        kind: what the task's logits mean.
+        terms: the terms; a term of weight 0 is left out.
+        kind: the meaning of the task's logits.
         seed: seed of the projections' weights.
 
     Attributes:
-        requests: what is asked of each model and run that some term reads, and of the student.
+        requests: the signals that terms read of the student, and of each other run of a model.
     """
 
-    def __init__(
-        self,
-        terms: Sequence[Term],
-        kind: OutputKind,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, terms: Sequence[Term], kind: OutputKind, seed: int = 0) -> None:
         super().__init__()
         self.terms = [term for term in terms if term.weight]
         self.kind = kind
@@ -105,11 +100,11 @@ class Objective(nn.Module):
 
     @property
     def teachers(self) -> dict[Origin, Request]:
-        """What is asked of teachers."""
+        """The signals that terms read of each teacher."""
         return {source: request for source, request in self.requests.items() if source.teacher}
 
     def forward(self, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Return the sum of each term over what it compares, unweighted, by name."""
+        """Return the unweighted sum of each term over its rows or examples, by name."""
         return {term.name: self._sum(term, signals, batch) for term in self.terms}
 
     def _sum(self, term: Term, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]) -> Tensor:
@@ -146,13 +141,13 @@ def _requests(terms: Sequence[Term]) -> dict[Origin, Request]:
 
 
 def _read(term: Term, kinds: Sequence[str], signals: Signals, place: Place, batch: Mapping[str, Any]) -> Any:
-    """Return what a loss compares of one side: values or rows, of several kinds a tuple."""
-    found = []
+    """Return the values or rows of one side that a loss compares; for several kinds a tuple."""
+    sides = []
     for kind in kinds:
         rows: Rows = signals[Signal(kind, place)].at(term.positions, batch)
         values = rows.values if term.entries is None else rows.values[:, : term.entries]
-        found.append(values if term.loss.compares == "rows" else rows)
-    return tuple(found) if len(found) > 1 else found[0]
+        sides.append(values if term.loss.compares == "rows" else rows)
+    return tuple(sides) if len(sides) > 1 else sides[0]
 
 
 def _projections(term: Term, seed: int) -> nn.ModuleList:
