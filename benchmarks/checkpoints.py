@@ -21,7 +21,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
-from kdpipe.evaluation.scoring import task_of
+from kdpipe.evaluation.scoring import head_of, task_of
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import train
 from kdpipe.training.terms import hard_term
@@ -65,9 +65,9 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def timed(name: str, options: argparse.Namespace, interval: float) -> tuple[float, Any]:
     """Return the median seconds of 3 trainings with checkpoints at an interval, and the trained model."""
-    task, labels = task_of(options.data)
+    task, head = task_of(options.data), head_of(options.data)
     split = EncodedSplit(options.data, "train")
-    sizes: dict[str, Any] = {**SIZES[name], "num_labels": len(labels or ())}
+    sizes: dict[str, Any] = {**SIZES[name], "num_labels": len(head.labels or ())}
     model = BertForSequenceClassification(BertConfig(**sizes))
     arguments = {"max_steps": options.steps, "per_device_train_batch_size": 2, "bf16": False}
     seconds = []

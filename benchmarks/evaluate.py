@@ -19,7 +19,7 @@ import torch
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.sampling import batches_by_length
-from kdpipe.evaluation.scoring import score, task_of
+from kdpipe.evaluation.scoring import head_of, score
 from kdpipe.evaluation.task import BATCH_SIZE
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen, load_tokenizer
@@ -45,8 +45,8 @@ def main() -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Time both sides in turns, after one uncounted turn of each."""
-    task, labels = task_of(options.data)
-    model = load_frozen(options.model, task.head(labels), torch.device("cpu"))
+    head = head_of(options.data)
+    model = load_frozen(options.model, head, torch.device("cpu"))
     tokenizer = load_tokenizer(options.model)
     split = EncodedSplit(options.data, options.split)
     batches = make_batches(model, split, tokenizer.pad_token_id)

@@ -111,7 +111,7 @@ def train_steps(data: Path) -> None:
     counts = count_tokens(split_file(data, "train"), VOCABULARY)["count"].to_numpy()
     masking = Masking(token_weights(counts, [0, 1, 2, 3, 4]), 4, 0.15, (0.8, 0.1, 0.1), seed=1)
     sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
-    task, _ = task_of(data)
+    task = task_of(data)
     train(
         BertForMaskedLM(BertConfig(**sizes)),
         Objective([hard_term(task)], task.kind),

@@ -17,7 +17,7 @@ import kdpipe
 from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.data.tokenized import TokenizedSplit
 from kdpipe.errors import DataError, KdpipeError, ModelError, TrainingError
-from kdpipe.evaluation.scoring import task_of
+from kdpipe.evaluation.scoring import head_of
 from kdpipe.losses import HardLoss, HiddenMSELoss, KLLoss, RelationLoss, SoftCrossEntropyLoss
 from kdpipe.models.loading import load_model, load_tokenizer, load_with_head
 from kdpipe.models.pruned import ranks_of
@@ -74,10 +74,10 @@ def folders(
 
     def make(name: str) -> tuple[Path, Path, Path]:
         data = without_cut_words(request.getfixturevalue(name), tmp_path / "data")
-        task, labels = task_of(data)
+        head = head_of(data)
         tokenizer = load_tokenizer(language_model)
         for folder, seed in (("teacher", 3), ("student", 4)):
-            model = load_with_head(language_model, task.head(labels), seed)
+            model = load_with_head(language_model, head, seed)
             model.save_pretrained(tmp_path / folder)
             tokenizer.save_pretrained(tmp_path / folder)
         return tmp_path / "teacher", tmp_path / "student", data

@@ -9,7 +9,7 @@ from benchmarks.distillation import setting
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
-from kdpipe.evaluation.scoring import task_of
+from kdpipe.evaluation.scoring import head_of, task_of
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.loading import load_tokenizer, load_with_head
@@ -41,13 +41,13 @@ def main() -> None:
 
 def distil(options: Any, cache: Path, clock: setting.Clock, folder: Path) -> tuple[Any, Outcome]:
     """Train the student on the cached signals."""
-    task, labels = task_of(options.data)
+    task, head = task_of(options.data), head_of(options.data)
     split = EncodedSplit(options.data, "train")
     pad_id = load_tokenizer(options.student).pad_token_id
     collator = Collator(split, pad_id, knowledge={TEACHER: CachedKnowledge(cache / SIGNALS, split)})
     soft = SoftCrossEntropyLoss(temperature=setting.TEMPERATURE)
     hidden = Term("hidden_mse", HiddenMSELoss(), len(setting.PAIRS), "tokens", setting.PAIRS)
-    model = load_with_head(options.student, task.head(labels), setting.SEED)
+    model = load_with_head(options.student, head, setting.SEED)
     training = {
         "per_device_train_batch_size": setting.BATCH_SIZE,
         "learning_rate": setting.LEARNING_RATE,

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.distillation import setting
 from kdpipe.data.encoded import open_batches, split_file
-from kdpipe.evaluation.scoring import task_of
+from kdpipe.evaluation.scoring import head_of
 from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
 
 Batch = dict[str, torch.Tensor]
@@ -56,8 +56,7 @@ class Timed:
 def main() -> None:
     """Train, print the outcome."""
     options = setting.parse_arguments()
-    task, labels = task_of(options.data)
-    head = task.head(labels)
+    head = head_of(options.data)
     student = load_with_head(options.student, head, setting.SEED)
     teacher = load_frozen(options.teacher, head, torch.device("cpu"))
     clock, recorder = setting.Clock(), Recorder()

@@ -10,7 +10,7 @@ from kdpipe import catalog
 from kdpipe.config.settings.losses import TermSettings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.data.targets import Targets
-from kdpipe.evaluation.scoring import task_of, token_targets
+from kdpipe.evaluation.scoring import head_of, task_of, token_targets
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.training.objective import Projection
@@ -38,12 +38,11 @@ def load_learner(
         frozen: globs of names of parameters that stay as they are.
         seed: seed of a new head and of the masks.
     """
-    task, labels = task_of(data)
     tokenizer = load_tokenizer(folder)
     check_fit(folder, tokenizer, data)
-    model = load_with_head(folder, task.head(labels), seed)
+    model = load_with_head(folder, head_of(data), seed)
     freeze(model, frozen)
-    if not task.masked:
+    if not task_of(data).masked:
         return model, tokenizer, None
     occurrences = pq.read_table(counts / COUNTS)["count"].to_numpy() if counts else None
     return model, tokenizer, token_targets(model, tokenizer, seed, counts=occurrences, **masking.model_dump())

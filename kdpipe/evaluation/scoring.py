@@ -16,18 +16,23 @@ from kdpipe.errors import ModelError
 from kdpipe.evaluation.task import BATCH_SIZE, USUAL_ANSWERS, Advance, AnswerLimits, Evaluation, Subject, Task
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.family import family_of
-from kdpipe.models.loading import load_frozen, load_tokenizer
+from kdpipe.models.loading import Head, load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
 
 Scorer = Callable[[Any], Mapping[str, float]]
 
 
-def task_of(data: Path) -> tuple[type[Task], tuple[str, ...] | None]:
-    """Return the task of an encoded dataset, and its labels."""
+def task_of(data: Path) -> type[Task]:
+    """Return the task of an encoded dataset."""
+    task: type[Task] = catalog.resolve("tasks", read_description(data)["task"])
+    return task
+
+
+def head_of(data: Path) -> Head:
+    """Return the head of models for an encoded dataset."""
     description = read_description(data)
     labels = description["labels"]
-    task: type[Task] = catalog.resolve("tasks", description["task"])
-    return task, tuple(labels) if labels else None
+    return Head(description["task"], tuple(labels) if labels else None)
 
 
 def load_for(
@@ -41,10 +46,9 @@ def load_for(
         head: whether the model needs the head for the dataset's task.
         device: the device of the model; by default a GPU if the machine has one.
     """
-    task, labels = task_of(data)
     tokenizer = load_tokenizer(folder)
     check_fit(folder, tokenizer, data)
-    model = load_frozen(folder, task.head(labels) if head else None, device or default_device())
+    model = load_frozen(folder, head_of(data) if head else None, device or default_device())
     return model, tokenizer
 
 

@@ -1,6 +1,6 @@
 """The contract of a task: its head, the meaning of its logits, and how its models are scored."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,6 @@ from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.sampling import batches_by_length
 from kdpipe.errors import ModelError
 from kdpipe.losses.loss import OutputKind
-from kdpipe.models.loading import Head
 from kdpipe.signals.capture import Request, capture
 
 
@@ -94,14 +93,10 @@ class Task(Protocol):
     encoder: str
     kind: OutputKind
     positions: Positions
-    masked: bool
-    by_token: bool
+    masked: bool = False
+    by_token: bool = False
     metrics: tuple[str, ...]
     all_metrics: tuple[str, ...]
-
-    @staticmethod
-    def head(labels: Sequence[str] | None) -> Head:
-        """Return the head of models for this task."""
 
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:

@@ -26,7 +26,7 @@ def run(
     settings: CacheTeacherSettings, workspace: Workspace, *, teacher: Path, data: Path, limit_gb: float = 50.0
 ) -> None:
     """Store the signals of every example of a split, if they take at most `limit_gb` GB."""
-    config, (task, _) = read_config(teacher), task_of(data)
+    config, task = read_config(teacher), task_of(data)
     depth, _ = config_shape(config)
     request = Request(settings.stored(depth), task.positions)
     split = EncodedSplit(data, settings.split)

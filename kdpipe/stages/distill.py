@@ -71,12 +71,12 @@ def _objective(
 ) -> Objective:
     shapes = {TEACHER.teacher: config_shape(read_config(teacher))}, config_shape(learner.config)
     losses, entries = losses_of(settings.losses), count_entries(tokenizer)
-    return build_objective(losses, task_of(data)[0], *shapes, settings.seed, entries)
+    return build_objective(losses, task_of(data), *shapes, settings.seed, entries)
 
 
 def _check_tokens(objective: Objective, tokenizer: Any, teacher: Path, data: Path, online: bool) -> None:
     """Refuse a teacher with another tokenizer than the student's if both must see the same tokens."""
-    task, _ = task_of(data)
+    task = task_of(data)
     for request in objective.teachers.values():
         needed = online or task.by_token or request.aligned
         if needed and load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():

@@ -71,7 +71,7 @@ def run(
     counts = {sparsity: _counts(learner, sparsity) for sparsity in sparsities}
     slices = Slices(learner)
     sizes = {sparsity: partial(slices.at, units) for sparsity, units in counts.items()}
-    task, _ = task_of(data)
+    task = task_of(data)
     metric = settings.metric or task.metrics[0]
     score = _scorer(settings, metric, sizes, tokenizer, data)
     shape = config_shape(source.config)

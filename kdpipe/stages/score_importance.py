@@ -16,7 +16,7 @@ from kdpipe.runner.workspace import Workspace
 
 def run(settings: ScoreImportanceSettings, workspace: Workspace, *, model: Path, data: Path) -> None:
     """Write the score of every unit."""
-    criterion, (task, _) = catalog.resolve("criteria", settings.criterion), task_of(data)
+    criterion, task = catalog.resolve("criteria", settings.criterion), task_of(data)
     if criterion.reads_data:
         scored, tokenizer = load_for(data, model)
         split = EncodedSplit(data, settings.split)

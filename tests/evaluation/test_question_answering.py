@@ -23,7 +23,7 @@ from kdpipe.evaluation.tasks.question_answering import (
     best_spans,
 )
 from kdpipe.models.creation import create_language_model, train_wordpiece
-from kdpipe.models.loading import load_model, load_tokenizer, load_with_head, save_model
+from kdpipe.models.loading import Head, load_model, load_tokenizer, load_with_head, save_model
 from tests.encoded import read_split
 from tests.tolerance import rounding
 
@@ -223,7 +223,7 @@ def test_answers_in_chinese(tmp_path: Path) -> None:
     tokenizer = train_wordpiece(lambda: [context, text], vocab_size=60, max_length=64)
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     save_model(create_language_model("bert", sizes, len(tokenizer), seed=1), tokenizer, tmp_path / "base")
-    model = load_with_head(tmp_path / "base", QuestionAnswering.head(None), seed=1)
+    model = load_with_head(tmp_path / "base", Head("question_answering"), seed=1)
     source = SquadSource(task="question_answering", files={"validation": tmp_path / "dev.json"})
     (tmp_path / "data").mkdir()
     write_dataset(

@@ -8,7 +8,7 @@ import pytest
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import score
 from kdpipe.evaluation.tasks.token_classification import TokenClassification, entity_metrics
-from kdpipe.models.loading import load_tokenizer, load_with_head
+from kdpipe.models.loading import Head, load_tokenizer, load_with_head
 
 TAGS = ("O", "B-X", "I-X", "B-Y", "I-Y")
 
@@ -57,7 +57,7 @@ def test_nothing_found_scores_zero() -> None:
 
 def test_words_that_were_cut_count_as_outside(language_model: Path, ner_data: Path) -> None:
     labels = ("O", "B-COLD", "I-COLD", "B-WARM", "I-WARM")
-    model = load_with_head(language_model, TokenClassification.head(labels), seed=3)
+    model = load_with_head(language_model, Head("token_classification", tuple(labels)), seed=3)
     tokenizer = load_tokenizer(language_model)
     evaluation = score(model, tokenizer, EncodedSplit(ner_data, "validation"), seed=1)
     rows = evaluation.predictions.to_pylist()

@@ -11,7 +11,6 @@ import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 from kdpipe.errors import ModelError
-from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
 from kdpipe.models.loading import (
     Head,
     agree_on_padding,
@@ -257,7 +256,7 @@ def test_a_reader_has_two_outputs_whatever_the_labels_before(
 ) -> None:
     three = dataclasses.replace(HEAD, labels=("a", "b", "c"))
     save_model(load_with_head(language_model, three, seed=1), wordpiece, tmp_path)
-    head = QuestionAnswering.head(None)
+    head = Head("question_answering")
     model = load_with_head(tmp_path, head, seed=1)
     assert model.qa_outputs.out_features == model.config.num_labels == 2
     assert load_with_head(tmp_path, head, seed=1).qa_outputs.weight.equal(model.qa_outputs.weight)

@@ -14,9 +14,7 @@ from kdpipe.anatomy.signals import LOGITS, Signal
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit, open_batches
 from kdpipe.errors import KdpipeError
-from kdpipe.evaluation.tasks.classification import Classification
-from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
-from kdpipe.models.loading import load_frozen
+from kdpipe.models.loading import Head, load_frozen
 from kdpipe.signals import cache
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge, check_size, write_knowledge
 from kdpipe.signals.capture import Request, Signals, Teacher
@@ -30,7 +28,7 @@ FIRST, SECOND, LAST = (Signal("hidden_states", state) for state in (0, 2, 4))
 
 @pytest.fixture
 def teacher(classifier: Path) -> Teacher:
-    model = load_frozen(classifier, Classification.head(("0", "1")), CPU)
+    model = load_frozen(classifier, Head("classification", ("0", "1")), CPU)
     return Teacher(model, Request((LOGITS, FIRST, LAST)))
 
 
@@ -89,7 +87,7 @@ def test_signals_on_other_tokens_are_refused(
 def test_examples_in_another_order_are_refused_where_only_logits_are_stored(
     classifier: Path, collator: Collator, task_data: Path, tmp_path: Path
 ) -> None:
-    teacher = Teacher(load_frozen(classifier, Classification.head(("0", "1")), CPU), Request())
+    teacher = Teacher(load_frozen(classifier, Head("classification", ("0", "1")), CPU), Request())
     write_knowledge(tmp_path / SIGNALS, teacher, collator, "float32", CPU)
     turned = shutil.copytree(task_data, tmp_path / "turned")
     table = read_split(turned, "train")
@@ -126,7 +124,7 @@ def test_states_that_float16_does_not_hold_are_refused(
 def test_logits_alone_serve_a_student_with_another_tokenizer(
     classifier: Path, collator: Collator, task_data: Path, tmp_path: Path
 ) -> None:
-    model = load_frozen(classifier, Classification.head(("0", "1")), CPU)
+    model = load_frozen(classifier, Head("classification", ("0", "1")), CPU)
     write_knowledge(tmp_path / SIGNALS, Teacher(model, Request()), collator, "float32", CPU)
     other = EncodedSplit(task_data, "train")
     other.lengths = other.lengths + 1
@@ -135,7 +133,7 @@ def test_logits_alone_serve_a_student_with_another_tokenizer(
 
 
 def test_starts_and_ends_are_stored_by_token(reader: Path, question_data: Path, tmp_path: Path) -> None:
-    model = load_frozen(reader, QuestionAnswering.head(None), CPU)
+    model = load_frozen(reader, Head("question_answering"), CPU)
     teacher = Teacher(model, Request((LOGITS, LAST), "spans"))
     collator = Collator(EncodedSplit(question_data, "train"), pad_id=0)
     write_knowledge(tmp_path / SIGNALS, teacher, collator, "float32", CPU)

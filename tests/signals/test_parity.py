@@ -13,7 +13,7 @@ from kdpipe.anatomy.signals import first_layer
 from kdpipe.config.settings.losses import TermSettings, term_settings
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
-from kdpipe.evaluation.scoring import task_of
+from kdpipe.evaluation.scoring import head_of, task_of
 from kdpipe.evaluation.task import Task
 from kdpipe.models.loading import load_with_head
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
@@ -57,7 +57,7 @@ def write_cache(objective: Objective, source: Any, data: Path, folder: Path) -> 
     """Store what an objective reads of a teacher, and return batches that hold it, and the teacher."""
     collator = Collator(EncodedSplit(data, "train"), pad_id=0)
     asked = objective.teachers[TEACHER]
-    stored = Request(asked.signals, task_of(data)[0].positions)
+    stored = Request(asked.signals, task_of(data).positions)
     write_knowledge(folder / SIGNALS, Teacher(source, stored), collator, "float32", torch.device("cpu"))
     knowledge = {TEACHER: CachedKnowledge(folder / SIGNALS, collator.split)}
     return Collator(collator.split, 0, knowledge=knowledge), Teacher(source, asked)
@@ -72,11 +72,9 @@ def test_a_cached_teacher_gives_the_losses_of_one_that_runs(
     task_name: str, language_model: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     data = request.getfixturevalue(DATA[task_name])
-    task, labels = task_of(data)
+    task, head = task_of(data), head_of(data)
     # Small differences would be lost in the rounding.
-    student, source = (
-        scattered(load_with_head(language_model, task.head(labels), seed).eval(), seed) for seed in (1, 2)
-    )
+    student, source = (scattered(load_with_head(language_model, head, seed).eval(), seed) for seed in (1, 2))
     objective = objective_for(task)
     collator, teacher = write_cache(objective, source, data, tmp_path)
     batch = collator(np.random.default_rng(0).permutation(60)[:20].tolist())
@@ -94,10 +92,8 @@ def test_a_cached_teacher_gives_the_losses_of_one_that_runs(
 def test_what_heads_do_is_learned_alike_of_every_family(
     name: str, bodies: dict[str, Path], task_data: Path, tmp_path: Path
 ) -> None:
-    task, labels = task_of(task_data)
-    student, source = (
-        scattered(load_with_head(bodies[name], task.head(labels), seed).eval(), seed) for seed in (1, 2)
-    )
+    task, head = task_of(task_data), head_of(task_data)
+    student, source = (scattered(load_with_head(bodies[name], head, seed).eval(), seed) for seed in (1, 2))
     terms: list[dict[str, Any]] = [
         {"loss": "attention_mse", "layers": [[1, 1], [3, 2]]},
         {"loss": "relation", "layers": [[3, 3]]},

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kdpipe.artifacts.sums import write_sums
-from kdpipe.evaluation.scoring import task_of
+from kdpipe.evaluation.scoring import head_of
 from kdpipe.models.creation import create_body, special_tokens
 from kdpipe.models.loading import load_tokenizer, load_with_head, save_model
 from kdpipe.plan.stages.prune import PruneSettings
@@ -72,10 +72,10 @@ def teacher_of(
     def made(family: str, data: str) -> tuple[Path, Path]:
         folder, tokenizer = tmp_path_factory.mktemp(f"{family}-{data}"), load_tokenizer(language_model)
         encoded = request.getfixturevalue(data)
-        task, labels = task_of(encoded)
+        head = head_of(encoded)
         options = {**special_tokens(tokenizer), **ARCHITECTURES[family]}
         save_model(create_body(family, options, len(tokenizer), 3), tokenizer, folder)
-        model = load_with_head(folder, task.head(labels), seed=3)
+        model = load_with_head(folder, head, seed=3)
         generator = torch.Generator().manual_seed(5)
         with torch.no_grad():
             for parameter in model.parameters():

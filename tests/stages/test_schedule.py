@@ -11,7 +11,7 @@ import torch
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.errors import DataError, ModelError
-from kdpipe.evaluation.scoring import task_of
+from kdpipe.evaluation.scoring import head_of, task_of
 from kdpipe.models.family import depth_of
 from kdpipe.models.loading import load_frozen, load_model, load_tokenizer, name_labels, save_model
 from kdpipe.models.units import UNITS
@@ -65,7 +65,7 @@ def test_the_best_tradeoff_is_written(taught: tuple[Path, Path], tmp_path: Path)
     assistant = scheduled(tmp_path / "assistant", model, data, importance=scored(model, data))
     rows = candidates(assistant)
     assert [row["sparsity"] for row in rows] == GRID
-    assert {row["metric"] for row in rows} == {task_of(data)[0].metrics[0]}
+    assert {row["metric"] for row in rows} == {task_of(data).metrics[0]}
     for row in rows:
         assert row["tradeoff"] == pytest.approx(row["value"] + 0.2 * row["sparsity"])
         assert row["eligible"] == (row["sparsity"] < 0.9)
@@ -119,7 +119,7 @@ def test_an_assistant_names_its_outputs_in_the_datasets_order(
     teacher_of: TeacherOf, tmp_path: Path, task: str
 ) -> None:
     model, data = teacher_of("bert", task)
-    teacher, head = load_model(model), task_of(data)[0].head(task_of(data)[1])
+    teacher, head = load_model(model), head_of(data)
     own = list(teacher.config.id2label.values())
     turned = own[1:] + own[:1]
     name_labels(teacher, turned)

@@ -75,7 +75,7 @@ def test_a_task_from_teacher_to_student(
 
 def distilled(folder: Path, teacher: Path, student: Path, data: Path, knowledge: Path | None = None) -> Path:
     """Distil a student into a folder, and return it."""
-    losses = [*LOSSES, *(LABELLED if task_of(data)[0].positions == "labelled" else [])]
+    losses = [*LOSSES, *(LABELLED if task_of(data).positions == "labelled" else [])]
     given = {"teacher": "t", "student": "s", "dataset": "d", "losses": losses, "training": TRAINING}
     settings = DistillSettings.model_validate(given)
     distill.run(settings, job_for(folder), teacher=teacher, student=student, data=data, knowledge=knowledge)

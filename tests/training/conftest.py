@@ -12,11 +12,11 @@ from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
-from kdpipe.models.loading import load_with_head
+from kdpipe.models.loading import Head, load_with_head
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.terms import hard_term
 
-LABELS = ("0", "1")
+HEAD = Head("classification", ("0", "1"))
 FAST = {"learning_rate": 1e-3, "per_device_train_batch_size": 8, "num_train_epochs": 1, "bf16": False}
 
 
@@ -26,7 +26,7 @@ def collator(data: Path, split: str = "train", **options: Any) -> Collator:
 
 def student_of(folder: Path, seed: int = 1) -> Any:
     """Load a classifier without dropout, so that runs can be compared."""
-    model = load_with_head(folder, Classification.head(LABELS), seed)
+    model = load_with_head(folder, HEAD, seed)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

@@ -25,7 +25,7 @@ from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import Outcome, train
 from kdpipe.training.terms import hard_term
-from tests.training.conftest import FAST, LABELS, collator
+from tests.training.conftest import FAST, HEAD, collator
 
 BASE = {**FAST, "num_train_epochs": 3, "per_device_train_batch_size": 32, "logging_steps": 3}
 BEST = {
@@ -65,7 +65,7 @@ def run(classifier: Path, task_data: Path, tmp_path: Path) -> Callable[..., tupl
     """A function that trains a classifier with dropout, from what an earlier run left."""
 
     def start(name: str, options: dict[str, Any], after: int = 0, act: Any = None, **more: Any) -> Any:
-        model = load_with_head(classifier, Classification.head(LABELS), 1)
+        model = load_with_head(classifier, HEAD, 1)
         batches = collator(task_data)
         score = scorer(validation_split(task_data), load_tokenizer(classifier), seed=1, probability=0.0)
         outcome = train(

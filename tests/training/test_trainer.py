@@ -10,7 +10,6 @@ import torch
 
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.errors import ModelError, TrainingError
-from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen
 from kdpipe.models.sliced import Slices
@@ -24,7 +23,7 @@ from kdpipe.training.run import freeze, train
 from tests.tolerance import assert_close, rounding
 from tests.training.conftest import (
     FAST,
-    LABELS,
+    HEAD,
     collator,
     curve,
     distillation_terms,
@@ -67,7 +66,7 @@ def test_training_learns(classifier: Path, task_data: Path, tmp_path: Path) -> N
 def test_every_size_passes_every_example(
     classifier: Path, task_data: Path, tmp_path: Path, objective: Objective
 ) -> None:
-    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teachers[TEACHER])
+    teacher = Teacher(load_frozen(classifier, HEAD, CPU), objective.teachers[TEACHER])
     outcome = train(
         student_of(classifier),
         objective,
@@ -92,7 +91,7 @@ def test_the_same_seed_gives_the_same_bits(classifier: Path, task_data: Path, tm
 def test_accumulation_changes_nothing(
     classifier: Path, task_data: Path, tmp_path: Path, objective: Objective, batch: int, accumulation: int
 ) -> None:
-    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teachers[TEACHER])
+    teacher = Teacher(load_frozen(classifier, HEAD, CPU), objective.teachers[TEACHER])
     whole, parts = student_of(classifier), student_of(classifier)
     options: dict[str, Any] = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}
     run(whole, objective, collator(task_data), tmp_path, teacher, **options, per_device_train_batch_size=96)
@@ -112,7 +111,7 @@ def test_sizes_that_are_trained_together_add_a_share_of_each_ones_gradient(
         kind: rank_units([torch.rand(g.count(source.base_model)) for g in groups[kind]]) for kind in UNITS
     }
     objective = Objective(distillation_terms([(0, 0), (4, 4)]), "categorical")
-    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teachers[TEACHER])
+    teacher = Teacher(load_frozen(classifier, HEAD, CPU), objective.teachers[TEACHER])
     options: dict[str, Any] = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}
 
     def steps(*sparsities: float) -> dict[str, torch.Tensor]:
@@ -145,7 +144,7 @@ def test_sizes_that_are_trained_together_add_a_share_of_each_ones_gradient(
 def test_cached_and_online_training_have_the_same_losses(
     classifier: Path, task_data: Path, tmp_path: Path, objective: Objective
 ) -> None:
-    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teachers[TEACHER])
+    teacher = Teacher(load_frozen(classifier, HEAD, CPU), objective.teachers[TEACHER])
     batches = collator(task_data)
     write_knowledge(tmp_path / SIGNALS, teacher, batches, "float32", CPU)
     knowledge = {TEACHER: CachedKnowledge(tmp_path / SIGNALS, batches.split)}
@@ -160,7 +159,7 @@ def test_cached_and_online_training_have_the_same_losses(
 def test_a_teacher_is_not_changed_by_training(
     classifier: Path, task_data: Path, tmp_path: Path, objective: Objective
 ) -> None:
-    model = load_frozen(classifier, Classification.head(LABELS), CPU)
+    model = load_frozen(classifier, HEAD, CPU)
     before = weights(model)
     run(
         student_of(classifier),
@@ -176,7 +175,7 @@ def test_a_teacher_is_not_changed_by_training(
 def test_a_projection_learns_at_its_own_rate(classifier: Path, task_data: Path, tmp_path: Path) -> None:
     still = Projection(learning_rate=1e-12)
     objective = Objective(distillation_terms([(4, 2)], still), "categorical", seed=1)
-    teacher = Teacher(load_frozen(classifier, Classification.head(LABELS), CPU), objective.teachers[TEACHER])
+    teacher = Teacher(load_frozen(classifier, HEAD, CPU), objective.teachers[TEACHER])
     student = student_of(classifier)
     before, projection = weights(student), weights(objective)
     run(student, objective, collator(task_data), tmp_path, teacher)

@@ -34,7 +34,7 @@ from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.run import Outcome, train
 from kdpipe.training.terms import hard_term
 from tests.conftest import CLASSIFICATION, QUESTION_ANSWERING
-from tests.training.conftest import FAST, LABELS, collator, distillation_terms, student_of
+from tests.training.conftest import FAST, HEAD, collator, distillation_terms, student_of
 from tests.training.test_resumption import BEST, Interrupted, KilledError, die
 
 Places = dict[str, Path]
@@ -169,7 +169,7 @@ def resumed(
     places: Places, state: Path, dropout: bool = True, after: int = 0, act: Any = None, **more: Any
 ) -> Trained:
     """A training that goes on from what an earlier one left, and does something before its n-th batch."""
-    model = load_with_head(places["classifier"], Classification.head(LABELS), 1)
+    model = load_with_head(places["classifier"], HEAD, 1)
     batches: Collator = collator(places["task_data"])
     outcome = train(
         model if dropout else still(model),

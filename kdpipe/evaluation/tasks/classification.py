@@ -1,15 +1,12 @@
 """Classification: one of several labels for a text or a pair of texts."""
 
-from collections.abc import Sequence
-
 import pyarrow as pa
 
 from kdpipe.evaluation.metrics import Metric, accuracy, compute, count_classes, f1, matthews, mean_of
-from kdpipe.evaluation.task import Evaluation, Subject, example_logits
-from kdpipe.models.loading import Head
+from kdpipe.evaluation.task import Evaluation, Subject, Task, example_logits
 
 
-class Classification:
+class Classification(Task):
     """Accuracy, and F1: of the second of two labels, as GLUE does for MRPC, else averaged over classes.
 
     A class that neither labels nor predictions have does not count in the average.
@@ -21,15 +18,8 @@ class Classification:
     encoder = "kdpipe.data.encoding:ClassificationEncoder"
     kind = "categorical"
     positions = "examples"
-    masked = False
-    by_token = False
     metrics = ("accuracy", "f1")
     all_metrics = ("accuracy", "f1", "accuracy_and_f1", "matthews")
-
-    @staticmethod
-    def head(labels: Sequence[str] | None) -> Head:
-        """Return the head that classifies into the dataset's labels."""
-        return Head("classification", tuple(labels or ()))
 
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:

@@ -1,16 +1,13 @@
 """Language modelling: perplexity of the tokens that were masked, or of each token after those before it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 from torch.nn import functional
 
-from kdpipe.evaluation.task import Evaluation, Subject, run_batches
-from kdpipe.models.loading import Head
+from kdpipe.evaluation.task import Evaluation, Subject, Task, run_batches
 
 
-class LanguageModeling:
+class LanguageModeling(Task):
     """Perplexity: exp of the mean cross-entropy over the tokens that are predicted.
 
     The masks of an example follow from the seed and its place in the split alone, so models with one
@@ -27,11 +24,6 @@ class LanguageModeling:
     by_token = True
     metrics = ("perplexity", "cross_entropy")
     all_metrics = ("perplexity", "cross_entropy")
-
-    @staticmethod
-    def head(labels: Sequence[str] | None) -> Head:
-        """Return the head that predicts tokens."""
-        return Head("language_modeling")
 
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:

@@ -6,13 +6,12 @@ from typing import Any
 import pyarrow as pa
 
 from kdpipe.evaluation.metrics import accuracy, compute, count_classes, f1
-from kdpipe.evaluation.task import Evaluation, Subject, example_logits
-from kdpipe.models.loading import Head
+from kdpipe.evaluation.task import Evaluation, Subject, Task, example_logits
 
 METRICS = {"f1_micro": f1("micro"), "f1_macro": f1("macro"), "accuracy": accuracy}
 
 
-class MultiLabel:
+class MultiLabel(Task):
     """F1 over all decisions and averaged over labels, and the share of examples with all labels right.
 
     A label is predicted where its probability is at least one half.
@@ -24,15 +23,8 @@ class MultiLabel:
     encoder = "kdpipe.data.encoding:MultiLabelEncoder"
     kind = "binary"
     positions = "examples"
-    masked = False
-    by_token = False
     metrics = ("f1_micro", "f1_macro", "accuracy")
     all_metrics = ("f1_micro", "f1_macro", "accuracy")
-
-    @staticmethod
-    def head(labels: Sequence[str] | None) -> Head:
-        """Return the head with an output for each of the dataset's labels."""
-        return Head("multi_label", tuple(labels or ()))
 
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 from kdpipe.data.encoded import EncodedSplit, examples_file, ragged
 from kdpipe.evaluation.answers import answer_metrics
-from kdpipe.evaluation.task import USUAL_ANSWERS, AnswerLimits, Evaluation, Subject, run_batches
-from kdpipe.models.loading import Head
+from kdpipe.evaluation.task import USUAL_ANSWERS, AnswerLimits, Evaluation, Subject, Task, run_batches
 
 # Of each window the most likely starts and ends that are combined, and the answers that are kept.
 N_BEST = 20
 CANDIDATE = pa.struct([("text", pa.string()), ("score", pa.float32())])
 
 
-class QuestionAnswering:
+class QuestionAnswering(Task):
     """F1 and exact match of SQuAD, or of CMRC 2018 where the text is Chinese (`kdpipe.evaluation.answers`).
 
     Of each window the best answers are put together from its 20 most likely starts and ends, no longer than
@@ -33,15 +32,9 @@ class QuestionAnswering:
     encoder = "kdpipe.data.windows:QuestionEncoder"
     kind = "categorical"
     positions = "spans"
-    masked = False
     by_token = True
     metrics = ("f1", "exact_match")
     all_metrics = ("f1", "exact_match", "has_answer_f1", "has_answer_exact_match", "no_answer_accuracy")
-
-    @staticmethod
-    def head(labels: Sequence[str] | None) -> Head:
-        """Return the head that finds start and end."""
-        return Head("question_answering")
 
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:

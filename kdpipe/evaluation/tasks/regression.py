@@ -1,12 +1,9 @@
 """Regression: a number for a text or a pair of texts."""
 
-from collections.abc import Sequence
-
 import pyarrow as pa
 
 from kdpipe.evaluation.metrics import compute, mean_of, pearson, spearman, squared_error
-from kdpipe.evaluation.task import Evaluation, Subject, example_logits
-from kdpipe.models.loading import Head
+from kdpipe.evaluation.task import Evaluation, Subject, Task, example_logits
 
 METRICS = {
     "pearson": pearson,
@@ -16,7 +13,7 @@ METRICS = {
 }
 
 
-class Regression:
+class Regression(Task):
     """Correlations of Pearson and Spearman, as GLUE has them for STS-B, and the mean squared difference.
 
     Reference:
@@ -26,15 +23,8 @@ class Regression:
     encoder = "kdpipe.data.encoding:RegressionEncoder"
     kind = "regression"
     positions = "examples"
-    masked = False
-    by_token = False
     metrics = ("pearson", "spearman", "squared_error")
     all_metrics = ("pearson", "spearman", "pearson_and_spearman", "squared_error")
-
-    @staticmethod
-    def head(labels: Sequence[str] | None) -> Head:
-        """Return the head with one output."""
-        return Head("regression")
 
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:

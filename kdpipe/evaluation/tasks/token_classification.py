@@ -7,15 +7,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kdpipe.data.encoded import split_runs
-from kdpipe.evaluation.task import Evaluation, Subject, run_batches
-from kdpipe.models.loading import Head
+from kdpipe.evaluation.task import Evaluation, Subject, Task, run_batches
 
 OUTSIDE = "O"
 # Given, as a split whose sentences have no words does not tell them.
 TAGS, SCORES = pa.list_(pa.string()), pa.list_(pa.float32())
 
 
-class TokenClassification:
+class TokenClassification(Task):
     """Precision, recall and F1 of entities, over all and by type, and the share of words with the right tag.
 
     An entity is right if its type and both ends are. Words that were cut off count as tagged `O`.
@@ -27,15 +26,8 @@ class TokenClassification:
     encoder = "kdpipe.data.tagging:TaggingEncoder"
     kind = "categorical"
     positions = "labelled"
-    masked = False
-    by_token = False
     metrics = ("f1", "precision", "recall", "accuracy")
     all_metrics = ("f1", "precision", "recall", "accuracy")
-
-    @staticmethod
-    def head(labels: Sequence[str] | None) -> Head:
-        """Return the head that tags tokens."""
-        return Head("token_classification", tuple(labels or ()))
 
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:
