@@ -5,7 +5,7 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.anatomy.shapes import Shape
-from kdpipe.anatomy.units import KINDS
+from kdpipe.anatomy.units import UNIT_KINDS
 from kdpipe.declarations import constants
 from kdpipe.errors import ModelError
 
@@ -86,15 +86,15 @@ def checked_shape(family: str, config: Mapping[str, Any]) -> Shape:
 def count_places(shape: Shape) -> dict[str, int | None]:
     """Return how many attentions (`heads`) and feed-forward layers (`neurons`) there are, as far as known."""
     if shape.family is None or shape.depth is None:
-        return dict.fromkeys(KINDS)
+        return dict.fromkeys(UNIT_KINDS)
     others = family_facts(shape.family)["other_places"]
-    return {kind: shape.depth + others[kind] for kind in KINDS}
+    return {kind: shape.depth + others[kind] for kind in UNIT_KINDS}
 
 
 def count_units(shape: Shape) -> dict[str, int | None]:
     """Return how many heads and neurons a model with blocks of one shape has, as far as known."""
-    sizes, places = {kind: getattr(shape, kind) for kind in KINDS}, count_places(shape)
-    return {kind: sizes[kind] and places[kind] and sizes[kind] * places[kind] for kind in KINDS}
+    sizes, places = {kind: getattr(shape, kind) for kind in UNIT_KINDS}, count_places(shape)
+    return {kind: sizes[kind] and places[kind] and sizes[kind] * places[kind] for kind in UNIT_KINDS}
 
 
 def longest_input(shape: Shape, task: str) -> int | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 # What is told of a shape's units is called as the shape calls their number in a block.
-KINDS = ("heads", "neurons")
+UNIT_KINDS = ("heads", "neurons")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def recorded_units(config: Mapping[str, Any]) -> dict[str, Units]:
     """Return what the config of a saved model says of its units and those of its unpruned ancestor."""
     counts, whole = config.get("unit_counts"), config.get("ancestor_counts")
     if not counts or not whole:
-        return dict.fromkeys(KINDS, Units(gone=None if counts else 0.0))
+        return dict.fromkeys(UNIT_KINDS, Units(gone=None if counts else 0.0))
     return {f"{kind}s": Units(total, gone=1 - sum(counts[kind]) / total) for kind, total in whole.items()}
 
 

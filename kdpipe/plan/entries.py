@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kdpipe.anatomy.shapes import Shape
-from kdpipe.anatomy.units import KINDS, Units
+from kdpipe.anatomy.units import UNIT_KINDS, Units
 from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.dataset import DatasetSettings, SourceSettings
 
@@ -35,7 +35,7 @@ class Facts:
     tokenizer: str
     shape: Shape = field(default_factory=Shape)
     head: str | None = None
-    units: Mapping[str, Units] = field(default_factory=lambda: dict.fromkeys(KINDS, Units()))
+    units: Mapping[str, Units] = field(default_factory=lambda: dict.fromkeys(UNIT_KINDS, Units()))
     ranked: bool | None = False
     embedding_rank: int | None = None
     deep_as: str = ""

@@ -6,7 +6,7 @@ from typing import Any
 from kdpipe.digest import digest
 
 # Processors that give all texts of an example one segment.
-ONE_SEGMENT = ("RobertaProcessing",)
+OF_ONE_SEGMENT = ("RobertaProcessing",)
 
 
 def encoding_of(tokenizer: Mapping[str, Any]) -> str:
@@ -30,7 +30,7 @@ def pair_segments(tokenizer: Mapping[str, Any]) -> int:
             return 1 if _one_segment(pieces) else 2
         case {"type": "Sequence", "processors": list(processors)}:
             return min((pair_segments({"post_processor": each}) for each in processors), default=2)
-        case {"type": str(kind)} if kind in ONE_SEGMENT:
+        case {"type": str(kind)} if kind in OF_ONE_SEGMENT:
             return 1
     return 2
 

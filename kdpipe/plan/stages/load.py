@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from kdpipe.anatomy.families import count_outputs
-from kdpipe.anatomy.units import KINDS, Units, recorded_units
+from kdpipe.anatomy.units import UNIT_KINDS, Units, recorded_units
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.paths import possible
 from kdpipe.config.settings.base import StageSettings
@@ -71,7 +71,7 @@ class Load(ModelStage[LoadSettings]):
         except KdpipeError as error:
             raise SettingError("path", str(error)) from None
         if saved is None:
-            return Facts(tokenizer=name, units=dict.fromkeys(KINDS, Units(gone=None)), deep_as=name)
+            return Facts(tokenizer=name, units=dict.fromkeys(UNIT_KINDS, Units(gone=None)), deep_as=name)
         config = saved.config
         _check_labels(settings, config, saved.head)
         encoding = encoding_of(saved.tokenizer)

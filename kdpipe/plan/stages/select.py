@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kdpipe.anatomy.shapes import Shape
-from kdpipe.anatomy.units import KINDS, fewest_gone
+from kdpipe.anatomy.units import UNIT_KINDS, fewest_gone
 from kdpipe.config.mistakes import Findings, SettingError
 from kdpipe.config.settings.base import DatasetName, ModelNames, Settings, StageSettings
 from kdpipe.plan.entries import UNKNOWN, Facts, Node
@@ -47,7 +47,7 @@ class Select(ModelStage[SelectSettings]):
         return replace(
             first,
             shape=first.shape if same_shape else Shape(family=first.shape.family),
-            units={kind: fewest_gone([model.units[kind] for model in candidates]) for kind in KINDS},
+            units={kind: fewest_gone([model.units[kind] for model in candidates]) for kind in UNIT_KINDS},
             ranked=ranked.pop() if len(ranked) == 1 else None,
             embedding_rank=max(filter(None, (model.embedding_rank for model in candidates)), default=None),
         )
