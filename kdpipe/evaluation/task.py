@@ -24,7 +24,6 @@ class Evaluation:
     """A model's scores on one split.
 
     Args:
-        metrics: values of the metrics by name.
         n: number of examples, or of masked tokens, that the metrics average over.
         predictions: one row per example, in the order of the split.
         classes: number of classes in the labels or the predictions; None for a task without classes.
@@ -101,6 +100,7 @@ class Task(Protocol):
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:
         """Score a model on a split; on a split without labels the model only predicts."""
+        ...
 
 
 @torch.inference_mode()

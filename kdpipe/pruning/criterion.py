@@ -36,7 +36,8 @@ class Criterion(Protocol):
         """
 
     def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
-        """Add a batch to the scores."""
+        """Add a batch to the scores; a criterion that reads no data needs none."""
 
     def scores(self) -> Scores:
         """Return the scores by kind and place [units]."""
+        ...

@@ -20,13 +20,9 @@ Ranks = Mapping[UnitKind, list[Tensor]]
 
 @dataclass(frozen=True)
 class UniformShape:
-    """One shape for all blocks; None leaves a size as it is.
+    """Heads and neurons of each block, the number of lowest blocks that stay, the rank of word embeddings.
 
-    Args:
-        heads: number of heads of a block.
-        neurons: number of neurons of a block's feed-forward layer.
-        layers: number of blocks; the lowest blocks stay.
-        embedding_rank: rank of the word embeddings.
+    None leaves a size as it is.
     """
 
     heads: int | None = None

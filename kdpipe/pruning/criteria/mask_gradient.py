@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from kdpipe.models.units import UNITS, Groups, masked
-from kdpipe.pruning.criterion import Losses, Reduction, Scores
+from kdpipe.pruning.criterion import Criterion, Losses, Reduction, Scores
 
 
-class MaskGradient:
+class MaskGradient(Criterion):
     """The sum over batches of |dL/dm|, m a factor of 1 on every head's context and every activated neuron.
 
     No gradient of a weight is computed. Scores are normalised to length 1 in each place.
@@ -32,7 +32,6 @@ class MaskGradient:
         }
 
     def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
-        """Take a batch into account."""
         size = len(batch["input_ids"]) if self._by_example else 1
         masks = {
             kind: [

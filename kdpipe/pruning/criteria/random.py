@@ -1,17 +1,15 @@
 """Importance drawn at random: the baseline that others must beat."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from kdpipe.models.units import UNITS, Groups
-from kdpipe.pruning.criterion import Losses, Reduction, Scores
+from kdpipe.pruning.criterion import Criterion, Reduction, Scores
 from kdpipe.seeds import IMPORTANCE, draw_seed
 
 
-class Random:
+class Random(Criterion):
     """Uniform draws from 0 to 1."""
 
     reads_data = False
@@ -20,11 +18,7 @@ class Random:
         self._counts = {kind: [group.count(model.base_model) for group in groups[kind]] for kind in UNITS}
         self._generator = torch.Generator().manual_seed(draw_seed(seed, IMPORTANCE))
 
-    def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
-        """Take no batch into account."""
-
     def scores(self) -> Scores:
-        """Return the scores by kind and place [units]."""
         return {
             kind: [torch.rand(count, generator=self._generator) for count in counts]
             for kind, counts in self._counts.items()

@@ -9,11 +9,11 @@ from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from kdpipe.models.units import Groups
-from kdpipe.pruning.criterion import Losses, Reduction, Scores
+from kdpipe.pruning.criterion import Criterion, Losses, Reduction, Scores
 from kdpipe.pruning.weights import UnitWeight, sum_by_unit, unit_weights
 
 
-class WeightGradient:
+class WeightGradient(Criterion):
     """The sum of |w| times the sum over batches of |dL/dw|, over the weights of a unit.
 
     Of a head these are the columns of the map that reads it; of a neuron its row and its column. Gradients
@@ -36,7 +36,6 @@ class WeightGradient:
         self._sums = [torch.zeros_like(own.weight) for own in self._owned]
 
     def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
-        """Take a batch into account."""
         with self._recording() as calls:
             found = losses(batch)
         # Examples share no computation, so that the gradient of the sum has each one's own.
@@ -48,7 +47,6 @@ class WeightGradient:
                 total += _of_weight(own, read, returned).abs_()
 
     def scores(self) -> Scores:
-        """Return the scores by kind and place [units]."""
         products = [own.weight.abs() * total for own, total in zip(self._owned, self._sums, strict=True)]
         return sum_by_unit(self._body, self._groups, self._owned, products)
 
