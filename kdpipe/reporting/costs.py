@@ -48,15 +48,11 @@ class Passes(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelCost:
-    """The cost of a model with its ancestors, each counted once; for a group of runs the mean.
+    """The cost of a model, or a group of runs, with its ancestors, each counted once; for a group the mean.
 
     Args:
-        model: the model, or the group of runs.
-        stage: the stage that makes it.
-        runs: number of runs.
         ends: whether no other evaluated model is made from it.
         trainings: number of trained models, this model included.
-        cost: the computation.
         uncached: the computation without cached teachers. Each training then runs its teacher on every
             example that it sees, as fast as when the teacher's signals were stored.
     """

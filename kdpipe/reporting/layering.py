@@ -50,11 +50,9 @@ class Arrangement:
 
 
 def arrange(sizes: Mapping[Part, tuple[float, float]], edges: Mapping[Edge, str]) -> Arrangement:
-    """Lay a graph out.
+    """Lay a graph out, from the width and height of each node and the kind of each (source, target).
 
-    Args:
-        sizes: width and height of each node; every node comes after its sources.
-        edges: kind of each (source, target), which runs from an earlier to a later node.
+    Every node comes after its sources.
     """
     layer_of = _assign_layers(list(sizes), list(edges))
     chains = {edge: _chain(edge, kind, layer_of) for edge, kind in edges.items()}

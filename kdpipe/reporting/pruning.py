@@ -53,12 +53,9 @@ class Importance:
 
 @dataclass(frozen=True)
 class LayerCounts:
-    """The numbers of units of a kind in the layers of a model.
+    """The numbers of heads or neurons in the layers of a model, from the lowest; for several runs the mean.
 
-    Args:
-        unit: `heads` or `neurons`.
-        counts: number of units in each layer, from the lowest; for several runs the mean.
-        full: number of units in a layer before pruning.
+    A layer has had the `full` number before pruning.
     """
 
     unit: str

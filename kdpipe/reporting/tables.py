@@ -31,14 +31,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Split:
-    """The metrics on a split.
-
-    Args:
-        name: the split.
-        n: number of examples or tokens that the metrics average over, such as `408`.
-        selection: whether models are chosen by the split.
-        columns: a column per metric.
-    """
+    """The metrics on a split, the number of their examples or tokens, whether the split chooses models."""
 
     name: str
     n: str
@@ -51,13 +44,9 @@ class Score:
     """The score of a model in a column: means over runs and sample standard deviations; "" where unknown.
 
     Args:
-        mean: the score.
-        spread: its deviation.
         best: whether no model has a better mean.
         difference: difference to the baseline, with its sign.
-        difference_spread: its deviation.
         verdict: `better` or `worse` than the baseline.
-        published: published value.
     """
 
     mean: str = ""
