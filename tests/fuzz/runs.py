@@ -21,7 +21,6 @@ from tests.forked import be_stage
 
 MEMORY, MOST_EXAMPLES = 12 << 30, 300
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["tests.preloaded"])
 
 
 class SlowError(BaseException):
@@ -87,6 +86,8 @@ def run_stage(graph: Graph, job: Job, config: Path, seconds: float) -> tuple[int
     log = graph.layout.results / "logs" / f"{job.stage}.log"
     arguments = [*_arguments(graph, job, config), "--log", str(log)]
     console = config.with_name("console")
+    # What the server imports is said here: other tests, which say something else, may be imported later.
+    SERVER.set_forkserver_preload(["tests.preloaded"])
     process = SERVER.Process(target=_run, args=(job.stage, arguments, console, Path.cwd()))
     process.start()
     process.join(seconds)
