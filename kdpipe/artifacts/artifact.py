@@ -162,10 +162,8 @@ def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
     numbers = {"python": sys.version.split()[0]}
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             numbers[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return numbers
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import from_json
 
 from kdpipe.artifacts.manifest import parse_manifest
-from kdpipe.artifacts.state import discard, is_around_here, whole
+from kdpipe.artifacts.state import check_around, discard, whole
 from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, read_listing, read_sums
 from kdpipe.config.paths import place_fault
 from kdpipe.digest import digest
@@ -61,11 +61,7 @@ def check_place(output: Path) -> None:
     """Refuse the path of an artifact if it is a link, a file, the working folder or a folder above it."""
     if output.is_symlink():
         raise KdpipeError(f"{output} is a link, but an artifact needs a folder of its own; remove the link")
-    if is_around_here(output):
-        raise KdpipeError(
-            f"--output: {str(output)!r} is the working folder or a folder above it; "
-            "expected a folder that holds nothing but the artifact"
-        )
+    check_around(output, "output", "the artifact")
     if fault := place_fault(output):
         raise KdpipeError(f"--output: {fault}")
 

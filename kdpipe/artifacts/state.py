@@ -18,11 +18,7 @@ FOLDERS = ("checkpoints", "drafts", "finished", "locks", "written")
 
 def open_state(state: Path) -> None:
     """Make the folder of state; refuse the working folder, and a file in the place of a folder."""
-    if is_around_here(state):
-        raise KdpipeError(
-            f"--state: {str(state)!r} is the working folder or a folder above it; "
-            "expected a folder that holds nothing but state"
-        )
+    check_around(state, "state", "state")
     for folder in (state, *(state / kind for kind in FOLDERS)):
         if os.path.lexists(folder) and not folder.is_dir():
             raise KdpipeError(
@@ -36,10 +32,14 @@ def open_state(state: Path) -> None:
         raise KdpipeError(f"--state: {error.filename} cannot be made; give another folder") from None
 
 
-def is_around_here(folder: Path) -> bool:
-    """Tell whether a folder is the working folder or a folder above it."""
-    resolved, working = Path(os.path.realpath(folder)), Path.cwd()
-    return resolved == working or resolved in working.parents
+def check_around(folder: Path, option: str, content: str) -> None:
+    """Refuse the working folder and the folders above it for an option of the command line."""
+    working = Path.cwd()
+    if Path(os.path.realpath(folder)) in (working, *working.parents):
+        raise KdpipeError(
+            f"--{option}: {str(folder)!r} is the working folder or a folder above it; "
+            f"expected a folder that holds nothing but {content}"
+        )
 
 
 def discard(path: Path) -> None:

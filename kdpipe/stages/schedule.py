@@ -38,14 +38,9 @@ SCHEMA = pa.schema(
     [
         ("sparsity", pa.float64()),
         ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("tradeoff", pa.float64()),
-        ("eligible", pa.bool_()),
-        ("chosen", pa.bool_()),
-        ("heads", pa.int64()),
-        ("neurons", pa.int64()),
-        ("parameters", pa.int64()),
-        ("forwards", pa.int64()),
+        *((name, pa.float64()) for name in ("value", "tradeoff")),
+        *((name, pa.bool_()) for name in ("eligible", "chosen")),
+        *((name, pa.int64()) for name in ("heads", "neurons", "parameters", "forwards")),
     ]
 )
 
