@@ -40,11 +40,7 @@ def load_for(
 ) -> tuple[Any, Any]:
     """Load a model that runs on an encoded dataset but does not train, and its tokenizer.
 
-    Args:
-        data: the encoded dataset.
-        folder: the folder of the model.
-        head: whether the model needs the head for the dataset's task.
-        device: the device of the model; by default a GPU if the machine has one.
+    With `head` the model needs the head for the dataset's task. By default it runs on a GPU if there is one.
     """
     tokenizer = load_tokenizer(folder)
     check_fit(folder, tokenizer, data)

@@ -16,7 +16,7 @@ from kdpipe.pruning.criterion import Scores
 class UnitWeight:
     """A weight whose rows or columns belong to the units of one place.
 
-    It is that of a linear map in a place of the body; the units' features are along one axis.
+    The weight belongs to a linear map in a place of the body; the units' features lie along one axis.
     """
 
     kind: UnitKind

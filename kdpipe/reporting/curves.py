@@ -1,7 +1,6 @@
 """Curves of trainings: the terms of the loss by step, and the sizes of teacher assistants by sparsity."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,9 @@ def loss_curves(graph: Graph) -> list[Plot]:
         names = [name for name in groups if name in graph.nodes and graph.nodes[name].template == template]
         if names and hasattr(graph.nodes[names[0]].settings, "training"):
             shown = _spread_out(names, MOST_RUNS)
-            runs = {name: _read_history(graph.layout.model(name)) for name in shown}
+            paths = {name: graph.layout.model(name) / "history.parquet" for name in shown}
+            histories = {name: pq.read_table(path).to_pandas() for name, path in paths.items()}
+            runs = {name: rows[~rows["name"].isin(NOT_LOSSES)] for name, rows in histories.items()}
             few = f" ({len(shown)} of {len(names)} runs)" if len(shown) < len(names) else ""
             plots += _figure(template, few, runs, groups)
     return plots
@@ -92,11 +93,6 @@ def _panel(axis: Axes, runs: Sequence[tuple[pd.DataFrame, str]], term: str) -> N
         use_log_scale(axis, "y")
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-
-
-def _read_history(model: Path) -> pd.DataFrame:
-    history: pd.DataFrame = pq.read_table(model / "history.parquet").to_pandas()
-    return history[~history["name"].isin(NOT_LOSSES)]
 
 
 def _terms(runs: Runs) -> dict[str, str]:

@@ -20,8 +20,6 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
 PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)"}
 
-METADATA = ("Creator", "Date", "Format", "Type")
-
 STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": GRID,
@@ -119,7 +117,8 @@ def to_svg(figure: Figure, salt: str) -> str:
     stream = StringIO()
     with mpl.rc_context({"svg.hashsalt": salt}):
         # `Figure.savefig` would draw everything twice, the first time for the layout.
-        FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(METADATA))  # type: ignore[no-untyped-call]
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        FigureCanvasSVG(figure).print_svg(stream, metadata=metadata)  # type: ignore[no-untyped-call]
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]
     # Nothing refers to the ids of groups, and they would occur twice in a page of several figures.

@@ -46,11 +46,12 @@ def collect_results(graph: Graph, evaluations: Collection[tuple[str, str]] | Non
     """
     names = graph.nodes if evaluations is None else {model for model, _ in evaluations}
     models = {name: _facts(graph, name) for name in names}
-    rows = [
-        {**models[model], "dataset": dataset, **score}
-        for model, dataset in _in_order(graph, graph.evaluations if evaluations is None else evaluations)
-        for score in _read_scores(graph.layout.evaluation(model, dataset))
-    ]
+    rows: list[dict[str, Any]] = []
+    for model, dataset in _in_order(graph, graph.evaluations if evaluations is None else evaluations):
+        folder = graph.layout.evaluation(model, dataset)
+        verify(folder)
+        scores = read_parquet(folder / "metrics.parquet")
+        rows += ({**models[model], "dataset": dataset, **score} for score in scores)
     table = pa.Table.from_pylist(rows, schema=RESULTS)
     for variable, column in variable_columns(graph).items():
         values = [graph.nodes[row["model"]].variables.get(variable) for row in rows]
@@ -128,11 +129,6 @@ def _in_order(graph: Graph, evaluations: Collection[tuple[str, str]]) -> list[tu
         list(group_names(names, matrix, ())) for names in (document.models, document.datasets)
     )
     return sorted(evaluations, key=lambda pair: (datasets.index(pair[1]), models.index(pair[0])))
-
-
-def _read_scores(folder: Path) -> list[dict[str, Any]]:
-    verify(folder)
-    return read_parquet(folder / "metrics.parquet")
 
 
 def _array(values: Sequence[Any]) -> pa.Array:

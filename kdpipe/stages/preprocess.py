@@ -30,8 +30,8 @@ def run(settings: PreprocessSettings, workspace: Workspace, *, tokenizer: Path) 
                 shards=Shards(workspace.checkpoints_of(files.digests).folder, workspace.clock, files.check),
             )
         for split, facts in description["splits"].items():
-            found = [f"{count:,} {name}" for name, count in facts.items() if name != "columns"]
-            LOG.info("%s: %s", split, ", ".join(found))
+            sizes = [f"{count:,} {name}" for name, count in facts.items() if name != "columns"]
+            LOG.info("%s: %s", split, ", ".join(sizes))
             LOG.info("%s: %s", split, labels_in_words(draft.folder, split, description))
         draft.record(splits=description["splits"], source_files=local_digests(settings, files))
 

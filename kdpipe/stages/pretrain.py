@@ -35,7 +35,7 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, workspace: Work
         data = processes.shared(lambda: Path(scratch))
         files = processes.shared(lambda: watch_files(dataset))
         checkpoints = workspace.checkpoints_of(files.digests)
-        # A training that starts from nothing removes all checkpoints, and is to find the text encoded.
+        # A training that starts anew removes all checkpoints, but not the encoded text.
         shards = Shards(checkpoints.folder.with_suffix(".text"), workspace.clock, files.check)
         tokenizer = processes.shared(lambda: _encode(settings, dataset, data, workspace, shards, files))
         counts = count_tokens(split_file(data, "train"), len(tokenizer))["count"].to_numpy()

@@ -17,7 +17,7 @@ LOG = logging.getLogger(__name__)
 def run(
     settings: PruneSettings, workspace: Workspace, *, model: Path, importance: Path | None = None
 ) -> None:
-    """Write the smaller model, of the stock class where that has such shapes and there was no ranking."""
+    """Write the smaller model, of the stock class if the class has such shapes and the model no ranking."""
     source = load_model(model)
     ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
     drop = settings.compat == "code"
@@ -27,15 +27,15 @@ def run(
         names = {"intermediate_size": "neurons"}
         shape = UniformShape(**{names.get(name, name): value for name, value in settings.shape.items()})
         pruned = prune_to_shape(source, shape, ranks, drop_empty_bias=drop)
-    counts, kept = getattr(pruned.config, "unit_counts", None), name_units(pruned)
-    for kind, own in (counts or {}).items():
-        LOG.info("%ss kept in each place: %s", kind, ", ".join(map(str, own)))
+    counts, units = getattr(pruned.config, "unit_counts", None), name_units(pruned)
+    for kind, by_place in (counts or {}).items():
+        LOG.info("%ss kept in each place: %s", kind, ", ".join(map(str, by_place)))
     with workspace.artifact() as draft:
-        # A stock model carries no ranking, by which one of a sparsity is cut again.
-        stays = settings.sparsity is not None or ranks_of(source) is not None
-        saved = pruned if stays else as_stock(pruned)
-        save_model(saved, load_tokenizer(model), draft.folder)
-        draft.record(unit_counts=counts, kept=kept)
+        # A stock model carries no ranking, which a later cut of a model with a sparsity needs.
+        if settings.sparsity is None and ranks_of(source) is None:
+            pruned = as_stock(pruned)
+        save_model(pruned, load_tokenizer(model), draft.folder)
+        draft.record(unit_counts=counts, kept=units)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def run(workspace: Workspace, *, config: Path) -> None:
     """Read the results of every model and evaluation that a config asks for, and report on them."""
     graph = load_graph([config])
     results = collect_results(graph)
-    # Published values that are edited from here on may not be in the report.
+    # The digests come before the published values are read, which may change from here on.
     origin = _origin(graph)
     aggregated = aggregate(results, graph)
     page = render_page(graph, aggregated)
@@ -30,7 +30,7 @@ def run(workspace: Workspace, *, config: Path) -> None:
 
 
 def _origin(graph: Graph) -> dict[str, Any]:
-    """Return what the manifest says that the report is made from."""
+    """Return the settings, inputs and source files of the report for its manifest."""
     made, results = job_of(graph, "report"), graph.layout.results
     return {
         "settings": made.decisive() | {"threads": 1},

@@ -34,11 +34,8 @@ def run(
     with workspace.artifact() as draft:
         for name in read_sums(best):
             shutil.copy(best / name, draft.folder / name)
-        draft.record(
-            chosen=best.name,
-            metric=metric,
-            values={path.name: value for path, value in values.items()},
-        )
+        by_name = {path.name: value for path, value in values.items()}
+        draft.record(chosen=best.name, metric=metric, values=by_name)
 
 
 def _value(evaluation: Path, metric: str, split: str) -> float:
@@ -49,13 +46,11 @@ def _value(evaluation: Path, metric: str, split: str) -> float:
             f"{evaluation} has no scores on split {split!r}: it is not there or has no labels; "
             f"{suggest(split, scored)}"
         )
-    found = {row["metric"]: row["value"] for row in rows if row["split"] == split}
-    if metric not in found:
-        raise KdpipeError(
-            f"{evaluation} has no metric {metric!r} on split {split!r}; {suggest(metric, found)}"
-        )
-    value: float = found[metric]
-    return value
+    values = {row["metric"]: row["value"] for row in rows if row["split"] == split}
+    if metric not in values:
+        what = f"no metric {metric!r} on split {split!r}; {suggest(metric, values)}"
+        raise KdpipeError(f"{evaluation} has {what}")
+    return float(values[metric])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -123,15 +123,13 @@ class Resumption(TrainerCallback):
             )
 
     def _write(self) -> None:
-        started = time.monotonic()
-        with self._new_checkpoint() as folder:
+        started, step = time.monotonic(), self._trainer.state.global_step
+        writing: Any = nullcontext() if processes.rank() else self.checkpoints.write(step)
+        with writing as folder:
             _write_checkpoint(self._trainer, processes.shared(lambda: folder))
         self._best = self._trainer.state.best_model_checkpoint
         self._written = self._stepped = time.monotonic()
         self._longest_writing = max(self._longest_writing, self._written - started)
-
-    def _new_checkpoint(self) -> AbstractContextManager[Any]:
-        return nullcontext() if processes.rank() else self.checkpoints.write(self._trainer.state.global_step)
 
     def _out_of_time(self, now: float) -> str:
         if self.checkpoints.deadline is None:

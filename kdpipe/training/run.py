@@ -147,7 +147,7 @@ def train_on_data(
         objective: the loss; by default the loss on the dataset's labels, or on its tokens.
         targets: the tokens to predict, for language modelling.
         knowledge: the stored signals of teachers.
-        evaluate: as of `train`; by default the metrics on the validation split.
+        evaluate: scores the student; by default the metrics on the validation split.
         options: passed to `train`.
     """
     split = EncodedSplit(data, "train")

@@ -25,7 +25,7 @@ Size = Callable[[], AbstractContextManager[object]]
 
 
 class Learner(nn.Module):
-    """A model with the objective it is trained on; the unit that is optimised and saved."""
+    """A model with its objective: the module that is optimised and saved."""
 
     def __init__(self, student: Any, objective: Objective) -> None:
         super().__init__()
@@ -33,9 +33,9 @@ class Learner(nn.Module):
         self.objective = objective
 
     def forward(self, batch: Batch, signals: Mapping[Origin, Signals]) -> dict[str, Tensor]:
-        """Run the model and return the sum of each loss term, against what teachers give."""
-        own = capture(self.student, batch, self.objective.requests[STUDENT])
-        sums: dict[str, Tensor] = self.objective({**signals, STUDENT: own}, batch)
+        """Run the model and return the sum of each loss term, against the signals of the teachers."""
+        student = capture(self.student, batch, self.objective.requests[STUDENT])
+        sums: dict[str, Tensor] = self.objective({**signals, STUDENT: student}, batch)
         return sums
 
 
@@ -100,7 +100,7 @@ class LearningTrainer(HookedTrainer):
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
         """Add the gradients of each size, against one run of each teacher, and return their mean loss.
 
-        A size is run forward and backward before the next, so that no two take memory at once.
+        Each size runs forward and backward before the next size, so that no two sizes take memory at once.
         """
         inputs = self.on_device(inputs)
         self._signals = self._teacher_signals(inputs)
@@ -119,9 +119,10 @@ class LearningTrainer(HookedTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Return the weighted sum of the loss terms, each averaged over what it compares and over the sizes.
+        """Return the weighted sum of the loss terms, each a mean over its rows or examples and the sizes.
 
-        It is multiplied by the number of processes, over which gradients and logged losses are averaged.
+        The sum is multiplied by the number of processes, as the Trainer averages gradients and logged losses
+        over the processes.
         """
         sums = model(inputs, self._signals)
         if not inputs["counts"]["examples"]:
@@ -150,12 +151,12 @@ class LearningTrainer(HookedTrainer):
         return totals
 
     def get_train_dataloader(self) -> DataLoader[int]:
-        """Return the batches of an epoch: every process goes through all, and its collator takes its part."""
+        """Return the batches of an epoch: each process reads all batches, and its collator takes its part."""
         loader: DataLoader[int] = super().get_train_dataloader()
         if processes.count() > 1:
             shard: Any = loader.batch_sampler
             shard.num_processes, shard.process_index, shard.even_batches = 1, 0, False
-            # By this name the sampler is told the epoch also where the batches of one are skipped.
+            # By this name the loader finds the sampler to set its epoch, even if it skips batches.
             shard.sampler = shard.batch_sampler.sampler
         return loader
 
@@ -169,7 +170,7 @@ class LearningTrainer(HookedTrainer):
             self.resumption.after_step()
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Make the optimizer; projections with a learning rate of their own get a group of their own."""
+        """Make the optimizer; projections with their own learning rate get their own group."""
         optimizer = super().create_optimizer(model)
         for term in self.learner.objective.terms:
             if term.projection is not None and term.projection.learning_rate is not None:
@@ -204,7 +205,7 @@ class LearningTrainer(HookedTrainer):
         """Score the student on the validation split.
 
         Raises:
-            TrainingError: what decides which checkpoint is best is not measured there.
+            TrainingError: the split does not measure the metric that decides which checkpoint is best.
         """
         score = self.score
         assert score is not None
@@ -225,7 +226,7 @@ class LearningTrainer(HookedTrainer):
         """Accept that a checkpoint stores tied weights once.
 
         Raises:
-            TrainingError: it lacks other weights, or has more.
+            TrainingError: the checkpoint lacks other weights, or has more.
         """
         weights = self.learner.state_dict()
         loaded = {value.data_ptr() for name, value in weights.items() if name not in missing}

@@ -43,5 +43,5 @@ class MultiLabel(Task):
 
 def _chosen(rows: Any, names: Sequence[str]) -> pa.Array:
     chosen = [[name for name, on in zip(names, row, strict=True) if on] for row in rows.tolist()]
-    # Where no label applies to any example, the values do not tell the type.
+    # If no label applies to any example, the values do not show the type.
     return pa.array(chosen, pa.list_(pa.string()))

@@ -12,7 +12,7 @@ from kdpipe.data.encoded import EncodedSplit, examples_file, ragged
 from kdpipe.evaluation.answers import answer_metrics
 from kdpipe.evaluation.task import USUAL_ANSWERS, AnswerLimits, Evaluation, Subject, Task, run_batches
 
-# Of each window the most likely starts and ends that are combined, and the answers that are kept.
+# So many starts and ends of each window are combined, and so many answers stay.
 N_BEST = 20
 CANDIDATE = pa.struct([("text", pa.string()), ("score", pa.float32())])
 
@@ -20,10 +20,10 @@ CANDIDATE = pa.struct([("text", pa.string()), ("score", pa.float32())])
 class QuestionAnswering(Task):
     """F1 and exact match of SQuAD, or of CMRC 2018 where the text is Chinese (`kdpipe.evaluation.answers`).
 
-    Of each window the best answers are put together from its 20 most likely starts and ends, no longer than
-    `AnswerLimits` has it; the best over the windows of a question is its answer. Where some questions of the
-    split have no answer, none is given unless the best one's score, the sum of its two logits, reaches that
-    of the first token in some window, less the threshold.
+    The best answers of a window combine its 20 most likely starts and ends, and have at most the length of
+    `AnswerLimits`. The answer to a question is the best answer over its windows. The score of an answer is
+    the sum of its two logits. If some questions of the split have no answer, the best answer must reach the
+    lowest score of the first token over the windows, less the threshold; else there is no answer.
 
     Reference:
         Devlin et al. 2018, BERT (arXiv 1810.04805), sections 4.2 and 4.3; `run_qa.py` of transformers.
@@ -40,8 +40,8 @@ class QuestionAnswering(Task):
     def evaluate(subject: Subject) -> Evaluation:
         """Score a model by its best answers.
 
-        Of the predictions, `scores` is by how much the best answer's score is above that of giving none, and
-        `nbest` the best answers with their scores.
+        In the predictions, `scores` is the score of the best answer minus the score of no answer, and `nbest`
+        has the best answers with their scores.
         """
         search = AnswerSearch(subject.split, subject.answers)
         for indices, _, logits in run_batches(subject, "spans"):
@@ -50,12 +50,7 @@ class QuestionAnswering(Task):
 
 
 class AnswerSearch:
-    """The windows of a split, and the answers found in them so far.
-
-    Args:
-        split: the windows.
-        limits: which answers are given.
-    """
+    """The windows of a split, and their best answers within some limits so far."""
 
     def __init__(self, split: EncodedSplit, limits: AnswerLimits = USUAL_ANSWERS) -> None:
         self._example, self._starts, self._ends = (
@@ -83,10 +78,7 @@ class AnswerSearch:
         self._found.append(pd.DataFrame(found))
 
     def evaluation(self, metrics: Sequence[str]) -> Evaluation:
-        """Return metrics of the answers, once all windows were added.
-
-        If some questions have no answer, all other metrics are returned besides.
-        """
+        """Return the metrics after all windows; all metrics if some questions have no answer."""
         examples = pq.read_table(examples_file(self._split.path.parent, self._split.split))
         contexts = examples["context"].to_pylist()
         known = self._split.labels is not None
@@ -142,7 +134,7 @@ def best_spans(
 
 
 def _best(values: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Return the places of the largest values of each row, of equal ones the first."""
+    """Return the places of the largest values of each row; among equal values the first comes first."""
     return np.argsort(-values, axis=1, kind="stable")[:, :N_BEST]
 
 

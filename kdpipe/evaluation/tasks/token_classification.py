@@ -10,7 +10,7 @@ from kdpipe.data.encoded import split_runs
 from kdpipe.evaluation.task import Evaluation, Subject, Task, run_batches
 
 OUTSIDE = "O"
-# Given, as a split whose sentences have no words does not tell them.
+# Types of the columns; a split whose sentences have no words does not show the types.
 TAGS, SCORES = pa.list_(pa.string()), pa.list_(pa.float32())
 
 

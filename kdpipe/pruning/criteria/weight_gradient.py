@@ -16,9 +16,9 @@ from kdpipe.pruning.weights import UnitWeight, sum_by_unit, unit_weights
 class WeightGradient(Criterion):
     """The sum of |w| times the sum over batches of |dL/dw|, over the weights of a unit.
 
-    Of a head these are the columns of the map that reads it; of a neuron its row and its column. Gradients
-    are made of what a map reads and of the gradient of what it returns, which one pass backward gives for
-    every example.
+    The weights of a head are the columns of the map that reads it; a neuron has its row and its column. The
+    gradient of a map is made from its inputs and from the gradient of its outputs, which one pass backward
+    gives for every example.
 
     Reference:
         Molchanov et al. 2017 (arXiv 1611.06440), equation 7; as in ROSITA, Liu et al. 2021
