@@ -108,11 +108,12 @@ def _read(graph: Graph) -> Iterator[tuple[Where, str, Path]]:
     for name, dataset in graph.datasets.items():
         if isinstance(dataset.settings, SourceSettings) and not dataset.settings.hub:
             source = dataset.sources[0]
-            folder = {"path": source.path} if source.path else {}
-            for setting, pattern in {**source.files, **folder}.items():
-                below = () if setting in ("path", *SPLIT_FILES) else ("splits",)
+            patterns: list[tuple[Where, Path]] = [(("path",), source.path)] if source.path else []
+            for split, pattern in source.files.items():
+                patterns.append(((split,) if split in SPLIT_FILES else ("splits", split), pattern))
+            for setting, pattern in patterns:
                 for path in _places(pattern):
-                    yield ("datasets", dataset.template, *below, setting), name, path
+                    yield ("datasets", dataset.template, *setting), name, path
     if published := graph.document.report.published:
         yield ("report", "published"), "", published
 

@@ -50,6 +50,8 @@ def clash(path, artifact):
      ("data/text/train.txt", "data/text")),
     (".", {"datasets.text": {**TEXT, "train": "../texts/a.txt", "splits": {"dev": "../counts/text/dev.txt"}}},
      "datasets.text.splits.dev", ("data/../counts/text/dev.txt", "counts/text")),
+    (".", {"datasets.text": {**TEXT, "train": "../texts/a.txt", "splits": {"path": "../counts/text/b.txt"}}},
+     "datasets.text.splits.path", ("data/../counts/text/b.txt", "counts/text")),
     (".", {"report.published": "report/published.csv"}, "report.published",
      ("report/published.csv", "report")),
     ("results", {"datasets.text": {**TEXT, "path": "hub/mine"},
