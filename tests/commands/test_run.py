@@ -126,6 +126,7 @@ def test_it_is_snakemake_that_runs(tmp_path: Path, config: str) -> None:
     assert run(tmp_path, config, "--cores", "1", "--", "no-such-rule").returncode == 1
 
 
+@pytest.mark.slow
 def test_data_are_looked_at_first(tmp_path: Path, config: str) -> None:
     content = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
     content |= {"datasets": {"d": {"source": "text", "path": str(tmp_path / "none.txt")}}}

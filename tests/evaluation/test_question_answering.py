@@ -175,6 +175,7 @@ def test_a_model_that_knows_finds_all_answers(question_data: Path) -> None:
     assert metrics == dict.fromkeys(metrics, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "questions", "found", "all_found"),
     [("squad/xquad.en.json", 1190, 1185, 1185), ("zh/CMRC2018/trial.json", 997, 660, 960)],

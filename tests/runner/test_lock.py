@@ -5,12 +5,13 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from kdpipe.errors import KdpipeError
+from kdpipe.runner import lock
 from kdpipe.runner.lock import is_free, locked, share
 
 SHARE = """
@@ -27,6 +28,14 @@ def sharing(path: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-c", SHARE, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+
+
+@pytest.fixture(autouse=True)
+def released() -> Iterator[None]:
+    """Release the locks that a test shares, as the end of its process would."""
+    yield
+    while lock._shared:
+        lock._shared.pop().close()
 
 
 def first_word(process: "subprocess.Popen[str]") -> str:

@@ -204,6 +204,7 @@ def test_a_tag_that_the_training_split_lacks(tmp_path):
 
 
 @real_data
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("split", "sentences", "tokens"),
     [("train", 14041, 203621), ("validation", 3250, 51362), ("test", 3453, 46435)],
