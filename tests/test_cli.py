@@ -7,7 +7,7 @@ import pytest
 
 from kdpipe import catalog
 from kdpipe.cli import main
-from kdpipe.plan.stage import model_stages
+from kdpipe.plan.model_stage import model_stages
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = str(ROOT / "config.yaml")

@@ -15,7 +15,7 @@ from kdpipe.cli import main
 from kdpipe.commands.reference import reference
 from kdpipe.config.document import DATA_VARIABLE
 from kdpipe.plan.build import build_graph
-from kdpipe.plan.stage import model_stages
+from kdpipe.plan.model_stage import model_stages
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from kdpipe.data.source import TEST, TRAIN, VALIDATION, Local, Source
 from kdpipe.errors import ConfigError, DataError, Problem
 from kdpipe.plan.entries import LANGUAGE_MODELING, Dataset, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stage import Need
+from kdpipe.plan.model_stage import Need
 from kdpipe.plan.stages.preprocess import preprocess_settings
 
 # Any held-out split.

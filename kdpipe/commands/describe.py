@@ -18,7 +18,7 @@ from kdpipe.config.settings.losses import term_settings
 from kdpipe.declarations import docstring
 from kdpipe.plan.entries import Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stage import model_stages
+from kdpipe.plan.model_stage import model_stages
 
 # The largest number of nodes that are shown of a template.
 SHOWN = 3

@@ -14,7 +14,7 @@ from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.losses import ProjectionSettings, TermSettings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.report import ReportSettings
-from kdpipe.plan.stage import model_stages
+from kdpipe.plan.model_stage import model_stages
 
 HEADER = """# Every setting
 

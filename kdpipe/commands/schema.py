@@ -16,7 +16,7 @@ from kdpipe.config.settings.architecture import ArchitectureBase, architecture_s
 from kdpipe.config.settings.dataset import CombineSettings, source_settings
 from kdpipe.config.settings.losses import TermSettings, term_settings
 from kdpipe.config.settings.training import TrainingBase, training_settings
-from kdpipe.plan.stage import model_stages
+from kdpipe.plan.model_stage import model_stages
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 TEXT = {"type": "string", "pattern": r"\{.+\}|^[-+]?[0-9.]+[eE][-+]?[0-9]+$"}

@@ -17,9 +17,9 @@ from kdpipe.plan.datasets import work_out_datasets
 from kdpipe.plan.entries import UNKNOWN, Dataset, Facts, Node
 from kdpipe.plan.expansion import check_defaults, expand_datasets, expand_models
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.model_stage import Known, model_stages
 from kdpipe.plan.overlaps import check_folders, check_inputs
 from kdpipe.plan.references import order_datasets, order_nodes
-from kdpipe.plan.stage import Known, model_stages
 
 
 def load_graph(paths: Sequence[Path]) -> Graph:

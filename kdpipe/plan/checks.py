@@ -17,7 +17,7 @@ from kdpipe.errors import suggest
 from kdpipe.plan.datasets import QUESTION_ANSWERING
 from kdpipe.plan.entries import Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stage import dataset_of
+from kdpipe.plan.model_stage import dataset_of
 from kdpipe.plan.suitability import needs_head
 
 EXPORTED = ("classification", "regression")

@@ -13,7 +13,7 @@ from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.dataset import CombineSettings, read_dataset
 from kdpipe.errors import suggest
 from kdpipe.plan.entries import Dataset, Node
-from kdpipe.plan.stage import model_stages
+from kdpipe.plan.model_stage import model_stages
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Names of state join a model's and a dataset's, and file systems end at 255 characters.

@@ -10,8 +10,8 @@ from kdpipe.config.document import Document
 from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.plan.entries import Dataset, Facts, Node
 from kdpipe.plan.layout import Layout
+from kdpipe.plan.model_stage import ModelStage, dataset_of, key_of, model_stages
 from kdpipe.plan.sources import hub_folder
-from kdpipe.plan.stage import ModelStage, dataset_of, key_of, model_stages
 
 if TYPE_CHECKING:
     from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings

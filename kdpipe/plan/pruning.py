@@ -13,7 +13,7 @@ from kdpipe.config.settings.importance import ImportanceSettings, RankedSettings
 from kdpipe.declarations import constants
 from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stage import ModelStage
+from kdpipe.plan.model_stage import ModelStage
 from kdpipe.plan.stages.score_importance import ScoreImportanceSettings
 from kdpipe.plan.suitability import needs_head, no_split
 

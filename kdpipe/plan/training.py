@@ -13,6 +13,7 @@ from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.model_stage import Known, M, ModelStage, Need
 from kdpipe.plan.sizes import (
     LEARNING,
     TRAINED_WEIGHT,
@@ -25,7 +26,7 @@ from kdpipe.plan.sizes import (
     parameters,
     rows_of,
 )
-from kdpipe.plan.stage import HOUR, Job, Known, M, ModelStage, Need
+from kdpipe.plan.stage import HOUR, Job
 from kdpipe.plan.suitability import no_metric
 
 # A run in small has rows for two steps of this size, so that an epoch is two steps as well.

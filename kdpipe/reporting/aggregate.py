@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stage import CHOSEN
+from kdpipe.plan.model_stage import CHOSEN
 from kdpipe.reporting.grouping import group_names, model_groups
 from kdpipe.reporting.published import published_values
 from kdpipe.reporting.results import in_braces, variable_columns

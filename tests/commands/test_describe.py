@@ -4,7 +4,7 @@ import pytest
 
 from kdpipe import catalog
 from kdpipe.commands.describe import aligned, describe, describe_graph, list_names, mermaid, summary
-from kdpipe.plan.stage import model_stages
+from kdpipe.plan.model_stage import model_stages
 
 
 def test_a_table_has_aligned_columns():

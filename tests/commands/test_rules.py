@@ -11,7 +11,7 @@ from kdpipe import catalog
 from kdpipe.commands.rules import HELPERS, LONGEST_LINE, Rules
 from kdpipe.plan.build import load_graph
 from kdpipe.plan.jobs import all_jobs
-from kdpipe.plan.stage import model_stages
+from kdpipe.plan.model_stage import model_stages
 from tests.workflow.conftest import ROOT
 
 

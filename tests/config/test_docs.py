@@ -8,7 +8,7 @@ from kdpipe.config.document import Document
 from kdpipe.config.settings.base import UNAVAILABLE, Settings
 from kdpipe.config.settings.dataset import CombineSettings, source_settings
 from kdpipe.config.settings.losses import term_settings
-from kdpipe.plan.stage import model_stages
+from kdpipe.plan.model_stage import model_stages
 
 
 class Parent(Settings):

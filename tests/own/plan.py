@@ -8,7 +8,7 @@ from pydantic import Field
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.base import ModelName, StageSettings
 from kdpipe.plan.entries import Facts, Node
-from kdpipe.plan.stage import Known, ModelStage
+from kdpipe.plan.model_stage import Known, ModelStage
 
 if TYPE_CHECKING:
     from kdpipe.plan.graph import Graph

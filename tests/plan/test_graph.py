@@ -7,7 +7,7 @@ import pytest
 from kdpipe.digest import digest
 from kdpipe.plan.distillation import cache_settings, is_cached, layer_pairs
 from kdpipe.plan.jobs import all_jobs, job_of
-from kdpipe.plan.stage import key_of
+from kdpipe.plan.model_stage import key_of
 from kdpipe.plan.stages.cache_teacher import LayerMapSettings
 from kdpipe.plan.stages.preprocess import preprocess_settings
 

@@ -3,7 +3,7 @@
 import pytest
 
 from kdpipe.plan.distillation import cache_settings
-from kdpipe.plan.stage import key_of
+from kdpipe.plan.model_stage import key_of
 
 PRUNE = "models.cut.prune"
 NARROW = {"heads": 1, "intermediate_size": 384}

@@ -12,7 +12,8 @@ from kdpipe.config.settings.architecture import Architecture, ArchitectureBase
 from kdpipe.config.settings.base import ModelName, StageSettings
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.entries import Facts
-from kdpipe.plan.stage import HOUR, Known, ModelStage
+from kdpipe.plan.model_stage import Known, ModelStage
+from kdpipe.plan.stage import HOUR
 
 
 class CreateSettings(StageSettings):

@@ -8,7 +8,7 @@ from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.plan.distillation import DistillationStage
 from kdpipe.plan.entries import Facts
-from kdpipe.plan.stage import Known
+from kdpipe.plan.model_stage import Known
 from kdpipe.plan.training import trained_facts
 
 

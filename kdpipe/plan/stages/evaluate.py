@@ -4,8 +4,9 @@ from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import Count
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import EVALUATIONS
+from kdpipe.plan.model_stage import dataset_of
 from kdpipe.plan.running import HELD_OUT, RunningStage
-from kdpipe.plan.stage import HOUR, dataset_of
+from kdpipe.plan.stage import HOUR
 from kdpipe.plan.stages.preprocess import OF_EVALUATIONS
 
 

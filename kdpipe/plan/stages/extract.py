@@ -13,8 +13,9 @@ from kdpipe.config.settings.base import ModelName, StageSettings
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.entries import Facts
+from kdpipe.plan.model_stage import Known, ModelStage
 from kdpipe.plan.pruning import within
-from kdpipe.plan.stage import HOUR, Known, ModelStage
+from kdpipe.plan.stage import HOUR
 
 BlockChoice = str | list[Annotated[int, Field(ge=0, le=MANY)]]
 

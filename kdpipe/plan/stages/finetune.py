@@ -10,7 +10,7 @@ from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.training import Training, training_settings
 from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stage import Known
+from kdpipe.plan.model_stage import Known
 from kdpipe.plan.training import TrainingStage, trained_facts
 
 

@@ -18,11 +18,11 @@ from kdpipe.config.settings.base import StageSettings
 from kdpipe.errors import KdpipeError, some
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.model_stage import Known, ModelStage
 from kdpipe.plan.saved.config import read_saved
 from kdpipe.plan.saved.fields import short
 from kdpipe.plan.saved.files import files_of
 from kdpipe.plan.saved.tokenizer import encoding_of, pair_segments
-from kdpipe.plan.stage import Known, ModelStage
 from kdpipe.plan.suitability import datasets_of_users, suitable
 
 PACKAGE = "package:"

@@ -17,8 +17,9 @@ from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.training import Training, training_settings
 from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.model_stage import Known
 from kdpipe.plan.sizes import Cost, tokens_of
-from kdpipe.plan.stage import DAY, Job, Known
+from kdpipe.plan.stage import DAY, Job
 from kdpipe.plan.stages.create import architecture_shape, narrow
 from kdpipe.plan.stages.preprocess import preprocess_settings
 from kdpipe.plan.training import TrainingStage, check_head

@@ -15,8 +15,9 @@ from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.importance import ImportanceSettings, RankedSettings
 from kdpipe.plan.entries import LANGUAGE_MODELING, Facts
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.model_stage import Known
 from kdpipe.plan.pruning import PruningStage, at_sparsity, check_family, check_ranking, lack, units_of, within
-from kdpipe.plan.stage import HOUR, Known
+from kdpipe.plan.stage import HOUR
 from kdpipe.plan.suitability import datasets_of_users, suitable
 
 SHAPE = ("heads", "layers", "intermediate_size", "embedding_rank")

@@ -18,8 +18,8 @@ from kdpipe.metrics import LOWER_IS_BETTER
 from kdpipe.plan.distillation import DistillationStage
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.model_stage import CHOSEN, Known, Need
 from kdpipe.plan.pruning import PruningStage, at_sparsity, check_family, check_ranking, lack, units_of
-from kdpipe.plan.stage import CHOSEN, Known, Need
 from kdpipe.plan.suitability import no_metric
 
 GRID = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)

@@ -10,7 +10,7 @@ from kdpipe.config.mistakes import Findings, SettingError
 from kdpipe.config.settings.base import DatasetName, ModelNames, Settings, StageSettings
 from kdpipe.plan.entries import UNKNOWN, Facts, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.stage import CHOSEN, Known, ModelStage, Need
+from kdpipe.plan.model_stage import CHOSEN, Known, ModelStage, Need
 from kdpipe.plan.suitability import needs_head, no_metric, no_split
 
 

@@ -14,7 +14,7 @@ from kdpipe.config.settings.base import (
     read_number,
     reference_fields,
 )
-from kdpipe.plan.stage import model_stages
+from kdpipe.plan.model_stage import model_stages
 from kdpipe.plan.stages.select import SelectSettings
 
 

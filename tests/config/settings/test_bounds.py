@@ -11,7 +11,7 @@ from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.losses import term_settings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.report import ReportSettings
-from kdpipe.plan.stage import model_stages
+from kdpipe.plan.model_stage import model_stages
 
 TEXT = {"source": "text", "task": "language_modeling", "path": "x"}
 PRETRAIN = {"dataset": "d", "architecture": {"family": "bert"}}
