@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kdpipe.commands.invocation import Invocation
 from kdpipe.commands.reruns import is_ahead
-from kdpipe.commands.rules import one_of
+from kdpipe.commands.rules import one_of, signed
 from kdpipe.plan.sources import hub_folder
 
 INVOCATION = Invocation(workflow, config)
@@ -52,27 +52,33 @@ def read_from(path):
 
 def read(option):
     """An input function: the artifacts that a stage reads by an option of its command line."""
-    return lambda wildcards: [
-        read_from(f"{folder}/SHA256SUMS") for folder in job_of(wildcards).inputs.get(option, [])
-    ]
+    return signed(
+        lambda wildcards: [
+            read_from(f"{folder}/SHA256SUMS") for folder in job_of(wildcards).inputs.get(option, [])
+        ]
+    )
 
 
+@signed
 def read_files(wildcards):
     """The files that a job reads besides artifacts, such as the files of a dataset."""
     return [read_from(str(file)) for file in job_of(wildcards).files if not is_ahead(file)]
 
 
+@signed
 def folder(wildcards, output):
     """The folder that a job writes."""
     return str(Path(output[0]).parent)
 
 
+@signed
 def environment(wildcards):
     """The conda environment of a job: the environment of Snakemake, which has the same packages."""
     wanted = "conda" in {str(method) for method in workflow.deployment_settings.deployment_method}
     return sys.prefix if wanted and Path(sys.prefix, "conda-meta").is_dir() else None
 
 
+@signed
 def limits(wildcards, resources):
     """The option with the time limit of a job; only a cluster has one."""
     return f"--minutes {resources.runtime}" if workflow.remote_exec else ""

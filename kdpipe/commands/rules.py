@@ -6,8 +6,9 @@ The wildcards of a rule name the job, so that all rules share these functions.
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from inspect import isfunction, signature
 from typing import Any
 
 from kdpipe import catalog
@@ -142,6 +143,16 @@ class Rules:
             with whole(place) as part:
                 part.write_text(json.dumps(words), encoding="utf-8")
         return shlex.quote(f"@{place}")
+
+
+def signed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep a function's signature with it: Snakemake asks for the signature at each of many calls."""
+    function.__signature__ = signature(function)  # type: ignore[attr-defined]
+    return function
+
+
+for _method in filter(isfunction, [*vars(Rules).values()]):
+    signed(_method)
 
 
 def one_of(names: Iterable[str]) -> str:
