@@ -2,7 +2,6 @@
 
 import ast
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,13 +59,21 @@ def docstring(target: str) -> str:
 
 @cache
 def constants(target: str) -> dict[str, Any]:
-    """Return the literal class attributes of a class, such as `signal` of a loss."""
-    values = {}
-    for _, definition in reversed(list(lineage(target))):
+    """Return the literal class attributes of a class, such as `student_kinds` of a loss.
+
+    Raises:
+        TypeError: an attribute that a base declares is not a literal, so that the base's value would stand.
+    """
+    values, declared = {}, set()
+    for module, definition in reversed(list(lineage(target))):
         for name, value in map(assignment, definition.body):
             if name and value is not None:
-                with suppress(ValueError):
+                try:
                     values[name] = ast.literal_eval(value)
+                except ValueError:
+                    if name in declared and not module.startswith("transformers."):
+                        raise TypeError(f"{target}: {name} is read from source; write a literal") from None
+            declared.add(name)
     return values
 
 

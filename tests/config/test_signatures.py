@@ -126,6 +126,21 @@ def test_constants_are_the_literals_of_a_class():
     assert (found["compares"], found["averaged_over"], found["same_width"]) == ("rows", "rows", False)
 
 
+@pytest.mark.parametrize("name", ["student_kinds", "teacher_kinds"])
+def test_an_attribute_that_cannot_be_read_is_refused(name, tmp_path, monkeypatch):
+    """The value of the base would say something else: without kinds, a loss compares with labels."""
+    package = tmp_path / f"unread_{name}"
+    package.mkdir()
+    (package / "loss.py").write_text(
+        "from kdpipe.losses.loss import Loss\nKINDS = ('values',)\n"
+        f"class ValueLoss(Loss):\n    {name} = KINDS\n"
+    )
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TypeError, match=f"ValueLoss: {name} is read from source; write a literal"):
+        constants(f"{package.name}.loss:ValueLoss")
+
+
 def test_what_does_not_exist():
     with pytest.raises(LookupError):
         find_class("kdpipe.losses.kl:Nothing")
