@@ -53,8 +53,8 @@ def _scores(rows: Rows, heads: int) -> Tensor:
     """Return the scaled dot products of an example's tokens, -inf with padding [B, R, L, L]."""
     packed = rows.padded().flatten(2)
     if packed.shape[-1] % heads:
-        what = f"found {packed.shape[-1]} of them and {heads} relation heads"
-        raise ModelError(f"relation: the features of a block's heads must be a multiple of these, {what}")
+        features = f"the {packed.shape[-1]} features of a block's heads"
+        raise ModelError(f"relation: {heads} relation heads cannot share {features}; give a divisor of these")
     divided = upcast(packed).view(*packed.shape[:2], heads, -1).transpose(1, 2)
     scores: Tensor = divided @ divided.transpose(-1, -2) / sqrt(divided.shape[-1])
     return scores.masked_fill(~rows.real[:, None, None, :], -torch.inf)

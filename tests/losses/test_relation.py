@@ -88,5 +88,5 @@ def test_gradients_are_finite_and_autocast_does_not_coarsen_it(wave):
 
 def test_features_that_heads_cannot_share_are_refused(wave):
     ours, theirs = sides(wave)
-    with pytest.raises(ModelError, match="found 6 of them and 4 relation heads"):
+    with pytest.raises(ModelError, match="4 relation heads cannot share the 6 features"):
         RelationLoss(4)(ours, theirs, "categorical")
