@@ -4,7 +4,7 @@ A dataset is a `datasets.Dataset` of token ids and labels, as `transformers.Trai
 (`kdpipe.data.tokenized`). The head of a model says what the task is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import head_task, kinds_for
+from kdpipe.anatomy.signals import SIGNAL_KINDS
 from kdpipe.data.batches import Collator
 from kdpipe.data.targets import Targets
 from kdpipe.data.tokenized import TokenizedSplit
@@ -27,9 +28,10 @@ from kdpipe.pruning.criterion import Reduction
 from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
 from kdpipe.pruning.importance import check_finite, first_batches, label_losses, score_units
 from kdpipe.signals.capture import TEACHER, Teacher
+from kdpipe.training.objective import ACTIVATIONS, Projection
 from kdpipe.training.run import freeze as freeze_parameters
 from kdpipe.training.run import train
-from kdpipe.training.terms import Weighted, build_objective
+from kdpipe.training.terms import POSITIONS, Weighted, build_objective
 
 LANGUAGE_MODELING, QUESTION_ANSWERING = "language_modeling", "question_answering"
 
@@ -182,7 +184,7 @@ def evaluate(
 
 
 def _weighted(losses: Any, split: TokenizedSplit) -> list[Weighted]:
-    """Return losses with their weights; refuse anything else, and losses on labels that the rows lack."""
+    """Return losses with their weights; refuse what `distill` cannot take."""
     weighted = []
     for given in losses if isinstance(losses, list | tuple) else [losses]:
         entry = given if isinstance(given, Weighted) else Weighted(given)
@@ -191,20 +193,30 @@ def _weighted(losses: Any, split: TokenizedSplit) -> list[Weighted]:
                 "losses: expected objects of classes in kdpipe.losses, such as KLLoss(),"
                 f" found {quoted(given)}"
             )
-        if entry.weight < 0 or entry.teacher != TEACHER.teacher:
-            raise KdpipeError(
-                f"losses: expected weights from 0, and the teacher {TEACHER.teacher!r}, found weight"
-                f" {entry.weight} and teacher {entry.teacher!r}"
-            )
-        if not entry.loss.teacher_kinds and split.task != LANGUAGE_MODELING and "labels" not in split.columns:
-            raise KdpipeError(
-                f"losses: {type(entry.loss).__name__} compares with labels; expected rows with labels,"
-                " found none"
-            )
+        for wrong, expected, found in _choices(entry, split):
+            if wrong:
+                name = type(entry.loss).__name__
+                raise KdpipeError(f"losses: {name}: expected {expected}, found {quoted(found)}")
         weighted.append(entry)
     if not any(entry.weight for entry in weighted):
         raise KdpipeError("losses: expected a loss with a weight, found none, so nothing would be learned")
     return weighted
+
+
+def _choices(entry: Weighted, split: TokenizedSplit) -> Iterator[tuple[bool, str, Any]]:
+    """Yield of each choice in a weighted loss whether it is wrong, what is expected, and what was found."""
+    loss, projection = entry.loss, entry.projection
+    by_module = SIGNAL_KINDS[loss.student_kinds[0]].placed == "modules"
+    unlabelled = split.task != LANGUAGE_MODELING and "labels" not in split.columns
+    yield entry.weight < 0, "a weight from 0", entry.weight
+    yield entry.teacher != TEACHER.teacher, f"the teacher {TEACHER.teacher!r}", entry.teacher
+    yield unlabelled and not loss.teacher_kinds, "rows with labels, with which it compares", split.columns
+    yield entry.positions not in (None, *POSITIONS), "`all` or `masked` as `positions`", entry.positions
+    yield bool(entry.modules) != by_module, f"{'some' if by_module else 'no'} `modules`", entry.modules
+    if projection is not None:
+        known = isinstance(projection, Projection) and projection.kind in ACTIVATIONS
+        yield not known, f"kdpipe.Projection(kind), with the kind {' or '.join(ACTIVATIONS)}", projection
+        yield not loss.same_width, "no `projection`, as it compares no states of one width", projection
 
 
 def _check_model(model: Any) -> None:

@@ -185,14 +185,35 @@ def test_arguments_that_do_not_fit_are_refused(
     rows = rows_of(task_data)
     models = load_model(classifier), load_model(classifier)
     body = AutoModel.from_pretrained(classifier)
+
+    def weighted(loss: Any, **choices: Any) -> Any:
+        return kdpipe.distill(*models, rows, [kdpipe.Weighted(loss, **choices)])
+
     wrong: list[tuple[Any, str]] = [
         (lambda: kdpipe.distill(*models, rows, []), "losses: expected a loss with a weight"),
         (lambda: kdpipe.distill(*models, rows, [KLLoss]), "losses: expected objects .*KLLoss'"),
         (lambda: kdpipe.distill(*models, rows, "kl"), "losses: expected objects .*'kl'"),
-        (lambda: kdpipe.distill(*models, rows, [kdpipe.Weighted(KLLoss(), -1)]), "weights from 0"),
-        (lambda: kdpipe.distill(*models, rows, [kdpipe.Weighted(KLLoss(), teacher="b")]), "teacher 'b'"),
+        (
+            lambda: kdpipe.distill(*models, rows, [kdpipe.Weighted(KLLoss(), -1)]),
+            "KLLoss: expected a weight from 0",
+        ),
+        (
+            lambda: kdpipe.distill(*models, rows, [kdpipe.Weighted(KLLoss(), teacher="b")]),
+            "teacher 'teacher', found 'b'",
+        ),
         (lambda: kdpipe.distill(*models, rows.remove_columns("labels"), [HardLoss()]), "rows with labels"),
         (lambda: kdpipe.distill(models[0], models[0], rows, [KLLoss()]), "one model twice"),
+        (
+            lambda: weighted(HiddenMSELoss(), projection="linear"),
+            "HiddenMSELoss: .*Projection.kind.*'linear'",
+        ),
+        (
+            lambda: weighted(HiddenMSELoss(), projection=kdpipe.Projection("sine")),
+            "kind linear or relu or tanh",
+        ),
+        (lambda: weighted(KLLoss(), projection=kdpipe.Projection()), "KLLoss: expected no `projection`"),
+        (lambda: weighted(HiddenMSELoss(), positions="first"), "`all` or `masked` as `positions`.*'first'"),
+        (lambda: weighted(HiddenMSELoss(), modules=[("pooler", "pooler")]), "expected no `modules`"),
         (
             lambda: kdpipe.distill("bert", models[0], rows, [KLLoss()]),
             "a model of transformers, found 'bert'",
