@@ -94,8 +94,7 @@ class Matrix:
         if whole and whole[1] in self.variables:
             return _lookup(whole, choice)
         return PLACEHOLDER.sub(
-            lambda match: str(_lookup(match, choice)) if match[1] in self.variables else match[0],
-            value,
+            lambda match: str(_lookup(match, choice)) if match[1] in self.variables else match[0], value
         )
 
     def expand(self, template: str) -> list[tuple[str, Choice]]:

@@ -97,9 +97,7 @@ def clean(ids: Ids, lengths: Ids, rules: CleaningRules) -> Cleaned:
     unknown = ~short & (_unknown_share(ids, lengths, rules.unknown_id) >= rules.max_unknown)
     keep = ~(short | unknown)
     counts = Counter(
-        split=long,
-        dropped_short=int(np.count_nonzero(short)),
-        dropped_unknown=int(np.count_nonzero(unknown)),
+        split=long, dropped_short=int(np.count_nonzero(short)), dropped_unknown=int(np.count_nonzero(unknown))
     )
     ids = ids[np.repeat(keep, lengths)]
     return Cleaned(ids, lengths[keep], origins[keep], pieces[keep], counts)

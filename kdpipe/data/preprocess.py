@@ -118,10 +118,7 @@ def _answers(example: Example) -> list[dict[str, object]] | None:
 
 
 def _write_split(
-    file: Path,
-    encoded: Iterable[Encoded],
-    largest: dict[str, int],
-    progress: Callable[[int], object] | None,
+    file: Path, encoded: Iterable[Encoded], largest: dict[str, int], progress: Callable[[int], object] | None
 ) -> dict[str, Any]:
     """Write rows in record batches of about equal size, and hold 8 bytes of each row's id."""
     counts: Counter[str] = Counter()

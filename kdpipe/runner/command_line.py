@@ -188,9 +188,7 @@ def _settings(model: type[BaseModel], text: str) -> BaseModel:
         raise KdpipeError(f"--settings: expected JSON, found {quoted(text)} ({error})") from None
 
 
-def _parameters(
-    run: Callable[..., None],
-) -> tuple[dict[str, type[BaseModel]], dict[str, inspect.Parameter]]:
+def _parameters(run: Callable[..., None]) -> tuple[dict[str, type[BaseModel]], dict[str, inspect.Parameter]]:
     """Return the settings that a stage takes, and its other parameters but the workspace."""
     settings = {
         name: hint

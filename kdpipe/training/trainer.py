@@ -113,11 +113,7 @@ class LearningTrainer(HookedTrainer):
         return torch.stack(losses).sum()
 
     def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: Batch,
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
+        self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Return the weighted sum of the loss terms, each a mean over its rows or examples and the sizes.
 

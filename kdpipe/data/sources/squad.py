@@ -21,10 +21,7 @@ LOG = logging.getLogger(__name__)
 COLUMNS = ("id", "context", "question", "answers")
 # A file of fewer bytes is read in a moment.
 SMALL = 2_000_000
-_LAYOUT = {
-    "train": ("train-v1.1.json", "train-v2.0.json"),
-    "validation": ("dev-v1.1.json", "dev-v2.0.json"),
-}
+_LAYOUT = {"train": ("train-v1.1.json", "train-v2.0.json"), "validation": ("dev-v1.1.json", "dev-v2.0.json")}
 
 
 def _whole(text: str) -> str:

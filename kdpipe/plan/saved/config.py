@@ -28,14 +28,7 @@ from kdpipe.config.signatures import field_options
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError, ModelError, some, suggest
 from kdpipe.plan.saved.fields import SavedFields, labels_of, short, validated
-from kdpipe.plan.saved.files import (
-    CONFIG,
-    WEIGHTS,
-    Tensor,
-    read_object,
-    read_tensors,
-    read_tokenizer,
-)
+from kdpipe.plan.saved.files import CONFIG, WEIGHTS, Tensor, read_object, read_tensors, read_tokenizer
 from kdpipe.plan.saved.tokenizer import count_tokens
 from kdpipe.plan.sizes import known, parameters
 
