@@ -12,26 +12,24 @@ from kdpipe.config.parsing import parse
 from kdpipe.config.paths import OutputFolder
 from kdpipe.config.settings.base import NotEmpty, Settings
 from kdpipe.config.settings.bounds import MANY, MOST_THREADS, Seed
+from kdpipe.config.settings.explanation import value_at
 from kdpipe.config.settings.report import ReportSettings
 from kdpipe.errors import ConfigError
 
+MISSING = object()
 DATA_VARIABLE = "KDPIPE_DATA"
-# Without these there is nothing to look for further mistakes in.
+# Sections without which no further mistakes can be found.
 MAIN_SECTIONS = {"matrix", "datasets", "defaults", "models"}
 
 
 class RerunSettings(Settings):
-    """What counts as a change besides settings and inputs.
+    """The changes that count besides settings and inputs.
 
     Args:
-        code: whether a stage runs again when the code that it uses has changed.
+        code: whether a stage runs again after a change of the code that it uses.
     """
 
     code: bool = True
-
-
-def _data_dir() -> Path:
-    return Path(os.environ.get(DATA_VARIABLE) or "data")
 
 
 class Document(Settings):
@@ -39,24 +37,25 @@ class Document(Settings):
 
     Args:
         results: folder of all artifacts.
-        data_dir: folder that relative dataset paths start from; `KDPIPE_DATA` or `data` by default.
-        seed: seed of nodes that give none.
-        threads: processor threads of each job, which its processes share; part of what makes results
-            repeatable.
+        data_dir: folder at which relative dataset paths start; `KDPIPE_DATA` or `data` by default.
+        seed: seed of nodes without a seed of their own.
+        threads: processor threads of each job, which its processes share; results depend on the number.
         gpus: GPUs that a training asks a cluster for, with a process for each; other jobs that run models ask
-            for one.
-        cache_limit_gb: size that one cache of a teacher's signals may have, in GB (10^9 bytes).
-        checkpoint_minutes: minutes of training between two checkpoints; they change no result.
-        matrix: variables and their values, or a list of such blocks.
+            for one GPU.
+        cache_limit_gb: the largest size of one cache of a teacher's signals, in GB (10^9 bytes).
+        checkpoint_minutes: minutes of training between two checkpoints, which change no result.
+        matrix: variables and their values, or a list of blocks of variables.
         datasets: datasets by name.
         defaults: settings by stage that nodes inherit.
         models: nodes by name.
-        rerun: what counts as a change besides settings and inputs.
+        rerun: the changes that count besides settings and inputs.
         report: settings of the report.
     """
 
     results: OutputFolder = Path("results")
-    data_dir: OutputFolder = Field(default_factory=_data_dir, validate_default=True)
+    data_dir: OutputFolder = Field(
+        default_factory=lambda: Path(os.environ.get(DATA_VARIABLE) or "data"), validate_default=True
+    )
     seed: Seed = 42
     threads: int = Field(default=2, ge=1, le=MOST_THREADS)
     gpus: int = Field(default=0, ge=0, le=64)
@@ -71,12 +70,14 @@ class Document(Settings):
 
     def defaults_of(self, stage: str) -> Mapping[str, Any]:
         """Return the settings that models of a stage inherit."""
-        given = self.defaults.get(stage)
-        return given if isinstance(given, Mapping) else {}
+        defaults = self.defaults.get(stage)
+        return defaults if isinstance(defaults, Mapping) else {}
 
     def place(self, template: str, stage: str, setting: Where) -> Where:
-        """Return where a setting of a model is written: in the model, or in the defaults of its stage."""
-        if not _has(self.models[template][stage], setting) and _has(self.defaults_of(stage), setting):
+        """Return the place of a setting of a model: in the model, or in the defaults of its stage."""
+        node, defaults = self.models[template][stage], self.defaults_of(stage)
+        in_node, in_defaults = (value_at(part, setting, MISSING) is not MISSING for part in (node, defaults))
+        if in_defaults and not in_node:
             return ("defaults", stage, *setting)
         return ("models", template, stage, *setting)
 
@@ -90,34 +91,34 @@ def read_config(paths: Sequence[Path]) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `overlay` laid over it: mappings merge key by key, all else is replaced."""
+    """Return `base` with `overlay` laid over it: mappings merge key by key, other values are replaced."""
     merged = dict(base)
     for key, value in overlay.items():
-        below = merged.get(key)
-        merged[key] = (
-            merge(below if isinstance(below, Mapping) else {}, value) if isinstance(value, Mapping) else value
-        )
+        if isinstance(value, Mapping):
+            below = merged.get(key)
+            value = merge(below if isinstance(below, Mapping) else {}, value)
+        merged[key] = value
     return merged
 
 
 def parse_document(config: Mapping[str, Any], mistakes: Mistakes) -> Document:
-    """Return the sections of a config; those with mistakes are left out, so that more can be found.
+    """Return the sections of a config; sections with mistakes are left out, so that more can be found.
 
     Raises:
-        ConfigError: a section is wrong without which nothing more can be said.
+        ConfigError: a main section is wrong, or a section has no default in its place.
     """
     try:
         return Document.model_validate(dict(config))
     except ValidationError as error:
-        found = explain(error)
-    for where, what in found:
+        findings = explain(error)
+    for where, what in findings:
         mistakes.add(where, what)
-    if MAIN_SECTIONS.intersection(where[0] for where, _ in found):
+    if MAIN_SECTIONS.intersection(where[0] for where, _ in findings):
         mistakes.stop()
     try:
-        return Document.model_validate(_without(config, {where[:2] for where, _ in found}))
+        return Document.model_validate(_without(config, {where[:2] for where, _ in findings}))
     except ValidationError:
-        # What takes the place of a section is wrong too: the environment gives `data_dir`.
+        # The default of a section is wrong too: the environment gives `data_dir`.
         raise ConfigError(mistakes.problems) from None
 
 
@@ -127,13 +128,3 @@ def _without(config: Mapping[str, Any], wrong: set[Where]) -> dict[str, Any]:
     for section in {str(where[0]) for where in wrong if len(where) > 1}:
         left[section] = {key: value for key, value in left[section].items() if (section, key) not in wrong}
     return left
-
-
-def _has(value: Any, where: Where) -> bool:
-    """Tell whether keys and indices lead to something."""
-    for part in where:
-        try:
-            value = value[part]
-        except (LookupError, TypeError):
-            return False
-    return True

@@ -1,4 +1,4 @@
-"""The mistakes of a config: where each stands, what it is, and that each is told once."""
+"""The mistakes of a config: the place and the message of each, and no message twice."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,10 +8,12 @@ from kdpipe.errors import ConfigError, KdpipeError, Problem
 
 Where = tuple[str | int, ...]
 Findings = Iterator[tuple[Where, str]]
+# How pydantic begins the message of a `ValueError`.
+VALUE_ERROR = "Value error, "
 
 
 class Mistakes:
-    """Those found so far in a config."""
+    """The mistakes of a config so far."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -21,28 +23,28 @@ class Mistakes:
         """Note a mistake.
 
         Args:
-            where: keys and indices that lead to it.
+            where: keys and indices of the mistake.
             what: what was expected and found, and what to do about it.
-            entry: the model or dataset that has it; of several with a mistake at the same place, as those
-                of a matrix, only the first is told.
+            entry: the model or dataset with the mistake; where several entries of a matrix have a mistake at
+                one place, only the first is reported.
         """
-        if not self.told_for_another(where, entry):
+        if not self.is_hidden(where, entry):
             path = key_path(where)
             self._entries[path] = entry
             self.problems.append(Problem(path, what))
 
-    def told_for_another(self, where: Where, entry: str) -> bool:
-        """Tell whether a mistake at a place would go untold, as another entry has one there."""
+    def is_hidden(self, where: Where, entry: str) -> bool:
+        """Tell whether a mistake of an entry is not reported, because another entry has one at its place."""
         return self._entries.get(key_path(where), entry) != entry
 
     def stop(self) -> None:
-        """Raise ConfigError if there are any."""
+        """Raise ConfigError if there are mistakes."""
         if self.problems:
             raise ConfigError(self.problems)
 
 
 class SettingError(KdpipeError):
-    """Something wrong with one setting of a model or dataset."""
+    """A mistake in one setting of a model or dataset."""
 
     def __init__(self, setting: str, what: str) -> None:
         super().__init__(what)
@@ -54,15 +56,15 @@ def key_path(where: Sequence[str | int]) -> str:
     path = ""
     for part in where:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    # What would move the cursor, or begin another line, is spelt out.
+    # A character that would move the cursor, or begin another line, is spelt out.
     return path if path.isprintable() else repr(path)[1:-1]
 
 
 def explain(error: ValidationError) -> list[tuple[Where, str]]:
-    """Return what a failed validation found: keys and indices, and what is wrong there."""
-    return [(detail["loc"], detail["msg"]) for detail in error.errors()]
+    """Return the mistakes of a failed validation: keys and indices, and the message."""
+    return [(detail["loc"], detail["msg"].removeprefix(VALUE_ERROR)) for detail in error.errors()]
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
-    """Return the problems that a failed validation found, each with its key path."""
+    """Return the mistakes of a failed validation, each with its key path."""
     return [Problem(key_path(where), what) for where, what in explain(error)]

@@ -75,7 +75,7 @@ class _Names:
         """Note that there is no such name, unless there would be but for another mistake."""
         hidden = any(pattern.fullmatch(name) for pattern in self._patterns)
         # Finding the nearest of many names takes long.
-        if not hidden and not mistakes.told_for_another(where, entry):
+        if not hidden and not mistakes.is_hidden(where, entry):
             hint = undeclared(name, self._variables) or suggest(name, self._entries)
             mistakes.add(where, f"there is no {self._kind} {name!r}; {hint}", entry)
 

@@ -1,13 +1,12 @@
 """`architecture`: a model family and any field of its transformers config class by its own name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, PlainSerializer, model_validator
 
 from kdpipe import catalog
-from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.base import Settings, refused
 from kdpipe.config.settings.bounds import bounded
 from kdpipe.config.settings.explanation import mistake, read_name
@@ -15,7 +14,7 @@ from kdpipe.config.signatures import Option, field_options, options_model
 from kdpipe.declarations import constants, mapping_keys
 
 ACTIVATIONS = "transformers.activations:ACT2CLS"
-# The most weights of a model that is made from nothing: 8 GB, and four times as much where it is trained.
+# The most weights of a model that is made from nothing: 8 GB, and four times as much in a training.
 MOST_WEIGHTS = 2 * 10**9
 OF_TOKENIZER = "is set by kdpipe: it is that of the tokenizer"
 OF_HEADS = "is not supported: no head of kdpipe reads it"
@@ -28,7 +27,7 @@ REFUSED = {
     "num_decoder_layers": OF_FAMILY,
     "use_cache": "is not supported: models run without a cache of keys and values",
 }
-# How the names of fields end tells what they are, whatever the family.
+# The end of a field's name says what the field is, whatever the family.
 SIZES = ("_size", "_embd", "dim", "_model", "_kv", "_ff", "_inner", "_embeddings", "_positions", "_distance")
 RANGES: Mapping[tuple[str, ...], Mapping[str, float]] = {
     SIZES: {"ge": 1, "le": 2**20},
@@ -52,21 +51,19 @@ class ArchitectureBase(Settings):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The fields of the transformers config that the user gave."""
+        """The fields of the transformers config in the user's config."""
         return self.model_dump(exclude={"family"}, exclude_unset=True)
 
     def check_weights(self, vocabulary: int) -> str:
-        """Return what is wrong with the number of weights that a vocabulary makes, or nothing."""
+        """Return the mistake of a number of weights that is too large with a vocabulary, or ""."""
         shape = _shape(self)
         width, heads = shape["width"], shape.get("heads", 1)
         inner = heads * shape["key"] if "key" in shape else width
         embeddings = (vocabulary + shape.get("positions", 0)) * shape.get("embeddings", width)
         block = 4 * width * inner + 2 * width * shape.get("neurons", 4 * width)
         weights = embeddings + shape["depth"] * block
-        if weights <= MOST_WEIGHTS:
-            return ""
         what = f"would make a model of about {weights:,} weights, expected at most {MOST_WEIGHTS:,}"
-        return f"{what}; lower its sizes"
+        return "" if weights <= MOST_WEIGHTS else f"{what}; lower its sizes"
 
 
 class _NewArchitecture(ArchitectureBase):
@@ -74,45 +71,34 @@ class _NewArchitecture(ArchitectureBase):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for where, what in _findings(self):
-            raise mistake(where, what)
+        buckets, distance = "relative_attention_num_buckets", "relative_attention_max_distance"
+        if self.options.get(distance, 128) <= self.options.get(buckets, 32) // 2:
+            what = f"expected `{distance}` above half of `{buckets}`, which stand for single distances"
+            raise mistake((distance if distance in self.options else buckets,), what)
+        if what := self.check_weights(0):
+            raise mistake((), what)
         return self
 
 
 def _shape(architecture: ArchitectureBase) -> dict[str, int]:
-    """Return the shape, as far as numbers tell, with the defaults of the family.
-
-    The `key` is the width of a head, where that is given.
-    """
+    """Return the numbers of the shape, with the defaults of the family; `key` is the width of a head."""
     facts = constants(catalog.FAMILIES[architecture.family])
     values = {**constants(facts["config_class"]), **architecture.options}
-    found = {fact: values.get(name) for fact, name in {"key": "d_kv", **facts["shape_fields"]}.items()}
-    return {fact: value for fact, value in found.items() if isinstance(value, int)}
-
-
-def _findings(architecture: ArchitectureBase) -> Findings:
-    buckets, distance = "relative_attention_num_buckets", "relative_attention_max_distance"
-    if architecture.options.get(distance, 128) <= architecture.options.get(buckets, 32) // 2:
-        given = distance if distance in architecture.options else buckets
-        yield (given,), f"expected `{distance}` above half of `{buckets}`, which stand for single distances"
-    what = architecture.check_weights(0)
-    if what:
-        yield (), what
+    shape = {fact: values.get(name) for fact, name in {"key": "d_kv", **facts["shape_fields"]}.items()}
+    return {fact: value for fact, value in shape.items() if isinstance(value, int)}
 
 
 @cache
 def architecture_settings(family: str) -> type[ArchitectureBase]:
     """Return the settings model of a family's architecture."""
-    options = {
-        name: refused(REFUSED[name]) if name in REFUSED else kind for name, kind in _types(family).items()
-    }
-    return _settings(family, _NewArchitecture, options)
+    types = {name: refused(REFUSED[name]) if name in REFUSED else kind for name, kind in _types(family)}
+    return _settings(family, _NewArchitecture, types)
 
 
 @cache
 def saved_architecture(family: str) -> type[ArchitectureBase]:
-    """Return the settings model of what the config of a saved model says of its architecture."""
-    return _settings(family, ArchitectureBase, _types(family))
+    """Return the settings model of the architecture in the config of a saved model."""
+    return _settings(family, ArchitectureBase, dict(_types(family)))
 
 
 def _settings(family: str, base: type[ArchitectureBase], types: Mapping[str, Any]) -> type[ArchitectureBase]:
@@ -120,16 +106,12 @@ def _settings(family: str, base: type[ArchitectureBase], types: Mapping[str, Any
     return options_model(f"{family}_architecture", base, options)
 
 
-def _types(family: str) -> dict[str, Any]:
-    target = constants(catalog.FAMILIES[family])["config_class"]
-    return {name: _type_of(name, option.type) for name, option in field_options(target).items()}
-
-
-def _type_of(name: str, kind: Any) -> Any:
-    if name in ACTIVATION_FIELDS:
-        return Literal[mapping_keys(ACTIVATIONS)]
-    bounds = next((bounds for ends, bounds in RANGES.items() if name.endswith(ends)), {})
-    return bounded(kind, **bounds)
+def _types(family: str) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a family's config class, each with its type."""
+    for name, option in field_options(constants(catalog.FAMILIES[family])["config_class"]).items():
+        bounds = next((bounds for ends, bounds in RANGES.items() if name.endswith(ends)), {})
+        is_activation = name in ACTIVATION_FIELDS
+        yield name, Literal[mapping_keys(ACTIVATIONS)] if is_activation else bounded(option.type, **bounds)
 
 
 def _validate(value: Any) -> Any:

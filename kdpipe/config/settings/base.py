@@ -1,7 +1,7 @@
 """What all settings share: frozen, closed to unknown keys, marked where they name models or datasets."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
@@ -17,7 +17,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 
 from kdpipe import catalog
@@ -25,7 +25,7 @@ from kdpipe.config.settings.bounds import Seed
 from kdpipe.config.settings.explanation import alternatives, explained
 from kdpipe.errors import quoted, suggest
 
-# No setting has numbers in more lists and mappings in one another.
+# Settings have numbers in fewer lists and mappings in one another.
 LEVELS = 4
 PLAIN = {int, float, str, type(None), ...}
 # YAML 1.1 takes `5e-5` for a string, as it has no dot.
@@ -37,11 +37,18 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
+    def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
+        """Yield (setting, kind, name) of each model and dataset that these settings name."""
+        for field, reference in reference_fields(type(self)).items():
+            value = getattr(self, field)
+            for name in (value,) if isinstance(value, str) else value or ():
+                yield field, reference.kind, name
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain_mistakes(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            return handler(_read_numbers(cls, value))
+            return handler(_read_numbers(cls, value) if isinstance(value, dict) else value)
         except ValidationError as error:
             raise ValidationError.from_exception_data(cls.__name__, explained(cls, value, error)) from None
 
@@ -51,9 +58,7 @@ def read_number(value: Any) -> Any:
     return float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value
 
 
-def _read_numbers(model: type[BaseModel], value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
+def _read_numbers(model: type[BaseModel], value: dict[str, Any]) -> dict[str, Any]:
     texts, numbers = _text_fields(model), _number_fields(model)
     read = {key: item if key in texts else read_number(item) for key, item in value.items()}
     return {key: _mark_switches(item) if key in numbers else item for key, item in read.items()}
@@ -113,29 +118,25 @@ class Reference:
     many: bool = False
 
 
-def _refuse(value: Any) -> Any:
-    if value is None:
-        return None
-    raise PydanticCustomError("unavailable", "not available in this version")
+def refuse(message: str, applies: Callable[[Any], bool] = lambda value: True) -> Callable[[Any], Any]:
+    """Return a validator that refuses some values, or all.
+
+    Args:
+        message: what is wrong with the value, which `{}` stands for.
+        applies: tells whether a value is refused.
+    """
+
+    def validate(value: Any) -> Any:
+        if applies(value):
+            raise ValueError(message.format(quoted(value)))
+        return value
+
+    return validate
 
 
 def refused(message: str) -> Any:
-    """Return the type of a setting that is refused whatever it is, and why."""
-
-    def refuse(value: Any) -> Any:
-        raise PydanticCustomError("refused", "{message}", {"message": message})
-
-    return Annotated[None, BeforeValidator(refuse)]
-
-
-def _not_empty(value: Any) -> Any:
-    if not value:
-        raise PydanticCustomError("empty", "expected at least one")
-    return value
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    """Return the type of a setting that is refused whatever its value."""
+    return Annotated[None, BeforeValidator(refuse(message))]
 
 
 @dataclass(frozen=True)
@@ -159,42 +160,35 @@ class EntryOf:
     def _known(self, value: str) -> str:
         entries = catalog.KINDS[self.kind]
         if value not in entries:
-            found = {"name": quoted(value), "hint": suggest(value, entries)}
-            raise PydanticCustomError("catalog", "{name} is not known; {hint}", found)
+            raise ValueError(f"{quoted(value)} is not known; {suggest(value, entries)}")
         return value
 
 
 ModelName = Annotated[str, Reference("model")]
 DatasetName = Annotated[str, Reference("dataset")]
-Names = str | tuple[str, ...]
-NotEmpty = AfterValidator(_not_empty)
-ModelNames = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_as_list, json_schema_input_type=Names),
-    NotEmpty,
-    Reference("model", many=True),
-]
-DatasetNames = Annotated[
-    tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=Names), Reference("dataset", many=True)
-]
-UNAVAILABLE = BeforeValidator(_refuse)
+NotEmpty = AfterValidator(refuse("expected at least one", lambda value: not value))
+AS_LIST = BeforeValidator(
+    lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=str | tuple[str, ...]
+)
+ModelNames = Annotated[tuple[str, ...], AS_LIST, NotEmpty, Reference("model", many=True)]
+DatasetNames = Annotated[tuple[str, ...], AS_LIST, Reference("dataset", many=True)]
+UNAVAILABLE = BeforeValidator(refuse("not available in this version", lambda value: value is not None))
 Unavailable = Annotated[None, UNAVAILABLE]
 
 
-# What is done with a model once it is there, and changes nothing in it.
+# Settings of what happens to a finished model, which change nothing in it.
 AFTERWARDS = ("evaluate", "export")
 
 
 def decisive(settings: BaseModel) -> dict[str, Any]:
-    """Return the settings that decide what an artifact is, as manifests have them and digests count them.
+    """Return the settings that decide the contents of an artifact, for its manifest and for digests.
 
-    How many examples are scored at once changes no more than roundings, and is what helps where memory is
-    short: nothing is made again for it.
+    The batch of an evaluation does not count: it changes only roundings, and users lower it to save memory.
     """
-    found = settings.model_dump(mode="json", exclude={*AFTERWARDS, "eval_batch_size"})
-    if isinstance(training := found.get("training"), dict):
+    decisive = settings.model_dump(mode="json", exclude={*AFTERWARDS, "eval_batch_size"})
+    if isinstance(training := decisive.get("training"), dict):
         training.pop("per_device_eval_batch_size", None)
-    return found
+    return decisive
 
 
 class StageSettings(Settings):
@@ -211,13 +205,6 @@ class StageSettings(Settings):
     seed: Seed = 42
     evaluate: DatasetNames | None = None
     export: DatasetNames = ()
-
-    def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
-        """Yield (field, kind, name) of each model and dataset that these settings name."""
-        for field, reference in reference_fields(type(self)).items():
-            value = getattr(self, field)
-            for name in (value,) if isinstance(value, str) else value or ():
-                yield field, reference.kind, name
 
 
 @cache

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
 from kdpipe.config.mistakes import SettingError
@@ -21,7 +21,7 @@ from kdpipe.errors import suggest
 from kdpipe.matching import matching, plain
 
 SPLIT_FILES = ("train", "validation", "test")
-# What datasets of the Hub were read with; what to write now.
+# Former sources of datasets of the Hub, each with the source that replaced it.
 GONE = {"hub": "table", "glue_hub": "glue"}
 SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 COMMON = {"task", "path", "files", "labels"}
@@ -33,11 +33,9 @@ Stride = Annotated[int, Field(ge=0, le=10**6)]
 
 def _split_name(name: str) -> str:
     if name in SPLIT_FILES:
-        raise PydanticCustomError("usual_split", "is a setting of its own; give it beside `splits`")
+        raise ValueError("is a setting of its own; give it beside `splits`")
     if not SPLIT_NAME.fullmatch(name):
-        raise PydanticCustomError(
-            "split_name", "expected a name of letters, digits, `_`, `-`; files are called by it"
-        )
+        raise ValueError("expected a name of letters, digits, `_`, `-`; files are called by it")
     return name
 
 
@@ -45,16 +43,16 @@ class DatasetBase(Settings):
     """What every dataset takes.
 
     Args:
-        rows: size of a fixed sample of the training split, or of each split named.
+        rows: size of a fixed sample of the training split, or sizes by split.
         max_length: tokens of an encoded example, special tokens included; 384 by default for question
             answering, else 128.
-        stride: tokens of a long context that one window shares with the next, for question answering.
+        stride: tokens of a long context that neighbouring windows share, for question answering.
         labels: `none` drops the labels of the training split.
-        metrics: the metrics of models for it, by default those of the task or of what `name` names; models
-            are chosen by the first.
+        metrics: the metrics of models, by default the metrics of the task or of the dataset `name`; the first
+            metric chooses among models.
         longest_answer: tokens of the longest answer that models give to a question.
-        no_answer_threshold: by how much the logits of giving no answer may exceed those of one that is given
-            all the same, where some questions have none.
+        no_answer_threshold: a model gives no answer if the logits of no answer exceed the logits of the best
+            answer by more than this number.
     """
 
     rows: Rows | None = None
@@ -70,17 +68,17 @@ class SourceSettings(DatasetBase):
     """A dataset read from a source.
 
     Args:
-        source: its name in the catalog.
-        task: what its examples are for; needed where the source serves several tasks.
-        path: a folder in the usual layout of the source, or of `save_to_disk`; or a file, or a pattern such
-            as `texts/*.txt`, which is the training split.
-        hub: a repository of the Hub in place of files, such as `nyu-mll/glue`; or a folder that is laid out
-            as one, which begins with `./`, `../` or `/`.
-        name: configuration of the repository; of GLUE also the task.
+        source: the name of the source in the catalog.
+        task: the task of the examples; needed if the source serves several tasks.
+        path: a folder in the usual layout of the source, or of `save_to_disk`; or the training split, as a
+            file or a pattern such as `texts/*.txt`.
+        hub: a repository of the Hub in place of files, such as `nyu-mll/glue`; or a folder with the layout of
+            a repository, whose path begins with `./`, `../` or `/`.
+        name: configuration of the repository; for GLUE also the task.
         revision: commit, branch or tag of the repository.
         train: file or pattern of the training split, in place of `path`.
-        validation: file of the validation split, or the share of the training examples that becomes it.
-        test: file of the test split, or such a share.
+        validation: file of the validation split, or its share of the training examples.
+        test: file of the test split, or its share of the training examples.
         splits: files of further splits by name.
     """
 
@@ -97,32 +95,27 @@ class SourceSettings(DatasetBase):
 
     @property
     def files(self) -> dict[str, Path]:
-        """The files given by split."""
-        named = {split: getattr(self, split) for split in SPLIT_FILES}
-        return {
-            split: path for split, path in (named | (self.splits or {})).items() if isinstance(path, Path)
-        }
+        """The files of splits by name."""
+        named = {split: getattr(self, split) for split in SPLIT_FILES} | (self.splits or {})
+        return {split: path for split, path in named.items() if isinstance(path, Path)}
 
     @property
     def shares(self) -> dict[str, float]:
         """The shares of the training examples that become other splits."""
-        given = {split: getattr(self, split) for split in SPLIT_FILES}
-        return {split: share for split, share in given.items() if isinstance(share, float)}
+        named = {split: getattr(self, split) for split in SPLIT_FILES}
+        return {split: share for split, share in named.items() if isinstance(share, float)}
 
     def local_files(self) -> list[Path]:
-        """Return the files it is read from, or that lie in its folder, as far as they exist.
-
-        Of a repository it is the file that says that it has been fetched, be it there or not.
-        """
+        """Return the existing files of the dataset; of a repository, its list of digests, even if missing."""
         if self.hub and self.path:
             return [self.path / "SHA256SUMS"]
-        places = [self.path, *self.files.values()]
-        found = [_files_at(path) for path in places if path is not None]
-        return [path for paths in found for path in paths if path.is_file()]
+        places = [self.path] if self.path else []
+        files = chain.from_iterable(map(_files_at, [*places, *self.files.values()]))
+        return [file for file in files if file.is_file()]
 
     @property
     def configuration(self) -> str:
-        """The configuration of the repository: `name`, or where it is matched freely its plain form."""
+        """The configuration of the repository: `name`, or the plain form of a name that is matched freely."""
         return plain(self.name) if "names" in constants(catalog.SOURCES[self.source]) else self.name
 
     @property
@@ -133,11 +126,11 @@ class SourceSettings(DatasetBase):
 
 
 class CombineSettings(DatasetBase):
-    """A dataset made of several; task, labels and held-out splits are those of the first.
+    """A dataset made of several datasets; the first gives task, labels and held-out splits.
 
     Args:
         combine: the datasets whose training splits are joined and shuffled.
-        proportions: for each, the share of its training rows that is taken; above 1 rows are repeated.
+        proportions: the share of training rows that is taken of each dataset; above 1 rows are repeated.
     """
 
     combine: Annotated[DatasetNames, NotEmpty]
@@ -149,10 +142,8 @@ class CombineSettings(DatasetBase):
     @model_validator(mode="after")
     def _one_proportion_each(self) -> Self:
         if self.proportions and len(self.proportions) != len(self.combine):
-            parts = f"the {len(self.combine)} parts {', '.join(self.combine)}"
-            raise mistake(
-                ("proportions",), f"expected one for each of {parts}, found {len(self.proportions)}"
-            )
+            what = f"expected one for each of the {len(self.combine)} parts {', '.join(self.combine)}"
+            raise mistake(("proportions",), f"{what}, found {len(self.proportions)}")
         return self
 
 
@@ -164,19 +155,19 @@ def source_settings(source: str) -> type[SourceSettings]:
     """Return the settings model of the datasets that a source of the catalog reads."""
     options = constructor_options(catalog.SOURCES[source])
     known = {*COMMON, *SourceSettings.model_fields} - {"name"}
-    own = {name: option for name, option in options.items() if name not in known}
+    fields = {name: option for name, option in options.items() if name not in known}
     if "files" not in options:
-        places = ("path", "hub", "revision", *SPLIT_FILES, "splits")
-        own |= dict.fromkeys(places, Option(refused(f"source {source!r} reads no files; remove this"), None))
-    return options_model(f"{source}_dataset", SourceSettings, own, docstring(catalog.SOURCES[source]))
+        no_files = Option(refused(f"source {source!r} reads no files; remove this"), None)
+        fields |= dict.fromkeys(("path", "hub", "revision", *SPLIT_FILES, "splits"), no_files)
+    return options_model(f"{source}_dataset", SourceSettings, fields, docstring(catalog.SOURCES[source]))
 
 
 def read_dataset(value: Any) -> DatasetSettings:
     """Validate one entry of `datasets`.
 
     Raises:
-        pydantic.ValidationError: it has unknown keys or values of the wrong kind, or is neither read from a
-            source that is known nor made from others.
+        pydantic.ValidationError: a key is unknown, a value is wrong, or neither a known source nor other
+            datasets are named.
     """
     if isinstance(value, dict) and "augment" in value:
         raise mistake(("augment",), "not available in this version")
@@ -196,25 +187,24 @@ def tasks_of(settings: SourceSettings) -> tuple[str, ...]:
 
 
 def named_facts(settings: SourceSettings) -> Mapping[str, Any]:
-    """Return what a source's class says of the dataset that `name` names: its task and its metrics.
+    """Return what a source's class says of the dataset `name`, such as its task and its metrics.
 
     Raises:
-        SettingError: it names datasets, and this is none of them.
+        SettingError: the source knows its datasets by name, but not this name.
     """
     declared = constants(catalog.SOURCES[settings.source])
     names: Mapping[str, Any] = declared.get("names", {})
     if not names:
         return {}
-    known = {plain(name): {**declared.get("usual", {}), **facts} for name, facts in names.items()}
     name = str(settings.options["name"])
-    if plain(name) not in known:
-        raise SettingError("name", f"{name!r} is not known; {suggest(name, names)}")
-    found: Mapping[str, Any] = known[plain(name)]
-    return found
+    for known, facts in names.items():
+        if plain(known) == plain(name):
+            return {**declared.get("usual", {}), **facts}
+    raise SettingError("name", f"{name!r} is not known; {suggest(name, names)}")
 
 
 def named_labels(settings: SourceSettings) -> tuple[str, ...]:
-    """Return the labels of a source as far as the config tells them."""
+    """Return the labels of a source, as far as the config or the source names them."""
     return tuple(settings.options.get("classes") or named_facts(settings).get("labels", ()))
 
 
@@ -224,10 +214,8 @@ def has_pairs(settings: SourceSettings) -> bool:
 
 
 def _files_at(path: Path) -> list[Path]:
-    """Return the files of a path: itself, those that it matches, those in its folder.
-
-    `save_to_disk` keeps each of several splits in a folder of its own.
-    """
+    """Return the files of a path: the file itself, the matches of a pattern, or the files of a folder."""
     if not path.is_dir():
         return matching(path)
+    # `save_to_disk` keeps each of several splits in a folder of its own.
     return sorted(path.rglob("*") if (path / "dataset_dict.json").is_file() else path.iterdir())

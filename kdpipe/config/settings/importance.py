@@ -11,15 +11,15 @@ class ImportanceSettings(Settings):
     """Which units of a model are important, and by what data.
 
     Args:
-        model: the model that is scored: by default the one that loses units, or an ancestor that it was
-            trained from and whose units it still has all.
-        dataset: the dataset whose loss is looked at; by default that of the model, or of its nearest ancestor
-            that has one.
+        model: the model that is scored; by default the model that loses units, or an ancestor from which it
+            was trained without a loss of units.
+        dataset: the dataset of the loss; by default the dataset of the model, or of its nearest ancestor with
+            a dataset.
         criterion: its name in the catalog.
-        split: the split that is read, which has labels and is no test split.
-        batches: how many batches are read, the first in the order of the seed; null for all.
+        split: the split that is read; it has labels and is no test split.
+        batches: number of batches that are read, the first in the order of the seed; null for all.
         batch_size: examples of a batch.
-        reduction: whether absolute values are taken of a batch's mean gradient or of each example's.
+        reduction: whether the absolute value of a batch's mean gradient or of each example's gradient counts.
         seed: seed of the order of examples and of random scores; by default the config's.
     """
 
@@ -32,16 +32,9 @@ class ImportanceSettings(Settings):
     reduction: Literal["batch", "example"] = "batch"
     seed: Seed | None = None
 
-    def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
-        """Yield model and dataset, as the settings of a stage yield theirs."""
-        if self.model is not None:
-            yield "importance", "model", self.model
-        if self.dataset is not None:
-            yield "importance", "dataset", self.dataset
-
 
 class RankedSettings(StageSettings):
-    """What the stages share that remove heads and neurons; each has `importance` at its own place."""
+    """What stages that remove heads and neurons share; each stage defines its `importance`."""
 
     if TYPE_CHECKING:
         importance: ImportanceSettings | None
@@ -59,4 +52,4 @@ class RankedSettings(StageSettings):
     def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
         yield from super().references()
         if self.importance is not None:
-            yield from self.importance.references()
+            yield from (("importance", kind, name) for _, kind, name in self.importance.references())

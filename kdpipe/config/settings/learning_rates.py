@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import MANY, LearningRate
@@ -20,7 +19,7 @@ Curve = Literal["linear", "cosine", "1-sqrt"]
 class Schedule(Settings):
     """A schedule without options."""
 
-    # What is given goes to the schedule as it stands.
+    # transformers takes the values as they stand in the config.
     model_config = ConfigDict(strict=True)
 
 
@@ -71,7 +70,7 @@ class CosineToLeast(Schedule):
     @model_validator(mode="after")
     def _one_least(self) -> Self:
         if (self.min_lr is None) == (self.min_lr_rate is None):
-            raise PydanticCustomError("least", "expected one of `min_lr` and `min_lr_rate`")
+            raise ValueError("expected one of `min_lr` and `min_lr_rate`")
         return self
 
 

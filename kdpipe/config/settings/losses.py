@@ -4,18 +4,18 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer
-from pydantic_core import PydanticCustomError
 
 from kdpipe import catalog
 from kdpipe.anatomy.layers import match_layers
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Place, first_layer
-from kdpipe.config.settings.base import NotEmpty, Settings
+from kdpipe.config.settings.base import NotEmpty, Settings, refuse
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import read_name
 from kdpipe.config.signatures import constructor_options, options_model
 from kdpipe.declarations import constants, docstring
 
 LayerMap = str | list[tuple[int, int]]
+LATER = refuse("`counterfactual` is not available in this version", lambda run: run == "counterfactual")
 PlacePairs = tuple[tuple[Place, Place], ...]
 
 
@@ -33,12 +33,6 @@ class ProjectionSettings(Settings):
     learning_rate: float | None = Field(default=None, gt=0, le=1000)
 
 
-def _refuse_counterfactual(value: Any) -> Any:
-    if value == "counterfactual":
-        raise PydanticCustomError("unavailable", "`counterfactual` is not available in this version")
-    return value
-
-
 class TermSettings(Settings):
     """What every loss term takes.
 
@@ -54,7 +48,7 @@ class TermSettings(Settings):
     loss: str
     weight: float = Field(default=1.0, ge=0, le=MANY)
     positions: Literal["all", "masked"] | None = None
-    run: Annotated[Literal["base"], BeforeValidator(_refuse_counterfactual)] = "base"
+    run: Annotated[Literal["base"], BeforeValidator(LATER)] = "base"
 
     @property
     def declared(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from typing import Self
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from kdpipe.config.settings.base import Settings
 
@@ -27,7 +26,7 @@ class MaskingSettings(Settings):
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> Self:
-        if abs(self.mask + self.keep + self.random - 1) > 1e-9:
-            found = {"sum": f"{self.mask + self.keep + self.random:g}"}
-            raise PydanticCustomError("shares", "mask + keep + random must be 1, found {sum}", found)
+        total = self.mask + self.keep + self.random
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"mask + keep + random must be 1, found {total:g}")
         return self

@@ -17,7 +17,7 @@ from kdpipe.config.settings.training_fields import field_type
 from kdpipe.config.signatures import Option, field_options, options_model
 
 ARGUMENTS = "transformers.training_args:TrainingArguments"
-# What the Trainer takes where nothing is given.
+# The defaults of the Trainer.
 LEARNING_RATE, SCHEDULE = 5e-5, "linear"
 # Options of optimizers in `optim_args`: numbers from 0, and switches.
 OPTIONS = {
@@ -57,7 +57,7 @@ def _pairs(given: Mapping[str, Any]) -> Findings:
 
 
 def _evaluation(given: Mapping[str, Any]) -> Findings:
-    """Yield what is missing of evaluations that something goes by."""
+    """Yield the fields that need evaluations, each with what it misses."""
     best = given.get("load_best_model_at_end")
     if given.get("early_stopping_patience") and not best:
         yield ("early_stopping_patience",), "needs `load_best_model_at_end: true`"

@@ -1,18 +1,16 @@
-"""What becomes of each field of `transformers.TrainingArguments`: its range, or why it is refused.
+"""The fields of `transformers.TrainingArguments`, each with its range or the reason why it is refused.
 
-A field that stands nowhere here, such as one of a newer transformers, is refused until somebody has tried it.
+A field in no table here, such as a field of a newer transformers, is refused until somebody has tried it.
 """
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
-from kdpipe.config.settings.base import Unavailable, refused
+from kdpipe.config.settings.base import Unavailable, refuse, refused
 from kdpipe.config.settings.bounds import MANY, Count, LearningRate, Steps, whole_or_share
 from kdpipe.config.settings.learning_rates import SCHEDULES
-from kdpipe.errors import quoted
 
 
 def _by_field(fields: Mapping[str, str]) -> dict[str, str]:
@@ -85,7 +83,7 @@ SWITCHES = (
     "dataloader_pin_memory",
 )
 STRATEGIES = ("logging_strategy", "eval_strategy", "save_strategy")
-# Of the names that a field may have in transformers, those that it may have here, and why not the others.
+# The accepted names among the names that a field takes in transformers, and why the others are refused.
 CHOICES = {
     "optim": (
         ("adamw_torch", "adamw_torch_fused", "adafactor", "adagrad", "rmsprop", "sgd"),
@@ -95,26 +93,19 @@ CHOICES = {
 }
 
 
-def _refuse_trackers(value: Any) -> Any:
-    if value != "none":
-        what = "expected `none`, found {value}: there are no trackers in this version"
-        raise PydanticCustomError("refused", what, {"value": quoted(value)})
-    return value
-
-
-def _count_or_none_given(value: int) -> int:
-    if value < 1 and value != -1:
-        what = "expected at least 1, or -1 to go by `num_train_epochs`, found {value}"
-        raise PydanticCustomError("steps", what, {"value": value})
-    return value
-
-
+NO_TRACKERS = refuse(
+    "expected `none`, found {}: there are no trackers in this version", lambda value: value != "none"
+)
+NO_STEPS = refuse(
+    "expected at least 1, or -1 to go by `num_train_epochs`, found {}",
+    lambda value: value < 1 and value != -1,
+)
 RANGES: Mapping[str, Any] = {
     "per_device_train_batch_size": Count,
     "per_device_eval_batch_size": Count,
     "gradient_accumulation_steps": Count,
     "num_train_epochs": Annotated[float, Field(gt=0, le=10**6)],
-    "max_steps": Annotated[int, Field(le=MANY), AfterValidator(_count_or_none_given)],
+    "max_steps": Annotated[int, Field(le=MANY), AfterValidator(NO_STEPS)],
     "learning_rate": LearningRate,
     "lr_scheduler_kwargs": dict[str, Any] | None,
     "warmup_steps": Annotated[float, Field(ge=0, le=MANY), AfterValidator(whole_or_share)],
@@ -126,7 +117,7 @@ RANGES: Mapping[str, Any] = {
     "max_grad_norm": Annotated[float, Field(ge=0, le=MANY)],
     "torch_empty_cache_steps": Count | None,
     "logging_steps": Steps,
-    "report_to": Annotated[Literal["none"], BeforeValidator(_refuse_trackers)],
+    "report_to": Annotated[Literal["none"], BeforeValidator(NO_TRACKERS)],
     "eval_steps": Steps | None,
     "eval_delay": Annotated[float, Field(ge=0, le=MANY)],
     "save_steps": Steps,
@@ -138,13 +129,17 @@ RANGES: Mapping[str, Any] = {
 
 
 def field_type(name: str, kind: Any) -> Any:
-    """Return what the value of a field may be, from its name and its type in transformers."""
+    """Return the type of a field's value, from its name and its type in transformers."""
     if name in OWNED:
         return refused(f"is set by kdpipe: {OWNED[name]}")
     if name in LATER:
         return Unavailable
     if name in CHOICES:
-        return _choice(kind, *CHOICES[name])
+        names, reason = CHOICES[name]
+        others = set(get_args(kind)) - set(names)
+        refusal = f"{{}} is not supported: {reason}; there is {', '.join(names)}"
+        validator = refuse(refusal, lambda value: isinstance(value, str) and value in others)
+        return Annotated[Literal[names], BeforeValidator(validator)]
     if name in SWITCHES:
         return kind
     if name in STRATEGIES:
@@ -152,17 +147,3 @@ def field_type(name: str, kind: Any) -> Any:
         return Annotated[kind, BeforeValidator(lambda value: "no" if value is False else value)]
     reason = NOT_SUPPORTED.get(name, "nobody has tried it with kdpipe")
     return RANGES.get(name) or refused(f"is not supported: {reason}")
-
-
-def _choice(kind: Any, names: tuple[str, ...], reason: str) -> Any:
-    others = set(get_args(kind)) - set(names)
-
-    def refuse(value: Any) -> Any:
-        if isinstance(value, str) and value in others:
-            found = {"value": value, "reason": reason, "names": ", ".join(names)}
-            raise PydanticCustomError(
-                "refused", "'{value}' is not supported: {reason}; there is {names}", found
-            )
-        return value
-
-    return Annotated[Literal[names], BeforeValidator(refuse)]
