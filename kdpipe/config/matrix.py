@@ -55,14 +55,13 @@ class Matrix:
             for block in values
             for combination in itertools.product(*block.values())
         ]
-        self._found: dict[tuple[str, ...], list[Choice]] = {}
+        self._distinct: dict[tuple[str, ...], list[Choice]] = {}
         self.variables = tuple(dict.fromkeys(name for block in values for name in block))
 
     def choices_of(self, variables: Sequence[str], within: Choice | None = None) -> list[Choice]:
         """Return the distinct choices of some variables, among the choices that agree with `within`."""
-        known = None if within else self._found.get(tuple(variables))
-        if known is not None:
-            return known
+        if not within and tuple(variables) in self._distinct:
+            return self._distinct[tuple(variables)]
         distinct: dict[tuple[str, ...], Choice] = {}
         for choice in self.choices or [{}]:
             agrees = all(choice.get(name) == value for name, value in (within or {}).items())
@@ -73,10 +72,10 @@ class Matrix:
                     if value.fields != part[name].fields:
                         what = "has different fields in two blocks of the matrix"
                         raise MatrixError(f"{name} {value.name!r} {what}")
-        found = list(distinct.values())
+        choices = list(distinct.values())
         if not within:
-            self._found[tuple(variables)] = found
-        return found
+            self._distinct[tuple(variables)] = choices
+        return choices
 
     def variables_in(self, text: str) -> list[str]:
         """Return the variables whose placeholders occur in a text, each once."""
@@ -93,9 +92,8 @@ class Matrix:
         whole = PLACEHOLDER.fullmatch(value)
         if whole and whole[1] in self.variables:
             return _lookup(whole, choice)
-        return PLACEHOLDER.sub(
-            lambda match: str(_lookup(match, choice)) if match[1] in self.variables else match[0], value
-        )
+        names = self.variables
+        return PLACEHOLDER.sub(lambda m: str(_lookup(m, choice)) if m[1] in names else m[0], value)
 
     def expand(self, template: str) -> list[tuple[str, Choice]]:
         """Return the names that a template stands for, each with its choice."""
@@ -131,14 +129,12 @@ def _lookup(match: re.Match[str], choice: Choice) -> Any:
             f"{match[0]} is not in the node's name, so it has no single value here; "
             f"put {{{variable}}} in the name, or use it only in lists of models or datasets"
         )
+    value = choice[variable]
     if name is None:
-        return choice[variable].name
-    if name not in choice[variable].fields:
-        known = choice[variable].fields
-        raise MatrixError(
-            f"{variable} {choice[variable].name!r} has no field {name!r}; {suggest(name, known)}"
-        )
-    return choice[variable].fields[name]
+        return value.name
+    if name not in value.fields:
+        raise MatrixError(f"{variable} {value.name!r} has no field {name!r}; {suggest(name, value.fields)}")
+    return value.fields[name]
 
 
 def _check_size(blocks: Sequence[Mapping[str, Sequence[Value]]], mistakes: Mistakes) -> None:
@@ -151,17 +147,17 @@ def _check_size(blocks: Sequence[Mapping[str, Sequence[Value]]], mistakes: Mista
 
 
 def _read_block(block: Mapping[str, Any], where: Where, mistakes: Mistakes) -> dict[str, list[Value]]:
-    found = {variable: _values(given) for variable, given in block.items()}
-    for variable, values in found.items():
+    variables = {variable: _values(values) for variable, values in block.items()}
+    for variable, values in variables.items():
         place = (*where, variable)
         _check_word(variable, place, mistakes)
         if not values:
-            what = "expected a list of scalars, or names with records of fields"
-            mistakes.add(place, f"{what}; found {block[variable]!r}")
+            what = f"expected a list of scalars, or names with records of fields; found {block[variable]!r}"
+            mistakes.add(place, what)
         for value in values:
             for name in value.fields:
                 _check_word(name, (*place, str(value.name), name), mistakes)
-    return found
+    return variables
 
 
 def _check_word(word: Any, where: Where, mistakes: Mistakes) -> None:
@@ -169,9 +165,9 @@ def _check_word(word: Any, where: Where, mistakes: Mistakes) -> None:
         mistakes.add(where, "expected a name of letters, digits and `_`, no digit first")
 
 
-def _values(given: Any) -> list[Value]:
-    if isinstance(given, Mapping) and all(isinstance(record, Mapping) for record in given.values()):
-        return [Value(name, record) for name, record in given.items()]
-    if isinstance(given, list) and not any(isinstance(item, list | dict | None) for item in given):
-        return [Value(item) for item in given]
+def _values(values: Any) -> list[Value]:
+    if isinstance(values, Mapping) and all(isinstance(record, Mapping) for record in values.values()):
+        return [Value(name, record) for name, record in values.items()]
+    if isinstance(values, list) and not any(isinstance(item, list | dict | None) for item in values):
+        return [Value(item) for item in values]
     return []

@@ -1,7 +1,7 @@
-"""Config files from YAML to plain values: what is written, or the file and line of what cannot be taken so.
+"""Config files from YAML to plain values; an error names the file and the line of a value that is not plain.
 
-YAML 1.1 takes some words for something else than text, and Snakemake hands a config on as JSON. So keys are
-text, and values are what JSON knows too. Limits keep a file from taking all of a machine's memory.
+YAML 1.1 reads some words as something else than text, and Snakemake passes a config on as JSON. Therefore
+keys are text, and JSON knows all values. Limits keep a file from taking all of a machine's memory.
 """
 
 import json
@@ -18,8 +18,8 @@ from kdpipe.errors import ConfigError, Problem
 
 TAG = "tag:yaml.org,2002:"
 PLAIN = ("bool", "float", "int", "null")
-# What YAML takes a word for that is no text.
-TAKEN = {
+# The kinds of words that YAML does not read as text, in words.
+KINDS = {
     "bool": "a boolean",
     "float": "a number",
     "int": "a number",
@@ -35,7 +35,7 @@ BITS = 64
 BOOLEAN = re.compile("true|True|TRUE|false|False|FALSE")
 # JSON writes a character beyond the first 65,536 as two escapes, which YAML does not know.
 SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB]..\\u[dD][c-fC-F]..)")
-# What a line that is not YAML may have in it, and what to do about it.
+# Patterns of lines that are not YAML, and what to do about them.
 HINTS = {
     r"^ *\t": "indent with spaces, not tabs",
     r": [^\"'{}\[\],]*:(\s|$)": "a string with a colon needs quotes",
@@ -45,14 +45,14 @@ HINTS = {
 
 
 class _UnplainError(Exception):
-    """A key or value that cannot be taken as it is written."""
+    """A key or value that is not plain."""
 
 
 def parse(path: Path) -> dict[str, Any]:
     """Return the sections of a config file.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or holds what no config does; each with its line.
+        ConfigError: the file is missing, is not YAML, or has values that are not plain.
     """
     text = _read(path)
     parser = _Parser(path, text)
@@ -68,33 +68,31 @@ def parse(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> str:
+    where = str(path)
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-            raise ConfigError([Problem(str(path), f"is {what}; give a config file")])
-        if found.st_size > MOST_BYTES:
-            what = f"has {found.st_size:,} bytes; a config has at most {MOST_BYTES:,}"
-            raise ConfigError([Problem(str(path), what)])
-        text = path.read_text(encoding="utf-8")
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and status.st_size <= MOST_BYTES:
+            text = path.read_text(encoding="utf-8")
+            is_json = text.lstrip().startswith("{")
+            return (
+                SURROGATES.sub(lambda pair: pair[1] + json.loads(f'"{pair[2]}"'), text) if is_json else text
+            )
+        what = f"has {status.st_size:,} bytes; a config has at most {MOST_BYTES:,}"
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            what = f"is {kind}; give a config file"
     except OSError as error:
-        raise ConfigError([Problem(str(path)[:1000], f"cannot be read: {error.strerror}")]) from None
+        what = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
         what = f"is not text in UTF-8 (byte {error.start}); save it as UTF-8"
-        raise ConfigError([Problem(str(path), what)]) from None
     except ValueError as error:
-        raise ConfigError([Problem(repr(str(path)), f"cannot be read: {error}")]) from None
-    is_json = text.lstrip().startswith("{")
-    return SURROGATES.sub(lambda pair: pair[1] + json.loads(f'"{pair[2]}"'), text) if is_json else text
+        # A path with the character NUL.
+        where, what = repr(where), f"cannot be read: {error}"
+    raise ConfigError([Problem(where, what)])
 
 
 class _Parser(yaml.CSafeLoader):
-    """Makes plain values of YAML.
-
-    Args:
-        path: the file.
-        text: what is in it.
-    """
+    """Makes plain values of the YAML text of a file."""
 
     def __init__(self, path: Path, text: str) -> None:
         super().__init__(text)
@@ -103,11 +101,11 @@ class _Parser(yaml.CSafeLoader):
         self._depth = self._count = 0
 
     def parse(self) -> Any:
-        """Return the content of the file, noting what cannot be taken as it is written.
+        """Return the content of the file, and note values that are not plain.
 
         Raises:
-            yaml.YAMLError: it is not YAML.
-            ConfigError: it is larger than a config may be.
+            yaml.YAMLError: the text is not YAML.
+            ConfigError: the content is larger than a config may be.
         """
         node = self.get_single_node()
         return None if node is None else self._value(node)
@@ -127,7 +125,7 @@ class _Parser(yaml.CSafeLoader):
             raise ConfigError([self._problem(node, what)])
 
     def _value(self, node: yaml.Node) -> Any:
-        """Return the value of a node; one that aliases name is made and counted each time."""
+        """Return the value of a node; an aliased node is read and counted each time."""
         self._descend(node)
         self._count += 1
         if self._count > MOST_VALUES:
@@ -145,40 +143,38 @@ class _Parser(yaml.CSafeLoader):
             return self._mapping(node)
         if isinstance(node, yaml.SequenceNode) and kind == "seq":
             return [self._value(item) for item in node.value]
-        if isinstance(node, yaml.ScalarNode) and (kind in TAKEN or kind == "str"):
+        if isinstance(node, yaml.ScalarNode) and (kind in KINDS or kind == "str"):
             return self._scalar(node, kind)
-        raise _UnplainError(
-            f"the tag `{node.tag.replace(TAG, '!!')}` is not read; write the value without it"
-        )
+        tag = node.tag.replace(TAG, "!!")
+        raise _UnplainError(f"the tag `{tag}` is not read; write the value without it")
 
     def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
-        own: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         below: dict[str, Any] = {}
         for key, item in node.value:
             if key.tag == f"{TAG}merge":
                 for part in self._merged(item):
                     below = {**part, **below}
-            elif self._is_key(key, own):
-                own[key.value] = self._value(item)
-        return {**below, **own}
+            elif self._is_key(key, values):
+                values[key.value] = self._value(item)
+        return {**below, **values}
 
     def _merged(self, node: yaml.Node) -> Iterator[dict[str, Any]]:
         """Yield the mappings that `<<` lays below another, the first one uppermost."""
         for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-            found = self._value(part)
-            if isinstance(found, dict):
-                yield found
+            mapping = self._value(part)
+            if isinstance(mapping, dict):
+                yield mapping
             else:
                 self.problems.append(self._problem(part, "`<<` takes a mapping, or a list of them"))
 
     def _is_key(self, node: yaml.Node, known: dict[str, Any]) -> bool:
-        """Tell whether a node can be the key of a mapping that has some already."""
+        """Tell whether a node can be a further key of a mapping."""
         kind = node.tag.removeprefix(TAG)
         if not isinstance(node, yaml.ScalarNode):
             what = "expected a name as key; put one with braces in quotes"
         elif kind != "str":
-            taken = TAKEN.get(kind, "not text")
-            what = f"the key `{node.value[:BITS]}` is {taken} to YAML; put it in quotes"
+            what = f"the key `{node.value[:BITS]}` is {KINDS.get(kind, 'not text')} to YAML; put it in quotes"
         elif "\0" in node.value:
             what = "a key holds the character NUL; remove it"
         elif node.value in known:
@@ -195,18 +191,17 @@ class _Parser(yaml.CSafeLoader):
             return node.value
         written = f"`{node.value[:BITS]}`"
         if kind not in PLAIN:
-            raise _UnplainError(f"{written} is {TAKEN[kind]} to YAML; put it in quotes")
+            raise _UnplainError(f"{written} is {KINDS[kind]} to YAML; put it in quotes")
         try:
-            found = self.construct_object(node)
+            value = self.construct_object(node)
         except (ValueError, KeyError, OverflowError):
-            raise _UnplainError(
-                f"{written} is {TAKEN[kind]} to YAML that it cannot read; put it in quotes"
-            ) from None
-        if kind == "int" and found.bit_length() >= BITS:
+            what = f"{written} is {KINDS[kind]} to YAML that it cannot read; put it in quotes"
+            raise _UnplainError(what) from None
+        if kind == "int" and value.bit_length() >= BITS:
             raise _UnplainError(f"{written} has more than {BITS} bits; give a smaller number")
-        if _is_rewritten(found, node.value):
-            raise _UnplainError(f"{written} is the number {found} to YAML; write it so, or put it in quotes")
-        return found
+        if _is_rewritten(value, node.value):
+            raise _UnplainError(f"{written} is the number {value} to YAML; write it so, or put it in quotes")
+        return value
 
     def _problem(self, node: yaml.Node | None, what: str) -> Problem:
         return Problem(f"{self._path}:{node.start_mark.line + 1 if node else 1}", what)
@@ -219,15 +214,15 @@ _Parser.yaml_implicit_resolvers = {
 _Parser.add_implicit_resolver(f"{TAG}bool", BOOLEAN, list("tTfF"))
 
 
-def _is_rewritten(found: Any, written: str) -> bool:
-    """Tell whether a number is spelt so that a name would not be told by it: 1_000, 0x10, 010, 1:30."""
-    if isinstance(found, float):
+def _is_rewritten(value: Any, written: str) -> bool:
+    """Tell whether YAML reads a number from a text that a user may mean as a name: 1_000, 0x10, 010, 1:30."""
+    if isinstance(value, float):
         return "_" in written or ":" in written
-    return type(found) is int and str(found) != written
+    return type(value) is int and str(value) != written
 
 
 def _explain(error: yaml.YAMLError, path: Path, text: str) -> Problem:
-    """Return what keeps a file from being read as YAML, with its line and what to do."""
+    """Return the mistake of a file that is not YAML, with its line and a hint."""
     if isinstance(error, yaml.reader.ReaderError):
         number = text.encode()[: error.position].count(b"\n")
         return Problem(f"{path}:{number + 1}", f"is not YAML: {error.reason} (U+{error.character:04X})")

@@ -1,13 +1,13 @@
-"""Paths that a config names: those that no file system has, and where the workflow cannot keep results."""
+"""Paths in a config: paths that no file system has, and folders that cannot hold results."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator
-from pydantic_core import PydanticCustomError
 
-Given = TypeVar("Given", str, Path)
+Value = TypeVar("Value")
 # In bytes. Linux takes names of 255 and paths of 4,096, of which the folders around need a share; what
 # belongs to an artifact is called by the last part of `results` and two names.
 LONGEST_NAME, LONGEST_PATH, LONGEST_FOLDER = 255, 1000, 100
@@ -15,29 +15,22 @@ SHOWN = 60
 FILLED_IN = "Snakemake fills in what stands in braces or angle brackets"
 
 
-def possible(path: Given) -> Given:
-    """Return a path, or raise what makes pydantic refuse one that no file system has."""
-    _refuse(_fault(str(path)))
-    return path
+def _refusing(fault: Callable[[Any], str | None]) -> Callable[[Value], Value]:
+    """Return a validator that refuses values with a fault."""
+
+    def validate(path: Value) -> Value:
+        if what := fault(path):
+            raise ValueError(what)
+        return path
+
+    return validate
 
 
-def _usable(path: Path) -> Path:
-    _refuse(folder_fault(path))
-    return path
-
-
-def _not_empty(path: Any) -> Any:
-    _refuse("is empty; give a path, such as `.` for the working folder" if path == "" else None)
-    return path
-
-
-def _refuse(fault: str | None) -> None:
-    if fault:
-        raise PydanticCustomError("path", "{fault}", {"fault": fault})
-
-
-LocalPath = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(possible)]
-OutputFolder = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_usable)]
+EMPTY = "is empty; give a path, such as `.` for the working folder"
+NOT_EMPTY = BeforeValidator(_refusing(lambda path: EMPTY if path == "" else None))
+possible = _refusing(lambda path: _fault(str(path)))
+LocalPath = Annotated[Path, NOT_EMPTY, AfterValidator(possible)]
+OutputFolder = Annotated[Path, NOT_EMPTY, AfterValidator(_refusing(lambda path: folder_fault(path)))]
 
 
 def _fault(text: str) -> str | None:

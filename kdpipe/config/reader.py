@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ class EntryReader:
 
     Args:
         matrix: the matrix.
-        mistakes: takes what is wrong.
+        mistakes: takes the mistakes.
         name: the name of the entry.
         choice: the values of the variables in its name.
         place: maps keys and indices in the settings to those in the config.
@@ -35,11 +36,14 @@ class EntryReader:
     _wrong: set[Where] = field(default_factory=set, init=False)
 
     def read(self, raw: Any, model: type[Settings], validate: Callable[[Any], Read]) -> Read | None:
-        """Return the settings after telling what is wrong with them.
+        """Return the settings of an entry, and note its mistakes.
 
-        Those with mistakes are left out as far as that can be done, so that more mistakes can be found.
+        Wrong settings are left out if they have defaults, so that more mistakes can be found.
 
-        The model says which settings name models and datasets; `validate` makes the settings.
+        Args:
+            raw: the entry in the config.
+            model: the class that says which settings name models and datasets.
+            validate: makes the settings.
         """
         filled = self._fill_entry(raw, reference_fields(model))
         try:
@@ -48,27 +52,21 @@ class EntryReader:
             for where, what in explain(error):
                 if where not in self._wrong:
                     hint = undeclared(value_at(raw, where), self.matrix.variables)
-                    self._tell(where, f"{what}; {hint}" if hint else what)
+                    self._note(where, f"{what}; {hint}" if hint else what)
         if not self._wrong:
             return settings
-        return self._read_rest(filled, validate)
+        wrong = {where[:1] for where in self._wrong}
+        if () not in wrong:
+            with suppress(ValidationError):
+                return validate({key: item for key, item in filled.items() if (key,) not in wrong})
+        return None
 
-    def _read_rest(self, filled: Any, validate: Callable[[Any], Read]) -> Read | None:
-        """Return the settings without those that are wrong, if that can be done."""
-        wrong = {where[0] if where else None for where in self._wrong}
-        if None in wrong:
-            return None
-        try:
-            return validate({key: item for key, item in filled.items() if key not in wrong})
-        except ValidationError:
-            return None
-
-    def _tell(self, where: Where, what: str) -> None:
+    def _note(self, where: Where, what: str) -> None:
         self._wrong.add(where)
         self.mistakes.add(self.place(where), what, self.name)
 
     def _fill_entry(self, raw: Any, references: Mapping[str, Reference]) -> Any:
-        """Replace placeholders; in lists of models or datasets, variables that the name lacks run free."""
+        """Replace placeholders; in lists of models or datasets, other variables take all of their values."""
         if not isinstance(raw, Mapping):
             return raw
         free = {key for key, item in raw.items() if key in references and isinstance(item, list)}
@@ -81,7 +79,7 @@ class EntryReader:
         if isinstance(value, Mapping):
             unquoted = _unquoted(value, self.matrix.variables)
             if unquoted:
-                self._tell(where, f'`{{{unquoted}}}` is a mapping to YAML; write "{{{unquoted}}}" in quotes')
+                self._note(where, f'`{{{unquoted}}}` is a mapping to YAML; write "{{{unquoted}}}" in quotes')
                 return value
             return {key: self._fill(item, (*where, key)) for key, item in value.items()}
         if isinstance(value, list):
@@ -89,7 +87,7 @@ class EntryReader:
         try:
             return self.matrix.fill(value, self.choice)
         except MatrixError as error:
-            self._tell(where, str(error))
+            self._note(where, str(error))
             return value
 
     def _fill_names(self, value: Any, where: Where) -> Any:
@@ -98,13 +96,13 @@ class EntryReader:
             return self._fill(value, where)
         for name, times in Counter(names).items():
             if times > 1:
-                self._tell(where, f"{name!r} stands {times} times; name it once")
+                self._note(where, f"{name!r} stands {times} times; name it once")
         filled: list[str] = []
         for name in names:
             try:
                 filled += self.matrix.fill_all(name, self.choice)
             except MatrixError as error:
-                self._tell(where, str(error))
+                self._note(where, str(error))
         return list(dict.fromkeys(filled))
 
 

@@ -25,13 +25,7 @@ TYPES: Mapping[str, Any] = {
     # Temperatures: their squares are neither 0 nor infinite.
     "PositiveFloat": Annotated[float, Field(ge=1e-3, le=1e6)],
     "PositiveInt": Annotated[int, Field(ge=1, le=MANY)],
-    "bool": bool,
-    "dict": dict,
-    "float": float,
-    "int": int,
-    "list": list,
-    "str": str,
-    "tuple": tuple,
+    **{kind.__name__: kind for kind in (bool, dict, float, int, list, str, tuple)},
 }
 
 
@@ -52,7 +46,7 @@ class _Lenient(dict[str, Any]):
 
 @cache
 def constructor_options(target: str) -> dict[str, Option]:
-    """Return the options of a class: the parameters of its constructor, `self` apart, be it a base's.
+    """Return the options of a class: the parameters of its own or inherited constructor, without `self`.
 
     Raises:
         TypeError: an annotation or a default cannot be read from source.
@@ -103,7 +97,7 @@ def read_type(annotation: ast.expr, known: Mapping[str, Any] = TYPES) -> Any:
 @cache
 def enums(module: str) -> dict[str, Any]:
     """Return plain types, and the enumerations that a module defines or imports from `trainer_utils`."""
-    found = _Lenient(TYPES)
+    types = _Lenient(TYPES)
     package = module.rpartition(".")[0]
     beside = [
         f"{package}.{node.module}"
@@ -112,12 +106,10 @@ def enums(module: str) -> dict[str, Any]:
     ]
     for name in [*beside, module]:
         for node in syntax_tree(name).body:
-            if isinstance(node, ast.ClassDef) and "Enum" in ast.unparse(
-                node.bases[0] if node.bases else node
-            ):
+            if isinstance(node, ast.ClassDef) and node.bases and "Enum" in ast.unparse(node.bases[0]):
                 values = tuple(v.value for _, v in map(assignment, node.body) if isinstance(v, ast.Constant))
-                found[node.name] = Literal[values] if values else str
-    return found
+                types[node.name] = Literal[values] if values else str
+    return types
 
 
 def options_model(
@@ -140,8 +132,10 @@ def _parameters(arguments: ast.arguments, target: str) -> Iterator[tuple[str, Op
         *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
     ]
     for argument, default in pairs:
+        if isinstance(default, ast.Call) and ast.unparse(default.func) == "MappingProxyType":
+            default = default.args[0]
         try:
-            literal = REQUIRED if default is None else _literal(default)
+            literal = REQUIRED if default is None else ast.literal_eval(default)
             yield argument.arg, Option(read_type(argument.annotation or ast.Name("no annotation")), literal)
         except (KeyError, ValueError) as error:
             raise TypeError(
@@ -150,19 +144,13 @@ def _parameters(arguments: ast.arguments, target: str) -> Iterator[tuple[str, Op
             ) from None
 
 
-def _literal(node: ast.expr) -> Any:
-    match node:
-        case ast.Call(func=ast.Name(id="MappingProxyType"), args=[mapping]):
-            return ast.literal_eval(mapping)
-    return ast.literal_eval(node)
-
-
 def _union(left: Any, right: Any) -> Any:
-    for one, other in ((left, right), (right, left)):
+    if str in (left, right):
+        other = right if left is str else left
         # `IntervalStrategy | str` means one of the enumeration's values.
-        if one is str and getattr(other, "__origin__", None) is Literal:
+        if getattr(other, "__origin__", None) is Literal:
             return other
-        # Where a number may be a name, it is not made of another: 1.0 is not called 1.
-        if one is str and other is int:
+        # A number that may be a name is not converted: 1.0 is not called 1.
+        if other is int:
             return str | StrictInt
     return Union[left, right]  # noqa: UP007 (the operands are values)
