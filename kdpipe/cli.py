@@ -53,9 +53,8 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def _cores(text: str) -> str:
     if text != "all" and not (text.isdecimal() and 1 <= int(text[:20]) <= MANY):
-        raise argparse.ArgumentTypeError(
-            f"expected a number of processor cores, or all, found {quoted(text)}"
-        )
+        what = f"expected a number of processor cores, or all, found {quoted(text)}"
+        raise argparse.ArgumentTypeError(what)
     return text
 
 
@@ -78,11 +77,6 @@ def _run(options: argparse.Namespace) -> None:
     from kdpipe.commands.run import start
 
     start(options.config, options.cores, options.flags, options.data)
-
-
-def _graph(options: argparse.Namespace) -> None:
-    graph = load_graph(options.config)
-    print(mermaid(graph) if options.mermaid else describe_graph(graph))
 
 
 def _why(options: argparse.Namespace) -> None:
@@ -112,15 +106,10 @@ def _shrink(options: argparse.Namespace) -> None:
     from kdpipe.commands.samples import write_model, write_sample
     from kdpipe.commands.shrunk import rewritten
 
-    fault = folder_fault(options.output / "results")
-    if fault:
+    if fault := folder_fault(options.output / "results"):
         raise KdpipeError(f"--output: {fault}")
-    small = shrink(
-        read_config(options.config),
-        options.output,
-        dict(options.value),
-        lambda settings: source_of(settings).splits(),
-    )
+    config, values = read_config(options.config), dict(options.value)
+    small = shrink(config, options.output, values, lambda settings: source_of(settings).splits())
     file = options.output / "config.yaml"
     try:
         with rewritten(options.output, options.config):
@@ -148,10 +137,6 @@ def _choice(text: str) -> tuple[str, str]:
     return variable, value
 
 
-def _schema(options: argparse.Namespace) -> None:
-    print(json.dumps(config_schema(), indent=2))
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("kdpipe", description="Compress language models with a workflow.")
     commands = parser.add_subparsers(required=True, dest="name")
@@ -175,8 +160,10 @@ def _parser() -> argparse.ArgumentParser:
     argument = add("run", _run, text, configs="*")
     argument("--no-data", **no_data)
     argument("--cores", type=_cores, default="all", help="processor cores that jobs share (default: all)")
-    argument = add("graph", _graph, "print the models and what they are made from")
-    argument("--mermaid", action="store_true", help="as a Mermaid diagram")
+    text = "print the models and what they are made from"
+    argument = add("graph", lambda options: print(options.form(load_graph(options.config))), text)
+    facts = {"action": "store_const", "const": mermaid, "default": describe_graph}
+    argument("--mermaid", dest="form", help="as a Mermaid diagram", **facts)
     add("why", _why, "print what has changed since a model was made, and the model's inputs", "node")
     argument = add("clean", _clean, "list the results that can be removed without any job running again")
     argument("--yes", action="store_true", help="remove them")
@@ -192,7 +179,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "print the names that a config may use"
     argument = add("list", lambda options: print(list_names(options.kind)), text, configs="")
     argument("kind", choices=sorted(catalog.KINDS))
-    add("schema", _schema, "print a JSON Schema for editors", configs="")
+    text = "print a JSON Schema for editors"
+    add("schema", lambda options: print(json.dumps(config_schema(), indent=2)), text, configs="")
     return parser
 
 

@@ -33,8 +33,7 @@ def explain(graph: Graph, model: str) -> str:
     """
     if model not in graph.nodes:
         raise KdpipeError(f"there is no model {model!r}; {suggest(model, graph.nodes)}")
-    jobs = jobs_for(graph, [model])
-    lines: list[str] = []
+    jobs, lines = jobs_for(graph, [model]), list[str]()
     # An artifact that only another model misses is made again for all that read it.
     reasons = changes(graph, jobs_for(graph, graph.nodes))
     for job in jobs:
@@ -184,11 +183,9 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tu
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
     """Return the values of nested mappings and lists by their key paths."""
-    if isinstance(value, Mapping) and value:
-        items = [(str(key), item) for key, item in value.items()]
-    elif isinstance(value, list) and value:
-        items = [(str(index), item) for index, item in enumerate(value)]
-    else:
+    if not value or not isinstance(value, Mapping | list):
         # JSON writes a small decimal as YAML reads a text.
         return {path: read_number(value)}
-    return {k: v for key, item in items for k, v in _flat(item, f"{path}.{key}" if path else key).items()}
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    parts = (_flat(item, f"{path}.{key}" if path else str(key)) for key, item in items)
+    return {key: item for part in parts for key, item in part.items()}

@@ -15,7 +15,7 @@ from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Need
 from kdpipe.plan.stages.preprocess import preprocess_settings
 
-# Any held-out split.
+# A need of any held-out split.
 HELD_OUT = "held-out"
 
 

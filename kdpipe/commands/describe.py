@@ -1,6 +1,8 @@
 """A graph and a stage in words, for `kdpipe check`, `graph` and `describe`."""
 
+import inspect
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -10,7 +12,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from kdpipe import catalog
-from kdpipe.config.docs import meanings, summary_of
 from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
 from kdpipe.config.settings.dataset import source_settings
 from kdpipe.config.settings.importance import ImportanceSettings
@@ -22,6 +23,8 @@ from kdpipe.plan.model_stage import model_stages
 
 # The largest number of nodes that are shown of a template.
 SHOWN = 3
+# A setting in the docstring of its class.
+ARGUMENT = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 
 
 def summary(graph: Graph) -> str:
@@ -84,6 +87,20 @@ def describe(name: str) -> str:
     return "\n".join([summary_of(settings), "", *aligned(rows)])
 
 
+def summary_of(model: type[BaseModel]) -> str:
+    """Return the first line of the docstring of a settings model, or of the class behind its options."""
+    return (inspect.getdoc(model) or "").partition("\n")[0]
+
+
+def meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Return the meaning of each setting of a model, on one line, as far as docstrings contain it."""
+    texts: dict[str, str] = {}
+    for parent in reversed(model.__mro__):
+        arguments = inspect.cleandoc(parent.__doc__ or "").partition("Args:\n")[2]
+        texts |= {name: " ".join(text.split()) for name, text in ARGUMENT.findall(arguments)}
+    return {name: texts[name] for name in model.model_fields if name in texts}
+
+
 def setting_rows(settings: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
     """Yield each setting of a class with its default and its meaning."""
     meaning = meanings(settings)
@@ -124,10 +141,10 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _shown(graph: Graph) -> Iterator[Node]:
     """Yield the first nodes of each template."""
-    seen = Counter[str]()
+    numbers = Counter[str]()
     for node in graph.nodes.values():
-        seen[node.template] += 1
-        if seen[node.template] <= SHOWN:
+        numbers[node.template] += 1
+        if numbers[node.template] <= SHOWN:
             yield node
 
 

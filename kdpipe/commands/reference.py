@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import BaseModel
 
 from kdpipe import catalog
-from kdpipe.commands.describe import describable, setting_rows
-from kdpipe.config.docs import summary_of
+from kdpipe.commands.describe import describable, setting_rows, summary_of
 from kdpipe.config.document import Document
 from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.dataset import CombineSettings, SourceSettings

@@ -6,7 +6,7 @@ Snakemake reads config files and makes folders first, and a fault there would en
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 
@@ -55,7 +55,7 @@ def _check_places() -> None:
         temporary = gettempdir()
     except FileNotFoundError as error:
         raise KdpipeError(f"TMPDIR: {error.strerror}; give a folder that can be written") from None
-    places: Mapping[str, Path] = {
+    places = {
         "the working folder": Path.cwd(),
         "Snakemake's folder": Path(".snakemake"),
         "the user's cache (HOME, XDG_CACHE_HOME)": user_cache_path("snakemake"),

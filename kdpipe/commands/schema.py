@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from kdpipe import catalog
-from kdpipe.config.docs import meanings, summary_of
+from kdpipe.commands.describe import meanings, summary_of
 from kdpipe.config.document import Document
 from kdpipe.config.settings.architecture import ArchitectureBase, architecture_settings
 from kdpipe.config.settings.dataset import CombineSettings, source_settings

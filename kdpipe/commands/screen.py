@@ -93,17 +93,18 @@ class Screen(logging.Handler):
         if record.jobid not in self._jobs:
             return str(record.getMessage())
         job = self._jobs[record.jobid]
-        logs = [log for log in job.log if _is_newer(log, job.created)]
+        files = filter(Path.is_file, map(Path, job.log))
+        logs = [log for log in files if log.stat().st_mtime > job.created - CLOCKS]
         # Snakemake names all jobs of a group that failed, even jobs that are finished or never began.
         if record.indent and (not logs or all(Path(output).exists() for output in job.output)):
             return ""
         self._failed[record.jobid] = f"failed: {_name(job)}; its log is {', '.join(job.log)}"
-        last = next((line for log in reversed(logs) for line in reversed(_lines(Path(log)))), "")
+        last = next((line for log in reversed(logs) for line in reversed(_lines(log))), "")
         by_stage = last.startswith(f"{job.rule_name} ")
         if self._stopped or (by_stage and job.local):
             return ""
-        reason = last or "it was ended, and its log says nothing"
-        return last if by_stage else f"{_name(job)} failed: {reason}"
+        last = last or "it was ended, and its log says nothing"
+        return last if by_stage else f"{_name(job)} failed: {last}"
 
     def _others(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
@@ -137,11 +138,6 @@ def take_screen(workflow: Any, report: Callable[[], str]) -> Screen | None:
 
 def _name(job: Any) -> str:
     return " ".join([job.rule_name, *job.wildcards.values()])
-
-
-def _is_newer(log: str, time: float) -> bool:
-    """Tell whether a log was written after a time, as far as the clocks of two machines agree."""
-    return Path(log).is_file() and Path(log).stat().st_mtime > time - CLOCKS
 
 
 def _lines(log: Path) -> list[str]:

@@ -7,7 +7,7 @@ two steps. Random models replace models that exist already, and sizes in `prune`
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kdpipe.commands.stand_ins import StandIn, shrinkage, small_sizes, stand_in
 from kdpipe.commands.thinning import thinned_graph
@@ -111,9 +111,7 @@ def _sample(dataset: Dataset, folder: Path) -> SourceSettings:
     settings = dataset.settings.model_dump(mode="json", exclude_unset=True, exclude=left_out)
     splits = {split: str(folder / sample_name(split, source)) for split in dataset.settings.splits or ()}
     files = {"source": source, "path": str(folder)} | ({"splits": splits} if splits else {})
-    sample = read_dataset(settings | files)
-    assert isinstance(sample, SourceSettings)
-    return sample
+    return cast(SourceSettings, read_dataset(settings | files))
 
 
 def sample_name(split: str, source: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from kdpipe.artifacts.sums import file_digest
@@ -47,22 +47,16 @@ def _check(folder: Path, read: Sequence[Path]) -> None:
             raise KdpipeError(f"--output: {folder} contains {config}, which this command reads; {REMEDY}")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    listed = _listed(folder)
-    if listed is None:
+    try:
+        listed: dict[str, str] = {**json.loads((folder / LIST).read_text(encoding="utf-8"))}
+    except (OSError, ValueError, TypeError, RecursionError):
         what = f"{folder} is not empty, and no earlier `kdpipe shrink` made it"
-        raise KdpipeError(f"--output: {what}; {REMEDY}")
+        raise KdpipeError(f"--output: {what}; {REMEDY}") from None
     for file in _files(folder):
         name = str(file.relative_to(folder))
         if file.is_symlink() or not file.is_file() or file_digest(file) != listed.get(name):
             what = f"{file} is not what an earlier `kdpipe shrink` wrote"
             raise KdpipeError(f"--output: {what}; move it away, or {REMEDY}")
-
-
-def _listed(folder: Path) -> dict[str, str] | None:
-    with suppress(OSError, ValueError, RecursionError):
-        listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
-        return listed if isinstance(listed, dict) else None
-    return None
 
 
 def _files(folder: Path) -> Iterator[Path]:
