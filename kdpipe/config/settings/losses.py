@@ -10,9 +10,10 @@ from kdpipe.anatomy.layers import match_layers
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Place, first_layer
 from kdpipe.config.settings.base import NotEmpty, Settings, refuse
 from kdpipe.config.settings.bounds import MANY
-from kdpipe.config.settings.explanation import read_name
+from kdpipe.config.settings.explanation import mistake, read_name
 from kdpipe.config.signatures import constructor_options, options_model
 from kdpipe.declarations import constants, docstring
+from kdpipe.errors import suggest
 
 LayerMap = str | list[tuple[int, int]]
 LATER = refuse("`counterfactual` is not available in this version", lambda run: run == "counterfactual")
@@ -166,7 +167,23 @@ def _validate(value: Any) -> Any:
     if isinstance(value, TermSettings):
         return value
     loss = read_name(value, "loss", catalog.LOSSES)
+    if fault := _kinds_fault(loss):
+        raise mistake(("loss",), fault)
     return term_settings(loss).model_validate(value)
+
+
+def _kinds_fault(loss: str) -> str:
+    """Return what is wrong with the kinds of signals that a loss declares, or nothing."""
+    declared = constants(catalog.LOSSES[loss])
+    kinds = [*declared["student_kinds"], *declared["teacher_kinds"]]
+    for kind in kinds:
+        if kind not in SIGNAL_KINDS:
+            hint = suggest(kind, SIGNAL_KINDS)
+            return f"{catalog.LOSSES[loss]} reads the kind {kind!r}, which is not known; {hint}"
+    if len({SIGNAL_KINDS[kind].placed for kind in kinds}) > 1:
+        what = "a loss reads logits, signals of layers, or outputs of modules"
+        return f"{catalog.LOSSES[loss]} reads {' and '.join(dict.fromkeys(kinds))}; {what}"
+    return ""
 
 
 LossTerm = Annotated[

@@ -88,3 +88,20 @@ def test_every_term_is_looked_at_and_there_is_one():
 def test_settings_survive_json():
     terms = TERMS.validate_python([{"loss": "kl", "temperature": 3}, {"loss": "cosine", "layers": [[1, 2]]}])
     assert TERMS.validate_json(TERMS.dump_json(terms)) == terms
+
+
+@pytest.mark.parametrize(("name", "kinds", "what"), [
+    ("Misspelled", ("hiden_states",), "the kind 'hiden_states', which is not known; did you mean 'hidden_"),
+    ("Mixed", ("logits", "hidden_states"), "reads logits and hidden_states; a loss reads logits, signals of"),
+])  # fmt: skip
+def test_the_kinds_that_a_loss_of_ones_own_declares_are_looked_at(tmp_path, monkeypatch, name, kinds, what):
+    package = tmp_path / "faulty_losses"
+    package.mkdir()
+    loss = f"from kdpipe.losses.loss import Loss\n\nclass {name}(Loss):\n    student_kinds = {kinds}\n"
+    (package / f"{name}.py").write_text(loss)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(catalog.LOSSES, "mine", f"faulty_losses.{name}:{name}")
+    ((where, told),) = mistakes_in({"loss": "mine"})
+    assert where == (0, "loss")
+    assert what in told
