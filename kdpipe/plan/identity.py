@@ -31,6 +31,7 @@ APART = (
     "kdpipe.catalog",
     "kdpipe.commands",
     "kdpipe.config",
+    "kdpipe.declarations",
     "kdpipe.errors",
     "kdpipe.plan",
     "kdpipe.runner",
