@@ -204,7 +204,7 @@ def _weighted(losses: Any, split: TokenizedSplit) -> list[Weighted]:
 
 
 def _choices(entry: Weighted, split: TokenizedSplit) -> Iterator[tuple[bool, str, Any]]:
-    """Yield of each choice in a weighted loss whether it is wrong, what is expected, and what was found."""
+    """Yield (whether a choice is wrong, the expected value, the value) for each choice in a weighted loss."""
     loss, projection = entry.loss, entry.projection
     by_module = SIGNAL_KINDS[loss.student_kinds[0]].placed == "modules"
     unlabelled = split.task != LANGUAGE_MODELING and "labels" not in split.columns

@@ -35,7 +35,7 @@ def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]
     alike = [name for name in whole if heads[name] == heads[whole[0]]]
     if len(alike) > 1:
         raise ModelError(
-            f"architectures: the weights are those of {' and of '.join(alike)}; give the one that was saved"
+            f"architectures: the weights are those of {' and of '.join(alike)}; give the class of the model"
         )
     return alike[0] if alike else given or f"{stems[0]}Model"
 

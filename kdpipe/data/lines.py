@@ -142,7 +142,7 @@ def _unreadable(file: Path, error: OSError) -> DataError:
 
 
 def _checked(line: str, file: Path, number: int, encoding: str) -> str:
-    """Return a line without a byte-order mark, if its characters are those of a text."""
+    """Return a line without a byte-order mark, if all its characters belong to text."""
     if "\0" in line:
         raise DataError(
             f"{file}:{number}: expected {_named(encoding)} text, found a NUL at column"

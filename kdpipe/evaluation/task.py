@@ -24,6 +24,7 @@ class Evaluation:
     """A model's scores on one split.
 
     Args:
+        metrics: values of the metrics by name.
         n: number of examples, or of masked tokens, that the metrics average over.
         predictions: one row per example, in the order of the split.
         classes: number of classes in the labels or the predictions; None for a task without classes.

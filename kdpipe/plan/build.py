@@ -83,7 +83,7 @@ def _has_datasets(node: Node, datasets: Mapping[str, Dataset]) -> bool:
 def _facts(
     nodes: Mapping[str, Node], known: Known, document: Document, mistakes: Mistakes
 ) -> dict[str, Facts]:
-    """Return what is known of each model before it exists; nodes come after those that they are made from."""
+    """Return what is known of each model before it exists; each node comes after its parents."""
     stages = model_stages()
     for name, node in nodes.items():
         try:

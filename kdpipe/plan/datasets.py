@@ -33,7 +33,7 @@ def work_out_datasets(
 ) -> dict[str, Dataset]:
     """Return the datasets without mistakes, with task, sources and length worked out.
 
-    The datasets come each after those that it is made of.
+    Each dataset comes after the datasets that it combines.
     """
     complete: dict[str, Dataset] = {}
     for name, dataset in datasets.items():

@@ -40,7 +40,7 @@ class Need(NamedTuple):
 
 @dataclass(frozen=True)
 class Known:
-    """What is known while the models are gone through, each after those that it is made from.
+    """What is known while the facts of models are worked out, of each model after its parents.
 
     Args:
         facts: what is known of models.
@@ -176,7 +176,7 @@ class ModelStage(Stage[M]):
         yield from ()
 
     def sized_by(self, settings: M) -> list[str]:
-        """Return the model that its model has its sizes from, or those that it may have them from."""
+        """Return the model whose sizes the new model has, or the models whose sizes it may have."""
         return [name for _, kind, name in settings.references() if kind == "model"]
 
     def in_small(self, settings: M, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def model_stages() -> dict[str, ModelStage[Any]]:
 
 
 def dataset_of(settings: Settings) -> str | None:
-    """Return the dataset that settings name as the one that their model is made with; None without."""
+    """Return the dataset with which the model of some settings is made; None without a dataset."""
     return getattr(settings, "dataset", None)
 
 

@@ -90,7 +90,7 @@ def run(
             checkpoints=workspace.checkpoints,
             bar=bar,
         )
-        values = processes.shared(lambda: score(learner))
+        values = score(learner)
         chosen = method.choose(values)
         assistant = prune_to_sparsity(learner, chosen)
         save_outcome(draft, assistant, tokenizer, outcome)
@@ -113,6 +113,7 @@ def _sparsities(settings: ScheduleSettings, teacher: PreTrainedModel, folder: Pa
 
 def _write_teacher(settings: ScheduleSettings, workspace: Workspace, teacher: Any, tokenizer: Any) -> None:
     LOG.warning("no size lies between the teacher and the target %g: it is written", settings.target)
+    processes.leave_to_first()
     with workspace.artifact() as draft:
         save_outcome(draft, teacher, tokenizer, Outcome([], {}))
         write_parquet(draft.folder / CANDIDATES, [], SCHEMA)

@@ -135,7 +135,7 @@ def train_on_data(
     evaluate: Scorer | None = None,
     **options: Any,
 ) -> Outcome:
-    """Train a model in place on the training split of an encoded dataset; other arguments as of `train`.
+    """Train a model in place on the training split of a dataset, and end all processes but the first.
 
     Args:
         student: a model with the head for the dataset's task.
@@ -156,12 +156,13 @@ def train_on_data(
         objective = Objective([hard_term(task)], task.kind)
     collator = Collator(split, tokenizer.pad_token_id, targets, knowledge)
     evaluate = evaluate or validation_scorer(data, tokenizer, training, seed=seed, probability=probability)
-    return train(student, objective, collator, training, seed=seed, evaluate=evaluate, **options)
+    outcome = train(student, objective, collator, training, seed=seed, evaluate=evaluate, **options)
+    processes.leave_to_first()
+    return outcome
 
 
 def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -> None:
-    """End all processes but the first, and write a trained model, its history and its numbers of examples."""
-    processes.leave_to_first()
+    """Write a trained model, its history and its numbers of examples."""
     save_model(student, tokenizer, draft.folder)
     write_parquet(draft.folder / "history.parquet", outcome.history, HISTORY)
     draft.record(processes=processes.count(), **outcome.seen)

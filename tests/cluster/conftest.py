@@ -26,9 +26,9 @@ TEACHER, LOG = "results/models/teacher/SHA256SUMS", "results/logs/finetune/teach
 SECONDS = 600
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _cluster() -> None:
-    """Skip where there is no cluster."""
+    """Skip where there is no cluster, before anything is trained."""
     if shutil.which("sbatch") is None:
         pytest.skip("sbatch is missing")
     if not CONTROL:

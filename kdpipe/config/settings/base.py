@@ -128,7 +128,7 @@ def refuse(message: str, applies: Callable[[Any], bool] = lambda value: True) ->
 
     def validate(value: Any) -> Any:
         if applies(value):
-            raise ValueError(message.format(quoted(value)))
+            raise ValueError(message.replace("{}", quoted(value)))
         return value
 
     return validate

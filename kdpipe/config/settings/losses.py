@@ -175,6 +175,8 @@ def _validate(value: Any) -> Any:
 def _kinds_fault(loss: str) -> str:
     """Return what is wrong with the kinds of signals that a loss declares, or nothing."""
     declared = constants(catalog.LOSSES[loss])
+    if not declared.get("student_kinds"):
+        return f"{catalog.LOSSES[loss]} declares no `student_kinds`, the signals that it reads of the student"
     kinds = [*declared["student_kinds"], *declared["teacher_kinds"]]
     for kind in kinds:
         if kind not in SIGNAL_KINDS:

@@ -92,6 +92,7 @@ def test_settings_survive_json():
 
 @pytest.mark.parametrize(("name", "kinds", "what"), [
     ("Misspelled", ("hiden_states",), "the kind 'hiden_states', which is not known; did you mean 'hidden_"),
+    ("Blind", (), "declares no `student_kinds`"),
     ("Mixed", ("logits", "hidden_states"), "reads logits and hidden_states; a loss reads logits, signals of"),
 ])  # fmt: skip
 def test_the_kinds_that_a_loss_of_ones_own_declares_are_looked_at(tmp_path, monkeypatch, name, kinds, what):
