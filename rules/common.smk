@@ -13,6 +13,9 @@ GRAPH, RULES = INVOCATION.graph, INVOCATION.rules
 LAYOUT = GRAPH.layout
 HUB = hub_folder(GRAPH.document.data_dir)
 GPUS = GRAPH.document.gpus
+# The option with the time limit of a job; only a cluster has one. A shell line asks for the resources of the jobs
+# that run, a parameter would ask for those of all jobs.
+LIMITS = " --minutes {resources.runtime}" if workflow.remote_exec else ""
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
 
@@ -66,22 +69,10 @@ def read_files(wildcards):
 
 
 @signed
-def folder(wildcards, output):
-    """The folder that a job writes."""
-    return str(Path(output[0]).parent)
-
-
-@signed
 def environment(wildcards):
     """The conda environment of a job: the environment of Snakemake, which has the same packages."""
     wanted = "conda" in {str(method) for method in workflow.deployment_settings.deployment_method}
     return sys.prefix if wanted and Path(sys.prefix, "conda-meta").is_dir() else None
-
-
-@signed
-def limits(wildcards, resources):
-    """The option with the time limit of a job; only a cluster has one."""
-    return f"--minutes {resources.runtime}" if workflow.remote_exec else ""
 
 
 onstart:

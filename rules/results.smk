@@ -37,6 +37,5 @@ use rule stage as report with:
         mem_mb=RULES.memory,
         runtime=RULES.runtime,
     params:
-        settings=RULES.whole_config,
         # The stage finds its inputs by the config.
-        inputs="",
+        arguments=RULES.whole_config,

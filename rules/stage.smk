@@ -10,18 +10,12 @@ rule stage:
         path=shlex.quote(str(Path(sys.executable).parent)),
         network="export HF_HUB_OFFLINE=1",
         program=RULES.program,
-        settings=RULES.settings,
-        inputs=RULES.inputs,
-        output=folder,
-        state=RULES.state,
-        code=RULES.code,
-        threads=RULES.threads,
+        arguments=RULES.arguments,
+        place=RULES.place,
         checkpoint_minutes=GRAPH.document.checkpoint_minutes,
         more="",
-        limits=limits,
     # The shell becomes the stage, so that the stage receives signals to the shell.
     shell:
         "export PATH={params.path}:$PATH OMP_WAIT_POLICY=PASSIVE; {params.network}; "
-        "exec python -m {params.program} {params.settings} {params.inputs} --output {params.output:q} "
-        "--state {params.state:q} --log {log:q} --code {params.code} --threads {params.threads} "
-        "--checkpoint-minutes {params.checkpoint_minutes} {params.limits} {params.more}"
+        "exec python -m {params.program} {params.arguments} {params.place} --log {log:q} "
+        "--checkpoint-minutes {params.checkpoint_minutes} {params.more}" + LIMITS

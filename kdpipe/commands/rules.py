@@ -9,7 +9,10 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from inspect import isfunction, signature
+from pathlib import Path
 from typing import Any
+
+from snakemake.common import overwrite_function_params
 
 from kdpipe import catalog
 from kdpipe.artifacts.state import whole
@@ -41,16 +44,12 @@ class Rules:
         self._snapshot = graph.layout.state / f"config-{digest(config)}.json"
         self._config = config
         self._dry = dry
-        self._jobs: dict[tuple[str, ...], Job] = {}
 
     def job(self, wildcards: Wildcards) -> Job:
         """Return the job that wildcards name."""
-        named = dict(wildcards.items())
-        names, values = tuple(named), tuple(named.values())
+        names, values = zip(*wildcards.items(), strict=True) if wildcards else ((), ())
         stage = self.graph.nodes[values[0]].stage if names == MODEL else HELPERS[names]
-        if (stage, *values) not in self._jobs:
-            self._jobs[stage, *values] = job_of(self.graph, stage, *values)
-        return self._jobs[stage, *values]
+        return job_of(self.graph, stage, *values)
 
     def stage(self, wildcards: Wildcards) -> Stage[Any]:
         """Return the stage of a job."""
@@ -66,6 +65,10 @@ class Rules:
         if gpus < 2:
             return self.program(wildcards)
         return f"kdpipe.runner.launch {gpus} {self.job(wildcards).stage}"
+
+    def arguments(self, wildcards: Wildcards, input: Mapping[str, Any]) -> str:
+        """Return the options of a job's command line that say what it does: its settings and its inputs."""
+        return f"{self.settings(wildcards)} {self.inputs(wildcards, input)}"
 
     def settings(self, wildcards: Wildcards) -> str:
         """Return the settings of a job as options of its command line."""
@@ -99,9 +102,11 @@ class Rules:
         flags = {option: f"--{option.replace('_', '-')}" for option in sorted(rule)}
         return self._spelled([word for option, flag in flags.items() for word in (flag, *paths[option])])
 
-    def code(self, wildcards: Wildcards) -> str:
-        """Return the root modules of a job's code."""
-        return " ".join(self.job(wildcards).modules)
+    def place(self, wildcards: Wildcards, output: Sequence[str]) -> str:
+        """Return the options that say where a job works: its folders, root modules and threads."""
+        words = ["--output", str(Path(output[0]).parent), "--state", self.state(wildcards)]
+        words += ["--code", *self.job(wildcards).modules, "--threads", str(self.threads(wildcards))]
+        return shlex.join(words)
 
     def state(self, wildcards: Wildcards) -> str:
         """Return the folder of state of a job."""
@@ -146,8 +151,8 @@ class Rules:
 
 
 def signed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep a function's signature with it: Snakemake asks for the signature at each of many calls."""
-    function.__signature__ = signature(function)  # type: ignore[attr-defined]
+    """Keep the parameters of a function with it: Snakemake asks for them at each of many calls."""
+    overwrite_function_params(function, signature(function).parameters)
     return function
 
 

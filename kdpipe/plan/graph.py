@@ -14,6 +14,7 @@ from kdpipe.plan.model_stage import ModelStage, dataset_of, key_of, model_stages
 from kdpipe.plan.sources import hub_folder
 
 if TYPE_CHECKING:
+    from kdpipe.plan.stage import Job
     from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
     from kdpipe.plan.stages.schedule import ScheduleSettings
     from kdpipe.plan.stages.score_importance import ScoreImportanceSettings
@@ -40,6 +41,11 @@ class Graph:
     def layout(self) -> Layout:
         """Where the artifacts lie."""
         return Layout(self.document.results)
+
+    @cached_property
+    def jobs(self) -> "dict[tuple[str, ...], Job]":
+        """The jobs that have been described, by stage and names; `kdpipe.plan.jobs` describes each once."""
+        return {}
 
     @cached_property
     def _stages(self) -> Mapping[str, ModelStage[Any]]:

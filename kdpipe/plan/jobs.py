@@ -15,7 +15,9 @@ from kdpipe.plan.stage import Job, definition
 
 def job_of(graph: Graph, stage: str, *names: str) -> Job:
     """Return the job of a rule, whose wildcards are given in their order."""
-    return definition(stage).job(graph, *names)
+    if (stage, *names) not in graph.jobs:
+        graph.jobs[stage, *names] = definition(stage).job(graph, *names)
+    return graph.jobs[stage, *names]
 
 
 def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
@@ -45,7 +47,7 @@ def all_jobs(graph: Graph) -> list[Job]:
 
 def model_job(graph: Graph, model: str) -> Job:
     """Return the job that makes a model."""
-    return graph.stage_of(model).job(graph, model)
+    return job_of(graph, graph.nodes[model].stage, model)
 
 
 def _maker(graph: Graph, folder: Path) -> Job:
@@ -57,4 +59,4 @@ def _maker(graph: Graph, folder: Path) -> Job:
     if kind == MODELS:
         return model_job(graph, *names)
     [stage] = (stage for stage in map(definition, catalog.STAGES) if stage.kind == kind)
-    return stage.job(graph, *names)
+    return job_of(graph, stage.name, *names)
