@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from kdpipe.errors import KdpipeError
+
 
 def source_file(module: str) -> Path:
     """Return the file of a module without importing it or the packages above it."""
@@ -62,7 +64,7 @@ def constants(target: str) -> dict[str, Any]:
     """Return the literal class attributes of a class, such as `student_kinds` of a loss.
 
     Raises:
-        TypeError: an attribute that a base declares is not a literal, so that the base's value would stand.
+        KdpipeError: an attribute that a base declares is not a literal, so that the base's value would stand.
     """
     values, declared = {}, set()
     for module, definition in reversed(list(lineage(target))):
@@ -72,7 +74,7 @@ def constants(target: str) -> dict[str, Any]:
                     values[name] = ast.literal_eval(value)
                 except ValueError:
                     if name in declared and not module.startswith("transformers."):
-                        raise TypeError(f"{target}: {name} is read from source; write a literal") from None
+                        raise KdpipeError(f"{target}: {name} is read from source; write a literal") from None
             declared.add(name)
     return values
 

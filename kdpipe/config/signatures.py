@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, StrictInt, create_model
 
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.declarations import assignment, lineage, syntax_tree
+from kdpipe.errors import KdpipeError
 
 Model = TypeVar("Model", bound=BaseModel)
 REQUIRED: Any = ...
@@ -49,7 +50,7 @@ def constructor_options(target: str) -> dict[str, Option]:
     """Return the options of a class: the parameters of its own or inherited constructor, without `self`.
 
     Raises:
-        TypeError: an annotation or a default cannot be read from source.
+        KdpipeError: an annotation or a default cannot be read from source.
     """
     for module, definition in lineage(target):
         for node in definition.body:
@@ -138,7 +139,7 @@ def _parameters(arguments: ast.arguments, target: str) -> Iterator[tuple[str, Op
             literal = REQUIRED if default is None else ast.literal_eval(default)
             yield argument.arg, Option(read_type(argument.annotation or ast.Name("no annotation")), literal)
         except (KeyError, ValueError) as error:
-            raise TypeError(
+            raise KdpipeError(
                 f"{target}: the options of a config are read from source, but not `{ast.unparse(argument)}` "
                 f"({error}); use types that kdpipe.config.signatures knows, and a literal as default"
             ) from None

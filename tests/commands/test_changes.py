@@ -48,7 +48,7 @@ def test_source_files_that_have_come_and_gone(
     file = folder / ("dev.tsv" if there else "train.tsv")
     file.touch() if there else file.unlink()
     told = f"  {file} is new" if there else f"  {file} is no longer read"
-    assert told in explain(graph_with(lambda config: None), "teacher").splitlines()
+    assert told in explain(graph_with(), "teacher").splitlines()
 
 
 def test_files_count_by_what_is_in_them_whatever_their_time(graph: Graph, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from kdpipe.config.signatures import (
 )
 from kdpipe.declarations import constants, find_class, source_file
 from kdpipe.digest import digest
+from kdpipe.errors import KdpipeError
 
 TRAINING_ARGUMENTS = "transformers.training_args:TrainingArguments"
 
@@ -89,7 +90,7 @@ def test_a_constructor_that_cannot_be_read_is_refused(parameter, why, tmp_path, 
     (package / "loss.py").write_text(f"class Loss:\n    def __init__(self, {parameter}): pass\n")
     (package / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(TypeError, match=rf"{package.name}.loss:Loss: .* not `weight.*{why}"):
+    with pytest.raises(KdpipeError, match=rf"{package.name}.loss:Loss: .* not `weight.*{why}"):
         constructor_options(f"{package.name}.loss:Loss")
 
 
@@ -137,7 +138,7 @@ def test_an_attribute_that_cannot_be_read_is_refused(name, tmp_path, monkeypatch
     )
     (package / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(TypeError, match=f"ValueLoss: {name} is read from source; write a literal"):
+    with pytest.raises(KdpipeError, match=f"ValueLoss: {name} is read from source; write a literal"):
         constants(f"{package.name}.loss:ValueLoss")
 
 
