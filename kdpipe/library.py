@@ -124,8 +124,8 @@ def prune(
     if not 0 <= sparsity < 1:
         raise KdpipeError(f"sparsity: expected a share from 0 to below 1, found {sparsity}")
     if batch_size < 1 or (batches is not None and batches < 1):
-        found = f"found batches={batches} and batch_size={batch_size}"
-        raise KdpipeError(f"prune: expected at least one batch of at least one row, {found}")
+        fault = f"found batches={batches} and batch_size={batch_size}"
+        raise KdpipeError(f"prune: expected at least one batch of at least one row, {fault}")
     if not isinstance(criterion, type):
         raise KdpipeError(
             f"criterion: expected a class, such as {MaskGradient.__name__} of {MaskGradient.__module__},"
@@ -179,24 +179,24 @@ def evaluate(
     known = catalog.resolve("tasks", split.task).all_metrics
     if unknown := set(metrics) - set(known):
         raise KdpipeError(f"metrics: expected some of {', '.join(known)}, found {', '.join(sorted(unknown))}")
-    found = score(model, tokenizer, split, metrics=metrics, batch_size=batch_size, seed=seed)
-    return dict(found.metrics)
+    evaluation = score(model, tokenizer, split, metrics=metrics, batch_size=batch_size, seed=seed)
+    return dict(evaluation.metrics)
 
 
 def _weighted(losses: Any, split: TokenizedSplit) -> list[Weighted]:
     """Return losses with their weights; refuse what `distill` cannot take."""
     weighted = []
-    for given in losses if isinstance(losses, list | tuple) else [losses]:
-        entry = given if isinstance(given, Weighted) else Weighted(given)
+    for loss in losses if isinstance(losses, list | tuple) else [losses]:
+        entry = loss if isinstance(loss, Weighted) else Weighted(loss)
         if isinstance(entry.loss, type) or not hasattr(entry.loss, "student_kinds"):
             raise KdpipeError(
                 "losses: expected objects of classes in kdpipe.losses, such as KLLoss(),"
-                f" found {quoted(given)}"
+                f" found {quoted(loss)}"
             )
-        for wrong, expected, found in _choices(entry, split):
+        for wrong, expected, value in _choices(entry, split):
             if wrong:
                 name = type(entry.loss).__name__
-                raise KdpipeError(f"losses: {name}: expected {expected}, found {quoted(found)}")
+                raise KdpipeError(f"losses: {name}: expected {expected}, found {quoted(value)}")
         weighted.append(entry)
     if not any(entry.weight for entry in weighted):
         raise KdpipeError("losses: expected a loss with a weight, found none, so nothing would be learned")

@@ -78,8 +78,8 @@ def checked_shape(family: str, config: Mapping[str, Any]) -> Shape:
             least = 1 + (facts["reserved_positions"] if fact == "positions" else 0)
             raise ModelError(f"{names[fact]} must be at least {least}, found {size + least - 1}")
     if facts["heads_share_width"] and "heads" in sizes and sizes["width"] % sizes["heads"]:
-        found = f"found {sizes['width']} and {sizes['heads']}"
-        raise ModelError(f"{names['width']} must be a multiple of {names['heads']}, {found}")
+        fault = f"found {sizes['width']} and {sizes['heads']}"
+        raise ModelError(f"{names['width']} must be a multiple of {names['heads']}, {fault}")
     return shape
 
 
@@ -137,8 +137,8 @@ def require_head(family: str, task: str, kinds: Collection[str]) -> str:
     Raises:
         ModelError: it has none.
     """
-    own = [kind for kind in kinds if kind in family_facts(family)["heads"]]
-    if own:
-        return own[0]
+    offered = [kind for kind in kinds if kind in family_facts(family)["heads"]]
+    if offered:
+        return offered[0]
     having = [name for name in sorted(catalog.FAMILIES) if family_facts(name)["heads"].keys() & set(kinds)]
     raise ModelError(f"{family} has no head for {task}; families that have: {', '.join(having)}")

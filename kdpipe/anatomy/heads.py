@@ -20,15 +20,15 @@ def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]
     """
     facts = family_facts(family)
     stems = [definition.name.removesuffix("Config") for _, definition in lineage(facts["config_class"])]
-    given = architectures[0] if architectures else ""
-    if given and not stock_class(given).startswith(tuple(stems)):
+    architecture = architectures[0] if architectures else ""
+    if architecture and not stock_class(architecture).startswith(tuple(stems)):
         raise ModelError(
             f"architectures: expected a class of the family {family}, such as {stems[0]}Model, "
-            f"found {shortened(given, 200)}"
+            f"found {shortened(architecture, 200)}"
         )
     heads = _tensors_by_class(facts)
-    if stock_class(given) in heads or given.endswith(OTHERWISE):
-        return given
+    if stock_class(architecture) in heads or architecture.endswith(OTHERWISE):
+        return architecture
     whole = [
         name for name, pieces in heads.items() if all(any(_begins(t, [p]) for t in tensors) for p in pieces)
     ]
@@ -37,7 +37,7 @@ def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]
         raise ModelError(
             f"architectures: the weights are those of {' and of '.join(alike)}; give the class of the model"
         )
-    return alike[0] if alike else given or f"{stems[0]}Model"
+    return alike[0] if alike else architecture or f"{stems[0]}Model"
 
 
 def dropped_tensors(family: str, architecture: str, tensors: Iterable[str]) -> list[str]:
@@ -48,8 +48,8 @@ def dropped_tensors(family: str, architecture: str, tensors: Iterable[str]) -> l
     """
     facts = family_facts(family)
     by_class = _tensors_by_class(facts)
-    own = (*facts["body"], *by_class.get(stock_class(architecture), ()))
-    others = [name for name in tensors if not _begins(name, own)]
+    prefixes = (*facts["body"], *by_class.get(stock_class(architecture), ()))
+    others = [name for name in tensors if not _begins(name, prefixes)]
     heads = (*facts["other_heads"], *chain.from_iterable(by_class.values()))
     unknown = [name for name in others if not _begins(name, heads)]
     if stock_class(architecture) in by_class and unknown:

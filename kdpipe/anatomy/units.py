@@ -55,18 +55,18 @@ def count_removed(sparsity: float, total: int) -> int:
 
 def leaves_fewer(sparsity: float, units: Mapping[str, Units]) -> bool:
     """Tell whether a sparsity makes a model smaller: it removes some units, and brings none back."""
-    return leaves_no_more(sparsity, units) and max(own.removed_by(sparsity) for own in units.values()) > 0
+    return leaves_no_more(sparsity, units) and max(each.removed_by(sparsity) for each in units.values()) > 0
 
 
 def leaves_no_more(sparsity: float, units: Mapping[str, Units]) -> bool:
     """Tell whether a sparsity brings no units back."""
-    return min(own.removed_by(sparsity) for own in units.values()) >= 0
+    return min(each.removed_by(sparsity) for each in units.values()) >= 0
 
 
 def fewest_gone(candidates: Sequence[Units]) -> Units:
     """Return what holds of any of several models' heads or neurons."""
-    whole = {own.whole for own in candidates}
-    gone = [own.gone for own in candidates if own.gone is not None]
+    whole = {candidate.whole for candidate in candidates}
+    gone = [candidate.gone for candidate in candidates if candidate.gone is not None]
     return Units(
         whole=whole.pop() if len(whole) == 1 else None,
         gone=min(gone) if len(gone) == len(candidates) else None,

@@ -35,9 +35,9 @@ def class_name(value: Any, where: str) -> str:
     name = json.dumps(value) if isinstance(value, int) else value
     if isinstance(name, str) and name.strip() and len(name) <= LONGEST_NAME and not _no_text(name):
         return name
-    found = "an empty one" if name is None or (isinstance(name, str) and not name.strip()) else quoted(name)
+    fault = "an empty one" if name is None or (isinstance(name, str) and not name.strip()) else quoted(name)
     raise DataError(
-        f"{where}: expected a label that is a name or a whole number, found {found}; mend or remove it: a"
+        f"{where}: expected a label that is a name or a whole number, found {fault}; mend or remove it: a"
         f" name has at most {LONGEST_NAME} characters, and no control characters"
     )
 

@@ -92,13 +92,13 @@ def parse_json(text: str, place: object, line: int = 1) -> Any:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         line += error.lineno - 1
-        found = f"a mistake at column {error.colno} ({error.msg})"
+        fault = f"a mistake at column {error.colno} ({error.msg})"
     except RecursionError:
-        found = "lists or objects in each other that are too many to read"
+        fault = "lists or objects in each other that are too many to read"
     except ValueError as error:
         # The rest of the message tells programmers how to read more digits.
-        found = reason(error).partition(";")[0]
-    raise DataError(f"{place}:{line}: expected JSON, found {found}; mend it or get the file again")
+        fault = reason(error).partition(";")[0]
+    raise DataError(f"{place}:{line}: expected JSON, found {fault}; mend it or get the file again")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -115,12 +115,12 @@ def check_file(file: Path) -> None:
     try:
         if file.is_file():
             return
-        found = "a folder" if file.is_dir() else "a pipe, a socket or a device" if file.exists() else None
+        kind = "a folder" if file.is_dir() else "a pipe, a socket or a device" if file.exists() else None
     except OSError as error:
         raise _unreadable(file, error) from None
-    if found is None:
+    if kind is None:
         raise DataError(not_found(file))
-    raise DataError(f"{file}: expected a file, found {found}; give the path of a file")
+    raise DataError(f"{file}: expected a file, found {kind}; give the path of a file")
 
 
 def no_rows(file: Path) -> DataError:
@@ -162,19 +162,19 @@ def _checked(line: str, file: Path, number: int, encoding: str) -> str:
 def _wrong_encoding(content: Iterable[bytes], file: Path, encoding: str) -> DataError:
     """Return the error about the first bytes of a file that are no text in an encoding."""
     decoder = codecs.getincrementaldecoder(encoding)()
-    number, found, likely = 1, "", "latin-1"
+    number, fault, likely = 1, "", "latin-1"
     for piece in chain(content, [b""]):
         try:
             number += decoder.decode(piece, final=not piece).count("\n")
         except UnicodeError as error:
-            found = reason(error)
+            fault = reason(error)
             if isinstance(error, UnicodeDecodeError):
-                found = f"byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
+                fault = f"byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
             if piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 likely = "utf-16"
             break
     return DataError(
-        f"{file}:{number}: expected {_named(encoding)} text, found {found}; give the `encoding` that it has,"
+        f"{file}:{number}: expected {_named(encoding)} text, found {fault}; give the `encoding` that it has,"
         f" such as {likely}, or convert the file, for instance with iconv"
     )
 

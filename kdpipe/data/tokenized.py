@@ -46,8 +46,8 @@ class TokenizedSplit(EncodedSplit):
                 " give one split, such as dataset['train']"
             )
         if "input_ids" not in names or not len(dataset):
-            found = f"found {len(dataset)} rows of {listed(names)}"
-            raise DataError(f"dataset: expected rows with `input_ids`, {found}; tokenize texts: {TOKENIZE}")
+            fault = f"found {len(dataset)} rows of {listed(names)}"
+            raise DataError(f"dataset: expected rows with `input_ids`, {fault}; tokenize texts: {TOKENIZE}")
         table = dataset.with_format("arrow")[:]
         lengths = pc.list_value_length(table["input_ids"])
         _check_rows(table, lengths)

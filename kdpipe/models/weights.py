@@ -90,8 +90,8 @@ def _check_all_there(model: PreTrainedModel, folder: Path, missing: Collection[s
 def _check_shapes(model: PreTrainedModel, folder: Path, misfits: dict[str, Any]) -> None:
     if misfits:
         shapes = [
-            f"{name} (found {list(found)}, expected {list(expected)})"
-            for name, (found, expected) in sorted(misfits.items())
+            f"{name} (found {list(saved)}, expected {list(expected)})"
+            for name, (saved, expected) in sorted(misfits.items())
         ]
         raise ModelError(
             f"{folder}: weights have other shapes than the {type(model).__name__} of config.json has: "

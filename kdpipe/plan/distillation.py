@@ -57,8 +57,8 @@ class DistillationStage(TrainingStage[D]):
 
     def remarks(self, graph: Graph, node: Node) -> Iterator[str]:
         for term, pairs in layer_pairs(graph, self.settings_of(graph, node.name)):
-            found = " ".join(f"({t}, {s})" for t, s in pairs or ()) or "known once the models are fetched"
-            yield f"{node.name}: {term.loss} {term.matched}: (teacher, student) {found}"
+            places = " ".join(f"({t}, {s})" for t, s in pairs or ()) or "known once the models are fetched"
+            yield f"{node.name}: {term.loss} {term.matched}: (teacher, student) {places}"
 
     def sized_by(self, settings: D) -> list[str]:
         return [settings.learner]
@@ -175,9 +175,9 @@ def _heads(graph: Graph, settings: Distillation) -> Findings:
             if side.shape.heads == 0 and any(SIGNAL_KINDS[kind].attends for kind in kinds):
                 what = f"{term.loss} compares {' and '.join(kinds)}"
                 yield ("losses", index), f"{what}, but {name!r}, a {side.shape.family}, has no heads"
-        found = [side.shape.heads if side.ranked is False else None for side in facts]
-        if term.declared["same_heads"] and all(found) and found[0] != found[1]:
-            what = f"the teacher's has {found[0]}, the student's {found[1]}"
+        heads = [side.shape.heads if side.ranked is False else None for side in facts]
+        if term.declared["same_heads"] and all(heads) and heads[0] != heads[1]:
+            what = f"the teacher's has {heads[0]}, the student's {heads[1]}"
             yield ("losses", index), f"{term.loss} needs as many heads in a block, {what}"
         yield from (((("losses", index)), what) for what in _divisions(term, facts))
 

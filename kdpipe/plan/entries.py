@@ -54,7 +54,7 @@ class Facts:
     @property
     def sparsity(self) -> float | None:
         """The share of heads and neurons that is gone at least; None where it is not one, or not known."""
-        gone = {own.gone for own in self.units.values()}
+        gone = {units.gone for units in self.units.values()}
         return gone.pop() if len(gone) == 1 else None
 
 

@@ -24,25 +24,25 @@ MOST_NAMES = 20_000
 
 def expand_datasets(document: Document, matrix: Matrix, mistakes: Mistakes) -> dict[str, Dataset | None]:
     """Return every name of a dataset with the dataset, or None where it has mistakes."""
-    found: dict[str, Dataset | None] = {}
+    datasets: dict[str, Dataset | None] = {}
     for name, origin in _names("datasets", document.datasets, matrix, mistakes).items():
-        found[name] = None
+        datasets[name] = None
         if origin:
             template, choice = origin
             place = partial(_place_of_dataset, template)
             reader = EntryReader(matrix, mistakes, name, choice, place)
             settings = reader.read(document.datasets[template], CombineSettings, read_dataset)
             if settings is not None:
-                found[name] = Dataset(name, template, settings, _variables(choice))
-    return found
+                datasets[name] = Dataset(name, template, settings, _variables(choice))
+    return datasets
 
 
 def expand_models(document: Document, matrix: Matrix, mistakes: Mistakes) -> dict[str, Node | None]:
     """Return every name of a model with its node, or None where it has mistakes."""
-    found: dict[str, Node | None] = {}
+    models: dict[str, Node | None] = {}
     stages = model_stages()
     for name, origin in _names("models", document.models, matrix, mistakes).items():
-        found[name] = None
+        models[name] = None
         stage = origin and _stage(document, origin[0], name, mistakes)
         if origin and stage:
             template, choice = origin
@@ -53,15 +53,15 @@ def expand_models(document: Document, matrix: Matrix, mistakes: Mistakes) -> dic
             model = stages[stage].settings
             settings = reader.read(merged, model, model.model_validate)
             if settings is not None:
-                found[name] = Node(name, template, stage, settings, _variables(choice))
-    return found
+                models[name] = Node(name, template, stage, settings, _variables(choice))
+    return models
 
 
 def check_defaults(document: Document, mistakes: Mistakes) -> None:
     """Look for unknown stages and settings in `defaults`, which no model may use."""
-    for stage, given in document.defaults.items():
-        model = _settings_of(stage, given, ("defaults", stage), mistakes)
-        for key in given if model else ():
+    for stage, settings in document.defaults.items():
+        model = _settings_of(stage, settings, ("defaults", stage), mistakes)
+        for key in settings if model else ():
             if model and key not in model.model_fields:
                 what = f"unknown key; {suggest(key, model.model_fields)}"
                 mistakes.add(("defaults", stage, key), what)
@@ -71,27 +71,27 @@ def _names(
     section: str, entries: Mapping[str, Any], matrix: Matrix, mistakes: Mistakes
 ) -> dict[str, tuple[str, Choice] | None]:
     """Return every name with its template and choice; None for what cannot be a name."""
-    found: dict[str, tuple[str, Choice] | None] = {}
+    origins: dict[str, tuple[str, Choice] | None] = {}
     for template in entries:
         where = (section, template)
         try:
             named = matrix.expand(template)
         except MatrixError as error:
             mistakes.add(where, str(error))
-            named, found[template] = [], None
+            named, origins[template] = [], None
         for name, choice in named:
-            if name in found:
-                what = f"{name!r} is defined twice, here and by {(found[name] or [name])[0]!r}"
+            if name in origins:
+                what = f"{name!r} is defined twice, here and by {(origins[name] or [name])[0]!r}"
                 mistakes.add(where, what, name)
                 continue
             fault = _fault(name)
             if fault:
                 mistakes.add(where, fault, name)
-            found[name] = None if fault else (template, choice)
-        if len(found) > MOST_NAMES:
+            origins[name] = None if fault else (template, choice)
+        if len(origins) > MOST_NAMES:
             mistakes.add((section,), f"the matrix makes more than {MOST_NAMES:,} of these; take out values")
             mistakes.stop()
-    return found
+    return origins
 
 
 def _fault(name: str) -> str | None:
@@ -109,22 +109,22 @@ def _stage(document: Document, template: str, name: str, mistakes: Mistakes) -> 
     """Return the stage of a model, if it is one that there is."""
     where, raw = ("models", template), document.models[template]
     if not isinstance(raw, Mapping) or len(raw) != 1:
-        found = ", ".join(map(str, raw)) if isinstance(raw, Mapping) and raw else repr(raw)
-        mistakes.add(where, f"expected one stage, such as `finetune:`, found {found}", name)
+        stages = ", ".join(map(str, raw)) if isinstance(raw, Mapping) and raw else repr(raw)
+        mistakes.add(where, f"expected one stage, such as `finetune:`, found {stages}", name)
         return None
-    ((stage, given),) = raw.items()
-    return stage if _settings_of(stage, given, (*where, stage), mistakes, name) else None
+    ((stage, settings),) = raw.items()
+    return stage if _settings_of(stage, settings, (*where, stage), mistakes, name) else None
 
 
 def _settings_of(
-    stage: str, given: Any, where: Where, mistakes: Mistakes, entry: str = ""
+    stage: str, settings: Any, where: Where, mistakes: Mistakes, entry: str = ""
 ) -> type[StageSettings] | None:
     """Return the settings model of a stage that is given a mapping."""
     stages = model_stages()
     if stage not in stages:
         mistakes.add(where, f"there is no stage {stage!r}; {suggest(stage, stages)}", entry)
-    elif not isinstance(given, Mapping):
-        mistakes.add(where, f"expected the settings of {stage}, found {given!r}", entry)
+    elif not isinstance(settings, Mapping):
+        mistakes.add(where, f"expected the settings of {stage}, found {settings!r}", entry)
     else:
         return stages[stage].settings
     return None

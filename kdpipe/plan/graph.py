@@ -67,12 +67,12 @@ class Graph:
     @cached_property
     def users(self) -> Mapping[str, Sequence[tuple[str, str]]]:
         """The nodes that name a model, each with the setting in which it does, by the model's name."""
-        found: dict[str, list[tuple[str, str]]] = {name: [] for name in self.nodes}
+        users: dict[str, list[tuple[str, str]]] = {name: [] for name in self.nodes}
         for name, node in self.nodes.items():
             for setting, kind, used in node.settings.references():
-                if kind == "model" and used in found:
-                    found[used].append((name, setting))
-        return found
+                if kind == "model" and used in users:
+                    users[used].append((name, setting))
+        return users
 
     @cached_property
     def evaluations(self) -> tuple[tuple[str, str], ...]:
@@ -94,12 +94,12 @@ class Graph:
     @cached_property
     def fetches(self) -> dict[str, SourceSettings]:
         """The sources that are datasets of the Hub, by the folder below `data_dir/hub` that takes each."""
-        hub, found = hub_folder(self.document.data_dir), {}
+        hub, sources = hub_folder(self.document.data_dir), {}
         for dataset in self.datasets.values():
             settings, path = dataset.settings, dataset.sources[0].path
             if isinstance(settings, SourceSettings) and settings.hub and path:
-                found[str(path.relative_to(hub))] = settings
-        return found
+                sources[str(path.relative_to(hub))] = settings
+        return sources
 
     @cached_property
     def caches(self) -> "dict[tuple[str, str, str], CacheTeacherSettings]":
@@ -113,18 +113,18 @@ class Graph:
     @cached_property
     def whole(self) -> frozenset[str]:
         """The models that, as all their ancestors, have no mistake."""
-        found: set[str] = set()
+        whole: set[str] = set()
         for name, node in self.nodes.items():
-            if all(parent in found for _, kind, parent in node.settings.references() if kind == "model"):
-                found.add(name)
-        return frozenset(found)
+            if all(parent in whole for _, kind, parent in node.settings.references() if kind == "model"):
+                whole.add(name)
+        return frozenset(whole)
 
     def lineage(self, name: str) -> tuple[str, ...]:
         """Return a model, the first model that it is made of, and so on up to one that is made of none."""
-        found = [name]
-        while parent := self._parent(found[-1]):
-            found.append(parent)
-        return tuple(found)
+        ancestors = [name]
+        while parent := self._parent(ancestors[-1]):
+            ancestors.append(parent)
+        return tuple(ancestors)
 
     def _parent(self, name: str) -> str:
         """Return the first of the models that one is made of; "" without, or where it has a mistake."""
@@ -138,16 +138,18 @@ class Graph:
 
     def trained_from(self, name: str) -> tuple[str, ...]:
         """Return a model and the ancestors that training alone made it from, whose units it all has."""
-        found = [name]
-        while start := getattr(self.nodes[found[-1]].settings, self.stage_of(found[-1]).starts_from, None):
-            found.append(start)
-        return tuple(found)
+        ancestors = [name]
+        while start := getattr(
+            self.nodes[ancestors[-1]].settings, self.stage_of(ancestors[-1]).starts_from, None
+        ):
+            ancestors.append(start)
+        return tuple(ancestors)
 
     @cached_property
     def importances(self) -> "dict[tuple[str, str, str], ScoreImportanceSettings]":
         """The scores that nodes read: (model, dataset, key) to the settings that make them."""
-        found = (self.stage_of(name).importance(self, node.settings) for name, node in self.nodes.items())
-        return {(model, dataset, key_of(how)): how for model, dataset, how in filter(None, found)}
+        wanted = (self.stage_of(name).importance(self, node.settings) for name, node in self.nodes.items())
+        return {(model, dataset, key_of(how)): how for model, dataset, how in filter(None, wanted)}
 
     def eval_batch_size(self, model: str) -> int | None:
         """Return how many examples a model runs at once where it is not trained.
@@ -157,5 +159,5 @@ class Graph:
         """
         names = (model, *(user for user, _ in self.users[model]))
         trainings = [getattr(self.nodes[name].settings, "training", None) for name in names]
-        own, *others = (getattr(training, "per_device_eval_batch_size", None) for training in trainings)
-        return own or min(filter(None, others), default=None)
+        size, *others = (getattr(training, "per_device_eval_batch_size", None) for training in trainings)
+        return size or min(filter(None, others), default=None)

@@ -61,16 +61,16 @@ def modules_of(graph: "Graph", stage: str, names: Iterable[str], *settings: Sett
         names: the models and datasets whose code it runs.
         settings: what it is told.
     """
-    found = {stage}
-    for given in settings:
+    modules = {stage}
+    for options in settings:
         # Units are scored by a stage of its own.
-        found.update(modules_named(given.model_dump(mode="json", exclude={"importance"})))
+        modules.update(modules_named(options.model_dump(mode="json", exclude={"importance"})))
     for name in names:
         if name in graph.datasets:
-            found.add(module_of(catalog.TASKS[graph.datasets[name].task]))
+            modules.add(module_of(catalog.TASKS[graph.datasets[name].task]))
         if name in graph.nodes:
-            found.update(_modules_of_model(graph.facts[name]))
-    return tuple(sorted(found))
+            modules.update(_modules_of_model(graph.facts[name]))
+    return tuple(sorted(modules))
 
 
 def _modules_of_model(facts: Facts) -> Iterator[str]:
@@ -110,12 +110,12 @@ def identity(code: Mapping[str, str]) -> str:
 
 @cache
 def _code(roots: frozenset[str]) -> dict[str, str]:
-    found: set[str] = set()
+    modules: set[str] = set()
     waiting = set(roots)
     while waiting:
-        found |= waiting
-        waiting = {name for module in waiting for name in _imports(module)} - found
-    return {module: _module_digest(module) for module in sorted(found)}
+        modules |= waiting
+        waiting = {name for module in waiting for name in _imports(module)} - modules
+    return {module: _module_digest(module) for module in sorted(modules)}
 
 
 @cache
@@ -128,8 +128,8 @@ def _imports(name: str) -> frozenset[str]:
     parts = module.split(".")
     above = [".".join(parts[:number]) for number in range(1, len(parts))]
     named = [] if _file(module).name == INIT else _outline(name).names
-    own = [found for found in named if module_of(found).partition(".")[0] in (PACKAGE, parts[0])]
-    return frozenset(filter(None, map(_counted, [*above, *own])))
+    names = [target for target in named if module_of(target).partition(".")[0] in (PACKAGE, parts[0])]
+    return frozenset(filter(None, map(_counted, [*above, *names])))
 
 
 @cache

@@ -22,14 +22,14 @@ def job_of(graph: Graph, stage: str, *names: str) -> Job:
 
 def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
     """Return the jobs that models and their scores need, each after those that it reads from."""
-    found: dict[Path, Job] = {}
+    jobs: dict[Path, Job] = {}
 
     def visit(job: Job) -> None:
-        if job.folder not in found:
+        if job.folder not in jobs:
             for folder in job.reads():
-                if folder not in found:
+                if folder not in jobs:
                     visit(_maker(graph, folder))
-            found[job.folder] = job
+            jobs[job.folder] = job
 
     for name in models:
         visit(model_job(graph, name))
@@ -37,7 +37,7 @@ def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
         for name, dataset in pairs:
             if name in models:
                 visit(job_of(graph, stage, name, dataset))
-    return list(found.values())
+    return list(jobs.values())
 
 
 def all_jobs(graph: Graph) -> list[Job]:

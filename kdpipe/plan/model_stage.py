@@ -96,19 +96,19 @@ class ModelStage(Stage[M]):
 
     def inputs(self, graph: "Graph", *names: str) -> dict[str, list[Path]]:
         [model], layout, settings = names, graph.layout, self.settings_of(graph, *names)
-        found: dict[str, list[Path]] = {}
+        folders: dict[str, list[Path]] = {}
         for option, kind, name in settings.references():
             if kind == "model" and option != "importance":
-                found.setdefault(option, []).append(layout.model(name))
+                folders.setdefault(option, []).append(layout.model(name))
         if dataset := dataset_of(settings):
-            found["data"] = [graph.encoded(dataset, model)]
+            folders["data"] = [graph.encoded(dataset, model)]
         if compared := self.compared(settings):
-            found["evaluations"] = [layout.evaluation(*pair) for pair in compared]
+            folders["evaluations"] = [layout.evaluation(*pair) for pair in compared]
         if knowledge := self.knowledge(graph, settings):
-            found["knowledge"] = [layout.knowledge(*of[:2], key_of(of[2])) for of in knowledge]
+            folders["knowledge"] = [layout.knowledge(*of[:2], key_of(of[2])) for of in knowledge]
         if importance := self.importance(graph, settings):
-            found["importance"] = [layout.importance(*importance[:2], key_of(importance[2]))]
-        return found
+            folders["importance"] = [layout.importance(*importance[:2], key_of(importance[2]))]
+        return folders
 
     def runs(self, graph: "Graph", *names: str) -> Iterable[str]:
         references = self.settings_of(graph, *names).references()
@@ -143,11 +143,11 @@ class ModelStage(Stage[M]):
     def readings(self, graph: "Graph", node: Node) -> Iterator[tuple[str, str, str]]:
         """Yield each model that reads a dataset for a node: (setting, model, dataset)."""
         settings = cast(M, node.settings)
-        own = dataset_of(settings)
-        if own:
-            yield "dataset", node.name, own
+        dataset = dataset_of(settings)
+        if dataset:
+            yield "dataset", node.name, dataset
         for name in graph.evaluated_on(node.name):
-            if name != own:
+            if name != dataset:
                 yield "evaluate", node.name, name
         for name in settings.export:
             yield "export", node.name, name
@@ -156,8 +156,8 @@ class ModelStage(Stage[M]):
 
     def usual_datasets(self, graph: "Graph", model: str) -> tuple[tuple[str, ...], str]:
         """Return the datasets that a model is scored on by default, or why there is none."""
-        own = dataset_of(self.settings_of(graph, model))
-        return ((own,), "") if own else ((), NO_DATASET)
+        dataset = dataset_of(self.settings_of(graph, model))
+        return ((dataset,), "") if dataset else ((), NO_DATASET)
 
     def uses(self, settings: M, setting: str) -> Iterator[tuple[str, bool]]:
         """Yield the datasets that the model of a setting is read with, and whether its head is for them."""

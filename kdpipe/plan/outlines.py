@@ -43,16 +43,16 @@ def outline(source: str, part: str = "") -> Outline:
         part: a class, function or constant of the module, with which only what it uses of the module counts.
     """
     try:
-        kept = user_cache_path("kdpipe") / "outlines" / f"{_key(source, part)}.json"
+        file = user_cache_path("kdpipe") / "outlines" / f"{_key(source, part)}.json"
     except RuntimeError:
         # The user has no home.
         return _outline(source, part)
     try:
-        return _KEPT.validate_json(kept.read_bytes())
+        return _KEPT.validate_json(file.read_bytes())
     except (OSError, ValueError):
-        found = _outline(source, part)
-        _keep(found, kept)
-        return found
+        parsed = _outline(source, part)
+        _keep(parsed, file)
+        return parsed
 
 
 def _key(source: str, part: str) -> str:
@@ -64,13 +64,13 @@ def _own_source() -> bytes:
     return Path(__file__).read_bytes()
 
 
-def _keep(found: Outline, kept: Path) -> None:
+def _keep(parsed: Outline, file: Path) -> None:
     """Write an outline as a whole; where nothing can be kept, it is worked out each time."""
-    written = kept.with_suffix(f".{os.getpid()}")
+    written = file.with_suffix(f".{os.getpid()}")
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        written.write_text(json.dumps(found._asdict()), encoding="utf-8")
-        written.replace(kept)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        written.write_text(json.dumps(parsed._asdict()), encoding="utf-8")
+        written.replace(file)
     except OSError:
         pass
 
@@ -98,8 +98,10 @@ def _used_by(part: str, body: list[ast.stmt]) -> Iterator[ast.stmt]:
     used, waiting = set[str](), {part}
     while waiting:
         used |= waiting
-        found = [statement for statement, names in binds if names & waiting]
-        waiting = {n.id for statement in found for n in ast.walk(statement) if isinstance(n, ast.Name)} - used
+        statements = [statement for statement, names in binds if names & waiting]
+        waiting = {
+            n.id for statement in statements for n in ast.walk(statement) if isinstance(n, ast.Name)
+        } - used
     for statement, names in binds:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             statement.names = [alias for alias in statement.names if (alias.asname or alias.name) in used]

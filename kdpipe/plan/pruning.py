@@ -40,17 +40,17 @@ class PruningStage(ModelStage[R]):
         source = settings.source
         if settings.importance is None and graph.facts[source].ranked:
             return None
-        given = settings.importance or ImportanceSettings()
-        scored = given.model or source
-        dataset = given.dataset or graph.own_dataset(scored)
+        ranking = settings.importance or ImportanceSettings()
+        scored = ranking.model or source
+        dataset = ranking.dataset or graph.own_dataset(scored)
         # Not the node's: what is important to a model is so for all that are cut out of it.
-        seed = graph.document.seed if given.seed is None else given.seed
-        how = given.model_dump(exclude={"model", "dataset"}) | {"seed": seed}
+        seed = graph.document.seed if ranking.seed is None else ranking.seed
+        how = ranking.model_dump(exclude={"model", "dataset"}) | {"seed": seed}
         return (scored, dataset, ScoreImportanceSettings(**how)) if dataset else None
 
     def _ranking(self, graph: Graph, settings: R) -> Findings:
-        given = settings.importance
-        scored = (given and given.model) or settings.source
+        ranking = settings.importance
+        scored = (ranking and ranking.model) or settings.source
         same = graph.trained_from(settings.source)
         if scored not in same:
             able = " or ".join(self._rankable(graph, settings, same) or same)
@@ -61,8 +61,8 @@ class PruningStage(ModelStage[R]):
             return
         wanted = self.importance(graph, settings)
         if wanted is None:
-            if settings.needs_ranks and (given or graph.facts[settings.source].ranked is False):
-                criterion = (given or ImportanceSettings()).criterion
+            if settings.needs_ranks and (ranking or graph.facts[settings.source].ranked is False):
+                criterion = (ranking or ImportanceSettings()).criterion
                 use = "that ranks the units" if _reads_data(criterion) else "whose name the scores go by"
                 what = f"is required, with a `dataset` {use}: {scored!r} was trained on none"
                 yield ("importance",), what
@@ -72,13 +72,13 @@ class PruningStage(ModelStage[R]):
     def _rankable(self, graph: Graph, settings: R, names: Iterable[str]) -> list[str]:
         """Return those models by whose scores a node's units can be ranked as it asks."""
         asked = settings.importance or ImportanceSettings()
-        found = []
+        rankable = []
         for name in names:
             update = {"importance": asked.model_copy(update={"model": name})}
             wanted = self.importance(graph, settings.model_copy(update=update))
             if wanted and not any(_ranking_data(graph, *wanted)):
-                found.append(name)
-        return found
+                rankable.append(name)
+        return rankable
 
 
 def _reads_data(criterion: str) -> bool:
@@ -108,7 +108,7 @@ def _ranking_data(graph: Graph, scored: str, name: str, how: ScoreImportanceSett
 def within(units: Mapping[str, Units], shape: Shape) -> dict[str, Units]:
     """Return what is known of the units of a pruned model whose blocks have no more than a shape's."""
     counts = count_units(shape)
-    return {kind: own.at_most(counts[kind]) for kind, own in units.items()}
+    return {kind: each.at_most(counts[kind]) for kind, each in units.items()}
 
 
 def units_of(model: Facts) -> Mapping[str, Units]:
@@ -116,12 +116,12 @@ def units_of(model: Facts) -> Mapping[str, Units]:
     if model.ranked is not False:
         return model.units
     counts = count_units(model.shape)
-    return {kind: replace(own, whole=counts[kind]) for kind, own in model.units.items()}
+    return {kind: replace(each, whole=counts[kind]) for kind, each in model.units.items()}
 
 
 def at_sparsity(sparsity: float, units: Mapping[str, Units]) -> dict[str, Units]:
     """Return what is known of the units of a model that is pruned to a sparsity."""
-    return {kind: replace(own, gone=sparsity) for kind, own in units.items()}
+    return {kind: replace(each, gone=sparsity) for kind, each in units.items()}
 
 
 def check_ranking(settings: RankedSettings, model: Facts) -> None:
@@ -133,8 +133,8 @@ def check_ranking(settings: RankedSettings, model: Facts) -> None:
 
 def lack(units: Mapping[str, Units]) -> str:
     """Return how much is gone of the units of which more is."""
-    kind, own = max(units.items(), key=lambda named: named[1].gone or 0.0)
-    return f"{own.gone or 0.0:g} of the {kind} of its unpruned ancestor"
+    kind, most = max(units.items(), key=lambda named: named[1].gone or 0.0)
+    return f"{most.gone or 0.0:g} of the {kind} of its unpruned ancestor"
 
 
 def check_family(setting: str, model: Facts, fact: str, what: str) -> None:

@@ -40,8 +40,8 @@ class Cost:
 
 def known(shape: Shape) -> dict[str, int]:
     """Return the numbers of a shape, usual ones for those that are not known."""
-    found = {name: getattr(shape, name) for name in USUAL}
-    return {name: USUAL[name] if value is None else value for name, value in found.items()}
+    numbers = {name: getattr(shape, name) for name in USUAL}
+    return {name: USUAL[name] if value is None else value for name, value in numbers.items()}
 
 
 def parameters(shape: Mapping[str, int]) -> int:

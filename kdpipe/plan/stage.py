@@ -169,5 +169,5 @@ def definition(name: str) -> Stage[Any]:
 
 @cache
 def _defined(name: str, target: str) -> Stage[Any]:
-    found: Stage[Any] = catalog.load(target)(name)
-    return found
+    stage: Stage[Any] = catalog.load(target)(name)
+    return stage

@@ -52,13 +52,13 @@ class TrainingStage(ModelStage[M]):
     longest = 20 * HOUR
 
     def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
-        [model], found = names, super().inputs(graph, *names)
+        [model], folders = names, super().inputs(graph, *names)
         settings: Any = self.settings_of(graph, model)
         is_text = graph.datasets[settings.dataset].task == LANGUAGE_MODELING
         masking = getattr(settings, "masking", None)
         if is_text and masking and masking.smoothing:
-            found["counts"] = [graph.layout.counts(settings.dataset, graph.facts[model].tokenizer)]
-        return found
+            folders["counts"] = [graph.layout.counts(settings.dataset, graph.facts[model].tokenizer)]
+        return folders
 
     def checks(self, graph: Graph, node: Node) -> Findings:
         settings: Any = node.settings
@@ -76,26 +76,26 @@ class TrainingStage(ModelStage[M]):
         return metrics
 
     def needs(self, settings: M) -> Iterator[tuple[str, Need]]:
-        given: Any = settings
-        yield given.dataset, Need("train", "is trained", labelled=False)
-        if getattr(given.training, "eval_strategy", None) in ("steps", "epoch"):
+        trained: Any = settings
+        yield trained.dataset, Need("train", "is trained", labelled=False)
+        if getattr(trained.training, "eval_strategy", None) in ("steps", "epoch"):
             does = "is scored while it is trained (`eval_strategy`)"
-            yield given.dataset, Need("validation", does, labelled=True)
+            yield trained.dataset, Need("validation", does, labelled=True)
 
     def in_small(self, settings: M, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
-        given = super().in_small(settings, factor, sizes)
-        training = {key: item for key, item in given.get("training", {}).items() if key not in NOT_IN_SMALL}
-        return given | {"training": training | SMALL}
+        small = super().in_small(settings, factor, sizes)
+        training = {key: item for key, item in small.get("training", {}).items() if key not in NOT_IN_SMALL}
+        return small | {"training": training | SMALL}
 
     def cost(self, graph: Graph, job: Job) -> Cost:
         settings: Any = job.settings["settings"]
         shapes, dataset = self.shapes(graph, job), graph.datasets[settings.dataset]
-        given = settings.training.model_dump(exclude_unset=True)
+        arguments = settings.training.model_dump(exclude_unset=True)
         processes = max(1, graph.document.gpus)
         size = WEIGHT * sum(map(parameters, shapes)) + TRAINED_WEIGHT * parameters(shapes[0])
         size = processes * (size + encoded_bytes(dataset))
-        size += activations(shapes[0], given.get("per_device_train_batch_size", 8), dataset.max_length)
-        rows = count_steps(given, rows_of(dataset)) * examples_of_step(given)
+        size += activations(shapes[0], arguments.get("per_device_train_batch_size", 8), dataset.max_length)
+        rows = count_steps(arguments, rows_of(dataset)) * examples_of_step(arguments)
         weights = LEARNING * self.sizes(settings) * block_parameters(shapes[0])
         work = operations(weights + self.beside(graph, settings), rows, dataset)
         return Cost(size, work, gpus=graph.document.gpus, processes=processes)

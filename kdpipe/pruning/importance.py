@@ -71,7 +71,7 @@ def score_units(
 
 def check_finite(scores: Scores, model: Any) -> None:
     """Refuse scores that are not finite."""
-    if not all(own.isfinite().all() for places in scores.values() for own in places):
+    if not all(tensor.isfinite().all() for places in scores.values() for tensor in places):
         raise ModelError(
             f"{model}: expected finite scores of all heads and neurons, found others, as its weights or its"
             " loss are not finite; train it with a lower learning rate"

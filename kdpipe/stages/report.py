@@ -31,15 +31,15 @@ def run(workspace: Workspace, *, config: Path) -> None:
 
 def _origin(graph: Graph) -> dict[str, Any]:
     """Return the settings, inputs and source files of the report for its manifest."""
-    made, results = job_of(graph, "report"), graph.layout.results
+    job, results = job_of(graph, "report"), graph.layout.results
     return {
-        "settings": made.decisive() | {"threads": 1},
+        "settings": job.decisive() | {"threads": 1},
         "inputs": {
             place_of(folder, results): file_digest(folder / SUMS)
-            for folders in made.inputs.values()
+            for folders in job.inputs.values()
             for folder in folders
         },
-        "source_files": {str(file): file_digest(file) for file in made.files},
+        "source_files": {str(file): file_digest(file) for file in job.files},
     }
 
 

@@ -121,8 +121,8 @@ def _write_teacher(settings: ScheduleSettings, workspace: Workspace, teacher: An
 
 
 def _counts(model: Any, sparsity: float) -> Counts:
-    kept = units_at(model, sparsity)
-    return {kind: [len(units) for units in kept[kind]] for kind in kept}
+    left = units_at(model, sparsity)
+    return {kind: [len(units) for units in left[kind]] for kind in left}
 
 
 def _scorer(

@@ -170,8 +170,8 @@ class LearningTrainer(HookedTrainer):
         optimizer = super().create_optimizer(model)
         for term in self.learner.objective.terms:
             if term.projection is not None and term.projection.learning_rate is not None:
-                own = list(self.learner.objective.projections[term.name].parameters())
-                _move_to_own_group(optimizer, own, term.projection.learning_rate)
+                parameters = list(self.learner.objective.projections[term.name].parameters())
+                _move_to_own_group(optimizer, parameters, term.projection.learning_rate)
         return optimizer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -233,10 +233,10 @@ class LearningTrainer(HookedTrainer):
 
 
 def _move_to_own_group(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], rate: float) -> None:
-    own = {id(parameter) for parameter in parameters}
+    moved = {id(parameter) for parameter in parameters}
     decay = 0.0
     for group in optimizer.param_groups:
-        if any(id(parameter) in own for parameter in group["params"]):
+        if any(id(parameter) in moved for parameter in group["params"]):
             decay = max(decay, group["weight_decay"])
-        group["params"] = [parameter for parameter in group["params"] if id(parameter) not in own]
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) not in moved]
     optimizer.add_param_group({"params": parameters, "lr": rate, "weight_decay": decay})

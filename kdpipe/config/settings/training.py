@@ -42,42 +42,42 @@ class TrainingBase(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        given = self.model_dump(exclude_unset=True)
-        for where, what in (*_pairs(given), *_evaluation(given), *_optimizer(given)):
+        settings = self.model_dump(exclude_unset=True)
+        for where, what in (*_pairs(settings), *_evaluation(settings), *_optimizer(settings)):
             raise mistake(where, what)
-        _check_schedule(given)
+        _check_schedule(settings)
         return self
 
 
-def _pairs(given: Mapping[str, Any]) -> Findings:
-    if given.get("bf16") and given.get("fp16"):
+def _pairs(settings: Mapping[str, Any]) -> Findings:
+    if settings.get("bf16") and settings.get("fp16"):
         yield ("fp16",), "expected one of bf16 and fp16"
-    if given.get("dataloader_prefetch_factor") and not given.get("dataloader_num_workers"):
+    if settings.get("dataloader_prefetch_factor") and not settings.get("dataloader_num_workers"):
         yield ("dataloader_prefetch_factor",), "needs `dataloader_num_workers`"
 
 
-def _evaluation(given: Mapping[str, Any]) -> Findings:
+def _evaluation(settings: Mapping[str, Any]) -> Findings:
     """Yield the fields that need evaluations, each with what it misses."""
-    best = given.get("load_best_model_at_end")
-    if given.get("early_stopping_patience") and not best:
+    best = settings.get("load_best_model_at_end")
+    if settings.get("early_stopping_patience") and not best:
         yield ("early_stopping_patience",), "needs `load_best_model_at_end: true`"
-    evaluation, saving = given.get("eval_strategy"), given.get("save_strategy")
+    evaluation, saving = settings.get("eval_strategy"), settings.get("save_strategy")
     if best and (evaluation not in ("steps", "epoch") or saving not in (evaluation, "best")):
         wanted = "`eval_strategy` and `save_strategy`, both `epoch` or both `steps`"
         yield ("load_best_model_at_end",), f"needs {wanted}"
     if best and saving == "steps":
-        yield from _saved_where_scored(given)
-    for name in goes_by_evaluations(given):
+        yield from _saved_where_scored(settings)
+    for name in goes_by_evaluations(settings):
         if evaluation not in ("steps", "epoch"):
             yield (name,), "needs `eval_strategy`, `epoch` or `steps`"
-        if not given.get("metric_for_best_model"):
+        if not settings.get("metric_for_best_model"):
             yield (name,), "needs `metric_for_best_model`, such as accuracy"
-    if what := wrong_delay(given, given.get("max_steps", -1)):
+    if what := wrong_delay(settings, settings.get("max_steps", -1)):
         yield ("eval_delay",), what
 
 
-def _saved_where_scored(given: Mapping[str, Any]) -> Findings:
-    saves, scores = given.get("save_steps"), given.get("eval_steps")
+def _saved_where_scored(settings: Mapping[str, Any]) -> Findings:
+    saves, scores = settings.get("save_steps"), settings.get("eval_steps")
     if saves is None or scores is None:
         yield ("load_best_model_at_end",), "needs `eval_steps` and `save_steps`"
     elif saves != scores and (min(saves, scores) < 1 or saves % scores):
@@ -85,40 +85,40 @@ def _saved_where_scored(given: Mapping[str, Any]) -> Findings:
         yield ("save_steps",), f"{what}: the best model is one of those that are saved"
 
 
-def _optimizer(given: Mapping[str, Any]) -> Findings:
+def _optimizer(settings: Mapping[str, Any]) -> Findings:
     """Yield what is wrong with `optim_args`, such as `momentum=0.9, nesterov=true`."""
-    if not given.get("optim_args"):
+    if not settings.get("optim_args"):
         return
-    options = OPTIONS.get(given.get("optim", ""), ())
+    options = OPTIONS.get(settings.get("optim", ""), ())
     if not options:
         yield ("optim_args",), f"is for `optim` {', '.join(OPTIONS)}"
         return
-    found = {}
-    for text in given["optim_args"].replace(" ", "").split(","):
-        name, _, found[name] = text.partition("=")
+    values = {}
+    for text in settings["optim_args"].replace(" ", "").split(","):
+        name, _, values[name] = text.partition("=")
         if name not in options or not OPTION.fullmatch(text):
             what = "expected `name=value` pairs with commas between, and numbers or true or false as values"
-            yield ("optim_args",), f"{what}; {given['optim']} takes {', '.join(options)}"
+            yield ("optim_args",), f"{what}; {settings['optim']} takes {', '.join(options)}"
             return
-    steady = float(found.get("momentum", 0)) > 0 and float(found.get("dampening", 0)) == 0
-    if found.get("nesterov") == "true" and not steady:
+    steady = float(values.get("momentum", 0)) > 0 and float(values.get("dampening", 0)) == 0
+    if values.get("nesterov") == "true" and not steady:
         yield ("optim_args",), "nesterov needs momentum and no dampening"
 
 
-def _check_schedule(given: Mapping[str, Any]) -> None:
+def _check_schedule(settings: Mapping[str, Any]) -> None:
     """Check the options of the schedule, and the learning rate that it needs."""
-    schedule = SCHEDULES[given.get("lr_scheduler_type", SCHEDULE)]
+    schedule = SCHEDULES[settings.get("lr_scheduler_type", SCHEDULE)]
     try:
-        options = schedule.model_validate(given.get("lr_scheduler_kwargs") or {})
+        options = schedule.model_validate(settings.get("lr_scheduler_kwargs") or {})
     except ValidationError as error:
         raise mistakes_below(("lr_scheduler_kwargs",), error) from None
-    rate = given.get("learning_rate", LEARNING_RATE)
+    rate = settings.get("learning_rate", LEARNING_RATE)
     if isinstance(options, Polynomial) and rate <= options.lr_end:
         what = f"expected more than the {options.lr_end:g} that it ends with (`lr_end`), found {rate:g}"
         raise mistake(("learning_rate",), what)
     if isinstance(options, CosineToLeast) and not rate and options.min_lr is not None:
         raise mistake(("learning_rate",), "expected more than 0, which `min_lr` is a share of")
-    what = wrong_warmup(given, given.get("max_steps", -1))
+    what = wrong_warmup(settings, settings.get("max_steps", -1))
     if what:
         raise mistake(("warmup_steps",), what)
 

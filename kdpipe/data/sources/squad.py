@@ -263,11 +263,11 @@ def _answers(where: str, context: str, question: _Question, version2: bool) -> t
             " the question, or mark those without an answer with `is_impossible`"
         )
     for number, answer in enumerate(question.answers):
-        found = context[answer.answer_start : answer.answer_start + len(answer.text)]
-        if found != answer.text:
+        passage = context[answer.answer_start : answer.answer_start + len(answer.text)]
+        if passage != answer.text:
             raise DataError(
                 f"{where}: expected answers[{number}], {quoted(answer.text)}, at character"
-                f" {answer.answer_start} of the context, found {quoted(found)}; mend `answer_start`, or"
+                f" {answer.answer_start} of the context, found {quoted(passage)}; mend `answer_start`, or"
                 " remove the answer"
             )
     return tuple(Answer(answer.answer_start, answer.text) for answer in question.answers)

@@ -37,6 +37,6 @@ class LanguageModeling(Task):
             np.add.at(targets, examples, 1)
         mean = entropy.sum() / max(targets.sum(), 1)
         with np.errstate(over="ignore"):
-            found = {"perplexity": float(np.exp(mean)), "cross_entropy": float(mean)}
+            metrics = {"perplexity": float(np.exp(mean)), "cross_entropy": float(mean)}
         predictions = pa.table({"id": split.ids, "cross_entropy": entropy, "targets": targets})
-        return Evaluation({name: found[name] for name in subject.metrics}, int(targets.sum()), predictions)
+        return Evaluation({name: metrics[name] for name in subject.metrics}, int(targets.sum()), predictions)

@@ -69,13 +69,13 @@ class AnswerSearch:
         in_context[np.arange(start.shape[1]) < lengths[:, None]] = self._starts[ragged(offsets, lengths)] >= 0
         rows, first, last, scores = best_spans(start, end, in_context, self._limits.longest)
         places = offsets[rows]
-        found = {
+        spans = {
             "example": self._example[indices[rows]],
             "score": scores,
             "start": self._starts[places + first],
             "end": self._ends[places + last],
         }
-        self._found.append(pd.DataFrame(found))
+        self._found.append(pd.DataFrame(spans))
 
     def evaluation(self, metrics: Sequence[str]) -> Evaluation:
         """Return the metrics after all windows; all metrics if some questions have no answer."""
@@ -86,24 +86,24 @@ class AnswerSearch:
         candidates = self._n_best(contexts)
         best = candidates.drop_duplicates("example").set_index("example").reindex(range(len(contexts)))
         margins = best["score"].fillna(-np.inf) - self._none_scores(len(contexts))
-        given = best["text"].fillna("")
+        predictions = best["text"].fillna("")
         if known and not all(answers):
-            given = given.where(-margins <= self._limits.threshold, "")
-        columns = {"id": examples["id"], "prediction": pa.array(given, pa.string())}
+            predictions = predictions.where(-margins <= self._limits.threshold, "")
+        columns = {"id": examples["id"], "prediction": pa.array(predictions, pa.string())}
         if known:
             columns["label"] = pa.array([golds[0] if golds else None for golds in answers], pa.string())
         columns |= {"scores": pa.array(margins, pa.float32()), "nbest": _lists(candidates, len(contexts))}
-        found = answer_metrics(given.tolist(), answers, contexts) if known else {}
-        others = () if all(answers) else found
-        own = [name for name in dict.fromkeys((*metrics, *others)) if name in found]
-        return Evaluation({name: found[name] for name in own}, len(contexts), pa.table(columns))
+        measured = answer_metrics(predictions.tolist(), answers, contexts) if known else {}
+        others = () if all(answers) else measured
+        reported = [name for name in dict.fromkeys((*metrics, *others)) if name in measured]
+        return Evaluation({name: measured[name] for name in reported}, len(contexts), pa.table(columns))
 
     def _n_best(self, contexts: Sequence[str]) -> pd.DataFrame:
         """Return the best answers of each question; windows that overlap may both have found one."""
-        found = pd.concat(self._found).sort_values(["example", "score"], ascending=[True, False])
-        found = found.drop_duplicates(["example", "start", "end"]).groupby("example").head(N_BEST)
-        places = zip(found["example"], found["start"], found["end"], strict=True)
-        return found.assign(text=[contexts[example][start:end].strip() for example, start, end in places])
+        spans = pd.concat(self._found).sort_values(["example", "score"], ascending=[True, False])
+        spans = spans.drop_duplicates(["example", "start", "end"]).groupby("example").head(N_BEST)
+        places = zip(spans["example"], spans["start"], spans["end"], strict=True)
+        return spans.assign(text=[contexts[example][start:end].strip() for example, start, end in places])
 
     def _none_scores(self, size: int) -> NDArray[np.float32]:
         """Return the score of giving no answer to each question, the lowest of its windows."""
@@ -127,10 +127,10 @@ def best_spans(
     scores[~(possible & (length >= 1) & (length <= longest))] = -np.inf
     scores = scores.reshape(len(start), -1)
     pairs = _best(scores)
-    kept, rank = np.nonzero(scores[windows, pairs] > -np.inf)
-    pair = pairs[kept, rank]
+    window, rank = np.nonzero(scores[windows, pairs] > -np.inf)
+    pair = pairs[window, rank]
     one, other = np.divmod(pair, last.shape[1])
-    return kept, first[kept, one], last[kept, other], scores[kept, pair]
+    return window, first[window, one], last[window, other], scores[window, pair]
 
 
 def _best(values: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -138,10 +138,10 @@ def _best(values: NDArray[np.float32]) -> NDArray[np.intp]:
     return np.argsort(-values, axis=1, kind="stable")[:, :N_BEST]
 
 
-def _lists(found: pd.DataFrame, size: int) -> pa.ListArray:
-    ends = np.cumsum(np.bincount(found["example"], minlength=size))
+def _lists(answers: pd.DataFrame, size: int) -> pa.ListArray:
+    ends = np.cumsum(np.bincount(answers["example"], minlength=size))
     offsets = np.concatenate([[0], ends]).astype(np.int32)
     columns = [
-        pa.array(found[name], field.type) for name, field in zip(("text", "score"), CANDIDATE, strict=True)
+        pa.array(answers[name], field.type) for name, field in zip(("text", "score"), CANDIDATE, strict=True)
     ]
     return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(columns, fields=list(CANDIDATE)))

@@ -36,14 +36,14 @@ class TokenClassification(Task):
         tags, scores = _predict(subject)
         predicted = split_runs(names[tags], split.word_lengths)
         columns = {"id": split.ids, "prediction": pa.array(predicted, TAGS)}
-        found: dict[str, float] = {}
+        measured: dict[str, float] = {}
         if split.labels is not None:
             gold = split_runs(names[split.labels], split.word_lengths)
-            found = entity_metrics(gold, predicted)
+            measured = entity_metrics(gold, predicted)
             columns["label"] = pa.array(gold, TAGS)
-        own = [*subject.metrics, *(name for name in found if ":" in name)] if found else []
+        reported = [*subject.metrics, *(name for name in measured if ":" in name)] if measured else []
         columns["scores"] = pa.array(split_runs(scores, split.word_lengths), SCORES)
-        return Evaluation({name: found[name] for name in own}, len(tags), pa.table(columns))
+        return Evaluation({name: measured[name] for name in reported}, len(tags), pa.table(columns))
 
 
 def entity_metrics(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, float]:
@@ -53,15 +53,15 @@ def entity_metrics(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[s
     from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 
     types = sorted({tag[2:] for tags in (*gold, *predicted) for tag in tags} - {""})
-    found = dict.fromkeys(("precision", "recall", "f1"), 0.0)
+    metrics = dict.fromkeys(("precision", "recall", "f1"), 0.0)
     if types:
         counted = precision_recall_fscore_support(gold, predicted, average="micro", zero_division=0)
-        found = dict(zip(found, counted, strict=False))
+        metrics = dict(zip(metrics, counted, strict=False))
         by_type = precision_recall_fscore_support(gold, predicted, average=None, zero_division=0)
-        for metric, values in zip(tuple(found), by_type, strict=False):
-            found |= {f"{metric}:{name}": value for name, value in zip(types, values, strict=True)}
-    found["accuracy"] = accuracy_score(gold, predicted)
-    return {name: float(value) for name, value in found.items()}
+        for metric, values in zip(tuple(metrics), by_type, strict=False):
+            metrics |= {f"{metric}:{name}": value for name, value in zip(types, values, strict=True)}
+    metrics["accuracy"] = accuracy_score(gold, predicted)
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def _predict(subject: Subject) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

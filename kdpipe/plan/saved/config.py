@@ -110,8 +110,8 @@ def _family(folder: Path, model_type: Any) -> str:
         hint = suggest(family, catalog.FAMILIES)
         raise ModelError(f"{folder} holds a model of the family {short(repr(family))}; {hint}")
     facts = family_facts(family)
-    own = constants(facts["config_class"])["model_type"]
-    if model_type != family and (not facts["unit_names"] or model_type != f"{PRUNED}{own}"):
+    stock_type = constants(facts["config_class"])["model_type"]
+    if model_type != family and (not facts["unit_names"] or model_type != f"{PRUNED}{stock_type}"):
         raise ModelError(f"{folder} holds a model of the kind {model_type!r}, which there is not")
     return family
 
@@ -121,10 +121,10 @@ def _architecture(family: str, raw: Mapping[str, Any]) -> dict[str, Any]:
     target = family_facts(family)["config_class"]
     names = field_options(target).keys()
     synonyms = constants(target).get("attribute_map", {})
-    given = {synonyms.get(name, name): value for name, value in raw.items() if name in synonyms}
-    given |= {name: value for name, value in raw.items() if name in names}
-    vocabulary = given.pop("vocab_size", None)
-    options: dict[str, Any] = validated(saved_architecture(family), {"family": family, **given}).options
+    fields = {synonyms.get(name, name): value for name, value in raw.items() if name in synonyms}
+    fields |= {name: value for name, value in raw.items() if name in names}
+    vocabulary = fields.pop("vocab_size", None)
+    options: dict[str, Any] = validated(saved_architecture(family), {"family": family, **fields}).options
     if vocabulary is None:
         return options
     if type(vocabulary) is not int or vocabulary < 1:
@@ -134,18 +134,18 @@ def _architecture(family: str, raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _other_fields(family: str, raw: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     without = OF_PRUNED if raw["model_type"] == family else ()
-    given = {name: raw[name] for name in SavedFields.model_fields if name in raw and name not in without}
-    fields: SavedFields = validated(SavedFields, given)
-    found: dict[str, Any] = fields.model_dump(exclude_unset=True, exclude={"label2id", "num_labels"})
+    saved = {name: raw[name] for name in SavedFields.model_fields if name in raw and name not in without}
+    fields: SavedFields = validated(SavedFields, saved)
+    values: dict[str, Any] = fields.model_dump(exclude_unset=True, exclude={"label2id", "num_labels"})
     if labels := labels_of(fields):
-        found["id2label"] = {str(index): label for index, label in enumerate(labels)}
-        found["label2id"] = {label: index for index, label in enumerate(labels)}
-    found["architectures"] = [saved_as(family, fields.architectures or [], tensors)]
-    if head_task(family, found) == "regression" and count_outputs(found) != 1:
-        raise ModelError(f"problem_type: regression has one output, found {count_outputs(found)}")
-    if fields.problem_type == "single_label_classification" and count_outputs(found) == 1:
+        values["id2label"] = {str(index): label for index, label in enumerate(labels)}
+        values["label2id"] = {label: index for index, label in enumerate(labels)}
+    values["architectures"] = [saved_as(family, fields.architectures or [], tensors)]
+    if head_task(family, values) == "regression" and count_outputs(values) != 1:
+        raise ModelError(f"problem_type: regression has one output, found {count_outputs(values)}")
+    if fields.problem_type == "single_label_classification" and count_outputs(values) == 1:
         raise ModelError(f"problem_type: {fields.problem_type} needs two outputs or more, found 1")
-    return found
+    return values
 
 
 def _check_padding(family: str, config: dict[str, Any], shape: Shape) -> None:

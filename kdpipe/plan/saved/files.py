@@ -90,24 +90,24 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         raise ModelError(what + _stored_otherwise(folder))
     header, rest = _header(file)
     header.pop("__metadata__", None)
-    found = {name: _tensor(file, entry) for name, entry in header.items()}
-    told = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    if found and told != rest:
-        raise unreadable(file, f"its header tells of {told:,} bytes of tensors, found {rest:,}")
-    if not found:
+    tensors = {name: _tensor(file, entry) for name, entry in header.items()}
+    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    if tensors and end != rest:
+        raise unreadable(file, f"its header tells of {end:,} bytes of tensors, found {rest:,}")
+    if not tensors:
         raise ModelError(f"{file} holds no tensors; take one that holds the weights of the model")
-    _check_types(file, found)
-    return found
+    _check_types(file, tensors)
+    return tensors
 
 
 def read_tokenizer(folder: Path) -> dict[str, Any]:
     """Return the content of a tokenizer's file; an empty one where transformers makes it of a vocabulary."""
     fast = [(TOKENIZER,), *VOCABULARIES]
     if not any(all((folder / name).is_file() for name in names) for names in fast):
-        given = [file.name for file in files_of(folder) if file.name not in (CONFIG, WEIGHTS)]
+        others = [file.name for file in files_of(folder) if file.name not in (CONFIG, WEIGHTS)]
         raise ModelError(
             f"{folder} has no fast tokenizer: expected {TOKENIZER}, or a vocabulary that one is made of "
-            f"({', or '.join(map(' and '.join, VOCABULARIES))}), found {some(given) or 'none'}; {SAVE_FAST}"
+            f"({', or '.join(map(' and '.join, VOCABULARIES))}), found {some(others) or 'none'}; {SAVE_FAST}"
         )
     contents = {file.name: read_object(file) for file in files_of(folder) if file.suffix == ".json"}
     name = contents.get(TOKENIZER_CONFIG, {}).get("tokenizer_class")
@@ -118,8 +118,8 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
 
 def files_of(folder: Path) -> list[Path]:
     """Return the files of a folder that are read, regular ones."""
-    found = {file for pattern in LOADED for file in folder.glob(pattern)}
-    return sorted(file for file in found if file.is_file())
+    files = {file for pattern in LOADED for file in folder.glob(pattern)}
+    return sorted(file for file in files if file.is_file())
 
 
 def unreadable(file: Path, reason: str) -> ModelError:
@@ -183,6 +183,6 @@ def _check_types(file: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def _stored_otherwise(folder: Path) -> str:
     for pattern, remedy in OTHERWISE.items():
-        if found := sorted(file.name for file in folder.glob(pattern)):
-            return f"; found {some(found)}: {remedy}"
+        if files := sorted(file.name for file in folder.glob(pattern)):
+            return f"; found {some(files)}: {remedy}"
     return ""

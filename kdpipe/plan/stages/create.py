@@ -60,6 +60,6 @@ def architecture_shape(architecture: ArchitectureBase, vocabulary: int | None) -
     return replace(shape, vocabulary=vocabulary)
 
 
-def narrow(given: dict[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+def narrow(settings: dict[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
     """Return settings with the sizes of a narrow model in their architecture."""
-    return given | {"architecture": given["architecture"] | sizes}
+    return settings | {"architecture": settings["architecture"] | sizes}

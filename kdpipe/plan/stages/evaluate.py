@@ -42,9 +42,9 @@ class Evaluate(RunningStage[EvaluateSettings]):
     def settings_of(self, graph: Graph, *names: str) -> EvaluateSettings:
         """Return the settings of an evaluation; all have one seed, so that models see the same masks."""
         model, dataset = names
-        given = {name: getattr(graph.datasets[dataset], name) for name in OF_EVALUATIONS}
+        options = {name: getattr(graph.datasets[dataset], name) for name in OF_EVALUATIONS}
         seed, batch = graph.document.seed, graph.eval_batch_size(model)
-        return EvaluateSettings(seed=seed, eval_batch_size=batch, **given)
+        return EvaluateSettings(seed=seed, eval_batch_size=batch, **options)
 
     def group(self, graph: Graph, *names: str) -> str | None:
         model, dataset = names

@@ -55,6 +55,6 @@ class Fetch(Stage[FetchSettings]):
 def repository_files(settings: FetchSettings) -> list[Path]:
     """Return the files of a local folder that is laid out as a repository, hidden ones apart."""
     folder = Path(settings.path)
-    found = sorted(folder.rglob("*")) if settings.local else []
-    parts = {path: path.relative_to(folder).parts for path in found if path.is_file()}
+    paths = sorted(folder.rglob("*")) if settings.local else []
+    parts = {path: path.relative_to(folder).parts for path in paths if path.is_file()}
     return [path for path, names in parts.items() if not any(name.startswith(".") for name in names)]

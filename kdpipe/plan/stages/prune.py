@@ -122,8 +122,8 @@ class Prune(PruningStage[PruneSettings]):
             yield settings.importance.dataset, True
 
     def in_small(self, settings: PruneSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
-        given = super().in_small(settings, factor, sizes)
-        return {key: max(1, item // factor) if key in SCALED else item for key, item in given.items()}
+        small = super().in_small(settings, factor, sizes)
+        return {key: max(1, item // factor) if key in SCALED else item for key, item in small.items()}
 
 
 def _is_ranked(settings: PruneSettings, model: Facts) -> bool | None:

@@ -103,9 +103,15 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
             raise SettingError("target", f"{what}: the student is to be smaller than its teacher")
         if settings.compat == "code":
             # Sizes as large as the teacher are trained, too, and the student stands for smaller ones.
-            sizes = [min(own, target) for own in settings.sparsities if leaves_no_more(own, units)]
+            sizes = [
+                min(sparsity, target) for sparsity in settings.sparsities if leaves_no_more(sparsity, units)
+            ]
         else:
-            sizes = [own for own in settings.sparsities if own < target and leaves_fewer(own, units)]
+            sizes = [
+                sparsity
+                for sparsity in settings.sparsities
+                if sparsity < target and leaves_fewer(sparsity, units)
+            ]
         units = at_sparsity(min(sizes), units) if sizes else units
         head = known.datasets[settings.dataset].task
         return replace(teacher, units=units, ranked=True, head=head, labels=None)

@@ -69,8 +69,8 @@ class Select(ModelStage[SelectSettings]):
         return {"settings": settings.model_copy(update={"metric": graph.metric_of(settings)})}
 
     def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
-        found = super().inputs(graph, *names)
-        return {"models": found.pop("among"), **found}
+        folders = super().inputs(graph, *names)
+        return {"models": folders.pop("among"), **folders}
 
     def compared(self, settings: SelectSettings) -> Sequence[tuple[str, str]]:
         return [(name, settings.dataset) for name in settings.among]

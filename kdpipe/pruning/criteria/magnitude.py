@@ -22,4 +22,4 @@ class Magnitude(Criterion):
 
     def scores(self) -> Scores:
         owned = unit_weights(self._body, self._groups)
-        return sum_by_unit(self._body, self._groups, owned, [own.weight.abs() for own in owned])
+        return sum_by_unit(self._body, self._groups, owned, [unit.weight.abs() for unit in owned])

@@ -40,9 +40,9 @@ class MaskGradient(Criterion):
             for kind, totals in self._sums.items()
         }
         with masked(self._body, self._groups, masks):
-            found = losses(batch)
+            values = losses(batch)
         # Examples share no computation, so that the gradient of the sum has each one's own.
-        loss = found.sum() if self._by_example else found.mean()
+        loss = values.sum() if self._by_example else values.mean()
         flat = [mask for kind in UNITS for mask in masks[kind]]
         gradients = iter(torch.autograd.grad(loss, flat, materialize_grads=True))
         for kind in UNITS:

@@ -33,21 +33,21 @@ class WeightGradient(Criterion):
         self._groups = groups
         self._by_example = reduction == "example"
         self._owned = unit_weights(self._body, groups)
-        self._sums = [torch.zeros_like(own.weight) for own in self._owned]
+        self._sums = [torch.zeros_like(unit.weight) for unit in self._owned]
 
     def add(self, batch: Mapping[str, Tensor], losses: Losses) -> None:
         with self._recording() as calls:
-            found = losses(batch)
+            values = losses(batch)
         # Examples share no computation, so that the gradient of the sum has each one's own.
-        loss = found.sum() if self._by_example else found.mean()
-        outputs = [calls[own.linear][1] for own in self._owned]
+        loss = values.sum() if self._by_example else values.mean()
+        outputs = [calls[unit.linear][1] for unit in self._owned]
         gradients = torch.autograd.grad(loss, outputs, materialize_grads=True)
-        for own, gradient, total in zip(self._owned, gradients, self._sums, strict=True):
-            for read, returned in self._parts(calls[own.linear][0], gradient):
-                total += _of_weight(own, read, returned).abs_()
+        for unit, gradient, total in zip(self._owned, gradients, self._sums, strict=True):
+            for read, returned in self._parts(calls[unit.linear][0], gradient):
+                total += _of_weight(unit, read, returned).abs_()
 
     def scores(self) -> Scores:
-        products = [own.weight.abs() * total for own, total in zip(self._owned, self._sums, strict=True)]
+        products = [unit.weight.abs() * total for unit, total in zip(self._owned, self._sums, strict=True)]
         return sum_by_unit(self._body, self._groups, self._owned, products)
 
     def _parts(self, features: Tensor, gradient: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
@@ -64,7 +64,7 @@ class WeightGradient(Criterion):
         def record(linear: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             calls[linear] = inputs[0].detach(), output.requires_grad_()
 
-        handles = [own.linear.register_forward_hook(record) for own in self._owned]
+        handles = [unit.linear.register_forward_hook(record) for unit in self._owned]
         try:
             yield calls
         finally:
@@ -72,6 +72,6 @@ class WeightGradient(Criterion):
                 handle.remove()
 
 
-def _of_weight(own: UnitWeight, read: Tensor, returned: Tensor) -> Tensor:
+def _of_weight(unit: UnitWeight, read: Tensor, returned: Tensor) -> Tensor:
     """Return the gradient of a weight from rows of inputs and of outputs' gradients."""
-    return read.T @ returned if isinstance(own.linear, Conv1D) else returned.T @ read
+    return read.T @ returned if isinstance(unit.linear, Conv1D) else returned.T @ read
