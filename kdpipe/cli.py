@@ -80,9 +80,9 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _why(options: argparse.Namespace) -> None:
-    from kdpipe.commands.changes import explain
+    from kdpipe.commands.changes import explain_changes
 
-    print(explain(load_graph(options.config), options.node))
+    print(explain_changes(load_graph(options.config), options.node))
 
 
 def _clean(options: argparse.Namespace) -> None:

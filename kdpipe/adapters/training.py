@@ -17,7 +17,7 @@ from kdpipe.training.objective import Projection
 from kdpipe.training.run import freeze
 from kdpipe.training.terms import Weighted
 
-COUNTS = "counts.parquet"
+COUNTS_FILE = "counts.parquet"
 
 
 def losses_of(terms: Sequence[TermSettings]) -> list[Weighted]:
@@ -44,7 +44,7 @@ def load_learner(
     freeze(model, frozen)
     if not task_of(data).masked:
         return model, tokenizer, None
-    occurrences = pq.read_table(counts / COUNTS)["count"].to_numpy() if counts else None
+    occurrences = pq.read_table(counts / COUNTS_FILE)["count"].to_numpy() if counts else None
     return model, tokenizer, token_targets(model, tokenizer, seed, counts=occurrences, **masking.model_dump())
 
 

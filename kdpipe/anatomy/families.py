@@ -10,7 +10,7 @@ from kdpipe.declarations import constants
 from kdpipe.errors import ModelError
 
 # The tasks of each kind of head, named as the transformers classes that have it end.
-TASKS = {
+HEAD_TASKS = {
     "ForMaskedLM": ("language_modeling",),
     "ForCausalLM": ("language_modeling",),
     "ForSequenceClassification": ("classification", "regression", "multi_label"),
@@ -109,7 +109,7 @@ def head_task(family: str, config: Mapping[str, Any]) -> str | None:
     """
     architecture = stock_class((config.get("architectures") or [""])[0])
     kinds = {model_class: kind for kind, (model_class, *_) in family_facts(family)["heads"].items()}
-    tasks = TASKS[kinds[architecture]] if architecture in kinds else ("",)
+    tasks = HEAD_TASKS[kinds[architecture]] if architecture in kinds else ("",)
     if len(tasks) == 1:
         return tasks[0]
     named = {problem: task for task, problem in PROBLEMS.items()}.get(config.get("problem_type") or "")
@@ -123,7 +123,7 @@ def count_outputs(config: Mapping[str, Any]) -> int:
 
 def kinds_for(task: str) -> list[str]:
     """Return the kinds of head that serve a task."""
-    return [kind for kind, tasks in TASKS.items() if task in tasks]
+    return [kind for kind, tasks in HEAD_TASKS.items() if task in tasks]
 
 
 def require_head(family: str, task: str, kinds: Collection[str]) -> str:

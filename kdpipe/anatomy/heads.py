@@ -9,7 +9,7 @@ from kdpipe.declarations import lineage
 from kdpipe.errors import ModelError, shortened, some
 
 # Classes whose tensors look like those of a classifier, which they are not.
-OTHERWISE = ("ForMultipleChoice",)
+OTHER_HEADS = ("ForMultipleChoice",)
 
 
 def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]) -> str:
@@ -27,7 +27,7 @@ def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]
             f"found {shortened(architecture, 200)}"
         )
     heads = _tensors_by_class(facts)
-    if stock_class(architecture) in heads or architecture.endswith(OTHERWISE):
+    if stock_class(architecture) in heads or architecture.endswith(OTHER_HEADS):
         return architecture
     whole = [
         name for name, pieces in heads.items() if all(any(_begins(t, [p]) for t in tensors) for p in pieces)

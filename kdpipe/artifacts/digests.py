@@ -17,7 +17,7 @@ from kdpipe.artifacts.sums import file_digest
 from kdpipe.digest import digest
 
 # A smaller file is read as fast as its cached digest.
-SMALL = 1_000_000
+SMALL_SIZE = 1_000_000
 DIGEST = re.compile("[0-9a-f]{64}")
 # On the coarsest file systems, two changes within this many nanoseconds leave the same times.
 COARSE = 2_000_000_000
@@ -26,7 +26,7 @@ COARSE = 2_000_000_000
 def known_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes; a large file is read once."""
     stat = path.stat()
-    if stat.st_size <= SMALL:
+    if stat.st_size <= SMALL_SIZE:
         return file_digest(path)
     times = stat.st_mtime_ns, stat.st_ctime_ns
     key = digest([str(path.resolve()), stat.st_dev, stat.st_ino, stat.st_size, *times])

@@ -21,12 +21,12 @@ from kdpipe.digest import digest
 from kdpipe.errors import KdpipeError
 
 # A longer name would be too long together with the endings of the files of state.
-LONGEST_NAME = 180
+LONGEST_PLACE = 180
 # The entry of a manifest that says where its artifact lies below the results.
 PLACE = "place"
 # The facts of a file (its digest, often also its size and time), and the facts of a folder's files by name.
-Facts = Mapping[str, Any]
-Written = Mapping[str, Sequence[Facts]]
+FileFacts = Mapping[str, Any]
+Written = Mapping[str, Sequence[FileFacts]]
 
 
 class _Facts(BaseModel):
@@ -54,7 +54,7 @@ def state_name(output: Path, state: Path) -> str:
     """
     # No name of a node holds a plus sign, so no two artifacts share a name.
     name = place_of(output, state.parent).replace(os.sep, "+")
-    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}+{digest(name)}"
+    return name if len(name) <= LONGEST_PLACE else f"{name[:LONGEST_PLACE]}+{digest(name)}"
 
 
 def check_place(output: Path) -> None:
@@ -148,7 +148,7 @@ def adopt(output: Path, state: Path) -> None:
         note_written(output, state, files)
 
 
-def facts_of(path: Path, sha256: str | None = None) -> Facts:
+def facts_of(path: Path, sha256: str | None = None) -> FileFacts:
     """Return the facts of a file; the digest is computed unless it is given."""
     stat = path.stat()
     return {"sha256": sha256 or file_digest(path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
@@ -178,7 +178,7 @@ def _is_ours(manifest: Path, place: str) -> bool:
     return "kdpipe" in content["versions"] and content.get(PLACE, place) == place
 
 
-def _is_as_written(path: Path, files: Sequence[Facts]) -> bool:
+def _is_as_written(path: Path, files: Sequence[FileFacts]) -> bool:
     if not files or path.is_symlink() or not path.is_file():
         return False
     try:

@@ -11,7 +11,7 @@ HISTORY = pa.schema(
     [("step", pa.int64()), ("epoch", pa.float64()), ("name", pa.string()), ("value", pa.float64())]
 )
 # A macro average is taken over the `classes` that occur in the labels or the predictions of the split.
-METRICS = pa.schema(
+METRICS_SCHEMA = pa.schema(
     [
         ("metric", pa.string()),
         ("value", pa.float64()),

@@ -25,7 +25,7 @@ from kdpipe.plan.stage import Job, definition
 NONE = object()
 
 
-def explain(graph: Graph, model: str) -> str:
+def explain_changes(graph: Graph, model: str) -> str:
     """Return why a model and its scores would be made again, artifact by artifact, and what else changed.
 
     Raises:

@@ -19,7 +19,7 @@ from kdpipe.runner.lock import is_free
 
 USED = "a teacher's signals, used by all"
 ABANDONED = "of no model in the config"
-STATE = {
+STATE_FOLDERS = {
     "checkpoints": "checkpoints of a finished artifact",
     "drafts": "half-written",
     "finished": f"a copy {ABANDONED}",
@@ -148,7 +148,7 @@ def _state(
     # Until Snakemake has seen the end of a job, it may remove the artifact and need the copy. The copy of an
     # abandoned artifact shares its room, and goes with it.
     needed = {"checkpoints": unfinished, "finished": [*(job.folder for job in jobs), *abandoned]}
-    for kind, why in STATE.items():
+    for kind, why in STATE_FOLDERS.items():
         names = {state_name(folder, graph.layout.state) for folder in needed.get(kind, ())}
         for folder in sorted((graph.layout.state / kind).glob("*")):
             if folder.name not in names:

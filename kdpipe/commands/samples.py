@@ -16,7 +16,7 @@ from kdpipe.data.sources.glue import glue_task
 from kdpipe.errors import DataError
 
 WORDS = ("the", "a", "film", "plot", "scene", "story", "actor", "is", "was", "good", "warm", "dull", "cold")
-NUMBERS = ("0.5", "1.5", "2.5", "3.5")
+SCORE_TEXTS = ("0.5", "1.5", "2.5", "3.5")
 # The numbers of words of a tokenizer, and of tokens of an input.
 VOCABULARY, LONGEST_INPUT = 300, 512
 
@@ -82,7 +82,7 @@ def _usual_files(settings: SourceSettings, folder: Path) -> Iterator[Path]:
 def _glue(settings: SourceSettings, task: str, file: Path, seed: int) -> None:
     glue = glue_task(str(settings.options["name"]))
     columns = glue.header or (*glue.texts, glue.label)
-    labels, texts = cycle(glue.labels or NUMBERS), _sentences(seed, SMALL_ROWS * len(columns))
+    labels, texts = cycle(glue.labels or SCORE_TEXTS), _sentences(seed, SMALL_ROWS * len(columns))
     rows = [[next(labels if name == glue.label else texts) for name in columns] for _ in range(SMALL_ROWS)]
     header = [] if glue.header else [columns]
     file.write_text("".join("\t".join(row) + "\n" for row in (*header, *rows)), encoding="utf-8")
@@ -103,7 +103,9 @@ def _labels(options: Mapping[str, Any], task: str) -> list[dict[str, Any]]:
         return [{}]
     if isinstance(label, list):
         return [{name: int(name == chosen) for name in label} for chosen in label]
-    names = [str(name) for name in options["classes"] or (NUMBERS if task == "regression" else ("0", "1"))]
+    names = [
+        str(name) for name in options["classes"] or (SCORE_TEXTS if task == "regression" else ("0", "1"))
+    ]
     listed = task == "multi_label" and not options["separator"]
     return [{label: [name] if listed else name} for name in names]
 

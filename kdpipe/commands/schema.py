@@ -18,7 +18,7 @@ from kdpipe.config.settings.losses import TermSettings, term_settings
 from kdpipe.config.settings.training import TrainingBase, training_settings
 from kdpipe.plan.model_stage import model_stages
 
-SCHEMA = "https://json-schema.org/draft/2020-12/schema"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TEXT = {"type": "string", "pattern": r"\{.+\}|^[-+]?[0-9.]+[eE][-+]?[0-9]+$"}
 Json = dict[str, Any]
 
@@ -44,7 +44,7 @@ def config_schema() -> Json:
         "defaults": _reference("stages"),
         "models": {"type": "object", "additionalProperties": node},
     }
-    return {"$schema": SCHEMA, **schema, "title": "kdpipe config", "$defs": definitions}
+    return {"$schema": DIALECT, **schema, "title": "kdpipe config", "$defs": definitions}
 
 
 def _any_of(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator
 
-Value = TypeVar("Value")
+Checked = TypeVar("Checked")
 # In bytes. Linux takes names of 255 and paths of 4,096, of which the folders around need a share; what
 # belongs to an artifact is called by the last part of `results` and two names.
 LONGEST_NAME, LONGEST_PATH, LONGEST_FOLDER = 255, 1000, 100
@@ -15,10 +15,10 @@ SHOWN = 60
 FILLED_IN = "Snakemake fills in what stands in braces or angle brackets"
 
 
-def _refusing(fault: Callable[[Any], str | None]) -> Callable[[Value], Value]:
+def _refusing(fault: Callable[[Any], str | None]) -> Callable[[Checked], Checked]:
     """Return a validator that refuses values with a fault."""
 
-    def validate(path: Value) -> Value:
+    def validate(path: Checked) -> Checked:
         if what := fault(path):
             raise ValueError(what)
         return path

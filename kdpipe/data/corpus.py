@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kdpipe.data.encoding import Encoded, Ids, flat_ids, load_tokenizer, row_names, to_batch, unknown_id
+from kdpipe.data.encoding import Encoded, Ids, flat_ids, load_fast_tokenizer, row_names, to_batch, unknown_id
 from kdpipe.data.source import Example
 from kdpipe.errors import DataError
 
@@ -61,7 +61,7 @@ class LanguageModelEncoder:
     """
 
     def __init__(self, tokenizer_file: Path, max_length: int) -> None:
-        self._tokenizer = load_tokenizer(tokenizer_file)
+        self._tokenizer = load_fast_tokenizer(tokenizer_file)
         frame = self._tokenizer.encode("").ids
         if len(frame) not in (0, 2):
             raise DataError(

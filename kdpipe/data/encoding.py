@@ -50,7 +50,7 @@ class TextEncoder(ABC):
     """
 
     def __init__(self, tokenizer_file: Path, max_length: int) -> None:
-        self._tokenizer = load_tokenizer(tokenizer_file)
+        self._tokenizer = load_fast_tokenizer(tokenizer_file)
         self._tokenizer.enable_truncation(max_length, strategy="longest_first")
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:
@@ -161,7 +161,7 @@ def encoder_for(
     return partial(encoder, tokenizer_file, max_length, **accepted)
 
 
-def load_tokenizer(file: Path) -> Tokenizer:
+def load_fast_tokenizer(file: Path) -> Tokenizer:
     """Load a tokenizer that neither cuts nor pads, and that uses one thread.
 
     Several processes of `kdpipe.data.pipeline` tokenize instead of threads. An environment that sets

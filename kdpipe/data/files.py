@@ -13,8 +13,8 @@ from kdpipe.errors import DataError
 from kdpipe.matching import matching
 
 # The names of a split's files where there is no official name.
-USUAL = {TRAIN: ("train",), VALIDATION: ("validation", "valid", "dev"), TEST: ("test",)}
-RENAMED = {name: split for split, names in USUAL.items() for name in names}
+USUAL_NAMES = {TRAIN: ("train",), VALIDATION: ("validation", "valid", "dev"), TEST: ("test",)}
+RENAMED = {name: split for split, names in USUAL_NAMES.items() for name in names}
 
 
 @dataclass(frozen=True)

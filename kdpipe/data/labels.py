@@ -15,7 +15,7 @@ LARGEST = 3.4028234663852886e38
 # Python reads integers of up to 4300 digits.
 WHOLE_NUMBER = re.compile(r"-?\d{1,4000}")
 # A longer name is a text in the wrong column.
-LONGEST_NAME = 256
+LONGEST_CLASS = 256
 # Categories of Unicode: control characters and halves of surrogate pairs; characters without a shape.
 NO_TEXT, UNSEEN = ("Cc", "Cs"), "Cf"
 NUMBERS = (int, float, str, Decimal)
@@ -33,12 +33,12 @@ def sorted_classes(names: Iterable[str]) -> tuple[str, ...]:
 def class_name(value: Any, where: str) -> str:
     """Return the name of a class: a text, or a whole number or truth value as JSON spells it."""
     name = json.dumps(value) if isinstance(value, int) else value
-    if isinstance(name, str) and name.strip() and len(name) <= LONGEST_NAME and not _no_text(name):
+    if isinstance(name, str) and name.strip() and len(name) <= LONGEST_CLASS and not _no_text(name):
         return name
     fault = "an empty one" if name is None or (isinstance(name, str) and not name.strip()) else quoted(name)
     raise DataError(
         f"{where}: expected a label that is a name or a whole number, found {fault}; mend or remove it: a"
-        f" name has at most {LONGEST_NAME} characters, and no control characters"
+        f" name has at most {LONGEST_CLASS} characters, and no control characters"
     )
 
 

@@ -9,7 +9,7 @@ from kdpipe import catalog
 from kdpipe.data.source import Installed, Source
 from kdpipe.data.views import Combined, Sample, Shared, Unlabelled
 
-Rows = int | Mapping[str, int]
+RowLimit = int | Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Part:
     source: str
     options: Mapping[str, Any]
     shares: Mapping[str, float] = field(default_factory=dict)
-    rows: Rows | None = None
+    rows: RowLimit | None = None
     name: str = ""
 
     def reader(self) -> Source:
@@ -48,7 +48,7 @@ def open_dataset(
     *,
     seed: int = 42,
     proportions: Sequence[float] | None = None,
-    rows: Rows | None = None,
+    rows: RowLimit | None = None,
     labels: str | None = None,
 ) -> Source:
     """Return the source that a dataset is read from.

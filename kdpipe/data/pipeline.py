@@ -24,7 +24,7 @@ CHUNK_EXAMPLES = 1024
 CHUNK_CHARACTERS = 1 << 19
 LOOKAHEAD = 2
 CHUNKS_OF_A_SHARD = 64
-COUNTS = b"counts"
+COUNTS_KEY = b"counts"
 
 _encoder: Callable[[], Encoder]
 
@@ -89,7 +89,7 @@ class Pipeline:
             if not part:
                 return
             table = shards.table(f"{name}-{number}", partial(self._encode_table, part))
-            counts = json.loads(table.schema.metadata[COUNTS])
+            counts = json.loads(table.schema.metadata[COUNTS_KEY])
             whole = table.replace_schema_metadata(None)
             # A table loses some batches without rows, but their examples count.
             batches = (batch for batch in whole.to_batches() if len(batch))
@@ -99,7 +99,7 @@ class Pipeline:
 
     def _encode_table(self, part: list[list[Example]]) -> pa.Table:
         batches, counts = zip(*self.encode(part), strict=True)
-        return pa.Table.from_batches(batches).replace_schema_metadata({COUNTS: json.dumps(counts)})
+        return pa.Table.from_batches(batches).replace_schema_metadata({COUNTS_KEY: json.dumps(counts)})
 
 
 def chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:

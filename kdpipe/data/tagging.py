@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
-from kdpipe.data.encoding import Encoded, label_position, lists, load_tokenizer, one_row_each, without_empty
+from kdpipe.data.encoding import (
+    Encoded,
+    label_position,
+    lists,
+    load_fast_tokenizer,
+    one_row_each,
+    without_empty,
+)
 from kdpipe.data.source import Example
 
 BLANK = " "
@@ -28,7 +35,7 @@ class TaggingEncoder:
     """
 
     def __init__(self, tokenizer_file: Path, max_length: int, labels: Sequence[str]) -> None:
-        self._tokenizer = load_tokenizer(tokenizer_file)
+        self._tokenizer = load_fast_tokenizer(tokenizer_file)
         self._tokenizer.enable_truncation(max_length)
         self._positions = {label: position for position, label in enumerate(labels)}
 

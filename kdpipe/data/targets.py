@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kdpipe.seeds import MASKING, draw_seed
 
 IGNORE_INDEX = -100
-Ids = NDArray[np.int64]
+Integers64 = NDArray[np.int64]
 Integers = NDArray[np.integer[Any]]
 
 
@@ -37,7 +37,9 @@ def token_weights(
 class Targets(Protocol):
     """Which tokens of a batch a language model is to predict."""
 
-    def __call__(self, input_ids: Ids, lengths: Integers, epoch: int, indices: Ids) -> tuple[Ids, Ids]:
+    def __call__(
+        self, input_ids: Integers64, lengths: Integers, epoch: int, indices: Integers64
+    ) -> tuple[Integers64, Integers64]:
         """Return what the model reads, and the token that each position is to predict, both [B, L].
 
         Args:
@@ -84,7 +86,9 @@ class Masking(Targets):
         if not math.isclose(sum(self.shares), 1.0):
             raise ValueError(f"expected shares of sum 1: {self.shares}")
 
-    def __call__(self, input_ids: Ids, lengths: Integers, epoch: int, indices: Ids) -> tuple[Ids, Ids]:
+    def __call__(
+        self, input_ids: Integers64, lengths: Integers, epoch: int, indices: Integers64
+    ) -> tuple[Integers64, Integers64]:
         """Return the tokens with the chosen ones hidden, and their original ids as targets."""
         rng = np.random.default_rng(draw_seed(self.seed, MASKING, epoch, *indices.tolist()))
         real = np.arange(input_ids.shape[1]) < lengths[:, None]
@@ -104,7 +108,9 @@ class Masking(Targets):
 class FixedMasking(Masking):
     """Masks each example by its place in the split alone, whatever the epoch and the batch."""
 
-    def __call__(self, input_ids: Ids, lengths: Integers, epoch: int, indices: Ids) -> tuple[Ids, Ids]:
+    def __call__(
+        self, input_ids: Integers64, lengths: Integers, epoch: int, indices: Integers64
+    ) -> tuple[Integers64, Integers64]:
         """Mask the examples one by one."""
         masked, targets = input_ids.copy(), np.full_like(input_ids, IGNORE_INDEX)
         for row, length in enumerate(lengths):
@@ -118,7 +124,9 @@ class FixedMasking(Masking):
 class NextToken(Targets):
     """Makes of every token but the first of a text a target, to be predicted at the token before it."""
 
-    def __call__(self, input_ids: Ids, lengths: Integers, epoch: int, indices: Ids) -> tuple[Ids, Ids]:
+    def __call__(
+        self, input_ids: Integers64, lengths: Integers, epoch: int, indices: Integers64
+    ) -> tuple[Integers64, Integers64]:
         """Return the tokens as they are, and after each token the next one."""
         targets = np.full_like(input_ids, IGNORE_INDEX)
         targets[:, :-1] = input_ids[:, 1:]

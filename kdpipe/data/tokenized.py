@@ -14,7 +14,7 @@ from kdpipe.errors import DataError, listed, quoted
 
 # What the column of labels may be called.
 LABELS = ("labels", "label")
-ANSWER = ("start_positions", "end_positions")
+ANSWER_COLUMNS = ("start_positions", "end_positions")
 TOKENIZE = "dataset.map(lambda rows: tokenizer(rows['text'], truncation=True), batched=True)"
 
 
@@ -76,7 +76,7 @@ def _labels(dataset: Any, table: pa.Table, task: str, classes: Sequence[str]) ->
     """Return the labels in the columns of an encoded split; none if the rows have none."""
     name = next((name for name in LABELS if name in table.column_names), None)
     if task == "question_answering":
-        if not set(ANSWER) <= set(table.column_names):
+        if not set(ANSWER_COLUMNS) <= set(table.column_names):
             return {}
         return {"labels": _spans(table)}
     if task == "language_modeling" or name is None:
@@ -97,15 +97,15 @@ def _labels(dataset: Any, table: pa.Table, task: str, classes: Sequence[str]) ->
 
 def _spans(table: pa.Table) -> pa.Array:
     """Return the places of the first and the last token of each answer."""
-    spans = np.stack([table[column].to_numpy() for column in ANSWER], axis=1)
+    spans = np.stack([table[column].to_numpy() for column in ANSWER_COLUMNS], axis=1)
     lengths = pc.list_value_length(table["input_ids"]).to_numpy()
     # A row without a place has NaN there, which is not in the row either.
     wrong = ~((spans >= 0) & (spans < lengths[:, None])).all(axis=1)
     if wrong.any():
         row = int(wrong.argmax())
         raise DataError(
-            f"dataset: {' and '.join(ANSWER)}: expected places of tokens, from 0 to {lengths[row] - 1} in row"
-            f" {row}, found {' and '.join(map(str, spans[row]))}; correct or remove the row"
+            f"dataset: {' and '.join(ANSWER_COLUMNS)}: expected tokens' places, from 0 to {lengths[row] - 1}"
+            f" in row {row}, found {' and '.join(map(str, spans[row]))}; correct or remove the row"
         )
     return pa.FixedSizeListArray.from_arrays(pa.array(spans.astype(np.int32).reshape(-1)), 2)
 

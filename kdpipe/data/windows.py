@@ -14,11 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from kdpipe.data.encoding import Encoded, lists, load_tokenizer, row_names, to_batch, without_empty
+from kdpipe.data.encoding import Encoded, lists, load_fast_tokenizer, row_names, to_batch, without_empty
 from kdpipe.data.source import Answer, Example
 from kdpipe.errors import DataError
 
-Tokens = NDArray[np.int32]
+TokenIds = NDArray[np.int32]
 START, END = 2, 3
 
 
@@ -32,9 +32,9 @@ class Frame(NamedTuple):
         segments: segment ids of the question's and of the context's tokens.
     """
 
-    before: Tokens
-    between: Tokens
-    after: Tokens
+    before: TokenIds
+    between: TokenIds
+    after: TokenIds
     segments: tuple[int, int]
 
     @property
@@ -60,7 +60,7 @@ class QuestionEncoder:
     """
 
     def __init__(self, tokenizer_file: Path, max_length: int, stride: int) -> None:
-        self._tokenizer = load_tokenizer(tokenizer_file)
+        self._tokenizer = load_fast_tokenizer(tokenizer_file)
         self._frame = read_frame(self._tokenizer)
         self._end, self._stride = max_length - self._frame.after.shape[1], stride
         self._longest_question = (max_length - self._frame.size - stride) // 2
@@ -97,14 +97,14 @@ class QuestionEncoder:
         return Encoded(to_batch(names, ids, lengths, extra), counts)
 
     def _cut(
-        self, examples: Sequence[Example], questions: Sequence[Tokens], cuts: Counter[str]
-    ) -> tuple[Tokens, NDArray[np.int32]]:
+        self, examples: Sequence[Example], questions: Sequence[TokenIds], cuts: Counter[str]
+    ) -> tuple[TokenIds, NDArray[np.int32]]:
         """Return the tokens of all windows, and of each window what follows.
 
         Its length; the places of the answer's first and last token, both 0 if it does not hold the whole
         answer; the position of its question; and its number among the windows of the question, from 0.
         """
-        parts: list[Tokens] = []
+        parts: list[TokenIds] = []
         rows: list[tuple[int, ...]] = []
         before, between, after, _ = self._frame
         for origin, (question, context) in enumerate(zip(questions, self._contexts(examples), strict=True)):
@@ -118,14 +118,14 @@ class QuestionEncoder:
             cuts["cut_answers"] += answer is not None and not any(any(span) for _, span in bodies)
         return np.concatenate(parts, axis=1), np.array(rows, dtype=np.int32)
 
-    def _contexts(self, examples: Sequence[Example]) -> list[Tokens]:
+    def _contexts(self, examples: Sequence[Example]) -> list[TokenIds]:
         """Return the tokens of each example's context; a context of several questions is encoded once."""
         texts = dict.fromkeys(example.text_pair or "" for example in examples)
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         tokens = {text: self._context(encoding) for text, encoding in zip(texts, encodings, strict=True)}
         return [tokens[example.text_pair or ""] for example in examples]
 
-    def _context(self, encoding: Encoding) -> Tokens:
+    def _context(self, encoding: Encoding) -> TokenIds:
         tokens = _outside(encoding.ids, [self._frame.segments[1]] * len(encoding))
         tokens[START:] = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2).T
         return tokens
@@ -149,15 +149,15 @@ def read_frame(tokenizer: Tokenizer) -> Frame:
     )
 
 
-def _outside(ids: list[int], segments: list[int]) -> Tokens:
+def _outside(ids: list[int], segments: list[int]) -> TokenIds:
     tokens = np.full((4, len(ids)), -1, dtype=np.int32)
     tokens[:START] = ids, segments
     return tokens
 
 
 def _bodies(
-    context: Tokens, answer: Answer | None, head: int, end: int, stride: int
-) -> list[tuple[Tokens, tuple[int, int]]]:
+    context: TokenIds, answer: Answer | None, head: int, end: int, stride: int
+) -> list[tuple[TokenIds, tuple[int, int]]]:
     """Return the pieces that stand between `head` and `end`, each with the answer's places in its window."""
     room, answer_span = end - head, _answer_span(context, answer)
     step = room - stride
@@ -166,7 +166,7 @@ def _bodies(
     return [(body, _shifted(answer_span, start, body.shape[1], head)) for start, body in pieces]
 
 
-def _answer_span(context: Tokens, answer: Answer | None) -> tuple[int, int]:
+def _answer_span(context: TokenIds, answer: Answer | None) -> tuple[int, int]:
     """Return the first and the last token with a character of the answer; without any, last < first."""
     if answer is None:
         return 0, -1

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-Score = tuple[float, float]
+ExactAndF1 = tuple[float, float]
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 ARTICLE = re.compile(r"\b(a|an|the)\b")
 # The characters that the evaluation of CMRC 2018 counts as Chinese, and the signs that it leaves out.
@@ -47,7 +47,7 @@ def answer_metrics(
     return {name: float(value) for name, value in metrics.items()}
 
 
-def squad_score(prediction: str, answers: Sequence[str], version2: bool) -> Score:
+def squad_score(prediction: str, answers: Sequence[str], version2: bool) -> ExactAndF1:
     """Return exact match and F1 of words, each with the answer that gives the best score.
 
     Args:
@@ -67,7 +67,7 @@ def squad_score(prediction: str, answers: Sequence[str], version2: bool) -> Scor
     return float(words in golds), max(_word_f1(words.split(), gold.split()) for gold in golds)
 
 
-def cmrc_score(prediction: str, answers: Sequence[str]) -> Score:
+def cmrc_score(prediction: str, answers: Sequence[str]) -> ExactAndF1:
     """Return exact match and F1 of the longest common run of characters, each with the best answer.
 
     Text in another script is split at blanks and signs. The original uses NLTK, which does nearly the same.

@@ -7,12 +7,12 @@ from typing import Any
 from kdpipe.anatomy.families import ITS_TOKENIZER, ONE_SEGMENT, longest_input, shape_of
 from kdpipe.data.encoded import read_description
 from kdpipe.errors import ModelError
-from kdpipe.models.loading import read_config
+from kdpipe.models.loading import read_model_config
 
 
 def check_fit(folder: Path, tokenizer: Any, data: Path) -> None:
     """Refuse a model that cannot read a dataset."""
-    config, description = read_config(folder), read_description(data)
+    config, description = read_model_config(folder), read_description(data)
     check_vocabulary(config, tokenizer, folder)
     check_rows(config, description["task"], description["largest"], str(folder), str(data))
 

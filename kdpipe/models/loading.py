@@ -17,9 +17,9 @@ from kdpipe.models.family import family_of, family_of_config
 from kdpipe.models.weights import read_weights
 
 LOG = logging.getLogger(__name__)
-LABELLED = ("ForSequenceClassification", "ForTokenClassification")
+HEADS_WITH_CLASSES = ("ForSequenceClassification", "ForTokenClassification")
 # Outputs of the heads without labels: one number; where an answer starts and ends.
-OUTPUTS = {"regression": 1, "question_answering": 2}
+HEAD_OUTPUTS = {"regression": 1, "question_answering": 2}
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Head:
 
 def load_model(folder: Path, seed: int = 0) -> PreTrainedModel:
     """Load a model with its saved head; the seed draws a pooler that the weights lack."""
-    config = read_config(folder)
+    config = read_model_config(folder)
     kind = head_kind(config, _saved_as(config))
     return read_weights(getattr(transformers, f"AutoModel{kind}"), folder, config, seed)
 
 
 def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
     """Load a model for training, with its own head if this head fits the dataset, else with a new head."""
-    config = read_config(folder)
+    config = read_model_config(folder)
     kind = require_head(config.model_type, head.task, kinds_for(head.task))
     order = _label_order(config, head)
     if order is None:
@@ -65,7 +65,7 @@ def load_frozen(folder: Path, head: Head | None, device: torch.device) -> PreTra
     Raises:
         ModelError: the model has no such head.
     """
-    config = read_config(folder)
+    config = read_model_config(folder)
     order = _label_order(config, head) if head else None
     if head and order is None:
         labels = f" with the labels {', '.join(head.labels)}" if head.labels else ""
@@ -85,8 +85,10 @@ def load_frozen(folder: Path, head: Head | None, device: torch.device) -> PreTra
 def name_labels(model: PreTrainedModel, labels: Sequence[str]) -> None:
     """Name the outputs of a model's head, in their order."""
     kind = head_kind(model.config, type(model).__name__)
-    if kind not in LABELLED or len(labels) != model.config.num_labels:
-        outputs = f"{model.config.num_labels} outputs" if kind in LABELLED else "no outputs with labels"
+    if kind not in HEADS_WITH_CLASSES or len(labels) != model.config.num_labels:
+        outputs = (
+            f"{model.config.num_labels} outputs" if kind in HEADS_WITH_CLASSES else "no outputs with labels"
+        )
         raise ModelError(
             f"labels: found {len(labels)} ({', '.join(labels)}), but the {type(model).__name__} has "
             f"{outputs}; give a name for each output, in their order"
@@ -125,7 +127,7 @@ def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
         file.chmod(mode)
 
 
-def read_config(folder: Path) -> Any:
+def read_model_config(folder: Path) -> Any:
     """Return the config of a model folder, adapted by the model's family."""
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     return family_of_config(config).adapt(config)
@@ -183,8 +185,8 @@ def _set_outputs(config: Any, head: Head) -> None:
     config.problem_type = PROBLEMS.get(head.task)
     if head.labels is not None:
         _set_labels(config, head.labels)
-    elif head.task in OUTPUTS:
-        config.num_labels = OUTPUTS[head.task]
+    elif head.task in HEAD_OUTPUTS:
+        config.num_labels = HEAD_OUTPUTS[head.task]
 
 
 def _set_labels(config: Any, labels: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from kdpipe.plan.model_stage import model_stages
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Names of state join a model's and a dataset's, and file systems end at 255 characters.
-LONGEST_NAME = 100
+LONGEST_ENTRY = 100
 # The papers that are reproduced have up to 1,700 models.
 MOST_NAMES = 20_000
 
@@ -96,9 +96,9 @@ def _names(
 
 def _fault(name: str) -> str | None:
     """Return what keeps folders from being called by a name."""
-    if len(name) > LONGEST_NAME:
-        what = f"expected a name of at most {LONGEST_NAME} characters"
-        return f"{what}, found {len(name)}: {name[:LONGEST_NAME]!r}…"
+    if len(name) > LONGEST_ENTRY:
+        what = f"expected a name of at most {LONGEST_ENTRY} characters"
+        return f"{what}, found {len(name)}: {name[:LONGEST_ENTRY]!r}…"
     if not NAME.fullmatch(name):
         what = "expected a name of letters, digits, `.`, `_`, `-` that begins with one of the first two"
         return f"{what}, found {name!r}"

@@ -18,7 +18,7 @@ from kdpipe.plan.stage import Job, S, Stage
 
 SCORED_BATCH = 64
 # The share of a dataset's rows that is held out, for evaluations and exports.
-HELD_OUT = 0.5
+HELD_OUT_SHARE = 0.5
 
 
 class RunningStage(Stage[S]):

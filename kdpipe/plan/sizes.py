@@ -8,7 +8,7 @@ from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.plan.entries import Dataset
 
 # Where a model is only named, of the Hub, it is taken to be as large as BERT-base.
-USUAL = {"depth": 12, "width": 768, "heads": 12, "neurons": 3072, "vocabulary": 30522}
+USUAL_SHAPE = {"depth": 12, "width": 768, "heads": 12, "neurons": 3072, "vocabulary": 30522}
 # Rows of a source where no file tells, and bytes of a row where one does.
 USUAL_ROWS, ROW_BYTES = 100_000, 100
 # Bytes that a row takes in memory: its length, and its places in an epoch. Its tokens stay on disk.
@@ -40,8 +40,8 @@ class Cost:
 
 def known(shape: Shape) -> dict[str, int]:
     """Return the numbers of a shape, usual ones for those that are not known."""
-    numbers = {name: getattr(shape, name) for name in USUAL}
-    return {name: USUAL[name] if value is None else value for name, value in numbers.items()}
+    numbers = {name: getattr(shape, name) for name in USUAL_SHAPE}
+    return {name: USUAL_SHAPE[name] if value is None else value for name, value in numbers.items()}
 
 
 def parameters(shape: Mapping[str, int]) -> int:

@@ -15,7 +15,7 @@ from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings
 from kdpipe.config.signatures import constructor_options
 from kdpipe.errors import quoted
 
-HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+REPOSITORY_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 # No name on the Hub begins with a dot or a slash.
 FOLDER = ("./", "../", "/")
 LOCAL = ".local"
@@ -61,7 +61,7 @@ def located(settings: SourceSettings, data_dir: Path) -> SourceSettings:
 
 def _stored_repository(settings: SourceSettings, data_dir: Path) -> Path:
     local, name = local_repository(settings, data_dir), str(settings.hub)
-    if local is None and not HUB_NAME.fullmatch(name):
+    if local is None and not REPOSITORY_NAME.fullmatch(name):
         what = "expected a repository as OWNER/NAME, or a folder that is laid out as one as ./FOLDER"
         raise SettingError("hub", f"{what}; found {name!r}")
     if local is not None and not local.is_dir():

@@ -31,7 +31,12 @@ from kdpipe.plan.suitability import no_metric
 
 # A run in small has rows for two steps of this size, so that an epoch is two steps as well.
 SMALL_BATCH = 32
-SMALL = {"max_steps": 2, "per_device_train_batch_size": SMALL_BATCH, "eval_steps": 1, "save_steps": 1}
+SMALL_TRAINING = {
+    "max_steps": 2,
+    "per_device_train_batch_size": SMALL_BATCH,
+    "eval_steps": 1,
+    "save_steps": 1,
+}
 # What follows from a run's length or from the processor it is meant for.
 NOT_IN_SMALL = (
     "num_train_epochs",
@@ -85,7 +90,7 @@ class TrainingStage(ModelStage[M]):
     def in_small(self, settings: M, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
         small = super().in_small(settings, factor, sizes)
         training = {key: item for key, item in small.get("training", {}).items() if key not in NOT_IN_SMALL}
-        return small | {"training": training | SMALL}
+        return small | {"training": training | SMALL_TRAINING}
 
     def cost(self, graph: Graph, job: Job) -> Cost:
         settings: Any = job.settings["settings"]

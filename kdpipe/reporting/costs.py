@@ -14,7 +14,7 @@ from kdpipe.plan.jobs import jobs_for, model_job
 from kdpipe.plan.stage import Job
 from kdpipe.reporting.grouping import model_groups
 
-SEEN = {"examples": "examples_seen", "tokens": "tokens_seen"}
+SEEN_COLUMNS = {"examples": "examples_seen", "tokens": "tokens_seen"}
 Manifest = dict[str, Any]
 
 
@@ -111,7 +111,7 @@ def model_costs(graph: Graph) -> list[ModelCost]:
 
 
 def _stage_cost(stage: str, manifests: Sequence[Manifest]) -> StageCost:
-    sums = {name: sum(manifest.get(key, 0) for manifest in manifests) for name, key in SEEN.items()}
+    sums = {name: sum(manifest.get(key, 0) for manifest in manifests) for name, key in SEEN_COLUMNS.items()}
     return StageCost(stage, len(manifests), sum(manifest["seconds"] for manifest in manifests), **sums)
 
 

@@ -11,7 +11,7 @@ from kdpipe.config.settings.base import AFTERWARDS
 from kdpipe.config.settings.dataset import CombineSettings
 from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.reporting.layering import Arrangement, Edge, Part, Point, arrange
+from kdpipe.reporting.layering import Arrangement, Edge, Point, Vertex, arrange
 
 # Kinds of edges by the settings that name their sources; all other settings name a model to start from.
 ARROWS = {"teacher": "teacher", "among": "candidate", "dataset": "data", "combine": "data"}
@@ -99,7 +99,7 @@ def _edges(graph: Graph) -> Iterator[tuple[Edge, str]]:
                 yield (source, target), ARROWS.get(field, START)
 
 
-def _notes(graph: Graph, edges: Collection[Edge]) -> dict[Part, str]:
+def _notes(graph: Graph, edges: Collection[Edge]) -> dict[Vertex, str]:
     """Return the note of each part: datasets before models, and each part after its sources."""
     used = {source for source, _ in edges}
     datasets = sorted(
@@ -125,18 +125,18 @@ def _lines(name: str) -> list[str]:
     return lines
 
 
-def _size(part: Part, note: str) -> tuple[float, float]:
+def _size(part: Vertex, note: str) -> tuple[float, float]:
     lines = _lines(part[1])
     longest = max(len(text) for text in (*lines, note))
     return longest * CHARACTER + 2 * PADDING, (len(lines) + 1) * LINE + PADDING
 
 
-def _box(part: Part, note: str, centre: Point, size: tuple[float, float]) -> Box:
+def _box(part: Vertex, note: str, centre: Point, size: tuple[float, float]) -> Box:
     (x, y), (width, height) = centre, size
     return Box(part[0], tuple(_lines(part[1])), note, x - width / 2, y - height / 2, width, height)
 
 
-def _with_ports(plan: Arrangement, sizes: Mapping[Part, tuple[float, float]]) -> dict[Edge, list[Point]]:
+def _with_ports(plan: Arrangement, sizes: Mapping[Vertex, tuple[float, float]]) -> dict[Edge, list[Point]]:
     """Spread the ends of the routes over the sides of their boxes, in the order of their next points.
 
     Routes that share their first lane leave their box at the same point.

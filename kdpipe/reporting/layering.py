@@ -25,8 +25,8 @@ LANE_HEIGHT = 1.0
 SWEEPS = 12
 
 # A kind and a name: a dataset and a model may share their name.
-Part = tuple[str, str]
-Edge = tuple[Part, Part]
+Vertex = tuple[str, str]
+Edge = tuple[Vertex, Vertex]
 # A node, or the lane of the edges of a kind from a node through a layer.
 Item = tuple[Any, ...]
 Point = tuple[float, float]
@@ -43,13 +43,13 @@ class Arrangement:
     last point lie on the sides of its nodes.
     """
 
-    centres: Mapping[Part, Point]
+    centres: Mapping[Vertex, Point]
     routes: Mapping[Edge, Sequence[Point]]
     width: float
     height: float
 
 
-def arrange(sizes: Mapping[Part, tuple[float, float]], edges: Mapping[Edge, str]) -> Arrangement:
+def arrange(sizes: Mapping[Vertex, tuple[float, float]], edges: Mapping[Edge, str]) -> Arrangement:
     """Lay a graph out, from the width and height of each node and the kind of each (source, target).
 
     Every node comes after its sources.
@@ -79,8 +79,8 @@ def arrange(sizes: Mapping[Part, tuple[float, float]], edges: Mapping[Edge, str]
     return Arrangement(centres, routes, columns[-1][1], height)
 
 
-def _assign_layers(nodes: Sequence[Part], edges: Sequence[Edge]) -> dict[Part, int]:
-    layer_of: dict[Part, int] = {}
+def _assign_layers(nodes: Sequence[Vertex], edges: Sequence[Edge]) -> dict[Vertex, int]:
+    layer_of: dict[Vertex, int] = {}
     before, after = _neighbours(edges)
     for node in nodes:
         layer_of[node] = max((layer_of[source] + 1 for source in before.get(node, ())), default=0)
@@ -91,12 +91,12 @@ def _assign_layers(nodes: Sequence[Part], edges: Sequence[Edge]) -> dict[Part, i
     return layer_of
 
 
-def _chain(edge: Edge, kind: str, layer_of: Mapping[Part, int]) -> list[Item]:
+def _chain(edge: Edge, kind: str, layer_of: Mapping[Vertex, int]) -> list[Item]:
     source, target = edge
     return [source, *((source, kind, at) for at in range(layer_of[source] + 1, layer_of[target])), target]
 
 
-def _fill_layers(layer_of: Mapping[Part, int], chains: Mapping[Edge, Sequence[Item]]) -> list[list[Item]]:
+def _fill_layers(layer_of: Mapping[Vertex, int], chains: Mapping[Edge, Sequence[Item]]) -> list[list[Item]]:
     layers: list[dict[Item, None]] = [{} for _ in range(max(layer_of.values()) + 1)]
     for node, at in layer_of.items():
         layers[at][node] = None
@@ -183,7 +183,7 @@ def _spaced(
 
 
 def _columns(
-    layers: Sequence[Sequence[Item]], sizes: Mapping[Part, tuple[float, float]]
+    layers: Sequence[Sequence[Item]], sizes: Mapping[Vertex, tuple[float, float]]
 ) -> list[tuple[float, float]]:
     """Return the left and right edge of each layer."""
     columns: list[tuple[float, float]] = []

@@ -21,15 +21,15 @@ from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.grouping import group_names
 
-WEIGHTS = "model.safetensors"
+WEIGHTS_FILE = "model.safetensors"
 FLOATS = ("F64", "F32", "F16", "BF16")
 TEXTS = ("model", "template", "stage", "dataset", "split", "metric")
-COUNTS = ("n", "classes", "parameters", "depth", "width", "seed")
+WHOLE_COLUMNS = ("n", "classes", "parameters", "depth", "width", "seed")
 RESULTS = pa.schema(
     [
         *((name, pa.string()) for name in TEXTS),
         ("value", pa.float64()),
-        *((name, pa.int64()) for name in COUNTS),
+        *((name, pa.int64()) for name in WHOLE_COLUMNS),
         ("seconds", pa.float64()),
     ]
 )
@@ -88,10 +88,10 @@ def read_size(folder: Path) -> dict[str, int | None]:
     target = catalog.FAMILIES.get(family_name(config.get("model_type", "")))
     fields = constants(target)["shape_fields"] if target else {}
     sizes = {size: config.get(fields.get(size)) for size in ("depth", "width")}
-    return {"parameters": count_parameters(folder / WEIGHTS), **sizes}
+    return {"parameters": saved_parameters(folder / WEIGHTS_FILE), **sizes}
 
 
-def count_parameters(path: Path) -> int:
+def saved_parameters(path: Path) -> int:
     """Return the number of floating-point weights in a safetensors file, from its header alone.
 
     Raises:
@@ -111,7 +111,7 @@ def count_parameters(path: Path) -> int:
 def _facts(graph: Graph, name: str) -> dict[str, Any]:
     node, folder = graph.nodes[name], graph.layout.model(name)
     # Only the header of the weights is read. To digest the weights of all models would take too long.
-    verify(folder, but=[WEIGHTS])
+    verify(folder, but=[WEIGHTS_FILE])
     return {
         "model": name,
         "template": node.template,

@@ -30,7 +30,7 @@ from kdpipe.signals.rows import Rows, rows_at
 SIGNALS = "signals.arrow"
 # Rows of a record batch. The teacher runs them by length, but they are written in the order of the split.
 ROWS = 1024
-BATCH_SIZE = 32
+CACHED_BATCH = 32
 # Metadata of the file: a digest of the examples, and the precision in which matrices were multiplied.
 EXAMPLES, MULTIPLIED = "examples", "multiplied"
 # Metadata of a column: the positions of its rows, and the shape of a row.
@@ -76,7 +76,7 @@ def write_knowledge(
     advance: Callable[[int], Any] = lambda count: None,
     shards: Shards | None = None,
     multiplied: PrecisionName = "float32",
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = CACHED_BATCH,
 ) -> None:
     """Run a teacher over a split and store its signals.
 

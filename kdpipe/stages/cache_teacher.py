@@ -11,12 +11,12 @@ from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import load_for, task_of
 from kdpipe.models.family import config_shape
-from kdpipe.models.loading import read_config
+from kdpipe.models.loading import read_model_config
 from kdpipe.models.precision import Precision, autocast, choose_precision, norms_in_fp32, set_tf32
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
-from kdpipe.signals.cache import BATCH_SIZE, SIGNALS, check_size, write_knowledge
+from kdpipe.signals.cache import CACHED_BATCH, SIGNALS, check_size, write_knowledge
 from kdpipe.signals.capture import Request, Teacher
 
 LOG = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def run(
     settings: CacheTeacherSettings, workspace: Workspace, *, teacher: Path, data: Path, limit_gb: float = 50.0
 ) -> None:
     """Store the signals of every example of a split, if they take at most `limit_gb` GB."""
-    config, task = read_config(teacher), task_of(data)
+    config, task = read_model_config(teacher), task_of(data)
     depth, _ = config_shape(config)
     request = Request(settings.stored(depth), task.positions)
     split = EncodedSplit(data, settings.split)
@@ -53,7 +53,7 @@ def run(
             bar.update,
             workspace.shards,
             precision.name,
-            settings.eval_batch_size or BATCH_SIZE,
+            settings.eval_batch_size or CACHED_BATCH,
         )
         draft.record(
             precision=asdict(precision),

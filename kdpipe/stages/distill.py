@@ -9,7 +9,7 @@ from kdpipe.errors import ModelError
 from kdpipe.evaluation.scoring import load_for, task_of
 from kdpipe.models.compatibility import count_entries
 from kdpipe.models.family import config_shape
-from kdpipe.models.loading import load_tokenizer, read_config
+from kdpipe.models.loading import load_tokenizer, read_model_config
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
@@ -69,7 +69,7 @@ def run(
 def _objective(
     settings: DistillSettings, learner: Any, tokenizer: Any, teacher: Path, data: Path
 ) -> Objective:
-    shapes = {TEACHER.teacher: config_shape(read_config(teacher))}, config_shape(learner.config)
+    shapes = {TEACHER.teacher: config_shape(read_model_config(teacher))}, config_shape(learner.config)
     losses, entries = losses_of(settings.losses), count_entries(tokenizer)
     return build_objective(losses, task_of(data), *shapes, settings.seed, entries)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdpipe.artifacts.parquet import METRICS, write_parquet
+from kdpipe.artifacts.parquet import METRICS_SCHEMA, write_parquet
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
 from kdpipe.data.source import TRAIN
@@ -51,7 +51,7 @@ def run(settings: EvaluateSettings, workspace: Workspace, *, model: Path, data: 
             for split, scores in evaluations.items()
             for metric, value in scores.metrics.items()
         ]
-        write_parquet(draft.folder / "metrics.parquet", rows, METRICS)
+        write_parquet(draft.folder / "metrics.parquet", rows, METRICS_SCHEMA)
         predictions = [
             scores.predictions.append_column("split", pa.array([split] * len(scores.predictions)))
             for split, scores in evaluations.items()

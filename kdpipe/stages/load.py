@@ -19,7 +19,7 @@ from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.models.compatibility import check_vocabulary
 from kdpipe.models.loading import agree_on_padding, load_model, load_tokenizer, name_labels, save_model
 from kdpipe.plan.saved.config import SavedModel, read_saved
-from kdpipe.plan.saved.files import CONFIG, LOADED, TRAINED_FAST, WEIGHTS, files_of
+from kdpipe.plan.saved.files import CONFIG, LOADED, TRAINED_FAST, WEIGHTS_FILE, files_of
 from kdpipe.plan.stages.load import LoadSettings, loaded_files, local_folder
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
@@ -32,7 +32,7 @@ def run(settings: LoadSettings, workspace: Workspace) -> None:
     read_saved(folder)
     with workspace.artifact() as draft, Watch(partial(loaded_files, settings.path)) as files:
         saved = read_saved(folder)
-        weights, expected = folder / WEIGHTS, settings.sha256
+        weights, expected = folder / WEIGHTS_FILE, settings.sha256
         if expected and (sha256 := file_digest(weights)) != expected:
             raise ModelError(
                 f"{weights}: expected sha256 {expected}, found {sha256}; check path and revision"

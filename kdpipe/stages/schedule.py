@@ -29,12 +29,12 @@ from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import TEACHER, Teacher
 from kdpipe.training.run import Outcome, save_outcome, train_on_data
 from kdpipe.training.terms import build_objective
-from kdpipe.training.trainer import Size
+from kdpipe.training.trainer import AtSize
 
 LOG = logging.getLogger(__name__)
 TRADEOFF = "tradeoff"
 CANDIDATES = "candidates.parquet"
-SCHEMA = pa.schema(
+CANDIDATES_SCHEMA = pa.schema(
     [
         ("sparsity", pa.float64()),
         ("metric", pa.string()),
@@ -95,7 +95,7 @@ def run(
         assistant = prune_to_sparsity(learner, chosen)
         save_outcome(draft, assistant, tokenizer, outcome)
         rows = _candidates(method, metric, values, counts, learner, outcome.seen["examples_seen"])
-        write_parquet(draft.folder / CANDIDATES, rows, SCHEMA)
+        write_parquet(draft.folder / CANDIDATES, rows, CANDIDATES_SCHEMA)
         draft.record(chosen=chosen, kept=name_units(assistant))
 
 
@@ -116,7 +116,7 @@ def _write_teacher(settings: ScheduleSettings, workspace: Workspace, teacher: An
     processes.leave_to_first()
     with workspace.artifact() as draft:
         save_outcome(draft, teacher, tokenizer, Outcome([], {}))
-        write_parquet(draft.folder / CANDIDATES, [], SCHEMA)
+        write_parquet(draft.folder / CANDIDATES, [], CANDIDATES_SCHEMA)
         draft.record(chosen=None)
 
 
@@ -126,7 +126,7 @@ def _counts(model: Any, sparsity: float) -> Counts:
 
 
 def _scorer(
-    settings: ScheduleSettings, metric: str, sizes: Mapping[float, Size], tokenizer: Any, data: Path
+    settings: ScheduleSettings, metric: str, sizes: Mapping[float, AtSize], tokenizer: Any, data: Path
 ) -> Callable[[Any], dict[float, float]]:
     """Return a function that gives the metric of each size of a model on the validation split."""
     training = settings.training.model_dump(exclude_unset=True)

@@ -33,7 +33,7 @@ from kdpipe.training.arguments import training_arguments
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
 from kdpipe.training.terms import hard_term
-from kdpipe.training.trainer import Learner, LearningTrainer, Size
+from kdpipe.training.trainer import AtSize, Learner, LearningTrainer
 
 LOG = logging.getLogger(__name__)
 # What is recorded of the counts of a trainer.
@@ -73,7 +73,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     teachers: Mapping[Origin, Teacher] | None = None,
     evaluate: Scorer | None = None,
-    sizes: Sequence[Size] = (nullcontext,),
+    sizes: Sequence[AtSize] = (nullcontext,),
     bar: "tqdm[Any] | None" = None,
 ) -> Outcome:
     """Train a model in place, in all processes of the job.

@@ -21,7 +21,7 @@ from kdpipe.training.hooks import HookedTrainer
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
 
-Size = Callable[[], AbstractContextManager[object]]
+AtSize = Callable[[], AbstractContextManager[object]]
 
 
 class Learner(nn.Module):
@@ -70,7 +70,7 @@ class LearningTrainer(HookedTrainer):
         seed: int,
         teachers: Mapping[Origin, Teacher] | None = None,
         evaluate: Scorer | None = None,
-        sizes: Sequence[Size] = (nullcontext,),
+        sizes: Sequence[AtSize] = (nullcontext,),
         resumption: Resumption | None = None,
         **options: Any,
     ) -> None:

@@ -14,7 +14,7 @@ from kdpipe.artifacts.sums import file_digest
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that counts as large, and is old enough for the cache."""
-    monkeypatch.setattr(digests, "SMALL", 3)
+    monkeypatch.setattr(digests, "SMALL_SIZE", 3)
     monkeypatch.setattr(digests, "COARSE", 0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = tmp_path / "train.tsv"

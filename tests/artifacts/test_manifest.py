@@ -9,7 +9,7 @@ import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import MANIFEST, MOST
-from kdpipe.commands.changes import explain
+from kdpipe.commands.changes import explain_changes
 from kdpipe.commands.clean import find_leftovers
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
@@ -38,7 +38,7 @@ def path(graph: Graph) -> Path:
 
 def all_readers_say(graph: Graph, path: Path) -> None:
     said = f"{path} is not as it was written; delete {path} and run its stage again"
-    assert explain(graph, "student") == f"{path.parent} would be made again:\n  {said}"
+    assert explain_changes(graph, "student") == f"{path.parent} would be made again:\n  {said}"
     assert find_leftovers(graph) == ([], {})
     for read in (read_ledger, model_costs):
         with pytest.raises(KdpipeError) as told:
@@ -99,7 +99,7 @@ def test_a_fact_that_is_missing(graph: Graph, path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["settings", "inputs"])
 def test_what_it_is_made_from_is_missing(graph: Graph, path: Path, name: str) -> None:
     path.write_text(json.dumps({key: v for key, v in read_manifest(path.parent).items() if key != name}))
-    assert f"{path.parent} would be made again" in explain(graph, "student")
+    assert f"{path.parent} would be made again" in explain_changes(graph, "student")
 
 
 def test_older_manifests_and_what_else_one_may_say(path: Path) -> None:
@@ -111,7 +111,7 @@ def test_older_manifests_and_what_else_one_may_say(path: Path) -> None:
 
 def test_no_manifest(graph: Graph, path: Path) -> None:
     path.unlink()
-    assert explain(graph, "student") == f"{path.parent} would be made again:\n  it is not there"
+    assert explain_changes(graph, "student") == f"{path.parent} would be made again:\n  it is not there"
     with pytest.raises(KdpipeError, match=f"{path} is missing; run its stage again"):
         read_manifest(path.parent)
 

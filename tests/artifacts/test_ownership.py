@@ -13,7 +13,7 @@ from kdpipe.artifacts import ownership
 from kdpipe.artifacts.artifact import publish
 from kdpipe.artifacts.checkpoints import Clock
 from kdpipe.artifacts.ownership import (
-    LONGEST_NAME,
+    LONGEST_PLACE,
     adopt,
     check_folder,
     foreign_paths,
@@ -249,4 +249,4 @@ def test_long_names_differ_and_fit() -> None:
     places = [Path("results/knowledge", "m" * 120 + end, "d" * 120, "0b7e") for end in "ab"]
     first, second = (state_name(place, Path("results/.state")) for place in places)
     assert first != second
-    assert len(first) <= LONGEST_NAME + 20
+    assert len(first) <= LONGEST_PLACE + 20

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from kdpipe.artifacts.sums import MANIFEST
-from kdpipe.commands.changes import explain
+from kdpipe.commands.changes import explain_changes
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.jobs import jobs_for, model_job
 from tests.made import make
 
 
 def test_a_change_of_threads(graph: Graph, graph_with: Callable[..., Graph]) -> None:
-    assert explain(graph, "student") == "student is as the config says"
-    found = explain(graph_with(lambda config: config.update(threads=3)), "student")
+    assert explain_changes(graph, "student") == "student is as the config says"
+    found = explain_changes(graph_with(lambda config: config.update(threads=3)), "student")
     assert found.count("  threads was 2 and is 3") == found.count("would be made again") == 6
     assert f"{graph.layout.model('small')} would" not in found
 
@@ -28,14 +28,16 @@ def test_an_artifact_that_was_made_before_code_was_recorded(graph: Graph) -> Non
     manifest = json.loads(path.read_text())
     del manifest["code"]
     path.write_text(json.dumps(manifest))
-    assert "  its manifest does not name the code that made it" in explain(graph, "small").splitlines()
+    assert (
+        "  its manifest does not name the code that made it" in explain_changes(graph, "small").splitlines()
+    )
 
 
 def test_an_input_that_is_no_longer_read(graph: Graph, graph_with: Callable[..., Graph]) -> None:
     def change(config: dict[str, Any]) -> None:
         config["models"]["student"]["distill"]["student"] = "base"
 
-    found = explain(graph_with(change), "student").splitlines()
+    found = explain_changes(graph_with(change), "student").splitlines()
     assert f"  it is no longer made from {graph.layout.model('small')}" in found
 
 
@@ -48,17 +50,17 @@ def test_source_files_that_have_come_and_gone(
     file = folder / ("dev.tsv" if there else "train.tsv")
     file.touch() if there else file.unlink()
     told = f"  {file} is new" if there else f"  {file} is no longer read"
-    assert told in explain(graph_with(), "teacher").splitlines()
+    assert told in explain_changes(graph_with(), "teacher").splitlines()
 
 
 def test_files_count_by_what_is_in_them_whatever_their_time(graph: Graph, tmp_path: Path) -> None:
     file = tmp_path / "glue/MRPC/train.tsv"
     file.touch()
-    assert explain(graph, "teacher") == "teacher is as the config says"
+    assert explain_changes(graph, "teacher") == "teacher is as the config says"
     file.write_text("other")
-    assert f"  {file} has changed" in explain(graph, "teacher").splitlines()
+    assert f"  {file} has changed" in explain_changes(graph, "teacher").splitlines()
     os.utime(file, (0, 0))
-    assert f"  {file} has changed" in explain(graph, "teacher").splitlines()
+    assert f"  {file} has changed" in explain_changes(graph, "teacher").splitlines()
 
 
 def test_what_is_only_read_is_missed_by_what_reads_it(
@@ -68,14 +70,14 @@ def test_what_is_only_read_is_missed_by_what_reads_it(
     caches, data = graph.layout.knowledge(*key), graph.layout.data("task", "base")
     for folder in (caches, data):
         shutil.rmtree(folder)
-    first, noted, *rest = explain(graph, "student").splitlines()
+    first, noted, *rest = explain_changes(graph, "student").splitlines()
     assert (first, noted) == ("student is as the config says", "no reason to make anything again:")
     assert [line.split()[0] for line in rest] == [str(data), str(caches)]
 
     def slower(config: dict[str, Any]) -> None:
         config["models"]["student"]["distill"]["training"] = {"learning_rate": 1e-5}
 
-    found = explain(graph_with(slower), "student")
+    found = explain_changes(graph_with(slower), "student")
     for folder in (caches, data):
         assert f"{folder} would be made again:\n  it is not there" in found
     assert "no reason" not in found
@@ -87,9 +89,9 @@ def test_other_weights_in_a_folder_that_is_loaded(
     folder = shutil.copytree(language_model, tmp_path / "given")
     graph = graph_with(lambda config: config["models"].update(given={"load": {"path": str(folder)}}))
     make(graph, model_job(graph, "given"))
-    assert explain(graph, "given") == "given is as the config says"
+    assert explain_changes(graph, "given") == "given is as the config says"
     (folder / "model.safetensors").write_bytes(b"other")
-    assert f"  {folder / 'model.safetensors'} has changed" in explain(graph, "given").splitlines()
+    assert f"  {folder / 'model.safetensors'} has changed" in explain_changes(graph, "given").splitlines()
 
 
 def test_what_another_model_misses_is_made_again_for_all_that_read_it(
@@ -101,7 +103,7 @@ def test_what_another_model_misses_is_made_again_for_all_that_read_it(
     def slower(config: dict[str, Any]) -> None:
         config["models"]["student"]["distill"]["training"] = {"learning_rate": 1e-5}
 
-    found = explain(graph_with(slower), "teacher").splitlines()
+    found = explain_changes(graph_with(slower), "teacher").splitlines()
     assert found[:2] == [f"{graph.layout.data('task', 'base')} would be made again:", "  it is not there"]
 
 
@@ -112,12 +114,12 @@ def test_what_is_only_read_is_missed_if_it_would_be_another(
     """Its manifest is there, as `clean` leaves it, and says what it was made from."""
     data = graph.layout.data("task", "base")
     (data / gone).unlink()
-    assert explain(graph, "student") == "student is as the config says"
+    assert explain_changes(graph, "student") == "student is as the config says"
 
     def shorter(config: dict[str, Any]) -> None:
         config["datasets"]["task"]["max_length"] = 64
 
-    found = explain(graph_with(shorter), "student").splitlines()
+    found = explain_changes(graph_with(shorter), "student").splitlines()
     assert "  settings.max_length was 128 and is 64" in found[found.index(f"{data} would be made again:") :]
 
 
@@ -134,10 +136,10 @@ def test_a_dataset_of_the_hub_is_looked_at(graph_with: Callable[..., Graph], tmp
     graph = graph_with(fetched)
     for job in jobs_for(graph, graph.nodes):
         make(graph, job)
-    assert explain(graph, "teacher") == "teacher is as the config says"
+    assert explain_changes(graph, "teacher") == "teacher is as the config says"
     (tmp_path / "repository/train.parquet").write_bytes(b"other")
     (folder,) = (job.folder for job in jobs_for(graph, ["teacher"]) if job.stage == "fetch")
-    found = explain(graph, "teacher").splitlines()
+    found = explain_changes(graph, "teacher").splitlines()
     assert found[:2] == [
         f"{folder} would be made again:",
         f"  {tmp_path / 'repository/train.parquet'} has changed",

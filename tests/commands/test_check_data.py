@@ -73,7 +73,7 @@ def test_only_the_beginnings_are_read(told, monkeypatch):
     late = ROWS + "fine,1\n" * 50
     files = {"t.csv": f"{late}too,many,cells\n", "v.csv": f"{late}fine,new\n"}
     assert told({"d": {**TABLE, "train": "t.csv", "validation": "v.csv"}}, files) == []
-    monkeypatch.setattr(squad, "SMALL", 1)
+    monkeypatch.setattr(squad, "SMALL_FILE", 1)
     files = {"s.json": '{"data": "much"}', "no.json": "[]"}
     assert told({"d": {"source": "squad", "train": "s.json", "validation": "s.json"}}, files) == []
     (found,) = told({"d": {"source": "squad", "train": "s.json", "validation": "no.json"}})

@@ -12,7 +12,7 @@ import torch
 from kdpipe import catalog
 from kdpipe.adapters.sources import source_of
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.commands.changes import explain
+from kdpipe.commands.changes import explain_changes
 from kdpipe.commands.check_data import check_data
 from kdpipe.commands.clean import find_leftovers
 from kdpipe.commands.describe import describe, describe_graph, list_names, summary
@@ -124,7 +124,7 @@ def test_they_are_described_and_listed() -> None:
 def test_changes_of_their_settings_and_their_code_are_reasons(
     noisy: Graph, graph_with: Callable[[Change], Graph]
 ) -> None:
-    assert explain(noisy, "noisy") == "noisy is as the config says"
+    assert explain_changes(noisy, "noisy") == "noisy is as the config says"
     for model, module in (("noisy", "noise"), ("student", "value_mse")):
         modules = read_manifest(model_job(noisy, model).folder)["code"]["modules"]
         assert {f"tests.own.{module}", "kdpipe.models.loading"} <= modules.keys()
@@ -132,7 +132,7 @@ def test_changes_of_their_settings_and_their_code_are_reasons(
     assert "tests.own.marked" in data.modules
     folder = model_job(noisy, "noisy").folder
     changed = graph_with(lambda config: add_names(config, scale=0.5))
-    reasons = explain(changed, "noisy")
+    reasons = explain_changes(changed, "noisy")
     assert f"{folder} would be made again:\n  settings.scale was 0.01 and is 0.5" in reasons
     assert "noisy" not in [leftover.folder.name for leftover in find_leftovers(noisy)[0]]
 

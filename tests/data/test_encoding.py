@@ -11,7 +11,7 @@ from kdpipe.data.encoding import (
     MultiLabelEncoder,
     RegressionEncoder,
     encoder_for,
-    load_tokenizer,
+    load_fast_tokenizer,
     unknown_id,
 )
 from kdpipe.data.source import Example
@@ -99,7 +99,7 @@ def test_what_a_tokenizer_file_says_of_cutting_and_padding_is_not_heeded(tokeniz
     altered.enable_truncation(4)
     altered.enable_padding(length=32)
     altered.save(str(tmp_path / "tokenizer.json"))
-    assert len(load_tokenizer(tmp_path / "tokenizer.json").encode("a b c d e f").ids) == 8
+    assert len(load_fast_tokenizer(tmp_path / "tokenizer.json").encode("a b c d e f").ids) == 8
 
 
 def with_template(tokenizer, file, template):

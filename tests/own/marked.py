@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
-from kdpipe.data.files import USUAL, SplitFiles
+from kdpipe.data.files import USUAL_NAMES, SplitFiles
 from kdpipe.data.lines import read_lines
 from kdpipe.data.source import FIRST, Example
 
@@ -31,7 +31,7 @@ class MarkedSource:
         files: Mapping[str, Path] = MappingProxyType({}),
         mark: str = "+",
     ) -> None:
-        self._files = SplitFiles(path, files, USUAL, (".txt",))
+        self._files = SplitFiles(path, files, USUAL_NAMES, (".txt",))
         self._mark = mark
 
     def splits(self) -> tuple[str, ...]:

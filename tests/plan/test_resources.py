@@ -11,7 +11,7 @@ from kdpipe.evaluation.task import BATCH_SIZE
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.jobs import job_of, model_job
 from kdpipe.plan.resources import MINUTES, memory_mb, minutes
-from kdpipe.plan.running import HELD_OUT, SCORED_BATCH
+from kdpipe.plan.running import HELD_OUT_SHARE, SCORED_BATCH
 from kdpipe.plan.sizes import parameters
 from kdpipe.plan.stage import DAY, Job, definition
 from kdpipe.plan.stages.cache_teacher import CACHED_ROWS
@@ -76,7 +76,7 @@ def test_scoring_reads_the_rows_held_out_once_and_only_forward(graph_of):
     graph = graph_of({**HUB, EPOCHS: 1})
     trained = minutes(graph, model_job(graph, "teacher")) - MINUTES
     scored = minutes(graph, job_of(graph, "evaluate", "teacher", "task")) - MINUTES
-    assert scored == pytest.approx(trained * HELD_OUT / 3, abs=1)
+    assert scored == pytest.approx(trained * HELD_OUT_SHARE / 3, abs=1)
     assert 60 < scored < definition("evaluate").longest - MINUTES
 
 

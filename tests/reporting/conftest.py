@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from kdpipe.artifacts.artifact import Draft, publish
 from kdpipe.artifacts.checkpoints import Clock
-from kdpipe.artifacts.parquet import HISTORY, METRICS, write_parquet
+from kdpipe.artifacts.parquet import HISTORY, METRICS_SCHEMA, write_parquet
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.entries import Node
 from kdpipe.plan.graph import Graph
@@ -163,7 +163,7 @@ def write_tree(config: Mapping[str, Any]) -> Graph:
                 {"metric": metric, "value": score(model, split), "split": split, "n": n}
                 for split, n in SPLITS.items()
             ]
-            write_parquet(draft.folder / "metrics.parquet", rows, METRICS)
+            write_parquet(draft.folder / "metrics.parquet", rows, METRICS_SCHEMA)
     for dataset in graph.datasets:
         with _artifact(graph, layout.data(dataset, "base"), seconds=4.0):
             pass

@@ -1,11 +1,11 @@
 from itertools import combinations, pairwise
 
-from kdpipe.reporting.layering import Part, arrange
+from kdpipe.reporting.layering import Vertex, arrange
 
 SIZE = (100.0, 40.0)
 
 
-def node(name: str) -> Part:
+def node(name: str) -> Vertex:
     return ("model", name)
 
 

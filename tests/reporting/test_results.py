@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
-from kdpipe.reporting.results import RESULTS, collect_results, count_parameters, read_size, write_results
+from kdpipe.reporting.results import RESULTS, collect_results, read_size, saved_parameters, write_results
 
 
 def test_a_row_per_model_dataset_split_and_metric(example: Graph):
@@ -101,7 +101,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_parameters_are_those_of_all_tensors(model: Path):
-    assert count_parameters(model / "model.safetensors") == 3 * 4 + 4 + 1
+    assert saved_parameters(model / "model.safetensors") == 3 * 4 + 4 + 1
 
 
 @pytest.mark.parametrize("length", [0, 5, 100, -1])
@@ -110,7 +110,7 @@ def test_weights_that_were_cut_off_are_named(model: Path, length: int):
     path.write_bytes(path.read_bytes()[:length])
     size = path.stat().st_size
     with pytest.raises(KdpipeError, match=rf"model\.safetensors: expected the size .*, found {size} bytes"):
-        count_parameters(path)
+        saved_parameters(path)
 
 
 @pytest.mark.parametrize(

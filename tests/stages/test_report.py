@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from kdpipe.artifacts.parquet import HISTORY, METRICS, write_parquet
+from kdpipe.artifacts.parquet import HISTORY, METRICS_SCHEMA, write_parquet
 from kdpipe.artifacts.sums import read_sums, verify
 from kdpipe.commands.changes import changes
 from kdpipe.config.document import read_config
@@ -50,7 +50,7 @@ def config(tmp_path: Path) -> Path:
             write_parquet(draft.folder / "history.parquet", HISTORY_ROWS, HISTORY)
     with Workspace(graph.layout.evaluation("base", "text"), graph.layout.state).artifact() as draft:
         rows = [{"metric": "perplexity", "value": 12.5, "split": "test", "n": 7}]
-        write_parquet(draft.folder / "metrics.parquet", rows, METRICS)
+        write_parquet(draft.folder / "metrics.parquet", rows, METRICS_SCHEMA)
     return path
 
 

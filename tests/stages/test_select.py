@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.artifacts.parquet import METRICS, write_parquet
+from kdpipe.artifacts.parquet import METRICS_SCHEMA, write_parquet
 from kdpipe.artifacts.sums import read_sums, write_sums
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.stages.select import SelectSettings
@@ -23,7 +23,7 @@ def candidate(folder: Path, name: str, accuracy: float) -> tuple[Path, Path]:
         {"metric": "cross_entropy", "value": accuracy, "split": "validation", "n": 10},
         {"metric": "accuracy", "value": 1 - accuracy, "split": "test", "n": 10},
     ]
-    write_parquet(evaluation / "metrics.parquet", rows, METRICS)
+    write_parquet(evaluation / "metrics.parquet", rows, METRICS_SCHEMA)
     write_sums(model)
     return model, evaluation
 

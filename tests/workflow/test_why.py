@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kdpipe.commands.changes import explain
+from kdpipe.commands.changes import explain_changes
 from kdpipe.errors import EXIT_STATUS
 from kdpipe.plan.build import load_graph
 from tests.workflow.conftest import snakemake, write_config
@@ -50,7 +50,7 @@ def test_nothing_has_changed_of_what_has_just_been_made(
     monkeypatch.chdir(folder)
     graph = load_graph([Path(path)])
     for model in graph.nodes:
-        assert explain(graph, model) == f"{model} is as the config says"
+        assert explain_changes(graph, model) == f"{model} is as the config says"
 
 
 def test_a_setting_of_a_model_and_of_one_that_it_is_made_from(why: Callable[..., list[str]]) -> None:

@@ -27,7 +27,7 @@ from kdpipe.errors import quoted, suggest
 
 # Settings have numbers in fewer lists and mappings in one another.
 LEVELS = 4
-PLAIN = {int, float, str, type(None), ...}
+PLAIN_TYPES = {int, float, str, type(None), ...}
 # YAML 1.1 takes `5e-5` for a string, as it has no dot.
 NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
@@ -91,7 +91,7 @@ def _text_fields(model: type[BaseModel]) -> set[str]:
 def _number_fields(model: type[BaseModel]) -> set[str]:
     """Return the fields that hold numbers and may hold text, but neither booleans nor sections."""
     held = {name: set(_held(field.annotation)) for name, field in model.model_fields.items()}
-    return {name for name, kinds in held.items() if kinds & {int, float} and kinds <= PLAIN}
+    return {name for name, kinds in held.items() if kinds & {int, float} and kinds <= PLAIN_TYPES}
 
 
 def _held(annotation: Any) -> Iterator[Any]:

@@ -25,7 +25,7 @@ SPLIT_FILES = ("train", "validation", "test")
 GONE = {"hub": "table", "glue_hub": "glue"}
 SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 COMMON = {"task", "path", "files", "labels"}
-Rows = Count | dict[str, Count]
+RowCounts = Count | dict[str, Count]
 Length = Annotated[int, Field(ge=12, le=10**6)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Stride = Annotated[int, Field(ge=0, le=10**6)]
@@ -55,7 +55,7 @@ class DatasetBase(Settings):
             answer by more than this number.
     """
 
-    rows: Rows | None = None
+    rows: RowCounts | None = None
     max_length: Length | None = None
     stride: Stride = 128
     labels: Literal["none"] | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from kdpipe.data.files import USUAL, FileSource, SplitFiles
+from kdpipe.data.files import USUAL_NAMES, FileSource, SplitFiles
 from kdpipe.data.labels import checked_classes
 from kdpipe.data.source import FIRST, TEST, TRAIN, VALIDATION, Example
 from kdpipe.data.stored import is_stored
@@ -21,7 +21,7 @@ log_once = cache(logging.getLogger(__name__).info)
 OFFICIAL = {TRAIN: "eng.train", VALIDATION: "eng.testa", TEST: "eng.testb"}
 LAYOUT = {
     split: (*(f"{name}.{ending}" for name in names for ending in ("txt", "conll")), OFFICIAL[split])
-    for split, names in USUAL.items()
+    for split, names in USUAL_NAMES.items()
 }
 
 

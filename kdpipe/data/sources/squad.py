@@ -20,7 +20,7 @@ from kdpipe.errors import DataError, quoted
 LOG = logging.getLogger(__name__)
 COLUMNS = ("id", "context", "question", "answers")
 # A file of fewer bytes is read in a moment.
-SMALL = 2_000_000
+SMALL_FILE = 2_000_000
 _LAYOUT = {"train": ("train-v1.1.json", "train-v2.0.json"), "validation": ("dev-v1.1.json", "dev-v2.0.json")}
 
 
@@ -140,7 +140,7 @@ class SquadSource(FileSource):
             check_names(file, COLUMNS)
             return
         check_file(file)
-        if file.stat().st_size <= SMALL:
+        if file.stat().st_size <= SMALL_FILE:
             yield from self.read(split)
             return
         number, line = next(read_lines(file, self._encoding))

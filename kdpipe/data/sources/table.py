@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from kdpipe.data.columns import TableReader
-from kdpipe.data.files import USUAL, FileSource, SplitFiles
+from kdpipe.data.files import USUAL_NAMES, FileSource, SplitFiles
 from kdpipe.data.source import FIRST, Example
 from kdpipe.data.table_files import SUFFIXES, Form
 
@@ -53,7 +53,7 @@ class TableSource(FileSource):
         labels: Literal["none"] | None = None,
     ) -> None:
         texts = [text] if text_pair is None else [text, text_pair]
-        super().__init__(SplitFiles(path, files, USUAL, SUFFIXES, unlabelled=labels == "none"))
+        super().__init__(SplitFiles(path, files, USUAL_NAMES, SUFFIXES, unlabelled=labels == "none"))
         self._reader = TableReader(
             task, self._files, texts, label, classes, separator, Form(delimiter, encoding)
         )

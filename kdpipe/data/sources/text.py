@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from kdpipe.data.columns import text_cell
-from kdpipe.data.files import USUAL, FileSource, SplitFiles
+from kdpipe.data.files import USUAL_NAMES, FileSource, SplitFiles
 from kdpipe.data.lines import read_lines
 from kdpipe.data.source import FIRST, Example
 from kdpipe.data.stored import is_stored
@@ -42,7 +42,7 @@ class TextSource(FileSource):
         files: Mapping[str, Path] = MappingProxyType({}),
         encoding: str = "utf-8",
     ) -> None:
-        super().__init__(SplitFiles(path, files, USUAL, _SUFFIXES), encoding)
+        super().__init__(SplitFiles(path, files, USUAL_NAMES, _SUFFIXES), encoding)
 
     def read(self, split: str) -> Iterator[Example]:
         """Yield one example per line that is not blank.

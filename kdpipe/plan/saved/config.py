@@ -28,8 +28,8 @@ from kdpipe.config.signatures import field_options
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError, ModelError, some, suggest
 from kdpipe.plan.saved.fields import SavedFields, labels_of, short, validated
-from kdpipe.plan.saved.files import CONFIG, WEIGHTS, Tensor, read_object, read_tensors, read_tokenizer
-from kdpipe.plan.saved.tokenizer import count_tokens
+from kdpipe.plan.saved.files import CONFIG, WEIGHTS_FILE, Tensor, read_object, read_tensors, read_tokenizer
+from kdpipe.plan.saved.tokenizer import vocabulary_size
 from kdpipe.plan.sizes import known, parameters
 
 # Fields that change what a model computes, with the values that leave it one of ours.
@@ -98,7 +98,7 @@ def read_saved(folder: Path) -> SavedModel:
         dropped = dropped_tensors(family, config["architectures"][0], tensors)
     except KdpipeError as error:
         raise ModelError(f"{file}: {short(str(error), most=400)}") from None
-    known, count = shape.vocabulary or 0, count_tokens(tokenizer)
+    known, count = shape.vocabulary or 0, vocabulary_size(tokenizer)
     if count > known:
         raise ModelError(f"{folder} knows {known} tokens, but the tokenizer has {count}; {ITS_TOKENIZER}")
     return SavedModel(folder, family, config, shape, tokenizer, tuple(dropped))
@@ -174,12 +174,14 @@ def _check_units(config: Mapping[str, Any], shape: Shape) -> None:
 def _check_extent(config: Mapping[str, Any], shape: Shape, tensors: Mapping[str, Tensor]) -> None:
     """Refuse a model that its weights are too few for, before anybody makes room for it."""
     if not any(in_body(shape.family or "", name) for name in tensors):
-        raise ModelError(f"describes a {shape.family}, but {WEIGHTS} has {some([*tensors])}; {ONE_MODEL}")
+        raise ModelError(
+            f"describes a {shape.family}, but {WEIGHTS_FILE} has {some([*tensors])}; {ONE_MODEL}"
+        )
     numbers = sum(prod(tensor.shape) for tensor in tensors.values())
     for name, value in {**config, "num_labels": count_outputs(config)}.items():
         if type(value) is int and value > numbers and not name.endswith("_token_id"):
-            raise ModelError(f"{name} is {value:,}, but {WEIGHTS} has {numbers:,} numbers; {ONE_MODEL}")
+            raise ModelError(f"{name} is {value:,}, but {WEIGHTS_FILE} has {numbers:,} numbers; {ONE_MODEL}")
     expected = parameters({**known(shape), "neurons": shape.neurons or 0})
     # About: families differ, and pruned models have less.
     if expected > 4 * numbers and "unit_counts" not in config and "embedding_rank" not in config:
-        raise ModelError(f"describes {expected:,} weights, but {WEIGHTS} has {numbers:,}; {ONE_MODEL}")
+        raise ModelError(f"describes {expected:,} weights, but {WEIGHTS_FILE} has {numbers:,}; {ONE_MODEL}")

@@ -12,7 +12,7 @@ from kdpipe.config.settings.base import Settings
 from kdpipe.errors import ModelError
 
 MOST_LABELS = 100_000
-Counts = dict[Literal["head", "neuron"], list[NonNegativeInt]]
+UnitCounts = dict[Literal["head", "neuron"], list[NonNegativeInt]]
 
 
 class SavedFields(Settings):
@@ -37,7 +37,7 @@ class SavedFields(Settings):
     problem_type: (
         Literal["single_label_classification", "regression", "multi_label_classification"] | None
     ) = None
-    unit_counts: Counts | None = None
+    unit_counts: UnitCounts | None = None
     ancestor_counts: dict[Literal["head", "neuron"], PositiveInt] | None = None
     embedding_rank: PositiveInt | None = None
     drops_empty_bias: bool | None = None

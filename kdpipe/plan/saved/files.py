@@ -9,7 +9,7 @@ from typing import Any
 from kdpipe.errors import ModelError, some
 
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
+WEIGHTS_FILE = "model.safetensors"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 # What transformers makes a fast tokenizer of where there is no file of one.
 VOCABULARIES = (("vocab.txt",), ("vocab.json", "merges.txt"))
@@ -18,7 +18,7 @@ SLOW = ("BertJapaneseTokenizer", "BertweetTokenizer", "ByT5Tokenizer", "MyT5Toke
 # Of a folder or a repository, what is read of it.
 LOADED = (
     CONFIG,
-    WEIGHTS,
+    WEIGHTS_FILE,
     "tokenizer*",
     "vocab*",
     "merges.txt",
@@ -43,7 +43,7 @@ OTHERWISE = {
     "peft, and save the model",
     "*-of-*": PARTS,
     "*.index.json": PARTS,
-    "*.safetensors": f"its weights have another name; rename the file to {WEIGHTS}",
+    "*.safetensors": f"its weights have another name; rename the file to {WEIGHTS_FILE}",
     **dict.fromkeys(("*.bin", "*.pt", "*.pth", "*.ckpt*", "*.h5", "*.msgpack", "*.gguf", "*.onnx"), FOREIGN),
 }
 # Longer files of JSON are no part of a model; the library of safetensors reads no longer headers either.
@@ -84,9 +84,9 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     Reference:
         https://huggingface.co/docs/safetensors: eight bytes of length, then a JSON header.
     """
-    file = folder / WEIGHTS
+    file = folder / WEIGHTS_FILE
     if not file.exists():
-        what = f"{folder} has no {WEIGHTS}; weights are read from that file alone, never pickled"
+        what = f"{folder} has no {WEIGHTS_FILE}; weights are read from that file alone, never pickled"
         raise ModelError(what + _stored_otherwise(folder))
     header, rest = _header(file)
     header.pop("__metadata__", None)
@@ -104,7 +104,7 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
     """Return the content of a tokenizer's file; an empty one where transformers makes it of a vocabulary."""
     fast = [(TOKENIZER,), *VOCABULARIES]
     if not any(all((folder / name).is_file() for name in names) for names in fast):
-        others = [file.name for file in files_of(folder) if file.name not in (CONFIG, WEIGHTS)]
+        others = [file.name for file in files_of(folder) if file.name not in (CONFIG, WEIGHTS_FILE)]
         raise ModelError(
             f"{folder} has no fast tokenizer: expected {TOKENIZER}, or a vocabulary that one is made of "
             f"({', or '.join(map(' and '.join, VOCABULARIES))}), found {some(others) or 'none'}; {SAVE_FAST}"

@@ -18,7 +18,7 @@ def encoding_of(tokenizer: Mapping[str, Any]) -> str:
     return digest(parts) if parts else ""
 
 
-def count_tokens(tokenizer: Mapping[str, Any]) -> int:
+def vocabulary_size(tokenizer: Mapping[str, Any]) -> int:
     """Return how many ids there are up to the largest that it gives; 0 where it does not tell."""
     return 1 + max((number for number in _ids(tokenizer) if type(number) is int), default=-1)
 

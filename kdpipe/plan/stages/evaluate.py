@@ -5,7 +5,7 @@ from kdpipe.config.settings.bounds import Count
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import EVALUATIONS
 from kdpipe.plan.model_stage import dataset_of
-from kdpipe.plan.running import HELD_OUT, RunningStage
+from kdpipe.plan.running import HELD_OUT_SHARE, RunningStage
 from kdpipe.plan.stage import HOUR
 from kdpipe.plan.stages.preprocess import OF_EVALUATIONS
 
@@ -37,7 +37,7 @@ class Evaluate(RunningStage[EvaluateSettings]):
     wildcards = ("model", "dataset")
     kind = EVALUATIONS
     longest = 3 * HOUR
-    share = HELD_OUT
+    share = HELD_OUT_SHARE
 
     def settings_of(self, graph: Graph, *names: str) -> EvaluateSettings:
         """Return the settings of an evaluation; all have one seed, so that models see the same masks."""

@@ -7,7 +7,7 @@ from kdpipe.config.settings.bounds import Count
 from kdpipe.config.settings.dataset import named_facts
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import EXPORTS
-from kdpipe.plan.running import HELD_OUT, RunningStage
+from kdpipe.plan.running import HELD_OUT_SHARE, RunningStage
 
 
 class ExportSettings(Settings):
@@ -28,7 +28,7 @@ class Export(RunningStage[ExportSettings]):
     settings = ExportSettings
     wildcards = ("exported", "dataset")
     kind = EXPORTS
-    share = HELD_OUT
+    share = HELD_OUT_SHARE
 
     def settings_of(self, graph: Graph, *names: str) -> ExportSettings:
         model, dataset = names

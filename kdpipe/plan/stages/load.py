@@ -25,12 +25,12 @@ from kdpipe.plan.saved.files import files_of
 from kdpipe.plan.saved.tokenizer import encoding_of, pair_segments
 from kdpipe.plan.suitability import datasets_of_users, suitable
 
-PACKAGE = "package:"
+PACKAGE_PREFIX = "package:"
 # Tasks whose labels have names.
 LABELLED = ("classification", "multi_label", "token_classification")
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 # Longer names there are not on the Hub.
-LONGEST_NAME = 96 + len("/") + 96
+LONGEST_HUB_NAME = 96 + len("/") + 96
 
 
 def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -131,11 +131,11 @@ def local_folder(path: str) -> Path | None:
     Raises:
         KdpipeError: a package is not installed, or a path that cannot be a Hub name does not exist.
     """
-    if path.startswith(PACKAGE):
-        return _package_folder(*path.removeprefix(PACKAGE).partition("/")[::2])
+    if path.startswith(PACKAGE_PREFIX):
+        return _package_folder(*path.removeprefix(PACKAGE_PREFIX).partition("/")[::2])
     if path.strip() and Path(path).is_dir():
         return Path(path)
-    if not HUB_NAME.fullmatch(path) or len(path) > LONGEST_NAME:
+    if not HUB_NAME.fullmatch(path) or len(path) > LONGEST_HUB_NAME:
         raise KdpipeError(f"there is no folder {short(repr(path))}, and it is no name of a Hub repository")
     return None
 
@@ -158,5 +158,5 @@ def _package_folder(package: str, below: str) -> Path:
 
 def loaded_files(path: str) -> list[Path]:
     """Return the files that `load` reads of a folder of the user's; none of a package or the Hub."""
-    folder = None if path.startswith(PACKAGE) else local_folder(path)
+    folder = None if path.startswith(PACKAGE_PREFIX) else local_folder(path)
     return files_of(folder) if folder else []

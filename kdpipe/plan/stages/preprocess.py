@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from kdpipe.config.settings.base import Settings
-from kdpipe.config.settings.dataset import CombineSettings, Rows, SourceSettings
+from kdpipe.config.settings.dataset import CombineSettings, RowCounts, SourceSettings
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import DATA
 from kdpipe.plan.sizes import Cost, tokens_of
@@ -34,7 +34,7 @@ class PreprocessSettings(Settings):
     task: str
     max_length: int
     stride: int = 128
-    rows: Rows | None = None
+    rows: RowCounts | None = None
     labels: Literal["none"] | None = None
     seed: int = 42
 

@@ -20,10 +20,10 @@ from kdpipe.plan.pruning import PruningStage, at_sparsity, check_family, check_r
 from kdpipe.plan.stage import HOUR
 from kdpipe.plan.suitability import datasets_of_users, suitable
 
-SHAPE = ("heads", "layers", "intermediate_size", "embedding_rank")
+SHAPE_FIELDS = ("heads", "layers", "intermediate_size", "embedding_rank")
 
 # What a setting of a uniform shape is called in the shape of a model.
-SIZES = {"heads": "heads", "layers": "depth", "intermediate_size": "neurons"}
+SIZE_FACTS = {"heads": "heads", "layers": "depth", "intermediate_size": "neurons"}
 # Sizes that shrink as the width of a model does.
 SCALED = ("intermediate_size", "embedding_rank")
 
@@ -60,7 +60,7 @@ class PruneSettings(RankedSettings):
     @property
     def shape(self) -> dict[str, int]:
         """What is given of a uniform shape."""
-        return {name: value for name in SHAPE if (value := getattr(self, name)) is not None}
+        return {name: value for name in SHAPE_FIELDS if (value := getattr(self, name)) is not None}
 
     @property
     def needs_ranks(self) -> bool:
@@ -70,7 +70,7 @@ class PruneSettings(RankedSettings):
     def _one_way(self) -> Self:
         if (self.sparsity is None) == (not self.shape):
             raise mistake(
-                ("sparsity",), f"expected either this or a uniform shape: some of {', '.join(SHAPE)}"
+                ("sparsity",), f"expected either this or a uniform shape: some of {', '.join(SHAPE_FIELDS)}"
             )
         if self.importance is not None and not self.needs_ranks:
             raise mistake(("importance",), "no heads and no neurons are chosen; remove this")
@@ -100,7 +100,9 @@ class Prune(PruningStage[PruneSettings]):
             _check_sparsity(settings.sparsity, units)
             return replace(model, units=at_sparsity(settings.sparsity, units), ranked=True)
         _check_shape(settings.shape, model, units)
-        sizes: dict[str, Any] = {SIZES[name]: size for name, size in settings.shape.items() if name in SIZES}
+        sizes: dict[str, Any] = {
+            SIZE_FACTS[name]: size for name, size in settings.shape.items() if name in SIZE_FACTS
+        }
         shape, ranked = replace(model.shape, **sizes), _is_ranked(settings, model)
         return replace(
             model,
@@ -146,10 +148,10 @@ def _check_sparsity(sparsity: float, units: Mapping[str, Units]) -> None:
 def _check_shape(sizes: Mapping[str, int], model: Facts, units: Mapping[str, Units]) -> None:
     places = count_places(model.shape)
     for name, wanted in sizes.items():
-        there = getattr(model.shape, SIZES[name]) if name in SIZES else _widest(model)
+        there = getattr(model.shape, SIZE_FACTS[name]) if name in SIZE_FACTS else _widest(model)
         if there is not None and wanted > there:
             raise SettingError(name, f"the model has {there}, found {wanted}")
-    for name, kind in SIZES.items():
+    for name, kind in SIZE_FACTS.items():
         left = units[kind].left if kind in units else None
         if left is not None and sizes.get(name, 0) * (places[kind] or 0) > left:
             what = (

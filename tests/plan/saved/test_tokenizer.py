@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, processors
 
-from kdpipe.plan.saved.tokenizer import count_tokens, pair_segments
+from kdpipe.plan.saved.tokenizer import pair_segments, vocabulary_size
 
 WORDS = {"[CLS]": 0, "[SEP]": 1, "a": 2, "b": 7}
 
@@ -36,11 +36,11 @@ def test_the_segments_of_pairs(processor: processors.PostProcessor | None, token
 
 
 def test_ids_are_counted_up_to_the_largest(tokenizer: Tokenizer, language_model: Path) -> None:
-    assert count_tokens(written(tokenizer)) == 8
+    assert vocabulary_size(written(tokenizer)) == 8
     tokenizer.add_tokens(["c", "d"])
-    assert count_tokens(written(tokenizer)) == 1 + max(tokenizer.get_vocab().values())
-    assert count_tokens(written(Tokenizer(models.Unigram([("a", 0.0), ("b", -1.0)], unk_id=0)))) == 2
-    assert count_tokens(json.loads((language_model / "tokenizer.json").read_text())) == 80
+    assert vocabulary_size(written(tokenizer)) == 1 + max(tokenizer.get_vocab().values())
+    assert vocabulary_size(written(Tokenizer(models.Unigram([("a", 0.0), ("b", -1.0)], unk_id=0)))) == 2
+    assert vocabulary_size(json.loads((language_model / "tokenizer.json").read_text())) == 80
 
 
 @pytest.mark.parametrize("content", [
@@ -50,4 +50,4 @@ def test_ids_are_counted_up_to_the_largest(tokenizer: Tokenizer, language_model:
     {"post_processor": {"type": "TemplateProcessing", "pair": [3, {"Sequence": 3}]}},
 ])  # fmt: skip
 def test_what_is_no_tokenizer_is_left_to_the_library(content: dict[str, object]) -> None:
-    assert (count_tokens(content), pair_segments(content)) == (0, 2)
+    assert (vocabulary_size(content), pair_segments(content)) == (0, 2)
