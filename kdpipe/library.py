@@ -11,7 +11,7 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from kdpipe import catalog
-from kdpipe.anatomy.families import head_task, kinds_for
+from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING, head_task, kinds_for
 from kdpipe.anatomy.signals import SIGNAL_KINDS
 from kdpipe.data.batches import Collator
 from kdpipe.data.targets import Targets
@@ -32,8 +32,6 @@ from kdpipe.training.objective import ACTIVATIONS, Projection
 from kdpipe.training.run import freeze as freeze_parameters
 from kdpipe.training.run import train
 from kdpipe.training.terms import POSITIONS, Weighted, build_objective
-
-LANGUAGE_MODELING, QUESTION_ANSWERING = "language_modeling", "question_answering"
 
 
 def distill(

@@ -9,13 +9,14 @@ from kdpipe.anatomy.units import UNIT_KINDS
 from kdpipe.declarations import constants
 from kdpipe.errors import ModelError
 
+LANGUAGE_MODELING, QUESTION_ANSWERING = "language_modeling", "question_answering"
 # The tasks of each kind of head, named as the transformers classes that have it end.
 HEAD_TASKS = {
-    "ForMaskedLM": ("language_modeling",),
-    "ForCausalLM": ("language_modeling",),
+    "ForMaskedLM": (LANGUAGE_MODELING,),
+    "ForCausalLM": (LANGUAGE_MODELING,),
     "ForSequenceClassification": ("classification", "regression", "multi_label"),
     "ForTokenClassification": ("token_classification",),
-    "ForQuestionAnswering": ("question_answering",),
+    "ForQuestionAnswering": (QUESTION_ANSWERING,),
 }
 # What transformers calls the tasks that share the head for whole texts.
 PROBLEMS = {

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kdpipe.adapters.sources import parts_of, source_of
+from kdpipe.anatomy.families import LANGUAGE_MODELING
 from kdpipe.config.mistakes import key_path
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Local, Source
 from kdpipe.errors import ConfigError, DataError, Problem
-from kdpipe.plan.entries import LANGUAGE_MODELING, Dataset, Node
+from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Need
 from kdpipe.plan.stages.preprocess import preprocess_settings

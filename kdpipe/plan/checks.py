@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from kdpipe import catalog
-from kdpipe.anatomy.families import ONE_SEGMENT, longest_input
+from kdpipe.anatomy.families import ONE_SEGMENT, QUESTION_ANSWERING, longest_input
 from kdpipe.config.document import Document
 from kdpipe.config.mistakes import Findings, Mistakes
 from kdpipe.config.settings.dataset import CombineSettings, has_pairs
 from kdpipe.config.settings.report import AXES
 from kdpipe.declarations import constants
 from kdpipe.errors import suggest
-from kdpipe.plan.datasets import QUESTION_ANSWERING
 from kdpipe.plan.entries import Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import dataset_of

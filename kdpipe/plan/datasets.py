@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from kdpipe import catalog
+from kdpipe.anatomy.families import QUESTION_ANSWERING
 from kdpipe.config.document import Document
 from kdpipe.config.mistakes import Mistakes, SettingError, key_path
 from kdpipe.config.settings.dataset import CombineSettings, SourceSettings, named_facts, tasks_of
@@ -12,7 +13,6 @@ from kdpipe.errors import suggest
 from kdpipe.plan.entries import Dataset
 from kdpipe.plan.sources import check_source, located
 
-QUESTION_ANSWERING = "question_answering"
 # The settings of datasets of questions alone, with what these do.
 OF_QUESTIONS = {
     "stride": "cuts long texts into windows",

@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterator
 from typing import TypeVar
 
 from kdpipe import catalog
-from kdpipe.anatomy.families import family_facts
+from kdpipe.anatomy.families import LANGUAGE_MODELING, family_facts
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.losses import PlacePairs, TermSettings
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
-from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.sizes import block_parameters, known
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings, LayerMapSettings

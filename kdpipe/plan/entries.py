@@ -10,7 +10,6 @@ from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.dataset import DatasetSettings, SourceSettings
 
 # The task of datasets without labels, on which models are pretrained.
-LANGUAGE_MODELING = "language_modeling"
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from kdpipe import catalog
-from kdpipe.anatomy.families import count_units, family_facts
+from kdpipe.anatomy.families import LANGUAGE_MODELING, count_units, family_facts
 from kdpipe.anatomy.shapes import Shape
 from kdpipe.anatomy.units import Units
 from kdpipe.config.mistakes import Findings, SettingError
 from kdpipe.config.settings.importance import ImportanceSettings, RankedSettings
 from kdpipe.declarations import constants
-from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import ModelStage
 from kdpipe.plan.stages.score_importance import ScoreImportanceSettings

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe import catalog
-from kdpipe.anatomy.families import kinds_for, require_head
+from kdpipe.anatomy.families import LANGUAGE_MODELING, kinds_for, require_head
 from kdpipe.anatomy.steps import count_steps, examples_of_step
 from kdpipe.config.mistakes import Findings, SettingError
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
-from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Known, M, ModelStage, Need
 from kdpipe.plan.sizes import (

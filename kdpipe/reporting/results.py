@@ -19,10 +19,9 @@ from kdpipe.config.matrix import Matrix
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.saved.files import FLOATS, WEIGHTS_FILE
 from kdpipe.reporting.grouping import group_names
 
-WEIGHTS_FILE = "model.safetensors"
-FLOATS = ("F64", "F32", "F16", "BF16")
 TEXTS = ("model", "template", "stage", "dataset", "split", "metric")
 WHOLE_COLUMNS = ("n", "classes", "parameters", "depth", "width", "seed")
 RESULTS = pa.schema(

@@ -7,9 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kdpipe.data.encoded import split_runs
+from kdpipe.data.words import OUTSIDE
 from kdpipe.evaluation.task import Evaluation, Subject, Task, run_batches
 
-OUTSIDE = "O"
 # Types of the columns; a split whose sentences have no words does not show the types.
 TAGS, SCORES = pa.list_(pa.string()), pa.list_(pa.float32())
 

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
+from kdpipe.anatomy.families import LANGUAGE_MODELING
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.base import DatasetName, ModelName, StageSettings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.training import Training, training_settings
-from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Known
 from kdpipe.plan.training import TrainingStage, trained_facts

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from kdpipe.anatomy.families import LANGUAGE_MODELING
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.architecture import Architecture
 from kdpipe.config.settings.base import DatasetName, Settings, StageSettings
@@ -15,7 +16,7 @@ from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.training import Training, training_settings
-from kdpipe.plan.entries import LANGUAGE_MODELING, Facts, Node
+from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Known
 from kdpipe.plan.sizes import Cost, tokens_of

@@ -6,14 +6,14 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kdpipe.anatomy.families import count_places
+from kdpipe.anatomy.families import LANGUAGE_MODELING, count_places
 from kdpipe.anatomy.units import Units, leaves_no_more
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.settings.base import ModelName
 from kdpipe.config.settings.bounds import MANY, Count
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.importance import ImportanceSettings, RankedSettings
-from kdpipe.plan.entries import LANGUAGE_MODELING, Facts
+from kdpipe.plan.entries import Facts
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Known
 from kdpipe.plan.pruning import PruningStage, at_sparsity, check_family, check_ranking, lack, units_of, within
