@@ -178,7 +178,8 @@ def _heads(graph: Graph, settings: Distillation) -> Findings:
         heads = [side.shape.heads if side.ranked is False else None for side in facts]
         if term.declared["same_heads"] and all(heads) and heads[0] != heads[1]:
             what = f"the teacher's has {heads[0]}, the student's {heads[1]}"
-            yield ("losses", index), f"{term.loss} needs as many heads in a block, {what}"
+            remedy = "use `relation`, which divides heads again, or a student with as many"
+            yield ("losses", index), f"{term.loss} needs as many heads in a block, {what}; {remedy}"
         yield from (((("losses", index)), what) for what in _divisions(term, facts))
 
 
