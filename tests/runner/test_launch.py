@@ -15,18 +15,20 @@ import torch
 from safetensors.torch import load_file
 
 from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.artifacts.sums import SUMS, read_sums, verify, write_sums
 from kdpipe.errors import EXIT_STATUS, STOPPED_STATUS
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.plan.stages.finetune import FinetuneSettings
 from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
+from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.launch import Team
-from kdpipe.stages import evaluate, finetune, pretrain
+from kdpipe.stages import evaluate, finetune, pretrain, schedule
 from tests import tolerance
 from tests.conftest import ARCHITECTURE
-from tests.stages.conftest import job_for
+from tests.stages.conftest import job_for, scored
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -161,6 +163,21 @@ def test_a_model_is_pretrained_as_in_one_process(text_files: Path, tmp_path: Pat
     assert_close(tmp_path / "two", tmp_path / "one")
     sums = [read_sums(tmp_path / name) for name in ("one", "two")]
     assert sums[0]["tokenizer.json"] == sums[1]["tokenizer.json"]
+
+
+def test_an_assistant_is_chosen_as_in_one_process(two: Path, task_data: Path, tmp_path: Path) -> None:
+    scores = scored(two, task_data)
+    training = {**TRAINING, "num_train_epochs": 2}
+    settings = ScheduleSettings.model_validate(
+        {"teacher": "two", "dataset": "task", "target": 0.75, "sparsities": [0.25, 0.5], "training": training}
+    )
+    places = ("--teacher", two, "--data", task_data, "--importance", scores, "--output", tmp_path / "two")
+    told = ("--settings", settings.model_dump_json(), "--log", tmp_path / "log", "--threads", 2)
+    assert finish(launch("schedule", *told, *places)) == (0, "")
+    schedule.run(settings, job_for(tmp_path / "one"), teacher=two, data=task_data, importance=scores)
+    assert_close(tmp_path / "two", tmp_path / "one")
+    rows = [read_parquet(tmp_path / name / "candidates.parquet") for name in ("one", "two")]
+    assert [row["chosen"] for row in rows[0]] == [row["chosen"] for row in rows[1]]
 
 
 def test_the_last_word_is_that_of_the_process_which_failed(start: Start) -> None:
