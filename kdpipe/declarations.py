@@ -35,7 +35,7 @@ def find_class(target: str) -> ast.ClassDef:
 
 
 def lineage(target: str) -> Iterator[tuple[str, ast.ClassDef]]:
-    """Yield module and definition of a class, then of those of its bases that are imported by full name.
+    """Yield module and definition of a class, then of its bases that are imported by full name.
 
     Bases that a library imports by a relative name do not count, such as `PreTrainedConfig`.
     """

@@ -25,7 +25,7 @@ CHANGING = re.compile(
 HARMLESS = re.compile(
     ".*(_ALLOC_CONF|_VERBOSE|_LOG_LEVEL|_STACKTRACES|_DEBUG|_HOME|_DIR)|TORCH_(NCCL|GLOO|FR)_.+"
 )
-# These variables let a processor act as an older one; the results are then those of the older processor.
+# These variables let a processor act as an older one; the results are then the older processor's.
 ACTING = ("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
 # Names of the removed variables.
 removed: list[str] = []

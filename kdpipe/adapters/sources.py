@@ -37,7 +37,7 @@ def source_digests(settings: PreprocessSettings) -> dict[str, str]:
 
 
 def watch_files(settings: PreprocessSettings) -> Watch:
-    """Return a watch over all files that a dataset is read from: local ones, and those of packages."""
+    """Return a watch over all files that a dataset is read from: local files, and files of packages."""
     return Watch(partial(_files, settings))
 
 

@@ -43,7 +43,7 @@ def family_name(model_type: str) -> str:
 
 
 def stock_class(name: str) -> str:
-    """Return the name of a model's class, of a pruned model that of the class it is made of."""
+    """Return the name of a model's class; for a pruned model, the class that it is made of."""
     return name.removeprefix(PRUNED.removesuffix("-").capitalize())
 
 
@@ -72,7 +72,7 @@ def checked_shape(family: str, config: Mapping[str, Any]) -> Shape:
     names = facts["shape_fields"]
     sizes = {fact: getattr(shape, fact) or 0 for fact in names}
     if shape.neurons is None:
-        # The width of feed-forward layers follows from that of the model where the config gives none.
+        # Without a width of feed-forward layers in the config, the width follows from the model's.
         sizes.pop("neurons", None)
     for fact, size in sizes.items():
         if size < 1:
@@ -133,7 +133,7 @@ def require_head(family: str, task: str, kinds: Collection[str]) -> str:
     Args:
         family: its name in the catalog.
         task: what the head is for.
-        kinds: the kinds of head of which it must have one, and of which the first is taken.
+        kinds: the kinds of head that serve the task; the family's first one is taken.
 
     Raises:
         ModelError: it has none.

@@ -8,15 +8,15 @@ from kdpipe.anatomy.families import family_facts, stock_class
 from kdpipe.declarations import lineage
 from kdpipe.errors import ModelError, shortened, some
 
-# Classes whose tensors look like those of a classifier, which they are not.
+# Classes whose tensors look like a classifier's; the classes are no classifiers.
 OTHER_HEADS = ("ForMultipleChoice",)
 
 
 def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]) -> str:
-    """Return the class of a model: that which it was saved as, or that whose head it has.
+    """Return the class of a model: the class that it was saved as, or the class whose head it has.
 
     Raises:
-        ModelError: the class is none of its family, or its weights may be those of several.
+        ModelError: the class is none of its family, or several classes have such weights.
     """
     facts = family_facts(family)
     stems = [definition.name.removesuffix("Config") for _, definition in lineage(facts["config_class"])]
@@ -35,13 +35,13 @@ def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]
     alike = [name for name in whole if heads[name] == heads[whole[0]]]
     if len(alike) > 1:
         raise ModelError(
-            f"architectures: the weights are those of {' and of '.join(alike)}; give the class of the model"
+            f"architectures: {' and '.join(alike)} have such weights; give the class of the model"
         )
     return alike[0] if alike else architecture or f"{stems[0]}Model"
 
 
 def dropped_tensors(family: str, architecture: str, tensors: Iterable[str]) -> list[str]:
-    """Return which tensors of a saved model are those of other heads than it has; nobody reads them.
+    """Return the tensors of a saved model that belong to heads which it has not; nobody reads them.
 
     Raises:
         ModelError: it has a head, and tensors besides that are of no head known.

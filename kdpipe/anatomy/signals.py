@@ -46,9 +46,9 @@ class SignalKind:
     Args:
         placed: where its signals are.
         first: the first layer that has one.
-        rows: what its rows are: those that the task's logits have, one a token, or one a query position of
+        rows: what its rows are: the rows of the task's logits, a row a token, or a row a query position of
             all heads, as long as there are keys.
-        width: which number of a model's shape says how many numbers a row has, for a query those of each key;
+        width: which number of a model's shape says how many numbers a row has, a query for each key;
             None for outputs, which are few.
         needs_head: whether it is of the head for a task, and not of the body.
         attends: whether only blocks with attention heads have it.
@@ -86,7 +86,7 @@ class SignalKind:
         return numbers * each * BYTES[precision if self.halved else "float32"]
 
 
-# Logits of a token: in question answering those of start and end.
+# Logits of a token: in question answering the logits of start and end.
 OUTPUTS = 2
 SIGNAL_KINDS: Mapping[str, SignalKind] = {
     "logits": SignalKind("once", rows="task", width=None, needs_head=True, halved=False),

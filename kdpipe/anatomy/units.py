@@ -41,7 +41,7 @@ class Units:
 
 
 def recorded_units(config: Mapping[str, Any]) -> dict[str, Units]:
-    """Return what the config of a saved model says of its units and those of its unpruned ancestor."""
+    """Return what the config of a saved model says of its units and its unpruned ancestor's units."""
     counts, whole = config.get("unit_counts"), config.get("ancestor_counts")
     if not counts or not whole:
         return dict.fromkeys(UNIT_KINDS, Units(gone=None if counts else 0.0))

@@ -12,7 +12,7 @@ from kdpipe.artifacts.sums import file_digest
 
 
 class Shards:
-    """Tables by name, each of which is whole or missing.
+    """Tables by name; each table is whole or missing.
 
     The name of a file contains the digest of its bytes. So a file that a power cut broke off does not count.
 

@@ -52,7 +52,7 @@ def changes(graph: Graph, jobs: Sequence[Job], asked: Collection[Path] = ()) -> 
 
     Args:
         graph: the graph.
-        jobs: the jobs, each after those that it reads from.
+        jobs: the jobs, each after the jobs that it reads from.
         asked: artifacts that the user wants to be made again.
     """
     reasons, idle = {}, set()

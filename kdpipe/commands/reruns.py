@@ -1,4 +1,4 @@
-"""The artifacts that a workflow makes again: those that have changed by their manifests, and their readers.
+"""The artifacts that a workflow makes again: artifacts whose manifests say so, and their readers.
 
 Some files are dated in the future, by another machine's clock or by an archive. The contents of a file decide
 here, and not its date; but Snakemake refuses to make anything from such a file.

@@ -129,7 +129,7 @@ class _Parser(yaml.CSafeLoader):
         self._descend(node)
         self._count += 1
         if self._count > MOST_VALUES:
-            what = f"there are more than {MOST_VALUES:,} values, those of aliases counted each time"
+            what = f"there are more than {MOST_VALUES:,} values, with an alias's values counted each time"
             raise ConfigError([self._problem(node, what)])
         try:
             return self._plain(node, node.tag.removeprefix(TAG))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BeforeValidator
 
 Checked = TypeVar("Checked")
-# In bytes. Linux takes names of 255 and paths of 4,096, of which the folders around need a share; what
+# In bytes. Linux takes names of 255 and paths of 4,096, and the folders around need a share of them; what
 # belongs to an artifact is called by the last part of `results` and two names.
 LONGEST_NAME, LONGEST_PATH, LONGEST_FOLDER = 255, 1000, 100
 SHOWN = 60

@@ -1,7 +1,7 @@
 """Settings models made from constructors, read from their source so that nothing heavy is imported.
 
-The options of a loss or a source are the parameters of its constructor; the fields of `training` are those of
-`transformers.TrainingArguments`; the fields of an architecture are those of its transformers config class.
+The options of a loss or a source are the parameters of its constructor; `training` has the fields of
+`transformers.TrainingArguments`; an architecture has the fields of its transformers config class.
 A parameter of ours that cannot be read is an error; a field of transformers that cannot be takes any value.
 """
 

@@ -29,7 +29,7 @@ class Knowledge(Protocol):
     precision: Precision
 
     def batch(self, indices: NDArray[np.int64], batch: Mapping[str, Any]) -> Any:
-        """Return the signals of some examples, of which the student reads a batch."""
+        """Return the signals of some examples, which the student reads as a batch."""
         ...
 
 
@@ -74,7 +74,7 @@ class Collator:
         places = np.arange(first, len(whole), step)
         if len(places):
             return self._batch(whole, places)
-        # A process without examples takes those of another process, which count for nothing.
+        # A process without examples takes another process's examples, which count for nothing.
         batch = self._batch(whole, np.arange(1))
         return {**batch, "counts": dict.fromkeys(batch["counts"], 0)}
 

@@ -79,7 +79,7 @@ def count_tokens(file: Path, vocab_size: int) -> pa.Table:
 
 
 class MappedColumn:
-    """A column of a mapped file, of which only the rows that are asked for are read.
+    """A column of a mapped file; only the rows that are asked for are read.
 
     Args:
         chunks: the parts of the column, one for each record batch of the file.
@@ -171,7 +171,7 @@ class EncodedSplit:
         return len(self.lengths)
 
     def column(self, name: str) -> MappedColumn:
-        """Return a column, such as `input_ids`, of which the rows of a batch can be read."""
+        """Return a column, such as `input_ids`, which reads the rows of a batch."""
         if name not in self._columns:
             self._columns[name] = MappedColumn([batch.column(name) for batch in self._batches])
         return self._columns[name]

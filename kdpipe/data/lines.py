@@ -86,7 +86,7 @@ def parse_json(text: str, place: object, line: int = 1) -> Any:
 
     Raises:
         DataError: the text is no JSON, is nested too deeply, has a number that is too long, or has an object
-            with a key twice, one of which would be lost.
+            with a key twice, whose first value would be lost.
     """
     try:
         return json.loads(text, object_pairs_hook=_object)

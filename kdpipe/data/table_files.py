@@ -188,7 +188,7 @@ class JsonlTable(TableFile):
         self._encoding = form.encoding
 
     def columns(self) -> Collection[str]:
-        """Return the keys of the first row, and those of the objects in it."""
+        """Return the keys of the first row, and the keys of the objects in it."""
         return list(_keys(next(self.cells(()))[1]))
 
     def cells(self, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:

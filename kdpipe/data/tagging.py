@@ -40,7 +40,7 @@ class TaggingEncoder:
         self._positions = {label: position for position, label in enumerate(labels)}
 
     def __call__(self, examples: Sequence[Example]) -> Encoded:
-        """Encode sentences, all of which have tags, or none."""
+        """Encode sentences; all have tags, or none has."""
         encodings = self._tokenizer.encode_batch([BLANK.join(example.words) for example in examples])
         filled, without = without_empty(self._tokenizer, examples, encodings)
         ends = [word_ends(example.words) for example in examples]

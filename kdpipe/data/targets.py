@@ -137,7 +137,7 @@ class NextToken(Targets):
 def _draw(weights: NDArray[np.float64], size: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Draw positions without replacement, in proportion to their weights, by an exponential race.
 
-    The positions whose exponential clocks of rate `weight` ring first are such a draw; those of no
+    The positions whose exponential clocks of rate `weight` ring first are such a draw; clocks of no
     weight never ring.
 
     Reference:

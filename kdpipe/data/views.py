@@ -99,7 +99,7 @@ class Shared(_View):
         return in_order(dict.fromkeys((*splits, *self._shares)))
 
     def read(self, split: str) -> Iterator[Example]:
-        """Yield the examples of the split; those of a share have the ids that they have in training."""
+        """Yield the examples of the split; examples of a share have the ids that they have in training."""
         if split != TRAIN and split not in self._shares:
             return self._source.read(split)
         wanted = [TRAIN, *self._shares].index(split)
@@ -177,7 +177,7 @@ class Combined(_View):
         return super().splits()
 
     def read(self, split: str) -> Iterator[Example]:
-        """Yield the examples of all sources for train, else those of the first."""
+        """Yield the examples of all sources for train, of the first source for other splits."""
         return self._mixed() if split == TRAIN else self._source.read(split)
 
     def _mixed(self) -> Iterator[Example]:
@@ -218,7 +218,7 @@ class Unlabelled(_View):
     """A source whose train split has no labels; held-out splits keep their labels for scoring."""
 
     def read(self, split: str) -> Iterator[Example]:
-        """Yield the examples, those of train without their labels."""
+        """Yield the examples, without labels for train."""
         examples = self._source.read(split)
         if split != TRAIN:
             return examples

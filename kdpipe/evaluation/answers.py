@@ -25,7 +25,7 @@ def answer_metrics(
 ) -> dict[str, float]:
     """Return F1 and exact match, from 0 to 1; an empty text means no answer.
 
-    If some questions have no answer, the scores are those of SQuAD v2.0. Questions with and without an answer
+    If some questions have no answer, the scores are SQuAD v2.0's. Questions with and without an answer
     also get scores of their own, if the split has such questions. The contexts decide the language.
     """
     answerable = np.array([bool(golds) for golds in answers])

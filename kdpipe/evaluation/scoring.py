@@ -101,7 +101,7 @@ def validation_scorer(
 
 
 def padding_id(model: Any, tokenizer: Any) -> int:
-    """Return the id of the padding token, of which a model without a tokenizer may know nothing."""
+    """Return the id of the padding token; a model without a tokenizer may know none, and takes 0."""
     return (tokenizer or model.config).pad_token_id or 0
 
 

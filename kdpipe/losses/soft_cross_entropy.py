@@ -6,7 +6,7 @@ from kdpipe.losses.softened import SoftenedLoss
 class SoftCrossEntropyLoss(SoftenedLoss):
     """Cross-entropy with the teacher's softened distribution as soft labels.
 
-    Its gradient is that of `KLLoss`; its value is larger by the teacher's entropy.
+    Its gradient is `KLLoss`'s; its value is larger by the teacher's entropy.
 
     Args:
         temperature: divides the logits of both sides.

@@ -49,7 +49,7 @@ def extract_as(
     The modules of the head that are named in `without` are drawn anew, as weights are that are not copied.
 
     Raises:
-        ModelError: the family has no parts for those of the model, or cannot have a setting of the model.
+        ModelError: the family has no place for a part of the model, or cannot have a setting of the model.
     """
     family: type[Family] = catalog.resolve("families", name)
     kind = head_kind(model.config, type(model).__name__)

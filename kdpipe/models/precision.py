@@ -33,7 +33,7 @@ def choose_precision(fields: Mapping[str, Any], earlier: Precision | None = None
     """Return the precision of all processes.
 
     Args:
-        fields: the fields of a training, of which `bf16` and `fp16` decide if they are set.
+        fields: the fields of a training; `bf16` and `fp16` decide if they are set.
         earlier: the precision of the training that this training goes on from, or of its cached teacher.
     """
     if fields.get("fp16"):

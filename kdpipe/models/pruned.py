@@ -114,7 +114,7 @@ def stock_name(model: PreTrainedModel) -> str:
 
 
 def pruned_config(config: Any) -> Any:
-    """Return a copy of a model's config; the config of a stock model becomes that of a pruned model."""
+    """Return a copy of a model's config; the config of a stock model becomes a pruned model's."""
     if config.model_type.startswith(PRUNED):
         return copy.deepcopy(config)
     fields = config.to_dict()

@@ -52,7 +52,7 @@ def _exports(graph: Graph, node: Node) -> Findings:
         for rows in (dataset.settings.rows, dataset.sources[0].rows):
             for split in rows if isinstance(rows, dict) else ():
                 if split.startswith("test"):
-                    what = f"{name!r} has a sample of {split!r}, of which all rows are exported"
+                    what = f"{name!r} has a sample of {split!r}, but all rows are exported"
                     yield ("export",), f"{what}; take it out of `rows`"
 
 

@@ -25,8 +25,8 @@ class Facts:
             will tell, as of a model chosen among some that do and some that do not.
         embedding_rank: rank of its word embeddings, of a chosen model the largest; None where they are whole.
         deep_as: the model not fetched yet that it has the depth of; "" where the depth is known.
-        labels: names of the outputs of a head that was loaded; None where they are those of the dataset that
-            it was trained on, or not known.
+        labels: names of the outputs of a head that was loaded; None where the dataset that
+            it was trained on says them, or nothing does.
         pair_segments: segments that its tokenizer gives to a pair of texts.
         dropped: tensors of a loaded model that nobody reads, as they are of another head than it has.
     """
@@ -44,7 +44,7 @@ class Facts:
 
     @property
     def tasks(self) -> tuple[str, ...] | None:
-        """The tasks of which one is that of its head; None where only its files will tell."""
+        """The tasks that its head may be for; None where only its files will tell."""
         if self.head is not None:
             return (self.head,)
         # Their configs need not say which.
@@ -77,7 +77,7 @@ class Dataset:
         max_length: tokens of an encoded example.
         stride: tokens of a long context that one window shares with the next.
         longest_answer: tokens of the longest answer.
-        no_answer_threshold: by how much the logits of giving none may exceed those of an answer.
+        no_answer_threshold: by how much the logits of giving none may exceed an answer's.
     """
 
     name: str

@@ -1,11 +1,11 @@
 """What of kdpipe's own code the result of a stage depends on.
 
-A stage runs the modules that it imports, directly or through others, those that its settings, datasets and
-models name in the catalog, and the `__init__` of every package that holds any of them. Settings, and what is
-read of the files of models, count by the classes and functions that are imported. Nothing counts that is
-about how a stage is run, where artifacts lie, or what is said of mistakes.
+A stage runs the modules that it imports, directly or through others, the modules that its settings,
+datasets and models name in the catalog, and the `__init__` of every package that holds any of them.
+Settings, and readers of the files of models, count by the classes and functions that are imported. Nothing
+counts that is about how a stage is run, where artifacts lie, or what is said of mistakes.
 
-The digest of a module is that of its syntax tree, so that layout, comments and docstrings change nothing.
+The digest of a module is taken of its syntax tree, so that layout, comments and docstrings change nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -53,7 +53,7 @@ PRUNED_MODELS = "kdpipe.models.pruned"
 
 
 def modules_of(graph: "Graph", stage: str, names: Iterable[str], *settings: Settings) -> tuple[str, ...]:
-    """Return the modules that a job starts from: that of its stage, and those of entries of the catalog.
+    """Return the modules that a job starts from: its stage's module, and modules of the catalog.
 
     Args:
         graph: the graph.
@@ -122,7 +122,7 @@ def _code(roots: frozenset[str]) -> dict[str, str]:
 def _imports(name: str) -> frozenset[str]:
     """Return the packages that hold a module or a part of one, and what it imports, anywhere, or names.
 
-    What a package imports, such as architectures that it registers, counts for those that name it themselves.
+    What a package imports, such as architectures that it registers, counts for jobs that name it themselves.
     """
     module = module_of(name)
     parts = module.split(".")

@@ -21,7 +21,7 @@ def job_of(graph: Graph, stage: str, *names: str) -> Job:
 
 
 def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
-    """Return the jobs that models and their scores need, each after those that it reads from."""
+    """Return the jobs that models and their scores need, each after the jobs that it reads from."""
     jobs: dict[Path, Job] = {}
 
     def visit(job: Job) -> None:
@@ -41,7 +41,7 @@ def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
 
 
 def all_jobs(graph: Graph) -> list[Job]:
-    """Return all jobs of a graph, each after those that it reads from."""
+    """Return all jobs of a graph, each after the jobs that it reads from."""
     return [*jobs_for(graph, graph.nodes), job_of(graph, "report")]
 
 

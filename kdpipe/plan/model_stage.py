@@ -61,7 +61,7 @@ class ModelStage(Stage[M]):
         short: whether it takes so little that it joins the training that starts from what it makes.
         trains: whether that takes the time of a training, and can be joined.
         chooses: whether the model's size is known only once it is made.
-        starts_from: the setting that names the model of which training alone makes this one; "" without.
+        starts_from: the setting that names the model which training alone turns into this model; "" without.
         cut_from: the setting that names the model whose heads and neurons it has some of; "" without.
         keeps_head_of: the setting that names the model whose head it has; "" where it has none or its own.
         target: the setting with the sparsity of the student that the model is an assistant for; "" without.

@@ -22,7 +22,7 @@ LOGS = "logs"
 def check_folders(graph: Graph, files: Sequence[Path], mistakes: Mistakes) -> None:
     """Find what lies in the folders of a graph's artifacts, or around them, and is not of the graph.
 
-    The files are those of the config.
+    The files are the config's.
     """
     if fault := place_fault(graph.document.results):
         mistakes.add(("results",), fault)

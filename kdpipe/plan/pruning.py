@@ -132,7 +132,7 @@ def check_ranking(settings: RankedSettings, model: Facts) -> None:
 
 
 def lack(units: Mapping[str, Units]) -> str:
-    """Return how much is gone of the units of which more is."""
+    """Return which kind of units has lost more, and how much."""
     kind, most = max(units.items(), key=lambda named: named[1].gone or 0.0)
     return f"{most.gone or 0.0:g} of the {kind} of its unpruned ancestor"
 

@@ -52,7 +52,7 @@ class RunningStage(Stage[S]):
     def activation_bytes(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
         """Return the bytes of activations that a job keeps at a time.
 
-        Without gradients, those of a block are gone when the next one has its own.
+        Without gradients, a block's activations are gone when the next block has its own.
         """
         batch = getattr(job.settings["settings"], "eval_batch_size", None) or SCORED_BATCH
         return activations({**shape, "depth": 1}, batch, dataset.max_length)

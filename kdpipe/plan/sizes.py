@@ -24,7 +24,7 @@ class Cost:
     """What a job may need.
 
     Args:
-        memory: bytes, besides those of its libraries.
+        memory: bytes, besides the memory of its libraries.
         operations: floating-point operations.
         tokens: tokens that it encodes or counts.
         gpus: GPUs that it computes on.
@@ -39,7 +39,7 @@ class Cost:
 
 
 def known(shape: Shape) -> dict[str, int]:
-    """Return the numbers of a shape, usual ones for those that are not known."""
+    """Return the numbers of a shape, and a usual number where none is known."""
     numbers = {name: getattr(shape, name) for name in USUAL_SHAPE}
     return {name: USUAL_SHAPE[name] if value is None else value for name, value in numbers.items()}
 

@@ -94,7 +94,7 @@ def _files(settings: SourceSettings) -> Faults:
         yield "path", "is required where no file is given as `train`, `validation` or `test`"
     for name in ("revision", "name") if not settings.hub else ():
         if name in settings.model_fields_set - options.keys() and getattr(settings, name) is not None:
-            yield name, "is that of a repository; give the repository as `hub`, or remove this"
+            yield name, "belongs to a repository; give the repository as `hub`, or remove this"
     if sum(shares.values()) >= 1:
         named = " and ".join(map(str, shares.values()))
         yield next(iter(shares)), f"the shares {named} leave nothing to train on"

@@ -81,7 +81,7 @@ class Stage(Generic[S]):
         kind: the folder of the results that takes its artifacts, each below as many folders as it has names.
         wildcards: what the names are called in its rule.
         one_thread: whether it takes one processor thread, whatever the config's `threads`.
-        only_read: whether nobody asks for what it makes, so that this is not missed until something reads it.
+        only_read: whether only other stages read what it makes, so that nobody misses it before they run.
         longest: the most minutes that a job may ask for.
     """
 
@@ -156,7 +156,7 @@ class Stage(Generic[S]):
         return Cost(WEIGHT * sum(map(parameters, self.shapes(graph, job))))
 
     def shapes(self, graph: "Graph", job: Job) -> list[dict[str, int]]:
-        """Return the shapes of the models that a job makes or reads, first that of the model that it runs."""
+        """Return the shapes of the models that a job makes or reads; the model that it runs comes first."""
         folders = [job.folder, *chain.from_iterable(job.inputs.values())]
         place = graph.layout.results / MODELS
         return [known(graph.facts[folder.name].shape) for folder in folders if folder.parent == place]

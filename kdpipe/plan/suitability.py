@@ -62,7 +62,7 @@ def datasets_of_users(graph: Graph, model: str) -> Iterator[tuple[str, bool]]:
 
 
 def suitable(graph: Graph, model: str, datasets: Iterable[tuple[str, bool]]) -> tuple[tuple[str, ...], str]:
-    """Return those of some datasets that a model can be scored on, or why it can on none.
+    """Return which of some datasets a model can be scored on, or why it can be scored on none.
 
     Args:
         graph: the graph.
@@ -86,5 +86,5 @@ def _misfit(graph: Graph, name: str, dataset: str, sure: bool) -> str:
     if facts.tasks is None:
         return "what its head is for is known once it is fetched"
     if facts.labels and not named_labels(entry.sources[0]):
-        return f"whether its labels are those of {dataset!r} only the data tell"
+        return f"only the data tell whether its labels are the labels of {dataset!r}"
     return ""

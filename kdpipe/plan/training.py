@@ -110,7 +110,7 @@ class TrainingStage(ModelStage[M]):
         return 1
 
     def beside(self, graph: Graph, settings: M) -> int:
-        """Return the weights that a batch passes of a model that runs beside the one that is trained."""
+        """Return the weights that a batch passes in models that run beside the trained model."""
         return 0
 
 
@@ -123,7 +123,7 @@ def trained_facts(start: str, dataset: str, known: Known) -> Facts:
     model, task = known.facts[start], known.datasets[dataset].task
     check_head("dataset", model.shape.family, task, kinds_for(task))
     if model.embedding_rank and task == LANGUAGE_MODELING:
-        what = f"a head for {task} needs whole word embeddings, those of {start!r} have rank"
+        what = f"a head for {task} needs whole word embeddings, but {start!r} has embeddings of rank"
         raise SettingError("dataset", f"{what} {model.embedding_rank}; train on it before they are cut down")
     return replace(model, head=task, labels=None)
 

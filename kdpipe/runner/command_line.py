@@ -231,7 +231,7 @@ def _spelled_out(words: Sequence[str], parser: argparse.ArgumentParser) -> Itera
     """Yield the words of a command line, and in place of `@FILE` the words of a JSON list in this file.
 
     One argument of a command line holds 128 KiB on Linux. argparse can read files too, but it decodes them as
-    the locale says, and cuts them at all line ends of Unicode, some of which occur in names of classes.
+    the locale says, and cuts them at all line ends of Unicode, which may occur in names of classes.
     """
     for word in words:
         if not word.startswith("@"):

@@ -220,7 +220,7 @@ class CachedKnowledge:
         self.precision = Precision(multiplied, "its teacher's signals were computed in it")
         if examples != examples_digest(split):
             raise KdpipeError(
-                f"{path} holds the teacher's signals on other examples than those of {split.path}, or in "
+                f"{path} holds the teacher's signals on other examples than {split.path} has, or in "
                 "another order; teacher and student must read one dataset, and their tokenizers must leave "
                 "out the same examples"
             )

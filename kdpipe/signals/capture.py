@@ -57,7 +57,7 @@ class Origin(NamedTuple):
 
 
 STUDENT = Origin()
-# The one teacher of a config.
+# The only teacher of a config.
 TEACHER = Origin("teacher")
 
 
@@ -210,7 +210,7 @@ def _attentions(run: Run, place: Place) -> Getter:
 def _probabilities(model: Any, layer: int, queries: Tensor, keys: Tensor, attention_mask: Tensor) -> Tensor:
     """Return how much each position attends to each other one before dropout, in float32 [B, A, L, L].
 
-    Queries and keys [B, L, A, D] are those of a block, counted from 1. The scale and the bias of the scores
+    Queries and keys [B, L, A, D] are a block's, counted from 1. The scale and the bias of the scores
     are the block's own. Padding, where the mask [B, L] is 0, is not attended to.
     """
     family, body = family_of(model), model.base_model

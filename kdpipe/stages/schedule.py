@@ -54,7 +54,7 @@ def run(
     knowledge: Path | None = None,
     importance: Path | None = None,
 ) -> None:
-    """Train the sizes, score them, and write the one that the method chooses; without any, the teacher."""
+    """Train the sizes, score them, and write the size that the method chooses; without any, the teacher."""
     # A teacher whose signals are stored does not run.
     source, tokenizer = load_for(data, teacher, device=torch.device("cpu") if knowledge else None)
     method = catalog.resolve("methods", settings.method)(settings.target, settings.tradeoff, settings.compat)

@@ -84,7 +84,7 @@ def train(
         collator: makes batches of the training split.
         training: fields of `TrainingArguments`, and `early_stopping_patience`.
         seed: seed of order and dropout.
-        checkpoints: the checkpoints, from the newest of which a stopped training goes on; None to write none.
+        checkpoints: the checkpoints; a stopped training goes on from the newest; None to write none.
         teachers: teachers that give signals online; batches hold the signals of all other teachers.
         evaluate: scores the student, if the arguments ask for evaluation during training.
         sizes: the sizes in which the student runs at every step.

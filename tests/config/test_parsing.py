@@ -144,7 +144,7 @@ def test_aliases_of_aliases_are_counted(mistakes_in):
     ]
     for text in ("\n".join(lines), "\n".join(merged)):
         (mistake,) = mistakes_in(text)
-        assert mistake.endswith(f"more than {MOST_VALUES:,} values, those of aliases counted each time")
+        assert mistake.endswith(f"more than {MOST_VALUES:,} values, with an alias's values counted each time")
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b", "text"])

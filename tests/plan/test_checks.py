@@ -82,7 +82,7 @@ def test_a_sampled_test_split_is_not_exported(mistakes_of, rows):
     datasets = {"datasets.sampled": {**glue, "rows": rows}, "datasets.both": {"combine": ["sampled", "task"]}}
     for name in ("sampled", "both"):
         assert mistakes_of({**datasets, "models.teacher.finetune.export": name}) == [
-            f"models.teacher.finetune.export: '{name}' has a sample of '{split}', of which all rows are "
+            f"models.teacher.finetune.export: '{name}' has a sample of '{split}', but all rows are "
             "exported; take it out of `rows`"
         ]
 

@@ -133,7 +133,7 @@ def test_what_is_dropped_of_a_file_is_told(graph_of, tmp_path, architecture, ten
 @pytest.mark.parametrize(("saved", "tensors", "told"), [
     ({"model_type": "bert"}, (MLM, "adapter.weight"), "BertForMaskedLM has no place for adapter.weight; "),
     ({"model_type": "bigru"}, ("classifier.weight",),
-     "those of BiGRUForSequenceClassification and of BiGRUForTokenClassification; give the class"),
+     "BiGRUForSequenceClassification and BiGRUForTokenClassification have such weights; give the class"),
 ])  # fmt: skip
 def test_tensors_that_cannot_be_placed_are_refused(mistakes_of, tmp_path, saved, tensors, told):
     (found,) = mistakes_of({"models": {"m": {"load": {"path": str(write_model(tmp_path, saved, tensors))}}}})

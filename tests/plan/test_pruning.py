@@ -52,10 +52,10 @@ def schedule(**settings):
     ({**task_model(family="electra", embedding_size=16), **prune(model="own", embedding_rank=20)},
      f"{PRUNE}.embedding_rank: the model has 16, found 20"),
     ({**prune(embedding_rank=8), "models.next": {"finetune": {"model": "cut", "dataset": "text"}}},
-     "models.next.finetune.dataset: a head for language_modeling needs whole word embeddings, those of 'cut"),
+     "models.next.finetune.dataset: a head for language_modeling needs whole word embeddings, but 'cut"),
     ({**prune(embedding_rank=8), "models.next": {
         "distill": {"teacher": "base", "student": "cut", "dataset": "text", "losses": [{"loss": "kl"}]}}},
-     "models.next.distill.dataset: a head for language_modeling needs whole word embeddings, those of 'cut'"),
+     "models.next.distill.dataset: a head for language_modeling needs whole word embeddings, but 'cut'"),
     ({"datasets.long": {"source": "glue", "name": "MRPC", "path": "glue/MRPC", "max_length": 600},
       **prune(sparsity=0.5, importance={"dataset": "long"})},
      "datasets.long.max_length: 'long' has 600, but 'teacher' reads at most 512 tokens"),

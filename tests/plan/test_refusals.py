@@ -47,7 +47,7 @@ def test_a_negative_number_of_steps_is_not_three_epochs(mistakes_of):
     ("models.base.pretrain.architecture.hidden_dropout_prob", -1, "greater than or equal to 0, found -1"),
     ("models.base.pretrain.architecture.hidden_dropout_prob", 2, "should be less than 1, found 2"),
     ("models.base.pretrain.architecture.initializer_range", -1, "greater than or equal to 0, found -1"),
-    ("models.base.pretrain.architecture.pad_token_id", 10**6, "it is that of the tokenizer"),
+    ("models.base.pretrain.architecture.pad_token_id", 10**6, "is set by kdpipe, from the tokenizer"),
     ("models.base.pretrain.architecture.type_vocab_size", 0, "greater than or equal to 1, found 0"),
     ("models.base.pretrain.vocab_size", 10**12, f"{ENDLESS} 1000000000, found 1000000000000"),
     ("models.base.pretrain.vocab_size", 10**9, "would make a model of about 24,"),

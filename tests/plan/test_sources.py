@@ -99,4 +99,4 @@ def test_a_missing_folder_is_never_taken_for_a_repository(graph_of, mistakes_of)
 def test_what_only_a_repository_has(mistakes_of, setting):
     files = {**GLUE, **setting, "path": "reviews", "hub": None}
     (found,) = mistakes_of({"datasets.a": files})
-    assert found.startswith(f"datasets.a.{next(iter(setting))}: is that of a repository; give the repository")
+    assert found.startswith(f"datasets.a.{next(iter(setting))}: belongs to a repository; give the repository")

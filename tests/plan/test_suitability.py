@@ -39,7 +39,7 @@ NAMED = {"labels": ["0", "1"]}
     (NAMED, {"cut": CUT, "s": taught("cosine")}, ("task",), ""),
     (NAMED, {"s": {"finetune": {"model": "m", "dataset": "task"}}}, ("task",), ""),
     ({}, {"cut": CUT, "s": taught("kl", "other")}, ("other",), ""),
-    ({}, {"s": {"finetune": {"model": "m", "dataset": "other"}}}, (), "those of 'other' only the data"),
+    ({}, {"s": {"finetune": {"model": "m", "dataset": "other"}}}, (), "only the data tell whether"),
     ({}, {"s": {"finetune": {"model": "m", "dataset": "task"}}}, (), "LABEL_0, LABEL_1; where they mean"),
     (NAMED, {"s": {"finetune": {"model": "m", "dataset": "text"}}}, (), "'text' is for language_modeling"),
     (NAMED, {"s": {"prune": {**HALF, "importance": {"dataset": "task"}}}}, ("task",), ""),

@@ -79,7 +79,7 @@ def test_files_that_are_no_config(change: Change, told: str, odd_folder: Path) -
     ({"model_type": ["bert"]}, "holds a model of the family"),
     ({"model_type": "deberta"}, "family 'deberta'; did you mean 'bert'"),
     ({"model_type": "x" * 10**5}, "family 'x+…; there is"),
-    ({"model_type": "pruned-bigru"}, "kind 'pruned-bigru', which there is not"),
+    ({"model_type": "pruned-bigru"}, "kind 'pruned-bigru', which does not exist"),
     ({"model_type": "pruned-pruned-bert"}, "family 'pruned-bert'"),
     ({"model_type": "distilbert"}, "architectures: expected a class of the family distilbert"),
     ({"quantization_config": {"quant_method": "bitsandbytes"}}, "quantization_config .* is not supported"),

@@ -16,7 +16,7 @@ from kdpipe.declarations import constants, mapping_keys
 FUNCTIONS = "transformers.activations:ACT2CLS"
 # The most weights of a model that is made from nothing: 8 GB, and four times as much in a training.
 MOST_WEIGHTS = 2 * 10**9
-OF_TOKENIZER = "is set by kdpipe: it is that of the tokenizer"
+OF_TOKENIZER = "is set by kdpipe, from the tokenizer"
 OF_HEADS = "is not supported: no head of kdpipe reads it"
 OF_FAMILY = "is not supported: it follows from the family"
 REFUSED = {

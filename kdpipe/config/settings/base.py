@@ -144,7 +144,7 @@ class EntryOf:
     """Marks a setting that is a name in the catalog.
 
     Args:
-        kind: of which kind.
+        kind: the kind of the entry.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""`training`: the fields of `transformers.TrainingArguments`, except those that kdpipe owns."""
+"""`training`: the fields of `transformers.TrainingArguments`, except the fields that kdpipe owns."""
 
 import re
 from collections.abc import Mapping
@@ -82,7 +82,7 @@ def _saved_where_scored(settings: Mapping[str, Any]) -> Findings:
         yield ("load_best_model_at_end",), "needs `eval_steps` and `save_steps`"
     elif saves != scores and (min(saves, scores) < 1 or saves % scores):
         what = f"expected `eval_steps`, {scores:g}, or a multiple of it, found {saves:g}"
-        yield ("save_steps",), f"{what}: the best model is one of those that are saved"
+        yield ("save_steps",), f"{what}: only a saved model can be the best"
 
 
 def _optimizer(settings: Mapping[str, Any]) -> Findings:

@@ -51,7 +51,7 @@ NOT_SUPPORTED = _by_field(
         "each process trains a whole model": "fsdp fsdp_config deepspeed parallelism_config "
         "accelerator_config",
         "a training runs on one machine": "log_on_each_node save_on_each_node",
-        "`torch_compile: true` compiles in the one way that was tried": "torch_compile_backend "
+        "`torch_compile: true` compiles in the only way that was tried": "torch_compile_backend "
         "torch_compile_mode",
         "its kernels are for models of other families": "use_liger_kernel liger_kernel_config",
         "it is for optimizers that need other packages": "optim_target_modules",

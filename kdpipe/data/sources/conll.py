@@ -44,7 +44,7 @@ class ConllSource(FileSource):
         columns: the columns of word and tag, where these are others: counted from 0, `{word: 1, tag: 2}`; of
             a stored table by name.
         encoding: how the text of the files is encoded, such as `utf-16` or `latin-1`.
-        labels: `none` drops those of the training split; it and validation may have the words alone.
+        labels: `none` drops the training labels; training and validation may have the words alone.
 
     Reference:
         Tjong Kim Sang & De Meulder 2003, Introduction to the CoNLL-2003 Shared Task (W03-0419), section 2.2.
@@ -71,7 +71,7 @@ class ConllSource(FileSource):
     def labels(self) -> tuple[str, ...]:
         """The tags: `O`, then B- and I- of every type of entity.
 
-        Without `classes` the types are those of the training split, or of the first split without one.
+        Without `classes`, the training split says the types; without it, the first split.
         """
         split = self.splits()[0]
         types = self._classes or self._declared_in(split) or self._types_in(split)

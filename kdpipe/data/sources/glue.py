@@ -65,7 +65,7 @@ class GlueSource(FileSource):
         path: a folder with the official files, as far as they exist.
         files: split name to file; overrides `path`.
         encoding: how the text of the files is encoded, such as `utf-16` or `latin-1`.
-        labels: `none` drops those of the training split; it and the validation split may lack labels.
+        labels: `none` drops the training labels; the training and the validation split may lack labels.
 
     Reference:
         Wang et al. 2018, GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language

@@ -32,7 +32,7 @@ class TableSource(FileSource):
         delimiter: the character between the cells of TSV and CSV files, such as `;`; by default a tab or a
             comma.
         encoding: how the text of TSV, CSV and JSONL files is encoded, such as `utf-16` or `latin-1`.
-        labels: `none` drops those of the training split; it and the validation split may lack labels.
+        labels: `none` drops the training labels; the training and the validation split may lack labels.
     """
 
     tasks: tuple[str, ...] = ("classification", "regression", "multi_label", "language_modeling")

@@ -12,7 +12,7 @@ class Classification(Task):
     A class that neither labels nor predictions have does not count in the average.
 
     Reference:
-        Wang et al. 2018, GLUE (arXiv 1804.07461), section 3; Matthews' correlation is that of CoLA.
+        Wang et al. 2018, GLUE (arXiv 1804.07461), section 3; Matthews' correlation is CoLA's metric.
     """
 
     encoder = "kdpipe.data.encoding:ClassificationEncoder"

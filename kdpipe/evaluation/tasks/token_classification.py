@@ -31,7 +31,7 @@ class TokenClassification(Task):
 
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:
-        """Score a model by the most likely tag of each word's first piece; scores are those of that tag."""
+        """Score a model by the most likely tag of each word's first piece; scores are the tag's."""
         names, split = np.array(subject.split.classes), subject.split
         tags, scores = _predict(subject)
         predicted = split_runs(names[tags], split.word_lengths)
@@ -47,7 +47,7 @@ class TokenClassification(Task):
 
 
 def entity_metrics(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Return the metrics of tags in IOB2, in 0 to 1; those of one type of entity are `f1:TYPE` and so on."""
+    """Return the metrics of tags in IOB2, in 0 to 1; `f1:TYPE` and so on are a type of entity's."""
     # Importing seqeval imports scikit-learn, which takes a second.
     from seqeval.metrics import accuracy_score
     from seqeval.metrics.sequence_labeling import precision_recall_fscore_support

@@ -59,7 +59,7 @@ class GPT2(Family):
 
     @classmethod
     def refit(cls, body: Any) -> None:
-        """Let the blocks of a body that has lost units run with those that are left."""
+        """Let the blocks of a body that has lost units run with the units that are left."""
         for block in cls.blocks(body):
             attention: Any = block.attn
             mlp: Any = block.mlp

@@ -1,4 +1,4 @@
-"""T5's encoder, whose classifiers are those of EncT5."""
+"""T5's encoder, with the classifiers of EncT5."""
 
 from typing import Any, ClassVar
 

@@ -112,7 +112,7 @@ def _family(folder: Path, model_type: Any) -> str:
     facts = family_facts(family)
     stock_type = constants(facts["config_class"])["model_type"]
     if model_type != family and (not facts["unit_names"] or model_type != f"{PRUNED}{stock_type}"):
-        raise ModelError(f"{folder} holds a model of the kind {model_type!r}, which there is not")
+        raise ModelError(f"{folder} holds a model of the kind {model_type!r}, which does not exist")
     return family
 
 
@@ -149,7 +149,7 @@ def _other_fields(family: str, raw: Mapping[str, Any], tensors: Mapping[str, Ten
 
 
 def _check_padding(family: str, config: dict[str, Any], shape: Shape) -> None:
-    """Refuse a padding token that is none; a causal model is given that of its tokenizer."""
+    """Refuse a padding token outside the vocabulary; a causal model is given its tokenizer's."""
     padding = config.get("pad_token_id")
     if family_facts(family)["causal"]:
         config.pop("pad_token_id", None)
@@ -158,7 +158,7 @@ def _check_padding(family: str, config: dict[str, Any], shape: Shape) -> None:
 
 
 def _check_units(config: Mapping[str, Any], shape: Shape) -> None:
-    """Refuse a pruned model whose units are not those of its blocks."""
+    """Refuse a pruned model whose counts of units do not fit its blocks."""
     counts, whole = config.get("unit_counts"), config.get("ancestor_counts")
     if counts is None:
         return

@@ -15,7 +15,7 @@ TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 VOCABULARIES = (("vocab.txt",), ("vocab.json", "merges.txt"))
 # Tokenizers that models of our families come with and that have no fast version.
 SLOW = ("BertJapaneseTokenizer", "BertweetTokenizer", "ByT5Tokenizer", "MyT5Tokenizer", "PhobertTokenizer")
-# Of a folder or a repository, what is read of it.
+# What is read of a folder or a repository.
 LOADED = (
     CONFIG,
     WEIGHTS_FILE,
@@ -165,7 +165,7 @@ def _tensor(file: Path, entry: Any) -> Tensor:
             type(size) is int for size in shape
         ):
             return Tensor(dtype, tuple(shape))
-    raise unreadable(file, "its header is not that of a safetensors file")
+    raise unreadable(file, "its header is no header of a safetensors file")
 
 
 def _check_types(file: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -13,7 +13,7 @@ from kdpipe.plan.layout import KNOWLEDGE
 from kdpipe.plan.running import RunningStage
 from kdpipe.plan.stage import Job
 
-# Rows of which a teacher's signals are kept in memory until they are written.
+# The number of rows whose signals are in memory until they are written.
 CACHED_ROWS = 1024
 
 

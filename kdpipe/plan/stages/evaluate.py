@@ -18,7 +18,7 @@ class EvaluateSettings(Settings):
         probability: share of the tokens that are masked.
         metrics: names of the metrics, by default the metrics of the task; models are chosen by the first.
         longest_answer: tokens of the longest answer to a question.
-        no_answer_threshold: by how much the logits of giving no answer may exceed those of one that is given.
+        no_answer_threshold: by how much the logits of giving no answer may exceed an answer's.
         eval_batch_size: examples that the model runs at once; null for the usual number.
     """
 

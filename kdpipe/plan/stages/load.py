@@ -145,7 +145,7 @@ def _package_folder(package: str, below: str) -> Path:
     try:
         spec = find_spec(package) if package.isidentifier() else None
     except (ImportError, ValueError):
-        # Of modules that Python runs as a program, such as __main__.
+        # A module that Python runs as a program, such as __main__, has none.
         spec = None
     if spec is None or not spec.submodule_search_locations:
         raise KdpipeError(f"package {short(repr(package))} is not installed; install it with pip")

@@ -114,7 +114,7 @@ class Prune(PruningStage[PruneSettings]):
         )
 
     def usual_datasets(self, graph: Graph, model: str) -> tuple[tuple[str, ...], str]:
-        """Return the dataset of the nearest ancestor with a dataset, else those of the loaded ancestor."""
+        """Return the dataset of the nearest ancestor with a dataset, or the loaded ancestor's datasets."""
         ancestor = graph.own_dataset(model)
         used = datasets_of_users(graph, graph.lineage(model)[-1])
         return suitable(graph, model, [(ancestor, False)] if ancestor else used)

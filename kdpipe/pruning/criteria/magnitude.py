@@ -8,7 +8,7 @@ from kdpipe.pruning.weights import sum_by_unit, unit_weights
 
 
 class Magnitude(Criterion):
-    """The sum of |w| over the weights of a unit, which are those of `weight_gradient`.
+    """The sum of |w| over the weights of a unit, the same weights as `weight_gradient`'s.
 
     Reference:
         Han et al. 2015, Learning both Weights and Connections (arXiv 1506.02626), section 3.

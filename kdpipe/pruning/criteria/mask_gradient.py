@@ -50,7 +50,7 @@ class MaskGradient(Criterion):
                 total += next(gradients).abs().sum((0, 1))
 
     def scores(self) -> Scores:
-        """Return the scores by kind and place [units], those of each place of length 1."""
+        """Return the scores by kind and place [units]; the scores of each place have length 1."""
         tiny = 1e-17
         return {
             kind: [total / (total.norm() + tiny) for total in totals] for kind, totals in self._sums.items()

@@ -41,7 +41,7 @@ def test_mistakes(value, where, what):
 def test_the_vocabulary_is_that_of_the_tokenizer(family):
     ((where, what),) = mistakes_in({"family": family, "vocab_size": 100})
     assert where == ("vocab_size",)
-    assert what == "is set by kdpipe: it is that of the tokenizer"
+    assert what == "is set by kdpipe, from the tokenizer"
 
 
 NOT_KNOWN = "'nope' is not known; there is gelu, "
@@ -67,7 +67,7 @@ HOSTILE = [
     ({"family": "t5", "initializer_factor": -1}, "initializer_factor", f"{RANGE} 0, found -1"),
     ({"family": "roberta", "layer_norm_eps": -1}, "layer_norm_eps", "greater than 0, found -1"),
     ({"family": "electra", "type_vocab_size": 0}, "type_vocab_size", f"{RANGE} 1, found 0"),
-    ({"family": "bert", "pad_token_id": 10**6}, "pad_token_id", "it is that of the tokenizer"),
+    ({"family": "bert", "pad_token_id": 10**6}, "pad_token_id", "is set by kdpipe, from the tokenizer"),
     ({"family": "bert", "num_hidden_layers": -1}, "num_hidden_layers", f"{RANGE} 1, found -1"),
     ({"family": "gpt2", "n_layer": 10**9}, "n_layer", "less than or equal to 1024"),
     ({"family": "bigru", "hidden_size": 0}, "hidden_size", f"{RANGE} 1, found 0"),
