@@ -104,9 +104,9 @@ def longest_input(shape: Shape, task: str) -> int | None:
 
 
 def head_task(family: str, config: Mapping[str, Any]) -> str | None:
-    """Return the task of the head that a saved model has, "" for none that its family names.
+    """Return the task of the head that a saved model has, or "" without a head that its family names.
 
-    None where it may be one for several labels as well as for one: their configs need not say which.
+    None where the head may be for one label or for several: a config need not say which.
     """
     architecture = stock_class((config.get("architectures") or [""])[0])
     kinds = {model_class: kind for kind, (model_class, *_) in family_facts(family)["heads"].items()}

@@ -1,4 +1,4 @@
-"""Sample data in the layouts of the sources, and random models, for a trial without the real ones."""
+"""Sample data in the layouts of the sources, and random models, for a trial without real data and models."""
 
 import json
 import logging

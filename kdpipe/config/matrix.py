@@ -83,7 +83,7 @@ class Matrix:
         return [name for name in dict.fromkeys(names) if name in self.variables]
 
     def fill(self, value: Any, choice: Choice) -> Any:
-        """Replace placeholders in a string; one that is the whole string gives its value with its type.
+        """Replace placeholders in a string; a placeholder that is the whole string keeps its value's type.
 
         Braces around anything but a variable are left alone.
         """

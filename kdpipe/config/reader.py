@@ -25,7 +25,7 @@ class EntryReader:
         mistakes: takes the mistakes.
         name: the name of the entry.
         choice: the values of the variables in its name.
-        place: maps keys and indices in the settings to those in the config.
+        place: maps keys and indices in the settings to keys and indices in the config.
     """
 
     matrix: Matrix

@@ -106,7 +106,7 @@ def _fault(name: str) -> str | None:
 
 
 def _stage(document: Document, template: str, name: str, mistakes: Mistakes) -> str | None:
-    """Return the stage of a model, if it is one that there is."""
+    """Return the stage of a model, or None where there is no such stage."""
     where, raw = ("models", template), document.models[template]
     if not isinstance(raw, Mapping) or len(raw) != 1:
         stages = ", ".join(map(str, raw)) if isinstance(raw, Mapping) and raw else repr(raw)

@@ -27,7 +27,7 @@ class Graph:
 
     Args:
         document: the config it was built from.
-        nodes: models by name, each after those it is made from.
+        nodes: models by name, each after the models that it is made from.
         datasets: datasets by name.
         facts: what is known of each model.
     """
@@ -127,7 +127,7 @@ class Graph:
         return tuple(ancestors)
 
     def _parent(self, name: str) -> str:
-        """Return the first of the models that one is made of; "" without, or where it has a mistake."""
+        """Return the first model that a model is made of; "" without any, or where it has a mistake."""
         made_of = (model for _, kind, model in self.nodes[name].settings.references() if kind == "model")
         return next((model for model in made_of if model in self.nodes), "")
 
@@ -154,8 +154,8 @@ class Graph:
     def eval_batch_size(self, model: str) -> int | None:
         """Return how many examples a model runs at once where it is not trained.
 
-        That is what its own training says, else the least that those say that it is read for; None where
-        none says anything.
+        Its own training says it, else the least number of the trainings that read it; None where no training
+        says a number.
         """
         names = (model, *(user for user, _ in self.users[model]))
         trainings = [getattr(self.nodes[name].settings, "training", None) for name in names]

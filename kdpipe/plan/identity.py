@@ -120,7 +120,7 @@ def _code(roots: frozenset[str]) -> dict[str, str]:
 
 @cache
 def _imports(name: str) -> frozenset[str]:
-    """Return the packages that hold a module or a part of one, and what it imports, anywhere, or names.
+    """Return the packages that hold a module or a module's part, and what it imports, anywhere, or names.
 
     What a package imports, such as architectures that it registers, counts for jobs that name it themselves.
     """
@@ -164,7 +164,7 @@ def _outline(name: str) -> Outline:
 
 @cache
 def _module_digest(name: str) -> str:
-    """Return the digest of a module, and of the templates and style sheets beside it; or of a part of one."""
+    """Return the digest of a module, and of the templates and style sheets beside it; or of its part."""
     folder = _file(module_of(name)).parent
     beside = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in (".css", ".j2"))
     return digest([_outline(name).digest, *(path.read_text(encoding="utf-8") for path in beside)])

@@ -70,7 +70,7 @@ class PruningStage(ModelStage[R]):
         yield from _ranking_data(graph, *wanted)
 
     def _rankable(self, graph: Graph, settings: R, names: Iterable[str]) -> list[str]:
-        """Return those models by whose scores a node's units can be ranked as it asks."""
+        """Return the models by whose scores a node's units can be ranked as the node asks."""
         asked = settings.importance or ImportanceSettings()
         rankable = []
         for name in names:
@@ -112,7 +112,7 @@ def within(units: Mapping[str, Units], shape: Shape) -> dict[str, Units]:
 
 
 def units_of(model: Facts) -> Mapping[str, Units]:
-    """Return what is known of a model's units; one that is of a stock class is its own ancestor."""
+    """Return what is known of a model's units; a model of a stock class is its own ancestor."""
     if model.ranked is not False:
         return model.units
     counts = count_units(model.shape)

@@ -18,7 +18,7 @@ Entry = TypeVar("Entry", Node, Dataset)
 def order_datasets(
     datasets: Mapping[str, Dataset | None], variables: Sequence[str], mistakes: Mistakes
 ) -> dict[str, Dataset]:
-    """Return the datasets that have no mistake, each after those it is made of."""
+    """Return the datasets that have no mistake, each after its parts."""
     names = _Names("dataset", datasets, variables)
     parts, lost = {}, set()
     for dataset in filter(None, datasets.values()):
@@ -38,7 +38,7 @@ def order_nodes(
     variables: Sequence[str],
     mistakes: Mistakes,
 ) -> dict[str, Node]:
-    """Return the models that have no mistake, each after those it is made from."""
+    """Return the models that have no mistake, each after the models that it is made from."""
     names = {"model": _Names("model", nodes, variables), "dataset": _Names("dataset", datasets, variables)}
     parents, lost = {}, set()
     for node in filter(None, nodes.values()):
@@ -57,7 +57,7 @@ class _Names:
 
     Args:
         kind: what they name.
-        entries: the names; those with braces could not be expanded.
+        entries: the names; a name with braces could not be expanded.
         variables: the variables of the matrix.
     """
 
@@ -87,7 +87,7 @@ def _in_order(
     lost: set[str],
     mistakes: Mistakes,
 ) -> dict[str, Entry]:
-    """Return the entries, each after its parents, without those lost or made from each other."""
+    """Return the entries, each after its parents, without entries that are lost or made from each other."""
     left = {name: entry for name, entry in entries.items() if entry is not None}
     while True:
         known = {name: [parent for parent in parents[name] if parent in left] for name in left}

@@ -12,7 +12,7 @@ SNAKEMAKE_MB, STAGE_MB = 300, 1200
 # Minutes of every job, at the least.
 MINUTES = 15
 MOST_MEMORY = 3
-# Floating-point operations a second of a thread and of a GPU, well below what usual ones do.
+# Floating-point operations a second of a thread and of a GPU, well below what usual hardware does.
 THREAD_SPEED, GPU_SPEED = 3e10, 5e12
 # Tokens a second that are encoded or counted.
 ENCODED = 5e4

@@ -37,7 +37,7 @@ def hub_folder(data_dir: Path) -> Path:
 
 
 def local_repository(settings: SourceSettings, data_dir: Path) -> Path | None:
-    """Return the local folder that a dataset's repository is; None of one on the Hub, and without any."""
+    """Return the folder of a dataset's local repository; None for one on the Hub, or without any."""
     return data_dir / settings.hub if settings.hub and settings.hub.startswith(FOLDER) else None
 
 
@@ -62,12 +62,12 @@ def located(settings: SourceSettings, data_dir: Path) -> SourceSettings:
 def _stored_repository(settings: SourceSettings, data_dir: Path) -> Path:
     local, name = local_repository(settings, data_dir), str(settings.hub)
     if local is None and not REPOSITORY_NAME.fullmatch(name):
-        what = "expected a repository as OWNER/NAME, or a folder that is laid out as one as ./FOLDER"
+        what = "expected a repository as OWNER/NAME, or a folder with its layout as ./FOLDER"
         raise SettingError("hub", f"{what}; found {name!r}")
     if local is not None and not local.is_dir():
         raise SettingError("hub", f"there is no folder {local}; a repository of the Hub is named OWNER/NAME")
     if local is not None and settings.revision != "main":
-        raise SettingError("revision", f"a local folder has none, and {local} is one; remove this")
+        raise SettingError("revision", f"the local folder {local} has no revisions; remove this")
     above = Path(name) if local is None else Path(LOCAL, *local.absolute().parts[1:])
     folder = hub_folder(data_dir) / above / settings.configuration / settings.revision
     if fault := folder_fault(folder):
@@ -137,7 +137,7 @@ def _columns(settings: SourceSettings, options: Mapping[str, Any], task: str) ->
         if label is None and task in READ_FOR["label"] and not settings.labels:
             yield "label", f"is required for {task}: the name of the column"
         if isinstance(label, list) and task != "multi_label":
-            yield "label", f"a list of columns is read for multi_label; {task} needs the name of one"
+            yield "label", f"a list of columns is read for multi_label; {task} needs the name of a column"
         if isinstance(label, list) and classes:
             yield "classes", "the classes are the columns that `label` lists; remove this"
     for name, times in Counter(classes).items():

@@ -25,7 +25,7 @@ S = TypeVar("S", bound=Settings)
 # What of a config says where artifacts lie and how they come to be, not what they are.
 ELSEWHERE = ("cache_limit_gb", "checkpoint_minutes", "data_dir", "gpus", "rerun", "results")
 # Minutes that a job may ask for. Most clusters end a job after a day: the times of a group, which add up, fit
-# in it. There a model is made from another one, trained and scored.
+# in it. The jobs of a group make a model from another model, train it and score it.
 DAY, HOUR = 24 * 60, 60
 
 
@@ -140,7 +140,7 @@ class Stage(Generic[S]):
         return ()
 
     def files(self, graph: "Graph", *names: str) -> list[Path]:
-        """Return the files of the user's that a job reads, as far as they exist; of fetched ones the sums."""
+        """Return the user's files that a job reads, as far as they exist; for fetched files their digests."""
         return [path for source in self.sources(graph, *names) for path in source.local_files()]
 
     def runs(self, graph: "Graph", *names: str) -> Iterable[str]:

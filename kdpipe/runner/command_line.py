@@ -77,7 +77,7 @@ def main(
         if status:
             TEAM.end(f"{TEAM.name}: {message}")
             if processes.rank():
-                # Exit at once, so that this message comes before errors of processes that lose this one.
+                # Exit at once, so that this message comes before errors of processes that lose this process.
                 os._exit(status)
     sys.exit(status)
 

@@ -13,7 +13,7 @@ from kdpipe.losses.loss import Loss
 from kdpipe.signals.capture import TEACHER, Origin
 from kdpipe.training.objective import Objective, Projection, Term
 
-# Tokens that are masked, and first pieces of words that have tags, are those with a label.
+# Masked tokens, and the first pieces of words with tags, have a label.
 POSITIONS: dict[str, Positions] = {"all": "tokens", "masked": "labelled"}
 
 

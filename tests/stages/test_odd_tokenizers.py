@@ -19,7 +19,7 @@ from tests.stages.odd import DEEP, Change, fields, gone, instead, is_loaded, is_
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 CANNOT = "cannot be loaded as a tokenizer: "
 NO_JSON = r"cannot be read \(it is no JSON, or no UTF-8\)"
-NO_FAST = r"has no fast tokenizer: expected tokenizer.json, or a vocabulary .* merges.txt\), found "
+NO_FAST = r"has no fast tokenizer: expected tokenizer.json, or the files .* merges.txt\), found "
 ADDED = {"id": 80, "content": "x"} | dict.fromkeys(
     ("single_word", "lstrip", "rstrip", "normalized", "special"), False
 )

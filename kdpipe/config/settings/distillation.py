@@ -56,5 +56,5 @@ class Distillation(StageSettings):
 
     @property
     def learner(self) -> str:
-        """The model that is trained starts as this one."""
+        """The model whose weights the trained model starts from."""
         return self.teacher

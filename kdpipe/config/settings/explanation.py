@@ -35,7 +35,7 @@ def explained(model: type[BaseModel], value: Any, error: ValidationError) -> lis
 
 
 def _account(where: Where, message: str, value: Any = None) -> InitErrorDetails:
-    # The depth tells the keys and indices here from those, and the names of types, that pydantic puts before.
+    # Pydantic puts keys, indices and names of types before `where`; the depth tells where `where` begins.
     error = PydanticCustomError(EXPLAINED, "{message}", {"message": message, "depth": len(where)})
     return InitErrorDetails(type=error, loc=where, input=value)
 

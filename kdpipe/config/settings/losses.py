@@ -40,8 +40,8 @@ class TermSettings(Settings):
     Args:
         loss: its name in the catalog.
         weight: its factor in the sum; a term of weight 0 is not computed.
-        positions: which positions count: `all` real tokens, or the `masked` ones, that is those with a label
-            (where words have tags, their first pieces). By default these for losses on logits and all for
+        positions: which positions count: `all` real tokens, or `masked`: the tokens with a label (where
+            words have tags, their first pieces). The default is `masked` for losses on logits, and `all` for
             losses on other signals.
         run: the forward run that is read.
     """

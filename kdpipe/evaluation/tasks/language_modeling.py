@@ -1,4 +1,4 @@
-"""Language modelling: perplexity of the tokens that were masked, or of each token after those before it."""
+"""Language modelling: perplexity of the masked tokens, or of each token after the tokens before it."""
 
 import numpy as np
 import pyarrow as pa

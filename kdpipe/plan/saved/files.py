@@ -11,7 +11,7 @@ from kdpipe.errors import ModelError, some
 CONFIG = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
-# What transformers makes a fast tokenizer of where there is no file of one.
+# Files of which transformers makes a fast tokenizer, where the tokenizer has no file.
 VOCABULARIES = (("vocab.txt",), ("vocab.json", "merges.txt"))
 # Tokenizers that models of our families come with and that have no fast version.
 SLOW = ("BertJapaneseTokenizer", "BertweetTokenizer", "ByT5Tokenizer", "MyT5Tokenizer", "PhobertTokenizer")
@@ -28,7 +28,7 @@ LOADED = (
 )
 SAVE = "load the model with transformers where you trust it, and save it with `save_pretrained(FOLDER{})`"
 SAVE_FAST = (
-    "where transformers can make one, with the package sentencepiece if it asks for it, save it with "
+    "where transformers can make a fast tokenizer (it may ask for the package sentencepiece), save it with "
     "`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
 )
 TRAINED_FAST = (
@@ -95,18 +95,18 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     if tensors and end != rest:
         raise unreadable(file, f"its header tells of {end:,} bytes of tensors, found {rest:,}")
     if not tensors:
-        raise ModelError(f"{file} holds no tensors; take one that holds the weights of the model")
+        raise ModelError(f"{file} holds no tensors; take the file with the weights of the model")
     _check_types(file, tensors)
     return tensors
 
 
 def read_tokenizer(folder: Path) -> dict[str, Any]:
-    """Return the content of a tokenizer's file; an empty one where transformers makes it of a vocabulary."""
+    """Return the content of a tokenizer's file; or {} where transformers makes it of a vocabulary."""
     fast = [(TOKENIZER,), *VOCABULARIES]
     if not any(all((folder / name).is_file() for name in names) for names in fast):
         others = [file.name for file in files_of(folder) if file.name not in (CONFIG, WEIGHTS_FILE)]
         raise ModelError(
-            f"{folder} has no fast tokenizer: expected {TOKENIZER}, or a vocabulary that one is made of "
+            f"{folder} has no fast tokenizer: expected {TOKENIZER}, or the files of a vocabulary "
             f"({', or '.join(map(' and '.join, VOCABULARIES))}), found {some(others) or 'none'}; {SAVE_FAST}"
         )
     contents = {file.name: read_object(file) for file in files_of(folder) if file.suffix == ".json"}
@@ -177,7 +177,7 @@ def _check_types(file: Path, tensors: Mapping[str, Tensor]) -> None:
     if wrong:
         raise ModelError(
             f"{file}: expected weights of type {', '.join(FLOATS)}, found {some(wrong)}; quantized models "
-            "are not read: take the model that this one was made from"
+            "are not read: take the model that was quantized"
         )
 
 

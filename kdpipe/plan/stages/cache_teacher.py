@@ -23,7 +23,7 @@ class LayerMapSettings(Settings):
     Args:
         kinds: the kinds of signals that are stored of its layers.
         layers: the name of the map.
-        student_depth: number of blocks of the student; null where that is the teacher's.
+        student_depth: number of blocks of the student; null where it is the teacher's number.
     """
 
     kinds: tuple[str, ...]

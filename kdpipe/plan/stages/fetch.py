@@ -12,7 +12,7 @@ class FetchSettings(Settings):
     """Which dataset of the Hub is stored.
 
     Args:
-        path: name of the repository, or a folder that is laid out as one.
+        path: name of the repository, or a folder with the layout of a repository.
         local: whether it is a folder.
         name: configuration of the dataset.
         revision: commit, branch or tag of the repository.

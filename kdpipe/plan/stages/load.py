@@ -47,7 +47,7 @@ class LoadSettings(StageSettings):
         path: a directory, `package:IMPORT_NAME/SUBDIR` of an installed package, or a Hub repository.
         revision: commit, tag or branch of a Hub repository.
         sha256: digest that `model.safetensors` must have.
-        labels: names of the outputs of its head, in their order; those its own config gives by default.
+        labels: names of the outputs of its head, in their order; by default the names in its own config.
     """
 
     path: Annotated[str, AfterValidator(possible)]

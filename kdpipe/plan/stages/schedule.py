@@ -102,7 +102,7 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
             what = f"expected more than the {lack(units)} that the teacher lacks, found {target:g}"
             raise SettingError("target", f"{what}: the student is to be smaller than its teacher")
         if settings.compat == "code":
-            # Sizes as large as the teacher are trained, too, and the student stands for smaller ones.
+            # Sizes as large as the teacher are trained, too, and the student stands for sizes below its own.
             sizes = [
                 min(sparsity, target) for sparsity in settings.sparsities if leaves_no_more(sparsity, units)
             ]
