@@ -1,4 +1,8 @@
-"""Encoding a stream of examples in several processes, in order and in little memory."""
+"""Encoding a stream of examples in several processes, in order and in little memory.
+
+The threads of the tokenizer itself would be slower: on two cores they encode 729,000 tokens a second and do
+nothing else, where these processes read, encode, clean and write 818,000 (`benchmarks/preprocess.py`).
+"""
 
 import json
 import multiprocessing
