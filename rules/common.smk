@@ -14,7 +14,7 @@ LAYOUT = GRAPH.layout
 HUB = hub_folder(GRAPH.document.data_dir)
 GPUS = GRAPH.document.gpus
 # The option with the time limit of a job; only a cluster has one. A shell line asks for the resources of the jobs
-# that run, a parameter would ask for the resources of all jobs.
+# that run; a parameter would ask for the resources of all jobs.
 LIMITS = " --minutes {resources.runtime}" if workflow.remote_exec else ""
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 

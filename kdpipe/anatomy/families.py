@@ -9,7 +9,9 @@ from kdpipe.anatomy.units import UNIT_KINDS
 from kdpipe.declarations import constants
 from kdpipe.errors import ModelError
 
-LANGUAGE_MODELING, QUESTION_ANSWERING = "language_modeling", "question_answering"
+# The task of datasets without labels, on which models are pretrained.
+LANGUAGE_MODELING = "language_modeling"
+QUESTION_ANSWERING = "question_answering"
 # The tasks of each kind of head, named as the transformers classes that have it end.
 HEAD_TASKS = {
     "ForMaskedLM": (LANGUAGE_MODELING,),
@@ -133,7 +135,7 @@ def require_head(family: str, task: str, kinds: Collection[str]) -> str:
     Args:
         family: its name in the catalog.
         task: what the head is for.
-        kinds: the kinds of head that serve the task; the family's first one is taken.
+        kinds: the kinds of head that serve the task; the first kind that the family has is taken.
 
     Raises:
         ModelError: it has none.

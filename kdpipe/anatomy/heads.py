@@ -8,8 +8,8 @@ from kdpipe.anatomy.families import family_facts, stock_class
 from kdpipe.declarations import lineage
 from kdpipe.errors import ModelError, shortened, some
 
-# Classes whose tensors look like a classifier's; the classes are no classifiers.
-OTHER_HEADS = ("ForMultipleChoice",)
+# Classes that are no classifiers, though their tensors look like a classifier's.
+LIKE_CLASSIFIERS = ("ForMultipleChoice",)
 
 
 def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]) -> str:
@@ -27,7 +27,7 @@ def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]
             f"found {shortened(architecture, 200)}"
         )
     heads = _tensors_by_class(facts)
-    if stock_class(architecture) in heads or architecture.endswith(OTHER_HEADS):
+    if stock_class(architecture) in heads or architecture.endswith(LIKE_CLASSIFIERS):
         return architecture
     whole = [
         name for name, pieces in heads.items() if all(any(_begins(t, [p]) for t in tensors) for p in pieces)
@@ -41,7 +41,7 @@ def saved_as(family: str, architectures: Sequence[str], tensors: Collection[str]
 
 
 def dropped_tensors(family: str, architecture: str, tensors: Iterable[str]) -> list[str]:
-    """Return the tensors of a saved model that belong to heads which it has not; nobody reads them.
+    """Return the tensors of a saved model that belong to heads that it does not have; nobody reads them.
 
     Raises:
         ModelError: it has a head, and tensors besides that are of no head known.

@@ -83,7 +83,7 @@ def match_layers(
     """Return the (teacher, student) pairs of layers that a loss term compares.
 
     Args:
-        layers: a list of pairs or the name of a map; pairs of a map with layers before the first fall out.
+        layers: a list of pairs or the name of a map; a map's pairs with a layer below `first` are left out.
         teacher_depth: number of blocks of the teacher.
         student_depth: number of blocks of the student.
         first: the first layer that has what is compared: 0, or 1 where the embedding output has none.

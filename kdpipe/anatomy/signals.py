@@ -48,8 +48,8 @@ class SignalKind:
         first: the first layer that has one.
         rows: what its rows are: the rows of the task's logits, a row a token, or a row a query position of
             all heads, as long as there are keys.
-        width: which number of a model's shape says how many numbers a row has, a query for each key;
-            None for outputs, which are few.
+        width: which number of a model's shape says how many numbers a row has (a row of a query: for
+            each key); None for outputs, which are few.
         needs_head: whether it is of the head for a task, and not of the body.
         attends: whether only blocks with attention heads have it.
         halved: whether it may be stored in half precision.

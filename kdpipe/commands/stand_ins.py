@@ -19,7 +19,7 @@ HEAD_WIDTH = 4
 WIDTH = 32
 # A family as a part of a model's name. Models that DistilBERT's authors distilled have the original's family.
 PART = r"(?<![a-z0-9])(distil)?{}(?![a-z0-9])"
-TASKS_WITH_CLASSES = HEAD_TASKS["ForSequenceClassification"] + HEAD_TASKS["ForTokenClassification"]
+TASKS_WITH_NAMED_OUTPUTS = HEAD_TASKS["ForSequenceClassification"] + HEAD_TASKS["ForTokenClassification"]
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,14 @@ def _head(
     """Return the task and the labels of a loaded model's head; without a head, what other nodes need."""
     head, labels = graph.facts[name].head, settings.labels or _recorded_labels(settings.path)
     if head is not None:
-        return head, labels if head in TASKS_WITH_CLASSES else None
+        return head, labels if head in TASKS_WITH_NAMED_OUTPUTS else None
     read_for = list(_read_for(graph, name))
     if labels:
-        return next((task for task in read_for if task in TASKS_WITH_CLASSES), "classification"), labels
+        return next((task for task in read_for if task in TASKS_WITH_NAMED_OUTPUTS), "classification"), labels
     if not read_for:
         predicts_tokens = {"ForMaskedLM", "ForCausalLM"} & family_facts(str(shape.family))["heads"].keys()
         return "language_modeling" if predicts_tokens else "", None
-    if read_for[0] in TASKS_WITH_CLASSES and read_for[0] != "regression":
+    if read_for[0] in TASKS_WITH_NAMED_OUTPUTS and read_for[0] != "regression":
         what = f"the classes of {settings.path!r} are unknown before it is fetched; name them"
         raise ConfigError([Problem(f"{where}.labels", what)])
     return read_for[0], None

@@ -19,7 +19,7 @@ from kdpipe.errors import ConfigError, Problem
 TAG = "tag:yaml.org,2002:"
 PLAIN_TAGS = ("bool", "float", "int", "null")
 # The kinds of words that YAML does not read as text, in words.
-IN_YAML = {
+IN_WORDS = {
     "bool": "a boolean",
     "float": "a number",
     "int": "a number",
@@ -143,7 +143,7 @@ class _Parser(yaml.CSafeLoader):
             return self._mapping(node)
         if isinstance(node, yaml.SequenceNode) and kind == "seq":
             return [self._value(item) for item in node.value]
-        if isinstance(node, yaml.ScalarNode) and (kind in IN_YAML or kind == "str"):
+        if isinstance(node, yaml.ScalarNode) and (kind in IN_WORDS or kind == "str"):
             return self._scalar(node, kind)
         tag = node.tag.replace(TAG, "!!")
         raise _UnplainError(f"the tag `{tag}` is not read; write the value without it")
@@ -175,7 +175,7 @@ class _Parser(yaml.CSafeLoader):
             what = "expected a name as key; put one with braces in quotes"
         elif kind != "str":
             what = (
-                f"the key `{node.value[:BITS]}` is {IN_YAML.get(kind, 'not text')} to YAML; put it in quotes"
+                f"the key `{node.value[:BITS]}` is {IN_WORDS.get(kind, 'not text')} to YAML; put it in quotes"
             )
         elif "\0" in node.value:
             what = "a key holds the character NUL; remove it"
@@ -193,11 +193,11 @@ class _Parser(yaml.CSafeLoader):
             return node.value
         written = f"`{node.value[:BITS]}`"
         if kind not in PLAIN_TAGS:
-            raise _UnplainError(f"{written} is {IN_YAML[kind]} to YAML; put it in quotes")
+            raise _UnplainError(f"{written} is {IN_WORDS[kind]} to YAML; put it in quotes")
         try:
             value = self.construct_object(node)
         except (ValueError, KeyError, OverflowError):
-            what = f"{written} is {IN_YAML[kind]} to YAML that it cannot read; put it in quotes"
+            what = f"{written} is {IN_WORDS[kind]} to YAML that it cannot read; put it in quotes"
             raise _UnplainError(what) from None
         if kind == "int" and value.bit_length() >= BITS:
             raise _UnplainError(f"{written} has more than {BITS} bits; give a smaller number")

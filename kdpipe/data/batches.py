@@ -29,7 +29,7 @@ class Knowledge(Protocol):
     precision: Precision
 
     def batch(self, indices: NDArray[np.int64], batch: Mapping[str, Any]) -> Any:
-        """Return the signals of some examples, which the student reads as a batch."""
+        """Return the teacher's signals on some examples; `batch` is what the student reads of them."""
         ...
 
 

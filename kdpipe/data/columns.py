@@ -45,7 +45,7 @@ class TableReader:
     def labels(self) -> tuple[str, ...] | None:
         """The classes of the config, else classes that the file declares, else labels of the first split.
 
-        These are sorted, by value if all are whole numbers, so that the order of rows does not decide it.
+        These are sorted, by value if all are whole numbers, so that their order does not depend on the rows.
         """
         if self.task in ("language_modeling", "regression"):
             return None

@@ -104,11 +104,11 @@ class SplitFiles:
         expected = ", ".join(" or ".join(names) for names in self.layout.values())
         if any(self.suffixes):
             expected += f", each ending in {' or '.join(self.suffixes)}"
-        place = "no `path` and no files" if self.path is None else f"none of them in {self.path}"
+        there = "no `path` and no files" if self.path is None else f"none of them in {self.path}"
         if self.path is not None and not self.path.is_dir():
-            place = f"nothing at {self.path}"
+            there = f"nothing at {self.path}"
         return (
-            f"expected data files {expected}; found {place}. Give the folder as `path`, or each"
+            f"expected data files {expected}; found {there}. Give the folder as `path`, or each"
             " file by its split; relative paths start at `data_dir`, which the environment's"
             " KDPIPE_DATA can set"
         )

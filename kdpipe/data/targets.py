@@ -137,8 +137,8 @@ class NextToken(Targets):
 def _draw(weights: NDArray[np.float64], size: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Draw positions without replacement, in proportion to their weights, by an exponential race.
 
-    The positions whose exponential clocks of rate `weight` ring first are such a draw; clocks of no
-    weight never ring.
+    The positions whose exponential clocks of rate `weight` ring first are such a draw; the clock of a
+    position without weight never rings.
 
     Reference:
         Efraimidis and Spirakis 2006, Weighted random sampling with a reservoir.

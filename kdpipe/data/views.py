@@ -177,7 +177,7 @@ class Combined(_View):
         return super().splits()
 
     def read(self, split: str) -> Iterator[Example]:
-        """Yield the examples of all sources for train, of the first source for other splits."""
+        """Yield the examples of all sources for train, and of the first source for other splits."""
         return self._mixed() if split == TRAIN else self._source.read(split)
 
     def _mixed(self) -> Iterator[Example]:

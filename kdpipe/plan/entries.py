@@ -9,8 +9,6 @@ from kdpipe.anatomy.units import UNIT_KINDS, Units
 from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.dataset import DatasetSettings, SourceSettings
 
-# The task of datasets without labels, on which models are pretrained.
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -25,8 +23,8 @@ class Facts:
             will tell, as of a model chosen among some that do and some that do not.
         embedding_rank: rank of its word embeddings, of a chosen model the largest; None where they are whole.
         deep_as: the model not fetched yet that it has the depth of; "" where the depth is known.
-        labels: names of the outputs of a head that was loaded; None where the dataset that
-            it was trained on says them, or nothing does.
+        labels: names of the outputs of a head that was loaded; None where the dataset
+            that it was trained on names them, or where they are not known.
         pair_segments: segments that its tokenizer gives to a pair of texts.
         dropped: tensors of a loaded model that nobody reads, as they are of another head than it has.
     """

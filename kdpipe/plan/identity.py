@@ -53,7 +53,7 @@ PRUNED_MODELS = "kdpipe.models.pruned"
 
 
 def modules_of(graph: "Graph", stage: str, names: Iterable[str], *settings: Settings) -> tuple[str, ...]:
-    """Return the modules that a job starts from: its stage's module, and modules of the catalog.
+    """Return the modules of a job's stage and of the entries of the catalog that it names.
 
     Args:
         graph: the graph.
@@ -164,7 +164,7 @@ def _outline(name: str) -> Outline:
 
 @cache
 def _module_digest(name: str) -> str:
-    """Return the digest of a module, and of the templates and style sheets beside it; or of its part."""
+    """Return the digest of a module or of a part of it, with the templates and style sheets beside it."""
     folder = _file(module_of(name)).parent
     beside = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in (".css", ".j2"))
     return digest([_outline(name).digest, *(path.read_text(encoding="utf-8") for path in beside)])

@@ -43,14 +43,12 @@ class RunningStage(Stage[S]):
 
     def cost(self, graph: Graph, job: Job) -> Cost:
         [shape], dataset = self.shapes(graph, job), graph.datasets[job.names[1]]
-        size = (
-            WEIGHT * parameters(shape) + encoded_bytes(dataset) + self.activation_bytes(job, shape, dataset)
-        )
+        size = WEIGHT * parameters(shape) + encoded_bytes(dataset) + self.kept_bytes(job, shape, dataset)
         work = operations(self.passes * block_parameters(shape), self.share * rows_of(dataset), dataset)
         return Cost(size, work, gpus=min(1, graph.document.gpus))
 
-    def activation_bytes(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
-        """Return the bytes of activations that a job keeps at a time.
+    def kept_bytes(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
+        """Return the bytes of activations, and of signals not yet written, that a job keeps at a time.
 
         Without gradients, a block's activations are gone when the next block has its own.
         """

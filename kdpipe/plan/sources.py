@@ -62,7 +62,7 @@ def located(settings: SourceSettings, data_dir: Path) -> SourceSettings:
 def _stored_repository(settings: SourceSettings, data_dir: Path) -> Path:
     local, name = local_repository(settings, data_dir), str(settings.hub)
     if local is None and not REPOSITORY_NAME.fullmatch(name):
-        what = "expected a repository as OWNER/NAME, or a folder with its layout as ./FOLDER"
+        what = "expected a repository as OWNER/NAME, or a folder with the layout of a repository as ./FOLDER"
         raise SettingError("hub", f"{what}; found {name!r}")
     if local is not None and not local.is_dir():
         raise SettingError("hub", f"there is no folder {local}; a repository of the Hub is named OWNER/NAME")

@@ -140,7 +140,7 @@ class Stage(Generic[S]):
         return ()
 
     def files(self, graph: "Graph", *names: str) -> list[Path]:
-        """Return the user's files that a job reads, as far as they exist; for fetched files their digests."""
+        """Return the existing files of the user's that a job reads; for a fetched dataset, its digests."""
         return [path for source in self.sources(graph, *names) for path in source.local_files()]
 
     def runs(self, graph: "Graph", *names: str) -> Iterable[str]:

@@ -81,11 +81,11 @@ class TrainingStage(ModelStage[M]):
         return metrics
 
     def needs(self, settings: M) -> Iterator[tuple[str, Need]]:
-        trained: Any = settings
-        yield trained.dataset, Need("train", "is trained", labelled=False)
-        if getattr(trained.training, "eval_strategy", None) in ("steps", "epoch"):
+        options: Any = settings
+        yield options.dataset, Need("train", "is trained", labelled=False)
+        if getattr(options.training, "eval_strategy", None) in ("steps", "epoch"):
             does = "is scored while it is trained (`eval_strategy`)"
-            yield trained.dataset, Need("validation", does, labelled=True)
+            yield options.dataset, Need("validation", does, labelled=True)
 
     def in_small(self, settings: M, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
         small = super().in_small(settings, factor, sizes)

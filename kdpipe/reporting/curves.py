@@ -22,7 +22,7 @@ COLUMNS = 4
 TERM_SIZE = (2.78, 1.95)
 # A term that falls by more than this factor has a logarithmic scale.
 LOGARITHMIC_FROM = 30
-METRIC: dict[str, Any] = {"color": COLOURS[0], "marker": "o", "markerfacecolor": "none"}
+METRIC_STYLE: dict[str, Any] = {"color": COLOURS[0], "marker": "o", "markerfacecolor": "none"}
 TRADEOFF_STYLE: dict[str, Any] = {"color": COLOURS[1], "marker": "s", "markerfacecolor": "none"}
 CHOSEN_STYLE: dict[str, Any] = {"color": COLOURS[1], "marker": "s"}
 
@@ -141,12 +141,12 @@ def _assistants(template: str, panels: Panels) -> Plot:
             for target, sizes in runs:
                 axis.axvline(target, color=MUTED, linestyle=":", linewidth=1.0)
                 _assistant(axis, sizes)
-        add_legend(figure, {"metric": METRIC, "tradeoff": TRADEOFF_STYLE, "chosen": CHOSEN_STYLE})
+        add_legend(figure, {"metric": METRIC_STYLE, "tradeoff": TRADEOFF_STYLE, "chosen": CHOSEN_STYLE})
         return Plot(template, to_svg(figure, salt=f"tradeoff of {template}"))
 
 
 def _assistant(axis: Axes, sizes: pd.DataFrame) -> None:
-    axis.plot(sizes["sparsity"], sizes["value"], **METRIC)
+    axis.plot(sizes["sparsity"], sizes["value"], **METRIC_STYLE)
     axis.plot(sizes["sparsity"], sizes["tradeoff"], **TRADEOFF_STYLE)
     chosen = sizes[sizes["chosen"]]
     axis.plot(chosen["sparsity"], chosen["tradeoff"], **CHOSEN_STYLE, markersize=9, linestyle="")

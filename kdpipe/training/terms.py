@@ -27,8 +27,8 @@ class Weighted:
         layers: (teacher, student) pairs of layers, or the name of a map (`kdpipe.anatomy.layers`), for losses
             on signals of layers.
         modules: (teacher, student) pairs of names of modules in the bodies, for losses on their outputs.
-        positions: `all` real tokens, or the `masked` tokens, which have a label; by default these for losses
-            on logits, and all tokens for other losses.
+        positions: `all` real tokens, or the `masked` tokens, which have a label; by default `masked` for
+            losses on logits, and `all` for other losses.
         projection: maps the student's states to the teacher's width.
         name: its name in the log; by default the name of its class.
         teacher: the name of the teacher that it reads.

@@ -72,7 +72,7 @@ def test_a_task_that_glue_has_not(mistakes_of):
 @pytest.mark.parametrize(("settings", "mistake"), [
     ({"hub": "/no/such"}, "hub: there is no folder /no/such; a repository of the Hub is named OWNER/NAME"),
     ({"hub": "./nyu-mll/glue"}, "hub: there is no folder "),
-    ({"hub": "squad"}, "hub: expected a repository as OWNER/NAME, or a folder with its layout"),
+    ({"hub": "squad"}, "hub: expected a repository as OWNER/NAME, or a folder with the layout"),
     ({"hub": "./own/reviews", "revision": "v1"}, "revision: the local folder "),
     ({"revision": "r" * 120}, "hub: its last name may have 100 bytes, found 120"),
     ({"name": "../x"}, "name: should match pattern"),

@@ -13,7 +13,7 @@ from kdpipe.config.settings.explanation import mistake, read_name
 from kdpipe.config.signatures import Option, field_options, options_model
 from kdpipe.declarations import constants, mapping_keys
 
-FUNCTIONS = "transformers.activations:ACT2CLS"
+ACTIVATION_CLASSES = "transformers.activations:ACT2CLS"
 # The most weights of a model that is made from nothing: 8 GB, and four times as much in a training.
 MOST_WEIGHTS = 2 * 10**9
 OF_TOKENIZER = "is set by kdpipe, from the tokenizer"
@@ -111,7 +111,10 @@ def _types(family: str) -> Iterator[tuple[str, Any]]:
     for name, option in field_options(constants(catalog.FAMILIES[family])["config_class"]).items():
         bounds = next((bounds for ends, bounds in RANGES.items() if name.endswith(ends)), {})
         is_activation = name in ACTIVATION_FIELDS
-        yield name, Literal[mapping_keys(FUNCTIONS)] if is_activation else bounded(option.type, **bounds)
+        yield (
+            name,
+            Literal[mapping_keys(ACTIVATION_CLASSES)] if is_activation else bounded(option.type, **bounds),
+        )
 
 
 def _validate(value: Any) -> Any:

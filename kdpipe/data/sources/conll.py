@@ -71,7 +71,8 @@ class ConllSource(FileSource):
     def labels(self) -> tuple[str, ...]:
         """The tags: `O`, then B- and I- of every type of entity.
 
-        Without `classes`, the training split says the types; without it, the first split.
+        Without `classes`, the training split says the types; without a training split, the first split
+        does.
         """
         split = self.splits()[0]
         types = self._classes or self._declared_in(split) or self._types_in(split)

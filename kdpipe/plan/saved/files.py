@@ -101,7 +101,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def read_tokenizer(folder: Path) -> dict[str, Any]:
-    """Return the content of a tokenizer's file; or {} where transformers makes it of a vocabulary."""
+    """Return the content of a tokenizer's file, or {} where transformers makes it of a vocabulary."""
     fast = [(TOKENIZER,), *VOCABULARIES]
     if not any(all((folder / name).is_file() for name in names) for names in fast):
         others = [file.name for file in files_of(folder) if file.name not in (CONFIG, WEIGHTS_FILE)]
@@ -165,7 +165,7 @@ def _tensor(file: Path, entry: Any) -> Tensor:
             type(size) is int for size in shape
         ):
             return Tensor(dtype, tuple(shape))
-    raise unreadable(file, "its header is no header of a safetensors file")
+    raise unreadable(file, "it does not begin with the header of a safetensors file")
 
 
 def _check_types(file: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -79,12 +79,12 @@ class CacheTeacher(RunningStage[CacheTeacherSettings]):
         teacher, dataset, key = names
         return graph.caches[teacher, dataset, key]
 
-    def activation_bytes(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
+    def kept_bytes(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
         settings: Any = job.settings["settings"]
         signals = [*map(Signal.parse, settings.signals), *_mapped(settings, shape["depth"])]
         length = dataset.max_length
         rows = CACHED_ROWS * length * token_bytes(signals, shape, length, settings.precision)
-        return super().activation_bytes(job, shape, dataset) + round(rows)
+        return super().kept_bytes(job, shape, dataset) + round(rows)
 
 
 def _mapped(settings: CacheTeacherSettings, depth: int) -> Iterator[Signal]:

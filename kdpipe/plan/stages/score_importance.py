@@ -44,6 +44,6 @@ class ScoreImportance(RunningStage[ScoreImportanceSettings]):
         model, dataset, key = names
         return graph.importances[model, dataset, key]
 
-    def activation_bytes(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
+    def kept_bytes(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
         settings: Any = job.settings["settings"]
         return activations(shape, settings.batch_size, dataset.max_length)

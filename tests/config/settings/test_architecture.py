@@ -5,7 +5,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from kdpipe import catalog
 from kdpipe.config.mistakes import explain
-from kdpipe.config.settings.architecture import FUNCTIONS, REFUSED, Architecture
+from kdpipe.config.settings.architecture import ACTIVATION_CLASSES, REFUSED, Architecture
 from kdpipe.config.signatures import field_options
 from kdpipe.declarations import constants, mapping_keys
 
@@ -128,7 +128,7 @@ def test_every_number_of_an_architecture_has_a_range(family):
 def test_activations_are_those_of_transformers():
     from transformers.activations import ACT2CLS
 
-    assert mapping_keys(FUNCTIONS) == tuple(ACT2CLS)
+    assert mapping_keys(ACTIVATION_CLASSES) == tuple(ACT2CLS)
 
 
 def test_an_encoder_of_t5_takes_the_fields_of_t5_and_its_own():
