@@ -15,10 +15,13 @@ LOSSES = {
     "cosine": "kdpipe.losses.cosine:CosineLoss",
     "hard": "kdpipe.losses.hard:HardLoss",
     "hidden_mse": "kdpipe.losses.hidden_mse:HiddenMSELoss",
+    "jsd": "kdpipe.losses.jsd:JSDLoss",
     "kl": "kdpipe.losses.kl:KLLoss",
     "logit_mse": "kdpipe.losses.logit_mse:LogitMSELoss",
     "relation": "kdpipe.losses.relation:RelationLoss",
+    "reverse_kl": "kdpipe.losses.reverse_kl:ReverseKLLoss",
     "soft_cross_entropy": "kdpipe.losses.soft_cross_entropy:SoftCrossEntropyLoss",
+    "tvd": "kdpipe.losses.tvd:TVDLoss",
 }
 
 CRITERIA = {

@@ -87,6 +87,12 @@ def read_type(annotation: ast.expr, known: Mapping[str, Any] = TYPES) -> Any:
             return _union(read_type(left, known), read_type(right, known))
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
             return Literal[ast.literal_eval(inner)]
+        case ast.Subscript(
+            value=ast.Name(id="Annotated"),
+            slice=ast.Tuple(elts=[kind, ast.Call(func=ast.Name(id="Field")) as limits]),
+        ):
+            bounds = {limit.arg: ast.literal_eval(limit.value) for limit in limits.keywords if limit.arg}
+            return Annotated[read_type(kind, known), Field(**bounds)]
         case ast.Subscript(value=ast.Name(id=("list" | "tuple" | "dict") as name), slice=inner):
             items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
             return TYPES[name][tuple(read_type(item, known) for item in items)]

@@ -1,6 +1,8 @@
 """Kullback-Leibler divergence of the student's distribution from the teacher's."""
 
-from kdpipe.losses.softened import SoftenedLoss
+from torch import Tensor
+
+from kdpipe.losses.softened import SoftenedLoss, relative_entropy
 
 
 class KLLoss(SoftenedLoss):
@@ -19,4 +21,5 @@ class KLLoss(SoftenedLoss):
         the divergence as in DistilBERT (Sanh et al., arXiv 1910.01108).
     """
 
-    relative = True
+    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        return relative_entropy(student, teacher, self.temperature)

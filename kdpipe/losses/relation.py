@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdpipe.errors import ModelError
 from kdpipe.losses.loss import Loss, OutputKind
-from kdpipe.losses.softened import softened_divergence
+from kdpipe.losses.softened import relative_entropy
 from kdpipe.models.precision import upcast, without_autocast
 from kdpipe.signals.rows import Rows
 
@@ -44,7 +44,7 @@ class RelationLoss(Loss):
         with without_autocast(total.device):
             for rows, target_rows in zip(student, target, strict=True):
                 scores = _scores(rows, heads), _scores(target_rows, heads)
-                divergence = softened_divergence(*scores, "categorical", 1.0, relative=True)
+                divergence = relative_entropy(*scores)
                 total = total + divergence.mean(1).masked_fill(~rows.real, 0.0).sum(1)
         return total
 

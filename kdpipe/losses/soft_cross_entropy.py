@@ -1,6 +1,8 @@
 """Cross-entropy of the student's distribution under the teacher's."""
 
-from kdpipe.losses.softened import SoftenedLoss
+from torch import Tensor
+
+from kdpipe.losses.softened import SoftenedLoss, cross_entropy
 
 
 class SoftCrossEntropyLoss(SoftenedLoss):
@@ -21,4 +23,5 @@ class SoftCrossEntropyLoss(SoftenedLoss):
         `kd_ce_loss` of airaria/TextBrewer, which has no squared temperature.
     """
 
-    relative = False
+    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        return cross_entropy(student, teacher, self.temperature)

@@ -1,6 +1,6 @@
-"""Divergence of a student's softened distribution from its teacher's, row by row."""
+"""Divergences of a student's softened distribution from its teacher's, row by row."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from pydantic import PositiveFloat
@@ -13,56 +13,75 @@ from kdpipe.models.precision import upcast
 
 
 class SoftenedLoss(Loss):
-    """A divergence of two distributions that a temperature softens.
-
-    Attributes:
-        relative: whether the teacher's own entropy is subtracted.
-    """
+    """A divergence of two distributions that a temperature softens."""
 
     student_kinds = ("logits",)
     teacher_kinds = ("logits",)
-    relative: ClassVar[bool]
 
     def __init__(self, temperature: PositiveFloat = 1.0, t_squared: bool = True) -> None:
         self.temperature = check_temperature(temperature)
         self.scale = temperature**2 if t_squared else 1.0
 
     def __call__(self, student: Tensor, target: Tensor, kind: OutputKind) -> Tensor:
-        """Return the divergence of each row [N] from student and teacher logits [N, C]."""
-        scale = 1.0 if kind == "regression" else self.scale
-        divergence = softened_divergence(student, target, kind, self.temperature, relative=self.relative)
-        return scale * divergence
+        """Return the divergence of each row [N] from student and teacher logits [N, C].
+
+        Each of the C labels of `binary` is a distribution over on and off, and the loss is their mean;
+        `regression` has no distribution and gives the mean squared difference.
+        """
+        if kind == "regression":
+            return functional.mse_loss(upcast(student), upcast(target), reduction="none").mean(-1)
+        if kind == "binary":
+            return self.scale * self.divergence(_on_and_off(student), _on_and_off(target)).mean(-1)
+        return self.scale * self.divergence(student, target)
+
+    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return the divergence of each row [...] of logits [..., C]."""
+        raise NotImplementedError
 
 
-def softened_divergence(
-    student: Tensor, teacher: Tensor, kind: OutputKind, temperature: float, *, relative: bool
-) -> Tensor:
-    """Return the cross-entropy or the relative entropy (KL) of each row, [N].
+def cross_entropy(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return the cross-entropy of each row [...] under the teacher's distribution.
 
     The teacher may rule classes out with logits of -inf, and so may the student.
 
     Args:
-        student: logits [N, C].
-        teacher: logits [N, C].
-        kind: `binary` takes each of the C labels for a distribution over on and off, and averages
-            over the labels; `regression` has no distribution and gives the mean squared difference.
+        student: logits [..., C].
+        teacher: logits [..., C].
         temperature: the divisor of the logits.
-        relative: subtract the teacher's own entropy, which does not depend on the student.
     """
-    if kind == "regression":
-        return functional.mse_loss(upcast(student), upcast(teacher), reduction="none").mean(-1)
-    if kind == "binary":
-        student, teacher = _on_and_off(student), _on_and_off(teacher)
-    probabilities = functional.softmax(upcast(teacher) / temperature, dim=-1)
-    rows: Tensor = _CrossEntropy.apply(student, probabilities, temperature)  # type: ignore[no-untyped-call]
-    if relative:
-        rows = rows - torch.special.entr(probabilities).sum(-1)
-    return rows.mean(-1) if kind == "binary" else rows
+    return _cross_entropy(student, soften(teacher, temperature), temperature)
+
+
+def relative_entropy(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Return KL(teacher || student) of each row [...]; arguments as of `cross_entropy`."""
+    probabilities = soften(teacher, temperature)
+    own_entropy: Tensor = torch.special.entr(probabilities).sum(-1)
+    return _cross_entropy(student, probabilities, temperature) - own_entropy
+
+
+def soften(logits: Tensor, temperature: float) -> Tensor:
+    """Return the probabilities of logits [..., C] at a temperature."""
+    probabilities: Tensor = functional.softmax(upcast(logits) / temperature, dim=-1)
+    return probabilities
+
+
+def log_soften(logits: Tensor, temperature: float) -> Tensor:
+    """Return the logarithms of `soften`, finite also for a class that is ruled out.
+
+    A product with its probability, 0, is then 0 and not NaN.
+    """
+    logarithms = functional.log_softmax(upcast(logits) / temperature, dim=-1)
+    return logarithms.clamp(min=torch.finfo(logarithms.dtype).min)
 
 
 def _on_and_off(logits: Tensor) -> Tensor:
     # A sigmoid is a softmax over the logit and 0.
     return torch.stack((logits, torch.zeros_like(logits)), dim=-1)
+
+
+def _cross_entropy(student: Tensor, probabilities: Tensor, temperature: float) -> Tensor:
+    rows: Tensor = _CrossEntropy.apply(student, probabilities, temperature)  # type: ignore[no-untyped-call]
+    return rows
 
 
 class _CrossEntropy(torch.autograd.Function):

@@ -12,7 +12,7 @@ from tests.workflow.conftest import ROOT, jobs, snakemake, write_config
 
 pytestmark = pytest.mark.slow
 LOSS = "kdpipe/losses/soft_cross_entropy.py"
-OLD, NEW = "relative = False", "relative = False\n    more = 0"
+OLD, NEW = "        return cross_entropy", "        more = 0\n        return cross_entropy"
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_defaults_and_options():
     assert not term(loss="hard").needs_teacher
 
 
-@pytest.mark.parametrize("loss", ["kl", "soft_cross_entropy", "logit_mse"])
+@pytest.mark.parametrize("loss", ["jsd", "kl", "soft_cross_entropy", "logit_mse"])
 @pytest.mark.parametrize("temperature", [0, -1, float("inf"), float("nan")])
 def test_a_temperature_that_the_loss_refuses_is_refused_before(loss, temperature):
     ((where, _),) = mistakes_in({"loss": loss, "temperature": temperature})
@@ -56,6 +56,7 @@ def test_a_temperature_that_the_loss_refuses_is_refused_before(loss, temperature
     ({"loss": "cosine", "projection": {"kind": "linar"}}, (0, "projection", "kind"), LINEAR),
     ({"loss": "cosine", "layers": [[1]]}, (0, "layers", 0, 1), "is required"),
     ({"loss": "relation", "relation_heads": 0}, (0, "relation_heads"), AT_LEAST_ONE),
+    ({"loss": "jsd", "beta": 1}, (0, "beta"), "should be less than 1, found 1"),
 ])  # fmt: skip
 def test_mistakes(settings, where, what):
     assert mistakes_in(settings) == [(where, what)]
