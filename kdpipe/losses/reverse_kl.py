@@ -21,7 +21,7 @@ class ReverseKLLoss(SoftenedLoss):
     an effect.
 
     Reference:
-        Gu et al., MiniLLM (arXiv 2306.08543), equation 1, there of sequences; Agarwal et al., On-Policy
+        Gu et al., MiniLLM (arXiv 2306.08543), there of sequences; Agarwal et al., On-Policy
         Distillation of Language Models (arXiv 2306.13649), section 2.
     """
 

@@ -17,8 +17,7 @@ class TVDLoss(SoftenedLoss):
     an effect.
 
     Reference:
-        Wen et al., f-Divergence Minimization for Sequence-Level Knowledge Distillation (arXiv 2307.15190),
-        section 3.2.
+        Wen et al., f-Divergence Minimization for Sequence-Level Knowledge Distillation (arXiv 2307.15190).
     """
 
     def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:

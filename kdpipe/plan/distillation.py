@@ -143,7 +143,7 @@ def _terms(graph: Graph, settings: Distillation) -> Findings:
     for index, term in enumerate(settings.losses):
         place, outputs = ("losses", index, "positions"), not _aligned(term)
         if term.positions and (term.declared["compares"], term.declared["averaged_over"]) != ("rows", "rows"):
-            yield place, f"{term.loss} compares all tokens of an example; remove this"
+            yield place, f"{term.loss} compares whole examples; remove this"
         elif term.positions == "masked" and not labelled:
             yield place, f"`masked` needs tokens with labels, {task} has none"
         elif term.positions == "all" and labelled and task != LANGUAGE_MODELING and outputs:

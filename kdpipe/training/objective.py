@@ -1,7 +1,7 @@
 """The loss that a model is trained on: a weighted sum of loss terms."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -111,19 +111,20 @@ class Objective(nn.Module):
         total = torch.zeros((), device=batch["input_ids"].device)
         for index, (theirs, ours) in enumerate(term.pairs):
             student = _read(term, term.loss.student_kinds, signals[term.student], ours, batch)
-            target: Any = batch.get("labels")
-            if term.loss.teacher_kinds:
-                target = _read(term, term.loss.teacher_kinds, signals[term.teacher], theirs, batch)
-            if term.name in self.projections:
-                maps = self.projections[term.name]
-                student = maps[min(index, len(maps) - 1)](student)  # type: ignore[index, arg-type]
-            if term.loss.same_width and student.shape != target.shape:
-                raise ModelError(
-                    f"{term.name}: student rows {tuple(student.shape)}, teacher rows {tuple(target.shape)}; "
-                    "both must see the same tokens, and different widths need a `projection`"
-                )
-            total = total + term.loss(student, target, self.kind).sum()
+            teacher = _read(term, term.loss.teacher_kinds, signals.get(term.teacher, {}), theirs, batch)
+            student = [self._projected(term, index, rows) for rows in student]
+            if term.loss.same_width:
+                _check_width(term.name, *student, *teacher)
+            target = _side(term.loss, teacher) if teacher else batch.get("labels")
+            total = total + term.loss(_side(term.loss, student), target, self.kind).sum()
         return total / len(term.pairs)
+
+    def _projected(self, term: Term, pair: int, rows: Rows) -> Rows:
+        """Return the student's rows for a pair, mapped to the teacher's width."""
+        if term.name not in self.projections:
+            return rows
+        maps: Any = self.projections[term.name]
+        return replace(rows, values=maps[min(pair, len(maps) - 1)](rows.values))
 
 
 def _requests(terms: Sequence[Term]) -> dict[Origin, Request]:
@@ -140,14 +141,29 @@ def _requests(terms: Sequence[Term]) -> dict[Origin, Request]:
     }
 
 
-def _read(term: Term, kinds: Sequence[str], signals: Signals, place: Place, batch: Mapping[str, Any]) -> Any:
-    """Return the values or rows of one side that a loss compares; for several kinds a tuple."""
-    sides = []
-    for kind in kinds:
-        rows: Rows = signals[Signal(kind, place)].at(term.positions, batch)
-        values = rows.values if term.entries is None else rows.values[:, : term.entries]
-        sides.append(values if term.loss.compares == "rows" else rows)
-    return tuple(sides) if len(sides) > 1 else sides[0]
+def _read(
+    term: Term, kinds: Sequence[str], signals: Signals, place: Place, batch: Mapping[str, Any]
+) -> list[Rows]:
+    """Return the rows of one side that a loss compares, by kind."""
+    sides = [signals[Signal(kind, place)].at(term.positions, batch) for kind in kinds]
+    if term.entries is None:
+        return sides
+    return [replace(rows, values=rows.values[:, : term.entries]) for rows in sides]
+
+
+def _check_width(name: str, student: Rows, teacher: Rows) -> None:
+    shapes = tuple(student.values.shape), tuple(teacher.values.shape)
+    if shapes[0] != shapes[1]:
+        raise ModelError(
+            f"{name}: student rows {shapes[0]}, teacher rows {shapes[1]}; "
+            "both must see the same tokens, and different widths need a `projection`"
+        )
+
+
+def _side(loss: Loss, sides: Sequence[Rows]) -> Any:
+    """Return one side as a loss takes it: values or rows, for several kinds a tuple."""
+    taken = tuple(rows.values if loss.compares == "rows" else rows for rows in sides)
+    return taken if len(taken) > 1 else taken[0]
 
 
 def _projections(term: Term, seed: int) -> nn.ModuleList:

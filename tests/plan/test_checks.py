@@ -202,7 +202,7 @@ def test_layer_0_has_no_heads(mistakes_of):
 
 def test_what_compares_all_tokens_has_no_positions(mistakes_of):
     (mistake,) = mistakes_of({f"{STUDENT}.losses": [{"loss": "relation", "positions": "all"}]})
-    assert mistake.endswith("losses[0].positions: relation compares all tokens of an example; remove this")
+    assert mistake.endswith("losses[0].positions: relation compares whole examples; remove this")
 
 
 def test_losses_of_logits_need_no_equal_widths(mistakes_of):
