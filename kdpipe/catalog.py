@@ -11,6 +11,7 @@ from typing import Any
 from kdpipe.errors import KdpipeError, suggest
 
 LOSSES = {
+    "attention_ce": "kdpipe.losses.attention_ce:AttentionCELoss",
     "attention_mse": "kdpipe.losses.attention_mse:AttentionMSELoss",
     "cosine": "kdpipe.losses.cosine:CosineLoss",
     "gram": "kdpipe.losses.gram:GramLoss",

@@ -1,28 +1,34 @@
 """Squared difference of student and teacher attentions."""
 
+from typing import Literal
+
 from torch import Tensor
 
-from kdpipe.errors import ModelError
+from kdpipe.losses.heads import matched_heads
 from kdpipe.losses.loss import Loss, OutputKind
-from kdpipe.models.precision import upcast
 
 
 class AttentionMSELoss(Loss):
     """Squared difference of attention probabilities, averaged over heads and pairs of query and key.
 
+    Args:
+        heads: `each` compares head by head; `sum` and `mean` compare the sums, or the means, over a block's
+            heads, so that student and teacher may have different numbers of heads.
+
     Reference:
         Jiao et al., TinyBERT (arXiv 1909.10351), the loss of attentions, there of scores before the softmax;
-        `att_mse_loss` of airaria/TextBrewer.
+        `att_mse_loss` and `att_mse_sum_loss` of airaria/TextBrewer.
     """
 
     student_kinds = ("attentions",)
     teacher_kinds = ("attentions",)
     averaged_over = "pairs"
-    same_heads = True
+    same_heads = ("heads", "each")
+
+    def __init__(self, heads: Literal["each", "sum", "mean"] = "each") -> None:
+        self.heads = heads
 
     def __call__(self, student: Tensor, target: Tensor, kind: OutputKind) -> Tensor:
         """Return the squared differences of each query [N], summed over keys, from attentions [N, A, L]."""
-        if student.shape != target.shape:
-            heads = f"found {student.shape[1]} and {target.shape[1]}"
-            raise ModelError(f"attention_mse: student and teacher need as many heads in a block, {heads}")
-        return (upcast(student) - upcast(target)).square().sum(-1).mean(-1)
+        student, target = matched_heads(student, target, self.heads)
+        return (student - target).square().sum(-1).mean(-1)

@@ -25,7 +25,8 @@ class Loss(Protocol):
             takes.
         averaged_over: the sum of the loss is divided by the number of these in the whole accumulated batch.
         same_width: whether rows of student and teacher must be equally wide; a projection makes them so.
-        same_heads: whether blocks of student and teacher must have equally many heads.
+        same_heads: whether blocks of student and teacher must have equally many heads; or the option and its
+            value with which they must.
         divided_by: the option with the number of parts into which a row is divided, by default the number of
             the teacher's heads; "" for a loss that divides no rows.
     """
@@ -35,7 +36,7 @@ class Loss(Protocol):
     compares: ClassVar[Literal["rows", "examples"]] = "rows"
     averaged_over: ClassVar[Averaged] = "rows"
     same_width: ClassVar[bool] = False
-    same_heads: ClassVar[bool] = False
+    same_heads: ClassVar[bool | tuple[str, str]] = False
     divided_by: ClassVar[str] = ""
 
     def __call__(self, student: Any, target: Any, kind: OutputKind) -> Tensor:

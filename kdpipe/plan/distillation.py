@@ -176,11 +176,17 @@ def _heads(graph: Graph, settings: Distillation) -> Findings:
                 what = f"{term.loss} compares {' and '.join(kinds)}"
                 yield ("losses", index), f"{what}, but {name!r}, a {side.shape.family}, has no heads"
         heads = [side.shape.heads if side.ranked is False else None for side in facts]
-        if term.declared["same_heads"] and all(heads) and heads[0] != heads[1]:
+        if _compares_heads(term) and all(heads) and heads[0] != heads[1]:
             what = f"the teacher's has {heads[0]}, the student's {heads[1]}"
-            remedy = "use `relation`, which divides heads again, or a student with as many"
+            remedy = "give `heads: mean`, or use `relation`, which divides heads again"
             yield ("losses", index), f"{term.loss} needs as many heads in a block, {what}; {remedy}"
         yield from (((("losses", index)), what) for what in _divisions(term, facts))
+
+
+def _compares_heads(term: TermSettings) -> bool:
+    """Tell whether a term compares attentions head by head."""
+    wanted: bool | tuple[str, str] = term.declared["same_heads"]
+    return wanted if isinstance(wanted, bool) else getattr(term, wanted[0]) == wanted[1]
 
 
 def _divisions(term: TermSettings, sides: Collection[Facts]) -> Iterator[str]:

@@ -30,6 +30,23 @@ def test_it_matches_textbrewer_with_a_mask(wave, real_rows):
     assert rows.sum().item() / (3**2 + 2**2) == pytest.approx(0.5483504771, abs=1e-9)
 
 
+def test_sums_over_heads_match_textbrewer(wave, real_rows):
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])[:, None, None]
+    student, teacher = (own * mask for own in (attentions(wave), attentions(wave, k=1.3, o=0.5)))
+
+    rows = AttentionMSELoss("sum")(pack(student, real_rows), pack(teacher, real_rows), "categorical")
+
+    assert rows.sum().item() / (3**2 + 2**2) == pytest.approx(1.8490544499, abs=1e-9)
+
+
+def test_means_over_heads_are_compared_of_any_numbers_of_heads(wave):
+    student, teacher = wave(4, 2, 5), wave(4, 3, 5, k=1.3)
+
+    rows = AttentionMSELoss("mean")(student, teacher, "categorical")
+
+    torch.testing.assert_close(rows, (student.mean(1) - teacher.mean(1)).square().sum(-1))
+
+
 def test_other_numbers_of_heads_are_refused(wave):
     with pytest.raises(ModelError, match="as many heads in a block, found 2 and 3"):
         AttentionMSELoss()(wave(4, 2, 5), wave(4, 3, 5), "categorical")

@@ -1,0 +1,38 @@
+"""Cross-entropy of the student's attentions under the teacher's."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kdpipe.losses.heads import matched_heads
+from kdpipe.losses.loss import Loss, OutputKind
+
+
+class AttentionCELoss(Loss):
+    """Cross-entropy of each query's attention to the keys, averaged over heads and queries.
+
+    Args:
+        heads: `each` compares head by head; `mean` compares the means over a block's heads, so that student
+            and teacher may have different numbers of heads.
+
+    Reference:
+        Wang et al., MiniLM (arXiv 2002.10957), section 3.1, the transfer of attention distributions, which
+        subtracts the teacher's own entropy; `att_ce_loss` and `att_ce_mean_loss` of airaria/TextBrewer, which
+        take the softmax of scores themselves.
+    """
+
+    student_kinds = ("attentions",)
+    teacher_kinds = ("attentions",)
+    averaged_over = "queries"
+    same_heads = ("heads", "each")
+
+    def __init__(self, heads: Literal["each", "mean"] = "each") -> None:
+        self.heads = heads
+
+    def __call__(self, student: Tensor, target: Tensor, kind: OutputKind) -> Tensor:
+        """Return the cross-entropy of each query [N] from attentions [N, A, L]."""
+        student, target = matched_heads(student, target, self.heads)
+        # A probability of 0 would cost infinitely much.
+        logarithms = student.clamp(min=torch.finfo(student.dtype).tiny).log()
+        return -(target * logarithms).sum(-1).mean(-1)

@@ -1,0 +1,31 @@
+"""Attention probabilities of student and teacher, head by head or over all heads of a block."""
+
+from torch import Tensor
+
+from kdpipe.errors import ModelError
+from kdpipe.models.precision import upcast
+
+
+def matched_heads(student: Tensor, target: Tensor, heads: str) -> tuple[Tensor, Tensor]:
+    """Return attentions [N, A, L] as they are compared, in fp32 or wider.
+
+    Args:
+        student: the student's attentions.
+        target: the teacher's attentions.
+        heads: `each` for the heads themselves, `sum` or `mean` for one sum or mean over the heads.
+
+    Raises:
+        ModelError: heads are compared one by one, and there are not as many.
+    """
+    student, target = upcast(student), upcast(target)
+    if heads == "each" and student.shape != target.shape:
+        found = f"found {student.shape[1]} and {target.shape[1]}"
+        raise ModelError(
+            f"attentions: student and teacher need as many heads in a block, {found}; "
+            "`heads: mean` compares their means"
+        )
+    if heads == "sum":
+        return student.sum(1, keepdim=True), target.sum(1, keepdim=True)
+    if heads == "mean":
+        return student.mean(1, keepdim=True), target.mean(1, keepdim=True)
+    return student, target
