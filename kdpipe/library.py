@@ -32,6 +32,7 @@ from kdpipe.training.objective import ACTIVATIONS, Projection
 from kdpipe.training.run import freeze as freeze_parameters
 from kdpipe.training.run import train
 from kdpipe.training.terms import POSITIONS, Weighted, build_objective
+from kdpipe.training.weights import WeightSchedule
 
 
 def distill(
@@ -206,7 +207,8 @@ def _choices(entry: Weighted, split: TokenizedSplit) -> Iterator[tuple[bool, str
     loss, projection = entry.loss, entry.projection
     by_module = SIGNAL_KINDS[loss.student_kinds[0]].placed == "modules"
     unlabelled = split.task != LANGUAGE_MODELING and "labels" not in split.columns
-    yield entry.weight < 0, "a weight from 0", entry.weight
+    negative = not isinstance(entry.weight, WeightSchedule) and entry.weight < 0
+    yield negative, "a weight from 0", entry.weight
     yield entry.teacher != TEACHER.teacher, f"the teacher {TEACHER.teacher!r}", entry.teacher
     yield unlabelled and not loss.teacher_kinds, "rows with labels, with which it compares", split.columns
     yield entry.positions not in (None, *POSITIONS), "`all` or `masked` as `positions`", entry.positions

@@ -16,6 +16,7 @@ from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.training.objective import Projection
 from kdpipe.training.run import freeze
 from kdpipe.training.terms import Weighted
+from kdpipe.training.weights import WeightSchedule
 
 COUNTS_FILE = "counts.parquet"
 
@@ -48,13 +49,18 @@ def load_learner(
     return model, tokenizer, token_targets(model, tokenizer, seed, counts=occurrences, **masking.model_dump())
 
 
+def _weight(term: TermSettings) -> float | WeightSchedule:
+    weight = term.weight
+    return weight if isinstance(weight, float) else WeightSchedule(**weight.model_dump())
+
+
 def _weighted(term: TermSettings) -> Weighted:
     loss = catalog.resolve("losses", term.loss)(**term.options)
     projection = term.projection_settings
     places = {name: getattr(term, name) for name in ("layers", "modules") if hasattr(term, name)}
     return Weighted(
         loss,
-        term.weight,
+        _weight(term),
         positions=term.positions,
         projection=Projection(**projection.model_dump()) if projection else None,
         name=term.loss,

@@ -13,6 +13,7 @@ from kdpipe.losses.loss import Loss, OutputKind
 from kdpipe.seeds import PROJECTION, draw_seed
 from kdpipe.signals.capture import STUDENT, TEACHER, Origin, Request, Signals
 from kdpipe.signals.rows import Rows
+from kdpipe.training.weights import WeightSchedule, weight_at
 
 ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
 # From the first positions that a term reads, rows at all later positions can be made.
@@ -41,7 +42,7 @@ class Term:
     Args:
         name: its name in the log.
         loss: the loss.
-        weight: its factor.
+        weight: its factor, or how the factor changes over the training.
         positions: the rows that count: one per example, all real tokens, tokens with a label, or start and
             end of the answer in each example.
         pairs: the (teacher, student) places that are compared; the term is the mean over the pairs.
@@ -55,7 +56,7 @@ class Term:
 
     name: str
     loss: Loss
-    weight: float = 1.0
+    weight: float | WeightSchedule = 1.0
     positions: Positions = "examples"
     pairs: Sequence[tuple[Place, Place]] = ((None, None),)
     projection: Projection | None = None
@@ -102,6 +103,15 @@ class Objective(nn.Module):
     def teachers(self) -> dict[Origin, Request]:
         """The signals that terms read of each teacher."""
         return {source: request for source, request in self.requests.items() if source.teacher}
+
+    def weights(self, share: float) -> dict[str, float]:
+        """Return the weight of each term after a share of the training's steps, by name."""
+        return {term.name: weight_at(term.weight, share) for term in self.terms}
+
+    @property
+    def scheduled(self) -> list[str]:
+        """The names of the terms whose weights change."""
+        return [term.name for term in self.terms if isinstance(term.weight, WeightSchedule)]
 
     def forward(self, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the unweighted sum of each term over its rows or examples, by name."""

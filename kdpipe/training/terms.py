@@ -12,6 +12,7 @@ from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.loss import Loss
 from kdpipe.signals.capture import TEACHER, Origin
 from kdpipe.training.objective import Objective, Projection, Term
+from kdpipe.training.weights import WeightSchedule
 
 # Masked tokens, and the first pieces of words with tags, have a label.
 POSITIONS: dict[str, Positions] = {"all": "tokens", "masked": "labelled"}
@@ -23,7 +24,7 @@ class Weighted:
 
     Args:
         loss: the loss.
-        weight: its factor in the sum; a loss of weight 0 is not computed.
+        weight: its factor in the sum, or how the factor changes; a loss of weight 0 is not computed.
         layers: (teacher, student) pairs of layers, or the name of a map (`kdpipe.anatomy.layers`), for losses
             on signals of layers.
         modules: (teacher, student) pairs of names of modules in the bodies, for losses on their outputs.
@@ -35,7 +36,7 @@ class Weighted:
     """
 
     loss: Loss
-    weight: float = 1.0
+    weight: float | WeightSchedule = 1.0
     layers: str | Sequence[tuple[int, int]] = "last"
     modules: Sequence[tuple[str, str]] = ()
     positions: Literal["all", "masked"] | None = None

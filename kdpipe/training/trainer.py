@@ -129,8 +129,12 @@ class LearningTrainer(HookedTrainer):
         }
         for name, mean in means.items():
             self.sums[name] = self.sums.get(name, 0) + mean.detach()
-        total = sum(term.weight * means[term.name] for term in self.learner.objective.terms)
+        total = sum(weight * means[name] for name, weight in self._weights(self.state.global_step).items())
         return processes.count() * total
+
+    def _weights(self, step: int) -> dict[str, float]:
+        """Return the weights of the terms at a step of the training, counted from 0, by name."""
+        return self.learner.objective.weights(step / max(self.state.max_steps, 1))
 
     def _teacher_signals(self, batch: Batch) -> Mapping[Origin, Signals]:
         with self.autocast_smart_context_manager(), self.accelerator.autocast():
@@ -184,6 +188,8 @@ class LearningTrainer(HookedTrainer):
         if "loss" in logs and steps:
             totals = processes.summed(map(float, self.sums.values()))
             logs |= {name: total / steps for name, total in zip(self.sums, totals, strict=True)}
+            weights = self._weights(self.state.global_step - 1)
+            logs |= {f"weight of {name}": weights[name] for name in self.learner.objective.scheduled}
             self.sums, self.logged_step = {}, self.state.global_step
         if not math.isfinite(logs.get("loss", 0.0)):
             terms = ", ".join(

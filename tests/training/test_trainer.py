@@ -1,6 +1,7 @@
 """Training: what accumulation, seeds, caches, projections and broken losses do."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
 from kdpipe.signals.capture import TEACHER, Teacher
 from kdpipe.training.objective import Objective, Projection
 from kdpipe.training.run import freeze, train
+from kdpipe.training.weights import WeightSchedule, weight_at
 from tests.tolerance import assert_close, rounding
 from tests.training.conftest import (
     FAST,
@@ -85,6 +87,29 @@ def test_the_same_seed_gives_the_same_bits(classifier: Path, task_data: Path, tm
     for student in (first, second):
         run(student, hard(), collator(task_data), tmp_path)
     assert torch.equal(weights(first), weights(second))
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_weight_changes_from_step_to_step_and_is_logged(
+    classifier: Path, task_data: Path, tmp_path: Path, accumulation: int
+) -> None:
+    first, *others = distillation_terms([(0, 0), (4, 4)])
+    falling = replace(first, weight=WeightSchedule(2.0, "linear", end=0.0))
+    objective = Objective([falling, *others], "categorical")
+    teacher = Teacher(load_frozen(classifier, HEAD, CPU), objective.teachers[TEACHER])
+    options: dict[str, Any] = {
+        "max_steps": 4,
+        "gradient_accumulation_steps": accumulation,
+        "logging_steps": 1,
+    }
+    outcome = run(student_of(classifier), objective, collator(task_data), tmp_path, teacher, **options)
+    shown = curve(outcome, f"weight of {first.name}")
+    assert shown == [2.0, 1.5, 1.0, 0.5]
+    terms = {term.name: curve(outcome, term.name) for term in objective.terms}
+    for step, loss in enumerate(curve(outcome, "loss")):
+        expected = shown[step] * terms[first.name][step]
+        expected += sum(weight_at(term.weight, 0) * terms[term.name][step] for term in others)
+        assert loss == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(("batch", "accumulation"), [(48, 2), (24, 4)])

@@ -89,9 +89,15 @@ def _text_fields(model: type[BaseModel]) -> set[str]:
 
 @cache
 def _number_fields(model: type[BaseModel]) -> set[str]:
-    """Return the fields that hold numbers and may hold text, but neither booleans nor sections."""
+    """Return the fields that hold numbers, and maybe text or a section of numbers, but no booleans."""
     held = {name: set(_held(field.annotation)) for name, field in model.model_fields.items()}
-    return {name for name, kinds in held.items() if kinds & {int, float} and kinds <= PLAIN_TYPES}
+    return {name for name, kinds in held.items() if kinds & {int, float} and all(map(_holds_no_truth, kinds))}
+
+
+def _holds_no_truth(kind: Any) -> bool:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return not any(bool in _held(field.annotation) for field in kind.model_fields.values())
+    return kind in PLAIN_TYPES
 
 
 def _held(annotation: Any) -> Iterator[Any]:

@@ -1,9 +1,9 @@
 """Loss terms: what every term takes, and the options of the loss that it names."""
 
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from kdpipe import catalog
 from kdpipe.anatomy.layers import match_layers
@@ -17,6 +17,7 @@ from kdpipe.errors import suggest
 
 LayerMap = str | list[tuple[int, int]]
 LATER = refuse("`counterfactual` is not available in this version", lambda run: run == "counterfactual")
+Weight = Annotated[float, Field(ge=0, le=MANY)]
 PlacePairs = tuple[tuple[Place, Place], ...]
 
 
@@ -34,12 +35,58 @@ class ProjectionSettings(Settings):
     learning_rate: float | None = Field(default=None, gt=0, le=1000)
 
 
+class WeightSettings(Settings):
+    """A weight that changes over the training, by the share of its steps that is done.
+
+    Args:
+        value: the weight that the shape starts from, or scales.
+        schedule: `linear` and `cosine` go from the value to `end`; `linear_growth` goes from 0 to the value,
+            `linear_decay` from the value to 0; `steps` multiplies the value.
+        end: the weight at the end of `linear` and `cosine`.
+        at: for `steps`, the shares of the training from which the factors hold, in rising order.
+        factors: for `steps`, the factors of the value (not of each other), one for each share.
+        compat: `textbrewer` takes the value for the first step alone, and then 1 in its place, as TextBrewer
+            does.
+    """
+
+    value: Weight = 1.0
+    schedule: Literal["linear", "cosine", "linear_growth", "linear_decay", "steps"]
+    end: Weight = 0.0
+    at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    factors: tuple[Weight, ...] = ()
+    compat: Literal["textbrewer"] | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_shape(self) -> Self:
+        # A dump of settings, as a stage reads it, has the fields with their defaults too.
+        if self.end and self.schedule not in ("linear", "cosine"):
+            raise mistake(("end",), f"{self.schedule!r} has no `end`; remove this")
+        for name in ("at", "factors"):
+            if getattr(self, name) and self.schedule != "steps":
+                raise mistake((name,), f"only `steps` has {name!r}; remove this")
+        if self.schedule == "steps" and not self.at:
+            raise mistake(("at",), "is required: the shares of the training at which the weight changes")
+        if list(self.at) != sorted(set(self.at)):
+            raise mistake(("at",), f"expected rising shares, found {', '.join(map(str, self.at))}")
+        if len(self.factors) != len(self.at):
+            what = f"expected one for each of the {len(self.at)} shares of `at`, found {len(self.factors)}"
+            raise mistake(("factors",), what)
+        if not any((self.value, self.end)):
+            raise mistake(("value",), "the weight would be 0 at every step")
+        return self
+
+
+def _read_weight(value: Any) -> Any:
+    return WeightSettings.model_validate(value) if isinstance(value, dict) else value
+
+
 class TermSettings(Settings):
     """What every loss term takes.
 
     Args:
         loss: its name in the catalog.
-        weight: its factor in the sum; a term of weight 0 is not computed.
+        weight: its factor in the sum; a term of weight 0 is not computed. A mapping changes the factor over
+            the training, such as {value: 1, schedule: linear, end: 0}.
         positions: which positions count: `all` real tokens, or `masked`: the tokens with a label (where
             words have tags, their first pieces). The default is `masked` for losses on logits, and `all` for
             losses on other signals.
@@ -47,7 +94,7 @@ class TermSettings(Settings):
     """
 
     loss: str
-    weight: float = Field(default=1.0, ge=0, le=MANY)
+    weight: Annotated[Weight | WeightSettings, BeforeValidator(_read_weight)] = 1.0
     positions: Literal["all", "masked"] | None = None
     run: Annotated[Literal["base"], BeforeValidator(LATER)] = "base"
 

@@ -10,6 +10,7 @@ TERMS = TypeAdapter(LossTerms)
 
 LATER = "`counterfactual` is not available in this version"
 AT_LEAST_ONE = "should be greater than or equal to 1, found 0"
+AT_LEAST_NONE = "should be greater than or equal to 0, found -1"
 LINEAR = "'linar' is not known; did you mean 'linear'?"
 
 
@@ -21,6 +22,10 @@ def mistakes_in(*terms):
     with pytest.raises(ValidationError) as error:
         TERMS.validate_python(list(terms))
     return explain(error.value)
+
+
+def fade(**weight):
+    return {"loss": "kl", "weight": weight}
 
 
 def test_defaults_and_options():
@@ -57,6 +62,17 @@ def test_a_temperature_that_the_loss_refuses_is_refused_before(loss, temperature
     ({"loss": "cosine", "layers": [[1]]}, (0, "layers", 0, 1), "is required"),
     ({"loss": "relation", "relation_heads": 0}, (0, "relation_heads"), AT_LEAST_ONE),
     ({"loss": "jsd", "beta": 1}, (0, "beta"), "should be less than 1, found 1"),
+    (fade(schedule="liner"), (0, "weight", "schedule"), "'liner' is not known; did you mean 'linear'?"),
+    (fade(schedule="linear", end=-1), (0, "weight", "end"), AT_LEAST_NONE),
+    (fade(schedule="linear_decay", end=1), (0, "weight", "end"), "'linear_decay' has no `end`; remove this"),
+    (fade(schedule="linear", at=[0.5]), (0, "weight", "at"), "only `steps` has 'at'; remove this"),
+    (fade(schedule="steps"), (0, "weight", "at"), "is required: the shares of the training at which the"
+     " weight changes"),
+    (fade(schedule="steps", at=[0.8, 0.5], factors=[1, 2]), (0, "weight", "at"), "expected rising shares,"
+     " found 0.8, 0.5"),
+    (fade(schedule="steps", at=[0.5], factors=[1, 2]), (0, "weight", "factors"),
+     "expected one for each of the 1 shares of `at`, found 2"),
+    (fade(schedule="linear", value=0), (0, "weight", "value"), "the weight would be 0 at every step"),
 ])  # fmt: skip
 def test_mistakes(settings, where, what):
     assert mistakes_in(settings) == [(where, what)]
@@ -86,8 +102,15 @@ def test_every_term_is_looked_at_and_there_is_one():
     assert mistakes_in() == [((), "expected at least one")]
 
 
-def test_settings_survive_json():
-    terms = TERMS.validate_python([{"loss": "kl", "temperature": 3}, {"loss": "cosine", "layers": [[1, 2]]}])
+@pytest.mark.parametrize("shape", [
+    {"schedule": "linear", "end": 2}, {"schedule": "cosine"}, {"schedule": "linear_growth"},
+    {"schedule": "linear_decay", "compat": "textbrewer"}, {"schedule": "steps", "at": [0.5], "factors": [2]},
+])  # fmt: skip
+def test_settings_survive_json(shape):
+    weight = {"value": "2e0", **shape}
+    terms = TERMS.validate_python(
+        [{"loss": "kl", "temperature": 3, "weight": weight}, {"loss": "cosine", "layers": [[1, 2]]}]
+    )
     assert TERMS.validate_json(TERMS.dump_json(terms)) == terms
 
 
