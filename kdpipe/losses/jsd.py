@@ -20,8 +20,8 @@ class JSDLoss(SoftenedLoss):
         temperature: divides the logits of both sides.
         t_squared: multiply by the squared temperature, which keeps the size of the gradients
             whatever the temperature.
-        beta: the teacher's share of the mixture. Near 0 the gradient is beta times that of `KLLoss`, near 1
-            it is 1 - beta times that of `ReverseKLLoss`.
+        beta: the teacher's share of the mixture. Near 0 the gradient is beta times the gradient of `KLLoss`,
+            near 1 it is 1 - beta times the gradient of `ReverseKLLoss`.
 
     Regression has no distribution: its loss is the squared difference of the outputs, and no option has an
     effect.

@@ -178,7 +178,9 @@ def _heads(graph: Graph, settings: Distillation) -> Findings:
         heads = [side.shape.heads if side.ranked is False else None for side in facts]
         if _compares_heads(term) and all(heads) and heads[0] != heads[1]:
             what = f"the teacher's has {heads[0]}, the student's {heads[1]}"
-            remedy = "give `heads: mean`, or use `relation`, which divides heads again"
+            remedy = "use `relation`, which divides heads again"
+            if not isinstance(named := term.declared["same_heads"], bool):
+                remedy = f"give another value of `{named[0]}`, or {remedy}"
             yield ("losses", index), f"{term.loss} needs as many heads in a block, {what}; {remedy}"
         yield from (((("losses", index)), what) for what in _divisions(term, facts))
 

@@ -3,7 +3,7 @@
 A stage runs the modules that it imports, directly or through others, the modules that its settings,
 datasets and models name in the catalog, and the `__init__` of every package that holds any of them.
 Settings, and readers of the files of models, count by the classes and functions that are imported. Nothing
-counts that is about how a stage is run, where artifacts lie, or what is said of mistakes.
+counts that says how a stage is run, where artifacts lie, or how a mistake is worded.
 
 The digest of a module is taken of its syntax tree, so that layout, comments and docstrings change nothing.
 """

@@ -37,14 +37,16 @@ class WeightSchedule:
     def __call__(self, share: float) -> float:
         """Return the weight after a share of the steps, from 0 at the first step."""
         share = min(max(share, 0.0), 1.0)
-        value = 1.0 if self.compat and share else self.value
+        if self.compat and not share:
+            return self.value
+        value = 1.0 if self.compat else self.value
         match self.schedule:
             case "linear":
                 return value + (self.end - value) * share
             case "cosine":
                 return self.end + (value - self.end) * (1 + cos(pi * share)) / 2
             case "linear_growth":
-                return self.value if self.compat and not share else value * share
+                return value * share
             case "linear_decay":
                 return value * (1 - share)
         passed = bisect_right(self.at, share)

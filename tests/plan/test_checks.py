@@ -183,7 +183,7 @@ def test_attentions_are_compared_head_by_head(mistakes_of):
     wide = created(family="bert", hidden_size=24, num_hidden_layers=2, num_attention_heads=3)
     (mistake,) = of_heads(mistakes_of, wide, loss="attention_mse")
     assert "attention_mse needs as many heads in a block, the teacher's has" in mistake
-    assert mistake.endswith("give `heads: mean`, or use `relation`, which divides heads again")
+    assert mistake.endswith("give another value of `heads`, or use `relation`, which divides heads again")
     assert of_heads(mistakes_of, wide, loss="attention_mse", heads="mean") == []
     assert of_heads(mistakes_of, wide, loss="relation", relation_heads=6) == []
     (mistake,) = of_heads(mistakes_of, narrow(10), loss="relation", relation_heads=4)

@@ -64,6 +64,8 @@ class WeightSettings(Settings):
         for name in ("at", "factors"):
             if getattr(self, name) and self.schedule != "steps":
                 raise mistake((name,), f"only `steps` has {name!r}; remove this")
+        if self.compat and not self.schedule.startswith("linear_"):
+            raise mistake(("compat",), f"TextBrewer has no {self.schedule!r}; remove this")
         if self.schedule == "steps" and not self.at:
             raise mistake(("at",), "is required: the shares of the training at which the weight changes")
         if list(self.at) != sorted(set(self.at)):

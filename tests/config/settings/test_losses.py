@@ -66,6 +66,8 @@ def test_a_temperature_that_the_loss_refuses_is_refused_before(loss, temperature
     (fade(schedule="linear", end=-1), (0, "weight", "end"), AT_LEAST_NONE),
     (fade(schedule="linear_decay", end=1), (0, "weight", "end"), "'linear_decay' has no `end`; remove this"),
     (fade(schedule="linear", at=[0.5]), (0, "weight", "at"), "only `steps` has 'at'; remove this"),
+    (fade(schedule="cosine", compat="textbrewer"), (0, "weight", "compat"),
+     "TextBrewer has no 'cosine'; remove this"),
     (fade(schedule="steps"), (0, "weight", "at"), "is required: the shares of the training at which the"
      " weight changes"),
     (fade(schedule="steps", at=[0.8, 0.5], factors=[1, 2]), (0, "weight", "at"), "expected rising shares,"
