@@ -14,6 +14,7 @@ LOSSES = {
     "attention_ce": "kdpipe.losses.attention_ce:AttentionCELoss",
     "attention_mse": "kdpipe.losses.attention_mse:AttentionMSELoss",
     "cosine": "kdpipe.losses.cosine:CosineLoss",
+    "emd": "kdpipe.losses.emd:EMDLoss",
     "gram": "kdpipe.losses.gram:GramLoss",
     "hard": "kdpipe.losses.hard:HardLoss",
     "hidden_mse": "kdpipe.losses.hidden_mse:HiddenMSELoss",

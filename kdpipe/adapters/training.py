@@ -1,6 +1,6 @@
 """What the settings of a training say, as the library takes it: losses, and the tokens to predict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 from kdpipe import catalog
 from kdpipe.config.settings.losses import TermSettings
 from kdpipe.config.settings.masking import MaskingSettings
+from kdpipe.config.settings.schedules import TemperatureSettings, WeightSettings
 from kdpipe.data.targets import Targets
 from kdpipe.evaluation.scoring import head_of, task_of, token_targets
+from kdpipe.losses.temperature import TemperatureSchedule
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.training.objective import Projection
@@ -19,6 +21,9 @@ from kdpipe.training.terms import Weighted
 from kdpipe.training.weights import WeightSchedule
 
 COUNTS_FILE = "counts.parquet"
+SCHEDULES: Mapping[type, type] = {WeightSettings: WeightSchedule, TemperatureSettings: TemperatureSchedule}
+# What terms on some kinds of signals take and others do not.
+SHARED = ("layers", "modules", "over_pairs", "top_k", "probability_shift")
 
 
 def losses_of(terms: Sequence[TermSettings]) -> list[Weighted]:
@@ -49,21 +54,22 @@ def load_learner(
     return model, tokenizer, token_targets(model, tokenizer, seed, counts=occurrences, **masking.model_dump())
 
 
-def _weight(term: TermSettings) -> float | WeightSchedule:
-    weight = term.weight
-    return weight if isinstance(weight, float) else WeightSchedule(**weight.model_dump())
+def _schedule(option: Any) -> Any:
+    """Return an option of a loss as the library takes it."""
+    kind = SCHEDULES.get(type(option))
+    return kind(**option.model_dump()) if kind else option
 
 
 def _weighted(term: TermSettings) -> Weighted:
-    loss = catalog.resolve("losses", term.loss)(**term.options)
+    options = {name: _schedule(option) for name, option in term.options.items()}
     projection = term.projection_settings
-    places = {name: getattr(term, name) for name in ("layers", "modules") if hasattr(term, name)}
+    shared = {name: getattr(term, name) for name in SHARED if hasattr(term, name)}
     return Weighted(
-        loss,
-        _weight(term),
+        catalog.resolve("losses", term.loss)(**options),
+        _schedule(term.weight),
         positions=term.positions,
         projection=Projection(**projection.model_dump()) if projection else None,
         name=term.loss,
         teacher=term.taught_by,
-        **places,
+        **shared,
     )

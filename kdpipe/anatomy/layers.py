@@ -4,12 +4,20 @@ Blocks count from 0. Of matched layers, 0 is the embedding output and n the n-th
 round to even, as Python's `round` does.
 """
 
+import json
 import re
 from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
 
 from kdpipe.errors import KdpipeError
 
-Pairs = tuple[tuple[int, int], ...]
+# A layer, or several layers of one model that a loss compares at once.
+Layer = int | tuple[int, ...]
+Pairs = tuple[tuple[Layer, Layer], ...]
+# How many layers of one model a loss compares at once: one, two (a layer alone stands for itself twice), or
+# all blocks.
+States = Literal["one", "two", "all"]
+P = TypeVar("P")
 
 # Matches of TextBrewer's examples (examples/matches/matches.py): name -> (depth of teacher, of student, map).
 TEXTBREWER = {
@@ -78,38 +86,75 @@ def _named_blocks(choice: str, depth: int) -> tuple[int, ...]:
 
 
 def match_layers(
-    layers: str | Sequence[Sequence[int]], teacher_depth: int, student_depth: int, first: int = 0
+    layers: str | Sequence[Sequence[Any]],
+    teacher_depth: int,
+    student_depth: int,
+    first: int = 0,
+    states: States = "one",
 ) -> Pairs:
     """Return the (teacher, student) pairs of layers that a loss term compares.
 
     Args:
         layers: a list of pairs or the name of a map; a map's pairs with a layer below `first` are left out.
+            For `two` states, a side of a pair may be two layers.
         teacher_depth: number of blocks of the teacher.
         student_depth: number of blocks of the student.
         first: the first layer that has what is compared: 0, or 1 where the embedding output has none.
+        states: how many layers of a model are compared at once; `all` blocks are one pair, whatever `layers`
+            is.
 
     Raises:
         KdpipeError: the map is not of the grammar or names layers that do not exist.
     """
     for depth in (teacher_depth, student_depth):
         check_depth(depth)
+    if states == "all":
+        return ((tuple(range(1, teacher_depth + 1)), tuple(range(1, student_depth + 1))),)
+    pairs: Pairs
     if isinstance(layers, str):
         named = _named_pairs(layers, teacher_depth, student_depth)
         pairs = tuple(pair for pair in named if min(pair) >= first)
     else:
-        pairs = tuple((teacher, student) for teacher, student in layers)
+        pairs = tuple((_layer(pair[0]), _layer(pair[1])) for pair in layers)
     for teacher, student in pairs:
-        if not (first <= teacher <= teacher_depth and first <= student <= student_depth):
+        _check_states(teacher, student, states)
+        outside = [
+            any(not first <= layer <= depth for layer in parts(side))
+            for side, depth in ((teacher, teacher_depth), (student, student_depth))
+        ]
+        if any(outside):
             raise KdpipeError(
                 f"teacher layers {first} to {teacher_depth} and student layers {first} to {student_depth} "
-                f"exist, found the pair [{teacher}, {student}]"
+                f"exist, found the pair {json.dumps([teacher, student])}"
             )
     if not pairs:
         raise KdpipeError(f"no layers are matched by {layers!r}")
     return pairs
 
 
-def _named_pairs(layers: str, teacher_depth: int, student_depth: int) -> Pairs:
+def parts(place: P | tuple[P, ...]) -> tuple[P, ...]:
+    """Return the places that a side of a pair consists of."""
+    return place if isinstance(place, tuple) else (place,)
+
+
+def _layer(side: Any) -> Layer:
+    return side if isinstance(side, int) else tuple(side)
+
+
+def _check_states(teacher: Layer, student: Layer, states: States) -> None:
+    pair = json.dumps([teacher, student])
+    sizes = {len(parts(side)) for side in (teacher, student)}
+    if states == "one" and sizes != {1}:
+        raise KdpipeError(
+            f"expected pairs of one layer each, found {pair}; `gram` and `mmd` take two of each"
+        )
+    if len(sizes) > 1 or max(sizes) > 2:
+        raise KdpipeError(
+            f"expected one layer of each model, or two, [[t1, t2], [s1, s2]], found the pair {pair}"
+        )
+
+
+def _named_pairs(layers: str, teacher_depth: int, student_depth: int) -> tuple[tuple[int, int], ...]:
     if layers in TEXTBREWER:
         *depths, layers_of_preset = TEXTBREWER[layers]
         if depths != [teacher_depth, student_depth]:
@@ -135,7 +180,7 @@ def _named_pairs(layers: str, teacher_depth: int, student_depth: int) -> Pairs:
     raise KdpipeError(f"expected {LAYER_MAPS}, found {layers!r}")
 
 
-def _spread(top: int, student_depth: int) -> Pairs:
+def _spread(top: int, student_depth: int) -> tuple[tuple[int, int], ...]:
     return tuple((round(i * top / student_depth), i) for i in range(student_depth + 1))
 
 

@@ -5,11 +5,13 @@ A signal is written as its kind and its place: `logits`, `hidden_states.3`, `att
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 # Where the signals of a kind are: once in a model, in its layers, or in modules that are named.
-Placed = Literal["once", "layers", "modules"]
+Placed = Literal["once", "layers", "modules", "largest"]
 Place = int | str | None
+# One side of a pair that a loss compares: a place, or the places of several states that are compared at once.
+Places = Place | tuple[Place, ...]
 # What rows of a batch may be: examples, real tokens, positions with a label, starts and ends of answers.
 Positions = Literal["examples", "tokens", "labelled", "spans"]
 # What a loss may be averaged over: the rows that it compares, whatever they are, or what is counted besides.
@@ -23,7 +25,8 @@ class Signal:
 
     Args:
         kind: its kind.
-        place: the layer, from 0 for what the first block reads, or the name of a module in the body.
+        place: the layer, from 0 for what the first block reads; the name of a module in the body; or how many
+            outputs of a row it has.
     """
 
     kind: str
@@ -36,7 +39,7 @@ class Signal:
     def parse(cls, text: str) -> "Signal":
         """Return the signal that a text stands for."""
         kind, _, place = text.partition(".")
-        return cls(kind, int(place) if SIGNAL_KINDS[kind].placed == "layers" else place or None)
+        return cls(kind, int(place) if SIGNAL_KINDS[kind].placed in ("layers", "largest") else place or None)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class SignalKind:
         rows: what its rows are: the rows of the task's logits, a row a token, or a row a query position of
             all heads, as long as there are keys.
         width: which number of a model's shape says how many numbers a row has (a row of a query: for
-            each key); None for outputs, which are few.
+            each key), or `place` for the place of the signal; None for outputs, which are few.
         needs_head: whether it is of the head for a task, and not of the body.
         attends: whether only blocks with attention heads have it.
         halved: whether it may be stored in half precision.
@@ -58,7 +61,7 @@ class SignalKind:
     placed: Placed = "layers"
     first: int = 1
     rows: Literal["task", "tokens", "queries"] = "tokens"
-    width: Literal["width", "heads"] | None = "width"
+    width: Literal["width", "heads", "place"] | None = "width"
     needs_head: bool = False
     attends: bool = False
     halved: bool = True
@@ -69,19 +72,21 @@ class SignalKind:
         return self.rows != "task"
 
     def places(self, depth: int) -> tuple[Place, ...]:
-        """Return the places that a model with so many blocks has; names of modules are in no table."""
-        every = {"once": (None,), "layers": tuple(range(self.first, depth + 1)), "modules": ()}
-        return every[self.placed]
+        """Return the places that a model with so many blocks has; none where the blocks do not tell."""
+        every = {"once": (None,), "layers": tuple(range(self.first, depth + 1))}
+        return every.get(self.placed, ())
 
-    def token_bytes(self, shape: Mapping[str, int], keys: float, precision: str) -> float:
+    def token_bytes(self, shape: Mapping[str, int], keys: float, precision: str, place: Place) -> float:
         """Return what a token of it costs in bytes.
 
         Args:
             shape: `width` and `heads` of the model.
             keys: tokens that a token may attend to, on average.
             precision: how it is stored where it may be halved.
+            place: its place.
         """
-        numbers = shape[self.width] if self.width else OUTPUTS
+        sizes: dict[str, Any] = {**shape, "place": place}
+        numbers: int = sizes[self.width] if self.width else OUTPUTS
         each = keys if self.rows == "queries" else 1
         return numbers * each * BYTES[precision if self.halved else "float32"]
 
@@ -97,6 +102,9 @@ SIGNAL_KINDS: Mapping[str, SignalKind] = {
     "values": SignalKind(attends=True),
     # A module's output is taken to be as wide as a hidden state.
     "module": SignalKind("modules"),
+    # The k largest logits of a row with the log-sum-exp of all others, and the entries that they belong to.
+    "top_logits": SignalKind("largest", rows="task", width="place", needs_head=True, halved=False),
+    "top_entries": SignalKind("largest", rows="task", width="place", needs_head=True, halved=False),
 }
 LOGITS = Signal("logits")
 
@@ -108,4 +116,6 @@ def first_layer(kinds: Iterable[str]) -> int:
 
 def token_bytes(signals: Iterable[Signal], shape: Mapping[str, int], keys: float, precision: str) -> float:
     """Return what a token of several signals costs in bytes; arguments as of `SignalKind.token_bytes`."""
-    return sum(SIGNAL_KINDS[signal.kind].token_bytes(shape, keys, precision) for signal in signals)
+    return sum(
+        SIGNAL_KINDS[signal.kind].token_bytes(shape, keys, precision, signal.place) for signal in signals
+    )

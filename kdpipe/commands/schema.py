@@ -15,6 +15,7 @@ from kdpipe.config.document import Document
 from kdpipe.config.settings.architecture import ArchitectureBase, architecture_settings
 from kdpipe.config.settings.dataset import CombineSettings, source_settings
 from kdpipe.config.settings.losses import TermSettings, term_settings
+from kdpipe.config.settings.presets import PRESETS
 from kdpipe.config.settings.training import TrainingBase, training_settings
 from kdpipe.plan.model_stage import model_stages
 
@@ -35,7 +36,7 @@ def config_schema() -> Json:
         # Settings of stages refer to these base classes; the catalog and transformers define the fields.
         TrainingBase.__name__: _schema_of(training_settings(), definitions),
         ArchitectureBase.__name__: _any_of("family", catalog.FAMILIES, architecture_settings, definitions),
-        TermSettings.__name__: _any_of("loss", catalog.LOSSES, term_settings, definitions),
+        TermSettings.__name__: _terms(definitions),
     }
     node = {**_reference("stages"), "minProperties": 1, "maxProperties": 1}
     dataset = {"anyOf": [_reference("source"), _reference("combination")]}
@@ -56,6 +57,18 @@ def _any_of(
         schema["properties"][key] = _or_text({"const": name})
         schemas.append(schema)
     return {"anyOf": schemas}
+
+
+def _terms(definitions: Json) -> Json:
+    terms = _any_of("loss", catalog.LOSSES, term_settings, definitions)
+    for loss in dict.fromkeys(term["loss"] for term in PRESETS.values()):
+        schema = _schema_of(term_settings(loss), definitions)
+        names = [name for name, term in PRESETS.items() if term["loss"] == loss]
+        schema["properties"] |= {"preset": {"enum": names}}
+        for said in ("loss", "layers", "over_pairs"):
+            del schema["properties"][said]
+        terms["anyOf"].append(schema)
+    return terms
 
 
 def _reference(name: str) -> Json:

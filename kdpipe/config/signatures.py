@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 from pydantic import BaseModel, Field, StrictInt, create_model
 
 from kdpipe.config.settings.bounds import MANY
+from kdpipe.config.settings.schedules import PositiveTemperature, Temperature
 from kdpipe.declarations import assignment, lineage, syntax_tree
 from kdpipe.errors import KdpipeError
 
@@ -23,8 +24,9 @@ REQUIRED: Any = ...
 TYPES: Mapping[str, Any] = {
     "Mapping[str, Path]": Mapping[str, Path],
     "Path": Path,
-    # Temperatures: their squares are neither 0 nor infinite.
-    "PositiveFloat": Annotated[float, Field(ge=1e-3, le=1e6)],
+    # Temperatures.
+    "PositiveFloat": PositiveTemperature,
+    "PositiveFloat | TemperatureSchedule": Temperature,
     "PositiveInt": Annotated[int, Field(ge=1, le=MANY)],
     **{kind.__name__: kind for kind in (bool, dict, float, int, list, str, tuple)},
 }
@@ -76,6 +78,8 @@ def read_type(annotation: ast.expr, known: Mapping[str, Any] = TYPES) -> Any:
     Raises:
         KeyError: a part of it is not known.
     """
+    if (whole := ast.unparse(annotation)) in known:
+        return known[whole]
     match annotation:
         case ast.Constant(value=None):
             return None
@@ -98,7 +102,7 @@ def read_type(annotation: ast.expr, known: Mapping[str, Any] = TYPES) -> Any:
             return TYPES[name][tuple(read_type(item, known) for item in items)]
         case ast.Constant(value=value) if value is Ellipsis:
             return ...
-    return known[ast.unparse(annotation)]
+    return known[whole]
 
 
 @cache

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kdpipe.errors import KdpipeError
 from kdpipe.losses.softened import SoftenedLoss, log_soften
+from kdpipe.losses.temperature import TemperatureSchedule
 
 
 class JSDLoss(SoftenedLoss):
@@ -17,7 +18,7 @@ class JSDLoss(SoftenedLoss):
     It is beta KL(teacher || mixture) + (1 - beta) KL(student || mixture), and never more than ln 2.
 
     Args:
-        temperature: divides the logits of both sides.
+        temperature: divides the logits of both sides; a schedule gives each row its own temperature.
         t_squared: multiply by the squared temperature, which keeps the size of the gradients
             whatever the temperature.
         beta: the teacher's share of the mixture. Near 0 the gradient is beta times the gradient of `KLLoss`,
@@ -32,7 +33,7 @@ class JSDLoss(SoftenedLoss):
 
     def __init__(
         self,
-        temperature: PositiveFloat = 1.0,
+        temperature: PositiveFloat | TemperatureSchedule = 1.0,
         t_squared: bool = True,
         beta: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     ) -> None:
@@ -41,8 +42,8 @@ class JSDLoss(SoftenedLoss):
             raise KdpipeError(f"beta: expected a share between 0 and 1, found {beta}")
         self.beta = beta
 
-    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
-        sides = log_soften(teacher, self.temperature), log_soften(student, self.temperature)
+    def divergence(self, student: Tensor, teacher: Tensor, temperature: float | Tensor) -> Tensor:
+        sides = log_soften(teacher, temperature), log_soften(student, temperature)
         shares = self.beta, 1 - self.beta
         mixture = torch.logaddexp(sides[0] + log(shares[0]), sides[1] + log(shares[1]))
         theirs, ours = (

@@ -9,7 +9,7 @@ class KLLoss(SoftenedLoss):
     """KL(teacher || student) of the distributions softened by a temperature.
 
     Args:
-        temperature: divides the logits of both sides.
+        temperature: divides the logits of both sides; a schedule gives each row its own temperature.
         t_squared: multiply by the squared temperature, which keeps the size of the gradients
             whatever the temperature.
 
@@ -21,5 +21,5 @@ class KLLoss(SoftenedLoss):
         the divergence as in DistilBERT (Sanh et al., arXiv 1910.01108).
     """
 
-    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return relative_entropy(student, teacher, self.temperature)
+    def divergence(self, student: Tensor, teacher: Tensor, temperature: float | Tensor) -> Tensor:
+        return relative_entropy(student, teacher, temperature)

@@ -1,12 +1,12 @@
-"""The contract of a loss, and the check of temperatures."""
+"""The contract of a loss."""
 
-from math import isfinite
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from kdpipe.anatomy.layers import States
 from kdpipe.anatomy.signals import Averaged
-from kdpipe.errors import KdpipeError
 
 OutputKind = Literal["categorical", "binary", "regression"]
 
@@ -23,6 +23,8 @@ class Loss(Protocol):
         teacher_kinds: the kinds of the teacher's signals; without any, the target is the labels.
         compares: `rows`, whose values the loss takes, or `examples`, whose `Rows` (`kdpipe.signals.rows`) it
             takes.
+        states: how many layers of a model the loss takes at once (`kdpipe.anatomy.layers`); of more than one,
+            it takes a tuple of values or rows.
         averaged_over: the sum of the loss is divided by the number of these in the whole accumulated batch.
         same_width: whether rows of student and teacher must be equally wide; a projection makes them so.
         same_heads: whether blocks of student and teacher must have equally many heads; or the option and its
@@ -34,6 +36,7 @@ class Loss(Protocol):
     student_kinds: ClassVar[tuple[str, ...]]
     teacher_kinds: ClassVar[tuple[str, ...]] = ()
     compares: ClassVar[Literal["rows", "examples"]] = "rows"
+    states: ClassVar[States] = "one"
     averaged_over: ClassVar[Averaged] = "rows"
     same_width: ClassVar[bool] = False
     same_heads: ClassVar[bool | tuple[str, str]] = False
@@ -52,12 +55,15 @@ class Loss(Protocol):
         """
         ...
 
+    def begin(self, teacher: int, student: int) -> nn.Module | None:
+        """Return what a loss on all blocks carries from step to step, or nothing.
 
-def check_temperature(temperature: float) -> float:
-    """Return a temperature; raise KdpipeError if it is not a positive finite number."""
-    if not (temperature > 0 and isfinite(temperature)):
-        raise KdpipeError(
-            f"temperature: expected a finite number above 0, found {temperature}; "
-            "1 leaves the logits as they are, more softens them"
-        )
-    return temperature
+        Args:
+            teacher: number of the teacher's blocks.
+            student: number of the student's blocks.
+        """
+        return None
+
+    def logged(self) -> Mapping[str, Tensor]:
+        """Return numbers of the last call that the training logs, by name."""
+        return {}

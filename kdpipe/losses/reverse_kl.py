@@ -13,7 +13,7 @@ class ReverseKLLoss(SoftenedLoss):
     teacher rules out with a logit of -inf would cost infinitely much; it is left out on both sides.
 
     Args:
-        temperature: divides the logits of both sides.
+        temperature: divides the logits of both sides; a schedule gives each row its own temperature.
         t_squared: multiply by the squared temperature, which keeps the size of the gradients
             whatever the temperature.
 
@@ -25,8 +25,8 @@ class ReverseKLLoss(SoftenedLoss):
         Distillation of Language Models (arXiv 2306.13649), section 2.
     """
 
-    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def divergence(self, student: Tensor, teacher: Tensor, temperature: float | Tensor) -> Tensor:
         possible = student.masked_fill(teacher.isneginf(), -torch.inf)
-        log_student = log_soften(possible, self.temperature)
-        difference = log_student - log_soften(teacher, self.temperature)
+        log_student = log_soften(possible, temperature)
+        difference = log_student - log_soften(teacher, temperature)
         return (log_student.exp() * difference).sum(-1)

@@ -11,7 +11,7 @@ class SoftCrossEntropyLoss(SoftenedLoss):
     Its gradient is `KLLoss`'s; its value is larger by the teacher's entropy.
 
     Args:
-        temperature: divides the logits of both sides.
+        temperature: divides the logits of both sides; a schedule gives each row its own temperature.
         t_squared: multiply by the squared temperature, which keeps the size of the gradients
             whatever the temperature.
 
@@ -23,5 +23,5 @@ class SoftCrossEntropyLoss(SoftenedLoss):
         `kd_ce_loss` of airaria/TextBrewer, which has no squared temperature.
     """
 
-    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return cross_entropy(student, teacher, self.temperature)
+    def divergence(self, student: Tensor, teacher: Tensor, temperature: float | Tensor) -> Tensor:
+        return cross_entropy(student, teacher, temperature)

@@ -9,7 +9,7 @@ class TVDLoss(SoftenedLoss):
     """Half the sum of the absolute differences of two softened distributions, in 0 to 1.
 
     Args:
-        temperature: divides the logits of both sides.
+        temperature: divides the logits of both sides; a schedule gives each row its own temperature.
         t_squared: multiply by the squared temperature, which keeps the size of the gradients
             whatever the temperature.
 
@@ -20,6 +20,6 @@ class TVDLoss(SoftenedLoss):
         Wen et al., f-Divergence Minimization for Sequence-Level Knowledge Distillation (arXiv 2307.15190).
     """
 
-    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
-        difference = soften(student, self.temperature) - soften(teacher, self.temperature)
+    def divergence(self, student: Tensor, teacher: Tensor, temperature: float | Tensor) -> Tensor:
+        difference = soften(student, temperature) - soften(teacher, temperature)
         return difference.abs().sum(-1) / 2

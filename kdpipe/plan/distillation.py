@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING, family_facts
+from kdpipe.anatomy.layers import parts
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.distillation import Distillation
@@ -13,6 +14,7 @@ from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.outputs import check_outputs
 from kdpipe.plan.sizes import block_parameters, known
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings, LayerMapSettings
 from kdpipe.plan.suitability import needs_head
@@ -31,7 +33,7 @@ class DistillationStage(TrainingStage[D]):
                 yield from needs_head(graph, lesson.teacher, lesson.dataset, setting)
             for find in (_cache, _tokenizers):
                 yield from find(graph, lesson)
-        for find in (_labels, _terms, _layers, _heads):
+        for find in (_labels, _terms, check_outputs, _layers, _heads):
             yield from find(graph, settings)
         yield from super().checks(graph, node)
 
@@ -88,9 +90,10 @@ def cache_settings(graph: Graph, settings: Distillation) -> CacheTeacherSettings
     maps: dict[str, LayerMapSettings] = {}
     for term in settings.taught:
         kinds, pairs = term.teacher_kinds, pairs_of(graph, settings, term)
-        signals |= {Signal(kind, place) for kind in kinds for place, _ in pairs or ()}
+        signals |= {Signal(kind, place) for kind in kinds for side, _ in pairs or () for place in parts(side)}
         if pairs is None:
-            entry = LayerMapSettings(kinds=kinds, layers=term.matched, student_depth=depth)
+            states = term.declared["states"]
+            entry = LayerMapSettings(kinds=kinds, states=states, layers=term.matched, student_depth=depth)
             maps[f"{term.matched} {kinds}"] = entry
     halved = any(SIGNAL_KINDS[kind].halved for term in settings.taught for kind in term.teacher_kinds)
     return CacheTeacherSettings(

@@ -15,7 +15,7 @@ from kdpipe.errors import ModelError, suggest
 from kdpipe.models.family import family_of
 from kdpipe.models.precision import upcast, without_autocast
 from kdpipe.models.units import Group
-from kdpipe.signals.rows import ENTRIES, Rows, pack, rows_at
+from kdpipe.signals.rows import ENTRIES, Rows, largest, pack, rows_at
 
 Signals = dict[Signal, Rows]
 Getter = Callable[[], Tensor]
@@ -34,9 +34,14 @@ class Request:
     positions: Positions = "examples"
 
     @property
+    def outputs(self) -> list[Signal]:
+        """The signals that the head of the model gives."""
+        return [signal for signal in self.signals if SIGNAL_KINDS[signal.kind].needs_head]
+
+    @property
     def needs_head(self) -> bool:
         """Whether the head of the model is run."""
-        return any(SIGNAL_KINDS[signal.kind].needs_head for signal in self.signals)
+        return bool(self.outputs)
 
     @property
     def aligned(self) -> bool:
@@ -74,7 +79,8 @@ def capture(model: Any, batch: Mapping[str, Any], request: Request) -> Signals:
     with recording(model, recorded, batch) as tensors:
         signals: Signals = {}
         if request.needs_head:
-            signals[LOGITS] = _logits(model, batch, inputs, request.positions)
+            logits = _logits(model, batch, inputs, request.positions)
+            signals |= {signal: OUTPUTS[signal.kind](logits, signal.place) for signal in request.outputs}
         else:
             model.base_model(**inputs)
         for signal, tensor in tensors.items():
@@ -237,6 +243,12 @@ def _module(run: Run, place: Place) -> Getter:
     return run.output_of(modules[place])
 
 
+# What the head gives of the logits of its rows.
+OUTPUTS: Mapping[str, Callable[[Rows, Any], Rows]] = {
+    "logits": lambda logits, place: logits,
+    "top_logits": lambda logits, number: largest(logits, number)[0],
+    "top_entries": lambda logits, number: largest(logits, number)[1],
+}
 # The recorder of each kind of signal of the body.
 RECORDERS: Mapping[str, Callable[[Run, Place], Getter]] = {
     "hidden_states": _hidden_state,

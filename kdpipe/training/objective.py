@@ -7,7 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from kdpipe.anatomy.signals import SIGNAL_KINDS, Averaged, Place, Positions, Signal
+from kdpipe.anatomy.layers import parts
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Averaged, Places, Positions, Signal
 from kdpipe.errors import ModelError
 from kdpipe.losses.loss import Loss, OutputKind
 from kdpipe.seeds import PROJECTION, draw_seed
@@ -45,25 +46,29 @@ class Term:
         weight: its factor, or how the factor changes over the training.
         positions: the rows that count: one per example, all real tokens, tokens with a label, or start and
             end of the answer in each example.
-        pairs: the (teacher, student) places that are compared; the term is the mean over the pairs.
+        pairs: the (teacher, student) places that are compared.
         projection: maps the student's rows to the teacher's width.
         widths: the teacher's width and the student's, which a projection needs.
         entries: the number of entries of a row that are compared, the first entries; None for all. Language
             models may have more outputs than their tokenizer has entries, and not the same number.
         teacher: the run that gives the target.
         student: the run that is compared with the target.
+        over_pairs: whether the term is the mean or the sum over the pairs.
+        shifted: the teacher's largest logit changes places with the logit of the label.
     """
 
     name: str
     loss: Loss
     weight: float | WeightSchedule = 1.0
     positions: Positions = "examples"
-    pairs: Sequence[tuple[Place, Place]] = ((None, None),)
+    pairs: Sequence[tuple[Places, Places]] = ((None, None),)
     projection: Projection | None = None
     widths: tuple[int, int] | None = None
     entries: int | None = None
     teacher: Origin = TEACHER
     student: Origin = STUDENT
+    over_pairs: Literal["mean", "sum"] = "mean"
+    shifted: bool = False
 
     @property
     def averaged_over(self) -> Averaged:
@@ -73,8 +78,8 @@ class Term:
     def reads(self) -> Iterator[tuple[Origin, Signal]]:
         """Yield the signals that the loss reads, each after its origin."""
         for teacher, student in self.pairs:
-            yield from ((self.teacher, Signal(kind, teacher)) for kind in self.loss.teacher_kinds)
-            yield from ((self.student, Signal(kind, student)) for kind in self.loss.student_kinds)
+            yield from ((self.teacher, signal) for signal in _signals(self.loss.teacher_kinds, teacher))
+            yield from ((self.student, signal) for signal in _signals(self.loss.student_kinds, student))
 
 
 class Objective(nn.Module):
@@ -94,8 +99,14 @@ class Objective(nn.Module):
         self.terms = [term for term in terms if term.weight]
         self.kind = kind
         self.requests = _requests(self.terms)
+        # What losses carry from step to step is saved with the weights.
+        self.states = nn.ModuleDict()
         self.projections = nn.ModuleDict()
         for index, term in enumerate(self.terms):
+            if term.loss.states == "all":
+                [(teacher, student)] = term.pairs
+                state = term.loss.begin(len(parts(teacher)), len(parts(student)))
+                self.states.update({} if state is None else {term.name: state})
             if term.projection is not None:
                 self.projections[term.name] = _projections(term, draw_seed(seed, PROJECTION, index))
 
@@ -113,6 +124,11 @@ class Objective(nn.Module):
         """The names of the terms whose weights change."""
         return [term.name for term in self.terms if isinstance(term.weight, WeightSchedule)]
 
+    def logged(self) -> dict[str, Tensor]:
+        """Return what losses tell of themselves, such as their temperatures, by what and of which term."""
+        numbers = {term.name: term.loss.logged() for term in self.terms}
+        return {f"{name} of {term}": value for term, each in numbers.items() for name, value in each.items()}
+
     def forward(self, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the unweighted sum of each term over its rows or examples, by name."""
         return {term.name: self._sum(term, signals, batch) for term in self.terms}
@@ -122,19 +138,22 @@ class Objective(nn.Module):
         for index, (theirs, ours) in enumerate(term.pairs):
             student = _read(term, term.loss.student_kinds, signals[term.student], ours, batch)
             teacher = _read(term, term.loss.teacher_kinds, signals.get(term.teacher, {}), theirs, batch)
-            student = [self._projected(term, index, rows) for rows in student]
-            if term.loss.same_width:
-                _check_width(term.name, *student, *teacher)
+            student = [self._projected(term, index, state, rows) for state, rows in enumerate(student)]
+            for rows in student if term.loss.same_width else ():
+                _check_width(term.name, rows, teacher[0])
+            if term.shifted:
+                teacher = [_shifted(rows, batch["labels"]) for rows in teacher]
             target = _side(term.loss, teacher) if teacher else batch.get("labels")
             total = total + term.loss(_side(term.loss, student), target, self.kind).sum()
-        return total / len(term.pairs)
+        return total / len(term.pairs) if term.over_pairs == "mean" else total
 
-    def _projected(self, term: Term, pair: int, rows: Rows) -> Rows:
-        """Return the student's rows for a pair, mapped to the teacher's width."""
+    def _projected(self, term: Term, pair: int, state: int, rows: Rows) -> Rows:
+        """Return the student's rows of a state of a pair, mapped to the teacher's width."""
         if term.name not in self.projections:
             return rows
         maps: Any = self.projections[term.name]
-        return replace(rows, values=maps[min(pair, len(maps) - 1)](rows.values))
+        number = state if term.loss.states == "all" else pair
+        return replace(rows, values=maps[min(number, len(maps) - 1)](rows.values))
 
 
 def _requests(terms: Sequence[Term]) -> dict[Origin, Request]:
@@ -151,14 +170,29 @@ def _requests(terms: Sequence[Term]) -> dict[Origin, Request]:
     }
 
 
+def _signals(kinds: Sequence[str], place: Places) -> Iterator[Signal]:
+    """Yield the signals that one side of a pair consists of."""
+    yield from (Signal(kind, part) for kind in kinds for part in parts(place))
+
+
 def _read(
-    term: Term, kinds: Sequence[str], signals: Signals, place: Place, batch: Mapping[str, Any]
+    term: Term, kinds: Sequence[str], signals: Signals, place: Places, batch: Mapping[str, Any]
 ) -> list[Rows]:
-    """Return the rows of one side that a loss compares, by kind."""
-    sides = [signals[Signal(kind, place)].at(term.positions, batch) for kind in kinds]
+    """Return the rows of one side that a loss compares, by kind and state."""
+    sides = [signals[signal].at(term.positions, batch) for signal in _signals(kinds, place)]
     if term.entries is None:
         return sides
     return [replace(rows, values=rows.values[:, : term.entries]) for rows in sides]
+
+
+def _shifted(logits: Rows, labels: Tensor) -> Rows:
+    """Return logits [N, C] whose largest has changed places with the label's [N]; a label below 0 is none."""
+    rows = torch.arange(len(labels), device=labels.device)
+    largest = logits.values.argmax(-1)
+    label = labels.where(labels >= 0, largest)
+    values = logits.values.clone()
+    values[rows, largest], values[rows, label] = logits.values[rows, label], logits.values[rows, largest]
+    return replace(logits, values=values)
 
 
 def _check_width(name: str, student: Rows, teacher: Rows) -> None:
@@ -171,9 +205,11 @@ def _check_width(name: str, student: Rows, teacher: Rows) -> None:
 
 
 def _side(loss: Loss, sides: Sequence[Rows]) -> Any:
-    """Return one side as a loss takes it: values or rows, for several kinds a tuple."""
+    """Return one side as a loss takes it: values or rows, a tuple of several kinds or states."""
     taken = tuple(rows.values if loss.compares == "rows" else rows for rows in sides)
-    return taken if len(taken) > 1 else taken[0]
+    if loss.states == "two" and len(taken) == 1:
+        return taken * 2
+    return taken if len(taken) > 1 or loss.states == "all" else taken[0]
 
 
 def _projections(term: Term, seed: int) -> nn.ModuleList:
@@ -183,7 +219,9 @@ def _projections(term: Term, seed: int) -> nn.ModuleList:
     activation = ACTIVATIONS[term.projection.kind]
     generator = torch.Generator().manual_seed(seed)
     maps = nn.ModuleList()
-    for _ in range(1 if term.projection.shared else len(term.pairs)):
+    [student, *_] = [parts(ours) for _, ours in term.pairs]
+    number = len(student) if term.loss.states == "all" else len(term.pairs)
+    for _ in range(1 if term.projection.shared else number):
         linear = nn.Linear(student_width, teacher_width)
         nn.init.normal_(linear.weight, std=0.02, generator=generator)
         nn.init.zeros_(linear.bias)

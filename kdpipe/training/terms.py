@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kdpipe.anatomy.layers import match_layers
-from kdpipe.anatomy.signals import SIGNAL_KINDS, Place, Positions, first_layer
+from kdpipe.anatomy.layers import Layer, match_layers
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Places, Positions, first_layer
 from kdpipe.evaluation.task import Task
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.loss import Loss
+from kdpipe.losses.top_k import TopKLoss
 from kdpipe.signals.capture import TEACHER, Origin
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.weights import WeightSchedule
@@ -26,33 +27,39 @@ class Weighted:
         loss: the loss.
         weight: its factor in the sum, or how the factor changes; a loss of weight 0 is not computed.
         layers: (teacher, student) pairs of layers, or the name of a map (`kdpipe.anatomy.layers`), for losses
-            on signals of layers.
+            on signals of layers; a side may be two layers for losses on two states.
         modules: (teacher, student) pairs of names of modules in the bodies, for losses on their outputs.
         positions: `all` real tokens, or the `masked` tokens, which have a label; by default `masked` for
             losses on logits, and `all` for other losses.
         projection: maps the student's states to the teacher's width.
         name: its name in the log; by default the name of its class.
+        over_pairs: whether the loss is the mean or the sum over its pairs of layers or modules.
+        top_k: the number of the teacher's largest logits that are compared, all others counting as one.
+        probability_shift: the teacher's largest logit changes places with the logit of the label.
         teacher: the name of the teacher that it reads.
     """
 
     loss: Loss
     weight: float | WeightSchedule = 1.0
-    layers: str | Sequence[tuple[int, int]] = "last"
+    layers: str | Sequence[tuple[Layer, Layer]] = "last"
     modules: Sequence[tuple[str, str]] = ()
     positions: Literal["all", "masked"] | None = None
     projection: Projection | None = None
     name: str = ""
+    over_pairs: Literal["mean", "sum"] = "mean"
+    top_k: int | None = None
+    probability_shift: bool = False
     teacher: str = TEACHER.teacher
 
-    def pairs(self, teacher_depth: int, student_depth: int) -> Sequence[tuple[Place, Place]]:
+    def pairs(self, teacher_depth: int, student_depth: int) -> Sequence[tuple[Places, Places]]:
         """Return the (teacher, student) places that are compared."""
-        kinds = self.loss.student_kinds
+        kinds, states = self.loss.student_kinds, self.loss.states
         match SIGNAL_KINDS[kinds[0]].placed:
             case "layers":
-                return match_layers(self.layers, teacher_depth, student_depth, first_layer(kinds))
+                return match_layers(self.layers, teacher_depth, student_depth, first_layer(kinds), states)
             case "modules":
                 return tuple(self.modules)
-        return ((None, None),)
+        return ((self.top_k, None),)
 
 
 def build_objective(
@@ -102,7 +109,7 @@ def _term(
     chosen = None if outputs and task.positions != "labelled" else weighted.positions
     return Term(
         name,
-        loss,
+        TopKLoss(loss) if weighted.top_k else loss,
         weighted.weight,
         POSITIONS[chosen] if chosen else task.positions if outputs else "tokens",
         weighted.pairs(teacher_depth, depth),
@@ -110,4 +117,6 @@ def _term(
         (teacher_width, width),
         entries if outputs and loss.teacher_kinds else None,
         Origin(weighted.teacher),
+        over_pairs=weighted.over_pairs,
+        shifted=weighted.probability_shift,
     )

@@ -127,7 +127,9 @@ class LearningTrainer(HookedTrainer):
             term.name: sums[term.name] / max(num_items_in_batch[term.averaged_over], 1) / len(self.sizes)
             for term in self.learner.objective.terms
         }
-        for name, mean in means.items():
+        parts = len(self.sizes) * self.current_gradient_accumulation_steps * processes.count()
+        logged = {name: value / parts for name, value in self.learner.objective.logged().items()}
+        for name, mean in {**means, **logged}.items():
             self.sums[name] = self.sums.get(name, 0) + mean.detach()
         total = sum(weight * means[name] for name, weight in self._weights(self.state.global_step).items())
         return processes.count() * total

@@ -167,6 +167,26 @@ def test_a_map_of_another_form_is_refused(layers):
         match_layers(layers, 12, 3)
 
 
+def test_two_states_of_a_model_are_matched_with_two_of_the_other():
+    assert match_layers([[[0, 4], [0, 1]], [12, 3]], 12, 3, states="two") == (((0, 4), (0, 1)), (12, 3))
+    assert match_layers("spaced", 4, 2, states="two") == ((0, 0), (2, 1), (4, 2))
+
+
+@pytest.mark.parametrize(("layers", "states", "what"), [
+    ([[[0, 4], [0, 1]]], "one", "expected pairs of one layer each, found .* `gram` and `mmd` take two"),
+    ([[[0, 4], 1]], "two", r"expected one layer of each model, or two, .* found the pair \[\[0, 4\], 1\]"),
+    ([[[0, 13], [0, 1]]], "two", r"found the pair \[\[0, 13\], \[0, 1\]\]"),
+    ([[[0, 1, 2], [0, 1, 2]]], "two", "expected one layer of each model, or two"),
+])  # fmt: skip
+def test_states_are_as_many_as_the_loss_compares(layers, states, what):
+    with pytest.raises(KdpipeError, match=what):
+        match_layers(layers, 12, 3, states=states)
+
+
+def test_all_blocks_are_one_pair():
+    assert match_layers("all", 3, 2, states="all") == (((1, 2, 3), (1, 2)),)
+
+
 def test_a_map_of_nothing_is_refused():
     with pytest.raises(KdpipeError, match="no layers are matched"):
         match_layers([], 12, 3)

@@ -9,7 +9,13 @@ SHAPE = {"width": 100, "heads": 4}
 
 @pytest.mark.parametrize(
     "signal",
-    [LOGITS, Signal("hidden_states", 0), Signal("attentions", 12), Signal("module", "encoder.layer.2")],
+    [
+        LOGITS,
+        Signal("hidden_states", 0),
+        Signal("attentions", 12),
+        Signal("module", "encoder.layer.2"),
+        Signal("top_logits", 50),
+    ],
 )
 def test_a_signal_is_read_as_it_is_written(signal):
     assert Signal.parse(str(signal)) == signal
@@ -28,18 +34,21 @@ def test_signals_are_written_as_kind_and_place():
     ("keys", (1, 2)),
     ("values", (1, 2)),
     ("module", ()),
+    ("top_logits", ()),
+    ("top_entries", ()),
 ])  # fmt: skip
 def test_the_places_that_a_depth_has(kind, places):
     assert SIGNAL_KINDS[kind].places(2) == places
 
 
 def test_every_kind_has_its_places_tested():
-    assert len(SIGNAL_KINDS) == 7
+    assert len(SIGNAL_KINDS) == 9
 
 
 def test_what_a_token_costs():
     assert token_bytes([Signal("hidden_states", 0), Signal("values", 1)], SHAPE, 32, "float16") == 400
     assert token_bytes([Signal("attentions", 1)], SHAPE, 32, "float16") == 4 * 32 * 2
+    assert token_bytes([Signal("top_logits", 50), Signal("top_entries", 50)], SHAPE, 32, "float16") == 400
     assert token_bytes([LOGITS], SHAPE, 32, "float16") == token_bytes([LOGITS], SHAPE, 32, "float32") == 8
 
 
@@ -49,5 +58,6 @@ def test_what_is_read_together_is_of_the_layers_that_all_kinds_have():
 
 
 def test_what_goes_by_tokens_needs_equal_tokenizers():
-    assert [kind for kind, known in SIGNAL_KINDS.items() if not known.aligned] == ["logits"]
+    unaligned = [kind for kind, known in SIGNAL_KINDS.items() if not known.aligned]
+    assert unaligned == ["logits", "top_logits", "top_entries"]
     assert replace(SIGNAL_KINDS["logits"], rows="tokens").aligned

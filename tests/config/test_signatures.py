@@ -64,7 +64,8 @@ def test_an_enumeration_or_its_text_is_one_of_its_values():
 
 def test_options_of_a_constructor():
     options = constructor_options("kdpipe.losses.kl:KLLoss")
-    assert options == {"temperature": Option(TYPES["PositiveFloat"], 1.0), "t_squared": Option(bool, True)}
+    temperature = Option(TYPES["PositiveFloat | TemperatureSchedule"], 1.0)
+    assert options == {"temperature": temperature, "t_squared": Option(bool, True)}
     assert constructor_options("kdpipe.losses.hard:HardLoss") == {}
 
 

@@ -61,6 +61,20 @@ def test_a_key_that_the_student_does_not_see_costs_a_finite_amount():
     assert AttentionCELoss()(student, teacher, "categorical").isfinite().all()
 
 
+@pytest.mark.parametrize("heads", ["each", "mean"])
+def test_probabilities_are_compared_as_textbrewer_does(wave, real_rows, heads):
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]], dtype=torch.float64)
+    hidden = (1 - mask)[:, None, None] * -1e9
+    sides = [(scores(wave, **options) + hidden).softmax(-1) for options in ({}, {"k": 1.3, "o": 0.5})]
+
+    rows = AttentionCELoss(heads, "textbrewer")(*(pack(side, real_rows) for side in sides), "categorical")
+
+    # Queries are second here [B, L, A, L], and third there [B, A, L, L].
+    student, teacher = (side.mean(2, keepdim=True) if heads == "mean" else side for side in sides)
+    by_hand = -(teacher.softmax(-1) * student.log_softmax(-1) * mask[:, None, None]).sum(-1) * mask[..., None]
+    assert rows.mean().item() == pytest.approx((by_hand.sum() / mask.sum() / by_hand.shape[2]).item())
+
+
 @pytest.mark.parametrize("loss", [AttentionCELoss(), AttentionMSELoss()])
 def test_other_numbers_of_heads_are_refused(wave, loss):
     with pytest.raises(ModelError, match="as many heads in a block, found 2 and 3; `heads: mean`"):

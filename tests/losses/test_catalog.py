@@ -12,7 +12,11 @@ from kdpipe.losses.loss import OutputKind
 from kdpipe.signals.rows import pack
 
 EVERY_LOSS = pytest.mark.parametrize("name", sorted(LOSSES))
-BY_ROW = [name for name in sorted(LOSSES) if constants(LOSSES[name])["compares"] == "rows"]
+BY_ROW = [
+    name
+    for name in sorted(LOSSES)
+    if (constants(LOSSES[name])["compares"], constants(LOSSES[name])["states"]) == ("rows", "one")
+]
 EVERY_LOSS_OF_ROWS = pytest.mark.parametrize("name", BY_ROW)
 EVERY_KIND = pytest.mark.parametrize("kind", get_args(OutputKind))
 

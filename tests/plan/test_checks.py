@@ -128,12 +128,44 @@ def test_masked_positions_are_of_text(mistakes_of):
     ([[5, 1]], "teacher layers 0 to 4 and student layers 0 to 2 exist, found the pair [5, 1]"),
     ([[4, 3]], "teacher layers 0 to 4 and student layers 0 to 2 exist, found the pair [4, 3]"),
     ("top:6", "teacher layers 0 to 4 and student layers 0 to 2 exist, found the pair [6, 2]"),
+    ([[[4, 0], 1]], "expected pairs of one layer each, found [[4, 0], 1]; `gram` and `mmd` take two of each"),
     ("L3", "preset 'L3' is for 12 teacher and 3 student blocks, found 4 and 2"),
 ])  # fmt: skip
 def test_states_that_do_not_exist(mistakes_of, layers, what):
     assert mistakes_of({f"{STUDENT}.losses[1].layers": layers}) == [
         f"models.student.distill.losses[1].layers: {what}"
     ]
+
+
+@pytest.mark.parametrize(("layers", "what"), [
+    ([[[0, 5], [0, 1]]],
+     "teacher layers 0 to 4 and student layers 0 to 2 exist, found the pair [[0, 5], [0, 1]]"),
+    ([[[0, 4], 1]],
+     "expected one layer of each model, or two, [[t1, t2], [s1, s2]], found the pair [[0, 4], 1]"),
+])  # fmt: skip
+def test_two_states_that_do_not_exist(mistakes_of, layers, what):
+    gram = {"loss": "gram", "layers": layers}
+    assert mistakes_of({f"{STUDENT}.losses": [gram]}) == [f"models.student.distill.losses[0].layers: {what}"]
+    assert mistakes_of({f"{STUDENT}.losses": [{**gram, "layers": [[[0, 4], [0, 1]], [4, 2]]}]}) == []
+
+
+@pytest.mark.parametrize(("dataset", "term", "what"), [
+    ({}, {"top_k": 2}, "top_k: expected fewer than the 2 outputs of the teacher, found 2"),
+    ({"name": "stsb"}, {"top_k": 1},
+     "top_k: compares the likeliest of several classes, but regression has none; remove this"),
+    ({"name": "stsb"}, {"probability_shift": True},
+     "probability_shift: puts the label first among classes, but regression has none; remove this"),
+    ({"labels": "none"}, {"probability_shift": True},
+     "probability_shift: needs labels, 'task' has `labels: none`"),
+    ({}, {"probability_shift": True, "top_k": 1},
+     "probability_shift: needs all logits of the teacher; remove `top_k`"),
+])  # fmt: skip
+def test_options_that_logits_do_not_suit(mistakes_of, dataset, term, what):
+    given = {f"datasets.task.{name}": value for name, value in dataset.items()}
+    mistakes = mistakes_of({**given, f"{STUDENT}.losses": [{"loss": "kl", **term}]})
+    assert any(mistake.startswith(f"models.student.distill.losses[0].{what}") for mistake in mistakes), (
+        mistakes
+    )
 
 
 def test_a_map_of_another_form(mistakes_of):

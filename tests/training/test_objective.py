@@ -14,11 +14,13 @@ from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.scoring import token_targets
 from kdpipe.losses.cosine import CosineLoss
+from kdpipe.losses.emd import EMDLoss
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.kl import KLLoss
 from kdpipe.losses.logit_mse import LogitMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
+from kdpipe.losses.temperature import TemperatureSchedule
 from kdpipe.models.loading import load_model, load_tokenizer
 from kdpipe.signals.capture import STUDENT, TEACHER, Request, Signals, capture
 from kdpipe.signals.rows import pack, rows_at
@@ -183,3 +185,67 @@ def test_padding_of_windows_costs_nothing(reader: Path, question_data: Path) -> 
         assert_close(value, one[name] + other[name])
     sum(together.values()).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_a_term_may_be_the_sum_over_its_pairs() -> None:
+    student, teacher = signals(6, 1), signals(6, 2)
+    mean = Term("hidden", HiddenMSELoss(), 1.0, "tokens", [(0, 0), (2, 1)])
+    sums = [
+        sums_of(Objective([term], "categorical"), student, teacher)["hidden"]
+        for term in (mean, replace(mean, over_pairs="sum"))
+    ]
+    assert_close(sums[1], 2 * sums[0])
+
+
+def test_the_label_changes_places_with_what_the_teacher_prefers() -> None:
+    student, teacher = signals(6, 1), signals(6, 2)
+    teacher[LOGITS] = rows_at(torch.tensor([[3.0, 1.0], [3.0, 1.0]]), "examples", BATCH)
+    shifted = {**teacher, LOGITS: rows_at(torch.tensor([[1.0, 3.0], [3.0, 1.0]]), "examples", BATCH)}
+    plain = Term("kl", KLLoss())
+    objective = Objective([replace(plain, shifted=True)], "categorical")
+    once = sums_of(objective, student, teacher)["kl"]
+    assert_close(once, sums_of(Objective([plain], "categorical"), student, shifted)["kl"])
+    # Labels that are first already stay first, and the teacher's signals stay as they are.
+    assert_close(sums_of(objective, student, shifted)["kl"], once)
+    assert teacher[LOGITS].values.tolist() == [[3.0, 1.0], [3.0, 1.0]]
+
+
+def test_rows_without_label_are_left_alone() -> None:
+    student, teacher = signals(6, 1), signals(6, 2)
+    terms = [Term("shifted", KLLoss(), shifted=True), Term("plain", KLLoss())]
+    unlabelled = {**BATCH, "labels": torch.tensor([-100, -100])}
+    sums = sums_of(Objective(terms, "categorical"), student, teacher, unlabelled)
+    assert_close(sums["shifted"], sums["plain"])
+
+
+def test_each_block_of_a_student_has_its_projection_where_all_are_compared() -> None:
+    blocks = [((1, 2), (0, 1, 2))]
+    term = Term("emd", EMDLoss(), 1.0, "tokens", blocks, Projection(), (8, 6))
+    objective = Objective([term], "categorical")
+    assert len(objective.projections["emd"]) == 3
+    sums_of(objective, signals(6, 1), signals(8, 2))["emd"].backward()
+    assert all(parameter.grad is not None for parameter in objective.parameters())
+
+
+def test_what_a_loss_carries_is_saved_and_restored() -> None:
+    term = Term("emd", EMDLoss(), 1.0, "tokens", [((1, 2), (1, 2))])
+    objective = Objective([term], "categorical")
+    sums_of(objective, signals(6, 1), signals(6, 2))
+    state = objective.state_dict()
+    assert {name for name in state if "emd" in name} == {"states.emd.student", "states.emd.teacher"}
+    assert not state["states.emd.student"].equal(torch.tensor([0.5, 0.5]))
+    again = Objective([replace(term, loss=EMDLoss())], "categorical")
+    again.load_state_dict(state)
+    sums = [sums_of(each, signals(6, 3), signals(6, 4))["emd"] for each in (objective, again)]
+    assert sums[0].equal(sums[1])
+
+
+def test_losses_tell_their_temperatures() -> None:
+    cwsm = TemperatureSchedule(3, "cwsm")
+    objective = Objective([Term("kl", KLLoss(cwsm)), Term("hard", HardLoss())], "categorical")
+    assert objective.logged() == {}
+    sums_of(objective, signals(6, 1), signals(6, 2))
+    lowest, highest = (objective.logged()[f"{name} temperature of kl"] for name in ("lowest", "highest"))
+    # Of two rows, one is as far below the mean as the other is above it.
+    assert lowest < 3 < highest
+    assert_close(lowest + highest, torch.tensor(6.0))

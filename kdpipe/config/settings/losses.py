@@ -1,24 +1,27 @@
 """Loss terms: what every term takes, and the options of the loss that it names."""
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from kdpipe import catalog
 from kdpipe.anatomy.layers import match_layers
-from kdpipe.anatomy.signals import SIGNAL_KINDS, Place, first_layer
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Places, first_layer
 from kdpipe.config.settings.base import NotEmpty, Settings, refuse
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import mistake, read_name
+from kdpipe.config.settings.presets import expanded
+from kdpipe.config.settings.schedules import Weight
 from kdpipe.config.signatures import constructor_options, options_model
 from kdpipe.declarations import constants, docstring
 from kdpipe.errors import suggest
 
-LayerMap = str | list[tuple[int, int]]
+Side = int | tuple[int, int]
+LayerMap = str | list[tuple[Side, Side]]
 LATER = refuse("`counterfactual` is not available in this version", lambda run: run == "counterfactual")
-Weight = Annotated[float, Field(ge=0, le=MANY)]
-PlacePairs = tuple[tuple[Place, Place], ...]
+PlacePairs = tuple[tuple[Places, Places], ...]
 
 
 class ProjectionSettings(Settings):
@@ -35,53 +38,6 @@ class ProjectionSettings(Settings):
     learning_rate: float | None = Field(default=None, gt=0, le=1000)
 
 
-class WeightSettings(Settings):
-    """A weight that changes over the training, by the share of its steps that is done.
-
-    Args:
-        value: the weight that the shape starts from, or scales.
-        schedule: `linear` and `cosine` go from the value to `end`; `linear_growth` goes from 0 to the value,
-            `linear_decay` from the value to 0; `steps` multiplies the value.
-        end: the weight at the end of `linear` and `cosine`.
-        at: for `steps`, the shares of the training from which the factors hold, in rising order.
-        factors: for `steps`, the factors of the value (not of each other), one for each share.
-        compat: `textbrewer` takes the value for the first step alone, and then 1 in its place, as TextBrewer
-            does.
-    """
-
-    value: Weight = 1.0
-    schedule: Literal["linear", "cosine", "linear_growth", "linear_decay", "steps"]
-    end: Weight = 0.0
-    at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    factors: tuple[Weight, ...] = ()
-    compat: Literal["textbrewer"] | None = None
-
-    @model_validator(mode="after")
-    def _fits_its_shape(self) -> Self:
-        # A dump of settings, as a stage reads it, has the fields with their defaults too.
-        if self.end and self.schedule not in ("linear", "cosine"):
-            raise mistake(("end",), f"{self.schedule!r} has no `end`; remove this")
-        for name in ("at", "factors"):
-            if getattr(self, name) and self.schedule != "steps":
-                raise mistake((name,), f"only `steps` has {name!r}; remove this")
-        if self.compat and not self.schedule.startswith("linear_"):
-            raise mistake(("compat",), f"TextBrewer has no {self.schedule!r}; remove this")
-        if self.schedule == "steps" and not self.at:
-            raise mistake(("at",), "is required: the shares of the training at which the weight changes")
-        if list(self.at) != sorted(set(self.at)):
-            raise mistake(("at",), f"expected rising shares, found {', '.join(map(str, self.at))}")
-        if len(self.factors) != len(self.at):
-            what = f"expected one for each of the {len(self.at)} shares of `at`, found {len(self.factors)}"
-            raise mistake(("factors",), what)
-        if not any((self.value, self.end)):
-            raise mistake(("value",), "the weight would be 0 at every step")
-        return self
-
-
-def _read_weight(value: Any) -> Any:
-    return WeightSettings.model_validate(value) if isinstance(value, dict) else value
-
-
 class TermSettings(Settings):
     """What every loss term takes.
 
@@ -96,7 +52,7 @@ class TermSettings(Settings):
     """
 
     loss: str
-    weight: Annotated[Weight | WeightSettings, BeforeValidator(_read_weight)] = 1.0
+    weight: Weight = 1.0
     positions: Literal["all", "masked"] | None = None
     run: Annotated[Literal["base"], BeforeValidator(LATER)] = "base"
 
@@ -145,11 +101,42 @@ class TermSettings(Settings):
         return {name: getattr(self, name) for name in constructor_options(catalog.LOSSES[self.loss])}
 
 
-class LayerTermSettings(TermSettings):
+class OutputTermSettings(TermSettings):
+    """What a term on logits of both sides takes besides.
+
+    Args:
+        top_k: the number of the teacher's largest logits that are compared and stored, while all others count
+            as one; null for all logits.
+        probability_shift: the teacher's largest logit changes places with the logit of the label.
+    """
+
+    top_k: Annotated[int, Field(ge=1, le=MANY)] | None = None
+    probability_shift: bool = False
+
+    @property
+    def teacher_kinds(self) -> tuple[str, ...]:
+        return ("top_logits", "top_entries") if self.top_k else super().teacher_kinds
+
+    def pairs(self, teacher_depth: int | None, student_depth: int | None) -> PlacePairs | None:
+        return ((self.top_k, None),)
+
+
+class MatchTermSettings(TermSettings):
+    """What a term takes besides that compares several pairs of places.
+
+    Args:
+        over_pairs: whether the term is the `mean` or the `sum` over its pairs.
+    """
+
+    over_pairs: Literal["mean", "sum"] = "mean"
+
+
+class LayerTermSettings(MatchTermSettings):
     """What a term on signals of layers takes besides.
 
     Args:
-        layers: (teacher, student) pairs of layers, or the name of a map (`kdpipe.anatomy.layers`).
+        layers: (teacher, student) pairs of layers, or the name of a map (`kdpipe.anatomy.layers`); a loss
+            that compares two states of a model takes [[t1, t2], [s1, s2]] as a pair, too.
     """
 
     layers: LayerMap = "last"
@@ -161,10 +148,24 @@ class LayerTermSettings(TermSettings):
     def pairs(self, teacher_depth: int | None, student_depth: int | None) -> PlacePairs | None:
         if teacher_depth is None or student_depth is None:
             return None if isinstance(self.layers, str) else tuple(self.layers)
-        return match_layers(self.layers, teacher_depth, student_depth, first_layer(self.student_kinds))
+        first, states = first_layer(self.student_kinds), self.declared["states"]
+        return match_layers(self.layers, teacher_depth, student_depth, first, states)
 
 
-class ModuleTermSettings(TermSettings):
+class BlocksTermSettings(TermSettings):
+    """A term that compares all blocks of both models at once."""
+
+    @property
+    def matched(self) -> str:
+        return "all"
+
+    def pairs(self, teacher_depth: int | None, student_depth: int | None) -> PlacePairs | None:
+        if teacher_depth is None or student_depth is None:
+            return None
+        return match_layers("all", teacher_depth, student_depth, states="all")
+
+
+class ModuleTermSettings(MatchTermSettings):
     """What a term on outputs of modules takes besides.
 
     Args:
@@ -195,11 +196,14 @@ class ProjectedTermSettings(TermSettings):
         return self.projection
 
 
-PLACED: dict[str, type[TermSettings]] = {
-    "once": TermSettings,
-    "layers": LayerTermSettings,
-    "modules": ModuleTermSettings,
-}
+def _base(declared: Mapping[str, Any]) -> type[TermSettings]:
+    """Return what a term takes by the places that its loss compares."""
+    match SIGNAL_KINDS[declared["student_kinds"][0]].placed:
+        case "layers":
+            return BlocksTermSettings if declared["states"] == "all" else LayerTermSettings
+        case "modules":
+            return ModuleTermSettings
+    return OutputTermSettings if declared["teacher_kinds"] else TermSettings
 
 
 @cache
@@ -207,7 +211,7 @@ def term_settings(loss: str) -> type[TermSettings]:
     """Return the settings model of the terms that use a loss of the catalog."""
     target = catalog.LOSSES[loss]
     declared = constants(target)
-    bases = [PLACED[SIGNAL_KINDS[declared["student_kinds"][0]].placed]]
+    bases = [_base(declared)]
     bases += [ProjectedTermSettings] if declared["same_width"] else []
     return options_model(f"{loss}_term", tuple(bases), constructor_options(target), docstring(target))
 
@@ -215,6 +219,8 @@ def term_settings(loss: str) -> type[TermSettings]:
 def _validate(value: Any) -> Any:
     if isinstance(value, TermSettings):
         return value
+    if isinstance(value, dict) and "preset" in value:
+        value = expanded(value)
     loss = read_name(value, "loss", catalog.LOSSES)
     if fault := _kinds_fault(loss):
         raise mistake(("loss",), fault)

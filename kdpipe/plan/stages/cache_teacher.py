@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from kdpipe.anatomy.layers import match_layers
+from kdpipe.anatomy.layers import States, match_layers, parts
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, first_layer, token_bytes
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import Count
@@ -22,19 +22,21 @@ class LayerMapSettings(Settings):
 
     Args:
         kinds: the kinds of signals that are stored of its layers.
+        states: how many layers are compared at once (`kdpipe.anatomy.layers`).
         layers: the name of the map.
         student_depth: number of blocks of the student; null where it is the teacher's number.
     """
 
     kinds: tuple[str, ...]
+    states: States = "one"
     layers: str
     student_depth: int | None
 
     def signals(self, depth: int) -> Iterator[tuple[str, int]]:
         """Yield kind and layer of each signal that is stored of a teacher with so many blocks."""
         first = first_layer(self.kinds)
-        for layer, _ in match_layers(self.layers, depth, self.student_depth or depth, first):
-            yield from ((kind, layer) for kind in self.kinds)
+        for side, _ in match_layers(self.layers, depth, self.student_depth or depth, first, self.states):
+            yield from ((kind, layer) for kind in self.kinds for layer in parts(side))
 
 
 class CacheTeacherSettings(Settings):

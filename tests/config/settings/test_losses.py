@@ -4,6 +4,7 @@ from pydantic import TypeAdapter, ValidationError
 from kdpipe import catalog
 from kdpipe.config.mistakes import explain
 from kdpipe.config.settings.losses import LossTerms
+from kdpipe.config.settings.presets import PRESETS
 from kdpipe.errors import KdpipeError
 
 TERMS = TypeAdapter(LossTerms)
@@ -28,6 +29,10 @@ def fade(**weight):
     return {"loss": "kl", "weight": weight}
 
 
+def soft(**temperature):
+    return {"loss": "kl", "temperature": temperature}
+
+
 def test_defaults_and_options():
     kl = term(loss="kl", temperature="2e0", weight=5)
     assert (kl.weight, kl.student_kinds, kl.teacher_kinds) == (5, ("logits",), ("logits",))
@@ -37,6 +42,41 @@ def test_defaults_and_options():
     relation = term(loss="relation", relation_heads=4)
     assert (relation.options, relation.layers) == ({"relation_heads": 4}, "last")
     assert not term(loss="hard").needs_teacher
+    assert (term(loss="emd").matched, term(loss="emd").pairs(3, 2)) == ("all", (((1, 2, 3), (1, 2)),))
+
+
+def test_only_the_largest_logits_of_a_teacher_may_be_read():
+    few = term(loss="kl", top_k=50)
+    assert (few.teacher_kinds, few.student_kinds) == (("top_logits", "top_entries"), ("logits",))
+    assert few.pairs(None, None) == ((50, None),)
+
+
+@pytest.mark.parametrize(("preset", "loss", "layers", "depths", "pairs"), [
+    ("L3_hidden_mse", "hidden_mse", "spaced", (12, 3), [(0, 0), (4, 1), (8, 2), (12, 3)]),
+    ("L3n_hidden_mse", "hidden_mse", "spaced", (6, 3), [(0, 0), (2, 1), (4, 2), (6, 3)]),
+    ("L4_hidden_smmd", "mmd", "spaced", (12, 4), [(0, 0), (3, 1), (6, 2), (9, 3), (12, 4)]),
+    ("L6_hidden_smmd", "mmd", "spaced", (12, 6), [(2 * i, i) for i in range(7)]),
+    ("small_hidden_mse", "hidden_mse", "every:2", (12, 12), [(i, i) for i in range(0, 13, 2)]),
+    ("L4_attention_ce_mean", "attention_ce", "spaced", (12, 4), [(3, 1), (6, 2), (9, 3), (12, 4)]),
+    ("t_top8_hidden_mse", "hidden_mse", "top:8", (12, 6), list(enumerate([0, 1, 3, 4, 5, 7, 8]))),
+])  # fmt: skip
+def test_a_preset_is_a_sum_over_its_pairs(preset, loss, layers, depths, pairs):
+    expanded = term(preset=preset, weight=2)
+    assert (expanded.loss, expanded.layers, expanded.over_pairs, expanded.weight) == (loss, layers, "sum", 2)
+    expected = [(t, i) for i, t in pairs] if preset.startswith("t_top") else pairs
+    assert list(expanded.pairs(*depths)) == expected
+
+
+def test_presets_have_the_projections_and_heads_of_textbrewer():
+    assert [name for name in PRESETS if getattr(term(preset=name), "projection", None)] == [
+        "L3n_hidden_mse", "L4t_hidden_mse", "L4t_hidden_sgram", "small_hidden_mse"
+    ]  # fmt: skip
+    assert {name: term(preset=name).heads for name in PRESETS if "attention" in name} == {
+        f"L{depth}_attention_{kind}": heads
+        for depth in (3, 4)
+        for kind, heads in (("mse", "each"), ("mse_sum", "sum"), ("ce", "each"), ("ce_mean", "mean"))
+    }
+    assert term(preset="t_top8_hidden_mse", projection={"shared": True}).projection.shared
 
 
 @pytest.mark.parametrize("loss", ["jsd", "kl", "soft_cross_entropy", "logit_mse"])
@@ -75,6 +115,17 @@ def test_a_temperature_that_the_loss_refuses_is_refused_before(loss, temperature
     (fade(schedule="steps", at=[0.5], factors=[1, 2]), (0, "weight", "factors"),
      "expected one for each of the 1 shares of `at`, found 2"),
     (fade(schedule="linear", value=0), (0, "weight", "value"), "the weight would be 0 at every step"),
+    ({"loss": "kl", "weight": "heavy"}, (0, "weight"), "should be a valid number, found 'heavy'"),
+    (soft(schedule="flsv"), (0, "temperature", "schedule"), "'flsv' is not known; did you mean 'flsw'?"),
+    (soft(schedule="cwsm", gamma=2), (0, "temperature", "gamma"), "only `flsw` has 'gamma'; remove this"),
+    (soft(schedule="flsw", beta=-1), (0, "temperature", "beta"), AT_LEAST_NONE),
+    (soft(value=2), (0, "temperature", "schedule"), "is required"),
+    ({"loss": "kl", "top_k": 0}, (0, "top_k"), AT_LEAST_ONE),
+    ({"preset": "L3_hiden_mse"}, (0, "preset"), "'L3_hiden_mse' is not known; did you mean 'L3_hidden_mse'?"),
+    ({"preset": "L3_hidden_mse", "layers": "last"}, (0, "layers"),
+     "the preset says it; remove this, or give the term without `preset`"),
+    ({"preset": "L3_hidden_mse", "temperature": 2}, (0, "temperature"), "unknown key; there is layers, loss,"
+     " normalize, over_pairs, positions, projection, run, weight"),
 ])  # fmt: skip
 def test_mistakes(settings, where, what):
     assert mistakes_in(settings) == [(where, what)]
@@ -110,9 +161,14 @@ def test_every_term_is_looked_at_and_there_is_one():
 ])  # fmt: skip
 def test_settings_survive_json(shape):
     weight = {"value": "2e0", **shape}
-    terms = TERMS.validate_python(
-        [{"loss": "kl", "temperature": 3, "weight": weight}, {"loss": "cosine", "layers": [[1, 2]]}]
-    )
+    temperature = {"value": 8, "schedule": "flsw", "gamma": 2}
+    terms = TERMS.validate_python([
+        {"loss": "kl", "temperature": temperature, "weight": weight, "top_k": 3},
+        {"loss": "cosine", "layers": [[1, 2]]},
+        {"loss": "gram", "layers": [[[0, 1], [0, 2]], [3, 1]]},
+        {"preset": "L4t_hidden_sgram"},
+        {"loss": "emd"},
+    ])  # fmt: skip
     assert TERMS.validate_json(TERMS.dump_json(terms)) == terms
 
 

@@ -1,0 +1,93 @@
+"""Numbers that change: weights over a training, temperatures from row to row."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from kdpipe.config.settings.base import Settings
+from kdpipe.config.settings.bounds import MANY
+from kdpipe.config.settings.explanation import mistake
+
+Number = Annotated[float, Field(ge=0, le=MANY)]
+# The squares of temperatures are neither 0 nor infinite.
+PositiveTemperature = Annotated[float, Field(ge=1e-3, le=1e6)]
+
+
+class WeightSettings(Settings):
+    """A weight that changes over the training, by the share of its steps that is done.
+
+    Args:
+        value: the weight that the shape starts from, or scales.
+        schedule: `linear` and `cosine` go from the value to `end`; `linear_growth` goes from 0 to the value,
+            `linear_decay` from the value to 0; `steps` multiplies the value.
+        end: the weight at the end of `linear` and `cosine`.
+        at: for `steps`, the shares of the training from which the factors hold, in rising order.
+        factors: for `steps`, the factors of the value (not of each other), one for each share.
+        compat: `textbrewer` takes the value for the first step alone, and then 1 in its place, as TextBrewer
+            does.
+    """
+
+    value: Number = 1.0
+    schedule: Literal["linear", "cosine", "linear_growth", "linear_decay", "steps"]
+    end: Number = 0.0
+    at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    factors: tuple[Number, ...] = ()
+    compat: Literal["textbrewer"] | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_shape(self) -> Self:
+        # A dump of settings, as a stage reads it, has the fields with their defaults too.
+        if self.end and self.schedule not in ("linear", "cosine"):
+            raise mistake(("end",), f"{self.schedule!r} has no `end`; remove this")
+        for name in ("at", "factors"):
+            if getattr(self, name) and self.schedule != "steps":
+                raise mistake((name,), f"only `steps` has {name!r}; remove this")
+        if self.compat and not self.schedule.startswith("linear_"):
+            raise mistake(("compat",), f"TextBrewer has no {self.schedule!r}; remove this")
+        if self.schedule == "steps" and not self.at:
+            raise mistake(("at",), "is required: the shares of the training at which the weight changes")
+        if list(self.at) != sorted(set(self.at)):
+            raise mistake(("at",), f"expected rising shares, found {', '.join(map(str, self.at))}")
+        if len(self.factors) != len(self.at):
+            what = f"expected one for each of the {len(self.at)} shares of `at`, found {len(self.factors)}"
+            raise mistake(("factors",), what)
+        if not any((self.value, self.end)):
+            raise mistake(("value",), "the weight would be 0 at every step")
+        return self
+
+
+class TemperatureSettings(Settings):
+    """A temperature for each row, higher for rows that the student does well, and 0.1 at least.
+
+    Args:
+        value: the mean of the temperatures over the rows of a micro-batch of one process.
+        schedule: `flsw` goes by how unlike the logits of student and teacher are, `cwsm` by how unsure the
+            student is.
+        beta: the factor of the differences from the mean.
+        gamma: for `flsw`, the exponent of how unlike the logits are.
+    """
+
+    value: PositiveTemperature = 1.0
+    schedule: Literal["flsw", "cwsm"]
+    beta: Number = 1.0
+    gamma: Annotated[float, Field(gt=0, le=100)] = 1.0
+
+    @model_validator(mode="after")
+    def _fits_its_schedule(self) -> Self:
+        if self.schedule == "cwsm" and self.gamma != 1:
+            raise mistake(("gamma",), "only `flsw` has 'gamma'; remove this")
+        return self
+
+
+def _which(value: Any) -> str:
+    """Tell of what a value is to be read, so that a message speaks of this alone."""
+    return "schedule of" if isinstance(value, dict | Settings) else "number"
+
+
+Weight = Annotated[
+    Annotated[Number, Tag("number")] | Annotated[WeightSettings, Tag("schedule of")], Discriminator(_which)
+]
+Temperature = Annotated[
+    Annotated[PositiveTemperature, Tag("number")] | Annotated[TemperatureSettings, Tag("schedule of")],
+    Discriminator(_which),
+]

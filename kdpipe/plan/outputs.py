@@ -1,0 +1,46 @@
+"""Whether the options of loss terms on logits suit a dataset."""
+
+from kdpipe import catalog
+from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING
+from kdpipe.config.mistakes import Findings
+from kdpipe.config.settings.dataset import named_labels
+from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.losses import OutputTermSettings, TermSettings
+from kdpipe.declarations import constants
+from kdpipe.plan.graph import Graph
+
+
+def check_outputs(graph: Graph, settings: Distillation) -> Findings:
+    """Yield which terms ask of logits what the logits of a dataset do not have."""
+    task = graph.datasets[settings.dataset].task
+    kind = constants(catalog.TASKS[task])["kind"]
+    for index, term in enumerate(settings.losses):
+        if not isinstance(term, OutputTermSettings):
+            continue
+        place = ("losses", index, "top_k")
+        if term.top_k and (kind != "categorical" or task == QUESTION_ANSWERING):
+            yield place, f"compares the likeliest of several classes, but {task} has none; remove this"
+        elif term.top_k and (most := _outputs(graph, settings, term)) and term.top_k >= most:
+            yield place, f"expected fewer than the {most} outputs of the teacher, found {term.top_k}"
+        if term.probability_shift and (why := _unshiftable(graph, settings, term, kind)):
+            yield ("losses", index, "probability_shift"), why
+
+
+def _outputs(graph: Graph, settings: Distillation, term: TermSettings) -> int | None:
+    """Return how many outputs the teacher has, as far as the config tells."""
+    dataset = graph.datasets[settings.dataset]
+    if dataset.task == LANGUAGE_MODELING:
+        return graph.facts[getattr(settings, term.taught_by)].shape.vocabulary
+    return len(named_labels(dataset.sources[0])) or None
+
+
+def _unshiftable(graph: Graph, settings: Distillation, term: OutputTermSettings, kind: str) -> str:
+    """Return why the logit of the label cannot change places with the largest, or nothing."""
+    dataset = graph.datasets[settings.dataset]
+    if kind != "categorical":
+        return f"puts the label first among classes, but {dataset.task} has none; remove this"
+    if dataset.task != LANGUAGE_MODELING and dataset.settings.labels:
+        return f"needs labels, {dataset.name!r} has `labels: none`"
+    if term.positions == "all":
+        return "needs a label at each position; remove `positions: all`"
+    return "needs all logits of the teacher; remove `top_k`" if term.top_k else ""
