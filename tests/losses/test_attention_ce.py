@@ -67,7 +67,8 @@ def test_probabilities_are_compared_as_textbrewer_does(wave, real_rows, heads):
     hidden = (1 - mask)[:, None, None] * -1e9
     sides = [(scores(wave, **options) + hidden).softmax(-1) for options in ({}, {"k": 1.3, "o": 0.5})]
 
-    rows = AttentionCELoss(heads, "textbrewer")(*(pack(side, real_rows) for side in sides), "categorical")
+    student, teacher = (pack(side, real_rows) for side in sides)
+    rows = AttentionCELoss(heads, "textbrewer")(student, teacher, "categorical")
 
     # Queries are second here [B, L, A, L], and third there [B, A, L, L].
     student, teacher = (side.mean(2, keepdim=True) if heads == "mean" else side for side in sides)

@@ -31,7 +31,9 @@ def test_they_match_textbrewer(wave, schedule, expected):
 
 
 def test_the_cross_entropy_matches_textbrewer(wave):
-    rows = SoftCrossEntropyLoss(FLSW, t_squared=False)(*logits(wave), "categorical")
+    student, teacher = logits(wave)
+
+    rows = SoftCrossEntropyLoss(FLSW, t_squared=False)(student, teacher, "categorical")
 
     assert rows.mean().item() == pytest.approx(1.0972910807048881, abs=1e-9)
 
@@ -81,10 +83,10 @@ def test_classes_that_are_ruled_out_change_no_temperature(wave):
 
 
 def test_the_extremes_of_the_last_call_are_logged(wave):
-    loss = KLLoss(FLSW)
+    loss, (student, teacher) = KLLoss(FLSW), logits(wave)
     assert loss.logged() == {}
 
-    loss(*logits(wave), "categorical")
+    loss(student, teacher, "categorical")
 
     assert {name: value.item() for name, value in loss.logged().items()} == {
         "lowest temperature": pytest.approx(3.486342053),
