@@ -188,7 +188,8 @@ class LearningTrainer(HookedTrainer):
         """
         steps = self.state.global_step - self.logged_step
         if "loss" in logs and steps:
-            totals = processes.summed(map(float, self.sums.values()))
+            # The device is waited for once.
+            totals = processes.summed(torch.stack([*self.sums.values()]).tolist())
             logs |= {name: total / steps for name, total in zip(self.sums, totals, strict=True)}
             weights = self._weights(self.state.global_step - 1)
             logs |= {f"weight of {name}": weights[name] for name in self.learner.objective.scheduled}
