@@ -1,4 +1,4 @@
-"""Compress language models, with a Snakemake workflow or with three functions.
+"""Compress language models, with a Snakemake workflow or with a few functions.
 
 Names are imported when they are first used, so that `import kdpipe` takes no time.
 """
@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 NAMES = {
+    "analyze": "kdpipe.models.analysis",
     "distill": "kdpipe.library",
     "evaluate": "kdpipe.library",
     "prune": "kdpipe.library",

@@ -10,14 +10,16 @@ from typing import Any, NoReturn
 import yaml
 
 from kdpipe import catalog
+from kdpipe.anatomy.analysis import DEPTH
 from kdpipe.commands.describe import describable, describe, describe_graph, list_names, mermaid, summary
 from kdpipe.commands.schema import config_schema
 from kdpipe.commands.shrink import shrink
 from kdpipe.config.document import read_config
 from kdpipe.config.paths import folder_fault
 from kdpipe.config.settings.bounds import MANY
-from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError, quoted
+from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError, quoted, suggest
 from kdpipe.plan.build import load_graph
+from kdpipe.plan.saved.analysis import analyze_folder
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -130,6 +132,24 @@ def _shrink(options: argparse.Namespace) -> None:
     print(f"snakemake --cores 2 --configfile {file}")
 
 
+def _describe(options: argparse.Namespace) -> None:
+    if options.what in describable():
+        print(describe(options.what))
+    elif Path(options.what).is_dir():
+        print(analyze_folder(Path(options.what)).as_text(options.depth))
+    else:
+        hint = suggest(options.what, describable())
+        raise KdpipeError(
+            f"{quoted(options.what)} is neither a name of the catalog nor the folder of a model; {hint}"
+        )
+
+
+def _depth(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:20]) <= MANY:
+        raise argparse.ArgumentTypeError(f"expected a number from 1, found {quoted(text)}")
+    return int(text)
+
+
 def _choice(text: str) -> tuple[str, str]:
     variable, equals, value = text.partition("=")
     if not equals:
@@ -173,9 +193,11 @@ def _parser() -> argparse.ArgumentParser:
     text = "the value of a matrix variable in the copy (default: its first value)"
     facts = {"default": [], "type": _choice, "metavar": "VARIABLE=VALUE", "help": text}
     argument("--value", action="append", **facts)
-    text = "print the settings of a stage, a source, a loss, or `importance`"
-    argument = add("describe", lambda options: print(describe(options.what)), text, configs="")
-    argument("what", choices=sorted(describable()), metavar="NAME", help="see kdpipe list")
+    text = "print the settings of a stage, a source, a loss, or `importance`; or what a model consists of"
+    argument = add("describe", _describe, text, configs="")
+    argument("what", metavar="NAME", help="see kdpipe list; or the folder of a model")
+    text = f"parts of the names of a model's modules that are shown (default: {DEPTH})"
+    argument("--depth", type=_depth, default=DEPTH, help=text)
     text = "print the names that a config may use"
     argument = add("list", lambda options: print(list_names(options.kind)), text, configs="")
     argument("kind", choices=sorted(catalog.KINDS))

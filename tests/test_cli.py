@@ -3,7 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from kdpipe import catalog
 from kdpipe.cli import main
@@ -86,13 +88,28 @@ def test_a_missing_file(run, tmp_path):
     assert errors.startswith(f"{tmp_path / 'none.yaml'}: cannot be read: No such file")
 
 
-@pytest.mark.parametrize("command", ["check", "graph", "schema", "describe", "list"])
-def test_checking_imports_nothing_heavy(command):
-    arguments = {
-        "check": [DEFAULT, "--no-data"], "graph": [DEFAULT], "describe": ["distill"], "list": ["losses"],
-    }  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", DEFAULT, "--no-data"],
+        ["graph", DEFAULT],
+        ["schema"],
+        ["describe", "distill"],
+        ["list", "losses"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_checking_imports_nothing_heavy(arguments):
+    assert_light(arguments)
+
+
+def test_a_model_is_described_without_anything_heavy(folder):
+    assert_light(["describe", str(folder)])
+
+
+def assert_light(arguments):
     code = (
-        f"import sys; from kdpipe.cli import main; main({[command, *arguments.get(command, [])]!r}); "
+        f"import sys; from kdpipe.cli import main; main({arguments!r}); "
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -212,6 +229,34 @@ def test_every_stage_is_described(run, stage):
     assert "seed" in output
 
 
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of a model with one module, of a family that is not known."""
+    (tmp_path / "config.json").write_text('{"architectures": ["Mine"]}')
+    save_file({"layer.weight": np.zeros((3, 4), np.float32)}, tmp_path / "model.safetensors")
+    return tmp_path
+
+
+def test_a_folder_of_a_model_is_described(run, folder):
+    status, output, errors = run("describe", folder, "--depth", 1)
+    assert (status, errors) == (0, "")
+    assert [line.split() for line in output.splitlines()[2:]] == [
+        ["module", "parameters", "share", "memory"],
+        ["layer", "12", "100.00", "%", "0.00", "MiB"],
+    ]
+    assert "\n  weight " in run("describe", folder)[1]
+
+
+def test_what_cannot_be_described_is_told(run, tmp_path):
+    assert run("describe", "prunes")[::2] == (
+        2,
+        "'prunes' is neither a name of the catalog nor the folder of a model; did you mean 'prune'?\n",
+    )
+    status, _, errors = run("describe", tmp_path)
+    assert (status, errors.count("\n")) == (2, 1)
+    assert errors.startswith(f"{tmp_path / 'config.json'} cannot be read (there is none)")
+
+
 @pytest.mark.parametrize("kind", catalog.KINDS)
 def test_names_are_listed(run, kind):
     status, output, _ = run("list", kind)
@@ -224,7 +269,9 @@ def test_the_schema_is_json(run):
     assert json.loads(output)["title"] == "kdpipe config"
 
 
-@pytest.mark.parametrize("arguments", [[], ["chek"], ["check"], ["list", "lossess"], ["describe", "prunes"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["chek"], ["check"], ["list", "lossess"], ["describe", "prune", "--depth", "0"]]
+)
 def test_wrong_arguments(run, arguments):
     status, output, errors = run(*arguments)
     assert (status, output) == (2, "")

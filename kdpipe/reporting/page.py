@@ -6,6 +6,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from kdpipe.anatomy.analysis import mebibytes
 from kdpipe.config.document import Document, merge
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.costs import model_costs, read_ledger
@@ -13,6 +14,7 @@ from kdpipe.reporting.curves import loss_curves, tradeoff_curves
 from kdpipe.reporting.diagram import draw_graph
 from kdpipe.reporting.plots import further_plots, parameters_plot
 from kdpipe.reporting.pruning import importance_maps, pruned_shapes
+from kdpipe.reporting.structures import model_structures
 from kdpipe.reporting.tables import lay_out
 
 TEMPLATE = "report.html.j2"
@@ -32,7 +34,7 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["duration"] = duration
+    environment.filters |= {"duration": duration, "mebibytes": mebibytes}
     return environment.get_template(TEMPLATE).render(
         report=report,
         graph=graph,
@@ -44,6 +46,7 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
         model_costs=model_costs(graph),
         importances=list(importance_maps(graph)),
         shapes=pruned_shapes(graph),
+        structures=model_structures(graph),
         tradeoffs=list(tradeoff_curves(graph)),
         settings={section: settings_text(graph.document, section) for section in ("models", "datasets")},
     )

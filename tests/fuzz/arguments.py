@@ -27,6 +27,8 @@ OPTIONS = (
     "--value",
     "--value=task=one",
     "--value==",
+    "--depth=2",
+    "--depth=two",
     "--output=",
     "--",
     "--help",

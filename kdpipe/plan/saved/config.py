@@ -86,11 +86,7 @@ def read_saved(folder: Path) -> SavedModel:
         for name, harmless in UNSUPPORTED.items():
             if raw.get(name) not in harmless:
                 raise ModelError(f"{name} {short(raw[name])} is not supported; take a model without it")
-        config = {
-            **_architecture(family, raw),
-            **_other_fields(family, raw, tensors),
-            "model_type": raw["model_type"],
-        }
+        config = known_fields(family, raw, tensors)
         shape = checked_shape(family, config)
         _check_padding(family, config, shape)
         _check_units(config, shape)
@@ -102,6 +98,12 @@ def read_saved(folder: Path) -> SavedModel:
     if count > known:
         raise ModelError(f"{folder} knows {known} tokens, but the tokenizer has {count}; {ITS_TOKENIZER}")
     return SavedModel(folder, family, config, shape, tokenizer, tuple(dropped))
+
+
+def known_fields(family: str, raw: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the fields of a saved config that are known here; a field that is not of its type raises."""
+    fields = {**_architecture(family, raw), **_other_fields(family, raw, tensors)}
+    return {**fields, "model_type": raw["model_type"]}
 
 
 def _family(folder: Path, model_type: Any) -> str:

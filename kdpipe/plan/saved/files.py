@@ -10,6 +10,8 @@ from kdpipe.errors import ModelError, some
 
 CONFIG = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+# Names the file of each tensor, where the weights are in several files.
+INDEX = f"{WEIGHTS_FILE}.index.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 # Files of which transformers makes a fast tokenizer, where the tokenizer has no file.
 VOCABULARIES = (("vocab.txt",), ("vocab.json", "merges.txt"))
@@ -50,15 +52,29 @@ OTHERWISE = {
 LONGEST = 100_000_000
 FLOATS = ("F64", "F32", "F16", "BF16")
 # What models of our families have besides weights: positions, masks, and ranks of what is left by pruning.
-COUNTED = ("position_ids", "token_type_ids", "attn.bias", "ranks.index", "ranks.rank")
+COUNTED = (
+    "position_ids",
+    "token_type_ids",
+    ".attn.bias",
+    ".attn.masked_bias",
+    "ranks.index",
+    "ranks.rank",
+)
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """The type of a tensor, such as `F32`, and its sizes, as the header of a safetensors file has them."""
+    """A tensor, as the header of a safetensors file describes it.
+
+    Args:
+        dtype: its type, such as `F32`.
+        shape: its sizes.
+        size: bytes that it takes.
+    """
 
     dtype: str
     shape: tuple[int, ...]
+    size: int
 
 
 def read_object(file: Path) -> dict[str, Any]:
@@ -79,25 +95,30 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Return what the weights of a folder consist of, by name; the weights themselves are not read.
-
-    Reference:
-        https://huggingface.co/docs/safetensors: eight bytes of length, then a JSON header.
-    """
+    """Return what the weights of a folder consist of, by name; the weights themselves are not read."""
     file = folder / WEIGHTS_FILE
     if not file.exists():
         what = f"{folder} has no {WEIGHTS_FILE}; weights are read from that file alone, never pickled"
         raise ModelError(what + _stored_otherwise(folder))
-    header, rest = _header(file)
-    header.pop("__metadata__", None)
-    tensors = {name: _tensor(file, entry) for name, entry in header.items()}
-    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    if tensors and end != rest:
-        raise unreadable(file, f"its header tells of {end:,} bytes of tensors, found {rest:,}")
-    if not tensors:
-        raise ModelError(f"{file} holds no tensors; take the file with the weights of the model")
+    tensors = _tensors_in(file)
     _check_types(file, tensors)
     return tensors
+
+
+def list_tensors(folder: Path) -> dict[str, Tensor]:
+    """Return the tensors of a folder by name, of any type, and in one file or in several with an index."""
+    index = folder / INDEX
+    if (folder / WEIGHTS_FILE).exists() or not index.exists():
+        return _tensors_in(folder / WEIGHTS_FILE)
+    places = read_object(index).get("weight_map")
+    if not isinstance(places, dict) or any(
+        not isinstance(part, str) or Path(part).name != part for part in places.values()
+    ):
+        raise unreadable(index, "expected `weight_map`, with a file of the folder for each tensor")
+    parts = {part: _tensors_in(folder / part) for part in sorted({*places.values()})}
+    if lacking := [name for name, part in places.items() if name not in parts[part]]:
+        raise unreadable(index, f"its files lack {some(lacking)}")
+    return {name: parts[part][name] for name, part in places.items()}
 
 
 def read_tokenizer(folder: Path) -> dict[str, Any]:
@@ -141,10 +162,27 @@ def _read(file: Path) -> str:
         raise unreadable(file, "it is no JSON, or no UTF-8") from None
 
 
+def _tensors_in(file: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name.
+
+    Reference:
+        https://huggingface.co/docs/safetensors: eight bytes of length, then a JSON header.
+    """
+    header, rest = _header(file)
+    header.pop("__metadata__", None)
+    tensors = {name: _tensor(file, entry) for name, entry in header.items()}
+    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    if tensors and end != rest:
+        raise unreadable(file, f"its header tells of {end:,} bytes of tensors, found {rest:,}")
+    if not tensors:
+        raise ModelError(f"{file} holds no tensors; take the file with the weights of the model")
+    return tensors
+
+
 def _header(file: Path) -> tuple[dict[str, Any], int]:
     """Return the header of a file of safetensors, and how many bytes come after it."""
     if not file.is_file():
-        raise unreadable(file, "it is no regular file")
+        raise unreadable(file, "it is no regular file" if file.exists() else "there is none")
     try:
         size = file.stat().st_size
         with file.open("rb") as stream:
@@ -161,10 +199,10 @@ def _header(file: Path) -> tuple[dict[str, Any], int]:
 
 def _tensor(file: Path, entry: Any) -> Tensor:
     match entry:
-        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(), int()]} if all(
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(start), int(end)]} if all(
             type(size) is int for size in shape
         ):
-            return Tensor(dtype, tuple(shape))
+            return Tensor(dtype, tuple(shape), end - start)
     raise unreadable(file, "it does not begin with the header of a safetensors file")
 
 

@@ -1,0 +1,48 @@
+"""What a saved model consists of, by its config and the headers of its weights; the weights are not read."""
+
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from kdpipe import catalog
+from kdpipe.anatomy.analysis import Analysis, Weight
+from kdpipe.anatomy.families import family_name
+from kdpipe.anatomy.ties import tied_names
+from kdpipe.errors import KdpipeError, ModelError
+from kdpipe.plan.saved.config import known_fields
+from kdpipe.plan.saved.files import CONFIG, COUNTED, Tensor, list_tensors, read_object
+
+
+def analyze_folder(folder: Path) -> Analysis:
+    """Return what the model in a folder consists of.
+
+    Of a family that kdpipe does not know, the result has neither tied parameters nor blocks.
+
+    Raises:
+        ModelError: a file is missing or malformed.
+    """
+    raw = read_object(folder / CONFIG)
+    tensors = {name: tensor for name, tensor in list_tensors(folder).items() if not name.endswith(COUNTED)}
+    weights = {name: Weight(prod(tensor.shape), tensor.size) for name, tensor in tensors.items()}
+    config = raw
+    family = family_name(str(raw.get("model_type")))
+    if family in catalog.FAMILIES:
+        config = _known(folder, family, raw, tensors)
+        ties = tied_names(family, config["architectures"][0], tensors)
+        weights |= {name: Weight(0, 0, tied_to) for name, tied_to in ties.items()}
+    # A header lists tensors by type, and block 10 before block 2.
+    return Analysis(config, {name: weights[name] for name in sorted(weights, key=_place)})
+
+
+def _known(
+    folder: Path, family: str, raw: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    try:
+        return known_fields(family, raw, tensors)
+    except KdpipeError as error:
+        raise ModelError(f"{folder / CONFIG}: {error}") from None
+
+
+def _place(name: str) -> list[str]:
+    return [part.zfill(8) if part.isdecimal() else part for part in name.split(".")]
