@@ -2,8 +2,11 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
@@ -127,6 +130,17 @@ def test_models_with_the_same_parts_share_a_table(page: str):
     assert "base, teacher-mrpc, teacher-sst2 : 0.00 MiB" in text
     assert "init, plain-mrpc-{seed}, " in text
     assert "module parameters share memory bias 2 9.09 % 0.00 MiB embeddings 20 90.91 % 0.00 MiB" in text
+
+
+def test_tied_parameters_are_marked(config: dict[str, Any], make_results: Any):
+    config["models"] = {"base": config["models"]["base"]}
+    graph = make_results(config)
+    words, bias = "bert.embeddings.word_embeddings.weight", "cls.predictions.bias"
+    tensors: dict[str, NDArray[Any]] = {
+        name: np.zeros(4) for name in (words, bias, "cls.predictions.transform.dense.bias")
+    }
+    save_file(tensors, graph.layout.model("base") / "model.safetensors")
+    assert f"tied to {bias}, {words}<" in render(graph)
 
 
 def test_settings_are_yaml_with_defaults_filled_in(example: Graph):
