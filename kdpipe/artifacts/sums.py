@@ -72,22 +72,23 @@ def read_listing(path: Path) -> bytes:
         raise KdpipeError(tell_fault(error, path) or f"{path} cannot be read: {error.strerror}") from None
 
 
-def verify(folder: Path, but: Collection[str] = ()) -> str:
+def verify(folder: Path, but: Collection[str] = (), whole: bool = True) -> str:
     """Check every file of an artifact against its digest, and return the digest of the artifact.
 
     Args:
         folder: the artifact's folder.
         but: names of files that have to be there, but are not read.
+        whole: whether all files of the list have to be there.
 
     Raises:
         KdpipeError: a file is missing, truncated, changed, or not in the list.
     """
     sums = read_sums(folder)
+    if whole:
+        require(folder, *sums)
     for name, digest in sums.items():
         path = folder / name
-        if not path.is_file():
-            raise KdpipeError(f"{path} is missing; run its stage again")
-        if name not in but and file_digest(path) != digest:
+        if name not in but and path.exists() and file_digest(path) != digest:
             raise KdpipeError(
                 f"{path} is not what its stage wrote: {SUMS} beside it has another SHA-256; {remedy(path)}"
             )
@@ -97,6 +98,13 @@ def verify(folder: Path, but: Collection[str] = ()) -> str:
                 f"{path} is not in {folder / SUMS}: move it away if it is yours, else {remedy(path)}"
             )
     return file_digest(folder / SUMS)
+
+
+def require(folder: Path, *names: str) -> None:
+    """Raise KdpipeError if a file of an artifact is missing."""
+    for name in names:
+        if not (folder / name).is_file():
+            raise KdpipeError(f"{folder / name} is missing; run its stage again")
 
 
 def damaged(path: Path) -> str:

@@ -42,6 +42,7 @@ def main(
     run: Callable[..., None],
     several: bool = False,
     sources: Callable[..., Mapping[str, str]] = lambda **settings: {},
+    in_part: Mapping[str, str] | None = None,
 ) -> None:
     """Run a stage with the arguments of the command line and exit.
 
@@ -53,6 +54,8 @@ def main(
         several: whether the stage can run in several processes.
         sources: takes the settings and returns the SHA-256 of the files that the stage reads besides
             artifacts, by their paths.
+        in_part: options with artifacts of which files may be missing if another option is given; the stage
+            itself requires the files that it reads.
     """
     stage = Path(inspect.getfile(run)).stem
     parser = _parser(run, stage)
@@ -60,7 +63,7 @@ def main(
     with _logging(None if processes.rank() else arguments.log) as console:
         TEAM.name, TEAM.streams = f"{stage} {_called(arguments)}", {sys.stderr, console}
         try:
-            _run(run, stage, arguments, console, several, sources)
+            _run(run, stage, arguments, console, several, sources, in_part or {})
             status = 0
         except KdpipeError as error:
             status, message = EXIT_STATUS, str(error)
@@ -89,6 +92,7 @@ def _run(
     console: TextIO,
     several: bool,
     sources: Callable[..., Mapping[str, str]],
+    in_part: Mapping[str, str],
 ) -> None:
     threads = max(1, arguments.threads // processes.count())
     os.environ["RAYON_NUM_THREADS"] = str(threads)
@@ -106,6 +110,7 @@ def _run(
     models, inputs = _parameters(run)
     settings = {name: _settings(model, getattr(arguments, name)) for name, model in models.items()}
     paths = {name: getattr(arguments, name) for name in inputs}
+    parts = [option for option, other in in_part.items() if paths[other]]
     recorded = {name: decisive(value) for name, value in settings.items()}
     workspace = Workspace(
         output=arguments.output,
@@ -115,7 +120,7 @@ def _run(
         origin=processes.shared(
             lambda: {
                 "settings": {**recorded, "threads": arguments.threads},
-                "inputs": _inputs(paths, _state(arguments).parent),
+                "inputs": _inputs(paths, parts, _state(arguments).parent),
                 "code": _code(arguments.code or [definition(stage).module, *modules_named(recorded)]),
             }
         ),
@@ -156,15 +161,18 @@ def _state(arguments: argparse.Namespace) -> Path:
     return state
 
 
-def _inputs(paths: Mapping[str, Any], results: Path) -> dict[str, str]:
-    """Check the artifacts that a stage reads, and return their digests by their paths below the results."""
+def _inputs(paths: Mapping[str, Any], parts: Sequence[str], results: Path) -> dict[str, str]:
+    """Check the artifacts that a stage reads, and return their digests by their paths below the results.
+
+    Artifacts of the options in `parts` may lack files, and their list of digests as well.
+    """
     artifacts = {}
     for role, value in paths.items():
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path) and not path.exists():
                 raise KdpipeError(f"--{role}: {path} does not exist")
-            if isinstance(path, Path) and path.is_dir():
-                artifacts[place_of(path, results)] = verify(path)
+            if isinstance(path, Path) and path.is_dir() and (role not in parts or (path / SUMS).exists()):
+                artifacts[place_of(path, results)] = verify(path, whole=role not in parts)
     return artifacts
 
 

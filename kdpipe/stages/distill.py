@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe.adapters.training import load_learner, losses_of
+from kdpipe.artifacts.sums import require
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.scoring import load_for, task_of
@@ -32,7 +33,8 @@ def run(
 ) -> None:
     """Train a student on the weighted sum of the loss terms.
 
-    With `knowledge` the teacher's signals are read from there, and the teacher itself does not run.
+    With `knowledge` the teacher's signals are read from there, and the teacher itself does not run. Then its
+    config is needed, and its tokenizer where teacher and student must see the same tokens.
     """
     learner, tokenizer, targets = load_learner(
         student, data, settings.masking, counts, settings.freeze, settings.seed
@@ -69,6 +71,7 @@ def run(
 def _objective(
     settings: DistillSettings, learner: Any, tokenizer: Any, teacher: Path, data: Path
 ) -> Objective:
+    require(teacher, "config.json")
     shapes = {TEACHER.teacher: config_shape(read_model_config(teacher))}, config_shape(learner.config)
     losses, entries = losses_of(settings.losses), count_entries(tokenizer)
     return build_objective(losses, task_of(data), *shapes, settings.seed, entries)
@@ -78,8 +81,10 @@ def _check_tokens(objective: Objective, tokenizer: Any, teacher: Path, data: Pat
     """Refuse a teacher with another tokenizer than the student's if both must see the same tokens."""
     task = task_of(data)
     for request in objective.teachers.values():
-        needed = online or task.by_token or request.aligned
-        if needed and load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
+        if not (online or task.by_token or request.aligned):
+            continue
+        require(teacher, "tokenizer.json")
+        if load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
             raise ModelError(
                 f"{teacher} and the student have different tokenizers, but both must see the same tokens; "
                 "compare logits of a cached teacher on a task, or take a student with the teacher's tokenizer"
@@ -87,4 +92,4 @@ def _check_tokens(objective: Objective, tokenizer: Any, teacher: Path, data: Pat
 
 
 if __name__ == "__main__":
-    main(run, several=True)
+    main(run, several=True, in_part={"teacher": "knowledge"})
