@@ -16,7 +16,9 @@ Places = Place | tuple[Place, ...]
 Positions = Literal["examples", "tokens", "labelled", "spans"]
 # What a loss may be averaged over: the rows that it compares, whatever they are, or what is counted besides.
 Averaged = Literal["rows", "examples", "tokens", "labelled", "spans", "queries", "pairs"]
-BYTES = {"float16": 2, "float32": 4}
+# The precisions that signals may be stored in. bfloat16 has fewer digits than float16, and float32's range.
+StoredPrecision = Literal["float16", "bfloat16", "float32"]
+BYTES: Mapping[StoredPrecision, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
 
 
 @dataclass(frozen=True, order=True)
@@ -76,7 +78,9 @@ class SignalKind:
         every = {"once": (None,), "layers": tuple(range(self.first, depth + 1))}
         return every.get(self.placed, ())
 
-    def token_bytes(self, shape: Mapping[str, int], keys: float, precision: str, place: Place) -> float:
+    def token_bytes(
+        self, shape: Mapping[str, int], keys: float, precision: StoredPrecision, place: Place
+    ) -> float:
         """Return what a token of it costs in bytes.
 
         Args:
@@ -114,7 +118,9 @@ def first_layer(kinds: Iterable[str]) -> int:
     return max(SIGNAL_KINDS[kind].first for kind in kinds)
 
 
-def token_bytes(signals: Iterable[Signal], shape: Mapping[str, int], keys: float, precision: str) -> float:
+def token_bytes(
+    signals: Iterable[Signal], shape: Mapping[str, int], keys: float, precision: StoredPrecision
+) -> float:
     """Return what a token of several signals costs in bytes; arguments as of `SignalKind.token_bytes`."""
     return sum(
         SIGNAL_KINDS[signal.kind].token_bytes(shape, keys, precision, signal.place) for signal in signals

@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, token_bytes
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, StoredPrecision, token_bytes
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.batches import Collator, on_device
 from kdpipe.data.encoded import EncodedSplit, MappedColumn, open_batches, ragged
@@ -25,6 +26,7 @@ from kdpipe.data.sampling import batches_by_length
 from kdpipe.errors import KdpipeError
 from kdpipe.models.precision import Precision, PrecisionName
 from kdpipe.signals.capture import Signals
+from kdpipe.signals.formats import narrowed, precision_of, restored
 from kdpipe.signals.rows import Rows, rows_at
 
 SIGNALS = "signals.arrow"
@@ -33,8 +35,8 @@ ROWS = 1024
 CACHED_BATCH = 32
 # Metadata of the file: a digest of the examples, and the precision in which matrices were multiplied.
 EXAMPLES, MULTIPLIED = "examples", "multiplied"
-# Metadata of a column: the positions of its rows, and the shape of a row.
-POSITIONS, SHAPE = "positions", "shape"
+# Metadata of a column: the positions of its rows, the shape of a row, and the precision of its numbers.
+POSITIONS, SHAPE, PRECISION = "positions", "shape", "precision"
 # The number of ids that are read at a time.
 IDS = 65_536
 
@@ -43,7 +45,7 @@ def check_size(
     signals: Sequence[Signal],
     lengths: NDArray[np.integer[Any]],
     shape: Mapping[str, int],
-    precision: str,
+    precision: StoredPrecision,
     limit_gb: float,
 ) -> None:
     """Refuse a cache that would be larger than its limit.
@@ -52,7 +54,7 @@ def check_size(
         signals: the signals that are stored.
         lengths: tokens of each example.
         shape: `width` and `heads` of the teacher.
-        precision: `float16` or `float32`.
+        precision: the precision of stored signals that may be halved.
         limit_gb: the limit in GB.
     """
     tokens = int(lengths.sum())
@@ -71,7 +73,7 @@ def write_knowledge(
     path: Path,
     teacher: Callable[[Mapping[str, Any]], Signals],
     collator: Collator,
-    precision: str,
+    precision: StoredPrecision,
     device: torch.device,
     advance: Callable[[int], Any] = lambda count: None,
     shards: Shards | None = None,
@@ -121,7 +123,7 @@ def _table(
     teacher: Callable[[Mapping[str, Any]], Signals],
     collator: Collator,
     indices: NDArray[np.int64],
-    precision: str,
+    precision: StoredPrecision,
     device: torch.device,
     batch_size: int,
 ) -> pa.Table:
@@ -132,7 +134,7 @@ def _table(
         batch = on_device(collator(indices[members].tolist()), device)
         for signal, rows in teacher(batch).items():
             counts = _counts(split, indices, signal, rows.positions)
-            values = _narrowed(_flat(rows, signal), signal, precision)
+            values = narrowed(_flat(rows, signal), signal, precision_of(signal, precision))
             whole = rows.positions, np.empty((counts.sum(), *values.shape[1:]), values.dtype)
             _, column = columns.setdefault(signal, whole)
             column[ragged((np.cumsum(counts) - counts)[members], counts[members])] = values
@@ -140,7 +142,11 @@ def _table(
     for signal, (positions, values) in sorted(columns.items()):
         counts = _counts(split, indices, signal, positions)
         rows_type = pa.list_(pa.from_numpy_dtype(values.dtype), int(np.prod(values.shape[1:])))
-        metadata = {POSITIONS: positions, SHAPE: json.dumps(values.shape[1:])}
+        metadata = {
+            POSITIONS: positions,
+            SHAPE: json.dumps(values.shape[1:]),
+            PRECISION: precision_of(signal, precision),
+        }
         fields.append(pa.field(str(signal), pa.large_list(rows_type), metadata=metadata))
         flat = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), type=rows_type)
         arrays.append(pa.LargeListArray.from_arrays(np.concatenate([[0], np.cumsum(counts)]), flat))
@@ -161,13 +167,12 @@ def _by_pair(signal: Signal) -> bool:
     return SIGNAL_KINDS[signal.kind].rows == "queries"
 
 
-def _flat(rows: Rows, signal: Signal) -> NDArray[np.float32]:
+def _flat(rows: Rows, signal: Signal) -> Tensor:
     """Return the values that are stored; rows of queries [N, A, L] become pairs with real keys [P, A]."""
     values = rows.values
     if _by_pair(signal):
         values = values.transpose(1, 2)[rows.real[rows.examples]]
-    flat: NDArray[np.float32] = values.float().cpu().numpy()
-    return flat
+    return values.float().cpu()
 
 
 def _unflattened(rows: Rows, signal: Signal) -> Rows:
@@ -178,24 +183,6 @@ def _unflattened(rows: Rows, signal: Signal) -> Rows:
     whole = rows.values.new_zeros(*real.shape, rows.values.shape[1])
     whole[real] = rows.values
     return Rows(whole.transpose(1, 2), rows.places, rows.size, rows.positions)
-
-
-def _narrowed(rows: NDArray[np.float32], signal: Signal, precision: str) -> NDArray[Any]:
-    if not SIGNAL_KINDS[signal.kind].halved:
-        return rows
-    with np.errstate(over="ignore"):
-        narrow = rows.astype(precision)
-    if np.isfinite(narrow).all():
-        return narrow
-    largest = np.abs(rows).max()
-    if np.isfinite(largest):
-        holds = np.finfo(precision).max
-        what = f"reaches {largest:,.0f}, more than the {holds:,.0f} that {precision} holds"
-        raise KdpipeError(f"the teacher's {signal} {what}; give `cache_precision: float32`")
-    raise KdpipeError(
-        f"the teacher's {signal} is not finite; its training has diverged, "
-        "or its precision is too narrow for it: give `bf16: true` in place of `fp16`"
-    )
 
 
 class CachedKnowledge:
@@ -248,12 +235,15 @@ class CachedKnowledge:
         """
         signals: Signals = {}
         for signal, column in self.columns.items():
-            positions, shape = self._form(signal)
-            values = torch.from_numpy(column[indices].reshape(-1, *shape))
+            positions, shape, precision = self._form(signal)
+            values = restored(column[indices].reshape(-1, *shape), precision)
             signals[signal] = _unflattened(rows_at(values, positions, batch), signal)
         return signals
 
-    def _form(self, signal: Signal) -> tuple[Any, list[int]]:
-        """Return the positions of a signal's rows, and the shape of a row."""
+    def _form(self, signal: Signal) -> tuple[Any, list[int], str]:
+        """Return the positions of a signal's rows, the shape of a row, and the precision of its numbers."""
         metadata = self._fields[signal].metadata
-        return metadata[POSITIONS.encode()].decode(), json.loads(metadata[SHAPE.encode()])
+        positions, shape, precision = (
+            metadata[key.encode()].decode() for key in (POSITIONS, SHAPE, PRECISION)
+        )
+        return positions, json.loads(shape), precision

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from kdpipe.anatomy.signals import LOGITS, Signal
+from kdpipe.anatomy.signals import LOGITS, Signal, StoredPrecision
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit, open_batches
 from kdpipe.errors import KdpipeError
 from kdpipe.models.loading import Head, load_frozen
 from kdpipe.signals import cache
-from kdpipe.signals.cache import SIGNALS, CachedKnowledge, check_size, write_knowledge
+from kdpipe.signals.cache import PRECISION, SIGNALS, CachedKnowledge, check_size, write_knowledge
 from kdpipe.signals.capture import Request, Signals, Teacher
 from kdpipe.signals.rows import pack, rows_at
 from tests.encoded import read_split, write_split
@@ -37,12 +37,17 @@ def collator(task_data: Path) -> Collator:
     return Collator(EncodedSplit(task_data, "train"), pad_id=0)
 
 
-@pytest.mark.parametrize(("precision", "roundings"), [("float32", ROUNDINGS), ("float16", 1)])
+@pytest.mark.parametrize(
+    ("precision", "roundings"), [("float32", ROUNDINGS), ("float16", 1), ("bfloat16", 1)]
+)
 def test_stored_signals_are_the_teachers(
-    teacher: Teacher, collator: Collator, tmp_path: Path, precision: str, roundings: float
+    teacher: Teacher, collator: Collator, tmp_path: Path, precision: StoredPrecision, roundings: float
 ) -> None:
-    write_knowledge(tmp_path / SIGNALS, teacher, collator, precision, CPU)
-    knowledge = CachedKnowledge(tmp_path / SIGNALS, collator.split)
+    path = tmp_path / SIGNALS
+    write_knowledge(path, teacher, collator, precision, CPU)
+    knowledge = CachedKnowledge(path, collator.split)
+    recorded = [field.metadata[PRECISION.encode()].decode() for field in open_batches(path)[0].schema]
+    assert recorded == [precision, precision, "float32"]
     indices = np.array([3, 90, 17])
     batch = collator(indices.tolist())
     online, stored = teacher(batch), knowledge.batch(indices, batch)
@@ -115,10 +120,11 @@ def test_states_that_float16_does_not_hold_are_refused(
     refused = pytest.raises(KdpipeError, match=words) if words else nullcontext()
     with refused:
         write_knowledge(tmp_path / SIGNALS, teacher, collator, "float16", CPU)
-    if np.isfinite(largest):
-        write_knowledge(tmp_path / SIGNALS, teacher, collator, "float32", CPU)
+    for wider in ("float32", "bfloat16") if np.isfinite(largest) else ():
+        write_knowledge(tmp_path / SIGNALS, teacher, collator, wider, CPU)
         stored = CachedKnowledge(tmp_path / SIGNALS, collator.split)
-        assert stored.batch(np.arange(96), collator(range(96)))[SECOND].values.max() == largest
+        found = stored.batch(np.arange(96), collator(range(96)))[SECOND].values.max()
+        assert found == torch.tensor(largest, dtype=getattr(torch, wider))
 
 
 def test_logits_alone_serve_a_student_with_another_tokenizer(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
-from kdpipe.anatomy.signals import SIGNAL_KINDS
+from kdpipe.anatomy.signals import SIGNAL_KINDS, StoredPrecision
 from kdpipe.config.settings.base import DatasetName, ModelName, StageSettings
 from kdpipe.config.settings.losses import LossTerm, LossTerms
 from kdpipe.config.settings.training import Training, training_settings
@@ -28,7 +28,8 @@ class Distillation(StageSettings):
         dataset: the dataset that is read.
         losses: the loss terms; the loss is their weighted sum.
         cache: whether the teacher's signals are computed once and stored; `auto` does so for task data.
-        cache_precision: how cached signals are stored; logits are always float32.
+        cache_precision: how cached signals are stored; logits are always float32. `bfloat16` has fewer digits
+            than `float16`, and holds numbers as large as `float32` does.
         training: fields of `TrainingArguments`.
     """
 
@@ -36,7 +37,7 @@ class Distillation(StageSettings):
     dataset: DatasetName
     losses: LossTerms
     cache: Cache = "auto"
-    cache_precision: Literal["float16", "float32"] = "float16"
+    cache_precision: StoredPrecision = "float16"
     training: Training = Field(default_factory=lambda: training_settings()())
 
     @property

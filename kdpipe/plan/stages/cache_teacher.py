@@ -1,10 +1,10 @@
 """`cache_teacher`: the signals of a teacher that students learn from."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 from kdpipe.anatomy.layers import States, match_layers, parts
-from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, first_layer, token_bytes
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, StoredPrecision, first_layer, token_bytes
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import Count
 from kdpipe.plan.entries import Dataset
@@ -55,7 +55,7 @@ class CacheTeacherSettings(Settings):
 
     signals: tuple[str, ...] = ()
     maps: tuple[LayerMapSettings, ...] = ()
-    precision: Literal["float16", "float32"] = "float16"
+    precision: StoredPrecision = "float16"
     bf16: bool | None = None
     fp16: bool | None = None
     tf32: bool | None = None

@@ -23,7 +23,8 @@ class DistillSettings(Distillation):
         masking: how targets are chosen, for language-modelling datasets.
         freeze: globs of names of student parameters that stay as they are.
         cache: whether the teacher's signals are computed once and stored; `auto` does so for task data.
-        cache_precision: how cached signals are stored; logits are always float32.
+        cache_precision: how cached signals are stored; logits are always float32. `bfloat16` has fewer digits
+            than `float16`, and holds numbers as large as `float32` does.
         training: fields of `TrainingArguments`.
     """
 

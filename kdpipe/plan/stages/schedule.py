@@ -54,7 +54,8 @@ class ScheduleSettings(Distillation, RankedSettings):
             others' are ranked with the defaults.
         losses: the loss terms, the same for all sizes; by default MiniDisc's, half of each.
         cache: whether the teacher's signals are computed once and stored.
-        cache_precision: how cached signals are stored; logits are always float32.
+        cache_precision: how cached signals are stored; logits are always float32. `bfloat16` has fewer digits
+            than `float16`, and holds numbers as large as `float32` does.
         training: fields of `TrainingArguments`.
     """
 
