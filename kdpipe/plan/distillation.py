@@ -12,6 +12,7 @@ from kdpipe.config.settings.distillation import Distillation
 from kdpipe.config.settings.losses import PlacePairs, TermSettings
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
+from kdpipe.plan.capacity import tell_size
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.outputs import check_outputs
@@ -61,6 +62,8 @@ class DistillationStage(TrainingStage[D]):
         for term, pairs in layer_pairs(graph, self.settings_of(graph, node.name)):
             places = " ".join(f"({t}, {s})" for t, s in pairs or ()) or "known once the models are fetched"
             yield f"{node.name}: {term.loss} {term.matched}: (teacher, student) {places}"
+        for cache in self.knowledge(graph, self.settings_of(graph, node.name)):
+            yield f"{node.name}: {tell_size(graph, *cache)}"
 
     def sized_by(self, settings: D) -> list[str]:
         return [settings.learner]

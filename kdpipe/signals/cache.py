@@ -6,8 +6,7 @@ as its example, so attentions are stored by pair of query and key. Offsets have 
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, StoredPrecision, token_bytes
+from kdpipe.anatomy.signals import Signal, StoredPrecision
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.batches import Collator, on_device
 from kdpipe.data.encoded import EncodedSplit, MappedColumn, open_batches, ragged
@@ -26,8 +24,8 @@ from kdpipe.data.sampling import batches_by_length
 from kdpipe.errors import KdpipeError
 from kdpipe.models.precision import Precision, PrecisionName
 from kdpipe.signals.capture import Signals
-from kdpipe.signals.formats import narrowed, precision_of, restored
-from kdpipe.signals.rows import Rows, rows_at
+from kdpipe.signals.formats import flat, narrowed, precision_of, restored, row_counts, unflattened
+from kdpipe.signals.rows import rows_at
 
 SIGNALS = "signals.arrow"
 # Rows of a record batch. The teacher runs them by length, but they are written in the order of the split.
@@ -39,34 +37,6 @@ EXAMPLES, MULTIPLIED = "examples", "multiplied"
 POSITIONS, SHAPE, PRECISION = "positions", "shape", "precision"
 # The number of ids that are read at a time.
 IDS = 65_536
-
-
-def check_size(
-    signals: Sequence[Signal],
-    lengths: NDArray[np.integer[Any]],
-    shape: Mapping[str, int],
-    precision: StoredPrecision,
-    limit_gb: float,
-) -> None:
-    """Refuse a cache that would be larger than its limit.
-
-    Args:
-        signals: the signals that are stored.
-        lengths: tokens of each example.
-        shape: `width` and `heads` of the teacher.
-        precision: the precision of stored signals that may be halved.
-        limit_gb: the limit in GB.
-    """
-    tokens = int(lengths.sum())
-    keys = float(np.square(lengths, dtype=np.float64).sum()) / max(tokens, 1)
-    size = tokens * token_bytes(signals, shape, keys, precision) / 1e9
-    if size > limit_gb:
-        kinds = Counter(signal.kind for signal in signals)
-        what = " and ".join(f"{count} {kind}" for kind, count in kinds.items())
-        raise KdpipeError(
-            f"the teacher's {what} of {tokens:,} tokens would take {size:.1f} GB, more than "
-            f"cache_limit_gb {limit_gb:g}; raise it, match fewer layers, or set `cache: off`"
-        )
 
 
 def write_knowledge(
@@ -133,14 +103,14 @@ def _table(
     for members in batches_by_length(split.lengths[indices], batch_size):
         batch = on_device(collator(indices[members].tolist()), device)
         for signal, rows in teacher(batch).items():
-            counts = _counts(split, indices, signal, rows.positions)
-            values = narrowed(_flat(rows, signal), signal, precision_of(signal, precision))
+            counts = row_counts(split, indices, signal, rows.positions)
+            values = narrowed(flat(rows, signal), signal, precision_of(signal, precision))
             whole = rows.positions, np.empty((counts.sum(), *values.shape[1:]), values.dtype)
             _, column = columns.setdefault(signal, whole)
             column[ragged((np.cumsum(counts) - counts)[members], counts[members])] = values
     fields, arrays = [], []
     for signal, (positions, values) in sorted(columns.items()):
-        counts = _counts(split, indices, signal, positions)
+        counts = row_counts(split, indices, signal, positions)
         rows_type = pa.list_(pa.from_numpy_dtype(values.dtype), int(np.prod(values.shape[1:])))
         metadata = {
             POSITIONS: positions,
@@ -148,41 +118,9 @@ def _table(
             PRECISION: precision_of(signal, precision),
         }
         fields.append(pa.field(str(signal), pa.large_list(rows_type), metadata=metadata))
-        flat = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), type=rows_type)
-        arrays.append(pa.LargeListArray.from_arrays(np.concatenate([[0], np.cumsum(counts)]), flat))
+        numbers = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), type=rows_type)
+        arrays.append(pa.LargeListArray.from_arrays(np.concatenate([[0], np.cumsum(counts)]), numbers))
     return pa.table(arrays, schema=pa.schema(fields))
-
-
-def _counts(split: EncodedSplit, indices: Any, signal: Signal, positions: str) -> NDArray[np.int64]:
-    """Return how many stored rows each of some examples has."""
-    counts: NDArray[np.int64] = {
-        "examples": np.ones_like(split.lengths[indices]),
-        "tokens": split.lengths[indices],
-        "labelled": split.logit_counts[indices],
-    }[positions]
-    return counts**2 if _by_pair(signal) else counts
-
-
-def _by_pair(signal: Signal) -> bool:
-    return SIGNAL_KINDS[signal.kind].rows == "queries"
-
-
-def _flat(rows: Rows, signal: Signal) -> Tensor:
-    """Return the values that are stored; rows of queries [N, A, L] become pairs with real keys [P, A]."""
-    values = rows.values
-    if _by_pair(signal):
-        values = values.transpose(1, 2)[rows.real[rows.examples]]
-    return values.float().cpu()
-
-
-def _unflattened(rows: Rows, signal: Signal) -> Rows:
-    """Return rows with stored values as a run of the teacher gives them."""
-    if not _by_pair(signal):
-        return rows
-    real = rows.real[rows.examples]
-    whole = rows.values.new_zeros(*real.shape, rows.values.shape[1])
-    whole[real] = rows.values
-    return Rows(whole.transpose(1, 2), rows.places, rows.size, rows.positions)
 
 
 class CachedKnowledge:
@@ -218,7 +156,7 @@ class CachedKnowledge:
         }
         for signal, column in self.columns.items():
             if not np.array_equal(
-                column.lengths(), _counts(split, slice(None), signal, self._form(signal)[0])
+                column.lengths(), row_counts(split, slice(None), signal, self._form(signal)[0])
             ):
                 raise KdpipeError(
                     f"{path} holds the teacher's {signal} on other tokens than the student reads; "
@@ -237,7 +175,7 @@ class CachedKnowledge:
         for signal, column in self.columns.items():
             positions, shape, precision = self._form(signal)
             values = restored(column[indices].reshape(-1, *shape), precision)
-            signals[signal] = _unflattened(rows_at(values, positions, batch), signal)
+            signals[signal] = unflattened(rows_at(values, positions, batch), signal)
         return signals
 
     def _form(self, signal: Signal) -> tuple[Any, list[int], str]:

@@ -1,4 +1,4 @@
-"""How the numbers of stored signals are written.
+"""How the rows of signals are stored: without padding, in a precision that may be half.
 
 numpy and Arrow have no bfloat16, so 16-bit integers hold its bits.
 """
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, StoredPrecision
+from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import KdpipeError
+from kdpipe.signals.rows import Rows
 
 
 def precision_of(signal: Signal, precision: StoredPrecision) -> StoredPrecision:
@@ -22,6 +24,39 @@ def precision_of(signal: Signal, precision: StoredPrecision) -> StoredPrecision:
         precision: the precision of signals that may be halved.
     """
     return precision if SIGNAL_KINDS[signal.kind].halved else "float32"
+
+
+def row_counts(split: EncodedSplit, indices: Any, signal: Signal, positions: str) -> NDArray[np.int64]:
+    """Return how many stored rows each of some examples has."""
+    counts: NDArray[np.int64] = {
+        "examples": np.ones_like(split.lengths[indices]),
+        "tokens": split.lengths[indices],
+        "labelled": split.logit_counts[indices],
+    }[positions]
+    return counts**2 if by_pair(signal) else counts
+
+
+def by_pair(signal: Signal) -> bool:
+    """Tell whether a signal is stored by pair of query and key."""
+    return SIGNAL_KINDS[signal.kind].rows == "queries"
+
+
+def flat(rows: Rows, signal: Signal) -> Tensor:
+    """Return the values that are stored; rows of queries [N, A, L] become pairs with real keys [P, A]."""
+    values = rows.values
+    if by_pair(signal):
+        values = values.transpose(1, 2)[rows.real[rows.examples]]
+    return values.float().cpu()
+
+
+def unflattened(rows: Rows, signal: Signal) -> Rows:
+    """Return rows with stored values as a run of the teacher gives them."""
+    if not by_pair(signal):
+        return rows
+    real = rows.real[rows.examples]
+    whole = rows.values.new_zeros(*real.shape, rows.values.shape[1])
+    whole[real] = rows.values
+    return Rows(whole.transpose(1, 2), rows.places, rows.size, rows.positions)
 
 
 def narrowed(values: Tensor, signal: Signal, precision: StoredPrecision) -> NDArray[Any]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from kdpipe.anatomy.families import shape_of
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import load_for, task_of
@@ -16,8 +15,9 @@ from kdpipe.models.precision import Precision, autocast, choose_precision, norms
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
-from kdpipe.signals.cache import CACHED_BATCH, SIGNALS, check_size, write_knowledge
+from kdpipe.signals.cache import CACHED_BATCH, SIGNALS, write_knowledge
 from kdpipe.signals.capture import Request, Teacher
+from kdpipe.signals.sizes import check_size, measure
 
 LOG = logging.getLogger(__name__)
 
@@ -26,19 +26,17 @@ def run(
     settings: CacheTeacherSettings, workspace: Workspace, *, teacher: Path, data: Path, limit_gb: float = 50.0
 ) -> None:
     """Store the signals of every example of a split, if they take at most `limit_gb` GB."""
-    config, task = read_model_config(teacher), task_of(data)
-    depth, _ = config_shape(config)
-    request = Request(settings.stored(depth), task.positions)
+    depth, _ = config_shape(read_model_config(teacher))
+    request = Request(settings.stored(depth), task_of(data).positions)
     split = EncodedSplit(data, settings.split)
-    shape = asdict(shape_of(config.model_type, config.to_dict()))
-    check_size(request.signals, split.lengths, shape, settings.precision, limit_gb)
     precision = _precision(settings, workspace)
     LOG.info("matrices are multiplied in %s", precision)
     set_tf32(settings.tf32)
     model, tokenizer = load_for(data, teacher, head=request.needs_head)
     if precision.name == "bfloat16":
         norms_in_fp32(model)
-    collator = Collator(split, tokenizer.pad_token_id)
+    collator, frozen = Collator(split, tokenizer.pad_token_id), Teacher(model, request)
+    check_size(measure(frozen, collator, settings.precision, model.device), len(split), limit_gb)
     with (
         workspace.artifact() as draft,
         workspace.progress(len(split), "cache", "example") as bar,
@@ -46,7 +44,7 @@ def run(
     ):
         write_knowledge(
             draft.folder / SIGNALS,
-            Teacher(model, request),
+            frozen,
             collator,
             settings.precision,
             model.device,

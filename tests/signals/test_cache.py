@@ -16,7 +16,7 @@ from kdpipe.data.encoded import EncodedSplit, open_batches
 from kdpipe.errors import KdpipeError
 from kdpipe.models.loading import Head, load_frozen
 from kdpipe.signals import cache
-from kdpipe.signals.cache import PRECISION, SIGNALS, CachedKnowledge, check_size, write_knowledge
+from kdpipe.signals.cache import PRECISION, SIGNALS, CachedKnowledge, write_knowledge
 from kdpipe.signals.capture import Request, Signals, Teacher
 from kdpipe.signals.rows import pack, rows_at
 from tests.encoded import read_split, write_split
@@ -156,19 +156,6 @@ def test_starts_and_ends_are_stored_by_token(reader: Path, question_data: Path, 
     other.lengths = other.lengths + 1
     with pytest.raises(KdpipeError, match="other tokens than the student reads"):
         CachedKnowledge(tmp_path / SIGNALS, other)
-
-
-@pytest.mark.parametrize(("signals", "gigabytes"), [
-    ((FIRST, SECOND, LAST, Signal("values", 1)), 0.0008),
-    ((LOGITS,), 0.000008),
-    # Two heads, in examples of ten tokens.
-    ((Signal("attentions", 1),), 0.00004),
-])  # fmt: skip
-def test_a_cache_over_its_limit_is_refused(signals: tuple[Signal, ...], gigabytes: float) -> None:
-    shape, lengths = {"width": 100, "heads": 2}, np.full(100, 10)
-    check_size(signals, lengths, shape, "float16", limit_gb=gigabytes)
-    with pytest.raises(KdpipeError, match="cache: off"):
-        check_size(signals, np.append(lengths, 1), shape, "float16", limit_gb=gigabytes)
 
 
 def test_a_cache_is_read_where_it_lies_with_64_bit_offsets(

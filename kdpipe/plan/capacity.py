@@ -1,0 +1,52 @@
+"""How large a cache of a teacher's signals may be, as far as a config shows it before it is made."""
+
+from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING, family_facts
+from kdpipe.anatomy.shapes import Shape
+from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Signal, token_bytes
+from kdpipe.plan.entries import Dataset
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.sizes import known
+from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
+
+# Bytes of a logit.
+LOGIT = 4
+
+
+def tell_size(graph: Graph, teacher: str, dataset: str, settings: CacheTeacherSettings) -> str:
+    """Return in words the most room that a cache takes, by example and for as many as the config names."""
+    shape, data = graph.facts[teacher].shape, graph.datasets[dataset]
+    what = f"the cache of what {teacher} says of {dataset}"
+    if shape.depth is None or shape.width is None:
+        return f"{what}: its size is known once {teacher} is fetched"
+    signals = settings.stored(shape.depth)
+    numbers = _most_logits(data) if LOGITS in signals else 0
+    states = sum(_token_bytes(signal, shape, data.max_length, settings) for signal in signals)
+    example = data.max_length * states + LOGIT * (numbers or 0)
+    each = f"at most {example / 1e6:.3g} MB an example of {data.max_length} tokens"
+    logits = " and 4 bytes a logit" if numbers is None else ""
+    rows = _most_rows(data)
+    whole = "" if rows is None else f", {rows * example / 1e9:.3g} GB{logits} for {rows:,} examples"
+    return f"{what}: {each}{logits}{whole}"
+
+
+def _token_bytes(signal: Signal, shape: Shape, length: int, settings: CacheTeacherSettings) -> float:
+    """Return the most that a token of a signal of a model's body takes."""
+    kind, sizes = SIGNAL_KINDS[signal.kind], known(shape)
+    shared = shape.family is None or family_facts(shape.family)["heads_share_width"]
+    if signal.kind == "module" or (kind.attends and not shared):
+        # No module is known to be wider than the feed-forward layers.
+        sizes["width"] = max(sizes["width"], sizes["neurons"])
+    return 0 if kind.needs_head else token_bytes([signal], sizes, length, settings.precision)
+
+
+def _most_logits(dataset: Dataset) -> int | None:
+    """Return the most logits of an example; None where only the data tell how many labels there are."""
+    return {"regression": 1, QUESTION_ANSWERING: 2 * dataset.max_length}.get(dataset.task)
+
+
+def _most_rows(dataset: Dataset) -> int | None:
+    """Return the most training examples of a dataset; None where the config does not say it."""
+    rows = dataset.settings.rows
+    # Long texts and contexts are cut into several examples.
+    whole = dataset.task not in (LANGUAGE_MODELING, QUESTION_ANSWERING)
+    return (rows.get("train") if isinstance(rows, dict) else rows) if whole else None
