@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainerCallback
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING, head_task, kinds_for
@@ -44,6 +44,7 @@ def distill(
     validation: Any = None,
     tokenizer: Any = None,
     freeze: Sequence[str] = (),
+    callbacks: Sequence[TrainerCallback] = (),
     seed: int = 42,
     **training: Any,
 ) -> PreTrainedModel:
@@ -57,6 +58,7 @@ def distill(
         validation: tokenized rows that the student is scored on, where `eval_strategy` asks for it.
         tokenizer: the tokenizer, which masked language modelling needs.
         freeze: globs of names of student parameters that stay as they are.
+        callbacks: callbacks of `transformers.Trainer`, whose `model` is the student.
         seed: seed of the order of rows, of masks, dropout and projections.
         training: fields of `transformers.TrainingArguments`, and `early_stopping_patience`.
 
@@ -88,6 +90,7 @@ def distill(
         evaluate=scorer(
             held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size")
         ),
+        callbacks=callbacks,
     )
     trained: PreTrainedModel = student.eval()
     return trained

@@ -30,6 +30,7 @@ from kdpipe.models.loading import save_model
 from kdpipe.models.precision import Precision, choose_precision, default_device, norms_in_fp32
 from kdpipe.signals.capture import Origin, Teacher
 from kdpipe.training.arguments import training_arguments
+from kdpipe.training.callbacks import ProgressBar, check_callbacks
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
 from kdpipe.training.terms import hard_term
@@ -74,6 +75,7 @@ def train(
     teachers: Mapping[Origin, Teacher] | None = None,
     evaluate: Scorer | None = None,
     sizes: Sequence[AtSize] = (nullcontext,),
+    callbacks: Sequence[TrainerCallback] = (),
     bar: "tqdm[Any] | None" = None,
 ) -> Outcome:
     """Train a model in place, in all processes of the job.
@@ -88,6 +90,7 @@ def train(
         teachers: teachers that give signals online; batches hold the signals of all other teachers.
         evaluate: scores the student, if the arguments ask for evaluation during training.
         sizes: the sizes in which the student runs at every step.
+        callbacks: callbacks of the Trainer, whose `model` is the student.
         bar: progress bar of the steps.
 
     Raises:
@@ -103,7 +106,8 @@ def train(
         arguments = training_arguments(training, folder, seed, steps, precision)
         _adapt_to_processor([student, *(teacher.model for teacher in teachers.values())], arguments.bf16)
         patience = training.get("early_stopping_patience")
-        callbacks = [EarlyStoppingCallback(patience)] if patience else []
+        check_callbacks(callbacks)
+        own = [EarlyStoppingCallback(patience)] if patience else []
         trainer = LearningTrainer(
             Learner(student, objective),
             arguments,
@@ -113,7 +117,7 @@ def train(
             evaluate,
             sizes,
             resumption,
-            callbacks=[*callbacks, *([ProgressBar(bar)] if bar is not None else [])],
+            callbacks=[*callbacks, *own, *([ProgressBar(bar)] if bar is not None else [])],
         )
         trainer.remove_callback(PrinterCallback)
         result = resumption.train() if resumption else trainer.train()
@@ -168,29 +172,6 @@ def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -
     draft.record(processes=processes.count(), **outcome.seen)
     if outcome.precision is not None:
         draft.record(precision=asdict(outcome.precision))
-
-
-class ProgressBar(TrainerCallback):
-    """Shows the steps of a training in a progress bar."""
-
-    def __init__(self, bar: "tqdm[Any]") -> None:
-        self.bar = bar
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set the number of steps, and the number of steps of earlier runs."""
-        self.bar.reset(total=state.max_steps)
-        self.bar.update(state.global_step)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Advance by a step."""
-        self.bar.update(1)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Show the loss, and write it to the log."""
-        values = logs or {}
-        LOG.info("step %d: %s", state.global_step, ", ".join(f"{k} {v:.6g}" for k, v in values.items()))
-        if "loss" in values:
-            self.bar.set_postfix(loss=f"{values['loss']:.4g}")
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:

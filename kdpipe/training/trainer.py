@@ -17,6 +17,7 @@ from kdpipe.data.sampling import LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
 from kdpipe.evaluation.scoring import Scorer
 from kdpipe.signals.capture import STUDENT, Origin, Signals, Teacher, capture
+from kdpipe.training.callbacks import GivesStudent
 from kdpipe.training.hooks import HookedTrainer
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
@@ -79,6 +80,7 @@ class LearningTrainer(HookedTrainer):
                 "training.eval_strategy asks for evaluation, but the dataset has no validation split"
             )
         examples = range(len(collator.split))
+        options["callbacks"] = [GivesStudent(self), *options.get("callbacks", ())]
         super().__init__(
             learner, arguments, collator, train_dataset=examples, eval_dataset=range(0), **options
         )
