@@ -4,7 +4,7 @@ A dataset is a `datasets.Dataset` of token ids and labels, as `transformers.Trai
 (`kdpipe.data.tokenized`). The head of a model says what the task is.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING, head_task, kinds_for
-from kdpipe.anatomy.signals import SIGNAL_KINDS
 from kdpipe.data.batches import Collator
 from kdpipe.data.targets import Targets
 from kdpipe.data.tokenized import TokenizedSplit
@@ -28,11 +27,10 @@ from kdpipe.pruning.criterion import Reduction
 from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
 from kdpipe.pruning.importance import check_finite, first_batches, label_losses, score_units
 from kdpipe.signals.capture import TEACHER, Teacher
-from kdpipe.training.objective import ACTIVATIONS, Projection
+from kdpipe.training.given import weighted_losses
 from kdpipe.training.run import freeze as freeze_parameters
 from kdpipe.training.run import train
-from kdpipe.training.terms import POSITIONS, Weighted, build_objective
-from kdpipe.training.weights import WeightSchedule
+from kdpipe.training.terms import Weighted, build_objective
 
 
 def distill(
@@ -67,7 +65,7 @@ def distill(
     """
     split = _read(student, dataset)
     task = catalog.resolve("tasks", split.task)
-    weighted = _weighted(losses, split)
+    weighted = weighted_losses(losses, split)
     if teacher is student:
         raise ModelError("expected a teacher and a student, found one model twice; load the model twice")
     _check_model(teacher)
@@ -183,43 +181,6 @@ def evaluate(
         raise KdpipeError(f"metrics: expected some of {', '.join(known)}, found {', '.join(sorted(unknown))}")
     evaluation = score(model, tokenizer, split, metrics=metrics, batch_size=batch_size, seed=seed)
     return dict(evaluation.metrics)
-
-
-def _weighted(losses: Any, split: TokenizedSplit) -> list[Weighted]:
-    """Return losses with their weights; refuse what `distill` cannot take."""
-    weighted = []
-    for loss in losses if isinstance(losses, list | tuple) else [losses]:
-        entry = loss if isinstance(loss, Weighted) else Weighted(loss)
-        if isinstance(entry.loss, type) or not hasattr(entry.loss, "student_kinds"):
-            raise KdpipeError(
-                "losses: expected objects of classes in kdpipe.losses, such as KLLoss(),"
-                f" found {quoted(loss)}"
-            )
-        for wrong, expected, value in _choices(entry, split):
-            if wrong:
-                name = type(entry.loss).__name__
-                raise KdpipeError(f"losses: {name}: expected {expected}, found {quoted(value)}")
-        weighted.append(entry)
-    if not any(entry.weight for entry in weighted):
-        raise KdpipeError("losses: expected a loss with a weight, found none, so nothing would be learned")
-    return weighted
-
-
-def _choices(entry: Weighted, split: TokenizedSplit) -> Iterator[tuple[bool, str, Any]]:
-    """Yield (whether a choice is wrong, the expected value, the value) for each choice in a weighted loss."""
-    loss, projection = entry.loss, entry.projection
-    by_module = SIGNAL_KINDS[loss.student_kinds[0]].placed == "modules"
-    unlabelled = split.task != LANGUAGE_MODELING and "labels" not in split.columns
-    negative = not isinstance(entry.weight, WeightSchedule) and entry.weight < 0
-    yield negative, "a weight from 0", entry.weight
-    yield entry.teacher != TEACHER.teacher, f"the teacher {TEACHER.teacher!r}", entry.teacher
-    yield unlabelled and not loss.teacher_kinds, "rows with labels, with which it compares", split.columns
-    yield entry.positions not in (None, *POSITIONS), "`all` or `masked` as `positions`", entry.positions
-    yield bool(entry.modules) != by_module, f"{'some' if by_module else 'no'} `modules`", entry.modules
-    if projection is not None:
-        known = isinstance(projection, Projection) and projection.kind in ACTIVATIONS
-        yield not known, f"kdpipe.Projection(kind), with the kind {' or '.join(ACTIVATIONS)}", projection
-        yield not loss.same_width, "no `projection`, as it compares no states of one width", projection
 
 
 def _check_model(model: Any) -> None:

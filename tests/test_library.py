@@ -213,7 +213,12 @@ def test_arguments_that_do_not_fit_are_refused(
         ),
         (lambda: weighted(KLLoss(), projection=kdpipe.Projection()), "KLLoss: expected no `projection`"),
         (lambda: weighted(HiddenMSELoss(), positions="first"), "`all` or `masked` as `positions`.*'first'"),
-        (lambda: weighted(HiddenMSELoss(), modules=[("pooler", "pooler")]), "expected no `modules`"),
+        (lambda: weighted(KLLoss(), modules=[("pooler", "pooler")]), "KLLoss: expected no `modules`"),
+        (lambda: weighted(HiddenMSELoss(), modules=["ab"]), "pairs of names as `modules`, found .'ab'"),
+        (
+            lambda: weighted(HiddenMSELoss(), modules=[("pooler", "pooler")]),
+            r"module 'pooler': expected an output for each token, \[1, \d+, width\], found \[1, 16\]",
+        ),
         (
             lambda: kdpipe.distill("bert", models[0], rows, [KLLoss()]),
             "a model of transformers, found 'bert'",

@@ -43,6 +43,11 @@ class Signal:
         kind, _, place = text.partition(".")
         return cls(kind, int(place) if SIGNAL_KINDS[kind].placed in ("layers", "largest") else place or None)
 
+    @classmethod
+    def at(cls, kind: str, place: Place) -> "Signal":
+        """Return the signal of a kind at a place; where a module is named, the output of the module."""
+        return cls("module" if isinstance(place, str) else kind, place)
+
 
 @dataclass(frozen=True)
 class SignalKind:
@@ -58,6 +63,7 @@ class SignalKind:
         needs_head: whether it is of the head for a task, and not of the body.
         attends: whether only blocks with attention heads have it.
         halved: whether it may be stored in half precision.
+        by_name: whether outputs of named modules may be compared in its place.
     """
 
     placed: Placed = "layers"
@@ -67,6 +73,7 @@ class SignalKind:
     needs_head: bool = False
     attends: bool = False
     halved: bool = True
+    by_name: bool = False
 
     @property
     def aligned(self) -> bool:
@@ -99,13 +106,13 @@ class SignalKind:
 OUTPUTS = 2
 SIGNAL_KINDS: Mapping[str, SignalKind] = {
     "logits": SignalKind("once", rows="task", width=None, needs_head=True, halved=False),
-    "hidden_states": SignalKind(first=0),
+    "hidden_states": SignalKind(first=0, by_name=True),
     "attentions": SignalKind(rows="queries", width="heads", attends=True),
     "queries": SignalKind(attends=True),
     "keys": SignalKind(attends=True),
     "values": SignalKind(attends=True),
     # A module's output is taken to be as wide as a hidden state.
-    "module": SignalKind("modules"),
+    "module": SignalKind("modules", by_name=True),
     # The k largest logits of a row with the log-sum-exp of all others, and the entries that they belong to.
     "top_logits": SignalKind("largest", rows="task", width="place", needs_head=True, halved=False),
     "top_entries": SignalKind("largest", rows="task", width="place", needs_head=True, halved=False),
@@ -116,6 +123,11 @@ LOGITS = Signal("logits")
 def first_layer(kinds: Iterable[str]) -> int:
     """Return the first layer that has signals of all these kinds."""
     return max(SIGNAL_KINDS[kind].first for kind in kinds)
+
+
+def takes_modules(kinds: Iterable[str]) -> bool:
+    """Tell whether losses on signals of these kinds may compare outputs of named modules."""
+    return all(SIGNAL_KINDS[kind].by_name for kind in kinds)
 
 
 def token_bytes(

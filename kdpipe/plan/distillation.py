@@ -15,6 +15,7 @@ from kdpipe.errors import KdpipeError
 from kdpipe.plan.capacity import tell_size
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.modules import modules_of, wrong_modules
 from kdpipe.plan.outputs import check_outputs
 from kdpipe.plan.sizes import block_parameters, known
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings, LayerMapSettings
@@ -34,7 +35,7 @@ class DistillationStage(TrainingStage[D]):
                 yield from needs_head(graph, lesson.teacher, lesson.dataset, setting)
             for find in (_cache, _tokenizers):
                 yield from find(graph, lesson)
-        for find in (_labels, _terms, check_outputs, _layers, _heads):
+        for find in (_labels, _terms, check_outputs, _layers, _heads, wrong_modules):
             yield from find(graph, settings)
         yield from super().checks(graph, node)
 
@@ -93,7 +94,9 @@ def cache_settings(graph: Graph, settings: Distillation) -> CacheTeacherSettings
     maps: dict[str, LayerMapSettings] = {}
     for term in settings.taught:
         kinds, pairs = term.teacher_kinds, pairs_of(graph, settings, term)
-        signals |= {Signal(kind, place) for kind in kinds for side, _ in pairs or () for place in parts(side)}
+        signals |= {
+            Signal.at(kind, place) for kind in kinds for side, _ in pairs or () for place in parts(side)
+        }
         if pairs is None:
             states = term.declared["states"]
             entry = LayerMapSettings(kinds=kinds, states=states, layers=term.matched, student_depth=depth)
@@ -163,13 +166,10 @@ def _layers(graph: Graph, settings: Distillation) -> Findings:
             pairs_of(graph, settings, term)
         except KdpipeError as error:
             yield ("losses", index, "layers"), str(error)
-        differs = teacher and student and teacher != student
-        if term.declared["same_width"] and differs and not term.projection_settings:
-            yield (
-                ("losses", index),
-                f"the teacher's states are {teacher} wide, the student's {student}; "
-                "give a `projection`, such as {kind: linear}",
-            )
+        mapped = term.projection_settings or modules_of(term)
+        if term.declared["same_width"] and teacher and student and teacher != student and not mapped:
+            what = f"the teacher's states are {teacher} wide, the student's {student}"
+            yield ("losses", index), f"{what}; give a `projection`, such as {{kind: linear}}"
 
 
 def _heads(graph: Graph, settings: Distillation) -> Findings:

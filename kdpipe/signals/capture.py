@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Place, Positions, Signal
-from kdpipe.errors import ModelError, suggest
+from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
 from kdpipe.models.precision import upcast, without_autocast
 from kdpipe.models.units import Group
+from kdpipe.signals.modules import find_module, token_outputs
 from kdpipe.signals.rows import ENTRIES, Rows, largest, pack, rows_at
 
 Signals = dict[Signal, Rows]
@@ -171,7 +172,7 @@ class Run:
         outputs: list[Tensor] = []
 
         def record(module: nn.Module, args: Any, output: Any) -> None:
-            outputs.append(output[0] if isinstance(output, tuple) else output)
+            outputs.append(output if isinstance(output, Tensor) else output[0])
 
         self.handles.append(module.register_forward_hook(record))
         return lambda: outputs[-1]
@@ -235,12 +236,8 @@ def _probabilities(model: Any, layer: int, queries: Tensor, keys: Tensor, attent
 
 
 def _module(run: Run, place: Place) -> Getter:
-    modules = dict(run.body.named_modules())
-    if place not in modules:
-        raise ModelError(
-            f"{place!r} is no module of the {type(run.body).__name__}; {suggest(str(place), modules)}"
-        )
-    return run.output_of(modules[place])
+    output = run.output_of(find_module(run.body, str(place)))
+    return lambda: token_outputs(output, str(place), run.batch)
 
 
 # What the head gives of the logits of its rows.

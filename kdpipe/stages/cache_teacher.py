@@ -17,6 +17,7 @@ from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import CACHED_BATCH, SIGNALS, write_knowledge
 from kdpipe.signals.capture import Request, Teacher
+from kdpipe.signals.modules import check_modules
 from kdpipe.signals.sizes import check_size, measure
 
 LOG = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def run(
     LOG.info("matrices are multiplied in %s", precision)
     set_tf32(settings.tf32)
     model, tokenizer = load_for(data, teacher, head=request.needs_head)
+    check_modules(model, request.signals)
     if precision.name == "bfloat16":
         norms_in_fp32(model)
     collator, frozen = Collator(split, tokenizer.pad_token_id), Teacher(model, request)

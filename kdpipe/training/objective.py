@@ -48,7 +48,8 @@ class Term:
             end of the answer in each example.
         pairs: the (teacher, student) places that are compared.
         projection: maps the student's rows to the teacher's width.
-        widths: the teacher's width and the student's, which a projection needs.
+        widths: the teacher's width and the student's, which a projection needs; None where only a run of the
+            models tells them (`kdpipe.training.trial`).
         entries: the number of entries of a row that are compared, the first entries; None for all. Language
             models may have more outputs than their tokenizer has entries, and not the same number.
         teacher: the run that gives the target.
@@ -75,6 +76,12 @@ class Term:
         """The sum of the term is divided by the number of these."""
         return self.positions if self.loss.averaged_over == "rows" else self.loss.averaged_over
 
+    @property
+    def number_of_maps(self) -> int:
+        """The number of projections that are not shared: one for each pair, or each block of the student."""
+        _, student = self.pairs[0]
+        return len(parts(student)) if self.loss.states == "all" else len(self.pairs)
+
     def reads(self) -> Iterator[tuple[Origin, Signal]]:
         """Yield the signals that the loss reads, each after its origin."""
         for teacher, student in self.pairs:
@@ -98,17 +105,23 @@ class Objective(nn.Module):
         super().__init__()
         self.terms = [term for term in terms if term.weight]
         self.kind = kind
+        self.seed = seed
         self.requests = _requests(self.terms)
         # What losses carry from step to step is saved with the weights.
         self.states = nn.ModuleDict()
         self.projections = nn.ModuleDict()
-        for index, term in enumerate(self.terms):
+        for term in self.terms:
             if term.loss.states == "all":
                 [(teacher, student)] = term.pairs
                 state = term.loss.begin(len(parts(teacher)), len(parts(student)))
                 self.states.update({} if state is None else {term.name: state})
-            if term.projection is not None:
-                self.projections[term.name] = _projections(term, draw_seed(seed, PROJECTION, index))
+            if term.projection is not None and term.widths is not None:
+                self.project(term, [term.widths] * term.number_of_maps)
+
+    def project(self, term: Term, widths: Sequence[tuple[int, int]]) -> None:
+        """Give a term its projections, by the teacher's width and the student's of each of them."""
+        seed = draw_seed(self.seed, PROJECTION, self.terms.index(term))
+        self.projections[term.name] = _projections(term.projection, widths, seed)
 
     @property
     def teachers(self) -> dict[Origin, Request]:
@@ -172,7 +185,7 @@ def _requests(terms: Sequence[Term]) -> dict[Origin, Request]:
 
 def _signals(kinds: Sequence[str], place: Places) -> Iterator[Signal]:
     """Yield the signals that one side of a pair consists of."""
-    yield from (Signal(kind, part) for kind in kinds for part in parts(place))
+    yield from (Signal.at(kind, part) for kind in kinds for part in parts(place))
 
 
 def _read(
@@ -212,16 +225,14 @@ def _side(loss: Loss, sides: Sequence[Rows]) -> Any:
     return taken if len(taken) > 1 or loss.states == "all" else taken[0]
 
 
-def _projections(term: Term, seed: int) -> nn.ModuleList:
-    assert term.projection is not None
-    assert term.widths is not None
-    teacher_width, student_width = term.widths
-    activation = ACTIVATIONS[term.projection.kind]
+def _projections(
+    projection: Projection | None, widths: Sequence[tuple[int, int]], seed: int
+) -> nn.ModuleList:
+    assert projection is not None
+    activation = ACTIVATIONS[projection.kind]
     generator = torch.Generator().manual_seed(seed)
     maps = nn.ModuleList()
-    [student, *_] = [parts(ours) for _, ours in term.pairs]
-    number = len(student) if term.loss.states == "all" else len(term.pairs)
-    for _ in range(1 if term.projection.shared else number):
+    for teacher_width, student_width in widths[:1] if projection.shared else widths:
         linear = nn.Linear(student_width, teacher_width)
         nn.init.normal_(linear.weight, std=0.02, generator=generator)
         nn.init.zeros_(linear.bias)

@@ -35,6 +35,7 @@ from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
 from kdpipe.training.terms import hard_term
 from kdpipe.training.trainer import AtSize, Learner, LearningTrainer
+from kdpipe.training.trial import try_out
 
 LOG = logging.getLogger(__name__)
 # What is recorded of the counts of a trainer.
@@ -97,6 +98,7 @@ def train(
         TrainingError: the loss is not finite.
     """
     teachers, steps = teachers or {}, count_steps(training, len(collator.split))
+    try_out(objective, student, collator, teachers)
     resumption = Resumption(checkpoints) if checkpoints else None
     # A training has the precision of its cached teachers.
     stored = next((knowledge.precision for knowledge in collator.knowledge.values()), None)

@@ -15,6 +15,7 @@ from kdpipe.signals.capture import TEACHER, Origin
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.weights import WeightSchedule
 
+Shape = tuple[int, int | None]
 # Masked tokens, and the first pieces of words with tags, have a label.
 POSITIONS: dict[str, Positions] = {"all": "tokens", "masked": "labelled"}
 
@@ -28,7 +29,8 @@ class Weighted:
         weight: its factor in the sum, or how the factor changes; a loss of weight 0 is not computed.
         layers: (teacher, student) pairs of layers, or the name of a map (`kdpipe.anatomy.layers`), for losses
             on signals of layers; a side may be two layers for losses on two states.
-        modules: (teacher, student) pairs of names of modules in the bodies, for losses on their outputs.
+        modules: (teacher, student) pairs of names of modules in the bodies, whose outputs a loss on hidden
+            states compares in place of `layers`.
         positions: `all` real tokens, or the `masked` tokens, which have a label; by default `masked` for
             losses on logits, and `all` for other losses.
         projection: maps the student's states to the teacher's width.
@@ -54,19 +56,18 @@ class Weighted:
     def pairs(self, teacher_depth: int, student_depth: int) -> Sequence[tuple[Places, Places]]:
         """Return the (teacher, student) places that are compared."""
         kinds, states = self.loss.student_kinds, self.loss.states
-        match SIGNAL_KINDS[kinds[0]].placed:
-            case "layers":
-                return match_layers(self.layers, teacher_depth, student_depth, first_layer(kinds), states)
-            case "modules":
-                return tuple(self.modules)
+        if self.modules:
+            return tuple((theirs, ours) for theirs, ours in self.modules)
+        if SIGNAL_KINDS[kinds[0]].placed == "layers":
+            return match_layers(self.layers, teacher_depth, student_depth, first_layer(kinds), states)
         return ((self.top_k, None),)
 
 
 def build_objective(
     losses: Sequence[Weighted],
     task: type[Task],
-    teachers: Mapping[str, tuple[int, int]],
-    student: tuple[int, int],
+    teachers: Mapping[str, Shape],
+    student: Shape,
     seed: int,
     entries: int | None = None,
 ) -> Objective:
@@ -75,7 +76,8 @@ def build_objective(
     Args:
         losses: the losses.
         task: the dataset's task.
-        teachers: depth and width of each teacher, by the setting that names it.
+        teachers: depth and width of each teacher, by the setting that names it; no width where only a run
+            tells it.
         student: its depth and width.
         seed: seed of projections.
         entries: number of entries of the tokenizer; other tasks than language modelling do not need it.
@@ -100,7 +102,7 @@ def _term(
     name: str,
     weighted: Weighted,
     task: type[Task],
-    shapes: tuple[tuple[int, int], tuple[int, int]],
+    shapes: tuple[Shape, Shape],
     entries: int | None,
 ) -> Term:
     (teacher_depth, teacher_width), (depth, width) = shapes
@@ -114,7 +116,7 @@ def _term(
         POSITIONS[chosen] if chosen else task.positions if outputs else "tokens",
         weighted.pairs(teacher_depth, depth),
         weighted.projection,
-        (teacher_width, width),
+        (teacher_width, width) if teacher_width and width and not weighted.modules else None,
         entries if outputs and loss.teacher_kinds else None,
         Origin(weighted.teacher),
         over_pairs=weighted.over_pairs,

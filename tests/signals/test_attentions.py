@@ -73,12 +73,3 @@ def test_a_block_without_heads_has_nothing_to_compare() -> None:
     empty = model.config.unit_counts["head"].index(0) + 1
     with pytest.raises(ModelError, match=f"block {empty} of the PrunedBertModel has no heads left"):
         capture(model, batch_of(4), Request((Signal("attentions", empty),)))
-
-
-def test_a_module_is_found_by_its_name_in_the_body() -> None:
-    model, batch = tiny("bert"), batch_of(5, 3)
-    block, last = Signal("module", "encoder.layer.2"), Signal("hidden_states", 3)
-    found = capture(model, batch, Request((block, last)))
-    assert found[block].values.equal(found[last].values)
-    with pytest.raises(ModelError, match="is no module of the BertModel; did you mean 'encoder"):
-        capture(model, batch, Request((Signal("module", "encoder.layr"),)))

@@ -14,16 +14,13 @@ from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.errors import TrainingError
 from kdpipe.losses import HiddenMSELoss, KLLoss
 from kdpipe.training.run import Outcome, train
+from tests.signals.test_modules import hooks
 from tests.test_library import rows_of
 from tests.training.conftest import FAST, collator, hard, student_of, weights
 
 SAVING = {**FAST, "num_train_epochs": 2, "per_device_train_batch_size": 32, "save_strategy": "epoch"}
 EVENTS = ("init_end", "train_begin", "epoch_begin", "step_begin", "pre_optimizer_step", "step_end", "save",
           "log", "evaluate", "epoch_end", "train_end")  # fmt: skip
-
-
-def hooks(model: torch.nn.Module) -> int:
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
 
 
 class Recorder(TrainerCallback):
@@ -66,7 +63,7 @@ for _event in set(EVENTS) - {"save"}:
 
 def test_every_event_has_the_student_without_hooks(classifier: Path, task_data: Path) -> None:
     teacher, student, recorder = student_of(classifier, 3), student_of(classifier), Recorder()
-    losses = [KLLoss(), kdpipe.Weighted(HiddenMSELoss(), layers="spaced")]
+    losses = [KLLoss(), kdpipe.Weighted(HiddenMSELoss(), modules=[("encoder.layer.3", "encoder.layer.1")])]
     rows = rows_of(task_data)
     kdpipe.distill(
         teacher, student, rows, losses, validation=rows, callbacks=[recorder], eval_strategy="epoch", **SAVING

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from kdpipe import catalog
 from kdpipe.anatomy.layers import match_layers
-from kdpipe.anatomy.signals import SIGNAL_KINDS, Places, first_layer
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Places, first_layer, takes_modules
 from kdpipe.config.settings.base import NotEmpty, Settings, refuse
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import mistake, read_name
@@ -121,25 +121,17 @@ class OutputTermSettings(TermSettings):
         return ((self.top_k, None),)
 
 
-class MatchTermSettings(TermSettings):
-    """What a term takes besides that compares several pairs of places.
-
-    Args:
-        over_pairs: whether the term is the `mean` or the `sum` over its pairs.
-    """
-
-    over_pairs: Literal["mean", "sum"] = "mean"
-
-
-class LayerTermSettings(MatchTermSettings):
+class LayerTermSettings(TermSettings):
     """What a term on signals of layers takes besides.
 
     Args:
         layers: (teacher, student) pairs of layers, or the name of a map (`kdpipe.anatomy.layers`); a loss
             that compares two states of a model takes [[t1, t2], [s1, s2]] as a pair, too.
+        over_pairs: whether the term is the `mean` or the `sum` over its pairs.
     """
 
     layers: LayerMap = "last"
+    over_pairs: Literal["mean", "sum"] = "mean"
 
     @property
     def matched(self) -> str:
@@ -165,21 +157,29 @@ class BlocksTermSettings(TermSettings):
         return match_layers("all", teacher_depth, student_depth, states="all")
 
 
-class ModuleTermSettings(MatchTermSettings):
-    """What a term on outputs of modules takes besides.
+class StateTermSettings(LayerTermSettings):
+    """What a term on hidden states takes besides.
 
     Args:
-        modules: (teacher, student) pairs of names of modules in the bodies.
+        modules: (teacher, student) pairs of names of modules in the bodies, whose outputs are compared in
+            place of the states of `layers`.
     """
 
-    modules: Annotated[list[tuple[str, str]], NotEmpty]
+    modules: Annotated[list[tuple[str, str]], NotEmpty] | None = None
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        # A dump of settings, as a stage reads it, has the default too.
+        if self.modules and self.layers != "last":
+            raise mistake(("layers",), "`modules` says what is compared; remove one of them")
+        return self
 
     @property
     def matched(self) -> str:
-        return str(self.modules)
+        return "modules" if self.modules else super().matched
 
     def pairs(self, teacher_depth: int | None, student_depth: int | None) -> PlacePairs | None:
-        return tuple(self.modules)
+        return tuple(self.modules) if self.modules else super().pairs(teacher_depth, student_depth)
 
 
 class ProjectedTermSettings(TermSettings):
@@ -196,16 +196,6 @@ class ProjectedTermSettings(TermSettings):
         return self.projection
 
 
-def _base(declared: Mapping[str, Any]) -> type[TermSettings]:
-    """Return what a term takes by the places that its loss compares."""
-    match SIGNAL_KINDS[declared["student_kinds"][0]].placed:
-        case "layers":
-            return BlocksTermSettings if declared["states"] == "all" else LayerTermSettings
-        case "modules":
-            return ModuleTermSettings
-    return OutputTermSettings if declared["teacher_kinds"] else TermSettings
-
-
 @cache
 def term_settings(loss: str) -> type[TermSettings]:
     """Return the settings model of the terms that use a loss of the catalog."""
@@ -214,6 +204,16 @@ def term_settings(loss: str) -> type[TermSettings]:
     bases = [_base(declared)]
     bases += [ProjectedTermSettings] if declared["same_width"] else []
     return options_model(f"{loss}_term", tuple(bases), constructor_options(target), docstring(target))
+
+
+def _base(declared: Mapping[str, Any]) -> type[TermSettings]:
+    """Return what a term takes by the places that its loss compares."""
+    kinds = declared["student_kinds"]
+    if SIGNAL_KINDS[kinds[0]].placed == "once":
+        return OutputTermSettings if declared["teacher_kinds"] else TermSettings
+    if declared["states"] == "all":
+        return BlocksTermSettings
+    return StateTermSettings if takes_modules(kinds) else LayerTermSettings
 
 
 def _validate(value: Any) -> Any:
@@ -237,8 +237,11 @@ def _kinds_fault(loss: str) -> str:
         if kind not in SIGNAL_KINDS:
             hint = suggest(kind, SIGNAL_KINDS)
             return f"{catalog.LOSSES[loss]} reads the kind {kind!r}, which is not known; {hint}"
+        if SIGNAL_KINDS[kind].placed == "modules":
+            what = "declare `hidden_states`; `modules` of a term then names modules"
+            return f"{catalog.LOSSES[loss]} reads the kind {kind!r}; {what}"
     if len({SIGNAL_KINDS[kind].placed for kind in kinds}) > 1:
-        what = "a loss reads logits, signals of layers, or outputs of modules"
+        what = "a loss reads logits, or signals of layers"
         return f"{catalog.LOSSES[loss]} reads {' and '.join(dict.fromkeys(kinds))}; {what}"
     return ""
 

@@ -131,9 +131,21 @@ def test_mistakes(settings, where, what):
     assert mistakes_in(settings) == [(where, what)]
 
 
+def test_hidden_states_are_compared_by_layers_or_by_modules():
+    named = term(loss="mmd", modules=[["encoder", "layers.0"]])
+    assert named.pairs(None, None) == (("encoder", "layers.0"),)
+    assert TERMS.validate_json(TERMS.dump_json((named,))) == (named,)
+    assert term(loss="mmd", layers=[[1, 2]]).pairs(None, None) == ((1, 2),)
+    both = {"loss": "mmd", "modules": [["a", "b"]], "layers": "spaced"}
+    assert mistakes_in(both) == [((0, "layers"), "`modules` says what is compared; remove one of them")]
+    assert mistakes_in({"loss": "mmd", "modules": []}) == [((0, "modules"), "expected at least one")]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
+        {"loss": "kl", "modules": [["a", "b"]]},
+        {"loss": "relation", "modules": [["a", "b"]]},
         {"loss": "hard", "temperature": 2},
         {"loss": "kl", "layers": "last"},
         {"loss": "kl", "projection": {}},
@@ -175,7 +187,8 @@ def test_settings_survive_json(shape):
 @pytest.mark.parametrize(("name", "kinds", "what"), [
     ("Misspelled", ("hiden_states",), "the kind 'hiden_states', which is not known; did you mean 'hidden_"),
     ("Blind", (), "declares no `student_kinds`"),
-    ("Mixed", ("logits", "hidden_states"), "reads logits and hidden_states; a loss reads logits, signals of"),
+    ("Mixed", ("logits", "hidden_states"), "logits and hidden_states; a loss reads logits, or signals of"),
+    ("Named", ("module",), "the kind 'module'; declare `hidden_states`; `modules` of a term then"),
 ])  # fmt: skip
 def test_the_kinds_that_a_loss_of_ones_own_declares_are_looked_at(tmp_path, monkeypatch, name, kinds, what):
     package = tmp_path / "faulty_losses"

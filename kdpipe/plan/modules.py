@@ -1,0 +1,68 @@
+"""Names of modules in a config, as far as the weights of a local model rule them out."""
+
+from collections.abc import Sequence
+
+from kdpipe.anatomy.families import family_facts
+from kdpipe.config.mistakes import Findings
+from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.losses import TermSettings
+from kdpipe.errors import suggest
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.saved.files import read_tensors
+
+
+def modules_of(term: TermSettings) -> Sequence[tuple[str, str]]:
+    """Return the (teacher, student) names of modules that a term compares, if it does."""
+    return getattr(term, "modules", None) or ()
+
+
+def wrong_modules(graph: Graph, settings: Distillation) -> Findings:
+    """Yield which names of modules the models of a distillation cannot have."""
+    for index, term in enumerate(settings.losses):
+        models = getattr(settings, term.taught_by), settings.learner
+        for number, pair in enumerate(modules_of(term)):
+            for side, (model, name) in enumerate(zip(models, pair, strict=True)):
+                if fault := _fault(graph, model, name):
+                    yield ("losses", index, "modules", number, side), f"{model!r} has no {name!r}; {fault}"
+
+
+def _fault(graph: Graph, model: str, name: str) -> str:
+    """Return what to do about a name that no module of a model's body has; "" where one may have it."""
+    shape = graph.facts[model].shape
+    if shape.family is None:
+        return ""
+    facts = family_facts(shape.family)
+    inside, _, block = name.partition(f"{facts['block_list']}.")
+    number = block.partition(".")[0]
+    if not inside and number.isdecimal() and shape.depth is not None and int(number) >= shape.depth:
+        return f"its blocks are {facts['block_list']}.0 to {facts['block_list']}.{shape.depth - 1}"
+    # A file may lack these modules, and a model made of the file have them.
+    if name.startswith(tuple(facts["optional"])):
+        return ""
+    names = _named_by_weights(graph, model)
+    return suggest(name, names) if names and _ruled_out(name, names) else ""
+
+
+def _named_by_weights(graph: Graph, model: str) -> frozenset[str]:
+    """Return the modules that the weights name of the loaded model that a model has its blocks of, if any."""
+    shape, origin = graph.facts[model].shape, model
+    while made_of := set(graph.stage_of(origin).sized_by(graph.nodes[origin].settings)):
+        origin = made_of.pop()
+        facts = graph.facts[origin].shape
+        if made_of or (facts.family, facts.depth) != (shape.family, shape.depth):
+            return frozenset()
+    folder = graph.stage_of(origin).folder_read(graph.nodes[origin].settings)
+    if folder is None:
+        return frozenset()
+    prefix, *_ = family_facts(str(shape.family))["body"]
+    named = [name.removeprefix(prefix).split(".")[:-1] for name in read_tensors(folder[1])]
+    return frozenset(".".join(parts[:end]) for parts in named for end in range(1, len(parts) + 1))
+
+
+def _ruled_out(name: str, names: frozenset[str]) -> bool:
+    """Tell whether no module can have a name; modules without parameters are in no file."""
+    parent, _, child = name.rpartition(".")
+    if name in names:
+        return False
+    listed = child.isdecimal() and f"{parent}.0" in names
+    return listed or bool(parent and parent not in names)

@@ -1,0 +1,63 @@
+"""What is wrong with losses that Python code gives."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kdpipe.anatomy.families import LANGUAGE_MODELING
+from kdpipe.anatomy.signals import takes_modules
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.errors import KdpipeError, quoted
+from kdpipe.signals.capture import TEACHER
+from kdpipe.training.objective import ACTIVATIONS, Projection
+from kdpipe.training.terms import POSITIONS, Weighted
+from kdpipe.training.weights import WeightSchedule
+
+
+def weighted_losses(losses: Any, split: EncodedSplit) -> list[Weighted]:
+    """Return losses with their weights.
+
+    Args:
+        losses: a loss, or losses, each with or without its weight.
+        split: the rows that they are computed on.
+
+    Raises:
+        KdpipeError: these are no losses, or not for these rows, or what they compare cannot be compared.
+    """
+    weighted = []
+    for loss in losses if isinstance(losses, list | tuple) else [losses]:
+        entry = loss if isinstance(loss, Weighted) else Weighted(loss)
+        if isinstance(entry.loss, type) or not hasattr(entry.loss, "student_kinds"):
+            raise KdpipeError(
+                "losses: expected objects of classes in kdpipe.losses, such as KLLoss(),"
+                f" found {quoted(loss)}"
+            )
+        for wrong, expected, value in _choices(entry, split):
+            if wrong:
+                name = type(entry.loss).__name__
+                raise KdpipeError(f"losses: {name}: expected {expected}, found {quoted(value)}")
+        weighted.append(entry)
+    if not any(entry.weight for entry in weighted):
+        raise KdpipeError("losses: expected a loss with a weight, found none, so nothing would be learned")
+    return weighted
+
+
+def _choices(entry: Weighted, split: EncodedSplit) -> Iterator[tuple[bool, str, Any]]:
+    """Yield (whether a choice is wrong, the expected value, the value) for each choice in a weighted loss."""
+    loss, projection, modules = entry.loss, entry.projection, entry.modules
+    unlabelled = split.task != LANGUAGE_MODELING and "labels" not in split.columns
+    negative = not isinstance(entry.weight, WeightSchedule) and entry.weight < 0
+    yield negative, "a weight from 0", entry.weight
+    yield entry.teacher != TEACHER.teacher, f"the teacher {TEACHER.teacher!r}", entry.teacher
+    yield unlabelled and not loss.teacher_kinds, "rows with labels, with which it compares", split.columns
+    yield entry.positions not in (None, *POSITIONS), "`all` or `masked` as `positions`", entry.positions
+    stateless = not takes_modules(loss.student_kinds)
+    yield stateless and bool(modules), "no `modules`, as it compares no hidden states", modules
+    yield not all(map(_names_two, modules)), "[teacher, student] pairs of names as `modules`", modules
+    if projection is not None:
+        known = isinstance(projection, Projection) and projection.kind in ACTIVATIONS
+        yield not known, f"kdpipe.Projection(kind), with the kind {' or '.join(ACTIVATIONS)}", projection
+        yield not loss.same_width, "no `projection`, as it compares no states of one width", projection
+
+
+def _names_two(pair: Any) -> bool:
+    return isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(name, str) for name in pair)

@@ -1,0 +1,75 @@
+"""A run of the models of a training on one example, which tells the widths that no config tells."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kdpipe.anatomy.layers import parts
+from kdpipe.anatomy.signals import Places, Signal
+from kdpipe.data.batches import Collator, on_device
+from kdpipe.errors import ModelError, listed
+from kdpipe.signals.capture import STUDENT, Origin, Signals, Teacher
+from kdpipe.training.objective import Objective, Term
+
+
+def try_out(
+    objective: Objective, student: Any, collator: Collator, teachers: Mapping[Origin, Teacher]
+) -> None:
+    """Make the projections whose widths only a run tells, and refuse modules that cannot be compared.
+
+    Args:
+        objective: the loss.
+        student: the model that is trained.
+        collator: makes the batch, with the signals of teachers that do not run.
+        teachers: the teachers that run beside the student.
+
+    Raises:
+        ModelError: a signal is missing, or is as wide as no other, without a projection.
+    """
+    terms = [term for term in objective.terms if term.widths is None and term.loss.teacher_kinds]
+    if not terms:
+        return
+    batch, training = collator([0]), student.training
+    runs = {**teachers, STUDENT: Teacher(student.eval(), objective.requests[STUDENT])}
+    signals: dict[Origin, Signals] = dict(batch.get("signals", {}))
+    for origin, run in runs.items():
+        signals[origin] = run(on_device(batch, run.model.device))
+    student.train(training)
+    for term in terms:
+        widths = [_widths(term, pair, signals) for pair in term.pairs]
+        if term.projection is not None:
+            _check_shared(term, widths)
+            objective.project(term, widths)
+        elif term.loss.same_width:
+            _check_equal(term, widths)
+
+
+def _widths(term: Term, pair: tuple[Places, Places], signals: Mapping[Origin, Signals]) -> tuple[int, int]:
+    """Return the teacher's width and the student's for a pair of a term."""
+    sides = (term.teacher, term.loss.teacher_kinds[0]), (term.student, term.loss.student_kinds[0])
+    theirs, ours = (
+        signals[origin][Signal.at(kind, parts(place)[0])].values.shape[-1]
+        for (origin, kind), place in zip(sides, pair, strict=True)
+    )
+    return theirs, ours
+
+
+def _check_shared(term: Term, widths: Sequence[tuple[int, int]]) -> None:
+    assert term.projection is not None
+    if term.projection.shared and len(set(widths)) > 1:
+        raise ModelError(
+            f"{term.name}: a shared `projection` maps one width to one width, found"
+            f" {listed(f'{ours} to {theirs}' for theirs, ours in widths)}; remove `shared`"
+        )
+
+
+def _check_equal(term: Term, widths: Sequence[tuple[int, int]]) -> None:
+    for (theirs, ours), pair in zip(widths, term.pairs, strict=True):
+        if term.entries is None and theirs != ours:
+            remedy = "give a `projection`, such as {kind: linear}" if term.loss.same_width else _OUTPUTS
+            places = "" if pair[0] is None else f" {pair[0]} and {pair[1]}"
+            raise ModelError(
+                f"{term.name}{places}: the teacher's rows are {theirs} wide, the student's {ours}; {remedy}"
+            )
+
+
+_OUTPUTS = "both need the same outputs"
