@@ -36,7 +36,7 @@ def _token_bytes(signal: Signal, shape: Shape, length: int, settings: CacheTeach
     if signal.kind == "module" or (kind.attends and not shared):
         # No module is known to be wider than the feed-forward layers.
         sizes["width"] = max(sizes["width"], sizes["neurons"])
-    return 0 if kind.needs_head else token_bytes([signal], sizes, length, settings.precision)
+    return 0 if signal == LOGITS else token_bytes([signal], sizes, length, settings.precision)
 
 
 def _most_logits(dataset: Dataset) -> int | None:
