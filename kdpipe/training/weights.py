@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import cos, pi
 from typing import Literal
 
+from kdpipe.errors import KdpipeError
+
 WeightShape = Literal["linear", "cosine", "linear_growth", "linear_decay", "steps"]
 
 
@@ -23,6 +25,9 @@ class WeightSchedule:
         compat: `textbrewer` takes the value for the first step alone, and then 1 in its place, as TextBrewer
             does.
 
+    Raises:
+        KdpipeError: the shares do not rise between 0 and 1, or each does not have a factor.
+
     Reference:
         `linear_growth` and `linear_decay` of airaria/TextBrewer.
     """
@@ -33,6 +38,11 @@ class WeightSchedule:
     at: Sequence[float] = ()
     factors: Sequence[float] = ()
     compat: Literal["textbrewer"] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.at) != len(self.factors) or list(self.at) != sorted({*self.at} - {0, 1}):
+            found = f"found at={list(self.at)} and factors={list(self.factors)}"
+            raise KdpipeError(f"weight: expected rising shares between 0 and 1, each with a factor, {found}")
 
     def __call__(self, share: float) -> float:
         """Return the weight after a share of the steps, from 0 at the first step."""

@@ -86,3 +86,9 @@ def test_an_assistant_that_is_its_teacher_has_no_curve(tmp_path: Any, make_resul
         path = graph.layout.model(f"assistant-{run}") / "candidates.parquet"
         write_parquet(path, [], CANDIDATES_SCHEMA)
     assert list(tradeoff_curves(graph)) == []
+
+
+def test_what_changes_over_a_training_has_a_panel(base: Any):
+    (plot,) = base({"loss": [3.0, 2.0], "weight of kl": [1.0, 0.5], "lowest temperature of kl": [2.0, 0.1]})
+    for title in ("weight of kl", "lowest temperature of kl"):
+        assert f">{title}<" in plot.svg

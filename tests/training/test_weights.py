@@ -2,6 +2,7 @@
 
 import pytest
 
+from kdpipe.errors import KdpipeError
 from kdpipe.training.weights import WeightSchedule, weight_at
 
 FIVE = [step / 5 for step in range(5)]
@@ -38,3 +39,13 @@ def test_after_the_end_a_weight_stays(name):
 
 def test_a_number_is_the_same_at_every_step():
     assert {weight_at(0.3, share) for share in FIVE} == {0.3}
+
+
+@pytest.mark.parametrize(
+    ("at", "factors"), [((0.5,), ()), ((), (2,)), ((0.8, 0.5), (1, 2)), ((0.5, 0.5), (1, 2)), ((1,), (2,))]
+)
+def test_steps_without_their_factors_are_refused(at, factors):
+    with pytest.raises(
+        KdpipeError, match="expected rising shares between 0 and 1, each with a factor, found"
+    ):
+        WeightSchedule(1, "steps", at=at, factors=factors)
