@@ -1,5 +1,6 @@
 """Names of modules in a config, as far as the weights of a local model rule them out."""
 
+import re
 from collections.abc import Sequence
 
 from kdpipe.anatomy.families import family_facts
@@ -31,30 +32,31 @@ def _fault(graph: Graph, model: str, name: str) -> str:
     shape = graph.facts[model].shape
     if shape.family is None:
         return ""
-    facts = family_facts(shape.family)
-    inside, _, block = name.partition(f"{facts['block_list']}.")
-    number = block.partition(".")[0]
-    if not inside and number.isdecimal() and shape.depth is not None and int(number) >= shape.depth:
-        return f"its blocks are {facts['block_list']}.0 to {facts['block_list']}.{shape.depth - 1}"
+    facts, first = family_facts(shape.family), name
+    blocks = facts["block_list"]
+    if block := re.match(rf"{re.escape(blocks)}\.(\d+)(?=\.|$)", name):
+        if shape.depth is not None and int(block[1]) >= shape.depth:
+            return f"its blocks are {blocks}.0 to {blocks}.{shape.depth - 1}"
+        # Blocks are alike, and a file may have fewer or more than the model.
+        first = f"{blocks}.0{name[block.end() :]}"
     # A file may lack these modules, and a model made of the file have them.
     if name.startswith(tuple(facts["optional"])):
         return ""
     names = _named_by_weights(graph, model)
-    return suggest(name, names) if names and _ruled_out(name, names) else ""
+    return suggest(name, names) if names and _ruled_out(first, names) else ""
 
 
 def _named_by_weights(graph: Graph, model: str) -> frozenset[str]:
-    """Return the modules that the weights name of the loaded model that a model has its blocks of, if any."""
-    shape, origin = graph.facts[model].shape, model
+    """Return the modules that the weights name of the loaded model that a model is made of, if any."""
+    family, origin = graph.facts[model].shape.family, model
     while made_of := set(graph.stage_of(origin).sized_by(graph.nodes[origin].settings)):
         origin = made_of.pop()
-        facts = graph.facts[origin].shape
-        if made_of or (facts.family, facts.depth) != (shape.family, shape.depth):
+        if made_of or graph.facts[origin].shape.family != family:
             return frozenset()
     folder = graph.stage_of(origin).folder_read(graph.nodes[origin].settings)
     if folder is None:
         return frozenset()
-    prefix, *_ = family_facts(str(shape.family))["body"]
+    prefix, *_ = family_facts(str(family))["body"]
     named = [name.removeprefix(prefix).split(".")[:-1] for name in read_tensors(folder[1])]
     return frozenset(".".join(parts[:end]) for parts in named for end in range(1, len(parts) + 1))
 

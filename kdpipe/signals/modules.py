@@ -22,11 +22,14 @@ def find_module(body: nn.Module, name: str) -> nn.Module:
     Raises:
         ModelError: there is none.
     """
-    modules = dict(body.named_modules())
-    if name not in modules or not name:
-        raise ModelError(f"{name!r} is no module of the {type(body).__name__}; {suggest(name, modules)}")
-    module: nn.Module = modules[name]
-    return module
+    try:
+        found = body.get_submodule(name)
+    except AttributeError:
+        found = body
+    if found is body:
+        names = (known for known, _ in body.named_modules() if known)
+        raise ModelError(f"{name!r} is no module of the {type(body).__name__}; {suggest(name, names)}")
+    return found
 
 
 def token_outputs(output: Callable[[], Any], name: str, batch: Mapping[str, Any]) -> Tensor:

@@ -54,8 +54,11 @@ def test_a_teacher_without_the_module_is_refused(matched, name: str, told: str) 
 def test_a_student_with_fewer_blocks_has_those_alone(matched) -> None:
     told = "'small' has no 'encoder.layer.2'; its blocks are encoder.layer.0 to encoder.layer.1"
     assert matched("encoder.layer.2", "encoder.layer.2") == [f"{STUDENT}.losses[1].modules[1][1]: {told}"]
-    # Its weights are not those of the file, so that they name nothing.
-    assert matched("encoder.layer.2", "encoder.layr.1") == []
+    told = matched("encoder.layer.2", "encoder.layr.1")
+    assert told == [f"{STUDENT}.losses[1].modules[1][1]: 'small' has no 'encoder.layr.1'; did you mean"
+                    " 'encoder.layer.1'?"]  # fmt: skip
+    distilbert = {"extract": {"model": "base", "layers": "first:2", "architecture": "distilbert"}}
+    assert matched("encoder.layer.2", "encoder.layr.1", small=distilbert) == []
 
 
 def test_names_of_models_that_are_not_there_pass(matched) -> None:

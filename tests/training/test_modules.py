@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 from transformers import TrainerCallback
 
+from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.errors import ModelError
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.losses.hidden_mse import HiddenMSELoss
@@ -19,7 +20,8 @@ from kdpipe.training.terms import Weighted, build_objective
 from kdpipe.training.trial import try_out
 from tests.signals.test_modules import hooks
 from tests.tolerance import assert_close
-from tests.training.conftest import FAST, collator, student_of
+from tests.training.conftest import FAST, collator, student_of, weights
+from tests.training.test_callbacks import FailsAt
 
 PAIRS = [("encoder.layer.3.intermediate", "encoder.layer.1.output"), ("encoder.layer.0", "embeddings")]
 
@@ -120,3 +122,22 @@ def test_modules_are_matched_in_a_training_without_hooks_that_stay(
     assert steps.hooks == [0] * len(losses)
     assert not hooks(student)
     assert not hooks(teachers[TEACHER].model)
+
+
+def test_projections_of_modules_are_restored(language_model: Path, task_data: Path, tmp_path: Path) -> None:
+    def learn(name: str, *callbacks: TrainerCallback) -> tuple[torch.Tensor, Objective]:
+        losses = Weighted(HiddenMSELoss(), modules=PAIRS, projection=Projection(learning_rate=1e-2))
+        objective, student = objective_of(losses), student_of(language_model)
+        train(
+            student, objective, collator(task_data), FAST, seed=1, callbacks=callbacks,
+            teachers=teachers_of(objective, language_model), checkpoints=Checkpoints(tmp_path / name, 0.0),
+        )  # fmt: skip
+        return weights(student), objective
+
+    expected, objective = learn("undisturbed")
+    with pytest.raises(ValueError, match="the disk of the callback"):
+        learn("disturbed", FailsAt(7))
+    found, again = learn("disturbed")
+    assert found.equal(expected)
+    for one, other in zip(objective.parameters(), again.parameters(), strict=True):
+        assert one.equal(other)
