@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 NAMES = {
+    "Adapted": "kdpipe.signals.adapted",
     "analyze": "kdpipe.models.analysis",
     "distill": "kdpipe.library",
     "evaluate": "kdpipe.library",

@@ -5,37 +5,37 @@ A dataset is a `datasets.Dataset` of token ids and labels, as `transformers.Trai
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 from transformers import PreTrainedModel, TrainerCallback
 
 from kdpipe import catalog
-from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING, head_task, kinds_for
+from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING
 from kdpipe.data.batches import Collator
-from kdpipe.data.targets import Targets
-from kdpipe.data.tokenized import TokenizedSplit
 from kdpipe.errors import KdpipeError, ModelError, quoted
-from kdpipe.evaluation.scoring import padding_id, score, scorer, token_targets
+from kdpipe.evaluation.reading import check_teacher, read_rows, take_over, targets_for
+from kdpipe.evaluation.scoring import padding_id, score, scorer
 from kdpipe.losses.loss import Loss
-from kdpipe.models.compatibility import check_rows, count_entries
-from kdpipe.models.family import config_shape, family_of
-from kdpipe.models.loading import head_kind
+from kdpipe.models.compatibility import count_entries
 from kdpipe.models.precision import default_device
 from kdpipe.pruning.criteria.mask_gradient import MaskGradient
 from kdpipe.pruning.criterion import Reduction
 from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
 from kdpipe.pruning.importance import check_finite, first_batches, label_losses, score_units
+from kdpipe.signals.adapted import Adapted, bare
 from kdpipe.signals.capture import TEACHER, Teacher
 from kdpipe.training.given import weighted_losses
 from kdpipe.training.run import freeze as freeze_parameters
 from kdpipe.training.run import train
 from kdpipe.training.terms import Weighted, build_objective
+from kdpipe.training.trial import shape_on
+
+M = TypeVar("M", PreTrainedModel, Adapted)
 
 
 def distill(
-    teacher: PreTrainedModel,
-    student: PreTrainedModel,
+    teacher: PreTrainedModel | Adapted,
+    student: M,
     dataset: Any,
     losses: Sequence[Loss | Weighted],
     *,
@@ -45,7 +45,7 @@ def distill(
     callbacks: Sequence[TrainerCallback] = (),
     seed: int = 42,
     **training: Any,
-) -> PreTrainedModel:
+) -> M:
     """Train a student in place against a teacher, and return the student.
 
     Args:
@@ -63,34 +63,37 @@ def distill(
     Raises:
         KdpipeError: models, rows, losses and arguments do not fit together.
     """
-    split = _read(student, dataset)
-    task = catalog.resolve("tasks", split.task)
-    weighted = weighted_losses(losses, split)
-    if teacher is student:
+    if bare(teacher) is bare(student):
         raise ModelError("expected a teacher and a student, found one model twice; load the model twice")
-    _check_model(teacher)
-    shapes = {TEACHER.teacher: config_shape(teacher.config)}, config_shape(student.config)
+    take_over(student, teacher, dataset)
+    take_over(teacher, student, dataset)
+    split = read_rows(student, dataset)
+    weighted = weighted_losses(losses, split)
+    collator = Collator(split, padding_id(student, tokenizer), targets_for(student, tokenizer, split, seed))
+    models: Any = teacher, student
+    for model in models:
+        model.to(default_device())
+    theirs, ours = (shape_on(model, collator, weighted) for model in models)
     entries = count_entries(tokenizer) if tokenizer else None
-    objective = build_objective(weighted, task, *shapes, seed=seed, entries=entries)
+    task = catalog.resolve("tasks", split.task)
+    objective = build_objective(weighted, task, {TEACHER.teacher: theirs}, ours, seed=seed, entries=entries)
     for request in objective.teachers.values():
-        _check_teacher(teacher, student, split, request.needs_head)
-    frozen: Any = teacher.eval()
-    frozen.to(default_device())
-    freeze_parameters(student, freeze)
-    held_out = None if validation is None else _read(student, validation)
+        check_teacher(teacher, student, split, request.needs_head)
+    freeze_parameters(bare(student), freeze)
+    held_out = None if validation is None else read_rows(student, validation)
     train(
         student,
         objective,
-        Collator(split, padding_id(student, tokenizer), _targets(student, tokenizer, split, seed)),
+        collator,
         training,
         seed=seed,
-        teachers={source: Teacher(frozen, request) for source, request in objective.teachers.items()},
+        teachers={source: Teacher(teacher.eval(), request) for source, request in objective.teachers.items()},
         evaluate=scorer(
             held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size")
         ),
         callbacks=callbacks,
     )
-    trained: PreTrainedModel = student.eval()
+    trained: M = student.eval()
     return trained
 
 
@@ -131,7 +134,11 @@ def prune(
             f"criterion: expected a class, such as {MaskGradient.__name__} of {MaskGradient.__module__},"
             f" found {quoted(criterion)}"
         )
-    split = _read(model, dataset)
+    if isinstance(model, Adapted):
+        raise ModelError(
+            "prune: expected a model of a family, found an adapted model, whose units nobody names"
+        )
+    split = read_rows(model, dataset)
     if split.task == LANGUAGE_MODELING:
         raise KdpipeError(
             "prune: units are ranked by the loss on labels; prune a model with a head for a task"
@@ -146,7 +153,7 @@ def prune(
 
 
 def evaluate(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Adapted,
     dataset: Any,
     *,
     metrics: Sequence[str] = (),
@@ -167,7 +174,7 @@ def evaluate(
     Raises:
         KdpipeError: the rows do not fit the model, or have no labels.
     """
-    split = _read(model, dataset)
+    split = read_rows(model, dataset)
     if split.task == QUESTION_ANSWERING:
         raise KdpipeError(
             "evaluate: answers are scored as texts, which rows of token ids do not have; score a model for"
@@ -175,77 +182,9 @@ def evaluate(
         )
     if split.task != LANGUAGE_MODELING and "labels" not in split.columns:
         raise KdpipeError("evaluate: expected rows with a column `labels`, found none")
-    _targets(model, tokenizer, split, seed)
+    targets_for(model, tokenizer, split, seed)
     known = catalog.resolve("tasks", split.task).all_metrics
     if unknown := set(metrics) - set(known):
         raise KdpipeError(f"metrics: expected some of {', '.join(known)}, found {', '.join(sorted(unknown))}")
     evaluation = score(model, tokenizer, split, metrics=metrics, batch_size=batch_size, seed=seed)
     return dict(evaluation.metrics)
-
-
-def _check_model(model: Any) -> None:
-    if not isinstance(model, PreTrainedModel):
-        raise ModelError(
-            f"expected a model of transformers, found {quoted(model)}; load it with `from_pretrained`"
-        )
-
-
-def _read(model: PreTrainedModel, dataset: Any) -> TokenizedSplit:
-    """Return the rows of a dataset for the task of a model's head."""
-    _check_model(model)
-    family_of(model)
-    config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
-    task = head_task(model.config.model_type, config)
-    if task == "":
-        raise ModelError(
-            f"expected a model with a head for a task, found a {type(model).__name__}; load it with a class"
-            " such as AutoModelForSequenceClassification"
-        )
-    if task is None:
-        features = getattr(dataset, "features", {})
-        several = any(hasattr(features.get(name), "feature") for name in ("labels", "label"))
-        task = "multi_label" if several else "classification"
-    classes = _classes(model) if task not in (LANGUAGE_MODELING, QUESTION_ANSWERING) else ()
-    split = TokenizedSplit(dataset, task, classes)
-    check_rows(model.config, task, split.largest, f"the {type(model).__name__}", "the dataset")
-    return split
-
-
-def _classes(model: Any) -> list[str]:
-    return [model.config.id2label[number] for number in range(model.config.num_labels)]
-
-
-def _check_teacher(
-    teacher: PreTrainedModel, student: PreTrainedModel, split: TokenizedSplit, needs_head: bool
-) -> None:
-    """Refuse a teacher that cannot read the rows, or whose outputs are others than the student's."""
-    check_rows(
-        teacher.config, split.task, split.largest, f"the teacher, a {type(teacher).__name__},", "the dataset"
-    )
-    if not needs_head:
-        return
-    if head_kind(teacher.config, type(teacher).__name__) not in kinds_for(split.task):
-        raise ModelError(
-            f"expected a teacher with a head for {split.task}, whose logits are compared, found a"
-            f" {type(teacher).__name__}; load it with its head, or compare other signals"
-        )
-    if not split.classes:
-        return
-    theirs, ours = _classes(teacher), _classes(student)
-    if len(theirs) != len(ours) or (theirs != ours and sorted(theirs) == sorted(ours)):
-        raise ModelError(
-            f"expected the outputs of the student in the teacher, {', '.join(ours)}, found"
-            f" {', '.join(theirs)}; give both models the same `id2label`"
-        )
-
-
-def _targets(model: PreTrainedModel, tokenizer: Any, split: TokenizedSplit, seed: int) -> Targets | None:
-    """Return the tokens that a language model is trained to predict; rare tokens are preferred."""
-    if split.task != LANGUAGE_MODELING:
-        return None
-    if tokenizer is None:
-        if not family_of(model).causal:
-            raise KdpipeError("tokenizer: masked language modelling needs it, found none; give the tokenizer")
-        return token_targets(model, None, seed)
-    counts = np.bincount(split.column("input_ids").values(), minlength=len(tokenizer))
-    return token_targets(model, tokenizer, seed, counts=counts)

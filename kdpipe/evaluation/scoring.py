@@ -18,6 +18,7 @@ from kdpipe.models.compatibility import check_fit
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head, load_frozen, load_tokenizer
 from kdpipe.models.precision import default_device
+from kdpipe.signals.adapted import Adapted
 
 Scorer = Callable[[Any], Mapping[str, float]]
 
@@ -102,7 +103,12 @@ def validation_scorer(
 
 def padding_id(model: Any, tokenizer: Any) -> int:
     """Return the id of the padding token; a model without a tokenizer may know none, and takes 0."""
-    return (tokenizer or model.config).pad_token_id or 0
+    return (tokenizer or getattr(model, "config", model)).pad_token_id or 0
+
+
+def is_causal(model: Any) -> bool:
+    """Tell whether a language model predicts each next token, and no masked tokens."""
+    return model.causal if isinstance(model, Adapted) else family_of(model).causal
 
 
 def token_targets(
@@ -135,7 +141,7 @@ def token_targets(
     Raises:
         ModelError: the model predicts masked tokens, and the tokenizer has no mask token.
     """
-    if family_of(model).causal:
+    if is_causal(model):
         return NextToken()
     if tokenizer.mask_token_id is None:
         raise ModelError(

@@ -16,6 +16,7 @@ from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.sampling import batches_by_length
 from kdpipe.errors import ModelError
 from kdpipe.losses.loss import OutputKind
+from kdpipe.signals.adapted import bare
 from kdpipe.signals.capture import Request, capture
 
 
@@ -119,7 +120,9 @@ def run_batches(
         rows = capture(subject.model, batch, Request(positions=positions))[LOGITS]
         logits = rows.at(positions, batch).values
         if not bool((logits < torch.inf).all()):
-            name = f"{type(subject.model).__name__} made from {subject.model.name_or_path or 'nothing'}"
+            name = type(bare(subject.model)).__name__
+            if origin := getattr(subject.model, "name_or_path", ""):
+                name += f" made from {origin}"
             raise ModelError(
                 f"the logits of the {name} on {subject.split.path} are not finite, as its training has "
                 "diverged; lower the learning rate or set max_grad_norm"

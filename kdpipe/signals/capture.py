@@ -15,6 +15,7 @@ from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
 from kdpipe.models.precision import upcast, without_autocast
 from kdpipe.models.units import Group
+from kdpipe.signals.adapted import Adapted
 from kdpipe.signals.modules import find_module, token_outputs
 from kdpipe.signals.rows import ENTRIES, Rows, largest, pack, rows_at
 
@@ -71,10 +72,12 @@ def capture(model: Any, batch: Mapping[str, Any], request: Request) -> Signals:
     """Run a model on a batch and return the signals asked for, packed.
 
     Args:
-        model: a transformers model of a family in the catalog.
+        model: a transformers model of a family in the catalog, or an `Adapted` model.
         batch: `input_ids` [B, L], the other inputs of the family, and the places of the rows.
         request: the signals that are captured.
     """
+    if isinstance(model, Adapted):
+        return model.signals(batch, request.signals, request.positions)
     inputs = {name: batch[name] for name in family_of(model).inputs if name in batch}
     recorded = [signal for signal in request.signals if not SIGNAL_KINDS[signal.kind].needs_head]
     with recording(model, recorded, batch) as tensors:

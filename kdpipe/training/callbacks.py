@@ -8,6 +8,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback
 
 from kdpipe.errors import TrainingError, quoted
+from kdpipe.signals.adapted import bare
 
 if TYPE_CHECKING:
     from kdpipe.training.trainer import LearningTrainer
@@ -37,7 +38,7 @@ class GivesStudent(TrainerCallback):
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Give the student to callbacks."""
         learner: Any = self.trainer.model
-        self.trainer.callback_handler.model = learner.student
+        self.trainer.callback_handler.model = bare(learner.student)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Give the student again, as the Trainer has given its module when it began."""

@@ -28,6 +28,7 @@ from kdpipe.evaluation.scoring import Scorer, validation_scorer
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.loading import save_model
 from kdpipe.models.precision import Precision, choose_precision, default_device, norms_in_fp32
+from kdpipe.signals.adapted import Adapted
 from kdpipe.signals.capture import Origin, Teacher
 from kdpipe.training.arguments import training_arguments
 from kdpipe.training.callbacks import ProgressBar, check_callbacks
@@ -194,7 +195,8 @@ def _adapt_to_processor(models: Sequence[Any], bf16: bool) -> None:
     """Prepare a student, and the teachers beside it, for a training without a GPU."""
     if default_device().type != "cpu":
         return
-    use_fast_dropout(models[0])
+    if not isinstance(models[0], Adapted):
+        use_fast_dropout(models[0])
     for model in models if bf16 else ():
         norms_in_fp32(model)
 

@@ -3,12 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from kdpipe.anatomy.layers import parts
-from kdpipe.anatomy.signals import Places, Signal
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Places, Signal
 from kdpipe.data.batches import Collator, on_device
 from kdpipe.errors import ModelError, listed
+from kdpipe.models.family import config_shape
+from kdpipe.signals.adapted import Adapted
 from kdpipe.signals.capture import STUDENT, Origin, Signals, Teacher
 from kdpipe.training.objective import Objective, Term
+from kdpipe.training.terms import Shape, Weighted
 
 
 def try_out(
@@ -39,8 +44,28 @@ def try_out(
         if term.projection is not None:
             _check_shared(term, widths)
             objective.project(term, widths)
-        elif term.loss.same_width:
+        elif term.loss.same_width or SIGNAL_KINDS[term.loss.student_kinds[0]].rows == "task":
             _check_equal(term, widths)
+
+
+def shape_on(model: Any, collator: Collator, losses: Sequence[Weighted]) -> Shape:
+    """Return depth and width of a model; of an adapted model, the last layer that it names on an example.
+
+    Raises:
+        ModelError: losses compare layers, and the adapted model names none.
+    """
+    if not isinstance(model, Adapted):
+        return config_shape(model.config)
+    with torch.no_grad():
+        depth = model.eval().depth(on_device(collator([0]), model.device))
+    for weighted in losses:
+        kind, *_ = weighted.loss.student_kinds
+        if not depth and SIGNAL_KINDS[kind].placed == "layers" and not weighted.modules:
+            raise ModelError(
+                f"the adaptor of the {type(model.model).__name__} names no layers, but"
+                f" {type(weighted.loss).__name__} compares {kind}; return them as `{kind}.1` and so on"
+            )
+    return depth, None
 
 
 def _widths(term: Term, pair: tuple[Places, Places], signals: Mapping[Origin, Signals]) -> tuple[int, int]:
