@@ -14,6 +14,8 @@ from kdpipe.signals.rows import ENTRIES, Rows, pack, rows_at
 Adaptor = Callable[[Mapping[str, Any], Any], Mapping[str, Tensor]]
 # What a model is given of a batch, as far as its `forward` names it.
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+# The largest logits are made of all logits.
+NAMED = [kind for kind, known in SIGNAL_KINDS.items() if known.placed != "largest"]
 
 
 class Adapted(nn.Module):
@@ -107,8 +109,8 @@ class Adapted(nn.Module):
     def _signal(self, name: Any) -> Signal:
         """Return the signal that an adaptor names."""
         kind, _, place = str(name).partition(".")
-        if kind not in SIGNAL_KINDS:
-            raise self._error(f"{quoted(name)} is no signal; {suggest(kind, SIGNAL_KINDS)}")
+        if kind not in NAMED:
+            raise self._error(f"{quoted(name)} is no signal; {suggest(kind, NAMED)}")
         placed, first = SIGNAL_KINDS[kind].placed, SIGNAL_KINDS[kind].first
         fits = {"once": not place, "modules": bool(place), "layers": place.isdecimal()}[placed]
         if not fits or (placed == "layers" and int(place) < first):

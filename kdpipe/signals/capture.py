@@ -17,7 +17,8 @@ from kdpipe.models.precision import upcast, without_autocast
 from kdpipe.models.units import Group
 from kdpipe.signals.adapted import Adapted
 from kdpipe.signals.modules import find_module, token_outputs
-from kdpipe.signals.rows import ENTRIES, Rows, largest, pack, rows_at
+from kdpipe.signals.outputs import logits_at, outputs_of
+from kdpipe.signals.rows import Rows, pack, rows_at
 
 Signals = dict[Signal, Rows]
 Getter = Callable[[], Tensor]
@@ -39,6 +40,11 @@ class Request:
     def outputs(self) -> list[Signal]:
         """The signals that the head of the model gives."""
         return [signal for signal in self.signals if SIGNAL_KINDS[signal.kind].needs_head]
+
+    @property
+    def inner(self) -> list[Signal]:
+        """The signals that the body of the model gives."""
+        return [signal for signal in self.signals if not SIGNAL_KINDS[signal.kind].needs_head]
 
     @property
     def needs_head(self) -> bool:
@@ -77,14 +83,22 @@ def capture(model: Any, batch: Mapping[str, Any], request: Request) -> Signals:
         request: the signals that are captured.
     """
     if isinstance(model, Adapted):
-        return model.signals(batch, request.signals, request.positions)
+        wanted = [*request.inner, *([LOGITS] if request.needs_head else [])]
+        signals: Signals = model.signals(batch, wanted, request.positions)
+    else:
+        signals = _captured(model, batch, request)
+    if request.needs_head:
+        signals |= outputs_of(signals.pop(LOGITS), request.outputs)
+    return signals
+
+
+def _captured(model: Any, batch: Mapping[str, Any], request: Request) -> Signals:
+    """Return the signals of the body, and the logits if any output is asked for."""
     inputs = {name: batch[name] for name in family_of(model).inputs if name in batch}
-    recorded = [signal for signal in request.signals if not SIGNAL_KINDS[signal.kind].needs_head]
-    with recording(model, recorded, batch) as tensors:
+    with recording(model, request.inner, batch) as tensors:
         signals: Signals = {}
         if request.needs_head:
-            logits = _logits(model, batch, inputs, request.positions)
-            signals |= {signal: OUTPUTS[signal.kind](logits, signal.place) for signal in request.outputs}
+            signals[LOGITS] = logits_at(model, batch, inputs, request.positions)
         else:
             model.base_model(**inputs)
         for signal, tensor in tensors.items():
@@ -108,20 +122,6 @@ class Teacher:
     def __call__(self, batch: Mapping[str, Any]) -> Signals:
         """Return the teacher's signals on a batch."""
         return capture(self.model, batch, self.request)
-
-
-def _logits(model: Any, batch: Mapping[str, Any], inputs: Mapping[str, Tensor], positions: Positions) -> Rows:
-    """Return the logits of some positions; a head over the vocabulary computes no other logits."""
-    positions = "tokens" if positions == "spans" else positions
-    places = batch[ENTRIES[positions]] if positions in ENTRIES else None
-    if places is not None and model.get_output_embeddings() is not None:
-        final = model.base_model(**inputs).last_hidden_state
-        return rows_at(family_of(model).lm_logits(model, pack(final, places)), positions, batch)
-    output = family_of(model).run(model, inputs)
-    # The two logits of a position in question answering: the answer starts here, it ends here.
-    spans = "start_logits" in output
-    logits = torch.stack((output.start_logits, output.end_logits), dim=-1) if spans else output.logits
-    return rows_at(logits if places is None else pack(logits, places), positions, batch)
 
 
 @contextmanager
@@ -243,12 +243,6 @@ def _module(run: Run, place: Place) -> Getter:
     return lambda: token_outputs(output, str(place), run.batch)
 
 
-# What the head gives of the logits of its rows.
-OUTPUTS: Mapping[str, Callable[[Rows, Any], Rows]] = {
-    "logits": lambda logits, place: logits,
-    "top_logits": lambda logits, number: largest(logits, number)[0],
-    "top_entries": lambda logits, number: largest(logits, number)[1],
-}
 # The recorder of each kind of signal of the body.
 RECORDERS: Mapping[str, Callable[[Run, Place], Getter]] = {
     "hidden_states": _hidden_state,

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from kdpipe.anatomy.signals import Positions
-from kdpipe.errors import ModelError
 
 # The entry of a batch with the places of the rows in the flattened batch; examples are all, in order.
 ENTRIES = {"tokens": "token_rows", "labelled": "label_rows"}
@@ -75,21 +74,6 @@ def pack(tensor: Tensor, places: Tensor) -> Tensor:
     boolean mask.
     """
     return tensor.flatten(0, 1).index_select(0, places)
-
-
-def largest(logits: Rows, number: int) -> tuple[Rows, Rows]:
-    """Return the largest logits of each row with the log-sum-exp of all others, and the largest's places.
-
-    Args:
-        logits: rows of C outputs.
-        number: k, below C; rows have k+1 values, and k places.
-    """
-    outputs = logits.values.shape[-1]
-    if number >= outputs:
-        raise ModelError(f"top_k: expected fewer than the {outputs} outputs of the model, found {number}")
-    values, entries = logits.values.float().topk(number, dim=-1)
-    others = logits.values.float().scatter(-1, entries, -torch.inf).logsumexp(-1, keepdim=True)
-    return replace(logits, values=torch.cat((values, others), dim=-1)), replace(logits, values=entries)
 
 
 def _labelled(rows: Rows, batch: Mapping[str, Any]) -> Rows:

@@ -8,7 +8,8 @@ from kdpipe.losses.kl import KLLoss
 from kdpipe.losses.logit_mse import LogitMSELoss
 from kdpipe.losses.softened import relative_entropy
 from kdpipe.losses.top_k import TopKLoss
-from kdpipe.signals.rows import Rows, largest
+from kdpipe.signals.outputs import largest
+from kdpipe.signals.rows import Rows
 
 
 def top(logits, number):
