@@ -13,6 +13,8 @@ NAMES = {
     "evaluate": "kdpipe.library",
     "prune": "kdpipe.library",
     "Projection": "kdpipe.training.objective",
+    "TemperatureSchedule": "kdpipe.losses.temperature",
+    "WeightSchedule": "kdpipe.training.weights",
     "Weighted": "kdpipe.training.terms",
 }
 

@@ -11,14 +11,22 @@ from typing import Any
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict
-from transformers import AutoModel
+from transformers import AutoModel, TrainerCallback
 
 import kdpipe
 from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.data.tokenized import TokenizedSplit
 from kdpipe.errors import DataError, KdpipeError, ModelError, TrainingError
 from kdpipe.evaluation.scoring import head_of
-from kdpipe.losses import HardLoss, HiddenMSELoss, KLLoss, RelationLoss, SoftCrossEntropyLoss
+from kdpipe.losses import (
+    EMDLoss,
+    GramLoss,
+    HardLoss,
+    HiddenMSELoss,
+    KLLoss,
+    RelationLoss,
+    SoftCrossEntropyLoss,
+)
 from kdpipe.models.loading import load_model, load_tokenizer, load_with_head
 from kdpipe.models.pruned import ranks_of
 from kdpipe.plan.stages.count_tokens import CountTokensSettings
@@ -137,6 +145,36 @@ def test_questions_are_distilled(folders: Any) -> None:
         kdpipe.evaluate(student, data)
 
 
+def test_losses_of_the_largest_logits_and_of_all_blocks(classifier: Path, task_data: Path) -> None:
+    teacher, student, rows = load_model(classifier), load_model(classifier), rows_of(task_data)
+    with torch.no_grad():
+        student.classifier.weight.add_(torch.linspace(0, 1, 32).view_as(student.classifier.weight))
+    soft = SoftCrossEntropyLoss(kdpipe.TemperatureSchedule(4, "cwsm"))
+    losses = [
+        kdpipe.Weighted(soft, probability_shift=True),
+        kdpipe.Weighted(KLLoss(), top_k=1),
+        kdpipe.Weighted(GramLoss(), layers=[((0, 4), (0, 4))], over_pairs="sum"),
+        EMDLoss(),
+    ]
+    history = Curve()
+    kdpipe.distill(
+        teacher, student, rows, losses, seed=7, callbacks=[history], **{**FAST, "num_train_epochs": 3}
+    )
+    assert history.values["KLLoss"][-1] < history.values["KLLoss"][0]
+    assert {"EMDLoss", "GramLoss", "lowest temperature of SoftCrossEntropyLoss"} <= {*history.values}
+
+
+class Curve(TrainerCallback):
+    """Keeps what is logged, by name."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[float]] = {}
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        for name, value in logs.items():
+            self.values.setdefault(name, []).append(value)
+
+
 def load_model_or_data(folder: Path) -> Any:
     return rows_of(folder) if (folder / "dataset.json").exists() else load_model(folder)
 
@@ -214,6 +252,10 @@ def test_arguments_that_do_not_fit_are_refused(
         (lambda: weighted(KLLoss(), projection=kdpipe.Projection()), "KLLoss: expected no `projection`"),
         (lambda: weighted(HiddenMSELoss(), positions="first"), "`all` or `masked` as `positions`.*'first'"),
         (lambda: weighted(KLLoss(), modules=[("pooler", "pooler")]), "KLLoss: expected no `modules`"),
+        (lambda: weighted(KLLoss(), top_k=0), "KLLoss: expected a number of classes, or no `top_k`, found 0"),
+        (lambda: weighted(KLLoss(), top_k=9), "top_k: expected fewer than the 2 outputs .* found 9"),
+        (lambda: weighted(HiddenMSELoss(), top_k=2), "HiddenMSELoss: expected a number of classes, or no"),
+        (lambda: weighted(HardLoss(), probability_shift=True), "HardLoss: expected no `probability_shift`"),
         (lambda: weighted(HiddenMSELoss(), modules=["ab"]), "pairs of names as `modules`, found .'ab'"),
         (
             lambda: weighted(HiddenMSELoss(), modules=[("pooler", "pooler")]),

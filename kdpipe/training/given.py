@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from kdpipe.anatomy.families import LANGUAGE_MODELING
+from kdpipe import catalog
+from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING
 from kdpipe.anatomy.signals import takes_modules
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import KdpipeError, quoted
@@ -53,6 +54,17 @@ def _choices(entry: Weighted, split: EncodedSplit) -> Iterator[tuple[bool, str, 
     stateless = not takes_modules(loss.student_kinds)
     yield stateless and bool(modules), "no `modules`, as it compares no hidden states", modules
     yield not all(map(_names_two, modules)), "[teacher, student] pairs of names as `modules`", modules
+    classes = loss.student_kinds == loss.teacher_kinds == ("logits",) and (
+        catalog.resolve("tasks", split.task).kind == "categorical"
+    )
+    whole = isinstance(entry.top_k, int) and entry.top_k > 0 and classes and split.task != QUESTION_ANSWERING
+    yield entry.top_k is not None and not whole, "a number of classes, or no `top_k`", entry.top_k
+    shiftable = classes and not unlabelled and entry.positions != "all" and entry.top_k is None
+    yield (
+        entry.probability_shift and not shiftable,
+        "no `probability_shift`, which needs all logits of classes, and labels",
+        entry.probability_shift,
+    )
     if projection is not None:
         known = isinstance(projection, Projection) and projection.kind in ACTIVATIONS
         yield not known, f"kdpipe.Projection(kind), with the kind {' or '.join(ACTIVATIONS)}", projection
