@@ -17,6 +17,7 @@ from benchmarks.distillation import setting
 from kdpipe.data.encoded import open_batches, split_file
 from kdpipe.evaluation.scoring import head_of
 from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
+from kdpipe.models.precision import default_device
 
 Batch = dict[str, torch.Tensor]
 
@@ -56,32 +57,38 @@ class Timed:
 def main() -> None:
     """Train, print the outcome."""
     options = setting.parse_arguments()
-    head = head_of(options.data)
+    head, device = head_of(options.data), default_device()
     student = load_with_head(options.student, head, setting.SEED)
-    teacher = load_frozen(options.teacher, head, torch.device("cpu"))
+    student.to(device)
+    teacher = load_frozen(options.teacher, head, device)
     clock, recorder = setting.Clock(), Recorder()
+    outputs = {"output_hidden_states": True}
+    if "attention_mse" in setting.RECIPES[options.recipe]:
+        outputs = {"output_attentions": True}
+        for model in (teacher, student):
+            # No faster attention returns its probabilities.
+            model.set_attn_implementation("eager")
     torch.manual_seed(setting.SEED)
     with TemporaryDirectory() as folder:
         distiller = make_distiller(teacher, student, folder, options)
         distiller.tb_writer = recorder
         optimizer = torch.optim.AdamW(student.parameters(), lr=setting.LEARNING_RATE, weight_decay=0.0)
         batches = Timed(make_batches(options), clock)
-        with distiller, torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bf16):
+        with distiller, torch.autocast(device.type, dtype=torch.bfloat16, enabled=options.bf16):
             distiller.train(
                 optimizer,
                 batches,
                 num_steps=options.steps,
                 max_grad_norm=setting.MAX_GRAD_NORM,
-                output_hidden_states=True,
+                **outputs,
             )
     setting.report(student, options, cache_s=0.0, step_s=clock.seconds(), losses=recorder.losses)
 
 
 def make_distiller(teacher: Any, student: Any, folder: str, options: Any) -> Any:
-    """Return the distiller with the losses of the setting."""
+    """Return the distiller with the losses of the recipe."""
     matches = [
-        {"layer_T": t, "layer_S": s, "feature": "hidden", "loss": "hidden_mse", "weight": 1}
-        for t, s in setting.PAIRS
+        make_match(name, *pair) for name in setting.RECIPES[options.recipe] for pair in setting.PAIRS[name]
     ]
     # TextBrewer's cross-entropy lacks the square of the temperature.
     config = DistillationConfig(
@@ -89,17 +96,27 @@ def make_distiller(teacher: Any, student: Any, folder: str, options: Any) -> Any
         kd_loss_weight=setting.TEMPERATURE**2,
         intermediate_matches=matches,
     )
-    run = TrainingConfig(device="cpu", output_dir=folder, ckpt_steps=options.steps)
+    run = TrainingConfig(device=default_device(), output_dir=folder, ckpt_steps=options.steps)
     return GeneralDistiller(run, config, teacher, student, adapt, adapt)
+
+
+def make_match(loss: str, teacher: int, student: int) -> dict[str, Any]:
+    """Return a match in TextBrewer's terms: the attentions of the first block have number 0."""
+    if loss == "attention_mse":
+        layers: dict[str, Any] = {"layer_T": teacher - 1, "layer_S": student - 1}
+    elif loss == "mmd":
+        layers = {"layer_T": [teacher, teacher], "layer_S": [student, student]}
+    else:
+        layers = {"layer_T": teacher, "layer_S": student}
+    feature = "attention" if loss == "attention_mse" else "hidden"
+    return {**layers, "feature": feature, "loss": loss, "weight": 1}
 
 
 def adapt(batch: Batch, outputs: Any) -> dict[str, Any]:
     """Return the signals under TextBrewer's names."""
-    return {
-        "logits": outputs.logits,
-        "hidden": outputs.hidden_states,
-        "inputs_mask": batch["attention_mask"],
-    }
+    signals = {"logits": outputs.logits, "inputs_mask": batch["attention_mask"]}
+    given = {"hidden": outputs.hidden_states, "attention": outputs.attentions}
+    return signals | {name: states for name, states in given.items() if states is not None}
 
 
 def make_batches(options: Any) -> DataLoader[Any]:
