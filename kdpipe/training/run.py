@@ -32,6 +32,7 @@ from kdpipe.signals.adapted import Adapted
 from kdpipe.signals.capture import Origin, Teacher
 from kdpipe.training.arguments import training_arguments
 from kdpipe.training.callbacks import ProgressBar, check_callbacks
+from kdpipe.training.embeddings import occurring_rows
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
 from kdpipe.training.terms import hard_term
@@ -111,19 +112,20 @@ def train(
         patience = training.get("early_stopping_patience")
         check_callbacks(callbacks)
         own = [EarlyStoppingCallback(patience)] if patience else []
-        trainer = LearningTrainer(
-            Learner(student, objective),
-            arguments,
-            collator,
-            seed,
-            teachers,
-            evaluate,
-            sizes,
-            resumption,
-            callbacks=[*callbacks, *own, *([ProgressBar(bar)] if bar is not None else [])],
-        )
-        trainer.remove_callback(PrinterCallback)
-        result = resumption.train() if resumption else trainer.train()
+        with occurring_rows(student, collator, arguments):
+            trainer = LearningTrainer(
+                Learner(student, objective),
+                arguments,
+                collator,
+                seed,
+                teachers,
+                evaluate,
+                sizes,
+                resumption,
+                callbacks=[*callbacks, *own, *([ProgressBar(bar)] if bar is not None else [])],
+            )
+            trainer.remove_callback(PrinterCallback)
+            result = resumption.train() if resumption else trainer.train()
     _check_finite(student, result)
     return Outcome(_history(trainer.state.log_history), _passes(trainer), precision)
 

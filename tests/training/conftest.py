@@ -46,7 +46,7 @@ def hard() -> Objective:
 
 
 def weights(model: Any) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    return torch.cat([value.flatten() for value in model.state_dict().values()])
 
 
 def curve(outcome: Any, name: str) -> list[float]:

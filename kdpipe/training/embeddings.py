@@ -1,0 +1,120 @@
+"""Word embeddings of which a training handles only the rows of tokens that occur in its data.
+
+Adam without weight decay leaves a row alone that never has a gradient. A task has a part of the vocabulary,
+and the gradient, its norm and the optimizer's numbers of all rows take a tenth of a step on a processor.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import TrainingArguments
+
+from kdpipe.data.batches import Collator
+
+# Optimizers that leave a row alone that has no gradient, if there is no weight decay.
+OPTIMIZERS = ("adamw_torch", "adamw_torch_fused")
+# With more of its rows in the data, a vocabulary is trained whole.
+LARGEST_SHARE = 0.6
+
+
+class OccurringRows(nn.Module):
+    """Word embeddings with some rows that are trained; its state is that of the whole embeddings.
+
+    Args:
+        whole: the embeddings.
+        rows: the rows that are trained, in rising order [R].
+    """
+
+    places: Tensor
+    others: Tensor
+
+    def __init__(self, whole: nn.Embedding, rows: Tensor) -> None:
+        super().__init__()
+        weight = whole.weight.detach()
+        places = torch.full((len(weight),), -1, device=weight.device)
+        places[rows] = torch.arange(len(rows), device=weight.device)
+        self.register_buffer("places", places, persistent=False)
+        self.register_buffer("others", weight, persistent=False)
+        self.weight = nn.Parameter(weight[rows])
+        self.padding = None if whole.padding_idx is None else int(places[whole.padding_idx])
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the embeddings of ids [B, L]; only trained rows may be among them while training."""
+        places = self.places[ids]
+        if self.training:
+            return functional.embedding(places, self.weight, self.padding)
+        trained = functional.embedding(places.clamp(min=0), self.weight, self.padding)
+        return torch.where(places[..., None] >= 0, trained, functional.embedding(ids, self.others))
+
+    def assembled(self) -> Tensor:
+        """Return all rows [V, H]."""
+        return self.others.index_copy(0, *self._trained())
+
+    def _trained(self) -> tuple[Tensor, Tensor]:
+        return (self.places >= 0).nonzero().flatten(), self.weight.detach()
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        destination[f"{prefix}weight"] = self.assembled()
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
+        weight = state_dict[f"{prefix}weight"].to(self.others)
+        self.others.copy_(weight)
+        self.weight.data.copy_(weight[self._trained()[0]])
+
+
+@contextmanager
+def occurring_rows(student: Any, collator: Collator, arguments: TrainingArguments) -> Iterator[None]:
+    """Train only the rows of a model's word embeddings that its data have; at the end the model is whole.
+
+    Args:
+        student: the model.
+        collator: makes the batches.
+        arguments: the arguments of the training; with weight decay, or another optimizer than Adam, all rows
+            are trained.
+    """
+    whole = _embeddings(student)
+    if whole is None or collator.targets or arguments.weight_decay or arguments.optim not in OPTIMIZERS:
+        yield
+        return
+    rows = _rows(whole, collator)
+    if len(rows) > LARGEST_SHARE * whole.num_embeddings:
+        yield
+        return
+    part = OccurringRows(whole, rows)
+    _replace(student, whole, part)
+    try:
+        yield
+    finally:
+        whole.weight.data = part.assembled()
+        _replace(student, part, whole)
+
+
+def _embeddings(student: Any) -> nn.Embedding | None:
+    """Return the word embeddings of a model if they are trained and serve for nothing else."""
+    find = getattr(student, "get_input_embeddings", None)
+    whole = find() if find else None
+    if type(whole) is not nn.Embedding or not whole.weight.requires_grad or whole.max_norm is not None:
+        return None
+    named = [weight for _, weight in student.named_parameters(remove_duplicate=False)]
+    return whole if sum(weight is whole.weight for weight in named) == 1 else None
+
+
+def _rows(whole: nn.Embedding, collator: Collator) -> Tensor:
+    """Return the ids that occur in the data of a training, padding among them."""
+    occurs = torch.zeros(whole.num_embeddings, dtype=torch.bool)
+    occurs[[token for token in (collator.pad_id, whole.padding_idx) if token is not None]] = True
+    for ids, _ in collator.split.column("input_ids").parts:
+        occurs[torch.from_numpy(ids.astype("int64"))] = True
+    return occurs.nonzero().flatten().to(whole.weight.device)
+
+
+def _replace(student: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    new.train(old.training)
+    for parent in student.modules():
+        for name, child in list(parent.named_children()):
+            if child is old:
+                setattr(parent, name, new)
