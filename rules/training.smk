@@ -86,4 +86,4 @@ use rule score_importance as cache_teacher with:
     log:
         log_of("cache_teacher", "{teacher}/{dataset}/{key}"),
     params:
-        more=f"--limit-gb {GRAPH.document.cache_limit_gb}",
+        more=RULES.caching,

@@ -88,7 +88,7 @@ def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) 
             PLACE: place_of(output, state.parent),
             "versions": versions(),
             "commit": _commit(),
-            "device": _device(),
+            "device": device(),
             "seconds": round(clock.seconds(), 3),
             **draft.facts,
         }
@@ -176,7 +176,8 @@ def _commit() -> str | None:
         return None
 
 
-def _device() -> str:
+def device() -> str:
+    """Return the name of the GPU, or `cpu` and how the processor acts."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return str(torch.cuda.get_device_name())

@@ -102,6 +102,14 @@ class Rules:
         flags = {option: f"--{option.replace('_', '-')}" for option in sorted(rule)}
         return self._spelled([word for option, flag in flags.items() for word in (flag, *paths[option])])
 
+    def caching(self, wildcards: Wildcards) -> str:
+        """Return the options that say how large stored signals may be, and where results share them."""
+        document = self.graph.document
+        words = ["--limit-gb", str(document.cache_limit_gb)]
+        if document.knowledge_dir:
+            words += ["--knowledge-dir", str(document.knowledge_dir)]
+        return shlex.join(words)
+
     def place(self, wildcards: Wildcards, output: Sequence[str]) -> str:
         """Return the options that say where a job works: its folders, root modules and threads."""
         words = ["--output", str(Path(output[0]).parent), "--state", self.state(wildcards)]

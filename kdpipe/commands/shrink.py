@@ -24,6 +24,8 @@ from kdpipe.plan.training import SMALL_BATCH
 SMALL_ROWS = 2 * SMALL_BATCH
 # The suffixes of sample files, where a source reads no `.txt`. They also replace datasets of the Hub.
 ENDINGS = {"glue": ".tsv", "squad": ".json", "table": ".jsonl"}
+# What small models inherit no more, and where the signals of small teachers are not to lie.
+NOT_IN_SMALL = ("defaults", "knowledge_dir")
 # Settings of the user's files and repositories, which sample files do without.
 OF_FILES = ("columns", "delimiter", "encoding", "hub", "revision", "rows")
 
@@ -74,7 +76,7 @@ def shrink(
     }
     existing = [name for name in graph.nodes if graph.stage_of(name).exists]
     models = {name: stand_in(graph, name, place / "models") for name in existing}
-    small = {key: value for key, value in config.items() if key != "defaults"} | {
+    small = {key: value for key, value in config.items() if key not in NOT_IN_SMALL} | {
         "results": str(folder / "results"),
         "matrix": graph.document.matrix,
         "datasets": {

@@ -42,6 +42,7 @@ class Document(Settings):
         threads: processor threads of each job, which its processes share; results depend on the number.
         gpus: GPUs that a training asks a cluster for, with a process for each; other jobs that run models ask
             for one GPU.
+        knowledge_dir: folder of teachers' signals that several results share; by default each makes its own.
         cache_limit_gb: the largest size of one cache of a teacher's signals, in GB (10^9 bytes).
         checkpoint_minutes: minutes of training between two checkpoints, which change no result.
         matrix: variables and their values, or a list of blocks of variables.
@@ -59,6 +60,7 @@ class Document(Settings):
     seed: Seed = 42
     threads: int = Field(default=2, ge=1, le=MOST_THREADS)
     gpus: int = Field(default=0, ge=0, le=64)
+    knowledge_dir: OutputFolder | None = None
     cache_limit_gb: float = Field(default=50.0, gt=0, le=MANY)
     checkpoint_minutes: float = Field(default=10.0, ge=0, le=MANY)
     matrix: dict[str, Any] | list[dict[str, Any]] | None = None

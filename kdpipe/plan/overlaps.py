@@ -27,6 +27,8 @@ def check_folders(graph: Graph, files: Sequence[Path], mistakes: Mistakes) -> No
     if fault := place_fault(graph.document.results):
         mistakes.add(("results",), fault)
         return
+    if graph.document.knowledge_dir:
+        _check_shared(graph.document.knowledge_dir, graph.document.results, mistakes)
     artifacts = _Artifacts(graph)
 
     def check(where: Where, path: Path, artifact: Path | None, entry: str) -> None:
@@ -41,6 +43,15 @@ def check_folders(graph: Graph, files: Sequence[Path], mistakes: Mistakes) -> No
         # The workflow keeps there the config that its report reads.
         if artifact != graph.layout.state:
             check(("results",), path, artifact, str(path))
+
+
+def _check_shared(folder: Path, results: Path, mistakes: Mistakes) -> None:
+    """Find that there can be no folder of shared signals at a path, or that it lies in the results."""
+    if fault := place_fault(folder):
+        mistakes.add(("knowledge_dir",), fault)
+    elif os.path.realpath(results) in _upwards(os.path.realpath(folder)):
+        what = f"{folder} lies in the results {results}, which others may remove"
+        mistakes.add(("knowledge_dir",), f"{what}; give a folder of its own")
 
 
 def check_inputs(graph: Graph, mistakes: Mistakes) -> None:

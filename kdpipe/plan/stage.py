@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Settings)
 # What of a config says where artifacts lie and how they come to be, not what they are.
-ELSEWHERE = ("cache_limit_gb", "checkpoint_minutes", "data_dir", "gpus", "rerun", "results")
+ELSEWHERE = ("cache_limit_gb", "checkpoint_minutes", "data_dir", "gpus", "knowledge_dir", "rerun", "results")
 # Minutes that a job may ask for. Most clusters end a job after a day: the times of a group, which add up, fit
 # in it. The jobs of a group make a model from another model, train it and score it.
 DAY, HOUR = 24 * 60, 60

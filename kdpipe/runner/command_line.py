@@ -217,7 +217,7 @@ def _parser(run: Callable[..., None], stage: str) -> argparse.ArgumentParser:
         required = parameter.default is inspect.Parameter.empty
         add(
             f"--{name.replace('_', '-')}",
-            type=parameter.annotation if parameter.annotation is float else _folder,
+            type=parameter.annotation if parameter.annotation in (float, str) else _folder,
             nargs="+" if "list" in str(parameter.annotation) else None,
             required=required,
             default=None if required else parameter.default,

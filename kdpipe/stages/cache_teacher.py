@@ -3,17 +3,26 @@
 import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from kdpipe import catalog
+from kdpipe.anatomy.families import family_name
+from kdpipe.artifacts.artifact import device, versions
+from kdpipe.artifacts.sums import SUMS, file_digest
 from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.encoded import EncodedSplit, read_description
+from kdpipe.digest import digest
 from kdpipe.evaluation.scoring import load_for, task_of
 from kdpipe.models.family import config_shape
 from kdpipe.models.loading import read_model_config
 from kdpipe.models.precision import Precision, autocast, choose_precision, norms_in_fp32, set_tf32
+from kdpipe.plan.identity import PRUNED_MODELS, code_of, identity, module_of
+from kdpipe.plan.stage import definition
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.runner.command_line import main
+from kdpipe.runner.shared import shared
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import CACHED_BATCH, SIGNALS, write_knowledge
 from kdpipe.signals.capture import Request, Teacher
@@ -21,47 +30,112 @@ from kdpipe.signals.modules import check_modules
 from kdpipe.signals.sizes import check_size, measure
 
 LOG = logging.getLogger(__name__)
+# The packages that compute signals.
+COMPUTING = ("torch", "transformers")
 
 
 def run(
-    settings: CacheTeacherSettings, workspace: Workspace, *, teacher: Path, data: Path, limit_gb: float = 50.0
+    settings: CacheTeacherSettings,
+    workspace: Workspace,
+    *,
+    teacher: Path,
+    data: Path,
+    limit_gb: float = 50.0,
+    knowledge_dir: str = "",
 ) -> None:
-    """Store the signals of every example of a split, if they take at most `limit_gb` GB."""
+    """Store the signals of every example of a split, if they take at most `limit_gb` GB.
+
+    With `knowledge_dir` the signals are taken from there, or made for whoever needs the same signals later.
+    """
     depth, _ = config_shape(read_model_config(teacher))
     request = Request(settings.stored(depth), task_of(data).positions)
     split = EncodedSplit(data, settings.split)
     precision = _precision(settings, workspace)
     LOG.info("matrices are multiplied in %s", precision)
-    set_tf32(settings.tf32)
-    model, tokenizer = load_for(data, teacher, head=request.needs_head)
-    check_modules(model, request.signals)
-    if precision.name == "bfloat16":
-        norms_in_fp32(model)
-    collator, frozen = Collator(split, tokenizer.pad_token_id), Teacher(model, request)
-    check_size(measure(frozen, collator, settings.precision, model.device), len(split), limit_gb)
-    with (
-        workspace.artifact() as draft,
-        workspace.progress(len(split), "cache", "example") as bar,
-        autocast(precision),
-    ):
-        write_knowledge(
-            draft.folder / SIGNALS,
-            frozen,
-            collator,
-            settings.precision,
-            model.device,
-            bar.update,
-            workspace.shards,
-            precision.name,
-            settings.eval_batch_size or CACHED_BATCH,
-        )
+    about, entry = {}, None
+    if knowledge_dir:
+        about = _dependencies(settings, request, precision, workspace.threads, teacher, data)
+        entry = Path(knowledge_dir, digest(about))
+    with workspace.artifact() as draft, shared(entry, draft.folder / SIGNALS, about) as needed:
+        if needed:
+            frozen, collator = _load(settings, request, precision, split, teacher, data)
+            check_size(
+                measure(frozen, collator, settings.precision, frozen.model.device), len(split), limit_gb
+            )
+            _write(draft.folder / SIGNALS, frozen, collator, settings, precision, workspace)
         draft.record(
             precision=asdict(precision),
             examples=len(split),
             tokens=int(split.lengths.sum()),
             signals=list(map(str, request.signals)),
-            forwards=len(split),
+            forwards=len(split) if needed else 0,
             backwards=0,
+        )
+
+
+def _dependencies(
+    settings: CacheTeacherSettings,
+    request: Request,
+    precision: Precision,
+    threads: int,
+    teacher: Path,
+    data: Path,
+) -> dict[str, Any]:
+    """Return all that the stored signals depend on, whatever the folders and the names of the models."""
+    family = catalog.FAMILIES[family_name(read_model_config(teacher).model_type)]
+    task = catalog.TASKS[read_description(data)["task"]]
+    roots = definition("cache_teacher").module, PRUNED_MODELS, *map(module_of, (family, task))
+    return {
+        "teacher": file_digest(teacher / SUMS),
+        "data": file_digest(data / SUMS),
+        "split": settings.split,
+        "signals": [*map(str, request.signals)],
+        "positions": request.positions,
+        "stored": settings.precision,
+        "multiplied": [precision.name, settings.tf32],
+        "code": identity(code_of(roots)),
+        "machine": [device(), threads, *(versions()[name] for name in COMPUTING)],
+    }
+
+
+def _load(
+    settings: CacheTeacherSettings,
+    request: Request,
+    precision: Precision,
+    split: EncodedSplit,
+    teacher: Path,
+    data: Path,
+) -> tuple[Teacher, Collator]:
+    """Load the teacher as it runs, and return it with the batches of the split."""
+    set_tf32(settings.tf32)
+    model, tokenizer = load_for(data, teacher, head=request.needs_head)
+    check_modules(model, request.signals)
+    if precision.name == "bfloat16":
+        norms_in_fp32(model)
+    return Teacher(model, request), Collator(split, tokenizer.pad_token_id)
+
+
+def _write(
+    file: Path,
+    teacher: Teacher,
+    collator: Collator,
+    settings: CacheTeacherSettings,
+    precision: Precision,
+    workspace: Workspace,
+) -> None:
+    """Run the teacher over the split, and write its signals."""
+    total = len(collator.split)
+    with workspace.progress(total, "cache", "example") as bar, autocast(precision):
+        write_knowledge(
+            file,
+            teacher,
+            collator,
+            settings.precision,
+            teacher.model.device,
+            bar.update,
+            workspace.shards,
+            precision.name,
+            settings.eval_batch_size or CACHED_BATCH,
         )
 
 

@@ -55,6 +55,30 @@ def test_a_cache_whose_readers_are_done_and_nothing_that_is_needed(graph: Graph)
     assert not copy.exists()
 
 
+@pytest.mark.parametrize("place", ["knowledge", "."])
+def test_what_several_results_share_is_never_removed(
+    place: str, graph: Graph, graph_with: Callable[..., Graph], tmp_path: Path
+) -> None:
+    """The results may even lie in the folder that they share."""
+    ((used,), _) = find_leftovers(graph)
+    entry = tmp_path / place / "2d9a01"
+    shutil.copytree(used.folder, entry, copy_function=os.link)
+    before = {path.name: path.read_bytes() for path in entry.iterdir()}
+
+    def share(config: dict[str, Any]) -> None:
+        drop_student(config)
+        config["knowledge_dir"] = str(tmp_path / place)
+
+    sharing = graph_with(share)
+    leftovers, foreign = find_leftovers(sharing)
+    assert used.folder in [leftover.folder for leftover in leftovers]
+    assert foreign == {}
+    for leftover in leftovers:
+        remove(sharing, leftover)
+    assert not used.folder.exists()
+    assert {path.name: path.read_bytes() for path in entry.iterdir()} == before
+
+
 def test_what_used_signals_cost_is_known_afterwards(graph: Graph) -> None:
     before = read_ledger(graph).costs
     assert "cache_teacher" in [cost.stage for cost in before]

@@ -45,6 +45,14 @@ def test_more_is_asked_for_at_each_attempt(rules):
     assert all(later > earlier for earlier, later in zip(*asked, strict=True))
 
 
+def test_only_who_shares_signals_is_told_where_they_lie(rules, graph_of):
+    (key,) = rules.graph.caches
+    names = dict(zip(("teacher", "dataset", "key"), key, strict=True))
+    assert rules.caching(names) == "--limit-gb 50.0"
+    shared = Rules(graph_of({"knowledge_dir": "/all/who share", "cache_limit_gb": 7}), {}, dry=False)
+    assert shared.caching(names) == "--limit-gb 7.0 --knowledge-dir '/all/who share'"
+
+
 def test_inputs_are_those_of_the_stage_and_no_others(rules):
     named = {"model": ["a/SHA256SUMS"], "data": "b/SHA256SUMS", "counts": [], "files": ["c.tsv"]}
     assert rules.inputs({"model": "teacher"}, named) == "--data b/SHA256SUMS --model a/SHA256SUMS"

@@ -118,6 +118,12 @@ def test_trainings_take_two_steps_and_keep_the_rest(paper):
     assert "num_train_epochs" not in hidden
 
 
+def test_signals_of_small_teachers_are_not_shared(in_small, tmp_path):
+    shared = {"knowledge_dir": str(tmp_path / "all")}
+    _, graph = in_small({"datasets": {"task": GLUE}, "models": TRAINED, **shared})
+    assert graph.document.knowledge_dir is None
+
+
 def test_another_value_is_kept_where_it_is_asked_for(paper):
     small, graph = paper("minidisc", task="conll", seed="2")
     assert list(small.config["matrix"]["task"]) == ["conll"]

@@ -83,6 +83,21 @@ def test_what_lies_apart_is_no_mistake(there, mistakes_of, results, settings):
     assert mistakes_of({"results": results, **settings}) == []
 
 
+@pytest.mark.parametrize("folder", ["results", "results/knowledge/all", "linked/all"])
+def test_what_several_results_share_lies_in_none_of_them(there, mistakes_of, folder):
+    (there / "results").mkdir()
+    (there / "linked").symlink_to(there / "results")
+    what = f"{folder} lies in the results results, which others may remove; give a folder of its own"
+    assert mistakes_of({"results": "results", "knowledge_dir": folder}) == [f"knowledge_dir: {what}"]
+
+
+def test_a_folder_that_several_results_share_may_be_anywhere_else(there, mistakes_of):
+    assert mistakes_of({"results": "all/results", "knowledge_dir": "all"}) == []
+    (there / "file").touch()
+    (mistake,) = mistakes_of({"knowledge_dir": "file/all"})
+    assert mistake == "knowledge_dir: expected a folder, or a path where one can be made, but file is a file"
+
+
 def test_names_that_snakemake_takes_for_patterns_are_told(there, mistakes_of):
     settings = {"datasets.text": PATTERN, "models.bert.load.path": "models/bert"}
     (there / "texts/{x}.md").touch()
