@@ -105,18 +105,25 @@ class Masking(Targets):
         return masked, targets
 
 
+@dataclass(frozen=True)
 class FixedMasking(Masking):
-    """Masks each example by its place in the split alone, whatever the epoch and the batch."""
+    """Masks each example by its place in the split, whatever the batch, in a few ways that epochs repeat.
+
+    Args:
+        maskings: the number of ways; epoch e has number e mod `maskings`.
+    """
+
+    maskings: int = 1
 
     def __call__(
         self, input_ids: Integers64, lengths: Integers, epoch: int, indices: Integers64
     ) -> tuple[Integers64, Integers64]:
-        """Mask the examples one by one."""
+        """Mask the examples one by one, in the way of the epoch."""
         masked, targets = input_ids.copy(), np.full_like(input_ids, IGNORE_INDEX)
         for row, length in enumerate(lengths):
             one, tokens = slice(row, row + 1), slice(length)
             masked[one, tokens], targets[one, tokens] = super().__call__(
-                input_ids[one, tokens], lengths[one], 0, indices[one]
+                input_ids[one, tokens], lengths[one], epoch % self.maskings, indices[one]
             )
         return masked, targets
 

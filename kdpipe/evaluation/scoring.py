@@ -77,9 +77,7 @@ def score(
     task: type[Task] = catalog.resolve("tasks", split.task)
     targets = None
     if task.masked:
-        targets = token_targets(
-            model, tokenizer, seed, masking=FixedMasking, probability=probability, smoothing=0
-        )
+        targets = token_targets(model, tokenizer, seed, fixed=1, probability=probability, smoothing=0)
     collator = Collator(split, padding_id(model, tokenizer), targets)
     names = tuple(metrics) or task.metrics
     return task.evaluate(Subject(model, collator, names, advance, answers, batch_size or BATCH_SIZE))
@@ -117,7 +115,7 @@ def token_targets(
     seed: int,
     *,
     counts: NDArray[np.int64] | None = None,
-    masking: type[Masking] = Masking,
+    fixed: int | None = None,
     probability: float = 0.15,
     smoothing: float = 0.7,
     mask: float = 0.8,
@@ -131,7 +129,7 @@ def token_targets(
         tokenizer: its tokenizer, which knows the special tokens; a causal model needs none.
         seed: seed of the draws.
         counts: occurrences of each token [V]; not needed without smoothing.
-        masking: class that draws the masked tokens.
+        fixed: the number of maskings of each example, which epochs repeat; None masks anew in each epoch.
         probability: share of the tokens that become targets.
         smoothing: exponent s of count^-s, the preference for rare tokens; 0 chooses uniformly.
         mask: share of the targets that the mask token replaces.
@@ -151,4 +149,5 @@ def token_targets(
     if counts is None:
         counts = np.ones(len(tokenizer), dtype=np.int64)
     weights = token_weights(counts, tokenizer.all_special_ids, smoothing)
-    return masking(weights, tokenizer.mask_token_id, probability, (mask, keep, random), seed)
+    draws = weights, tokenizer.mask_token_id, probability, (mask, keep, random), seed
+    return FixedMasking(*draws, fixed) if fixed else Masking(*draws)

@@ -214,7 +214,7 @@ def _cache(graph: Graph, settings: Distillation) -> Findings:
     if not is_cached(graph, settings):
         return
     if graph.datasets[settings.dataset].task == LANGUAGE_MODELING:
-        yield ("cache",), "text is masked anew in every epoch, so a teacher's signals on it cannot be stored"
+        yield ("cache",), "a teacher's signals on text are not stored in this version; leave this out"
     student = graph.facts[settings.learner]
     has_maps = any(term.pairs(None, None) is None for term in settings.taught)
     if has_maps and student.shape.depth is None and student.tokenizer and not equally_deep(graph, settings):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from kdpipe.data.targets import IGNORE_INDEX, Masking, token_weights
+from kdpipe.data.targets import IGNORE_INDEX, FixedMasking, Masking, token_weights
 
 PAD, CLS, SEP, MASK, VOCAB = 0, 2, 3, 4, 100
 SPECIAL = [PAD, 1, CLS, SEP, MASK]
@@ -111,3 +111,30 @@ def test_shares_must_add_up():
     ids, lengths = batch(rows=2, length=12)
     with pytest.raises(ValueError, match="sum 1"):
         mask(ids, lengths, shares=(0.9, 0.1, 0.1))
+
+
+def test_fixed_maskings_are_repeated_whatever_the_batch():
+    ids, lengths = batch(rows=6, length=20)
+    fixed = FixedMasking(UNIFORM, MASK, 0.15, (0.8, 0.1, 0.1), 1, maskings=3)
+    every = np.arange(len(ids))
+    epochs = [fixed(ids, lengths, epoch, every) for epoch in range(7)]
+    for epoch, (masked, labels) in enumerate(epochs):
+        assert (masked == epochs[epoch % 3][0]).all()
+        assert (labels == epochs[epoch % 3][1]).all()
+        chosen = (labels != IGNORE_INDEX).sum(axis=1)
+        assert chosen.tolist() == [math.ceil(0.15 * length) for length in lengths]
+        others = np.array([4, 1])
+        alone, targets = fixed(ids[others], lengths[others], epoch, others)
+        assert (alone == masked[others]).all()
+        assert (targets == labels[others]).all()
+    assert len({labels.tobytes() for _, labels in epochs}) == 3
+
+
+def test_fixed_maskings_follow_from_the_seed():
+    ids, lengths = batch(rows=5, length=20)
+    first, again, other = (
+        FixedMasking(UNIFORM, MASK, 0.15, (0.8, 0.1, 0.1), seed, 2)(ids, lengths, 1, np.arange(5))[1]
+        for seed in (3, 3, 4)
+    )
+    assert (first == again).all()
+    assert (first != other).any()

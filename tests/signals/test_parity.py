@@ -28,7 +28,7 @@ from tests.tolerance import rounding
 
 # The roundings of a half precision that a loss adds up: one of each number that is stored.
 STORED = 4
-# Text is masked anew in every epoch, so a teacher's signals on text are not cached.
+# A teacher's signals on text are not cached.
 DATA = {
     "classification": "task_data",
     "multi_label": "topic_data",

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from kdpipe.config.settings.base import Settings
+from kdpipe.config.settings.bounds import Count
 
 
 class MaskingSettings(Settings):
@@ -16,6 +17,8 @@ class MaskingSettings(Settings):
         mask: share of the targets replaced by the mask token.
         keep: share left as they are.
         random: share replaced by a random token.
+        fixed: number of maskings of each example, which the epochs repeat in turns; by default tokens are
+            chosen anew in each epoch.
     """
 
     probability: float = Field(default=0.15, gt=0, lt=1)
@@ -23,6 +26,7 @@ class MaskingSettings(Settings):
     mask: float = Field(default=0.8, ge=0, le=1)
     keep: float = Field(default=0.1, ge=0, le=1)
     random: float = Field(default=0.1, ge=0, le=1)
+    fixed: Count | None = None
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> Self:

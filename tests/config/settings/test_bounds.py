@@ -48,6 +48,7 @@ WRONG = [
     (document, "threads", (0, -1, 10**12, True)),
     (document, "gpus", (-1, 10**12, True)),
     (document, "cache_limit_gb", (0, -1, 1e300, True)),
+    (MaskingSettings, "fixed", (0, -1, 1.5, True)),
     (document, "checkpoint_minutes", (-1, 1e300, True)),
     (dataset, "rows", (0, 10**30, True)),
     (dataset, "max_length", (0, 11, 10**30, True)),
