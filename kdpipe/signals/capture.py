@@ -230,11 +230,11 @@ def _probabilities(model: Any, layer: int, queries: Tensor, keys: Tensor, attent
     if family.causal:
         visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
     with without_autocast(queries.device):
-        scores = upcast(queries).transpose(1, 2) @ upcast(keys).permute(0, 2, 3, 1)
-        scores = scores * body.get_submodule(name).scaling
+        scaled = upcast(queries) * body.get_submodule(name).scaling
+        scores = scaled.transpose(1, 2) @ upcast(keys).permute(0, 2, 3, 1)
         bias = family.attention_bias(body, body.get_submodule(name), length)
         scores = scores if bias is None else scores + bias
-        probabilities: Tensor = scores.masked_fill(~visible, torch.finfo(scores.dtype).min).softmax(-1)
+        probabilities: Tensor = scores.masked_fill_(~visible, torch.finfo(scores.dtype).min).softmax(-1)
     return probabilities
 
 
