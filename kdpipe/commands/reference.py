@@ -12,7 +12,10 @@ from kdpipe.config.settings.dataset import CombineSettings, SourceSettings
 from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.losses import ProjectionSettings, TermSettings
 from kdpipe.config.settings.masking import MaskingSettings
+from kdpipe.config.settings.presets import PRESETS
 from kdpipe.config.settings.report import ReportSettings
+from kdpipe.config.settings.schedules import TemperatureSettings, WeightSettings
+from kdpipe.declarations import constants
 from kdpipe.plan.model_stage import model_stages
 
 HEADER = """# Every setting
@@ -39,14 +42,37 @@ def reference() -> str:
         "## Datasets\n\nEvery dataset that is read from a source takes these settings:\n",
         *_rows(SourceSettings),
         *_tables({"`combine`": CombineSettings, **known(catalog.SOURCES)}, SourceSettings),
-        "## Losses\n\nEvery loss term takes these settings:\n",
+        "## Losses\n",
+        *_losses(),
+        "Every loss term takes these settings:\n",
         *_rows(TermSettings),
         *_tables(known(catalog.LOSSES), TermSettings),
+        "### Presets\n\nA `preset` stands for a term, which is the sum over its pairs.\n",
+        *_presets(),
         "## Parts of stages and losses\n",
         *_tables({"`importance`": ImportanceSettings}),
         *_tables({"`masking`": MaskingSettings, "`projection`": ProjectionSettings}),
+        *_tables({"`weight`, a mapping": WeightSettings, "`temperature`, a mapping": TemperatureSettings}),
     ]
     return "\n".join(lines).rstrip()
+
+
+def _losses() -> Iterator[str]:
+    """Yield a table of what each loss compares."""
+    yield "| loss | reads of the student | reads of the teacher | averaged over |\n|---|---|---|---|"
+    for name, target in catalog.LOSSES.items():
+        declared = constants(target)
+        kinds = (", ".join(declared[side]) or "labels" for side in ("student_kinds", "teacher_kinds"))
+        yield f"| [`{name}`](#{name}) | {' | '.join(kinds)} | {declared['averaged_over']} |"
+    yield ""
+
+
+def _presets() -> Iterator[str]:
+    yield "| preset | stands for |\n|---|---|"
+    for name, term in PRESETS.items():
+        said = ", ".join(f"{key}: {value}" for key, value in term.items() if key != "projection")
+        yield f"| `{name}` | {said}{', projection: linear' if 'projection' in term else ''} |"
+    yield ""
 
 
 def _tables(sections: Mapping[str, type[BaseModel]], base: type[BaseModel] | None = None) -> Iterator[str]:
