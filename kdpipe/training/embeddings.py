@@ -1,7 +1,8 @@
 """Word embeddings of which a training handles only the rows of tokens that occur in its data.
 
-Adam without weight decay leaves a row alone that never has a gradient. A task has a part of the vocabulary,
-and the gradient, its norm and the optimizer's numbers of all rows take a tenth of a step on a processor.
+Adam and SGD without weight decay leave a row alone that never has a gradient. A task has a part of the
+vocabulary. The gradient, its norm and the optimizer's numbers of all rows take a tenth of a step on a
+processor, or more.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from transformers import TrainingArguments
 from kdpipe.data.batches import Collator
 
 # Optimizers that leave a row alone that has no gradient, if there is no weight decay.
-OPTIMIZERS = ("adamw_torch", "adamw_torch_fused")
+OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd")
 # With more of its rows in the data, a vocabulary is trained whole.
 LARGEST_SHARE = 0.6
 
@@ -29,16 +30,13 @@ class OccurringRows(nn.Module):
         rows: the rows that are trained, in rising order [R].
     """
 
-    places: Tensor
-    others: Tensor
-
     def __init__(self, whole: nn.Embedding, rows: Tensor) -> None:
         super().__init__()
         weight = whole.weight.detach()
         places = torch.full((len(weight),), -1, device=weight.device)
         places[rows] = torch.arange(len(rows), device=weight.device)
-        self.register_buffer("places", places, persistent=False)
-        self.register_buffer("others", weight, persistent=False)
+        # These are no buffers, which processes would send to each other at every step.
+        self.places, self.others = places, weight
         self.weight = nn.Parameter(weight[rows])
         self.padding = None if whole.padding_idx is None else int(places[whole.padding_idx])
 
@@ -49,6 +47,10 @@ class OccurringRows(nn.Module):
             return functional.embedding(places, self.weight, self.padding)
         trained = functional.embedding(places.clamp(min=0), self.weight, self.padding)
         return torch.where(places[..., None] >= 0, trained, functional.embedding(ids, self.others))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        self.places, self.others = fn(self.places), fn(self.others)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def assembled(self) -> Tensor:
         """Return all rows [V, H]."""
@@ -73,8 +75,8 @@ def occurring_rows(student: Any, collator: Collator, arguments: TrainingArgument
     Args:
         student: the model.
         collator: makes the batches.
-        arguments: the arguments of the training; with weight decay, or another optimizer than Adam, all rows
-            are trained.
+        arguments: the arguments of the training; with weight decay, or another optimizer than Adam and SGD,
+            all rows are trained.
     """
     whole = _embeddings(student)
     if whole is None or collator.targets or arguments.weight_decay or arguments.optim not in OPTIMIZERS:

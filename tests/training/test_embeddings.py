@@ -88,7 +88,7 @@ def test_a_stopped_training_ends_with_the_same_bits(
         assert value.equal(found), name
 
 
-@pytest.mark.parametrize("options", [{"weight_decay": 0.1}, {"optim": "sgd"}])
+@pytest.mark.parametrize("options", [{"weight_decay": 0.1}, {"optim": "adafactor"}])
 def test_all_rows_are_trained_where_each_step_may_change_them(
     classifier: Path, task_data: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
