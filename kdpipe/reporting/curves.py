@@ -1,6 +1,8 @@
 """Curves of trainings: the terms of the loss by step, and the sizes of teacher assistants by sparsity."""
 
+import re
 from collections.abc import Iterator, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,10 @@ NOT_LOSSES = ("learning_rate", "grad_norm", "train_loss")
 MOST_RUNS = 24
 MOST_POINTS = 150
 COLUMNS = 4
+# Letters of a line of a title; a longer title would reach into the next panel.
+WIDEST_TITLE = 28
+# What is set and not learned has a linear scale.
+SET = re.compile("weight of |(lowest|highest) temperature of ")
 TERM_SIZE = (2.78, 1.95)
 # A term that falls by more than this factor has a logarithmic scale.
 LOGARITHMIC_FROM = 30
@@ -73,7 +79,7 @@ def _figure(template: str, few: str, runs: Runs, groups: dict[str, str]) -> Iter
     with grid_of_axes(len(terms), COLUMNS, TERM_SIZE) as (figure, axes):
         for axis, (term, title) in zip(axes, terms.items(), strict=True):
             _panel(axis, [(history, colours[groups[name]]) for name, history in runs.items()], term)
-            axis.set_title(title)
+            axis.set_title(fill(title, WIDEST_TITLE))
         axes[0].set_xlabel("step")
         if len(set(colours.values())) > 1:
             add_legend(figure, {name: {"color": colour} for name, colour in colours.items()})
@@ -89,7 +95,8 @@ def _panel(axis: Axes, runs: Sequence[tuple[pd.DataFrame, str]], term: str) -> N
         axis.plot(steps, points, color=colour, linewidth=1.0, alpha=0.85, marker=marker)
         values.append(points)
     drawn = np.concatenate(values)
-    if drawn.size and drawn.min() > 0 and drawn.max() / drawn.min() > LOGARITHMIC_FROM:
+    falls = drawn.size and drawn.min() > 0 and drawn.max() / drawn.min() > LOGARITHMIC_FROM
+    if falls and not SET.match(term):
         use_log_scale(axis, "y")
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))

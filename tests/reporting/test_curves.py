@@ -5,6 +5,7 @@ import pytest
 
 from kdpipe.artifacts.parquet import write_parquet
 from kdpipe.plan.graph import Graph
+from kdpipe.reporting import curves
 from kdpipe.reporting.curves import MOST_RUNS, loss_curves, tradeoff_curves
 from kdpipe.reporting.plots import Plot
 from tests.reporting.conftest import CANDIDATES, CANDIDATES_SCHEMA, pruning_config
@@ -89,6 +90,22 @@ def test_an_assistant_that_is_its_teacher_has_no_curve(tmp_path: Any, make_resul
 
 
 def test_what_changes_over_a_training_has_a_panel(base: Any):
-    (plot,) = base({"loss": [3.0, 2.0], "weight of kl": [1.0, 0.5], "lowest temperature of kl": [2.0, 0.1]})
+    history = {"loss": [3.0, 2.0], "weight of kl": [1.0, 0.01], "lowest temperature of kl": [2.0, 0.1]}
+    (plot,) = base(history)
     for title in ("weight of kl", "lowest temperature of kl"):
         assert f">{title}<" in plot.svg
+
+
+@pytest.mark.parametrize(("name", "logarithmic"), [("kl", True), ("weight of kl", False)])
+def test_what_is_set_is_drawn_on_a_linear_scale(
+    base: Any, name: str, logarithmic: bool, monkeypatch: pytest.MonkeyPatch
+):
+    (plot,) = base({"loss": [3.0, 2.0], name: [1.0, 0.01]})
+    monkeypatch.setattr(curves, "LOGARITHMIC_FROM", float("inf"))
+    (linear,) = base({"loss": [3.0, 2.0], name: [1.0, 0.01]})
+    assert (plot.svg != linear.svg) == logarithmic
+
+
+def test_long_titles_have_several_lines(base: Any):
+    (plot,) = base({"loss": [3.0, 2.0], "lowest temperature of soft_cross_entropy": [2.0, 1.0]})
+    assert ">soft_cross_entropy<" in plot.svg
