@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
-from kdpipe.errors import KdpipeError
+from kdpipe.errors import KdpipeError, quoted
 
 # A layer, or several layers of one model that a loss compares at once.
 Layer = int | tuple[int, ...]
@@ -115,7 +115,7 @@ def match_layers(
         named = _named_pairs(layers, teacher_depth, student_depth)
         pairs = tuple(pair for pair in named if min(pair) >= first)
     else:
-        pairs = tuple((_layer(pair[0]), _layer(pair[1])) for pair in layers)
+        pairs = tuple(_pair(pair) for pair in layers)
     for teacher, student in pairs:
         _check_states(teacher, student, states)
         outside = [
@@ -137,8 +137,12 @@ def parts(place: P | tuple[P, ...]) -> tuple[P, ...]:
     return place if isinstance(place, tuple) else (place,)
 
 
-def _layer(side: Any) -> Layer:
-    return side if isinstance(side, int) else tuple(side)
+def _pair(pair: Any) -> tuple[Layer, Layer]:
+    """Return a pair of a list, with the layers of a side as a tuple."""
+    sides = [tuple(side) if isinstance(side, list | tuple) else side for side in pair]
+    if len(sides) != 2 or not all(isinstance(layer, int) for side in sides for layer in parts(side)):
+        raise KdpipeError(f"expected pairs of layers, [teacher, student], found {quoted(pair)}")
+    return sides[0], sides[1]
 
 
 def _check_states(teacher: Layer, student: Layer, states: States) -> None:

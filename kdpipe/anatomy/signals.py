@@ -60,6 +60,7 @@ class SignalKind:
             all heads, as long as there are keys.
         width: which number of a model's shape says how many numbers a row has (a row of a query: for
             each key), or `place` for the place of the signal; None for outputs, which are few.
+        more: how many numbers a row has besides.
         needs_head: whether it is of the head for a task, and not of the body.
         attends: whether only blocks with attention heads have it.
         halved: whether it may be stored in half precision.
@@ -70,6 +71,7 @@ class SignalKind:
     first: int = 1
     rows: Literal["task", "tokens", "queries"] = "tokens"
     width: Literal["width", "heads", "place"] | None = "width"
+    more: int = 0
     needs_head: bool = False
     attends: bool = False
     halved: bool = True
@@ -97,7 +99,7 @@ class SignalKind:
             place: its place.
         """
         sizes: dict[str, Any] = {**shape, "place": place}
-        numbers: int = sizes[self.width] if self.width else OUTPUTS
+        numbers: int = self.more + (sizes[self.width] if self.width else OUTPUTS)
         each = keys if self.rows == "queries" else 1
         return numbers * each * BYTES[precision if self.halved else "float32"]
 
@@ -114,7 +116,7 @@ SIGNAL_KINDS: Mapping[str, SignalKind] = {
     # A module's output is taken to be as wide as a hidden state.
     "module": SignalKind("modules", by_name=True),
     # The k largest logits of a row with the log-sum-exp of all others, and the entries that they belong to.
-    "top_logits": SignalKind("largest", rows="task", width="place", needs_head=True, halved=False),
+    "top_logits": SignalKind("largest", rows="task", width="place", more=1, needs_head=True, halved=False),
     "top_entries": SignalKind("largest", rows="task", width="place", needs_head=True, halved=False),
 }
 LOGITS = Signal("logits")

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kdpipe.losses.heads import matched_heads
+from kdpipe.losses.heads import check_heads, matched_heads
 from kdpipe.losses.loss import Loss, OutputKind
 
 
@@ -33,7 +33,7 @@ class AttentionCELoss(Loss):
     def __init__(
         self, heads: Literal["each", "mean"] = "each", compat: Literal["textbrewer"] | None = None
     ) -> None:
-        self.heads = heads
+        self.heads = check_heads(heads, ("each", "mean"))
         self.compat = compat
 
     def __call__(self, student: Tensor, target: Tensor, kind: OutputKind) -> Tensor:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from kdpipe.losses.heads import matched_heads
+from kdpipe.losses.heads import check_heads, matched_heads
 from kdpipe.losses.loss import Loss, OutputKind
 
 
@@ -26,7 +26,7 @@ class AttentionMSELoss(Loss):
     same_heads = ("heads", "each")
 
     def __init__(self, heads: Literal["each", "sum", "mean"] = "each") -> None:
-        self.heads = heads
+        self.heads = check_heads(heads, ("each", "sum", "mean"))
 
     def __call__(self, student: Tensor, target: Tensor, kind: OutputKind) -> Tensor:
         """Return the squared differences of each query [N], summed over keys, from attentions [N, A, L]."""

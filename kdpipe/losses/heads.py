@@ -2,8 +2,15 @@
 
 from torch import Tensor
 
-from kdpipe.errors import ModelError
+from kdpipe.errors import KdpipeError, ModelError, quoted, suggest
 from kdpipe.models.precision import upcast
+
+
+def check_heads(heads: str, known: tuple[str, ...]) -> str:
+    """Return how heads are compared; raise KdpipeError if the loss knows no such way."""
+    if heads not in known:
+        raise KdpipeError(f"heads: {quoted(heads)} is not known; {suggest(heads, known)}")
+    return heads
 
 
 def matched_heads(student: Tensor, target: Tensor, heads: str) -> tuple[Tensor, Tensor]:

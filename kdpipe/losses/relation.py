@@ -7,7 +7,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from kdpipe.errors import ModelError
+from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.losses.loss import Loss, OutputKind
 from kdpipe.losses.softened import relative_entropy
 from kdpipe.models.precision import upcast, without_autocast
@@ -35,6 +35,8 @@ class RelationLoss(Loss):
     divided_by = "relation_heads"
 
     def __init__(self, relation_heads: PositiveInt | None = None) -> None:
+        if relation_heads is not None and relation_heads < 1:
+            raise KdpipeError(f"relation_heads: expected a number from 1, found {relation_heads}")
         self.relation_heads = relation_heads
 
     def __call__(self, student: Sequence[Rows], target: Sequence[Rows], kind: OutputKind) -> Tensor:

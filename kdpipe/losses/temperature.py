@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Literal
 
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 from torch.nn import functional
 
-from kdpipe.errors import KdpipeError
+from kdpipe.anatomy.schedules import TemperatureShape, temperature_faults
+from kdpipe.errors import KdpipeError, quoted
 from kdpipe.losses.loss import Loss
 from kdpipe.models.precision import upcast
 
@@ -32,15 +32,22 @@ class TemperatureSchedule:
         beta: the factor of the differences from the mean.
         gamma: the exponent of how unlike the logits are, for `flsw`.
 
+    Raises:
+        KdpipeError: the schedule is not known, or the numbers do not fit it.
+
     Reference:
         Wen et al., Preparing Lessons (arXiv 1911.07471); `flsw` and `cwsm` of airaria/TextBrewer, which take
         temperatures of any size.
     """
 
     value: float
-    schedule: Literal["flsw", "cwsm"]
+    schedule: TemperatureShape
     beta: float = 1.0
     gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, fault in temperature_faults(self):
+            raise KdpipeError(f"temperature: {name}: {fault}")
 
     @torch.no_grad()
     def __call__(self, student: Tensor, teacher: Tensor) -> Tensor:
@@ -51,7 +58,8 @@ class TemperatureSchedule:
     def _unlikeness(self, student: Tensor, teacher: Tensor) -> Tensor:
         directions = [_direction(side) for side in (student, teacher)]
         cosine: Tensor = (directions[0] * directions[1]).sum(-1)
-        return (1 - cosine) ** self.gamma
+        # The cosine of like directions may be rounded to more than 1.
+        return (1 - cosine).clamp(min=0) ** self.gamma
 
 
 class TemperedLoss(Loss):
@@ -66,9 +74,9 @@ class TemperedLoss(Loss):
 
     def __init__(self, temperature: PositiveFloat | TemperatureSchedule = 1.0) -> None:
         value = temperature.value if isinstance(temperature, TemperatureSchedule) else temperature
-        if not (value > 0 and isfinite(value)):
+        if not isinstance(value, int | float) or not (value > 0 and isfinite(value)):
             raise KdpipeError(
-                f"temperature: expected a finite number above 0, found {value}; "
+                f"temperature: expected a finite number above 0, found {quoted(value)}; "
                 "1 leaves the logits as they are, more softens them"
             )
         self.temperature = temperature
@@ -80,8 +88,11 @@ class TemperedLoss(Loss):
             return self.temperature
         temperatures = self.temperature(student, teacher)
         if temperatures.numel():
-            extremes = temperatures.aminmax()
-            self._logged = {"lowest temperature": extremes.min, "highest temperature": extremes.max}
+            lowest, highest = temperatures.aminmax()
+        else:
+            # All processes log the same names.
+            lowest = highest = temperatures.new_tensor(self.temperature.value)
+        self._logged = {"lowest temperature": lowest, "highest temperature": highest}
         return temperatures
 
     def logged(self) -> Mapping[str, Tensor]:

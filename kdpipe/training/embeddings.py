@@ -41,12 +41,17 @@ class OccurringRows(nn.Module):
         self.padding = None if whole.padding_idx is None else int(places[whole.padding_idx])
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Return the embeddings of ids [B, L]; only trained rows may be among them while training."""
+        """Return the embeddings of ids [B, L]."""
         places = self.places[ids]
-        if self.training:
+        if bool((places >= 0).all()):
             return functional.embedding(places, self.weight, self.padding)
         trained = functional.embedding(places.clamp(min=0), self.weight, self.padding)
         return torch.where(places[..., None] >= 0, trained, functional.embedding(ids, self.others))
+
+    @property
+    def num_embeddings(self) -> int:
+        """The number of all rows."""
+        return len(self.others)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         self.places, self.others = fn(self.places), fn(self.others)
@@ -79,7 +84,9 @@ def occurring_rows(student: Any, collator: Collator, arguments: TrainingArgument
             all rows are trained.
     """
     whole = _embeddings(student)
-    if whole is None or collator.targets or arguments.weight_decay or arguments.optim not in OPTIMIZERS:
+    suited = arguments.optim in OPTIMIZERS and not arguments.weight_decay and not collator.targets
+    # A GPU handles all rows in no time.
+    if whole is None or not suited or arguments.device.type != "cpu":
         yield
         return
     rows = _rows(whole, collator)

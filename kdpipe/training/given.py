@@ -1,5 +1,6 @@
 """What is wrong with losses that Python code gives."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,9 @@ from kdpipe.signals.capture import TEACHER
 from kdpipe.training.objective import ACTIVATIONS, Projection
 from kdpipe.training.terms import POSITIONS, Weighted
 from kdpipe.training.weights import WeightSchedule
+
+# Names of terms are names in a training's state.
+NAME = re.compile(r"[\w-]*")
 
 
 def weighted_losses(losses: Any, split: EncodedSplit) -> list[Weighted]:
@@ -51,7 +55,9 @@ def _choices(entry: Weighted, split: EncodedSplit) -> Iterator[tuple[bool, str, 
     yield entry.teacher != TEACHER.teacher, f"the teacher {TEACHER.teacher!r}", entry.teacher
     yield unlabelled and not loss.teacher_kinds, "rows with labels, with which it compares", split.columns
     yield entry.positions not in (None, *POSITIONS), "`all` or `masked` as `positions`", entry.positions
-    stateless = not takes_modules(loss.student_kinds)
+    yield entry.over_pairs not in ("mean", "sum"), "`mean` or `sum` as `over_pairs`", entry.over_pairs
+    yield not NAME.fullmatch(entry.name), "letters, digits, `_` and `-` as a name", entry.name
+    stateless = not takes_modules(loss.student_kinds) or loss.states == "all"
     yield stateless and bool(modules), "no `modules`, as it compares no hidden states", modules
     yield not all(map(_names_two, modules)), "[teacher, student] pairs of names as `modules`", modules
     classes = loss.student_kinds == loss.teacher_kinds == ("logits",) and (
@@ -68,6 +74,8 @@ def _choices(entry: Weighted, split: EncodedSplit) -> Iterator[tuple[bool, str, 
     if projection is not None:
         known = isinstance(projection, Projection) and projection.kind in ACTIVATIONS
         yield not known, f"kdpipe.Projection(kind), with the kind {' or '.join(ACTIVATIONS)}", projection
+        rate = projection.learning_rate if known else None
+        yield rate is not None and not rate > 0, "a learning rate above 0", rate
         yield not loss.same_width, "no `projection`, as it compares no states of one width", projection
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdpipe.anatomy.layers import parts
-from kdpipe.anatomy.signals import SIGNAL_KINDS, Averaged, Places, Positions, Signal
+from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Averaged, Places, Positions, Signal
 from kdpipe.errors import ModelError
 from kdpipe.losses.loss import Loss, OutputKind
 from kdpipe.seeds import PROJECTION, draw_seed
@@ -192,8 +192,9 @@ def _read(
     term: Term, kinds: Sequence[str], signals: Signals, place: Places, batch: Mapping[str, Any]
 ) -> list[Rows]:
     """Return the rows of one side that a loss compares, by kind and state."""
-    sides = [signals[signal].at(term.positions, batch) for signal in _signals(kinds, place)]
-    if term.entries is None:
+    wanted = list(_signals(kinds, place))
+    sides = [signals[signal].at(term.positions, batch) for signal in wanted]
+    if term.entries is None or LOGITS not in wanted:
         return sides
     return [replace(rows, values=rows.values[:, : term.entries]) for rows in sides]
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from math import cos, pi
 from typing import Literal
 
+from kdpipe.anatomy.schedules import WeightShape, weight_faults
 from kdpipe.errors import KdpipeError
-
-WeightShape = Literal["linear", "cosine", "linear_growth", "linear_decay", "steps"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class WeightSchedule:
             does.
 
     Raises:
-        KdpipeError: the shares do not rise between 0 and 1, or each does not have a factor.
+        KdpipeError: the schedule is not known, or the numbers do not fit it.
 
     Reference:
         `linear_growth` and `linear_decay` of airaria/TextBrewer.
@@ -40,9 +39,8 @@ class WeightSchedule:
     compat: Literal["textbrewer"] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.at) != len(self.factors) or list(self.at) != sorted({*self.at} - {0, 1}):
-            found = f"found at={list(self.at)} and factors={list(self.factors)}"
-            raise KdpipeError(f"weight: expected rising shares between 0 and 1, each with a factor, {found}")
+        for name, fault in weight_faults(self):
+            raise KdpipeError(f"weight: {name}: {fault}")
 
     def __call__(self, share: float) -> float:
         """Return the weight after a share of the steps, from 0 at the first step."""

@@ -48,7 +48,7 @@ def test_every_kind_has_its_places_tested():
 def test_what_a_token_costs():
     assert token_bytes([Signal("hidden_states", 0), Signal("values", 1)], SHAPE, 32, "float16") == 400
     assert token_bytes([Signal("attentions", 1)], SHAPE, 32, "float16") == 4 * 32 * 2
-    assert token_bytes([Signal("top_logits", 50), Signal("top_entries", 50)], SHAPE, 32, "float16") == 400
+    assert token_bytes([Signal("top_logits", 50), Signal("top_entries", 50)], SHAPE, 32, "float16") == 404
     assert token_bytes([LOGITS], SHAPE, 32, "float16") == token_bytes([LOGITS], SHAPE, 32, "float32") == 8
 
 

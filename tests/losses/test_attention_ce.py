@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kdpipe.errors import ModelError
+from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.losses.attention_ce import AttentionCELoss
 from kdpipe.losses.attention_mse import AttentionMSELoss
 from kdpipe.signals.rows import pack
@@ -74,6 +74,12 @@ def test_probabilities_are_compared_as_textbrewer_does(wave, real_rows, heads):
     student, teacher = (side.mean(2, keepdim=True) if heads == "mean" else side for side in sides)
     by_hand = -(teacher.softmax(-1) * student.log_softmax(-1) * mask[:, None, None]).sum(-1) * mask[..., None]
     assert rows.mean().item() == pytest.approx((by_hand.sum() / mask.sum() / by_hand.shape[2]).item())
+
+
+@pytest.mark.parametrize(("loss_class", "heads"), [(AttentionMSELoss, "avg"), (AttentionCELoss, "sum")])
+def test_other_ways_to_compare_heads_are_refused(loss_class, heads):
+    with pytest.raises(KdpipeError, match=f"heads: '{heads}' is not known; there is each, .*mean"):
+        loss_class(heads)
 
 
 @pytest.mark.parametrize("loss", [AttentionCELoss(), AttentionMSELoss()])

@@ -95,7 +95,41 @@ def test_the_extremes_of_the_last_call_are_logged(wave):
     assert KLLoss(4.0).logged() == {}
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, float("inf"), TemperatureSchedule(0, "cwsm")])
+@pytest.mark.parametrize("gamma", [0.5, 1.5])
+def test_logits_that_are_alike_have_the_mean_temperature(gamma):
+    # Of directions that are alike, some cosines are rounded to more than 1.
+    logits = 4000 * torch.randn(64, 300, generator=torch.Generator().manual_seed(0))
+
+    temperatures = TemperatureSchedule(4, "flsw", gamma=gamma)(logits, logits)
+
+    torch.testing.assert_close(temperatures, torch.full((64,), 4.0), rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize(("schedule", "numbers", "fault"), [
+    ("flws", {}, "temperature: schedule: 'flws' is not known; did you mean 'flsw'"),
+    ("cwsm", {"gamma": 2}, "temperature: gamma: only `flsw` has 'gamma'"),
+    ("flsw", {"gamma": 0}, "temperature: gamma: expected a number above 0, found 0"),
+    ("flsw", {"beta": -1}, "temperature: beta: expected a number from 0, found -1"),
+])  # fmt: skip
+def test_numbers_that_do_not_fit_a_schedule_are_refused(schedule, numbers, fault):
+    with pytest.raises(KdpipeError, match=fault):
+        TemperatureSchedule(4, schedule, **numbers)
+
+
+def test_no_rows_log_the_mean():
+    loss = KLLoss(FLSW)
+
+    loss(torch.zeros(0, 3), torch.zeros(0, 3), "categorical")
+
+    assert {name: value.item() for name, value in loss.logged().items()} == {
+        "lowest temperature": 4,
+        "highest temperature": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    "temperature", [0.0, -1.0, float("inf"), {"value": 2}, TemperatureSchedule(0, "cwsm")]
+)
 def test_only_positive_temperatures_are_taken(temperature):
     with pytest.raises(KdpipeError, match="temperature: expected a finite number above 0"):
         KLLoss(temperature)

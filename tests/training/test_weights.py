@@ -41,11 +41,25 @@ def test_a_number_is_the_same_at_every_step():
     assert {weight_at(0.3, share) for share in FIVE} == {0.3}
 
 
-@pytest.mark.parametrize(
-    ("at", "factors"), [((0.5,), ()), ((), (2,)), ((0.8, 0.5), (1, 2)), ((0.5, 0.5), (1, 2)), ((1,), (2,))]
-)
-def test_steps_without_their_factors_are_refused(at, factors):
-    with pytest.raises(
-        KdpipeError, match="expected rising shares between 0 and 1, each with a factor, found"
-    ):
-        WeightSchedule(1, "steps", at=at, factors=factors)
+@pytest.mark.parametrize(("schedule", "numbers", "fault"), [
+    ("linaer", {}, "weight: schedule: 'linaer' is not known; did you mean 'linear'"),
+    ("linear", {"value": -1}, "weight: value: expected a number from 0, found -1"),
+    ("linear", {"value": 0}, "weight: value: the weight would be 0 at every step"),
+    ("linear", {"at": (0.5,), "factors": (1,)}, "weight: at: only `steps` has 'at'"),
+    ("linear_growth", {"end": 1}, "weight: end: 'linear_growth' has no `end`"),
+    ("cosine", {"compat": "textbrewer"}, "weight: compat: TextBrewer has no 'cosine'"),
+    ("steps", {}, "weight: at: is required"),
+    ("steps", {"at": (0.5,)}, "weight: factors: expected one for each of the 1 shares of `at`, found 0"),
+    ("steps", {"at": (0.8, 0.5), "factors": (1, 2)}, "weight: at: expected rising shares"),
+    ("steps", {"at": (1,), "factors": (2,)}, "weight: at: expected rising shares between 0 and 1, found 1"),
+    ("steps", {"at": (0.5,), "factors": (-2,)}, "weight: factors: expected a number from 0, found -2"),
+])  # fmt: skip
+def test_numbers_that_do_not_fit_a_shape_are_refused(schedule, numbers, fault):
+    with pytest.raises(KdpipeError, match=fault):
+        WeightSchedule(**{"value": 1, "schedule": schedule, **numbers})
+
+
+def test_textbrewer_may_grow_from_nothing():
+    growth = WeightSchedule(0, "linear_growth", compat="textbrewer")
+
+    assert [growth(share) for share in FIVE] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])

@@ -1,9 +1,10 @@
 """Numbers that change: weights over a training, temperatures from row to row."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from kdpipe.anatomy.schedules import TemperatureShape, WeightShape, temperature_faults, weight_faults
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import mistake
@@ -28,7 +29,7 @@ class WeightSettings(Settings):
     """
 
     value: Number = 1.0
-    schedule: Literal["linear", "cosine", "linear_growth", "linear_decay", "steps"]
+    schedule: WeightShape
     end: Number = 0.0
     at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     factors: tuple[Number, ...] = ()
@@ -37,22 +38,8 @@ class WeightSettings(Settings):
     @model_validator(mode="after")
     def _fits_its_shape(self) -> Self:
         # A dump of settings, as a stage reads it, has the fields with their defaults too.
-        if self.end and self.schedule not in ("linear", "cosine"):
-            raise mistake(("end",), f"{self.schedule!r} has no `end`; remove this")
-        for name in ("at", "factors"):
-            if getattr(self, name) and self.schedule != "steps":
-                raise mistake((name,), f"only `steps` has {name!r}; remove this")
-        if self.compat and not self.schedule.startswith("linear_"):
-            raise mistake(("compat",), f"TextBrewer has no {self.schedule!r}; remove this")
-        if self.schedule == "steps" and not self.at:
-            raise mistake(("at",), "is required: the shares of the training at which the weight changes")
-        if list(self.at) != sorted(set(self.at)):
-            raise mistake(("at",), f"expected rising shares, found {', '.join(map(str, self.at))}")
-        if len(self.factors) != len(self.at):
-            what = f"expected one for each of the {len(self.at)} shares of `at`, found {len(self.factors)}"
-            raise mistake(("factors",), what)
-        if not any((self.value, self.end)):
-            raise mistake(("value",), "the weight would be 0 at every step")
+        for name, fault in weight_faults(self):
+            raise mistake((name,), fault)
         return self
 
 
@@ -68,15 +55,20 @@ class TemperatureSettings(Settings):
     """
 
     value: PositiveTemperature = 1.0
-    schedule: Literal["flsw", "cwsm"]
+    schedule: TemperatureShape
     beta: Number = 1.0
     gamma: Annotated[float, Field(gt=0, le=100)] = 1.0
 
     @model_validator(mode="after")
-    def _fits_its_schedule(self) -> Self:
-        if self.schedule == "cwsm" and self.gamma != 1:
-            raise mistake(("gamma",), "only `flsw` has 'gamma'; remove this")
+    def _fits_its_shape(self) -> Self:
+        for name, fault in temperature_faults(self):
+            raise mistake((name,), fault)
         return self
+
+
+def _with_defaults(value: Any) -> Any:
+    """Return the schedule that the name of one stands for."""
+    return {"schedule": value} if value in get_args(TemperatureShape) else value
 
 
 def _which(value: Any) -> str:
@@ -90,4 +82,5 @@ Weight = Annotated[
 Temperature = Annotated[
     Annotated[PositiveTemperature, Tag("number")] | Annotated[TemperatureSettings, Tag("schedule of")],
     Discriminator(_which),
+    BeforeValidator(_with_defaults),
 ]

@@ -110,8 +110,8 @@ def test_a_temperature_that_the_loss_refuses_is_refused_before(loss, temperature
      "TextBrewer has no 'cosine'; remove this"),
     (fade(schedule="steps"), (0, "weight", "at"), "is required: the shares of the training at which the"
      " weight changes"),
-    (fade(schedule="steps", at=[0.8, 0.5], factors=[1, 2]), (0, "weight", "at"), "expected rising shares,"
-     " found 0.8, 0.5"),
+    (fade(schedule="steps", at=[0.8, 0.5], factors=[1, 2]), (0, "weight", "at"), "expected rising shares"
+     " between 0 and 1, found 0.8, 0.5"),
     (fade(schedule="steps", at=[0.5], factors=[1, 2]), (0, "weight", "factors"),
      "expected one for each of the 1 shares of `at`, found 2"),
     (fade(schedule="linear", value=0), (0, "weight", "value"), "the weight would be 0 at every step"),
