@@ -61,10 +61,13 @@ def _any_of(
 
 def _terms(definitions: Json) -> Json:
     terms = _any_of("loss", catalog.LOSSES, term_settings, definitions)
+    for schema in terms["anyOf"]:
+        # No other file adds to the terms of a list.
+        schema["required"] = ["loss"]
     for loss in dict.fromkeys(term["loss"] for term in PRESETS.values()):
         schema = _schema_of(term_settings(loss), definitions)
         names = [name for name, term in PRESETS.items() if term["loss"] == loss]
-        schema["properties"] |= {"preset": {"enum": names}}
+        schema |= {"required": ["preset"], "properties": {**schema["properties"], "preset": {"enum": names}}}
         for said in ("loss", "layers", "over_pairs"):
             del schema["properties"][said]
         terms["anyOf"].append(schema)

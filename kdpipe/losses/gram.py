@@ -13,8 +13,8 @@ from kdpipe.signals.rows import Rows
 class GramLoss(Loss):
     """Mean squared difference of the products of each two features, averaged over an example's tokens.
 
-    The features are of one hidden state, or each of another of two hidden states of one model, as in
-    `layers: [[[0, 4], [0, 1]]]`: how the model gets from one state to the other.
+    Both features are of one hidden state. With two hidden states of one model, as in
+    `layers: [[[0, 4], [0, 1]]]`, each feature is of another state: how the model gets from one to the other.
 
     Reference:
         Gatys et al., A Neural Algorithm of Artistic Style (arXiv 1508.06576), the Gram matrix; Yim et al.,

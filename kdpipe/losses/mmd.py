@@ -13,7 +13,8 @@ from kdpipe.signals.rows import Rows
 class MMDLoss(Loss):
     """Squared difference of the products of each two tokens' hidden states, divided by their width.
 
-    The states are one and itself, or two hidden states of one model, as in `layers: [[[0, 4], [0, 1]]]`.
+    It compares one hidden state with itself, or two hidden states of one model, as in
+    `layers: [[[0, 4], [0, 1]]]`.
     Student and teacher may have different widths. It is neuron selectivity transfer (NST), the maximum mean
     discrepancy of the tokens with a polynomial kernel of degree 2.
 

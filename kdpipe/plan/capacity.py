@@ -15,7 +15,7 @@ LOGIT = 4
 def tell_size(graph: Graph, teacher: str, dataset: str, settings: CacheTeacherSettings) -> str:
     """Return in words the most room that a cache takes, by example and for as many as the config names."""
     shape, data = graph.facts[teacher].shape, graph.datasets[dataset]
-    what = f"the cache of what {teacher} says of {dataset}"
+    what = f"the cache of {teacher}'s signals on {dataset}"
     if shape.depth is None or shape.width is None:
         return f"{what}: its size is known once {teacher} is fetched"
     signals = settings.stored(shape.depth)

@@ -1,10 +1,10 @@
 """What the stages share that train a model against a teacher."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import TypeVar
 
 from kdpipe import catalog
-from kdpipe.anatomy.families import LANGUAGE_MODELING, family_facts
+from kdpipe.anatomy.families import LANGUAGE_MODELING
 from kdpipe.anatomy.layers import parts
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal
 from kdpipe.config.mistakes import Findings
@@ -15,6 +15,7 @@ from kdpipe.errors import KdpipeError
 from kdpipe.plan.capacity import tell_size
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.heads import sides, wrong_heads
 from kdpipe.plan.modules import modules_of, wrong_modules
 from kdpipe.plan.outputs import check_outputs
 from kdpipe.plan.sizes import block_parameters, known
@@ -35,7 +36,7 @@ class DistillationStage(TrainingStage[D]):
                 yield from needs_head(graph, lesson.teacher, lesson.dataset, setting)
             for find in (_cache, _tokenizers):
                 yield from find(graph, lesson)
-        for find in (_labels, _terms, check_outputs, _layers, _heads, wrong_modules):
+        for find in (_labels, _terms, check_outputs, _layers, wrong_heads, wrong_modules):
             yield from find(graph, settings)
         yield from super().checks(graph, node)
 
@@ -124,11 +125,6 @@ def pairs_of(graph: Graph, settings: Distillation, term: TermSettings) -> PlaceP
     return term.pairs(*(side.shape.depth for side in sides(graph, settings, term)))
 
 
-def sides(graph: Graph, settings: Distillation, term: TermSettings) -> tuple[Facts, Facts]:
-    """Return what is known of the teacher of a term and of the student."""
-    return graph.facts[getattr(settings, term.taught_by)], graph.facts[settings.learner]
-
-
 def equally_deep(graph: Graph, settings: Distillation) -> bool:
     """Tell whether teacher and student have the same depth, though it is not known yet."""
     teacher, student = graph.facts[settings.teacher], graph.facts[settings.learner]
@@ -152,7 +148,8 @@ def _terms(graph: Graph, settings: Distillation) -> Findings:
     for index, term in enumerate(settings.losses):
         place, outputs = ("losses", index, "positions"), not _aligned(term)
         if term.positions and (term.declared["compares"], term.declared["averaged_over"]) != ("rows", "rows"):
-            yield place, f"{term.loss} compares whole examples; remove this"
+            what = term.declared["averaged_over"]
+            yield place, f"{term.loss} compares {what}, which have no choice of positions; remove this"
         elif term.positions == "masked" and not labelled:
             yield place, f"`masked` needs tokens with labels, {task} has none"
         elif term.positions == "all" and labelled and task != LANGUAGE_MODELING and outputs:
@@ -172,51 +169,16 @@ def _layers(graph: Graph, settings: Distillation) -> Findings:
             yield ("losses", index), f"{what}; give a `projection`, such as {{kind: linear}}"
 
 
-def _heads(graph: Graph, settings: Distillation) -> Findings:
-    """Yield which terms compare attention heads that one side has not, or not as many."""
-    for index, term in enumerate(settings.losses):
-        facts = sides(graph, settings, term)
-        names = getattr(settings, term.taught_by), settings.learner
-        for name, side, kinds in zip(names, facts, (term.teacher_kinds, term.student_kinds), strict=True):
-            if side.shape.heads == 0 and any(SIGNAL_KINDS[kind].attends for kind in kinds):
-                what = f"{term.loss} compares {' and '.join(kinds)}"
-                yield ("losses", index), f"{what}, but {name!r}, a {side.shape.family}, has no heads"
-        heads = [side.shape.heads if side.ranked is False else None for side in facts]
-        if _compares_heads(term) and all(heads) and heads[0] != heads[1]:
-            what = f"the teacher's has {heads[0]}, the student's {heads[1]}"
-            remedy = "use `relation`, which divides heads again"
-            if not isinstance(named := term.declared["same_heads"], bool):
-                remedy = f"give another value of `{named[0]}`, or {remedy}"
-            yield ("losses", index), f"{term.loss} needs as many heads in a block, {what}; {remedy}"
-        yield from (((("losses", index)), what) for what in _divisions(term, facts))
-
-
-def _compares_heads(term: TermSettings) -> bool:
-    """Tell whether a term compares attentions head by head."""
-    wanted: bool | tuple[str, str] = term.declared["same_heads"]
-    return wanted if isinstance(wanted, bool) else getattr(term, wanted[0]) == wanted[1]
-
-
-def _divisions(term: TermSettings, sides: Collection[Facts]) -> Iterator[str]:
-    """Yield whose heads cannot be divided again as a term does."""
-    option = term.declared["divided_by"]
-    teacher, *_ = sides
-    if not option:
-        return
-    parts = getattr(term, option) or (teacher.shape.heads if teacher.ranked is False else None) or 1
-    for side in sides:
-        width, family = side.shape.width or 0, side.shape.family
-        if family and side.ranked is False and family_facts(family)["heads_share_width"] and width % parts:
-            yield f"{option}: {parts} heads cannot share the {width} features of a {family}'s heads"
-
-
 def _cache(graph: Graph, settings: Distillation) -> Findings:
     if not is_cached(graph, settings):
         return
     if graph.datasets[settings.dataset].task == LANGUAGE_MODELING:
         yield ("cache",), "a teacher's signals on text are not stored in this version; leave this out"
     student = graph.facts[settings.learner]
-    has_maps = any(term.pairs(None, None) is None for term in settings.taught)
+    # All blocks of a teacher are all its blocks, whatever the student has.
+    has_maps = any(
+        term.pairs(None, None) is None and term.declared["states"] != "all" for term in settings.taught
+    )
     if has_maps and student.shape.depth is None and student.tokenizer and not equally_deep(graph, settings):
         yield (
             ("cache",),

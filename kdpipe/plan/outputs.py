@@ -19,7 +19,7 @@ def check_outputs(graph: Graph, settings: Distillation) -> Findings:
             continue
         place = ("losses", index, "top_k")
         if term.top_k and (kind != "categorical" or task == QUESTION_ANSWERING):
-            yield place, f"compares the likeliest of several classes, but {task} has none; remove this"
+            yield place, f"`top_k` is for several classes, and {task} has none; remove this"
         elif term.top_k and (most := _outputs(graph, settings, term)) and term.top_k >= most:
             yield place, f"expected fewer than the {most} outputs of the teacher, found {term.top_k}"
         if term.probability_shift and (why := _unshiftable(graph, settings, term, kind)):
@@ -38,7 +38,7 @@ def _unshiftable(graph: Graph, settings: Distillation, term: OutputTermSettings,
     """Return why the logit of the label cannot change places with the largest, or nothing."""
     dataset = graph.datasets[settings.dataset]
     if kind != "categorical":
-        return f"puts the label first among classes, but {dataset.task} has none; remove this"
+        return f"`probability_shift` is for several classes, and {dataset.task} has none; remove this"
     if dataset.task != LANGUAGE_MODELING and dataset.settings.labels:
         return f"needs labels, {dataset.name!r} has `labels: none`"
     if term.positions == "all":

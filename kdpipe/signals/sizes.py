@@ -25,7 +25,7 @@ def measure(
     precision: StoredPrecision,
     device: torch.device,
 ) -> dict[Signal, int]:
-    """Return the bytes of each signal on a split; how wide rows are, one run on its shortest example shows.
+    """Return the bytes of each signal on a split; a run on its shortest example shows how wide rows are.
 
     Args:
         teacher: gives the signals of a batch.

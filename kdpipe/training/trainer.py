@@ -46,7 +46,8 @@ class LearningTrainer(HookedTrainer):
     Each loss term is summed over the whole accumulated batch, and divided by the number of rows, examples or
     pairs that the term is averaged over. So accumulation changes nothing. The log has the mean of each term
     since the last log, by name. Each of several processes takes its part of every batch; sums and counts are
-    over all processes, so their number changes nothing either.
+    over all processes, so their number changes nothing either. Only `emd`, and temperatures that differ by
+    row, go by the micro-batch of a process.
 
     Args:
         learner: the model with its objective.

@@ -1,4 +1,4 @@
-"""A run of the models of a training on one example, which tells the widths that no config tells."""
+"""A run of the models of a training on one example, which tells widths and heads that no config tells."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from kdpipe.training.terms import Shape, Weighted
 def try_out(
     objective: Objective, student: Any, collator: Collator, teachers: Mapping[Origin, Teacher]
 ) -> None:
-    """Make the projections whose widths only a run tells, and refuse modules that cannot be compared.
+    """Make the projections whose widths only a run tells, and refuse modules and heads that do not fit.
 
     Args:
         objective: the loss.
@@ -28,9 +28,13 @@ def try_out(
         teachers: the teachers that run beside the student.
 
     Raises:
-        ModelError: a signal is missing, or is as wide as no other, without a projection.
+        ModelError: a signal is missing, or has another width than the other side and no projection.
     """
-    terms = [term for term in objective.terms if term.widths is None and term.loss.teacher_kinds]
+    terms = [
+        term
+        for term in objective.terms
+        if term.loss.teacher_kinds and (term.widths is None or term.loss.same_heads)
+    ]
     if not terms:
         return
     batch, training = collator([0]), student.training
@@ -40,12 +44,26 @@ def try_out(
         signals[origin] = run(on_device(batch, run.model.device))
     student.train(training)
     for term in terms:
+        if term.widths is not None:
+            _try_heads(term, signals)
+            continue
         widths = [_widths(term, pair, signals) for pair in term.pairs]
         if term.projection is not None:
             _check_shared(term, widths)
             objective.project(term, widths)
         elif term.loss.same_width or SIGNAL_KINDS[term.loss.student_kinds[0]].rows == "task":
             _check_equal(term, widths)
+
+
+def _try_heads(term: Term, signals: Mapping[Origin, Signals]) -> None:
+    """Compute a loss that may compare head by head, as pruning leaves blocks with other numbers of heads."""
+    for theirs, ours in term.pairs:
+        student = signals[term.student][Signal.at(term.loss.student_kinds[0], parts(ours)[0])]
+        teacher = signals[term.teacher][Signal.at(term.loss.teacher_kinds[0], parts(theirs)[0])]
+        try:
+            term.loss(student.values, teacher.values, "categorical")
+        except ModelError as error:
+            raise ModelError(f"{term.name}, teacher block {theirs}, student block {ours}: {error}") from None
 
 
 def shape_on(model: Any, collator: Collator, losses: Sequence[Weighted]) -> Shape:

@@ -152,9 +152,9 @@ def test_two_states_that_do_not_exist(mistakes_of, layers, what):
 @pytest.mark.parametrize(("dataset", "term", "what"), [
     ({}, {"top_k": 2}, "top_k: expected fewer than the 2 outputs of the teacher, found 2"),
     ({"name": "stsb"}, {"top_k": 1},
-     "top_k: compares the likeliest of several classes, but regression has none; remove this"),
+     "top_k: `top_k` is for several classes, and regression has none; remove this"),
     ({"name": "stsb"}, {"probability_shift": True},
-     "probability_shift: puts the label first among classes, but regression has none; remove this"),
+     "probability_shift: `probability_shift` is for several classes, and regression has none; remove this"),
     ({"labels": "none"}, {"probability_shift": True},
      "probability_shift: needs labels, 'task' has `labels: none`"),
     ({}, {"probability_shift": True, "top_k": 1},
@@ -219,10 +219,21 @@ def test_attentions_are_compared_head_by_head(mistakes_of):
     assert of_heads(mistakes_of, wide, loss="attention_mse", heads="mean") == []
     assert of_heads(mistakes_of, wide, loss="relation", relation_heads=6) == []
     (mistake,) = of_heads(mistakes_of, narrow(10), loss="relation", relation_heads=4)
-    assert (
-        mistake
-        == f"{STUDENT}.losses[0]: relation_heads: 4 heads cannot share the 10 features of a bert's heads"
+    what = "4 heads cannot share the 10 features of a bert's heads; give a divisor of both models' widths"
+    assert mistake == f"{STUDENT}.losses[0].relation_heads: {what}"
+
+
+def test_sizes_of_a_teacher_have_other_numbers_of_heads(mistakes_of):
+    settings = {"teacher": "teacher", "dataset": "task", "target": 0.5, "sparsities": [0.25]}
+
+    def of_term(term):
+        return mistakes_of({"models.assistant": {"schedule": {**settings, "losses": [term]}}})
+
+    (mistake,) = of_term({"loss": "attention_mse"})
+    assert mistake.startswith(
+        "models.assistant.schedule.losses[0]: attention_mse needs as many heads in a block"
     )
+    assert of_term({"loss": "attention_mse", "heads": "mean"}) == []
 
 
 def test_layer_0_has_no_heads(mistakes_of):
@@ -235,7 +246,9 @@ def test_layer_0_has_no_heads(mistakes_of):
 
 def test_what_compares_all_tokens_has_no_positions(mistakes_of):
     (mistake,) = mistakes_of({f"{STUDENT}.losses": [{"loss": "relation", "positions": "all"}]})
-    assert mistake.endswith("losses[0].positions: relation compares whole examples; remove this")
+    assert mistake.endswith(
+        "losses[0].positions: relation compares queries, which have no choice of positions; remove this"
+    )
 
 
 def test_losses_of_logits_need_no_equal_widths(mistakes_of):

@@ -18,6 +18,7 @@ from kdpipe.config.signatures import constructor_options, options_model
 from kdpipe.declarations import constants, docstring
 from kdpipe.errors import suggest
 
+ModuleName = Annotated[str, Field(min_length=1)]
 Side = int | tuple[int, int]
 LayerMap = str | list[tuple[Side, Side]]
 LATER = refuse("`counterfactual` is not available in this version", lambda run: run == "counterfactual")
@@ -165,7 +166,7 @@ class StateTermSettings(LayerTermSettings):
             place of the states of `layers`.
     """
 
-    modules: Annotated[list[tuple[str, str]], NotEmpty] | None = None
+    modules: Annotated[list[tuple[ModuleName, ModuleName]], NotEmpty] | None = None
 
     @model_validator(mode="after")
     def _one_choice(self) -> Self:

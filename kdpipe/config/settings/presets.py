@@ -48,7 +48,7 @@ def expanded(term: dict[str, Any]) -> dict[str, Any]:
         ValidationError: there is no such preset, or the term says what the preset says.
     """
     preset = PRESETS[read_name(term, "preset", PRESETS)]
-    for name in ("loss", "layers", "over_pairs"):
-        if name in term:
+    for name in preset:
+        if name in term and name != "projection":
             raise mistake((name,), "the preset says it; remove this, or give the term without `preset`")
     return preset | {name: setting for name, setting in term.items() if name != "preset"}

@@ -18,6 +18,7 @@ from kdpipe.metrics import LOWER_IS_BETTER
 from kdpipe.plan.distillation import DistillationStage
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.heads import heads_of_sizes
 from kdpipe.plan.model_stage import CHOSEN, Known, Need
 from kdpipe.plan.pruning import PruningStage, at_sparsity, check_family, check_ranking, lack, units_of
 from kdpipe.plan.suitability import no_metric
@@ -120,6 +121,7 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
     def checks(self, graph: Graph, node: Node) -> Findings:
         yield from super().checks(graph, node)
         settings = self.settings_of(graph, node.name)
+        yield from heads_of_sizes(settings)
         dataset, metric = settings.dataset, graph.metric_of(settings)
         metrics = super().watched(graph.datasets[dataset].task)
         if metric not in metrics:
