@@ -24,9 +24,12 @@ def tell_size(graph: Graph, teacher: str, dataset: str, settings: CacheTeacherSe
     example = data.max_length * states + LOGIT * (numbers or 0)
     each = f"at most {example / 1e6:.3g} MB an example of {data.max_length} tokens"
     logits = " and 4 bytes a logit" if numbers is None else ""
-    rows = _most_rows(data)
-    whole = "" if rows is None else f", {rows * example / 1e9:.3g} GB{logits} for {rows:,} examples"
-    return f"{what}: {each}{logits}{whole}"
+    rows, limit = _most_rows(data), graph.document.cache_limit_gb
+    if rows is None:
+        return f"{what}: {each}{logits}"
+    size = rows * example / 1e9
+    more = f", which may be more than cache_limit_gb {limit:g}" if size > limit else ""
+    return f"{what}: {each}{logits}, {size:.3g} GB{logits} for {rows:,} examples{more}"
 
 
 def _token_bytes(signal: Signal, shape: Shape, length: int, settings: CacheTeacherSettings) -> float:

@@ -6,6 +6,8 @@ import torch
 
 from kdpipe.errors import TrainingError
 from kdpipe.losses.emd import EMDLoss, best_flow
+from kdpipe.losses.hidden_mse import HiddenMSELoss
+from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 
 
 def states(wave, real_rows):
@@ -27,6 +29,22 @@ def test_it_matches_textbrewer(wave, real_rows):
     rows = loss(student, teacher, "categorical")
 
     assert rows.mean().item() == pytest.approx(0.577158144144033, abs=1e-9)
+
+
+def test_the_sum_with_logits_and_embeddings_matches_textbrewer(wave, real_rows):
+    student, teacher = states(wave, real_rows)
+    embeddings = wave(2, 4, 6, k=0.5).flatten(0, 1)[real_rows]
+    logits = wave(2, 3), wave(2, 3, k=1.3, o=0.5)
+    loss, _ = begun(student, teacher)
+
+    parts = [
+        SoftCrossEntropyLoss(8.0, t_squared=False)(logits[0], logits[1], "categorical"),
+        loss(student, teacher, "categorical"),
+        # The embeddings of the golden values are the same on both sides.
+        HiddenMSELoss()(embeddings, embeddings.clone(), "categorical"),
+    ]
+
+    assert sum(part.mean().item() for part in parts) == pytest.approx(1.6756359575857345, abs=1e-9)
 
 
 def test_flows_carry_the_weights_of_all_blocks():

@@ -46,6 +46,19 @@ def test_what_the_rows_of_a_config_take_at_most(settings, size, rows, graph_of):
     assert told(graph_of(settings)).endswith(f" tokens, {rows * size / 1e9:.3g} GB for {rows:,} examples")
 
 
+def test_a_size_that_may_be_above_the_limit_is_told(graph_of):
+    small = {LOSSES: [HIDDEN], "datasets.task.rows": 500}
+    assert told(graph_of({**small, "cache_limit_gb": 0.001})).endswith(
+        " for 500 examples, which may be more than cache_limit_gb 0.001"
+    )
+
+
+def test_the_largest_logits_are_counted(graph_of):
+    few = {LOSSES: [{"loss": "kl", "top_k": 1}], "datasets.task.rows": 500}
+    # Two logits and an entry, 4 bytes each, as if each token had them.
+    assert f"at most {3 * 4 * 128 / 1e6:.3g} MB an example" in told(graph_of(few))
+
+
 def test_what_modules_give_is_at_most_as_wide_as_neurons(graph_of):
     graph = graph_of()
     shape = graph.facts["teacher"].shape

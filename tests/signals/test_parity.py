@@ -121,7 +121,14 @@ def test_each_loss_is_the_same_of_every_family(
         {"loss": loss, **(layers if issubclass(term_settings(loss), LayerTermSettings) else {})}
         for loss in catalog.LOSSES
     ]
-    terms += [{"loss": "relation", "layers": [[2, 1]], "relation_heads": 4}]
+    terms += [
+        {"loss": "relation", "layers": [[2, 1]], "relation_heads": 4},
+        {"loss": "attention_mse", "heads": "sum", **layers},
+        {"loss": "attention_ce", "heads": "mean", "compat": "textbrewer", **layers},
+        {"loss": "gram", "layers": [[[1, 3], [0, 2]]], "over_pairs": "sum"},
+        {"loss": "soft_cross_entropy", "top_k": 1, "temperature": {"value": 3, "schedule": "cwsm"}},
+        {"loss": "kl", "probability_shift": True},
+    ]
     settings = [term_settings(str(term["loss"])).model_validate(term) for term in terms]
     attending = name in PRUNABLE
     settings = [

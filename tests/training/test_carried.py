@@ -14,6 +14,7 @@ from kdpipe.models.loading import load_frozen
 from kdpipe.signals.capture import TEACHER, Teacher
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.run import Outcome, train
+from kdpipe.training.weights import WeightSchedule
 from tests.training.conftest import FAST, HEAD, collator, curve, student_of, weights
 from tests.training.test_resumption import Interrupted, KilledError, die
 
@@ -24,10 +25,11 @@ ACCUMULATED = {**OPTIONS, "gradient_accumulation_steps": 2}
 def run(
     classifier: Path, data: Path, folder: Path, options: dict[str, Any], after: int = 0
 ) -> tuple[Any, Objective, Outcome]:
-    """Train with `emd` and a temperature for each row, and die before a batch."""
+    """Train with `emd`, a temperature for each row and a weight that falls, and die before a batch."""
     blocks = [((1, 2, 3, 4), (1, 2, 3, 4))]
     emd = Term("emd", EMDLoss(), 1.0, "tokens", blocks, Projection(learning_rate=0.01), (16, 16))
-    objective = Objective([emd, Term("kl", KLLoss(TemperatureSchedule(3, "flsw", beta=50)))], "categorical")
+    kl = Term("kl", KLLoss(TemperatureSchedule(3, "flsw", beta=50)), WeightSchedule(2, "cosine", end=1))
+    objective = Objective([emd, kl], "categorical")
     teacher = Teacher(load_frozen(classifier, HEAD, torch.device("cpu")), objective.teachers[TEACHER])
     student, batches = student_of(classifier, seed=2), collator(data)
     outcome = train(

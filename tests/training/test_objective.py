@@ -210,6 +210,20 @@ def test_the_label_changes_places_with_what_the_teacher_prefers() -> None:
     assert teacher[LOGITS].values.tolist() == [[3.0, 1.0], [3.0, 1.0]]
 
 
+def test_the_shift_of_textbrewers_golden_values() -> None:
+    student, teacher = signals(6, 1), signals(6, 2)
+    batch = {**BATCH, "labels": torch.tensor([2, 0])}
+    steps = torch.arange(6, dtype=torch.float64)
+    theirs = torch.sin(steps * 0.7 * 1.3 + 0.5).reshape(2, 3)
+    student[LOGITS] = rows_at(torch.sin(steps * 0.7).reshape(2, 3), "examples", batch)
+    shifted = theirs[[0, 0, 0, 1, 1, 1], [0, 2, 1, 0, 1, 2]].reshape(2, 3)
+    sums = []
+    for logits, term in ((theirs, Term("kl", KLLoss(), shifted=True)), (shifted, Term("kl", KLLoss()))):
+        teacher[LOGITS] = rows_at(logits, "examples", batch)
+        sums.append(sums_of(Objective([term], "categorical"), student, teacher, batch)["kl"])
+    assert sums[0].equal(sums[1])
+
+
 def test_rows_without_label_are_left_alone() -> None:
     student, teacher = signals(6, 1), signals(6, 2)
     terms = [Term("shifted", KLLoss(), shifted=True), Term("plain", KLLoss())]
