@@ -81,6 +81,7 @@ use rule score_importance as cache_teacher with:
     input:
         teacher=read("teacher"),
         data=read("data"),
+        counts=read("counts"),
     output:
         files(LAYOUT.knowledge("{teacher}", "{dataset}", "{key}"), "signals.arrow"),
     log:

@@ -48,10 +48,27 @@ def load_learner(
     check_fit(folder, tokenizer, data)
     model = load_with_head(folder, head_of(data), seed)
     freeze(model, frozen)
+    return model, tokenizer, targets_of(model, tokenizer, data, masking, counts, seed)
+
+
+def targets_of(
+    model: Any, tokenizer: Any, data: Path, masking: MaskingSettings | None, counts: Path | None, seed: int
+) -> Targets | None:
+    """Return the tokens that a language model predicts; None where the data are for another task.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        data: the encoded dataset.
+        masking: how tokens are masked; not needed for causal models.
+        counts: an artifact of `count_tokens`; not needed if the smoothing is 0.
+        seed: seed of the masks.
+    """
     if not task_of(data).masked:
-        return model, tokenizer, None
+        return None
     occurrences = pq.read_table(counts / COUNTS_FILE)["count"].to_numpy() if counts else None
-    return model, tokenizer, token_targets(model, tokenizer, seed, counts=occurrences, **masking.model_dump())
+    options = masking.model_dump() if masking else {}
+    return token_targets(model, tokenizer, seed, counts=occurrences, **options)
 
 
 def _schedule(option: Any) -> Any:

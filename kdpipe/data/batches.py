@@ -28,8 +28,11 @@ class Knowledge(Protocol):
 
     precision: Precision
 
-    def batch(self, indices: NDArray[np.int64], batch: Mapping[str, Any]) -> Any:
-        """Return the teacher's signals on some examples; `batch` is what the student reads of them."""
+    def batch(self, rows: NDArray[np.int64], batch: Mapping[str, Any]) -> Any:
+        """Return the teacher's signals on some rows; `batch` is what the student reads of their examples.
+
+        The rows of all examples as they are masked in one way come before the rows of the next way.
+        """
         ...
 
 
@@ -102,9 +105,20 @@ class Collator:
         tensors: Batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
         if self.knowledge:
             tensors["signals"] = {
-                source: knowledge.batch(indices, tensors) for source, knowledge in self.knowledge.items()
+                source: knowledge.batch(indices + self.masking * len(self.split), tensors)
+                for source, knowledge in self.knowledge.items()
             }
         return {**tensors, "counts": _counts(lengths, tensors)}
+
+    @property
+    def maskings(self) -> int:
+        """The number of ways in which examples are masked; 1 without targets, or where epochs mask anew."""
+        return (self.targets and self.targets.maskings) or 1
+
+    @property
+    def masking(self) -> int:
+        """The number of the way in which the epoch masks, from 0."""
+        return self.epoch % self.maskings
 
     def _tokens(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return what the model reads, and what it is to predict if there are targets, padded [B, L]."""

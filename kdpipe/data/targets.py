@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kdpipe.digest import digest
 from kdpipe.seeds import MASKING, draw_seed
 
 IGNORE_INDEX = -100
@@ -35,7 +37,28 @@ def token_weights(
 
 
 class Targets(Protocol):
-    """Which tokens of a batch a language model is to predict."""
+    """Which tokens of a batch a language model is to predict.
+
+    Attributes:
+        maskings: the number of ways in which an example is masked, epoch by epoch in turns; None where every
+            epoch has others.
+    """
+
+    maskings: int | None
+
+    @property
+    def key(self) -> str:
+        """A digest of what the targets depend on besides the examples."""
+        ...
+
+    def count(self, input_ids: Integers, lengths: Integers) -> Integers64:
+        """Return the number of targets of each example [B], whatever the epoch.
+
+        Args:
+            input_ids: token ids of the examples, one after the other.
+            lengths: tokens of each example [B].
+        """
+        ...
 
     def __call__(
         self, input_ids: Integers64, lengths: Integers, epoch: int, indices: Integers64
@@ -81,6 +104,16 @@ class Masking(Targets):
     probability: float
     shares: tuple[float, float, float]
     seed: int
+    maskings: int | None = None
+
+    @property
+    def key(self) -> str:
+        weights = sha256(self.weights.tobytes()).hexdigest()
+        return digest([weights, self.mask_id, self.probability, self.shares, self.seed, self.maskings])
+
+    def count(self, input_ids: Integers, lengths: Integers) -> Integers64:
+        """Raise, as the number of targets of an example depends on its batch."""
+        raise NotImplementedError
 
     def __post_init__(self) -> None:
         if not math.isclose(sum(self.shares), 1.0):
@@ -115,6 +148,14 @@ class FixedMasking(Masking):
 
     maskings: int = 1
 
+    def count(self, input_ids: Integers, lengths: Integers) -> Integers64:
+        """Return how many tokens of each example are chosen: a share, or as many as may be chosen."""
+        ends = np.cumsum(lengths)
+        candidates = np.diff(np.concatenate([[0], np.cumsum(self.weights[input_ids] > 0)])[[0, *ends]])
+        # The number is that of `Masking`, to the last bit.
+        wanted = np.array([math.ceil(self.probability * int(length)) for length in lengths], dtype=np.int64)
+        return np.minimum(wanted, candidates)
+
     def __call__(
         self, input_ids: Integers64, lengths: Integers, epoch: int, indices: Integers64
     ) -> tuple[Integers64, Integers64]:
@@ -130,6 +171,13 @@ class FixedMasking(Masking):
 
 class NextToken(Targets):
     """Makes of every token but the first of a text a target, to be predicted at the token before it."""
+
+    maskings = 1
+    key = "next token"
+
+    def count(self, input_ids: Integers, lengths: Integers) -> Integers64:
+        """Return the number of tokens after the first."""
+        return np.maximum(lengths.astype(np.int64) - 1, 0)
 
     def __call__(
         self, input_ids: Integers64, lengths: Integers, epoch: int, indices: Integers64

@@ -1,5 +1,7 @@
 """How large a cache of a teacher's signals may be, as far as a config shows it before it is made."""
 
+from math import ceil
+
 from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING, family_facts
 from kdpipe.anatomy.shapes import Shape
 from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Signal, token_bytes
@@ -19,9 +21,10 @@ def tell_size(graph: Graph, teacher: str, dataset: str, settings: CacheTeacherSe
     if shape.depth is None or shape.width is None:
         return f"{what}: its size is known once {teacher} is fetched"
     signals = settings.stored(shape.depth)
-    numbers = _most_logits(data) if LOGITS in signals else 0
+    numbers = _most_logits(data, shape, settings) if LOGITS in signals else 0
     states = sum(_token_bytes(signal, shape, data.max_length, settings) for signal in signals)
-    example = data.max_length * states + LOGIT * (numbers or 0)
+    maskings = (settings.masking and settings.masking.fixed) or 1
+    example = maskings * (data.max_length * states + LOGIT * (numbers or 0))
     each = f"at most {example / 1e6:.3g} MB an example of {data.max_length} tokens"
     logits = " and 4 bytes a logit" if numbers is None else ""
     rows, limit = _most_rows(data), graph.document.cache_limit_gb
@@ -42,8 +45,11 @@ def _token_bytes(signal: Signal, shape: Shape, length: int, settings: CacheTeach
     return 0 if signal == LOGITS else token_bytes([signal], sizes, length, settings.precision)
 
 
-def _most_logits(dataset: Dataset) -> int | None:
+def _most_logits(dataset: Dataset, shape: Shape, settings: CacheTeacherSettings) -> int | None:
     """Return the most logits of an example; None where only the data tell how many labels there are."""
+    if dataset.task == LANGUAGE_MODELING:
+        share = settings.masking.probability if settings.masking and not settings.positions else 1
+        return ceil(share * dataset.max_length) * (shape.vocabulary or 0)
     return {"regression": 1, QUESTION_ANSWERING: 2 * dataset.max_length}.get(dataset.task)
 
 

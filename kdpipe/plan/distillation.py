@@ -1,10 +1,10 @@
 """What the stages share that train a model against a teacher."""
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kdpipe import catalog
-from kdpipe.anatomy.families import LANGUAGE_MODELING
+from kdpipe.anatomy.families import LANGUAGE_MODELING, family_facts
 from kdpipe.anatomy.layers import parts
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal
 from kdpipe.config.mistakes import Findings
@@ -112,7 +112,23 @@ def cache_settings(graph: Graph, settings: Distillation) -> CacheTeacherSettings
         # Not to run in float16 is as if nothing had been said of it.
         fp16=getattr(settings.training, "fp16", None) or None,
         tf32=getattr(settings.training, "tf32", None),
+        **_masks(graph, settings),
     )
+
+
+def _masks(graph: Graph, settings: Distillation) -> dict[str, Any]:
+    """Return how the text is masked on which a teacher's signals are stored, and which logits are stored."""
+    if graph.datasets[settings.dataset].task != LANGUAGE_MODELING:
+        return {}
+    outputs = [term for term in settings.taught if not _aligned(term)]
+    masks = {"positions": "all" if any(term.positions == "all" for term in outputs) else None}
+    if _is_causal(graph.facts[settings.teacher]):
+        return masks
+    return masks | {"masking": getattr(settings, "masking", None), "seed": settings.seed}
+
+
+def _is_causal(facts: Facts) -> bool:
+    return bool(facts.shape.family and family_facts(facts.shape.family)["causal"])
 
 
 def layer_pairs(graph: Graph, settings: Distillation) -> list[tuple[TermSettings, PlacePairs | None]]:
@@ -172,8 +188,12 @@ def _layers(graph: Graph, settings: Distillation) -> Findings:
 def _cache(graph: Graph, settings: Distillation) -> Findings:
     if not is_cached(graph, settings):
         return
-    if graph.datasets[settings.dataset].task == LANGUAGE_MODELING:
-        yield ("cache",), "a teacher's signals on text are not stored in this version; leave this out"
+    masking = getattr(settings, "masking", None)
+    anew = not (masking and masking.fixed) and not _is_causal(graph.facts[settings.teacher])
+    if graph.datasets[settings.dataset].task == LANGUAGE_MODELING and anew:
+        what = "text is masked anew in every epoch, so a teacher's signals on it cannot be stored"
+        remedy = "give `masking: {fixed: N}`, N maskings of each example, or `cache: off`"
+        yield ("cache",), f"{what}; {remedy}"
     student = graph.facts[settings.learner]
     # All blocks of a teacher are all its blocks, whatever the student has.
     has_maps = any(

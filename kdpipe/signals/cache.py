@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from kdpipe.artifacts.shards import Shards
 from kdpipe.data.batches import Collator, on_device
 from kdpipe.data.encoded import EncodedSplit, MappedColumn, open_batches, ragged
 from kdpipe.data.sampling import batches_by_length
+from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError
 from kdpipe.models.precision import Precision, PrecisionName
 from kdpipe.signals.capture import Signals
@@ -30,9 +32,12 @@ from kdpipe.signals.rows import rows_at
 SIGNALS = "signals.arrow"
 # Rows of a record batch. The teacher runs them by length, but they are written in the order of the split.
 ROWS = 1024
+# Bytes that a record batch has at most, unless it has one row.
+ROOM = 2**28
 CACHED_BATCH = 32
-# Metadata of the file: a digest of the examples, and the precision in which matrices were multiplied.
-EXAMPLES, MULTIPLIED = "examples", "multiplied"
+# Metadata of the file: a digest of the examples, the precision in which matrices were multiplied, and what
+# the masks depend on.
+EXAMPLES, MULTIPLIED, TARGETS = "examples", "multiplied", "targets"
 # Metadata of a column: the positions of its rows, the shape of a row, and the precision of its numbers.
 POSITIONS, SHAPE, PRECISION = "positions", "shape", "precision"
 # The number of ids that are read at a time.
@@ -49,8 +54,9 @@ def write_knowledge(
     shards: Shards | None = None,
     multiplied: PrecisionName = "float32",
     batch_size: int = CACHED_BATCH,
+    size: int = 0,
 ) -> None:
-    """Run a teacher over a split and store its signals.
+    """Run a teacher over a split, in each of its maskings, and store its signals.
 
     Args:
         path: the Arrow file to write.
@@ -62,17 +68,21 @@ def write_knowledge(
         shards: the signals that this call and earlier calls have computed.
         multiplied: the precision in which the teacher and its students multiply matrices.
         batch_size: number of examples that the teacher runs at once.
+        size: the bytes of all signals, by which record batches of large rows have fewer rows.
 
     Raises:
         KdpipeError: a signal is larger than the largest number of its precision.
     """
-    metadata = {EXAMPLES: examples_digest(collator.split), MULTIPLIED: multiplied}
+    count, masked = len(collator.split), collator.targets.key if collator.targets else ""
+    metadata = {EXAMPLES: examples_digest(collator.split), MULTIPLIED: multiplied, TARGETS: masked}
+    rows = max(1, min(ROWS, ROOM * count * collator.maskings // max(size, 1)))
     with pa.OSFile(str(path), "wb") as file:
         writer = None
-        for start in range(0, len(collator.split), ROWS):
-            indices = np.arange(start, min(start + ROWS, len(collator.split)))
+        for masking, start in product(range(collator.maskings), range(0, count, rows)):
+            collator.epoch = masking
+            indices = np.arange(start, min(start + rows, count))
             make = partial(_table, teacher, collator, indices, precision, device, batch_size)
-            table = shards.table(str(start), make) if shards else make()
+            table = shards.table(str(masking * count + start), make) if shards else make()
             writer = writer or pa.ipc.new_file(file, table.schema.with_metadata(metadata))
             writer.write_table(table)
             advance(len(indices))
@@ -103,14 +113,14 @@ def _table(
     for members in batches_by_length(split.lengths[indices], batch_size):
         batch = on_device(collator(indices[members].tolist()), device)
         for signal, rows in teacher(batch).items():
-            counts = row_counts(split, indices, signal, rows.positions)
+            counts = row_counts(split, indices, signal, rows.positions, collator.targets)
             values = narrowed(flat(rows, signal), signal, precision_of(signal, precision))
             whole = rows.positions, np.empty((counts.sum(), *values.shape[1:]), values.dtype)
             _, column = columns.setdefault(signal, whole)
             column[ragged((np.cumsum(counts) - counts)[members], counts[members])] = values
     fields, arrays = [], []
     for signal, (positions, values) in sorted(columns.items()):
-        counts = row_counts(split, indices, signal, positions)
+        counts = row_counts(split, indices, signal, positions, collator.targets)
         rows_type = pa.list_(pa.from_numpy_dtype(values.dtype), int(np.prod(values.shape[1:])))
         metadata = {
             POSITIONS: positions,
@@ -129,16 +139,17 @@ class CachedKnowledge:
     Args:
         path: the Arrow file.
         split: the examples as the student sees them.
+        targets: the tokens that the student is to predict, for language modelling.
 
     Attributes:
         precision: the precision in which the teacher multiplied matrices.
         columns: the stored rows of each signal.
 
     Raises:
-        KdpipeError: the teacher has seen other examples, or other numbers of tokens.
+        KdpipeError: the teacher has seen other examples, other masks or other numbers of tokens.
     """
 
-    def __init__(self, path: Path, split: EncodedSplit) -> None:
+    def __init__(self, path: Path, split: EncodedSplit, targets: Targets | None = None) -> None:
         batches = open_batches(path)
         schema = batches[0].schema
         examples, multiplied = (schema.metadata[key.encode()].decode() for key in (EXAMPLES, MULTIPLIED))
@@ -149,32 +160,36 @@ class CachedKnowledge:
                 "another order; teacher and student must read one dataset, and their tokenizers must leave "
                 "out the same examples"
             )
+        if schema.metadata[TARGETS.encode()].decode() != (targets.key if targets else ""):
+            raise KdpipeError(
+                f"{path} holds the teacher's signals on tokens that are masked in other ways; teacher and "
+                "student need one seed, one `masking` and the same counts of tokens"
+            )
         self._fields = {Signal.parse(field.name): field for field in schema}
         self.columns = {
             signal: MappedColumn([batch.column(field.name) for batch in batches])
             for signal, field in self._fields.items()
         }
         for signal, column in self.columns.items():
-            if not np.array_equal(
-                column.lengths(), row_counts(split, slice(None), signal, self._form(signal)[0])
-            ):
+            counts = row_counts(split, np.arange(len(split)), signal, self._form(signal)[0], targets)
+            if not np.array_equal(column.lengths(), np.tile(counts, (targets and targets.maskings) or 1)):
                 raise KdpipeError(
                     f"{path} holds the teacher's {signal} on other tokens than the student reads; "
                     "matching states, attentions or places of answers needs equal tokenizers, and matching "
                     "words texts that neither cuts"
                 )
 
-    def batch(self, indices: NDArray[np.int64], batch: Mapping[str, Any]) -> Signals:
-        """Return the signals of some examples, whose rows stand in the places of the student's rows.
+    def batch(self, rows: NDArray[np.int64], batch: Mapping[str, Any]) -> Signals:
+        """Return the signals of some examples, which stand in the places of the student's rows.
 
         Args:
-            indices: the examples.
+            rows: the rows of the examples in the file.
             batch: the batch of these examples that the student reads.
         """
         signals: Signals = {}
         for signal, column in self.columns.items():
             positions, shape, precision = self._form(signal)
-            values = restored(column[indices].reshape(-1, *shape), precision)
+            values = restored(column[rows].reshape(-1, *shape), precision)
             signals[signal] = unflattened(rows_at(values, positions, batch), signal)
         return signals
 

@@ -12,8 +12,12 @@ from torch import Tensor
 
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, StoredPrecision
 from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError
 from kdpipe.signals.rows import Rows
+
+# The number of examples whose tokens are read at a time.
+EXAMPLES = 8192
 
 
 def precision_of(signal: Signal, precision: StoredPrecision) -> StoredPrecision:
@@ -26,14 +30,28 @@ def precision_of(signal: Signal, precision: StoredPrecision) -> StoredPrecision:
     return precision if SIGNAL_KINDS[signal.kind].halved else "float32"
 
 
-def row_counts(split: EncodedSplit, indices: Any, signal: Signal, positions: str) -> NDArray[np.int64]:
-    """Return how many stored rows each of some examples has."""
-    counts: NDArray[np.int64] = {
-        "examples": np.ones_like(split.lengths[indices]),
-        "tokens": split.lengths[indices],
-        "labelled": split.logit_counts[indices],
-    }[positions]
-    return counts**2 if by_pair(signal) else counts
+def row_counts(
+    split: EncodedSplit, indices: NDArray[np.int64], signal: Signal, positions: str, targets: Targets | None
+) -> NDArray[np.int64]:
+    """Return how many stored rows each of some examples has.
+
+    Args:
+        split: the examples.
+        indices: the places of the examples in the split.
+        signal: the signal.
+        positions: the positions of its rows.
+        targets: the tokens that a language model is to predict.
+    """
+    lengths = split.lengths[indices].astype(np.int64)
+    if positions == "tokens":
+        return lengths**2 if by_pair(signal) else lengths
+    if positions == "examples":
+        return np.ones_like(lengths)
+    if targets is None:
+        return split.logit_counts[indices].astype(np.int64)
+    blocks = [indices[start : start + EXAMPLES] for start in range(0, len(indices), EXAMPLES)]
+    ids = split.column("input_ids")
+    return np.concatenate([targets.count(ids[block], split.lengths[block]) for block in blocks])
 
 
 def by_pair(signal: Signal) -> bool:

@@ -34,10 +34,12 @@ def measure(
         device: the device of the teacher.
     """
     split, sizes = collator.split, {}
+    every = np.arange(len(split))
     for signal, rows in teacher(on_device(collator([int(split.lengths.argmin())]), device)).items():
-        count = int(row_counts(split, slice(None), signal, rows.positions).sum())
+        count = int(row_counts(split, every, signal, rows.positions, collator.targets).sum())
         width = int(np.prod(flat(rows, signal).shape[1:]))
-        sizes[signal] = count * width * BYTES[precision_of(signal, precision)] + OFFSET * len(split)
+        once = count * width * BYTES[precision_of(signal, precision)] + OFFSET * len(split)
+        sizes[signal] = once * collator.maskings
     return sizes
 
 

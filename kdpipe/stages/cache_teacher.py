@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from kdpipe import catalog
+from kdpipe.adapters.training import targets_of
 from kdpipe.anatomy.families import family_name
+from kdpipe.anatomy.signals import Positions
 from kdpipe.artifacts.artifact import device, versions
 from kdpipe.artifacts.sums import SUMS, file_digest
 from kdpipe.data.batches import Collator
@@ -40,6 +42,7 @@ def run(
     *,
     teacher: Path,
     data: Path,
+    counts: Path | None = None,
     limit_gb: float = 50.0,
     knowledge_dir: str = "",
 ) -> None:
@@ -48,27 +51,28 @@ def run(
     With `knowledge_dir` the signals are taken from there, or made for whoever needs the same signals later.
     """
     depth, _ = config_shape(read_model_config(teacher))
-    request = Request(settings.stored(depth), task_of(data).positions)
+    positions: Positions = "tokens" if settings.positions == "all" else task_of(data).positions
+    request = Request(settings.stored(depth), positions)
     split = EncodedSplit(data, settings.split)
     precision = _precision(settings, workspace)
     LOG.info("matrices are multiplied in %s", precision)
     about, entry = {}, None
     if knowledge_dir:
-        about = _dependencies(settings, request, precision, workspace.threads, teacher, data)
+        about = _dependencies(settings, request, precision, workspace.threads, teacher, data, counts)
         entry = Path(knowledge_dir, digest(about))
     with workspace.artifact() as draft, shared(entry, draft.folder / SIGNALS, about) as needed:
         if needed:
-            frozen, collator = _load(settings, request, precision, split, teacher, data)
-            check_size(
-                measure(frozen, collator, settings.precision, frozen.model.device), len(split), limit_gb
-            )
-            _write(draft.folder / SIGNALS, frozen, collator, settings, precision, workspace)
+            frozen, collator = _load(settings, request, precision, split, teacher, data, counts)
+            sizes = measure(frozen, collator, settings.precision, frozen.model.device)
+            check_size(sizes, len(split), limit_gb)
+            size = sum(sizes.values())
+            _write(draft.folder / SIGNALS, frozen, collator, settings, precision, workspace, size)
         draft.record(
             precision=asdict(precision),
             examples=len(split),
             tokens=int(split.lengths.sum()),
             signals=list(map(str, request.signals)),
-            forwards=len(split) if needed else 0,
+            forwards=len(split) * _maskings(settings) if needed else 0,
             backwards=0,
         )
 
@@ -80,6 +84,7 @@ def _dependencies(
     threads: int,
     teacher: Path,
     data: Path,
+    counts: Path | None,
 ) -> dict[str, Any]:
     """Return all that the stored signals depend on, whatever the folders and the names of the models."""
     family = catalog.FAMILIES[family_name(read_model_config(teacher).model_type)]
@@ -89,6 +94,7 @@ def _dependencies(
         "teacher": file_digest(teacher / SUMS),
         "data": file_digest(data / SUMS),
         "split": settings.split,
+        "masks": [settings.model_dump()["masking"], settings.seed, counts and file_digest(counts / SUMS)],
         "signals": [*map(str, request.signals)],
         "positions": request.positions,
         "stored": settings.precision,
@@ -105,6 +111,7 @@ def _load(
     split: EncodedSplit,
     teacher: Path,
     data: Path,
+    counts: Path | None,
 ) -> tuple[Teacher, Collator]:
     """Load the teacher as it runs, and return it with the batches of the split."""
     set_tf32(settings.tf32)
@@ -112,7 +119,8 @@ def _load(
     check_modules(model, request.signals)
     if precision.name == "bfloat16":
         norms_in_fp32(model)
-    return Teacher(model, request), Collator(split, tokenizer.pad_token_id)
+    targets = targets_of(model, tokenizer, data, settings.masking, counts, settings.seed)
+    return Teacher(model, request), Collator(split, tokenizer.pad_token_id, targets)
 
 
 def _write(
@@ -122,9 +130,10 @@ def _write(
     settings: CacheTeacherSettings,
     precision: Precision,
     workspace: Workspace,
+    size: int,
 ) -> None:
     """Run the teacher over the split, and write its signals."""
-    total = len(collator.split)
+    total = len(collator.split) * collator.maskings
     with workspace.progress(total, "cache", "example") as bar, autocast(precision):
         write_knowledge(
             file,
@@ -136,7 +145,12 @@ def _write(
             workspace.shards,
             precision.name,
             settings.eval_batch_size or CACHED_BATCH,
+            size,
         )
+
+
+def _maskings(settings: CacheTeacherSettings) -> int:
+    return (settings.masking and settings.masking.fixed) or 1
 
 
 def _precision(settings: CacheTeacherSettings, workspace: Workspace) -> Precision:

@@ -42,7 +42,7 @@ def run(
     objective = _objective(settings, learner, tokenizer, teacher, data)
     _check_tokens(objective, tokenizer, teacher, data, online=knowledge is None)
     split = EncodedSplit(data, "train")
-    stored = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split)} if knowledge else {}
+    stored = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split, targets)} if knowledge else {}
     requests = {} if knowledge else objective.teachers
     with workspace.artifact() as draft, workspace.progress(None, "distill") as bar:
         outcome = train_on_data(

@@ -1,5 +1,6 @@
 """What a check says of the room that a cache takes."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -57,6 +58,22 @@ def test_the_largest_logits_are_counted(graph_of):
     few = {LOSSES: [{"loss": "kl", "top_k": 1}], "datasets.task.rows": 500}
     # Two logits and an entry, 4 bytes each, as if each token had them.
     assert f"at most {3 * 4 * 128 / 1e6:.3g} MB an example" in told(graph_of(few))
+
+
+def test_logits_of_text_are_as_many_as_the_vocabulary_for_each_masking(graph_of):
+    text = {
+        "models.d": {
+            "distill": {
+                "teacher": "base", "student": "small", "dataset": "text", "cache": True,
+                "losses": [{"loss": "kl"}], "masking": {"fixed": 3},
+            }
+        }
+    }  # fmt: skip
+    graph = graph_of(text)
+    length, vocabulary = graph.datasets["text"].max_length, graph.facts["base"].shape.vocabulary
+    (line,) = [line for line in summary(graph).splitlines() if "base's signals on text" in line]
+    size = 3 * 4 * math.ceil(0.15 * length) * vocabulary
+    assert f"at most {size / 1e6:.3g} MB an example of {length} tokens" in line
 
 
 def test_what_modules_give_is_at_most_as_wide_as_neurons(graph_of):

@@ -307,7 +307,7 @@ def test_different_tokenizers_need_a_cache(mistakes_of, other):
     ]  # fmt: skip
 
 
-def test_signals_on_text_cannot_be_cached(mistakes_of):
+def test_signals_on_text_are_cached_where_its_masks_are_fixed(mistakes_of):
     distill = {
         "teacher": "base",
         "student": "small",
@@ -316,8 +316,10 @@ def test_signals_on_text_cannot_be_cached(mistakes_of):
         "cache": True,
     }
     assert mistakes_of({"models.d": {"distill": distill}}) == [
-        "models.d.distill.cache: a teacher's signals on text are not stored in this version; leave this out"
+        "models.d.distill.cache: text is masked anew in every epoch, so a teacher's signals on it cannot be "
+        "stored; give `masking: {fixed: N}`, N maskings of each example, or `cache: off`"
     ]
+    assert mistakes_of({"models.d": {"distill": {**distill, "masking": {"fixed": 2}}}}) == []
 
 
 def test_a_map_is_cached_only_if_the_depth_of_the_student_is_known(mistakes_of):

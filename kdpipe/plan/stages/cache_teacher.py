@@ -1,12 +1,15 @@
 """`cache_teacher`: the signals of a teacher that students learn from."""
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+from kdpipe.anatomy.families import LANGUAGE_MODELING
 from kdpipe.anatomy.layers import States, match_layers, parts
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, StoredPrecision, first_layer, token_bytes
 from kdpipe.config.settings.base import Settings
-from kdpipe.config.settings.bounds import Count
+from kdpipe.config.settings.bounds import Count, Seed
+from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.plan.entries import Dataset
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import KNOWLEDGE
@@ -15,6 +18,8 @@ from kdpipe.plan.stage import Job
 
 # The number of rows whose signals are in memory until they are written.
 CACHED_ROWS = 1024
+# What a record batch, and a batch of logits of all tokens, take at most.
+CACHED_BYTES = 2 * 2**28
 
 
 class LayerMapSettings(Settings):
@@ -51,6 +56,9 @@ class CacheTeacherSettings(Settings):
         tf32: whether a GPU multiplies float32 as TF32, as they do.
         split: the split that is run.
         eval_batch_size: examples that the teacher runs at once; null for the usual number.
+        masking: how text is masked, for masked language models.
+        seed: seed of the masks.
+        positions: `all` where logits of all tokens are stored; by default those that have a label.
     """
 
     signals: tuple[str, ...] = ()
@@ -61,6 +69,9 @@ class CacheTeacherSettings(Settings):
     tf32: bool | None = None
     split: str = "train"
     eval_batch_size: Count | None = None
+    masking: MaskingSettings | None = None
+    seed: Seed = 0
+    positions: Literal["all"] | None = None
 
     def stored(self, depth: int) -> tuple[Signal, ...]:
         """Return the signals that are stored of a teacher with so many blocks."""
@@ -81,11 +92,21 @@ class CacheTeacher(RunningStage[CacheTeacherSettings]):
         teacher, dataset, key = names
         return graph.caches[teacher, dataset, key]
 
+    def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
+        settings, folders = self.settings_of(graph, *names), super().inputs(graph, *names)
+        if settings.masking and settings.masking.smoothing:
+            teacher, dataset = names[:2]
+            folders["counts"] = [graph.layout.counts(dataset, graph.facts[teacher].tokenizer)]
+        return folders
+
     def kept_bytes(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
         settings: Any = job.settings["settings"]
         signals = [*map(Signal.parse, settings.signals), *_mapped(settings, shape["depth"])]
         length = dataset.max_length
         rows = CACHED_ROWS * length * token_bytes(signals, shape, length, settings.precision)
+        if dataset.task == LANGUAGE_MODELING:
+            # Logits over the vocabulary fill a record batch.
+            rows = max(rows, CACHED_BYTES)
         return super().kept_bytes(job, shape, dataset) + round(rows)
 
 
