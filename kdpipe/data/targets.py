@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdpipe.digest import digest
+from kdpipe.errors import KdpipeError
 from kdpipe.seeds import MASKING, draw_seed
 
 IGNORE_INDEX = -100
@@ -112,8 +113,15 @@ class Masking(Targets):
         return digest([weights, self.mask_id, self.probability, self.shares, self.seed, self.maskings])
 
     def count(self, input_ids: Integers, lengths: Integers) -> Integers64:
-        """Raise, as the number of targets of an example depends on its batch."""
-        raise NotImplementedError
+        """Refuse to count, as the number of targets of an example depends on its batch.
+
+        Raises:
+            KdpipeError: always.
+        """
+        raise KdpipeError(
+            "masking.fixed: expected a number of maskings, found none; signals on text that is masked anew "
+            "in every epoch cannot be stored"
+        )
 
     def __post_init__(self) -> None:
         if not math.isclose(sum(self.shares), 1.0):

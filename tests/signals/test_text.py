@@ -118,6 +118,14 @@ def test_other_masks_are_refused(language_model: Path, text_data: Path, tmp_path
             CachedKnowledge(tmp_path / SIGNALS, collator.split, other)
 
 
+def test_text_that_is_masked_anew_in_every_epoch_is_not_stored(
+    language_model: Path, text_data: Path, tmp_path: Path
+) -> None:
+    model, objective = load_model(language_model).eval(), objective_of({"loss": "kl"})
+    with pytest.raises(KdpipeError, match=r"masking.fixed: expected a number of maskings"):
+        written(model, objective, text_data, masks(language_model, fixed=None), tmp_path)
+
+
 def test_record_batches_of_large_rows_are_short(
     language_model: Path, text_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
