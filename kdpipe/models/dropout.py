@@ -60,7 +60,7 @@ def attend(
         )
     scores = query * (scaling or query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     if attention_mask is not None:
-        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+        scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
     weights = drop_out(scores.softmax(-1), dropout)
     return (weights @ value).transpose(1, 2), None
 
