@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from kdpipe import catalog
+from kdpipe.adapters.targets import targets_of
 from kdpipe.config.settings.losses import TermSettings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.schedules import TemperatureSettings, WeightSettings
 from kdpipe.data.targets import Targets
-from kdpipe.evaluation.scoring import head_of, task_of, token_targets
+from kdpipe.evaluation.scoring import head_of
 from kdpipe.losses.temperature import TemperatureSchedule
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_tokenizer, load_with_head
@@ -20,7 +19,6 @@ from kdpipe.training.run import freeze
 from kdpipe.training.terms import Weighted
 from kdpipe.training.weights import WeightSchedule
 
-COUNTS_FILE = "counts.parquet"
 SCHEDULES: Mapping[type, type] = {WeightSettings: WeightSchedule, TemperatureSettings: TemperatureSchedule}
 # What terms on some kinds of signals take and others do not.
 SHARED = ("layers", "modules", "over_pairs", "top_k", "probability_shift")
@@ -49,26 +47,6 @@ def load_learner(
     model = load_with_head(folder, head_of(data), seed)
     freeze(model, frozen)
     return model, tokenizer, targets_of(model, tokenizer, data, masking, counts, seed)
-
-
-def targets_of(
-    model: Any, tokenizer: Any, data: Path, masking: MaskingSettings | None, counts: Path | None, seed: int
-) -> Targets | None:
-    """Return the tokens that a language model predicts; None where the data are for another task.
-
-    Args:
-        model: the model.
-        tokenizer: its tokenizer.
-        data: the encoded dataset.
-        masking: how tokens are masked; not needed for causal models.
-        counts: an artifact of `count_tokens`; not needed if the smoothing is 0.
-        seed: seed of the masks.
-    """
-    if not task_of(data).masked:
-        return None
-    occurrences = pq.read_table(counts / COUNTS_FILE)["count"].to_numpy() if counts else None
-    options = masking.model_dump() if masking else {}
-    return token_targets(model, tokenizer, seed, counts=occurrences, **options)
 
 
 def _schedule(option: Any) -> Any:

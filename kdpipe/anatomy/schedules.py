@@ -1,7 +1,7 @@
 """What is wrong with weights that change over a training, and with temperatures that differ by row."""
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol, get_args
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
 
 from kdpipe.errors import suggest
 
@@ -9,36 +9,12 @@ WeightShape = Literal["linear", "cosine", "linear_growth", "linear_decay", "step
 TemperatureShape = Literal["flsw", "cwsm"]
 
 
-class Weights(Protocol):
-    """The numbers of a weight that changes (`kdpipe.training.weights`)."""
+def weight_faults(weight: Any) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a weight that changes, each after the name of the number.
 
-    @property
-    def value(self) -> float: ...
-    @property
-    def schedule(self) -> str: ...
-    @property
-    def end(self) -> float: ...
-    @property
-    def at(self) -> Sequence[float]: ...
-    @property
-    def factors(self) -> Sequence[float]: ...
-    @property
-    def compat(self) -> str | None: ...
-
-
-class Temperatures(Protocol):
-    """The numbers of a temperature that differs from row to row (`kdpipe.losses.temperature`)."""
-
-    @property
-    def schedule(self) -> str: ...
-    @property
-    def beta(self) -> float: ...
-    @property
-    def gamma(self) -> float: ...
-
-
-def weight_faults(weight: Weights) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a weight that changes, each after the name of the number."""
+    Args:
+        weight: has the attributes of `kdpipe.training.weights.WeightSchedule`.
+    """
     shape, factors = weight.schedule, [("factors", factor) for factor in weight.factors]
     if shape not in get_args(WeightShape):
         yield "schedule", f"{shape!r} is not known; {suggest(shape, get_args(WeightShape))}"
@@ -54,7 +30,7 @@ def weight_faults(weight: Weights) -> Iterator[tuple[str, str]]:
         yield "value", "the weight would be 0 at every step"
 
 
-def _step_faults(weight: Weights) -> Iterator[tuple[str, str]]:
+def _step_faults(weight: Any) -> Iterator[tuple[str, str]]:
     for name in ("at", "factors"):
         if getattr(weight, name) and weight.schedule != "steps":
             yield name, f"only `steps` has {name!r}; remove this"
@@ -67,8 +43,12 @@ def _step_faults(weight: Weights) -> Iterator[tuple[str, str]]:
         yield "factors", what
 
 
-def temperature_faults(temperature: Temperatures) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a temperature that differs by row, each after the name of the number."""
+def temperature_faults(temperature: Any) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a temperature that differs by row, each after the name of the number.
+
+    Args:
+        temperature: has the attributes of `kdpipe.losses.temperature.TemperatureSchedule`.
+    """
     shape = temperature.schedule
     if shape not in get_args(TemperatureShape):
         yield "schedule", f"{shape!r} is not known; {suggest(shape, get_args(TemperatureShape))}"

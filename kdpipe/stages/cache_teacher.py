@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from kdpipe import catalog
-from kdpipe.adapters.training import targets_of
+from kdpipe.adapters.targets import targets_of
 from kdpipe.anatomy.families import family_name
 from kdpipe.anatomy.signals import Positions
 from kdpipe.artifacts.artifact import device, versions
