@@ -189,7 +189,9 @@ def _cache(graph: Graph, settings: Distillation) -> Findings:
     if not is_cached(graph, settings):
         return
     masking = getattr(settings, "masking", None)
-    anew = not (masking and masking.fixed) and not _is_causal(graph.facts[settings.teacher])
+    teacher = graph.facts[settings.teacher]
+    # The stage refuses a masked teacher whose family is not known yet.
+    anew = not (masking and masking.fixed) and teacher.shape.family and not _is_causal(teacher)
     if graph.datasets[settings.dataset].task == LANGUAGE_MODELING and anew:
         what = "text is masked anew in every epoch, so a teacher's signals on it cannot be stored"
         remedy = "give `masking: {fixed: N}`, N maskings of each example, or `cache: off`"

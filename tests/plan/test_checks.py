@@ -320,6 +320,10 @@ def test_signals_on_text_are_cached_where_its_masks_are_fixed(mistakes_of):
         "stored; give `masking: {fixed: N}`, N maskings of each example, or `cache: off`"
     ]
     assert mistakes_of({"models.d": {"distill": {**distill, "masking": {"fixed": 2}}}}) == []
+    # What is not fetched yet may be causal.
+    hub = {"models.hub": {"load": {"path": "a/b"}}}
+    of_hub = {"models.d": {"distill": {**distill, "teacher": "hub"}}}
+    assert not any("masked anew" in mistake for mistake in mistakes_of({**hub, **of_hub}))
 
 
 def test_a_map_is_cached_only_if_the_depth_of_the_student_is_known(mistakes_of):
