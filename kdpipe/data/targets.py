@@ -14,6 +14,10 @@ from kdpipe.errors import KdpipeError
 from kdpipe.seeds import MASKING, draw_seed
 
 IGNORE_INDEX = -100
+MASKED_ANEW = (
+    "masking.fixed: expected a number of maskings, found none; signals on text that is masked anew in every"
+    " epoch cannot be stored"
+)
 Integers64 = NDArray[np.int64]
 Integers = NDArray[np.integer[Any]]
 
@@ -109,7 +113,8 @@ class Masking(Targets):
 
     @property
     def key(self) -> str:
-        weights = sha256(self.weights.tobytes()).hexdigest()
+        # Processors round powers differently.
+        weights = sha256(self.weights.astype(np.float32).tobytes()).hexdigest()
         return digest([weights, self.mask_id, self.probability, self.shares, self.seed, self.maskings])
 
     def count(self, input_ids: Integers, lengths: Integers) -> Integers64:
@@ -118,10 +123,7 @@ class Masking(Targets):
         Raises:
             KdpipeError: always.
         """
-        raise KdpipeError(
-            "masking.fixed: expected a number of maskings, found none; signals on text that is masked anew "
-            "in every epoch cannot be stored"
-        )
+        raise KdpipeError(MASKED_ANEW)
 
     def __post_init__(self) -> None:
         if not math.isclose(sum(self.shares), 1.0):

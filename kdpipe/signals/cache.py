@@ -22,7 +22,7 @@ from kdpipe.artifacts.shards import Shards
 from kdpipe.data.batches import Collator, on_device
 from kdpipe.data.encoded import EncodedSplit, MappedColumn, open_batches, ragged
 from kdpipe.data.sampling import batches_by_length
-from kdpipe.data.targets import Targets
+from kdpipe.data.targets import MASKED_ANEW, Targets
 from kdpipe.errors import KdpipeError
 from kdpipe.models.precision import Precision, PrecisionName
 from kdpipe.signals.capture import Signals
@@ -71,8 +71,11 @@ def write_knowledge(
         size: the bytes of all signals, by which record batches of large rows have fewer rows.
 
     Raises:
-        KdpipeError: a signal is larger than the largest number of its precision.
+        KdpipeError: a signal is larger than the largest number of its precision, or text is masked anew in
+            every epoch.
     """
+    if collator.targets and collator.targets.maskings is None:
+        raise KdpipeError(MASKED_ANEW)
     count, masked = len(collator.split), collator.targets.key if collator.targets else ""
     metadata = {EXAMPLES: examples_digest(collator.split), MULTIPLIED: multiplied, TARGETS: masked}
     rows = max(1, min(ROWS, ROOM * count * collator.maskings // max(size, 1)))

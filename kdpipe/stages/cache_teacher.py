@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from kdpipe import catalog
 from kdpipe.adapters.targets import targets_of
-from kdpipe.anatomy.families import family_name
+from kdpipe.anatomy.families import family_facts, family_name
 from kdpipe.anatomy.signals import Positions
 from kdpipe.artifacts.artifact import device, versions
 from kdpipe.artifacts.sums import SUMS, file_digest
@@ -50,7 +50,9 @@ def run(
 
     With `knowledge_dir` the signals are taken from there, or made for whoever needs the same signals later.
     """
-    depth, _ = config_shape(read_model_config(teacher))
+    config = read_model_config(teacher)
+    depth, _ = config_shape(config)
+    maskings = _maskings(settings, config)
     positions: Positions = "tokens" if settings.positions == "all" else task_of(data).positions
     request = Request(settings.stored(depth), positions)
     split = EncodedSplit(data, settings.split)
@@ -72,7 +74,8 @@ def run(
             examples=len(split),
             tokens=int(split.lengths.sum()),
             signals=list(map(str, request.signals)),
-            forwards=len(split) * _maskings(settings) if needed else 0,
+            maskings=maskings,
+            forwards=len(split) * maskings if needed else 0,
             backwards=0,
         )
 
@@ -149,8 +152,10 @@ def _write(
         )
 
 
-def _maskings(settings: CacheTeacherSettings) -> int:
-    return (settings.masking and settings.masking.fixed) or 1
+def _maskings(settings: CacheTeacherSettings, config: Any) -> int:
+    """Return the number of ways in which examples are masked; for causal models, nothing is masked."""
+    causal = family_facts(family_name(config.model_type))["causal"]
+    return 1 if causal or settings.masking is None else settings.masking.fixed or 1
 
 
 def _precision(settings: CacheTeacherSettings, workspace: Workspace) -> Precision:

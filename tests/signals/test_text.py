@@ -118,10 +118,11 @@ def test_other_masks_are_refused(language_model: Path, text_data: Path, tmp_path
             CachedKnowledge(tmp_path / SIGNALS, collator.split, other)
 
 
+@pytest.mark.parametrize("term", [{"loss": "kl"}, {"loss": "hidden_mse", "layers": [[1, 1]]}])
 def test_text_that_is_masked_anew_in_every_epoch_is_not_stored(
-    language_model: Path, text_data: Path, tmp_path: Path
+    language_model: Path, text_data: Path, tmp_path: Path, term: dict[str, Any]
 ) -> None:
-    model, objective = load_model(language_model).eval(), objective_of({"loss": "kl"})
+    model, objective = load_model(language_model).eval(), objective_of(term)
     with pytest.raises(KdpipeError, match=r"masking.fixed: expected a number of maskings"):
         written(model, objective, text_data, masks(language_model, fixed=None), tmp_path)
 

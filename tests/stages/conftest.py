@@ -47,6 +47,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 64,
     },
     "enct5": {"d_model": 16, "num_layers": 3, "num_heads": 4, "d_kv": 4, "d_ff": 32, "n_positions": 64},
+    "gpt2": {"n_embd": 16, "n_layer": 3, "n_head": 4, "n_positions": 64},
 }
 # How units are scored where a test does not say.
 USUAL = {

@@ -32,6 +32,7 @@ def stages(
     language_model: Path,
     classifier: Path,
     task_data: Path,
+    text_data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, Run]:
@@ -45,6 +46,7 @@ def stages(
         "sources": [source], "task": "classification", "max_length": 32
     })  # fmt: skip
     signals = CacheTeacherSettings(signals=("logits", "hidden_states.0", "hidden_states.2"))
+    logits = CacheTeacherSettings.model_validate({"signals": ["logits"], "masking": {"fixed": 2}})
     scores = EvaluateSettings(metrics=("accuracy",))
     two_splits = tmp_path / "two_splits"
     wanted = PreprocessSettings.model_validate({
@@ -55,6 +57,9 @@ def stages(
         "preprocess": lambda folder: preprocess.run(data, job_for(folder), tokenizer=language_model),
         "cache_teacher": lambda folder: cache_teacher.run(
             signals, job_for(folder), teacher=classifier, data=task_data
+        ),
+        "cache_teacher of text": lambda folder: cache_teacher.run(
+            logits, job_for(folder), teacher=language_model, data=text_data
         ),
         "evaluate": lambda folder: evaluate.run(scores, job_for(folder), model=classifier, data=two_splits),
     }
@@ -83,7 +88,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], list[str]]:
     return limit
 
 
-@pytest.mark.parametrize(("name", "shards"), [("preprocess", 9), ("cache_teacher", 7), ("evaluate", 2)])
+@pytest.mark.parametrize(("name", "shards"), [
+    ("preprocess", 9), ("cache_teacher", 7), ("cache_teacher of text", 15), ("evaluate", 2),
+])  # fmt: skip
 def test_it_goes_on_where_it_was(
     stages: dict[str, Run], made: Callable[[int | None], list[str]], tmp_path: Path, name: str, shards: int
 ) -> None:

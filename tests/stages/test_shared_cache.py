@@ -14,8 +14,9 @@ from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, write_sums
 from kdpipe.plan.identity import identity
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
+from kdpipe.plan.stages.count_tokens import CountTokensSettings
 from kdpipe.signals.cache import SIGNALS
-from kdpipe.stages import cache_teacher
+from kdpipe.stages import cache_teacher, count_tokens
 from tests.stages.conftest import job_for
 
 WANTED = {"signals": ("logits", "hidden_states.4"), "bf16": False}
@@ -124,6 +125,42 @@ def test_what_comes_to_the_same_has_one_entry(
     """The processor and a layer map choose what the config would name. A batch changes roundings alone."""
     processor("float32")
     assert forwards(cached("one"), cached("other", **same)) == [96, 0]
+
+
+def test_text_has_an_entry_for_each_way_of_masking(
+    language_model: Path, text_data: Path, tmp_path: Path
+) -> None:
+    counts = tmp_path / "counts"
+    count_tokens.run(CountTokensSettings(), job_for(counts), data=text_data, tokenizer=language_model)
+    usual = {
+        "signals": ("top_logits.3", "top_entries.3"),
+        "masking": {"fixed": 2},
+        "seed": 1,
+        "counts": counts,
+    }
+
+    def run(name: str, **other: Any) -> Path:
+        given = {**usual, **other}
+        read = {"counts": given.pop("counts")}
+        cache_teacher.run(
+            CacheTeacherSettings.model_validate(given),
+            job_for(tmp_path / name),
+            teacher=language_model,
+            data=text_data,
+            knowledge_dir=str(tmp_path / "shared"),
+            **read,
+        )
+        return tmp_path / name
+
+    first, again = forwards(run("first"), run("again"))
+    assert first == 2 * read_manifest(tmp_path / "first")["examples"]
+    assert again == 0
+    others: list[dict[str, Any]] = [
+        {"seed": 2}, {"masking": {"fixed": 3}}, {"masking": {"fixed": 2, "smoothing": 1}}, {"counts": None},
+        {"positions": "all"},
+    ]  # fmt: skip
+    assert min(forwards(*(run(str(number), **other) for number, other in enumerate(others)))) > 0
+    assert len(entries(tmp_path)) == 1 + len(others)
 
 
 def test_other_code_or_another_machine_is_not_served_from_an_old_entry(
