@@ -19,6 +19,8 @@ Averaged = Literal["rows", "examples", "tokens", "labelled", "spans", "queries",
 # The precisions that signals may be stored in. bfloat16 has fewer digits than float16, and float32's range.
 StoredPrecision = Literal["float16", "bfloat16", "float32"]
 BYTES: Mapping[StoredPrecision, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
+# Signals are stored in record batches of so many examples, and of so many bytes unless one example has more.
+STORED_ROWS, STORED_BYTES = 1024, 2**28
 
 
 @dataclass(frozen=True, order=True)

@@ -162,7 +162,7 @@ class FixedMasking(Masking):
         """Return how many tokens of each example are chosen: a share, or as many as may be chosen."""
         ends = np.cumsum(lengths)
         candidates = np.diff(np.concatenate([[0], np.cumsum(self.weights[input_ids] > 0)])[[0, *ends]])
-        # The number is that of `Masking`, to the last bit.
+        # `Masking` rounds shares in the same way, to the last bit.
         wanted = np.array([math.ceil(self.probability * int(length)) for length in lengths], dtype=np.int64)
         return np.minimum(wanted, candidates)
 

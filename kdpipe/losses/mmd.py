@@ -13,10 +13,9 @@ from kdpipe.signals.rows import Rows
 class MMDLoss(Loss):
     """Squared difference of the products of each two tokens' hidden states, divided by their width.
 
-    It compares one hidden state with itself, or two hidden states of one model, as in
-    `layers: [[[0, 4], [0, 1]]]`.
-    Student and teacher may have different widths. It is neuron selectivity transfer (NST), the maximum mean
-    discrepancy of the tokens with a polynomial kernel of degree 2.
+    It compares one hidden state with itself, or two hidden states of one model, as with
+    `layers: [[[0, 4], [0, 1]]]`. Student and teacher may have different widths. It is neuron selectivity
+    transfer (NST), the maximum mean discrepancy of the tokens with a polynomial kernel of degree 2.
 
     Reference:
         Huang and Wang, Like What You Like (arXiv 1707.01219); `mmd_loss` of airaria/TextBrewer (master).
@@ -35,7 +34,7 @@ class MMDLoss(Loss):
 
 
 def _products(first: Rows, second: Rows) -> Tensor:
-    """Return the products of the tokens of one state with those of the other [B, L, L], 0 with padding."""
+    """Return the products of each token of one state with each of the other [B, L, L], 0 with padding."""
     left = upcast(first.padded())
     right = left if second is first else upcast(second.padded())
     products: Tensor = torch.bmm(left, right.transpose(1, 2)) / left.shape[-1]

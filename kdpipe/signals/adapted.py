@@ -119,7 +119,7 @@ class Adapted(nn.Module):
         return Signal.parse(name)
 
     def _rows(self, signal: Signal, tensor: Any, positions: Positions, batch: Mapping[str, Any]) -> Rows:
-        # The logits of the places of an answer are those of all tokens at first.
+        # The logits of the starts and ends of answers come for each token at first.
         positions = "tokens" if signal != LOGITS or positions == "spans" else positions
         shape = _shape(signal, positions, batch)
         found = list(tensor.shape) if isinstance(tensor, Tensor) else []

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from kdpipe.anatomy.signals import Signal, StoredPrecision
+from kdpipe.anatomy.signals import STORED_BYTES, STORED_ROWS, Signal, StoredPrecision
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.batches import Collator, on_device
 from kdpipe.data.encoded import EncodedSplit, MappedColumn, open_batches, ragged
@@ -30,10 +31,6 @@ from kdpipe.signals.formats import flat, narrowed, precision_of, restored, row_c
 from kdpipe.signals.rows import rows_at
 
 SIGNALS = "signals.arrow"
-# Rows of a record batch. The teacher runs them by length, but they are written in the order of the split.
-ROWS = 1024
-# Bytes that a record batch has at most, unless it has one row.
-ROOM = 2**28
 CACHED_BATCH = 32
 # Metadata of the file: a digest of the examples, the precision in which matrices were multiplied, and what
 # the masks depend on.
@@ -78,7 +75,7 @@ def write_knowledge(
         raise KdpipeError(MASKED_ANEW)
     count, masked = len(collator.split), collator.targets.key if collator.targets else ""
     metadata = {EXAMPLES: examples_digest(collator.split), MULTIPLIED: multiplied, TARGETS: masked}
-    rows = max(1, min(ROWS, ROOM * count * collator.maskings // max(size, 1)))
+    rows = max(1, min(STORED_ROWS, STORED_BYTES * count * collator.maskings // max(size, 1)))
     with pa.OSFile(str(path), "wb") as file:
         writer = None
         for masking, start in product(range(collator.maskings), range(0, count, rows)):
@@ -110,20 +107,21 @@ def _table(
     device: torch.device,
     batch_size: int,
 ) -> pa.Table:
-    """Return the signals of some examples in a row each."""
+    """Return the signals of some examples in a row each; the teacher runs them by length."""
     split = collator.split
-    columns: dict[Signal, tuple[str, NDArray[Any]]] = {}
+    columns: dict[Signal, tuple[str, NDArray[np.int64], NDArray[Any]]] = {}
     for members in batches_by_length(split.lengths[indices], batch_size):
         batch = on_device(collator(indices[members].tolist()), device)
         for signal, rows in teacher(batch).items():
-            counts = row_counts(split, indices, signal, rows.positions, collator.targets)
             values = narrowed(flat(rows, signal), signal, precision_of(signal, precision))
-            whole = rows.positions, np.empty((counts.sum(), *values.shape[1:]), values.dtype)
-            _, column = columns.setdefault(signal, whole)
-            column[ragged((np.cumsum(counts) - counts)[members], counts[members])] = values
+            if signal not in columns:
+                counts = row_counts(split, indices, signal, rows.positions, collator.targets)
+                whole = np.empty((counts.sum(), *values.shape[1:]), values.dtype)
+                columns[signal] = rows.positions, counts, whole
+            _, counts, whole = columns[signal]
+            whole[ragged((np.cumsum(counts) - counts)[members], counts[members])] = values
     fields, arrays = [], []
-    for signal, (positions, values) in sorted(columns.items()):
-        counts = row_counts(split, indices, signal, positions, collator.targets)
+    for signal, (positions, counts, values) in sorted(columns.items(), key=itemgetter(0)):
         rows_type = pa.list_(pa.from_numpy_dtype(values.dtype), int(np.prod(values.shape[1:])))
         metadata = {
             POSITIONS: positions,

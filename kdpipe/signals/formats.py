@@ -83,11 +83,13 @@ def narrowed(values: Tensor, signal: Signal, precision: StoredPrecision) -> NDAr
     Raises:
         KdpipeError: a signal that may be halved is not finite, or larger than its precision holds.
     """
+    if not SIGNAL_KINDS[signal.kind].halved:
+        return values.numpy()
     kind = getattr(torch, precision)
     # The largest of float32 is found much faster than an infinite half.
     largest = float(torch.stack(values.aminmax()).abs().max()) if values.numel() else 0.0
     holds = torch.finfo(kind).max
-    if not SIGNAL_KINDS[signal.kind].halved or largest <= holds:
+    if largest <= holds:
         narrow = values.to(kind)
         return (narrow.view(torch.int16) if precision == "bfloat16" else narrow).numpy()
     if np.isfinite(largest):

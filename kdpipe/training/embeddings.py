@@ -23,7 +23,7 @@ LARGEST_SHARE = 0.6
 
 
 class OccurringRows(nn.Module):
-    """Word embeddings with some rows that are trained; its state is that of the whole embeddings.
+    """Word embeddings with some rows that are trained; its state is the state of the whole embeddings.
 
     Args:
         whole: the embeddings.

@@ -108,11 +108,10 @@ def _check_shared(term: Term, widths: Sequence[tuple[int, int]]) -> None:
 def _check_equal(term: Term, widths: Sequence[tuple[int, int]]) -> None:
     for (theirs, ours), pair in zip(widths, term.pairs, strict=True):
         if term.entries is None and theirs != ours:
-            remedy = "give a `projection`, such as {kind: linear}" if term.loss.same_width else _OUTPUTS
+            remedy = "both need the same outputs"
+            if term.loss.same_width:
+                remedy = "give a `projection`, such as {kind: linear}"
             places = "" if pair[0] is None else f" {pair[0]} and {pair[1]}"
             raise ModelError(
                 f"{term.name}{places}: the teacher's rows are {theirs} wide, the student's {ours}; {remedy}"
             )
-
-
-_OUTPUTS = "both need the same outputs"

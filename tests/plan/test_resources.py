@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from transformers import BertConfig, BertModel
 
+from kdpipe.anatomy.signals import STORED_ROWS
 from kdpipe.config.document import read_config
 from kdpipe.evaluation.task import BATCH_SIZE
 from kdpipe.plan.build import build_graph
@@ -14,8 +15,6 @@ from kdpipe.plan.resources import MINUTES, memory_mb, minutes
 from kdpipe.plan.running import HELD_OUT_SHARE, SCORED_BATCH
 from kdpipe.plan.sizes import parameters
 from kdpipe.plan.stage import DAY, Job, definition
-from kdpipe.plan.stages.cache_teacher import CACHED_ROWS
-from kdpipe.signals.cache import ROWS
 
 BATCH = "models.teacher.finetune.training.per_device_train_batch_size"
 STEPS = "models.teacher.finetune.training.max_steps"
@@ -189,7 +188,6 @@ def test_memory_holds_a_little_of_all_rows_of_a_dataset(graph_of):
 
 def test_scoring_takes_the_batches_that_it_is_estimated_by():
     assert SCORED_BATCH == BATCH_SIZE
-    assert CACHED_ROWS == ROWS
 
 
 def test_scoring_keeps_the_activations_of_one_block_and_importance_those_of_all(graph_of):
@@ -215,4 +213,4 @@ def test_a_cache_keeps_the_states_of_many_rows(graph_of):
 
     # As long as its depth is not known, all states of a BERT-base.
     states = 13 * 768
-    assert cached("float32") - cached("float16") == pytest.approx(CACHED_ROWS * 128 * states * 2 / 1e6, abs=1)
+    assert cached("float32") - cached("float16") == pytest.approx(STORED_ROWS * 128 * states * 2 / 1e6, abs=1)

@@ -63,13 +63,13 @@ def test_record_batches_change_nothing(
     teacher: Teacher, collator: Collator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_knowledge(tmp_path / "whole", teacher, collator, "float32", CPU)
-    monkeypatch.setattr(cache, "ROWS", 10)
+    monkeypatch.setattr(cache, "STORED_ROWS", 10)
     write_knowledge(tmp_path / "parts", teacher, collator, "float32", CPU)
     parts = CachedKnowledge(tmp_path / "parts", collator.split)
     monkeypatch.undo()
     whole = CachedKnowledge(tmp_path / "whole", collator.split)
     indices = np.array([0, 9, 10, 95])
-    monkeypatch.setattr(cache, "ROWS", 10)
+    monkeypatch.setattr(cache, "STORED_ROWS", 10)
     batch = collator(indices.tolist())
     found = parts.batch(indices, batch)
     monkeypatch.undo()

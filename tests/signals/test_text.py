@@ -73,7 +73,7 @@ def test_stored_signals_teach_what_a_teacher_beside_the_student_does(
     targets = token_targets(student, load_tokenizer(folder), 3, fixed=3)
     terms = [*TERMS, {"loss": "kl", "positions": "all"}] if positions == "tokens" else TERMS
     objective = objective_of(*terms)
-    monkeypatch.setattr(cache, "ROWS", 7)
+    monkeypatch.setattr(cache, "STORED_ROWS", 7)
     collator = written(teacher, objective, text_data, targets, tmp_path, positions)
     online = Teacher(teacher, objective.teachers[TEACHER])
     seen = set()
@@ -132,7 +132,7 @@ def test_record_batches_of_large_rows_are_short(
 ) -> None:
     model, targets = load_model(language_model).eval(), masks(language_model, fixed=1)
     split = EncodedSplit(text_data, "train")
-    monkeypatch.setattr(cache, "ROOM", 1000)
+    monkeypatch.setattr(cache, "STORED_BYTES", 1000)
     collator = Collator(split, 0, targets)
     write_knowledge(
         tmp_path / SIGNALS, Teacher(model, Request()), collator, "float32", CPU, size=100 * len(split)

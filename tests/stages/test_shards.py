@@ -39,7 +39,7 @@ def stages(
     """By name, functions that run a stage of several shards into a folder."""
     monkeypatch.setattr(pipeline, "CHUNK_EXAMPLES", 8)
     monkeypatch.setattr(pipeline, "CHUNKS_OF_A_SHARD", 2)
-    monkeypatch.setattr(cache, "ROWS", 16)
+    monkeypatch.setattr(cache, "STORED_ROWS", 16)
     source = {"source": "glue", "name": "SST-2", "path": str(sst2)}
     twice = {**source, "splits": {"again": str(sst2 / "dev.tsv")}}
     data = PreprocessSettings.model_validate({

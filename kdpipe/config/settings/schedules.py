@@ -71,6 +71,8 @@ def _with_defaults(value: Any) -> Any:
     return {"schedule": value} if value in get_args(TemperatureShape) else value
 
 
+# pydantic puts the tag into the place of a mistake, and `explanation` leaves a part out that is no key of the
+# mapping. So the tag of a schedule is not `schedule`, which is a key.
 def _which(value: Any) -> str:
     """Tell of what a value is to be read, so that a message speaks of this alone."""
     return "schedule of" if isinstance(value, dict | Settings) else "number"

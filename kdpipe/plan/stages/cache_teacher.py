@@ -6,7 +6,15 @@ from typing import Any, Literal
 
 from kdpipe.anatomy.families import LANGUAGE_MODELING
 from kdpipe.anatomy.layers import States, match_layers, parts
-from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, StoredPrecision, first_layer, token_bytes
+from kdpipe.anatomy.signals import (
+    SIGNAL_KINDS,
+    STORED_BYTES,
+    STORED_ROWS,
+    Signal,
+    StoredPrecision,
+    first_layer,
+    token_bytes,
+)
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import Count, Seed
 from kdpipe.config.settings.masking import MaskingSettings
@@ -15,11 +23,6 @@ from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import KNOWLEDGE
 from kdpipe.plan.running import RunningStage
 from kdpipe.plan.stage import Job
-
-# The number of rows whose signals are in memory until they are written.
-CACHED_ROWS = 1024
-# What a record batch, and a batch of logits of all tokens, take at most.
-CACHED_BYTES = 2 * 2**28
 
 
 class LayerMapSettings(Settings):
@@ -58,7 +61,7 @@ class CacheTeacherSettings(Settings):
         eval_batch_size: examples that the teacher runs at once; null for the usual number.
         masking: how text is masked, for masked language models.
         seed: seed of the masks.
-        positions: `all` where logits of all tokens are stored; by default those that have a label.
+        positions: `all` where logits of all tokens are stored; by default logits of tokens with a label.
     """
 
     signals: tuple[str, ...] = ()
@@ -103,10 +106,10 @@ class CacheTeacher(RunningStage[CacheTeacherSettings]):
         settings: Any = job.settings["settings"]
         signals = [*map(Signal.parse, settings.signals), *_mapped(settings, shape["depth"])]
         length = dataset.max_length
-        rows = CACHED_ROWS * length * token_bytes(signals, shape, length, settings.precision)
+        rows = STORED_ROWS * length * token_bytes(signals, shape, length, settings.precision)
         if dataset.task == LANGUAGE_MODELING:
-            # Logits over the vocabulary fill a record batch.
-            rows = max(rows, CACHED_BYTES)
+            # Logits over the vocabulary fill a record batch. The teacher's batch is taken to be as large.
+            rows = max(rows, 2 * STORED_BYTES)
         return super().kept_bytes(job, shape, dataset) + round(rows)
 
 
