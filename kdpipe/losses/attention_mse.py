@@ -3,6 +3,7 @@
 from typing import Literal
 
 from torch import Tensor
+from torch.nn import functional
 
 from kdpipe.losses.heads import check_heads, matched_heads
 from kdpipe.losses.loss import Loss, OutputKind
@@ -31,4 +32,4 @@ class AttentionMSELoss(Loss):
     def __call__(self, student: Tensor, target: Tensor, kind: OutputKind) -> Tensor:
         """Return the squared differences of each query [N], summed over keys, from attentions [N, A, L]."""
         student, target = matched_heads(student, target, self.heads)
-        return (student - target).square().sum(-1).mean(-1)
+        return functional.mse_loss(student, target, reduction="none").sum(-1).mean(-1)

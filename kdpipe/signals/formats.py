@@ -63,7 +63,10 @@ def flat(rows: Rows, signal: Signal) -> Tensor:
     """Return the values that are stored; rows of queries [N, A, L] become pairs with real keys [P, A]."""
     values = rows.values
     if by_pair(signal):
-        values = values.transpose(1, 2)[rows.real[rows.examples]]
+        examples = torch.split(values, _lengths(rows))
+        values = torch.cat(
+            [queries[..., : len(queries)].transpose(1, 2).flatten(0, 1) for queries in examples]
+        )
     return values.float().cpu()
 
 
@@ -71,10 +74,20 @@ def unflattened(rows: Rows, signal: Signal) -> Rows:
     """Return rows with stored values as a run of the teacher gives them."""
     if not by_pair(signal):
         return rows
-    real = rows.real[rows.examples]
-    whole = rows.values.new_zeros(*real.shape, rows.values.shape[1])
-    whole[real] = rows.values
-    return Rows(whole.transpose(1, 2), rows.places, rows.size, rows.positions)
+    lengths, heads = _lengths(rows), rows.values.shape[1]
+    whole = rows.values.new_zeros(len(rows.places), heads, rows.size[1])
+    pairs_of_examples = torch.split(rows.values, [length**2 for length in lengths])
+    # Example by example, whole blocks are copied, which is faster than a mask of pairs.
+    for queries, pairs in zip(torch.split(whole, lengths), pairs_of_examples, strict=True):
+        length = len(queries)
+        queries[..., :length] = pairs.view(length, length, heads).transpose(1, 2)
+    return Rows(whole, rows.places, rows.size, rows.positions)
+
+
+def _lengths(rows: Rows) -> list[int]:
+    """Return the number of rows of each example."""
+    lengths: list[int] = rows.real.sum(1).tolist()
+    return lengths
 
 
 def narrowed(values: Tensor, signal: Signal, precision: StoredPrecision) -> NDArray[Any]:
