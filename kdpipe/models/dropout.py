@@ -12,6 +12,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from kdpipe.models.attention import hide
+
 ATTENTION = "kdpipe"
 LEVELS = 2**16
 ELEMENTS_PER_DRAW = 4
@@ -25,8 +27,10 @@ def drop_out(tensor: Tensor, probability: float) -> Tensor:
         return tensor * (level == 0)
     size = tensor.numel()
     draws = torch.empty(-(-size // ELEMENTS_PER_DRAW), dtype=torch.int64).random_(LOWEST, None)
-    mask = draws.view(torch.int16)[:size] >= level - LEVELS // 2
-    return tensor * mask.view(tensor.shape).to(tensor.dtype).mul_(LEVELS / (LEVELS - level))
+    # 1 for draws that are large enough, else 0. PyTorch compares several times slower than it clamps.
+    largest_dropped = level - 1 - LEVELS // 2
+    kept = draws.view(torch.int16)[:size].clamp_(largest_dropped, largest_dropped + 1).sub_(largest_dropped)
+    return tensor * kept.view(tensor.shape).to(tensor.dtype).mul_(LEVELS / (LEVELS - level))
 
 
 class Dropout(nn.Dropout):
@@ -46,12 +50,12 @@ def attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     **options: Any,
-) -> tuple[Tensor, None]:
+) -> tuple[Tensor, Tensor | None]:
     """Attend as transformers' SDPA does, but drop attention weights with `drop_out`.
 
     The function takes the arguments of SDPA. SDPA itself runs layers that are causal, or whose heads share
-    keys. The mask is True where a position may be attended to. The context [B, L, A, D] is returned, and no
-    weights.
+    keys. The mask is True where a position may be attended to. The context [B, L, A, D] is returned, with the
+    weights before dropout [B, A, L, L] if SDPA does not run.
     """
     plain = not any(value is not None for value in options.values())
     if not dropout or not plain or getattr(module, "is_causal", True) or key.shape[1] != query.shape[1]:
@@ -59,10 +63,8 @@ def attend(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
     scores = query * (scaling or query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    if attention_mask is not None:
-        scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
-    weights = drop_out(scores.softmax(-1), dropout)
-    return (weights @ value).transpose(1, 2), None
+    weights = scores.softmax(-1) if attention_mask is None else hide(scores, attention_mask).softmax(-1)
+    return (drop_out(weights, dropout) @ value).transpose(1, 2), weights
 
 
 AttentionInterface.register(ATTENTION, attend)
@@ -76,3 +78,8 @@ def use_fast_dropout(model: PreTrainedModel) -> None:
             if type(child) is nn.Dropout:
                 setattr(module, name, Dropout(child.p).train(child.training))
     model.set_attn_implementation(ATTENTION)
+
+
+def gives_weights(model: PreTrainedModel) -> bool:
+    """Tell whether the last output of a model's attentions is their weights before dropout, or None."""
+    return bool(model.config._attn_implementation == ATTENTION)

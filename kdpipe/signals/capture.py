@@ -12,8 +12,9 @@ from torch.utils.hooks import RemovableHandle
 
 from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Place, Positions, Signal
 from kdpipe.errors import ModelError
+from kdpipe.models.attention import attention_of, attention_probabilities
+from kdpipe.models.dropout import gives_weights
 from kdpipe.models.family import family_of
-from kdpipe.models.precision import upcast, without_autocast
 from kdpipe.models.units import Group
 from kdpipe.signals.adapted import Adapted
 from kdpipe.signals.modules import find_module, token_outputs
@@ -170,12 +171,12 @@ class Run:
         self.handles.append(module.register_forward_pre_hook(lambda _, args: inputs.append(args[0])))
         return lambda: inputs[-1]
 
-    def output_of(self, module: nn.Module) -> Getter:
-        """Record the output of a module, or the first of several outputs."""
-        outputs: list[Tensor] = []
+    def output_of(self, module: nn.Module, number: int = 0) -> Callable[[], Any]:
+        """Record the output of a module, or one of several outputs, by default the first."""
+        outputs = []
 
         def record(module: nn.Module, args: Any, output: Any) -> None:
-            outputs.append(output if isinstance(output, Tensor) else output[0])
+            outputs.append(output if isinstance(output, Tensor) else output[number])
 
         self.handles.append(module.register_forward_hook(record))
         return lambda: outputs[-1]
@@ -200,41 +201,28 @@ def _projected(part: int, run: Run, place: Place) -> Getter:
     output = run.output_of(run.body.get_submodule(group.inputs[0 if joint else part]))
 
     def heads() -> Tensor:
-        features = output().chunk(3, dim=-1)[part] if joint else output()
+        features: Tensor = output().chunk(3, dim=-1)[part] if joint else output()
         return features.reshape(*features.shape[:-1], -1, group.size)
 
     return heads
 
 
 def _attentions(run: Run, place: Place) -> Getter:
-    """Record queries and keys, and compute from them the attention probabilities by query [B, L, A, L]."""
+    """Record the attention probabilities of a block by query, before dropout [B, L, A, L].
+
+    The fast attention of a training on a CPU gives them. Otherwise they are computed from queries and keys.
+    """
+    block = int(place or 0)
     queries, keys = (_projected(part, run, place) for part in (0, 1))
+    weights = run.output_of(attention_of(run.model, block), -1)
 
     def probabilities() -> Tensor:
-        mask = run.batch["attention_mask"]
-        return _probabilities(run.model, int(place or 0), queries(), keys(), mask).transpose(1, 2)
+        found: Tensor | None = weights() if gives_weights(run.model) else None
+        if found is None:
+            mask = run.batch["attention_mask"]
+            found = attention_probabilities(run.model, block, queries(), keys(), mask)
+        return found.transpose(1, 2)
 
-    return probabilities
-
-
-def _probabilities(model: Any, layer: int, queries: Tensor, keys: Tensor, attention_mask: Tensor) -> Tensor:
-    """Return how much each position attends to each other one before dropout, in float32 [B, A, L, L].
-
-    Queries and keys [B, L, A, D] are a block's, counted from 1. The scale and the bias of the scores
-    are the block's own. Padding, where the mask [B, L] is 0, is not attended to.
-    """
-    family, body = family_of(model), model.base_model
-    name = family.groups(body)["head"][layer - 1].inputs[0].rpartition(".")[0]
-    length = queries.shape[1]
-    visible = attention_mask.bool()[:, None, None, :]
-    if family.causal:
-        visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
-    with without_autocast(queries.device):
-        scaled = upcast(queries) * body.get_submodule(name).scaling
-        scores = scaled.transpose(1, 2) @ upcast(keys).permute(0, 2, 3, 1)
-        bias = family.attention_bias(body, body.get_submodule(name), length)
-        scores = scores if bias is None else scores + bias
-        probabilities: Tensor = scores.masked_fill_(~visible, torch.finfo(scores.dtype).min).softmax(-1)
     return probabilities
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from kdpipe.models.dropout import attend, drop_out, use_fast_dropout
+from kdpipe.models.dropout import LEVELS, attend, drop_out, use_fast_dropout
 from kdpipe.models.loading import load_model
 from tests.models.conftest import HEADS, SHAPES, batch_of, logits_of
 from tests.tolerance import assert_close, is_close
@@ -35,6 +35,18 @@ def test_draws_follow_pytorchs_generator() -> None:
         masks.append(drop_out(ones, 0.5))
     assert torch.equal(masks[0], masks[1])
     assert not torch.equal(masks[0], masks[2])
+
+
+@pytest.mark.parametrize("probability", [1 / LEVELS, 0.1, 0.5, 1 - 1 / LEVELS])
+def test_an_element_is_dropped_if_its_16_bits_are_too_small(probability: float) -> None:
+    values = torch.randn(301, 11)
+    torch.manual_seed(1)
+    dropped = drop_out(values, probability)
+    torch.manual_seed(1)
+    draws = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    kept = draws[: values.numel()].view(values.shape).int() + LEVELS // 2 >= probability * LEVELS
+    expected = torch.where(kept, values / (1 - probability), 0.0)
+    assert_close(dropped, expected)
 
 
 def test_nothing_and_everything() -> None:
@@ -71,9 +83,10 @@ def test_attention_that_drops_nothing_is_that_of_sdpa(masked: bool, scaling: flo
     for implementation, dropout in ((attend, NOTHING), (sdpa_attention_forward, 0.0)):
         inputs, mask = attention_inputs()
         options: dict[str, Any] = {"dropout": dropout, "scaling": scaling}
-        context, _ = implementation(Layer(), *inputs, mask if masked else None, **options)
+        context, weights = implementation(Layer(), *inputs, mask if masked else None, **options)
         context.square().sum().backward()
         results.append([context, *(tensor.grad for tensor in inputs)])
+        assert (weights is None) == (implementation is sdpa_attention_forward)
     for ours, theirs in zip(*results, strict=True):
         assert_close(ours, theirs)
 

@@ -1,4 +1,4 @@
-"""Captured attentions equal those of transformers' eager attention, though the model runs with SDPA."""
+"""Captured attentions equal those of transformers' eager attention, though another attention runs."""
 
 from typing import Any
 
@@ -7,10 +7,13 @@ import torch
 
 from kdpipe.anatomy.signals import Signal
 from kdpipe.errors import ModelError
+from kdpipe.models.attention import attention_probabilities
+from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.family import family_of
 from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.signals.capture import Request, capture
+from kdpipe.signals.rows import pack
 from tests.models.conftest import PRUNABLE, batch_of, scattered, tiny
 from tests.tolerance import assert_close
 
@@ -51,6 +54,44 @@ def test_attentions_are_those_of_eager_attention(name: str, sparsity: float) -> 
         assert_close(rows.values.sum(-1), torch.ones(len(own), own.shape[1]))
         # Padding is not attended to.
         assert not rows.values[rows.examples == 2][..., 1:].any()
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.3])
+@pytest.mark.parametrize("name", PRUNABLE)
+def test_attentions_of_a_training_are_those_before_dropout(name: str, sparsity: float) -> None:
+    model, batch = scattered(tiny(name)), batch_of(7, 4, 1)
+    model = pruned(model, sparsity) if sparsity else model
+    use_fast_dropout(model)
+    queries, keys = (Signal(kind, 2) for kind in ("queries", "keys"))
+    found = capture(model.train(), batch, Request((queries, keys, LAYERS[1])))
+    left, right = found[queries].padded(), found[keys].padded()
+    computed = attention_probabilities(model, 2, left, right, batch["attention_mask"])
+    expected = pack(computed.transpose(1, 2), batch["token_rows"])
+    assert_close(found[LAYERS[1]].values, expected)
+    weight = model.base_model.get_submodule(
+        family_of(model).groups(model.base_model)["head"][0].output
+    ).weight
+    gradients = (
+        torch.autograd.grad(values.square().sum(), weight, retain_graph=True)[0]
+        for values in (found[LAYERS[1]].values, expected)
+    )
+    assert_close(*gradients)
+
+
+# SDPA runs the attention of T5, which has a bias, and that of GPT-2, which is causal.
+@pytest.mark.parametrize("name", sorted(set(PRUNABLE) - {"enct5", "gpt2"}))
+def test_a_training_does_not_compute_attentions_a_second_time(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError
+
+    model, batch = tiny(name), batch_of(7, 4, 1)
+    monkeypatch.setattr("kdpipe.signals.capture.attention_probabilities", refuse)
+    use_fast_dropout(model)
+    capture(model.train(), batch, Request(LAYERS[:1]))
+    with pytest.raises(AssertionError):
+        capture(model.eval(), batch, Request(LAYERS[:1]))
 
 
 @pytest.mark.parametrize("name", PRUNABLE)
