@@ -1,14 +1,16 @@
 """Speed and memory of distillation, beside PyPI's TextBrewer: the same models, data, batch size and losses.
 
-    python benchmarks/distill.py [--config FILE] [--recipe NAME …] [--steps N] [--json FILE]
+    python benchmarks/distill.py [--config FILE] [--recipe NAME …] [--steps N] [--rounds N]
+        [--json FILE]
 
 It needs the extras `bench` and `offline`. The config says the setting: MRPC, a 6-layer teacher that is 384
 wide, a student of 3 of its layers, batches of 32. The workflow first makes teacher, student and data. A
 recipe is soft cross-entropy with four hidden matches (`four`), with four more matches of the similarities of
 tokens (`eight`), or with three attention matches (`attention`). Each side trains for one epoch, or for
-`--steps`, in its own interpreter. Its examples/s are scaled to ten epochs; kdpipe's side also counts the
-time to build its cache, and reads the cache from disk. In the bfloat16 column TextBrewer also trains under
-autocast, though it has no such option.
+`--steps`, in its own interpreter. On a machine whose speed changes, the sides take turns in several
+`--rounds`, whose steps count together. The examples/s are scaled to ten epochs; kdpipe's side also counts
+the time to build its cache, and reads the cache from disk. In the bfloat16 column TextBrewer also trains
+under autocast, though it has no such option.
 """
 
 import argparse
@@ -35,11 +37,14 @@ def main() -> None:
     folders = make_inputs(options.config)
     examples = len(EncodedSplit(folders["data"], "train"))
     steps = options.steps or examples // BATCH_SIZE
-    print(f"{steps} steps of {BATCH_SIZE} examples a side, scaled to ten epochs; the cache timed whole")
+    print(
+        f"{options.rounds} x {steps} steps of {BATCH_SIZE} examples a side, scaled to ten epochs; "
+        "the cache timed whole"
+    )
     result = {}
     for recipe in options.recipe:
         with TemporaryDirectory() as scratch:
-            result[recipe] = measure(Runs(folders, examples, steps, recipe, Path(scratch)))
+            result[recipe] = measure(Runs(folders, examples, steps, recipe, Path(scratch)), options.rounds)
         print(f"\n{recipe_table(recipe, result[recipe])}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -51,6 +56,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, default=ROOT / "config" / "minilm-mrpc.yaml")
     parser.add_argument("--recipe", nargs="+", choices=RECIPES, default=[*RECIPES])
     parser.add_argument("--steps", type=int, help="steps of each side (default: one epoch)")
+    parser.add_argument("--rounds", type=int, default=1, help="how often the sides take turns (default: 1)")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     options = parser.parse_args()
     # TextBrewer does not tell when its last step ends.
@@ -59,12 +65,15 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-def measure(runs: Runs) -> dict[str, Any]:
+def measure(runs: Runs, rounds: int) -> dict[str, Any]:
     """Run the sides of a recipe in both precisions, and the parts of kdpipe's side in one."""
     chosen = choose_precision({}).name
     computed = arithmetic.count(runs.folders)
+    sides = [(precision, side, ()) for precision in ("float32", "bfloat16") for side in SIDES]
+    in_memory = chosen, KDPIPE, ("--in-memory",)
+    speeds = runs.in_turns([*sides, in_memory], rounds)
     precisions = {
-        precision: {side: runs.side(side, precision) for side in SIDES}
+        precision: {side: speeds[precision, side, ()] for side in SIDES}
         for precision in ("float32", "bfloat16")
     }
     ours = precisions[chosen][KDPIPE]
@@ -79,7 +88,7 @@ def measure(runs: Runs) -> dict[str, Any]:
         },
         "cache": {
             "disk": ours["steady"],
-            "memory": runs.side(KDPIPE, chosen, "--in-memory")["steady"],
+            "memory": speeds[in_memory]["steady"],
             "built": runs.examples / ours["cache_s"],
             "forward": runs.examples / runs.start("forward_side", chosen)["seconds"],
         },

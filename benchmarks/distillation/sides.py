@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ SIDES = {
 }
 
 Outcome = dict[str, Any]
+# Precision, name, more options.
+Side = tuple[str, str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,31 @@ class Runs:
     recipe: str
     scratch: Path
 
-    def side(self, name: str, precision: str, *more: str) -> Outcome:
-        """Train a side; add examples/s in the steady state, and over ten epochs with the cache."""
-        module, extra = SIDES[name]
-        outcome = self.start(module, precision, [*extra, *more])
-        counted = outcome["step_s"][WARM_UP:]
+    def in_turns(self, sides: Sequence[Side], rounds: int) -> dict[Side, Outcome]:
+        """Train the sides in turns; add examples/s in the steady state, and over ten epochs with the cache.
+
+        Args:
+            sides: precision, name and more options of each.
+            rounds: how often each side trains; the cache is written in the first round.
+        """
+        outcomes: dict[Side, list[Outcome]] = {side: [] for side in sides}
+        for _, side in product(range(rounds), sides):
+            precision, name, more = side
+            module, extra = SIDES[name]
+            outcomes[side].append(self.start(module, precision, [*extra, *more]))
+        return {side: self._together(trained) for side, trained in outcomes.items()}
+
+    def _together(self, rounds: Sequence[Outcome]) -> Outcome:
+        """Return the outcome of a side over its rounds."""
+        counted = [seconds for outcome in rounds for seconds in outcome["step_s"][WARM_UP:]]
         steady = BATCH_SIZE * len(counted) / sum(counted)
-        total = EPOCHS * self.examples
-        return {**outcome, "steady": steady, "ten_epochs": total / (total / steady + outcome["cache_s"])}
+        total, first = EPOCHS * self.examples, rounds[0]
+        return {
+            **first,
+            "steady": steady,
+            "ten_epochs": total / (total / steady + first["cache_s"]),
+            "peak_mb": max(outcome["peak_mb"] for outcome in rounds),
+        }
 
     def start(self, module: str, precision: str, more: Sequence[str] = ()) -> Outcome:
         """Run a module of the sides in a new interpreter; return its output with the most memory it took."""
