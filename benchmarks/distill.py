@@ -18,6 +18,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -25,7 +26,7 @@ import yaml
 
 from benchmarks.distillation import arithmetic, products
 from benchmarks.distillation.setting import BATCH_SIZE, RECIPES
-from benchmarks.distillation.sides import KDPIPE, ROOT, SIDES, WARM_UP, Runs
+from benchmarks.distillation.sides import KDPIPE, ROOT, WARM_UP, Runs, Side, trainings
 from benchmarks.distillation.tables import recipe_table
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.models.precision import choose_precision
@@ -69,12 +70,14 @@ def measure(runs: Runs, rounds: int) -> dict[str, Any]:
     """Run the sides of a recipe in both precisions, and the parts of kdpipe's side in one."""
     chosen = choose_precision({}).name
     computed = arithmetic.count(runs.folders)
-    sides = [(precision, side, ()) for precision in ("float32", "bfloat16") for side in SIDES]
-    in_memory = chosen, KDPIPE, ("--in-memory",)
-    speeds = runs.in_turns([*sides, in_memory], rounds)
+    sides = {precision: trainings(precision) for precision in ("float32", "bfloat16")}
+    in_memory = Side("kdpipe_side", ("--in-memory",), chosen)
+    forward = Side("forward_side", (), chosen)
+    trained = [side for of_precision in sides.values() for side in of_precision.values()]
+    outcomes = runs.in_turns([*trained, in_memory, forward], rounds)
     precisions = {
-        precision: {side: speeds[precision, side, ()] for side in SIDES}
-        for precision in ("float32", "bfloat16")
+        precision: {name: runs.together(outcomes[side]) for name, side in of_precision.items()}
+        for precision, of_precision in sides.items()
     }
     ours = precisions[chosen][KDPIPE]
     return {
@@ -88,9 +91,9 @@ def measure(runs: Runs, rounds: int) -> dict[str, Any]:
         },
         "cache": {
             "disk": ours["steady"],
-            "memory": speeds[in_memory]["steady"],
+            "memory": runs.together(outcomes[in_memory])["steady"],
             "built": runs.examples / ours["cache_s"],
-            "forward": runs.examples / runs.start("forward_side", chosen)["seconds"],
+            "forward": runs.examples / median(outcome["seconds"] for outcome in outcomes[forward]),
         },
     }
 

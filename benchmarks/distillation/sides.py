@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
-from typing import Any
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 
@@ -20,15 +21,24 @@ ROOT = Path(__file__).resolve().parents[2]
 WARM_UP = 5
 SAMPLED_EVERY = 0.02
 KDPIPE, TEXTBREWER = "kdpipe", "TextBrewer, padded "
-SIDES = {
-    KDPIPE: ("kdpipe_side", []),
-    f"{TEXTBREWER}to 128": ("textbrewer_side", ["--padding", "max_length"]),
-    f"{TEXTBREWER}per batch": ("textbrewer_side", ["--padding", "longest"]),
-}
-
 Outcome = dict[str, Any]
-# Precision, name, more options.
-Side = tuple[str, str, tuple[str, ...]]
+
+
+class Side(NamedTuple):
+    """A program of this folder, and how it runs."""
+
+    module: str
+    options: tuple[str, ...]
+    precision: str
+
+
+def trainings(precision: str) -> dict[str, Side]:
+    """Return the sides that train, by name."""
+    theirs = {"to 128": "max_length", "per batch": "longest"}
+    return {KDPIPE: Side("kdpipe_side", (), precision)} | {
+        f"{TEXTBREWER}{name}": Side("textbrewer_side", ("--padding", padding), precision)
+        for name, padding in theirs.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -49,39 +59,35 @@ class Runs:
     recipe: str
     scratch: Path
 
-    def in_turns(self, sides: Sequence[Side], rounds: int) -> dict[Side, Outcome]:
-        """Train the sides in turns; add examples/s in the steady state, and over ten epochs with the cache.
-
-        Args:
-            sides: precision, name and more options of each.
-            rounds: how often each side trains; the cache is written in the first round.
-        """
+    def in_turns(self, sides: Sequence[Side], rounds: int) -> dict[Side, list[Outcome]]:
+        """Run the sides in turns, and return the outcomes of each; every round writes its own caches."""
         outcomes: dict[Side, list[Outcome]] = {side: [] for side in sides}
-        for _, side in product(range(rounds), sides):
-            precision, name, more = side
-            module, extra = SIDES[name]
-            outcomes[side].append(self.start(module, precision, [*extra, *more]))
-        return {side: self._together(trained) for side, trained in outcomes.items()}
+        for _ in range(rounds):
+            with TemporaryDirectory(dir=self.scratch) as caches:
+                for side in sides:
+                    outcomes[side].append(self.start(side, Path(caches) / side.precision))
+        return outcomes
 
-    def _together(self, rounds: Sequence[Outcome]) -> Outcome:
-        """Return the outcome of a side over its rounds."""
+    def together(self, rounds: Sequence[Outcome]) -> Outcome:
+        """Return the outcome of a side, with its steady examples/s, and over ten epochs with the cache."""
         counted = [seconds for outcome in rounds for seconds in outcome["step_s"][WARM_UP:]]
         steady = BATCH_SIZE * len(counted) / sum(counted)
-        total, first = EPOCHS * self.examples, rounds[0]
+        total, cache_seconds = EPOCHS * self.examples, median(outcome["cache_s"] for outcome in rounds)
         return {
-            **first,
+            **rounds[0],
+            "cache_s": cache_seconds,
             "steady": steady,
-            "ten_epochs": total / (total / steady + first["cache_s"]),
+            "ten_epochs": total / (total / steady + cache_seconds),
             "peak_mb": max(outcome["peak_mb"] for outcome in rounds),
         }
 
-    def start(self, module: str, precision: str, more: Sequence[str] = ()) -> Outcome:
-        """Run a module of the sides in a new interpreter; return its output with the most memory it took."""
-        places = {**self.folders, "cache": self.scratch / precision}
+    def start(self, side: Side, cache: Path) -> Outcome:
+        """Run a side in a new interpreter; return its output with the most memory it took."""
+        places = {**self.folders, "cache": cache}
         arguments = [f"--{role}={place}" for role, place in places.items()]
-        arguments += [f"--recipe={self.recipe}", f"--steps={self.steps}", *more]
-        arguments += ["--bf16"] if precision == "bfloat16" else []
-        command = [sys.executable, "-m", f"benchmarks.distillation.{module}", *arguments]
+        arguments += [f"--recipe={self.recipe}", f"--steps={self.steps}", *side.options]
+        arguments += ["--bf16"] if side.precision == "bfloat16" else []
+        command = [sys.executable, "-m", f"benchmarks.distillation.{side.module}", *arguments]
         with (self.scratch / "log").open("w+") as log:
             streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": log, "text": True}
             with subprocess.Popen(command, cwd=ROOT, **streams) as child:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.distillation.sides import KDPIPE, SIDES, TEXTBREWER, Outcome
+from benchmarks.distillation.sides import KDPIPE, TEXTBREWER, Outcome
 
 # How many times as fast as TextBrewer kdpipe is to be, on a processor where bfloat16 is the faster precision.
 TARGETS = {
@@ -27,7 +27,7 @@ def recipe_table(recipe: str, result: Result) -> str:
             f"\n{precision:28}{'examples/s':>12}{'ten epochs':>12}{'kdpipe is':>11}{'peak MB':>10}"
             f"{'dev acc.':>10}  mean loss by quarter"
         )
-        lines += [_row(side, sides[side], sides[KDPIPE]) for side in SIDES]
+        lines += [_row(name, outcome, sides[KDPIPE]) for name, outcome in sides.items()]
     return "\n".join([*lines, "", *_against(recipe, result), *_shares(result)])
 
 
