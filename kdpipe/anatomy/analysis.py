@@ -115,7 +115,8 @@ class Analysis:
     def as_text(self, depth: int = DEPTH) -> str:
         """Return the modules to a depth, and the blocks, as tables."""
         modules, blocks = self.modules(depth), self.blocks()
-        name = (self.config.get("architectures") or ["a model"])[0]
+        named = self.config.get("architectures")
+        name = named[0] if isinstance(named, list) and named else "a model"
         total = f"{name}: {self.parameters:,} parameters, {mebibytes(self.size)}"
         tables = [[("module", "parameters", "share", "memory", ""), *map(_module_row, modules)]]
         if blocks:

@@ -115,7 +115,7 @@ def match_layers(
         named = _named_pairs(layers, teacher_depth, student_depth)
         pairs = tuple(pair for pair in named if min(pair) >= first)
     else:
-        pairs = tuple(_pair(pair) for pair in layers)
+        pairs = tuple(map(_pair, layers if isinstance(layers, list | tuple) else [layers]))
     for teacher, student in pairs:
         _check_states(teacher, student, states)
         outside = [
@@ -139,6 +139,7 @@ def parts(place: P | tuple[P, ...]) -> tuple[P, ...]:
 
 def _pair(pair: Any) -> tuple[Layer, Layer]:
     """Return a pair of a list, with the layers of a side as a tuple."""
+    pair = pair if isinstance(pair, list | tuple) else [pair]
     sides = [tuple(side) if isinstance(side, list | tuple) else side for side in pair]
     if len(sides) != 2 or not all(isinstance(layer, int) for side in sides for layer in parts(side)):
         raise KdpipeError(f"expected pairs of layers, [teacher, student], found {quoted(pair)}")

@@ -1,6 +1,7 @@
 """What is wrong with weights that change over a training, and with temperatures that differ by row."""
 
 from collections.abc import Iterator
+from math import inf
 from typing import Any, Literal, get_args
 
 from kdpipe.errors import suggest
@@ -19,7 +20,7 @@ def weight_faults(weight: Any) -> Iterator[tuple[str, str]]:
     if shape not in get_args(WeightShape):
         yield "schedule", f"{shape!r} is not known; {suggest(shape, get_args(WeightShape))}"
     for name, number in (("value", weight.value), ("end", weight.end), *factors):
-        if not number >= 0:
+        if not 0 <= number < inf:
             yield name, f"expected a number from 0, found {number}"
     if weight.end and shape not in ("linear", "cosine"):
         yield "end", f"{shape!r} has no `end`; remove this"
@@ -36,7 +37,7 @@ def _step_faults(weight: Any) -> Iterator[tuple[str, str]]:
             yield name, f"only `steps` has {name!r}; remove this"
     if weight.schedule == "steps" and not weight.at:
         yield "at", "is required: the shares of the training at which the weight changes"
-    if list(weight.at) != sorted({*weight.at} - {0, 1}):
+    if list(weight.at) != sorted({share for share in weight.at if 0 < share < 1}):
         yield "at", f"expected rising shares between 0 and 1, found {', '.join(map(str, weight.at))}"
     if len(weight.factors) != len(weight.at):
         what = f"expected one for each of the {len(weight.at)} shares of `at`, found {len(weight.factors)}"
@@ -52,9 +53,9 @@ def temperature_faults(temperature: Any) -> Iterator[tuple[str, str]]:
     shape = temperature.schedule
     if shape not in get_args(TemperatureShape):
         yield "schedule", f"{shape!r} is not known; {suggest(shape, get_args(TemperatureShape))}"
-    if not temperature.beta >= 0:
+    if not 0 <= temperature.beta < inf:
         yield "beta", f"expected a number from 0, found {temperature.beta}"
-    if not temperature.gamma > 0:
+    if not 0 < temperature.gamma < inf:
         yield "gamma", f"expected a number above 0, found {temperature.gamma}"
     if shape == "cwsm" and temperature.gamma != 1:
         yield "gamma", "only `flsw` has 'gamma'; remove this"

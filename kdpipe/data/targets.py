@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -109,7 +109,7 @@ class Masking(Targets):
     probability: float
     shares: tuple[float, float, float]
     seed: int
-    maskings: int | None = None
+    maskings: int | None = field(default=None, init=False)
 
     @property
     def key(self) -> str:

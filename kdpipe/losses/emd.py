@@ -25,11 +25,13 @@ class EMDLoss(Loss):
     weights of the teacher's blocks says how much each cost counts. All blocks weigh the same at first.
 
     Args:
-        update: after each micro-batch, weigh a block by the inverse of what its share of the flow has cost.
+        update: after each micro-batch, and each size of a student that is trained in several sizes, weigh a
+            block by the inverse of what its share of the flow has cost.
 
     Reference:
         Li et al., BERT-EMD (arXiv 2010.06133), section 3, without its part on attentions; the update as in
-        the code of lxk00/BERT-EMD. `EMDDistiller` in the examples of airaria/TextBrewer has no update.
+        commit 634df29 of lxk00/BERT-EMD, where other commits take a softmax. `EMDDistiller` in the examples
+        of airaria/TextBrewer has no update.
     """
 
     student_kinds = ("hidden_states",)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from kdpipe.models.family import family_of
 from kdpipe.models.precision import upcast, without_autocast
+from kdpipe.models.units import Group
 
 
 def hide(scores: Tensor, visible: Tensor) -> Tensor:
@@ -22,28 +23,26 @@ def hide(scores: Tensor, visible: Tensor) -> Tensor:
     return scores.add_(torch.zeros_like(visible, dtype=scores.dtype).masked_fill_(~visible, lowest))
 
 
-def attention_of(model: Any, block: int) -> Any:
-    """Return the module of a model in which a block, counted from 1, attends."""
-    body = model.base_model
-    name = family_of(model).groups(body)["head"][block - 1].inputs[0].rpartition(".")[0]
-    return body.get_submodule(name)
+def attention_of(body: Any, heads: Group) -> Any:
+    """Return the module of a body that attends with some heads."""
+    return body.get_submodule(heads.inputs[0].rpartition(".")[0])
 
 
 def attention_probabilities(
-    model: Any, block: int, queries: Tensor, keys: Tensor, attention_mask: Tensor
+    model: Any, attention: Any, queries: Tensor, keys: Tensor, attention_mask: Tensor
 ) -> Tensor:
     """Return how much each position attends to each other one before dropout, in float32 [B, A, L, L].
 
-    The scale and the bias of the scores are the block's own. Padding is not attended to.
+    Padding is not attended to.
 
     Args:
         model: the model.
-        block: its block, counted from 1.
-        queries: the block's queries [B, L, A, D].
+        attention: the module of a block that attends, whose scale and bias the scores have.
+        queries: its queries [B, L, A, D].
         keys: its keys [B, L, A, D].
         attention_mask: 0 at padding [B, L].
     """
-    family, attention, length = family_of(model), attention_of(model, block), queries.shape[1]
+    family, length = family_of(model), queries.shape[1]
     visible = attention_mask.bool()[:, None, None, :]
     if family.causal:
         visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()

@@ -10,6 +10,8 @@ from kdpipe.plan.graph import Graph
 from kdpipe.plan.sizes import known
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 
+# Tasks whose outputs have a row for each token.
+BY_TOKEN = ("token_classification", QUESTION_ANSWERING)
 # Bytes of a logit.
 LOGIT = 4
 
@@ -22,9 +24,12 @@ def tell_size(graph: Graph, teacher: str, dataset: str, settings: CacheTeacherSe
         return f"{what}: its size is known once {teacher} is fetched"
     signals = settings.stored(shape.depth)
     numbers = _most_logits(data, shape, settings) if LOGITS in signals else 0
-    states = sum(_token_bytes(signal, shape, data.max_length, settings) for signal in signals)
+    states = sum(
+        _most_rows_of(signal, data, settings) * _row_bytes(signal, shape, data.max_length, settings)
+        for signal in signals
+    )
     maskings = (settings.masking and settings.masking.fixed) or 1
-    example = maskings * (data.max_length * states + LOGIT * (numbers or 0))
+    example = maskings * (states + LOGIT * (numbers or 0))
     each = f"at most {example / 1e6:.3g} MB an example of {data.max_length} tokens"
     logits = " and 4 bytes a logit" if numbers is None else ""
     rows, limit = _most_rows(data), graph.document.cache_limit_gb
@@ -35,8 +40,21 @@ def tell_size(graph: Graph, teacher: str, dataset: str, settings: CacheTeacherSe
     return f"{what}: {each}{logits}, {size:.3g} GB{logits} for {rows:,} examples{more}"
 
 
-def _token_bytes(signal: Signal, shape: Shape, length: int, settings: CacheTeacherSettings) -> float:
-    """Return the most that a token of a signal of a model's body takes."""
+def _most_rows_of(signal: Signal, dataset: Dataset, settings: CacheTeacherSettings) -> int:
+    """Return the most rows that an example has of a signal."""
+    if SIGNAL_KINDS[signal.kind].rows != "task" or dataset.task in BY_TOKEN:
+        return dataset.max_length
+    return _most_labels(dataset, settings) if dataset.task == LANGUAGE_MODELING else 1
+
+
+def _most_labels(dataset: Dataset, settings: CacheTeacherSettings) -> int:
+    """Return the most tokens of a text whose logits are stored."""
+    share = settings.masking.probability if settings.masking and not settings.positions else 1
+    return ceil(share * dataset.max_length)
+
+
+def _row_bytes(signal: Signal, shape: Shape, length: int, settings: CacheTeacherSettings) -> float:
+    """Return the most that a row of a signal takes; logits are counted by themselves."""
     kind, sizes = SIGNAL_KINDS[signal.kind], known(shape)
     shared = shape.family is None or family_facts(shape.family)["heads_share_width"]
     if signal.kind == "module" or (kind.attends and not shared):
@@ -48,8 +66,7 @@ def _token_bytes(signal: Signal, shape: Shape, length: int, settings: CacheTeach
 def _most_logits(dataset: Dataset, shape: Shape, settings: CacheTeacherSettings) -> int | None:
     """Return the most logits of an example; None where only the data tell how many labels there are."""
     if dataset.task == LANGUAGE_MODELING:
-        share = settings.masking.probability if settings.masking and not settings.positions else 1
-        return ceil(share * dataset.max_length) * (shape.vocabulary or 0)
+        return _most_labels(dataset, settings) * (shape.vocabulary or 0)
     return {"regression": 1, QUESTION_ANSWERING: 2 * dataset.max_length}.get(dataset.task)
 
 

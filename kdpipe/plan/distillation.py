@@ -1,11 +1,13 @@
 """What the stages share that train a model against a teacher."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING, family_facts
 from kdpipe.anatomy.layers import parts
+from kdpipe.anatomy.positions import wrong_positions
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.distillation import Distillation
@@ -162,14 +164,8 @@ def _terms(graph: Graph, settings: Distillation) -> Findings:
     task = graph.datasets[settings.dataset].task
     labelled = constants(catalog.TASKS[task])["positions"] == "labelled"
     for index, term in enumerate(settings.losses):
-        place, outputs = ("losses", index, "positions"), not _aligned(term)
-        if term.positions and (term.declared["compares"], term.declared["averaged_over"]) != ("rows", "rows"):
-            what = term.declared["averaged_over"]
-            yield place, f"{term.loss} compares {what}, which have no choice of positions; remove this"
-        elif term.positions == "masked" and not labelled:
-            yield place, f"`masked` needs tokens with labels, {task} has none"
-        elif term.positions == "all" and labelled and task != LANGUAGE_MODELING and outputs:
-            yield place, f"logits of {task} are compared where there are labels"
+        if wrong := wrong_positions(term.positions, SimpleNamespace(**term.declared), task, labelled):
+            yield ("losses", index, "positions"), wrong
 
 
 def _layers(graph: Graph, settings: Distillation) -> Findings:

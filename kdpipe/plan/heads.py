@@ -27,8 +27,9 @@ def wrong_heads(graph: Graph, settings: Distillation) -> Findings:
                 yield ("losses", index), f"{what}, but {name!r}, a {side.shape.family}, has no heads"
         heads = [side.shape.heads if side.ranked is False else None for side in facts]
         if compares_heads(term) and all(heads) and heads[0] != heads[1]:
-            what = f"the teacher's has {heads[0]}, the student's {heads[1]}"
-            yield ("losses", index), f"{term.loss} needs as many heads in a block, {what}; {remedy(term)}"
+            what = f"{term.loss} needs equally many heads in a block of teacher and student"
+            found = f"the teacher has {heads[0]}, the student {heads[1]}"
+            yield ("losses", index), f"{what}; {found}; {remedy(term)}"
         for what in _divisions(term, facts):
             yield ("losses", index, term.declared["divided_by"]), what
 
@@ -37,7 +38,8 @@ def heads_of_sizes(settings: Distillation) -> Findings:
     """Yield which terms compare head by head, which smaller sizes of a model cannot be."""
     for index, term in enumerate(settings.losses):
         if compares_heads(term):
-            what = f"{term.loss} needs as many heads in a block, but smaller sizes of the teacher have fewer"
+            needed = "equally many heads in a block of teacher and student"
+            what = f"{term.loss} needs {needed}, but smaller sizes of the teacher have fewer"
             yield ("losses", index), f"{what}; {remedy(term)}"
 
 

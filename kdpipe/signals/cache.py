@@ -24,9 +24,9 @@ from kdpipe.data.batches import Collator, on_device
 from kdpipe.data.encoded import EncodedSplit, MappedColumn, open_batches, ragged
 from kdpipe.data.sampling import batches_by_length
 from kdpipe.data.targets import MASKED_ANEW, Targets
-from kdpipe.errors import KdpipeError
+from kdpipe.errors import KdpipeError, listed
 from kdpipe.models.precision import Precision, PrecisionName
-from kdpipe.signals.capture import Signals
+from kdpipe.signals.capture import Request, Signals
 from kdpipe.signals.formats import flat, narrowed, precision_of, restored, row_counts, unflattened
 from kdpipe.signals.rows import rows_at
 
@@ -151,6 +151,7 @@ class CachedKnowledge:
     """
 
     def __init__(self, path: Path, split: EncodedSplit, targets: Targets | None = None) -> None:
+        self.path = path
         batches = open_batches(path)
         schema = batches[0].schema
         examples, multiplied = (schema.metadata[key.encode()].decode() for key in (EXAMPLES, MULTIPLIED))
@@ -179,6 +180,21 @@ class CachedKnowledge:
                     "matching states, attentions or places of answers needs equal tokenizers, and matching "
                     "words texts that neither cuts"
                 )
+
+    def require(self, request: Request) -> None:
+        """Raise KdpipeError if the file lacks signals that losses read, or has them at fewer positions."""
+        missing = [signal for signal in request.signals if signal not in self.columns]
+        missing += [
+            signal
+            for signal in request.outputs
+            if signal in self.columns and self._form(signal)[0] not in ("tokens", request.positions)
+        ]
+        if missing:
+            what = f"the losses read the teacher's {listed(map(str, missing))}"
+            raise KdpipeError(
+                f"{self.path}: {what}, which the file lacks, or has at other positions; it has"
+                f" {listed(map(str, self.columns))}; cache the teacher for these losses"
+            )
 
     def batch(self, rows: NDArray[np.int64], batch: Mapping[str, Any]) -> Signals:
         """Return the signals of some examples, which stand in the places of the student's rows.

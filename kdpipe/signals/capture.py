@@ -161,9 +161,23 @@ class Run:
         return self.model.base_model
 
     @cached_property
-    def attentions(self) -> "list[Group]":
+    def _heads(self) -> "list[Group]":
         """The heads of each block, and then the heads of other places."""
-        return list(family_of(self.model).groups(self.body)["head"])
+        family = family_of(self.model)
+        if not family.unit_names:
+            raise ModelError(f"a {type(self.model).__name__} has no attention heads to compare")
+        return list(family.groups(self.body)["head"])
+
+    def heads(self, place: Place) -> "Group":
+        """Return the heads of a block, counted from 1."""
+        group = self._heads[int(place or 0) - 1]
+        if not group.count(self.body):
+            raise self.without_heads(place)
+        return group
+
+    def without_heads(self, place: Place) -> ModelError:
+        """Return the error that a block has no heads, as it may in a smaller size of the model."""
+        return ModelError(f"block {place} of the {type(self.model).__name__} has no heads left to compare")
 
     def input_of(self, module: nn.Module) -> Getter:
         """Record the first input of a module."""
@@ -194,14 +208,14 @@ def _hidden_state(run: Run, place: Place) -> Getter:
 
 def _projected(part: int, run: Run, place: Place) -> Getter:
     """Record queries (part 0), keys (1) or values (2) of each head [B, L, A, D]."""
-    group = run.attentions[int(place or 0) - 1]
-    if not group.count(run.body):
-        raise ModelError(f"block {place} of the {type(run.model).__name__} has no heads left to compare")
+    group = run.heads(place)
     joint = len(group.inputs) == 1
     output = run.output_of(run.body.get_submodule(group.inputs[0 if joint else part]))
 
     def heads() -> Tensor:
         features: Tensor = output().chunk(3, dim=-1)[part] if joint else output()
+        if not features.shape[-1]:
+            raise run.without_heads(place)
         return features.reshape(*features.shape[:-1], -1, group.size)
 
     return heads
@@ -210,17 +224,18 @@ def _projected(part: int, run: Run, place: Place) -> Getter:
 def _attentions(run: Run, place: Place) -> Getter:
     """Record the attention probabilities of a block by query, before dropout [B, L, A, L].
 
-    The fast attention of a training on a CPU gives them. Otherwise they are computed from queries and keys.
+    The fast attention of a training on a CPU gives them, in the precision in which the model uses them.
+    Otherwise they are computed from queries and keys in float32.
     """
-    block = int(place or 0)
+    attention = attention_of(run.body, run.heads(place))
     queries, keys = (_projected(part, run, place) for part in (0, 1))
-    weights = run.output_of(attention_of(run.model, block), -1)
+    weights = run.output_of(attention, -1)
 
     def probabilities() -> Tensor:
+        left, right, mask = queries(), keys(), run.batch["attention_mask"]
         found: Tensor | None = weights() if gives_weights(run.model) else None
         if found is None:
-            mask = run.batch["attention_mask"]
-            found = attention_probabilities(run.model, block, queries(), keys(), mask)
+            found = attention_probabilities(run.model, attention, left, right, mask)
         return found.transpose(1, 2)
 
     return probabilities

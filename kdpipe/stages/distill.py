@@ -43,6 +43,8 @@ def run(
     _check_tokens(objective, tokenizer, teacher, data, online=knowledge is None)
     split = EncodedSplit(data, "train")
     stored = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split, targets)} if knowledge else {}
+    for source, signals in stored.items():
+        signals.require(objective.teachers[source])
     requests = {} if knowledge else objective.teachers
     with workspace.artifact() as draft, workspace.progress(None, "distill") as bar:
         outcome = train_on_data(

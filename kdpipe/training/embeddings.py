@@ -74,7 +74,9 @@ class OccurringRows(nn.Module):
 
 
 @contextmanager
-def occurring_rows(student: Any, collator: Collator, arguments: TrainingArguments) -> Iterator[None]:
+def occurring_rows(
+    student: Any, collator: Collator, arguments: TrainingArguments, earlier: bool | None = None
+) -> Iterator[None]:
     """Train only the rows of a model's word embeddings that its data have; at the end the model is whole.
 
     Args:
@@ -82,11 +84,13 @@ def occurring_rows(student: Any, collator: Collator, arguments: TrainingArgument
         collator: makes the batches.
         arguments: the arguments of the training; with weight decay, or another optimizer than Adam and SGD,
             all rows are trained.
+        earlier: whether the training that this training goes on from, maybe on another device, did so.
     """
     whole = _embeddings(student)
     suited = arguments.optim in OPTIMIZERS and not arguments.weight_decay and not collator.targets
     # A GPU handles all rows in no time.
-    if whole is None or not suited or arguments.device.type != "cpu":
+    wanted = arguments.device.type == "cpu" if earlier is None else earlier
+    if whole is None or not suited or not wanted:
         yield
         return
     rows = _rows(whole, collator)
@@ -100,6 +104,11 @@ def occurring_rows(student: Any, collator: Collator, arguments: TrainingArgument
     finally:
         whole.weight.data = part.assembled()
         _replace(student, part, whole)
+
+
+def has_occurring_rows(model: nn.Module) -> bool:
+    """Tell whether only the rows of a model's word embeddings are trained that its data have."""
+    return any(isinstance(module, OccurringRows) for module in model.modules())
 
 
 def _embeddings(student: Any) -> nn.Embedding | None:

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from math import isfinite
 from typing import Any
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING
-from kdpipe.anatomy.signals import takes_modules
+from kdpipe.anatomy.positions import wrong_positions
+from kdpipe.anatomy.signals import SIGNAL_KINDS, takes_modules
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import KdpipeError, quoted
 from kdpipe.signals.capture import TEACHER
@@ -40,6 +42,9 @@ def weighted_losses(losses: Any, split: EncodedSplit) -> list[Weighted]:
             if wrong:
                 name = type(entry.loss).__name__
                 raise KdpipeError(f"losses: {name}: expected {expected}, found {quoted(value)}")
+        labelled = catalog.resolve("tasks", split.task).positions == "labelled"
+        if fault := wrong_positions(entry.positions, entry.loss, split.task, labelled):
+            raise KdpipeError(f"losses: {type(entry.loss).__name__}: positions: {fault}")
         weighted.append(entry)
     if not any(entry.weight for entry in weighted):
         raise KdpipeError("losses: expected a loss with a weight, found none, so nothing would be learned")
@@ -50,13 +55,15 @@ def _choices(entry: Weighted, split: EncodedSplit) -> Iterator[tuple[bool, str, 
     """Yield (whether a choice is wrong, the expected value, the value) for each choice in a weighted loss."""
     loss, projection, modules = entry.loss, entry.projection, entry.modules
     unlabelled = split.task != LANGUAGE_MODELING and "labels" not in split.columns
-    negative = not isinstance(entry.weight, WeightSchedule) and entry.weight < 0
-    yield negative, "a weight from 0", entry.weight
+    yield not _is_weight(entry.weight), "a weight from 0, or a kdpipe.WeightSchedule", entry.weight
     yield entry.teacher != TEACHER.teacher, f"the teacher {TEACHER.teacher!r}", entry.teacher
     yield unlabelled and not loss.teacher_kinds, "rows with labels, with which it compares", split.columns
     yield entry.positions not in (None, *POSITIONS), "`all` or `masked` as `positions`", entry.positions
     yield entry.over_pairs not in ("mean", "sum"), "`mean` or `sum` as `over_pairs`", entry.over_pairs
     yield not NAME.fullmatch(entry.name), "letters, digits, `_` and `-` as a name", entry.name
+    layered = SIGNAL_KINDS[loss.student_kinds[0]].placed == "layers" and loss.states != "all"
+    chosen = entry.layers != "last" and not layered
+    yield chosen, "no `layers`, as it compares no pairs of layers", entry.layers
     stateless = not takes_modules(loss.student_kinds) or loss.states == "all"
     yield stateless and bool(modules), "no `modules`, as it compares no hidden states", modules
     yield not all(map(_names_two, modules)), "[teacher, student] pairs of names as `modules`", modules
@@ -77,6 +84,11 @@ def _choices(entry: Weighted, split: EncodedSplit) -> Iterator[tuple[bool, str, 
         rate = projection.learning_rate if known else None
         yield rate is not None and not rate > 0, "a learning rate above 0", rate
         yield not loss.same_width, "no `projection`, as it compares no states of one width", projection
+
+
+def _is_weight(weight: Any) -> bool:
+    number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    return isinstance(weight, WeightSchedule) or (number and isfinite(weight) and weight >= 0)
 
 
 def _names_two(pair: Any) -> bool:

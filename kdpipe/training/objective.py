@@ -148,17 +148,24 @@ class Objective(nn.Module):
 
     def _sum(self, term: Term, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]) -> Tensor:
         total = torch.zeros((), device=batch["input_ids"].device)
-        for index, (theirs, ours) in enumerate(term.pairs):
-            student = _read(term, term.loss.student_kinds, signals[term.student], ours, batch)
-            teacher = _read(term, term.loss.teacher_kinds, signals.get(term.teacher, {}), theirs, batch)
-            student = [self._projected(term, index, state, rows) for state, rows in enumerate(student)]
-            for rows in student if term.loss.same_width else ():
-                _check_width(term.name, rows, teacher[0])
-            if term.shifted:
-                teacher = [_shifted(rows, batch["labels"]) for rows in teacher]
-            target = _side(term.loss, teacher) if teacher else batch.get("labels")
-            total = total + term.loss(_side(term.loss, student), target, self.kind).sum()
+        for pair in range(len(term.pairs)):
+            total = total + self.compare(term, pair, signals, batch)
         return total / len(term.pairs) if term.over_pairs == "mean" else total
+
+    def compare(
+        self, term: Term, pair: int, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]
+    ) -> Tensor:
+        """Return the sum of a term's loss over the rows or examples of one of its pairs."""
+        theirs, ours = term.pairs[pair]
+        student = _read(term, term.loss.student_kinds, signals[term.student], ours, batch)
+        teacher = _read(term, term.loss.teacher_kinds, signals.get(term.teacher, {}), theirs, batch)
+        student = [self._projected(term, pair, state, rows) for state, rows in enumerate(student)]
+        for rows in student if term.loss.same_width else ():
+            _check_width(term.name, rows, teacher[0])
+        if term.shifted:
+            teacher = [_shifted(rows, batch["labels"]) for rows in teacher]
+        target = _side(term.loss, teacher) if teacher else batch.get("labels")
+        return term.loss(_side(term.loss, student), target, self.kind).sum()
 
     def _projected(self, term: Term, pair: int, state: int, rows: Rows) -> Rows:
         """Return the student's rows of a state of a pair, mapped to the teacher's width."""

@@ -23,6 +23,7 @@ from kdpipe import processes
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.errors import StoppedError
 from kdpipe.models.precision import Precision
+from kdpipe.training.embeddings import has_occurring_rows
 
 LOG = logging.getLogger(__name__)
 PROGRESS = "progress.json"
@@ -41,12 +42,15 @@ class Resumption(TrainerCallback):
     Attributes:
         resumed: the checkpoint that the training goes on from; None for a new training.
         precision: precision of matrix products before the checkpoint.
+        occurring_rows: whether only some rows of the word embeddings were trained before the checkpoint.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
         self.resumed = processes.shared(checkpoints.latest)
-        self.precision = _precision(self.resumed) if self.resumed else None
+        first = json.loads((self.resumed / PROGRESS).read_text(encoding="utf-8"))[0] if self.resumed else {}
+        self.precision = Precision(first["precision"], "the stopped training had it") if first else None
+        self.occurring_rows: bool | None = first.get("occurring_rows")
         self._trainer: Any = None
         self._before: dict[signal.Signals, Any] = {}
         self._signal = ""
@@ -162,15 +166,11 @@ def _write_checkpoint(trainer: Any, folder: Path) -> None:
         (folder / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
 
 
-def _precision(folder: Path) -> Precision:
-    name = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))[0]["precision"]
-    return Precision(name, "the stopped training had it")
-
-
 def _progress(trainer: Any) -> dict[str, Any]:
     arguments = trainer.args
     return {
         "precision": "bfloat16" if arguments.bf16 else "float16" if arguments.fp16 else "float32",
+        "occurring_rows": has_occurring_rows(trainer.learner),
         **trainer.losses(),
         "seen": dict(trainer.seen),
         "sums": {name: float(value) for name, value in trainer.sums.items()},

@@ -112,7 +112,8 @@ def train(
         patience = training.get("early_stopping_patience")
         check_callbacks(callbacks)
         own = [EarlyStoppingCallback(patience)] if patience else []
-        with occurring_rows(student, collator, arguments):
+        earlier = resumption.occurring_rows if resumption else None
+        with occurring_rows(student, collator, arguments, earlier):
             trainer = LearningTrainer(
                 Learner(student, objective),
                 arguments,

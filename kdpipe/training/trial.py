@@ -1,12 +1,12 @@
 """A run of the models of a training on one example, which tells widths and heads that no config tells."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from kdpipe.anatomy.layers import parts
-from kdpipe.anatomy.signals import SIGNAL_KINDS, Places, Signal
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Place, Places, Signal
 from kdpipe.data.batches import Collator, on_device
 from kdpipe.errors import ModelError, listed
 from kdpipe.models.family import config_shape
@@ -30,38 +30,37 @@ def try_out(
     Raises:
         ModelError: a signal is missing, or has another width than the other side and no projection.
     """
-    terms = [
-        term
-        for term in objective.terms
-        if term.loss.teacher_kinds and (term.widths is None or term.loss.same_heads)
-    ]
-    if not terms:
+    terms = [term for term in objective.terms if term.loss.teacher_kinds]
+    unknown = [term for term in terms if term.widths is None]
+    by_head = [term for term in terms if term.loss.same_heads or term.loss.divided_by]
+    if not unknown and not by_head:
         return
     batch, training = collator([0]), student.training
     runs = {**teachers, STUDENT: Teacher(student.eval(), objective.requests[STUDENT])}
     signals: dict[Origin, Signals] = dict(batch.get("signals", {}))
     for origin, run in runs.items():
-        signals[origin] = run(on_device(batch, run.model.device))
+        # Teacher and student may be on different devices yet.
+        found = run(on_device(batch, run.model.device))
+        signals[origin] = {signal: rows.to("cpu") for signal, rows in found.items()}
     student.train(training)
-    for term in terms:
-        if term.widths is not None:
-            _try_heads(term, signals)
-            continue
-        widths = [_widths(term, pair, signals) for pair in term.pairs]
+    for term in unknown:
+        widths = [width for pair in term.pairs for width in _widths(term, pair, signals)]
         if term.projection is not None:
             _check_shared(term, widths)
-            objective.project(term, widths)
-        elif term.loss.same_width or SIGNAL_KINDS[term.loss.student_kinds[0]].rows == "task":
+            objective.project(term, [(theirs, ours) for _, theirs, ours in widths])
+        elif _needs_equal(term):
             _check_equal(term, widths)
+    for term in by_head:
+        _try_heads(objective, term, signals, batch)
 
 
-def _try_heads(term: Term, signals: Mapping[Origin, Signals]) -> None:
-    """Compute a loss that may compare head by head, as pruning leaves blocks with other numbers of heads."""
-    for theirs, ours in term.pairs:
-        student = signals[term.student][Signal.at(term.loss.student_kinds[0], parts(ours)[0])]
-        teacher = signals[term.teacher][Signal.at(term.loss.teacher_kinds[0], parts(theirs)[0])]
+def _try_heads(
+    objective: Objective, term: Term, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]
+) -> None:
+    """Compute a loss that goes by heads, as pruning leaves blocks with other numbers of heads."""
+    for pair, (theirs, ours) in enumerate(term.pairs):
         try:
-            term.loss(student.values, teacher.values, "categorical")
+            objective.compare(term, pair, signals, batch)
         except ModelError as error:
             raise ModelError(f"{term.name}, teacher block {theirs}, student block {ours}: {error}") from None
 
@@ -86,32 +85,42 @@ def shape_on(model: Any, collator: Collator, losses: Sequence[Weighted]) -> Shap
     return depth, None
 
 
-def _widths(term: Term, pair: tuple[Places, Places], signals: Mapping[Origin, Signals]) -> tuple[int, int]:
-    """Return the teacher's width and the student's for a pair of a term."""
-    sides = (term.teacher, term.loss.teacher_kinds[0]), (term.student, term.loss.student_kinds[0])
-    theirs, ours = (
-        signals[origin][Signal.at(kind, parts(place)[0])].values.shape[-1]
-        for (origin, kind), place in zip(sides, pair, strict=True)
-    )
-    return theirs, ours
+def _widths(
+    term: Term, pair: tuple[Places, Places], signals: Mapping[Origin, Signals]
+) -> Iterator[tuple[str, int, int]]:
+    """Yield for a pair, or each block of a student, its places, the teacher's width and the student's."""
+    theirs, ours = parts(pair[0]), parts(pair[1])
+    teacher = _width(signals[term.teacher], term.loss.teacher_kinds[0], theirs[0])
+    for place in ours if term.loss.states == "all" else ours[:1]:
+        compared = "" if place is None else f" {theirs[0]} and {place}"
+        yield compared, teacher, _width(signals[term.student], term.loss.student_kinds[0], place)
 
 
-def _check_shared(term: Term, widths: Sequence[tuple[int, int]]) -> None:
+def _width(signals: Signals, kind: str, place: Place) -> int:
+    return signals[Signal.at(kind, place)].values.shape[-1]
+
+
+def _check_shared(term: Term, widths: Sequence[tuple[str, int, int]]) -> None:
     assert term.projection is not None
-    if term.projection.shared and len(set(widths)) > 1:
+    if term.projection.shared and len({width[1:] for width in widths}) > 1:
         raise ModelError(
             f"{term.name}: a shared `projection` maps one width to one width, found"
-            f" {listed(f'{ours} to {theirs}' for theirs, ours in widths)}; remove `shared`"
+            f" {listed(f'{ours} to {theirs}' for _, theirs, ours in widths)}; remove `shared`"
         )
 
 
-def _check_equal(term: Term, widths: Sequence[tuple[int, int]]) -> None:
-    for (theirs, ours), pair in zip(widths, term.pairs, strict=True):
-        if term.entries is None and theirs != ours:
+def _needs_equal(term: Term) -> bool:
+    """Tell whether rows of teacher and student are to be equally wide; the k largest outputs are not."""
+    (kind, *_), (other, *_) = term.loss.student_kinds, term.loss.teacher_kinds
+    return term.loss.same_width or (SIGNAL_KINDS[kind].rows == "task" and kind == other and not term.entries)
+
+
+def _check_equal(term: Term, widths: Sequence[tuple[str, int, int]]) -> None:
+    for compared, theirs, ours in widths:
+        if theirs != ours:
             remedy = "both need the same outputs"
             if term.loss.same_width:
                 remedy = "give a `projection`, such as {kind: linear}"
-            places = "" if pair[0] is None else f" {pair[0]} and {pair[1]}"
             raise ModelError(
-                f"{term.name}{places}: the teacher's rows are {theirs} wide, the student's {ours}; {remedy}"
+                f"{term.name}{compared}: the teacher's rows are {theirs} wide, the student's {ours}; {remedy}"
             )

@@ -214,7 +214,7 @@ def test_heads_are_compared_where_there_are_heads(mistakes_of):
 def test_attentions_are_compared_head_by_head(mistakes_of):
     wide = created(family="bert", hidden_size=24, num_hidden_layers=2, num_attention_heads=3)
     (mistake,) = of_heads(mistakes_of, wide, loss="attention_mse")
-    assert "attention_mse needs as many heads in a block, the teacher's has" in mistake
+    assert "attention_mse needs equally many heads in a block of teacher and student" in mistake
     assert mistake.endswith("give another value of `heads`, or use `relation`, which divides heads again")
     assert of_heads(mistakes_of, wide, loss="attention_mse", heads="mean") == []
     assert of_heads(mistakes_of, wide, loss="relation", relation_heads=6) == []
@@ -231,7 +231,7 @@ def test_sizes_of_a_teacher_have_other_numbers_of_heads(mistakes_of):
 
     (mistake,) = of_term({"loss": "attention_mse"})
     assert mistake.startswith(
-        "models.assistant.schedule.losses[0]: attention_mse needs as many heads in a block"
+        "models.assistant.schedule.losses[0]: attention_mse needs equally many heads in a block of teacher "
     )
     assert of_term({"loss": "attention_mse", "heads": "mean"}) == []
 
@@ -247,7 +247,7 @@ def test_layer_0_has_no_heads(mistakes_of):
 def test_what_compares_all_tokens_has_no_positions(mistakes_of):
     (mistake,) = mistakes_of({f"{STUDENT}.losses": [{"loss": "relation", "positions": "all"}]})
     assert mistake.endswith(
-        "losses[0].positions: relation compares queries, which have no choice of positions; remove this"
+        "losses[0].positions: this loss compares queries, which have no choice of positions; remove this"
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from transformers import BertConfig, BertModel
 
-from kdpipe.anatomy.signals import STORED_ROWS
+from kdpipe.anatomy.signals import STORED_BYTES, STORED_ROWS
 from kdpipe.config.document import read_config
 from kdpipe.evaluation.task import BATCH_SIZE
 from kdpipe.plan.build import build_graph
@@ -205,12 +205,16 @@ def test_scoring_keeps_the_activations_of_one_block_and_importance_those_of_all(
     assert ranked({"batch_size": 64}) - ranked({"batch_size": 32}) > 1000
 
 
-def test_a_cache_keeps_the_states_of_many_rows(graph_of):
-    def cached(precision):
-        graph = graph_of({**HUB, "models.student.distill.cache_precision": precision})
+def test_a_cache_keeps_the_states_of_a_record_batch(graph_of):
+    def cached(precision, layers):
+        losses = [{"loss": "hidden_mse", "layers": layers}]
+        student = {"cache_precision": precision, "losses": losses}
+        graph = graph_of({**HUB, **{f"models.student.distill.{name}": it for name, it in student.items()}})
         (key,) = graph.caches
         return memory_mb(graph, job_of(graph, "cache_teacher", *key))
 
-    # As long as its depth is not known, all states of a BERT-base.
-    states = 13 * 768
-    assert cached("float32") - cached("float16") == pytest.approx(STORED_ROWS * 128 * states * 2 / 1e6, abs=1)
+    one = STORED_ROWS * 128 * 768 * 2
+    assert cached("float32", [[0, 0]]) - cached("float16", [[0, 0]]) == pytest.approx(one / 1e6, abs=1)
+    # As long as the depth is not known, all states of a BERT-base, which fill a record batch.
+    more = (2 * STORED_BYTES - one) / 1e6
+    assert cached("float16", "spaced") - cached("float16", [[0, 0]]) == pytest.approx(more, abs=1)

@@ -7,7 +7,7 @@ import torch
 
 from kdpipe.anatomy.signals import Signal
 from kdpipe.errors import ModelError
-from kdpipe.models.attention import attention_probabilities
+from kdpipe.models.attention import attention_of, attention_probabilities
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.family import family_of
 from kdpipe.models.units import UNITS
@@ -65,7 +65,8 @@ def test_attentions_of_a_training_are_those_before_dropout(name: str, sparsity: 
     queries, keys = (Signal(kind, 2) for kind in ("queries", "keys"))
     found = capture(model.train(), batch, Request((queries, keys, LAYERS[1])))
     left, right = found[queries].padded(), found[keys].padded()
-    computed = attention_probabilities(model, 2, left, right, batch["attention_mask"])
+    attention = attention_of(model.base_model, family_of(model).groups(model.base_model)["head"][1])
+    computed = attention_probabilities(model, attention, left, right, batch["attention_mask"])
     expected = pack(computed.transpose(1, 2), batch["token_rows"])
     assert_close(found[LAYERS[1]].values, expected)
     weight = model.base_model.get_submodule(

@@ -7,10 +7,10 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.anatomy.analysis import Analysis, Weight
-from kdpipe.anatomy.families import family_name
+from kdpipe.anatomy.families import checked_shape, family_name
 from kdpipe.anatomy.ties import tied_names
 from kdpipe.errors import KdpipeError, ModelError
-from kdpipe.plan.saved.config import known_fields
+from kdpipe.plan.saved.config import check_units, known_fields
 from kdpipe.plan.saved.files import CONFIG, COUNTED, Tensor, list_tensors, read_object
 
 
@@ -39,7 +39,9 @@ def _known(
     folder: Path, family: str, raw: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> dict[str, Any]:
     try:
-        return known_fields(family, raw, tensors)
+        fields = known_fields(family, raw, tensors)
+        check_units(fields, checked_shape(family, fields))
+        return fields
     except KdpipeError as error:
         raise ModelError(f"{folder / CONFIG}: {error}") from None
 

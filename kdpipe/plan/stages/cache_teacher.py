@@ -106,9 +106,11 @@ class CacheTeacher(RunningStage[CacheTeacherSettings]):
         settings: Any = job.settings["settings"]
         signals = [*map(Signal.parse, settings.signals), *_mapped(settings, shape["depth"])]
         length = dataset.max_length
-        rows = STORED_ROWS * length * token_bytes(signals, shape, length, settings.precision)
+        example = length * token_bytes(signals, shape, length, settings.precision)
+        # A record batch holds at least one example. The teacher's batch is taken to be as large.
+        rows = min(STORED_ROWS * example, max(2 * STORED_BYTES, example))
         if dataset.task == LANGUAGE_MODELING:
-            # Logits over the vocabulary fill a record batch. The teacher's batch is taken to be as large.
+            # Logits over the vocabulary fill a record batch.
             rows = max(rows, 2 * STORED_BYTES)
         return super().kept_bytes(job, shape, dataset) + round(rows)
 
