@@ -4,32 +4,40 @@ A dataset is a `datasets.Dataset` of token ids and labels, as `transformers.Trai
 (`kdpipe.data.tokenized`). The head of a model says what the task is.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from transformers import PreTrainedModel, TrainerCallback
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING
+from kdpipe.anatomy.signals import BYTES, StoredPrecision
 from kdpipe.data.batches import Collator
 from kdpipe.errors import KdpipeError, ModelError, quoted
 from kdpipe.evaluation.reading import check_teacher, read_rows, take_over, targets_for
 from kdpipe.evaluation.scoring import padding_id, score, scorer
 from kdpipe.losses.loss import Loss
 from kdpipe.models.compatibility import count_entries
-from kdpipe.models.precision import default_device
+from kdpipe.models.precision import autocast, choose_precision, default_device, norms_in_fp32
 from kdpipe.pruning.criteria.mask_gradient import MaskGradient
 from kdpipe.pruning.criterion import Reduction
 from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
 from kdpipe.pruning.importance import check_finite, first_batches, label_losses, score_units
 from kdpipe.signals.adapted import Adapted, bare
-from kdpipe.signals.capture import TEACHER, Teacher
+from kdpipe.signals.cache import CachedKnowledge, write_knowledge
+from kdpipe.signals.capture import TEACHER, Origin, Teacher
 from kdpipe.training.given import weighted_losses
+from kdpipe.training.objective import Objective
 from kdpipe.training.run import freeze as freeze_parameters
 from kdpipe.training.run import train
 from kdpipe.training.terms import Weighted, build_objective
 from kdpipe.training.trial import shape_on
 
+LOG = logging.getLogger(__name__)
 M = TypeVar("M", PreTrainedModel, Adapted)
 
 
@@ -43,6 +51,7 @@ def distill(
     tokenizer: Any = None,
     freeze: Sequence[str] = (),
     callbacks: Sequence[TrainerCallback] = (),
+    cache: StoredPrecision | None = None,
     seed: int = 42,
     **training: Any,
 ) -> M:
@@ -57,6 +66,8 @@ def distill(
         tokenizer: the tokenizer, which masked language modelling needs.
         freeze: globs of names of student parameters that stay as they are.
         callbacks: callbacks of `transformers.Trainer`, whose `model` is the student.
+        cache: the precision in which the teacher's signals are stored before the training, in a temporary
+            file, so that the teacher runs once; None lets it run beside the student in every epoch.
         seed: seed of the order of rows, of masks, dropout and projections.
         training: fields of `transformers.TrainingArguments`, and `early_stopping_patience`.
 
@@ -81,20 +92,54 @@ def distill(
         check_teacher(teacher, student, split, request.needs_head)
     freeze_parameters(bare(student), freeze)
     held_out = None if validation is None else read_rows(student, validation)
-    train(
-        student,
-        objective,
-        collator,
-        training,
-        seed=seed,
-        teachers={source: Teacher(teacher.eval(), request) for source, request in objective.teachers.items()},
-        evaluate=scorer(
-            held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size")
-        ),
-        callbacks=callbacks,
-    )
+    evaluate = scorer(held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size"))
+    if bare(teacher).training:
+        LOG.warning(
+            "the teacher was in training mode; it teaches without dropout, and stays in evaluation mode"
+        )
+    with _lessons(teacher, objective, collator, cache, training) as (batches, teachers):
+        train(
+            student,
+            objective,
+            batches,
+            training,
+            seed=seed,
+            teachers=teachers,
+            evaluate=evaluate,
+            callbacks=callbacks,
+        )
     trained: M = student.eval()
     return trained
+
+
+@contextmanager
+def _lessons(
+    teacher: Any,
+    objective: Objective,
+    collator: Collator,
+    cache: StoredPrecision | None,
+    training: Mapping[str, Any],
+) -> Iterator[tuple[Collator, Mapping[Origin, Teacher]]]:
+    """Yield the batches, and the teacher if it runs beside the student; else batches hold its signals."""
+    teachers = {source: Teacher(teacher.eval(), request) for source, request in objective.teachers.items()}
+    if cache is None:
+        yield collator, teachers
+        return
+    if cache not in BYTES:
+        raise KdpipeError(f"cache: expected {' or '.join(BYTES)}, found {quoted(cache)}")
+    targets, precision = collator.targets, choose_precision(training)
+    if targets and targets.maskings is None:
+        raise KdpipeError("cache: text is masked anew in every epoch, so nothing can be stored; leave it out")
+    if precision.name == "bfloat16":
+        norms_in_fp32(teacher)
+    with TemporaryDirectory() as folder:
+        stored = {}
+        for source, run in teachers.items():
+            file = Path(folder, source.teacher)
+            with autocast(precision):
+                write_knowledge(file, run, collator, cache, run.model.device, multiplied=precision.name)
+            stored[source] = CachedKnowledge(file, collator.split, targets)
+        yield Collator(collator.split, collator.pad_id, targets, stored), {}
 
 
 def prune(

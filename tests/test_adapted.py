@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 import kdpipe
 from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.evaluation.scoring import head_of
-from kdpipe.losses import AttentionMSELoss, HardLoss, HiddenMSELoss, KLLoss, MMDLoss
+from kdpipe.losses import AttentionMSELoss, EMDLoss, HardLoss, HiddenMSELoss, KLLoss, MMDLoss
 from kdpipe.models.loading import load_model, load_tokenizer, load_with_head
 from tests.models.conftest import bodies, scattered
 from tests.test_distilled import FAST, Losses, distilled
@@ -122,7 +122,7 @@ def test_it_is_trained_and_scored_under_its_own_names(bodies: dict[str, Path], t
 
 @pytest.mark.parametrize("losses", [[KLLoss()], [KLLoss(), SPACED]])
 def test_an_adapted_teacher_teaches_what_it_teaches_without(
-    losses: Any, bodies: dict[str, Path], task_data: Path
+    losses: Any, bodies: dict[str, Path], task_data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     found = []
     for adapt in (False, True):
@@ -135,6 +135,8 @@ def test_an_adapted_teacher_teaches_what_it_teaches_without(
             teacher, student, rows_of(task_data), losses, callbacks=[recorded], logging_steps=1, **FAST
         )
         found.append(recorded.values)
+        assert "the teacher was in training mode" in caplog.text
+        caplog.clear()
     assert found[0] == pytest.approx(found[1], rel=1e-5)
     assert found[0][-1] < found[0][0]
 
@@ -149,6 +151,35 @@ def test_two_adapted_models_say_their_task(bodies: dict[str, Path], task_data: P
     kdpipe.distill(teacher, student, rows, losses, callbacks=[recorded], logging_steps=1, **FAST)
     assert recorded.fallen_to < 0.9
     assert student.labels == ("0", "1")
+
+
+def test_a_model_of_ones_own_learns_the_largest_logits(classifier: Path, task_data: Path) -> None:
+    teacher, student = load_model(classifier), kdpipe.Adapted(Reader(2, False), named)
+    losses, recorded = [kdpipe.Weighted(KLLoss(), top_k=1)], Losses()
+    kdpipe.distill(
+        teacher, student, rows_of(task_data), losses, callbacks=[recorded], logging_steps=1, **FAST
+    )
+    assert recorded.fallen_to < 0.9
+
+
+def test_blocks_of_several_widths_learn_from_all_blocks_with_maps_of_their_own(
+    classifier: Path, task_data: Path
+) -> None:
+    def two(batch: Any, outputs: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        return {"hidden_states.1": outputs[0], "hidden_states.2": outputs[0][..., :5]}
+
+    teacher, student = load_model(classifier), kdpipe.Adapted(Reader(2, False), two)
+    recorded = Losses()
+    each = kdpipe.Weighted(EMDLoss(), projection=kdpipe.Projection())
+    kdpipe.distill(
+        teacher, student, rows_of(task_data), [each], callbacks=[recorded], logging_steps=1, **FAST
+    )
+    assert recorded.fallen_to < 0.9
+    shared = kdpipe.Weighted(EMDLoss(), projection=kdpipe.Projection(shared=True))
+    with pytest.raises(ModelError, match=r"EMDLoss: a shared `projection` .* found 12 to 16, 5 to 16"):
+        kdpipe.distill(teacher, student, rows_of(task_data), [shared])
+    with pytest.raises(ModelError, match="EMDLoss 1 and 1: the teacher's rows are 16 wide, the student's 12"):
+        kdpipe.distill(teacher, student, rows_of(task_data), [EMDLoss()])
 
 
 def test_what_cannot_be_read_is_refused(classifier: Path, task_data: Path) -> None:

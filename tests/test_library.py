@@ -19,6 +19,7 @@ from kdpipe.data.tokenized import TokenizedSplit
 from kdpipe.errors import DataError, KdpipeError, ModelError, TrainingError
 from kdpipe.evaluation.scoring import head_of
 from kdpipe.losses import (
+    AttentionMSELoss,
     EMDLoss,
     GramLoss,
     HardLoss,
@@ -35,8 +36,10 @@ from kdpipe.plan.stages.evaluate import EvaluateSettings
 from kdpipe.pruning.criteria.weight_gradient import WeightGradient
 from kdpipe.stages import count_tokens, distill, evaluate
 from tests.encoded import read_split, write_split
+from tests.models.conftest import bodies, scattered
 from tests.stages.conftest import job_for, pruned, scored
 
+__all__ = ["bodies"]
 FAST = {"num_train_epochs": 1, "per_device_train_batch_size": 16, "learning_rate": 1e-3, "bf16": False}
 # Tasks whose models are scored, with the fixture of a dataset.
 DATA = {
@@ -164,6 +167,40 @@ def test_losses_of_the_largest_logits_and_of_all_blocks(classifier: Path, task_d
     assert {"EMDLoss", "GramLoss", "lowest temperature of SoftCrossEntropyLoss"} <= {*history.values}
 
 
+def test_a_teacher_whose_signals_are_stored_runs_once_and_teaches_the_same(
+    classifier: Path, task_data: Path
+) -> None:
+    rows, curves, runs = rows_of(task_data), [], []
+    losses = [KLLoss(), kdpipe.Weighted(HiddenMSELoss(), layers="spaced"), AttentionMSELoss()]
+    for cache in (None, "float32"):
+        teacher, student, curve = scattered(load_model(classifier)), load_model(classifier), Curve()
+        forwards: list[Any] = []
+        teacher.register_forward_hook(lambda *_, forwards=forwards: forwards.append(1))
+        options = {**FAST, "num_train_epochs": 2, "cache": cache, "callbacks": [curve], "logging_steps": 1}
+        kdpipe.distill(teacher, student, rows, losses, **options)
+        curves.append(curve.values["loss"])
+        runs.append(len(forwards))
+    assert curves[1] == pytest.approx(curves[0], rel=1e-5)
+    assert curves[0][-1] < curves[0][0]
+    assert runs[1] <= -(-len(rows) // 32) < 2 * len(rows) // 16 <= runs[0]
+
+
+def test_text_that_is_masked_anew_is_not_stored(language_model: Path, text_data: Path) -> None:
+    teacher, student = load_model(language_model), load_model(language_model)
+    tokenizer, rows = load_tokenizer(language_model), rows_of(text_data)
+    for cache, fault in (("float16", "text is masked anew"), ("float8", "expected float16 or .* 'float8'")):
+        with pytest.raises(KdpipeError, match=rf"cache: {fault}"):
+            kdpipe.distill(teacher, student, rows, [KLLoss()], tokenizer=tokenizer, cache=cache, **FAST)
+
+
+def test_heads_of_a_bigru_are_refused(bodies: dict[str, Path], task_data: Path) -> None:
+    head = head_of(task_data)
+    teacher, student = load_with_head(bodies["bert"], head, 1), load_with_head(bodies["bigru"], head, 2)
+    for loss in (AttentionMSELoss("mean"), RelationLoss()):
+        with pytest.raises(ModelError, match=r"a BiGRU.* has no attention heads to compare"):
+            kdpipe.distill(teacher, student, rows_of(task_data), [kdpipe.Weighted(loss)], **FAST)
+
+
 class Curve(TrainerCallback):
     """Keeps what is logged, by name."""
 
@@ -257,6 +294,18 @@ def test_arguments_that_do_not_fit_are_refused(
         (lambda: weighted(EMDLoss(), modules=[("a", "b")]), "EMDLoss: expected no `modules`"),
         (lambda: weighted(HiddenMSELoss(), layers=[(1, 2, 3)]), r"expected pairs of layers, .* \(1, 2, 3\)"),
         (lambda: weighted(HiddenMSELoss(), layers=[("a", 1)]), r"expected pairs of layers, .* \('a', 1\)"),
+        (lambda: weighted(HiddenMSELoss(), layers=[4, 2]), "expected pairs of layers, .* found 4"),
+        (lambda: weighted(HiddenMSELoss(), layers=5), "expected pairs of layers, .* found 5"),
+        (
+            lambda: weighted(KLLoss(), layers=[(4, 4)]),
+            "KLLoss: expected no `layers`, as it compares no pairs",
+        ),
+        (lambda: weighted(EMDLoss(), layers="spaced"), "EMDLoss: expected no `layers`, as it compares no"),
+        (lambda: weighted(KLLoss(), weight="1"), "KLLoss: expected a weight from 0, or a .* found '1'"),
+        (lambda: weighted(KLLoss(), weight=float("nan")), "KLLoss: expected a weight from 0, or a .* nan"),
+        (lambda: weighted(HiddenMSELoss(), positions="masked"), "positions: `masked` needs tokens with lab"),
+        (lambda: weighted(GramLoss(), positions="all"), "GramLoss: positions: .* compares examples"),
+        (lambda: weighted(EMDLoss(), positions="masked"), "EMDLoss: positions: `masked` needs tokens with"),
         (
             lambda: weighted(HiddenMSELoss(), projection=kdpipe.Projection(learning_rate=-1)),
             "expected a learning rate above 0, found -1",

@@ -139,8 +139,8 @@ def parts(place: P | tuple[P, ...]) -> tuple[P, ...]:
 
 def _pair(pair: Any) -> tuple[Layer, Layer]:
     """Return a pair of a list, with the layers of a side as a tuple."""
-    pair = pair if isinstance(pair, list | tuple) else [pair]
-    sides = [tuple(side) if isinstance(side, list | tuple) else side for side in pair]
+    found = pair if isinstance(pair, list | tuple) else [pair]
+    sides = [tuple(side) if isinstance(side, list | tuple) else side for side in found]
     if len(sides) != 2 or not all(isinstance(layer, int) for side in sides for layer in parts(side)):
         raise KdpipeError(f"expected pairs of layers, [teacher, student], found {quoted(pair)}")
     return sides[0], sides[1]

@@ -47,6 +47,19 @@ def test_the_mean_over_heads_matches_textbrewer_on_attentions_without_heads(wave
     assert rows.mean().item() == pytest.approx(1.2183207013200419, abs=1e-9)
 
 
+@pytest.mark.parametrize(("masked", "value"), [(False, 1.1143732169), (True, 1.1091778073)])
+def test_the_mean_over_heads_matches_textbrewer(wave, real_rows, masked, value):
+    """TextBrewer takes the mean over heads of scores, before the softmax, so that one head is left here."""
+    student, teacher = (wave(2, 2, 4, 4, **options).mean(1) for options in ({}, {"k": 1.3, "o": 0.5}))
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])[:, None] if masked else teacher > -1e-3
+    sides = student.softmax(-1)[:, :, None], (teacher.softmax(-1) * mask)[:, :, None]
+
+    places = real_rows if masked else torch.arange(8)
+    rows = AttentionCELoss("mean")(pack(sides[0], places), pack(sides[1], places), "categorical")
+
+    assert rows.mean().item() == pytest.approx(value, abs=1e-9)
+
+
 def test_means_over_heads_are_compared_of_any_numbers_of_heads(wave):
     student, teacher = wave(4, 2, 5).softmax(-1), wave(4, 3, 5, k=1.3).softmax(-1)
 

@@ -39,6 +39,16 @@ def test_sums_over_heads_match_textbrewer(wave, real_rows):
     assert rows.sum().item() / (3**2 + 2**2) == pytest.approx(1.8490544499, abs=1e-9)
 
 
+def test_sums_over_heads_match_textbrewer_without_a_mask(wave):
+    """TextBrewer takes sums below -0.001 for masked out."""
+    sums = (own.sum(2, keepdim=True) for own in (attentions(wave), attentions(wave, k=1.3, o=0.5)))
+    student, teacher = (own.where(own > -1e-3, 0.0) for own in sums)
+
+    rows = AttentionMSELoss("sum")(student.flatten(0, 1), teacher.flatten(0, 1), "categorical")
+
+    assert rows.sum().item() / (2 * 4 * 4) == pytest.approx(0.7036148334, abs=1e-9)
+
+
 def test_means_over_heads_are_compared_of_any_numbers_of_heads(wave):
     student, teacher = wave(4, 2, 5), wave(4, 3, 5, k=1.3)
 

@@ -47,6 +47,16 @@ def test_pkd_matches_textbrewer(wave, real_rows):
     assert examples.mean().item() == pytest.approx(0.5797040950, abs=1e-9)
 
 
+def test_pkd_of_one_state_an_example_matches_textbrewer(wave):
+    student, teacher = (
+        Rows(side, torch.arange(2), (2, 1), "tokens") for side in (wave(2, 6), wave(2, 6, k=1.3, o=0.5))
+    )
+
+    examples = PKDLoss()(student, teacher, "categorical")
+
+    assert examples.mean().item() == pytest.approx(2.1379868605164765, abs=1e-9)
+
+
 def test_gram_matches_textbrewer_with_a_mask(wave, real_rows):
     student, teacher = states(wave, real_rows)
 

@@ -110,6 +110,7 @@ def test_logits_that_are_alike_have_the_mean_temperature(gamma):
     ("cwsm", {"gamma": 2}, "temperature: gamma: only `flsw` has 'gamma'"),
     ("flsw", {"gamma": 0}, "temperature: gamma: expected a number above 0, found 0"),
     ("flsw", {"beta": -1}, "temperature: beta: expected a number from 0, found -1"),
+    ("flsw", {"beta": float("inf")}, "temperature: beta: expected a number from 0, found inf"),
 ])  # fmt: skip
 def test_numbers_that_do_not_fit_a_schedule_are_refused(schedule, numbers, fault):
     with pytest.raises(KdpipeError, match=fault):

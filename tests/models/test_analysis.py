@@ -112,6 +112,17 @@ def test_pruned_models_by_block(name: str, tmp_path: Path):
     assert saved.weights == kdpipe.analyze(model).weights
 
 
+def test_a_pruned_folder_with_other_counts_is_refused(tmp_path: Path):
+    stock = tiny("bert")
+    units = {"head": [torch.arange(1)] * 3, "neuron": [torch.arange(2)] * 3}
+    prune_units(stock, units, ranks_of_all(stock)).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    for counts in ({"head": [1], "neuron": [2, 2, 2]}, {"head": [1, 1, 1]}):
+        (tmp_path / CONFIG).write_text(json.dumps({**config, "unit_counts": counts}))
+        with pytest.raises(ModelError, match=r"config\.json: unit_counts: expected 3 numbers"):
+            analyze_folder(tmp_path)
+
+
 def test_factorized_embeddings(tmp_path: Path):
     model = factorize(tiny("bert"), 4)
     model.save_pretrained(tmp_path)

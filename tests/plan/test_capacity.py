@@ -56,8 +56,8 @@ def test_a_size_that_may_be_above_the_limit_is_told(graph_of):
 
 def test_the_largest_logits_are_counted(graph_of):
     few = {LOSSES: [{"loss": "kl", "top_k": 1}], "datasets.task.rows": 500}
-    # Two logits and an entry, 4 bytes each, as if each token had them.
-    assert f"at most {3 * 4 * 128 / 1e6:.3g} MB an example" in told(graph_of(few))
+    # Two logits and an entry, 4 bytes each.
+    assert f"at most {3 * 4 / 1e6:.3g} MB an example" in told(graph_of(few))
 
 
 def test_logits_of_text_are_as_many_as_the_vocabulary_for_each_masking(graph_of):

@@ -117,6 +117,14 @@ def test_the_best_checkpoint_goes_by_a_metric_of_the_task(mistakes_of):
     assert mistakes_of({**tags, place: "f1:PER"}) == []
 
 
+def test_labels_are_learned_where_there_are_labels(mistakes_of):
+    terms = [{"loss": "kl", "positions": "all"}, {"loss": "hard", "positions": "all"}]
+    text = {"teacher": "base", "student": "small", "dataset": "text", "cache": "off", "losses": terms}
+    assert mistakes_of({"models.d": {"distill": text}}) == [
+        "models.d.distill.losses[1].positions: this loss compares outputs where there are labels; remove this"
+    ]
+
+
 def test_masked_positions_are_of_text(mistakes_of):
     assert mistakes_of({f"{STUDENT}.losses[1].positions": "masked"}) == [
         "models.student.distill.losses[1].positions: `masked` needs tokens with labels, "

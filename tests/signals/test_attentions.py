@@ -10,6 +10,7 @@ from kdpipe.errors import ModelError
 from kdpipe.models.attention import attention_of, attention_probabilities
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.family import family_of
+from kdpipe.models.sliced import Slices
 from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.signals.capture import Request, capture
@@ -108,6 +109,34 @@ def test_queries_keys_and_values_make_the_attentions_and_what_is_read(name: str)
     assert all(found[part].values.shape == (5, 2, group.size) for part in parts)
     context = torch.einsum("qah,had->qad", found[LAYERS[1]].values, found[parts[2]].values)
     assert_close(context.flatten(1), read[0][0])
+
+
+def test_a_size_without_heads_has_nothing_to_compare() -> None:
+    model = pruned(tiny("bert"), 0.3)
+    counts = {**model.config.unit_counts, "head": [1, 0, 1]}
+    for kind in ("attentions", "queries"):
+        with (
+            Slices(model).at(counts),
+            pytest.raises(ModelError, match=r"block 2 of the .* has no heads left"),
+        ):
+            capture(model, batch_of(4), Request((Signal(kind, 2),)))
+
+
+def test_attentions_of_a_training_in_bfloat16_are_those_that_it_uses() -> None:
+    model, batch = scattered(tiny("bert")), batch_of(7, 4, 1)
+    use_fast_dropout(model)
+    parts = [Signal(kind, 1) for kind in ("queries", "keys")]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = capture(model.train(), batch, Request((*parts, LAYERS[0])))
+    attention = attention_of(model.base_model, family_of(model).groups(model.base_model)["head"][0])
+    left, right = (found[part].padded() for part in parts)
+    exact = attention_probabilities(model, attention, left, right, batch["attention_mask"])
+    values = found[LAYERS[0]].values
+    assert values.dtype == torch.bfloat16
+    # Scores, of at most 8 here, and probabilities are rounded to 8 bits each.
+    torch.testing.assert_close(
+        values.float(), pack(exact.transpose(1, 2), batch["token_rows"]), rtol=0.04, atol=1e-6
+    )
 
 
 def test_a_block_without_heads_has_nothing_to_compare() -> None:

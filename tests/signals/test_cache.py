@@ -59,6 +59,23 @@ def test_stored_signals_are_the_teachers(
         assert_close(found.float(), online[signal].values, roundings, getattr(torch, precision))
 
 
+def test_losses_that_read_what_is_not_stored_are_refused(
+    teacher: Teacher, collator: Collator, tmp_path: Path
+) -> None:
+    path = tmp_path / SIGNALS
+    write_knowledge(path, teacher, collator, "float32", CPU)
+    knowledge = CachedKnowledge(path, collator.split)
+    knowledge.require(Request((LOGITS, LAST)))
+    with pytest.raises(
+        KdpipeError, match=r"read the teacher's hidden_states\.2, which .* it has .*states\.0"
+    ):
+        knowledge.require(Request((LOGITS, SECOND)))
+    with pytest.raises(
+        KdpipeError, match=r"read the teacher's logits, which the file lacks, or has at other"
+    ):
+        knowledge.require(Request((LOGITS,), "tokens"))
+
+
 def test_record_batches_change_nothing(
     teacher: Teacher, collator: Collator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ from tests.tolerance import rounding
 
 # The roundings of a half precision that a loss adds up: one of each number that is stored.
 STORED = 4
-# A teacher's signals on text are not cached.
+# Text has tests of its own (test_text.py).
 DATA = {
     "classification": "task_data",
     "multi_label": "topic_data",

@@ -88,6 +88,22 @@ def test_a_stopped_training_ends_with_the_same_bits(
         assert value.equal(found), name
 
 
+def test_a_training_goes_on_with_the_rows_that_it_began_with(
+    classifier: Path, task_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU trains all rows, and a stopped training may go on on another device."""
+    all_rows = len(load_tokenizer(classifier))
+    with monkeypatch.context() as changed:
+        changed.setattr(embeddings, "LARGEST_SHARE", 0.0)
+        undisturbed, _ = run(classifier, task_data, tmp_path / "undisturbed")
+        with pytest.raises(KilledError):
+            run(classifier, task_data, tmp_path / "killed", after=4)
+    resumed, look = run(classifier, task_data, tmp_path / "killed")
+    assert {*look.trained} == {all_rows}
+    for value, found in zip(undisturbed.parameters(), resumed.parameters(), strict=True):
+        assert value.equal(found)
+
+
 @pytest.mark.parametrize("options", [{"weight_decay": 0.1}, {"optim": "adafactor"}])
 def test_all_rows_are_trained_where_each_step_may_change_them(
     classifier: Path, task_data: Path, tmp_path: Path, options: dict[str, Any]

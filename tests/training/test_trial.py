@@ -9,6 +9,8 @@ from kdpipe.errors import ModelError
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.losses.attention_ce import AttentionCELoss
 from kdpipe.losses.attention_mse import AttentionMSELoss
+from kdpipe.losses.loss import Loss
+from kdpipe.losses.relation import RelationLoss
 from kdpipe.models.family import family_of
 from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
@@ -17,10 +19,16 @@ from kdpipe.training.run import train
 from kdpipe.training.terms import Weighted, build_objective
 from tests.training.conftest import FAST, collator, student_of, weights
 
+ONE_BY_ONE = r"attentions: .* as many heads in a block"
 
-@pytest.mark.parametrize("loss", [AttentionMSELoss(), AttentionCELoss()])
+
+@pytest.mark.parametrize(("loss", "fault"), [
+    (AttentionMSELoss(), ONE_BY_ONE),
+    (AttentionCELoss(), ONE_BY_ONE),
+    (RelationLoss(16), "relation: 16 relation heads cannot share the 8 features"),
+])  # fmt: skip
 def test_blocks_of_a_pruned_student_have_other_numbers_of_heads(
-    classifier: Path, task_data: Path, loss: AttentionMSELoss | AttentionCELoss
+    classifier: Path, task_data: Path, loss: Loss, fault: str
 ) -> None:
     source = student_of(classifier)
     groups = family_of(source).groups(source.base_model)
@@ -37,8 +45,7 @@ def test_blocks_of_a_pruned_student_have_other_numbers_of_heads(
     teachers = {origin: Teacher(teacher, request) for origin, request in objective.teachers.items()}
     before = weights(student)
 
-    message = r"Attention\w+, teacher block \d, student block \d: attentions: .* as many heads in a block"
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(ModelError, match=rf"\w+Loss, teacher block \d, student block \d: {fault}"):
         train(student, objective, collator(task_data), FAST, seed=1, teachers=teachers)
 
     assert weights(student).equal(before)

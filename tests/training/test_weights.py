@@ -52,6 +52,9 @@ def test_a_number_is_the_same_at_every_step():
     ("steps", {"at": (0.5,)}, "weight: factors: expected one for each of the 1 shares of `at`, found 0"),
     ("steps", {"at": (0.8, 0.5), "factors": (1, 2)}, "weight: at: expected rising shares"),
     ("steps", {"at": (1,), "factors": (2,)}, "weight: at: expected rising shares between 0 and 1, found 1"),
+    ("steps", {"at": (-0.5, 1.5), "factors": (1, 2)}, "weight: at: expected rising shares between 0 and 1"),
+    ("linear", {"value": float("inf")}, "weight: value: expected a number from 0, found inf"),
+    ("linear", {"end": float("nan")}, "weight: end: expected a number from 0, found nan"),
     ("steps", {"at": (0.5,), "factors": (-2,)}, "weight: factors: expected a number from 0, found -2"),
 ])  # fmt: skip
 def test_numbers_that_do_not_fit_a_shape_are_refused(schedule, numbers, fault):
