@@ -76,6 +76,10 @@ def distill(
     """
     if bare(teacher) is bare(student):
         raise ModelError("expected a teacher and a student, found one model twice; load the model twice")
+    if bare(teacher).training:
+        LOG.warning(
+            "the teacher was in training mode; it teaches without dropout, and stays in evaluation mode"
+        )
     take_over(student, teacher, dataset)
     take_over(teacher, student, dataset)
     split = read_rows(student, dataset)
@@ -93,10 +97,6 @@ def distill(
     freeze_parameters(bare(student), freeze)
     held_out = None if validation is None else read_rows(student, validation)
     evaluate = scorer(held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size"))
-    if bare(teacher).training:
-        LOG.warning(
-            "the teacher was in training mode; it teaches without dropout, and stays in evaluation mode"
-        )
     with _lessons(teacher, objective, collator, cache, training) as (batches, teachers):
         train(
             student,
