@@ -74,7 +74,9 @@ def measure(runs: Runs, rounds: int) -> dict[str, Any]:
     in_memory = Side("kdpipe_side", ("--in-memory",), chosen)
     forward = Side("forward_side", (), chosen)
     trained = [side for of_precision in sides.values() for side in of_precision.values()]
-    outcomes = runs.in_turns([*trained, in_memory, forward], rounds)
+    # What is compared with kdpipe's own parts runs right after it.
+    after = trained.index(sides[chosen][KDPIPE]) + 1
+    outcomes = runs.in_turns([*trained[:after], forward, in_memory, *trained[after:]], rounds)
     precisions = {
         precision: {name: runs.together(outcomes[side]) for name, side in of_precision.items()}
         for precision, of_precision in sides.items()

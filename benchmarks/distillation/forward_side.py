@@ -14,35 +14,22 @@ from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import autocast, choose_precision, default_device
 from kdpipe.signals.cache import CACHED_BATCH
 
-# Uncounted batches at the start.
-WARM_UP = 3
-
 
 @torch.no_grad()
 def main() -> None:
     """Make the batches, run them, print the seconds."""
     options = setting.parse_arguments()
-    device = default_device()
+    clock, device = setting.Clock(), default_device()
+    clock.reset(0)
     teacher = load_frozen(options.teacher, head_of(options.data), device)
     split = EncodedSplit(options.data, "train")
     collator = Collator(split, load_tokenizer(options.teacher).pad_token_id)
     inputs = family_of(teacher).inputs
-    batches = [
-        {
-            name: tensor
-            for name, tensor in on_device(collator(members.tolist()), device).items()
-            if name in inputs
-        }
-        for members in batches_by_length(split.lengths, CACHED_BATCH)
-    ]
-    clock = setting.Clock()
     with autocast(choose_precision({"bf16": options.bf16})):
-        for batch in batches[:WARM_UP]:
-            teacher(**batch)
-        clock.reset(0)
-        for batch in batches:
-            teacher(**batch)
-        clock.update()
+        for members in batches_by_length(split.lengths, CACHED_BATCH):
+            batch = on_device(collator(members.tolist()), device)
+            teacher(**{name: tensor for name, tensor in batch.items() if name in inputs})
+    clock.update()
     print(json.dumps({"seconds": clock.seconds()[0]}))
 
 
