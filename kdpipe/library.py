@@ -76,7 +76,7 @@ def distill(
     """
     if bare(teacher) is bare(student):
         raise ModelError("expected a teacher and a student, found one model twice; load the model twice")
-    if bare(teacher).training:
+    if getattr(bare(teacher), "training", False):
         LOG.warning(
             "the teacher was in training mode; it teaches without dropout, and stays in evaluation mode"
         )

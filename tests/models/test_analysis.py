@@ -119,7 +119,7 @@ def test_a_pruned_folder_with_other_counts_is_refused(tmp_path: Path):
     config = json.loads((tmp_path / CONFIG).read_text())
     for counts in ({"head": [1], "neuron": [2, 2, 2]}, {"head": [1, 1, 1]}):
         (tmp_path / CONFIG).write_text(json.dumps({**config, "unit_counts": counts}))
-        with pytest.raises(ModelError, match=r"config\.json: unit_counts: expected 3 numbers"):
+        with pytest.raises(ModelError, match=r"config\.json: unit_counts: expected 3 numbers of"):
             analyze_folder(tmp_path)
 
 

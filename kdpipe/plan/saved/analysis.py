@@ -7,10 +7,10 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.anatomy.analysis import Analysis, Weight
-from kdpipe.anatomy.families import checked_shape, family_name
+from kdpipe.anatomy.families import family_name, shape_of
 from kdpipe.anatomy.ties import tied_names
 from kdpipe.errors import KdpipeError, ModelError
-from kdpipe.plan.saved.config import check_units, known_fields
+from kdpipe.plan.saved.config import known_fields
 from kdpipe.plan.saved.files import CONFIG, COUNTED, Tensor, list_tensors, read_object
 
 
@@ -40,10 +40,20 @@ def _known(
 ) -> dict[str, Any]:
     try:
         fields = known_fields(family, raw, tensors)
-        check_units(fields, checked_shape(family, fields))
+        _check_counts(fields, shape_of(family, fields).depth or 0)
         return fields
     except KdpipeError as error:
         raise ModelError(f"{folder / CONFIG}: {error}") from None
+
+
+def _check_counts(config: Mapping[str, Any], blocks: int) -> None:
+    """Refuse a pruned model without the counts of units of each block."""
+    counts = config.get("unit_counts")
+    if counts is None:
+        return
+    for kind in ("head", "neuron"):
+        if len(counts.get(kind, ())) < blocks:
+            raise ModelError(f"unit_counts: expected {blocks} numbers of {kind}s or more, found {counts}")
 
 
 def _place(name: str) -> list[str]:

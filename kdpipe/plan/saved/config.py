@@ -89,7 +89,7 @@ def read_saved(folder: Path) -> SavedModel:
         config = known_fields(family, raw, tensors)
         shape = checked_shape(family, config)
         _check_padding(family, config, shape)
-        check_units(config, shape)
+        _check_units(config, shape)
         _check_extent(config, shape, tensors)
         dropped = dropped_tensors(family, config["architectures"][0], tensors)
     except KdpipeError as error:
@@ -159,7 +159,7 @@ def _check_padding(family: str, config: dict[str, Any], shape: Shape) -> None:
         raise ModelError(f"pad_token_id: expected one of {shape.vocabulary} tokens, found {padding}")
 
 
-def check_units(config: Mapping[str, Any], shape: Shape) -> None:
+def _check_units(config: Mapping[str, Any], shape: Shape) -> None:
     """Refuse a pruned model whose counts of units do not fit its blocks."""
     counts, whole = config.get("unit_counts"), config.get("ancestor_counts")
     if counts is None:
