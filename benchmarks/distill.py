@@ -63,6 +63,8 @@ def parse_arguments() -> argparse.Namespace:
     # TextBrewer does not tell when its last step ends.
     if options.steps is not None and options.steps < WARM_UP + 2:
         parser.error(f"--steps: expected at least {WARM_UP + 2}, as {WARM_UP} are not counted")
+    if options.rounds < 1:
+        parser.error(f"--rounds: expected at least 1, found {options.rounds}")
     return options
 
 

@@ -30,6 +30,7 @@ from kdpipe.pruning.importance import check_finite, first_batches, label_losses,
 from kdpipe.signals.adapted import Adapted, bare
 from kdpipe.signals.cache import CachedKnowledge, write_knowledge
 from kdpipe.signals.capture import TEACHER, Origin, Teacher
+from kdpipe.signals.sizes import measure
 from kdpipe.training.given import weighted_losses
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import freeze as freeze_parameters
@@ -96,7 +97,7 @@ def distill(
         check_teacher(teacher, student, split, request.needs_head)
     freeze_parameters(bare(student), freeze)
     held_out = None if validation is None else read_rows(student, validation)
-    evaluate = scorer(held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size"))
+    scored = scorer(held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size"))
     with _lessons(teacher, objective, collator, cache, training) as (batches, teachers):
         train(
             student,
@@ -105,7 +106,7 @@ def distill(
             training,
             seed=seed,
             teachers=teachers,
-            evaluate=evaluate,
+            evaluate=scored,
             callbacks=callbacks,
         )
     trained: M = student.eval()
@@ -137,7 +138,9 @@ def _lessons(
         for source, run in teachers.items():
             file = Path(folder, source.teacher)
             with autocast(precision):
-                write_knowledge(file, run, collator, cache, run.model.device, multiplied=precision.name)
+                size = sum(measure(run, collator, cache, run.model.device).values())
+                device, multiplied = run.model.device, precision.name
+                write_knowledge(file, run, collator, cache, device, multiplied=multiplied, size=size)
             stored[source] = CachedKnowledge(file, collator.split, targets)
         yield Collator(collator.split, collator.pad_id, targets, stored), {}
 

@@ -10,7 +10,7 @@ def wrong_positions(positions: str | None, loss: Any, task: str, labelled: bool)
     """Return what is wrong with the positions of a loss; "" for nothing.
 
     Args:
-        positions: `all`, `masked`, or None for those that suit the loss.
+        positions: `all`, `masked`, or None for the positions that suit the loss.
         loss: has the class attributes of `kdpipe.losses.loss.Loss`.
         task: the name of the task.
         labelled: whether single tokens of the task have labels.

@@ -28,7 +28,7 @@ def matched_heads(student: Tensor, target: Tensor, heads: str) -> tuple[Tensor, 
     if heads == "each" and student.shape != target.shape:
         found = f"found {student.shape[1]} and {target.shape[1]}"
         raise ModelError(
-            f"attentions: student and teacher need as many heads in a block, {found}; "
+            f"attentions: student and teacher need equally many heads in a block, {found}; "
             "`heads: mean` compares their means"
         )
     if heads == "sum":

@@ -17,7 +17,7 @@ def hide(scores: Tensor, visible: Tensor) -> Tensor:
 
     Args:
         scores: [B, A, L, L].
-        visible: whether a position may be attended to, of a shape that is broadcast to that of the scores.
+        visible: whether a position may be attended to, of a shape that broadcasts to the shape of the scores.
     """
     lowest = torch.finfo(scores.dtype).min
     return scores.add_(torch.zeros_like(visible, dtype=scores.dtype).masked_fill_(~visible, lowest))

@@ -2,16 +2,16 @@
 
 from math import ceil
 
+from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING, family_facts
 from kdpipe.anatomy.shapes import Shape
 from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Signal, token_bytes
+from kdpipe.declarations import constants
 from kdpipe.plan.entries import Dataset
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.sizes import known
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 
-# Tasks whose outputs have a row for each token.
-BY_TOKEN = ("token_classification", QUESTION_ANSWERING)
 # Bytes of a logit.
 LOGIT = 4
 
@@ -42,9 +42,11 @@ def tell_size(graph: Graph, teacher: str, dataset: str, settings: CacheTeacherSe
 
 def _most_rows_of(signal: Signal, dataset: Dataset, settings: CacheTeacherSettings) -> int:
     """Return the most rows that an example has of a signal."""
-    if SIGNAL_KINDS[signal.kind].rows != "task" or dataset.task in BY_TOKEN:
-        return dataset.max_length
-    return _most_labels(dataset, settings) if dataset.task == LANGUAGE_MODELING else 1
+    outputs = SIGNAL_KINDS[signal.kind].rows == "task"
+    if outputs and dataset.task == LANGUAGE_MODELING:
+        return _most_labels(dataset, settings)
+    by_token = constants(catalog.TASKS[dataset.task])["positions"] != "examples"
+    return dataset.max_length if by_token or not outputs else 1
 
 
 def _most_labels(dataset: Dataset, settings: CacheTeacherSettings) -> int:

@@ -74,6 +74,8 @@ def run(
     objective = build_objective(losses, task, {TEACHER.teacher: shape}, shape, settings.seed)
     split = EncodedSplit(data, "train")
     stored = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split)} if knowledge else {}
+    for origin, signals in stored.items():
+        signals.require(objective.teachers[origin])
     requests = {} if knowledge else objective.teachers
     with workspace.artifact() as draft, workspace.progress(None, "schedule") as bar:
         outcome = train_on_data(

@@ -97,5 +97,5 @@ def test_other_ways_to_compare_heads_are_refused(loss_class, heads):
 
 @pytest.mark.parametrize("loss", [AttentionCELoss(), AttentionMSELoss()])
 def test_other_numbers_of_heads_are_refused(wave, loss):
-    with pytest.raises(ModelError, match="as many heads in a block, found 2 and 3; `heads: mean`"):
+    with pytest.raises(ModelError, match="need equally many heads in a block, found 2 and 3; `heads: mean`"):
         loss(wave(4, 2, 5), wave(4, 3, 5), "categorical")

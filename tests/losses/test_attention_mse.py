@@ -58,5 +58,5 @@ def test_means_over_heads_are_compared_of_any_numbers_of_heads(wave):
 
 
 def test_other_numbers_of_heads_are_refused(wave):
-    with pytest.raises(ModelError, match="as many heads in a block, found 2 and 3"):
+    with pytest.raises(ModelError, match="need equally many heads in a block, found 2 and 3"):
         AttentionMSELoss()(wave(4, 2, 5), wave(4, 3, 5), "categorical")

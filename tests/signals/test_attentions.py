@@ -1,4 +1,4 @@
-"""Captured attentions equal those of transformers' eager attention, though another attention runs."""
+"""Captured attentions equal those of transformers' eager attention, whatever attention runs."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ def test_attentions_of_a_training_are_those_before_dropout(name: str, sparsity: 
     assert_close(*gradients)
 
 
-# SDPA runs the attention of T5, which has a bias, and that of GPT-2, which is causal.
+# SDPA runs the attention of T5, which has a bias, and the attention of GPT-2, which is causal.
 @pytest.mark.parametrize("name", sorted(set(PRUNABLE) - {"enct5", "gpt2"}))
 def test_a_training_does_not_compute_attentions_a_second_time(
     name: str, monkeypatch: pytest.MonkeyPatch

@@ -19,7 +19,7 @@ from kdpipe.training.run import train
 from kdpipe.training.terms import Weighted, build_objective
 from tests.training.conftest import FAST, collator, student_of, weights
 
-ONE_BY_ONE = r"attentions: .* as many heads in a block"
+ONE_BY_ONE = r"attentions: .* need equally many heads in a block"
 
 
 @pytest.mark.parametrize(("loss", "fault"), [
