@@ -28,7 +28,8 @@ from kdpipe.pruning.criterion import Reduction
 from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
 from kdpipe.pruning.importance import check_finite, first_batches, label_losses, score_units
 from kdpipe.signals.adapted import Adapted, bare
-from kdpipe.signals.cache import CachedKnowledge, write_knowledge
+from kdpipe.signals.building import write_knowledge
+from kdpipe.signals.cache import CachedKnowledge
 from kdpipe.signals.capture import TEACHER, Origin, Teacher
 from kdpipe.signals.sizes import measure
 from kdpipe.training.given import weighted_losses

@@ -198,7 +198,7 @@ def test_large_signals_are_stored_in_short_record_batches(
             parts.extend(len(column.parts) for column in self.columns.values())
 
     monkeypatch.setattr("kdpipe.library.CachedKnowledge", Watched)
-    monkeypatch.setattr("kdpipe.signals.cache.STORED_BYTES", 10_000)
+    monkeypatch.setattr("kdpipe.signals.building.STORED_BYTES", 10_000)
     teacher, student = load_model(classifier), load_model(classifier)
     states = kdpipe.Weighted(HiddenMSELoss(), layers="spaced")
     kdpipe.distill(teacher, student, rows_of(task_data), [states], cache="float16", **FAST)

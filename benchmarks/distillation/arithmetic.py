@@ -18,7 +18,7 @@ from kdpipe.data.batches import padded_width
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.sampling import LengthGroupedSampler, batches_by_length
 from kdpipe.models.loading import read_model_config
-from kdpipe.signals.cache import CACHED_BATCH
+from kdpipe.signals.building import CACHED_BATCH
 
 # Passes through a layer that learns: forward and backward.
 LEARNING = 3

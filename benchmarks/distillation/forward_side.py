@@ -12,7 +12,7 @@ from kdpipe.evaluation.scoring import head_of
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen, load_tokenizer
 from kdpipe.models.precision import autocast, choose_precision, default_device
-from kdpipe.signals.cache import CACHED_BATCH
+from kdpipe.signals.building import CACHED_BATCH
 
 
 @torch.no_grad()

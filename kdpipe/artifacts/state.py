@@ -75,3 +75,11 @@ def whole(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """Make a hard link; a copy where the file system has no links, or another one holds the target."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -8,14 +8,12 @@ but what is damaged.
 
 import json
 import logging
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kdpipe.artifacts.state import whole
+from kdpipe.artifacts.state import link, whole
 from kdpipe.artifacts.sums import MANIFEST, SUMS, damaged, file_digest, read_sums, write_sums
 from kdpipe.errors import KdpipeError
 from kdpipe.runner.lock import locked
@@ -52,7 +50,7 @@ def _take(entry: Path, file: Path) -> bool:
         return False
     try:
         sha256 = read_sums(entry)[file.name]
-        _link(entry / file.name, file)
+        link(entry / file.name, file)
         # What is checked is what is used, whatever another process does to the entry.
         if file_digest(file) == sha256:
             return True
@@ -69,15 +67,7 @@ def _give(entry: Path, file: Path, about: Mapping[str, Any]) -> None:
     for left in (entry / SUMS, entry / f".{SUMS}", *entry.glob("*.part")):
         left.unlink(missing_ok=True)
     with whole(entry / file.name) as part:
-        _link(file, part)
+        link(file, part)
     with whole(entry / MANIFEST) as part:
         part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     write_sums(entry)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Make a hard link; a copy where the file system has no links, or another one holds the target."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

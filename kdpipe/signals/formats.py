@@ -3,6 +3,7 @@
 numpy and Arrow have no bfloat16, so 16-bit integers hold its bits.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal, StoredPrecision
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError
+from kdpipe.models.precision import upcast
 from kdpipe.signals.rows import Rows
 
 # The number of examples whose tokens are read at a time.
@@ -59,15 +61,16 @@ def by_pair(signal: Signal) -> bool:
     return SIGNAL_KINDS[signal.kind].rows == "queries"
 
 
-def flat(rows: Rows, signal: Signal) -> Tensor:
-    """Return the values that are stored; rows of queries [N, A, L] become pairs with real keys [P, A]."""
-    values = rows.values
-    if by_pair(signal):
-        examples = torch.split(values, _lengths(rows))
-        values = torch.cat(
-            [queries[..., : len(queries)].transpose(1, 2).flatten(0, 1) for queries in examples]
-        )
-    return values.float().cpu()
+def row_shape(rows: Rows, signal: Signal) -> tuple[int, ...]:
+    """Return the shape of a stored row; a pair of query and key has a number for each head."""
+    shape = tuple(rows.values.shape[1:])
+    return shape[:1] if by_pair(signal) else shape
+
+
+def examples_of(rows: Rows, signal: Signal) -> Iterator[Tensor]:
+    """Yield the rows of each example as stored; queries [l, A, L] become pairs with real keys [l, l, A]."""
+    for values in torch.split(rows.values, _lengths(rows)):
+        yield values[..., : len(values)].transpose(1, 2) if by_pair(signal) else values
 
 
 def unflattened(rows: Rows, signal: Signal) -> Rows:
@@ -90,21 +93,21 @@ def _lengths(rows: Rows) -> list[int]:
     return lengths
 
 
-def narrowed(values: Tensor, signal: Signal, precision: StoredPrecision) -> NDArray[Any]:
-    """Return float32 values of a signal as they are stored in a precision.
+def narrowed(values: Tensor, signal: Signal, precision: StoredPrecision) -> Tensor:
+    """Return values of a signal on the processor, in the precision that they are stored in.
 
     Raises:
         KdpipeError: a signal that may be halved is not finite, or larger than its precision holds.
     """
+    values = upcast(values)
+    kind = getattr(torch, precision_of(signal, precision))
     if not SIGNAL_KINDS[signal.kind].halved:
-        return values.numpy()
-    kind = getattr(torch, precision)
+        return values.to(kind).cpu()
     # The largest of float32 is found much faster than an infinite half.
     largest = float(torch.stack(values.aminmax()).abs().max()) if values.numel() else 0.0
     holds = torch.finfo(kind).max
     if largest <= holds:
-        narrow = values.to(kind)
-        return (narrow.view(torch.int16) if precision == "bfloat16" else narrow).numpy()
+        return values.to(kind).cpu()
     if np.isfinite(largest):
         what = f"reaches {largest:,.0f}, more than the {holds:,.0f} that {precision} holds"
         wider = "`cache_precision: bfloat16` or `float32`" if precision == "float16" else "`float32`"
@@ -113,6 +116,11 @@ def narrowed(values: Tensor, signal: Signal, precision: StoredPrecision) -> NDAr
         f"the teacher's {signal} is not finite; its training has diverged, "
         "or its precision is too narrow for it: give `bf16: true` in place of `fp16`"
     )
+
+
+def as_numbers(values: Tensor) -> NDArray[Any]:
+    """Return stored values as an array of the same memory."""
+    return (values.view(torch.int16) if values.dtype == torch.bfloat16 else values).numpy()
 
 
 def restored(values: NDArray[Any], precision: str) -> Tensor:

@@ -12,7 +12,7 @@ from kdpipe.anatomy.signals import BYTES, Signal, StoredPrecision
 from kdpipe.data.batches import Collator, on_device
 from kdpipe.errors import KdpipeError
 from kdpipe.signals.capture import Signals
-from kdpipe.signals.formats import flat, precision_of, row_counts
+from kdpipe.signals.formats import precision_of, row_counts, row_shape
 
 LOG = logging.getLogger(__name__)
 # Bytes of the place where the rows of an example begin.
@@ -37,7 +37,7 @@ def measure(
     every = np.arange(len(split))
     for signal, rows in teacher(on_device(collator([int(split.lengths.argmin())]), device)).items():
         count = int(row_counts(split, every, signal, rows.positions, collator.targets).sum())
-        width = int(np.prod(flat(rows, signal).shape[1:]))
+        width = int(np.prod(row_shape(rows, signal)))
         once = count * width * BYTES[precision_of(signal, precision)] + OFFSET * len(split)
         sizes[signal] = once * collator.maskings
     return sizes

@@ -26,7 +26,8 @@ from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.shared import shared
 from kdpipe.runner.workspace import Workspace
-from kdpipe.signals.cache import CACHED_BATCH, SIGNALS, write_knowledge
+from kdpipe.signals.building import CACHED_BATCH, write_knowledge
+from kdpipe.signals.cache import SIGNALS
 from kdpipe.signals.capture import Request, Teacher
 from kdpipe.signals.modules import check_modules
 from kdpipe.signals.sizes import check_size, measure
@@ -145,7 +146,8 @@ def _write(
             settings.precision,
             teacher.model.device,
             bar.update,
-            workspace.shards,
+            workspace.checkpoints.folder,
+            workspace.clock,
             precision.name,
             settings.eval_batch_size or CACHED_BATCH,
             size,

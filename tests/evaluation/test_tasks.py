@@ -23,7 +23,8 @@ from kdpipe.models.loading import (
     load_with_head,
     save_model,
 )
-from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
+from kdpipe.signals.building import write_knowledge
+from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import Request, Teacher
 from tests.conftest import CLASSIFICATION, write_table
 from tests.encoded import read_split

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kdpipe.artifacts import state
 from kdpipe.artifacts.sums import MANIFEST, SUMS, verify
 from kdpipe.runner import shared as module
 from kdpipe.runner.lock import is_free
@@ -166,7 +167,7 @@ def test_what_changes_while_it_is_taken_is_not_used(
 ) -> None:
     """On a file system without locks another process may replace an entry at any moment."""
     ask(entry, tmp_path / "a" / "signals")
-    original = module._link
+    original = state.link
 
     def link(source: Path, target: Path) -> None:
         if source.parent == entry:
@@ -174,6 +175,6 @@ def test_what_changes_while_it_is_taken_is_not_used(
             source.write_text("another's")
         original(source, target)
 
-    monkeypatch.setattr(module, "_link", link)
+    monkeypatch.setattr(module, "link", link)
     assert ask(entry, tmp_path / "b" / "signals", "mine")
     assert (tmp_path / "b" / "signals").read_text() == "mine"

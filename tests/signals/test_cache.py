@@ -15,8 +15,9 @@ from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit, open_batches
 from kdpipe.errors import KdpipeError
 from kdpipe.models.loading import Head, load_frozen
-from kdpipe.signals import cache
-from kdpipe.signals.cache import PRECISION, SIGNALS, CachedKnowledge, write_knowledge
+from kdpipe.signals import building
+from kdpipe.signals.building import write_knowledge
+from kdpipe.signals.cache import PRECISION, SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import Request, Signals, Teacher
 from kdpipe.signals.rows import pack, rows_at
 from tests.encoded import read_split, write_split
@@ -80,13 +81,13 @@ def test_record_batches_change_nothing(
     teacher: Teacher, collator: Collator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_knowledge(tmp_path / "whole", teacher, collator, "float32", CPU)
-    monkeypatch.setattr(cache, "STORED_ROWS", 10)
+    monkeypatch.setattr(building, "STORED_ROWS", 10)
     write_knowledge(tmp_path / "parts", teacher, collator, "float32", CPU)
     parts = CachedKnowledge(tmp_path / "parts", collator.split)
     monkeypatch.undo()
     whole = CachedKnowledge(tmp_path / "whole", collator.split)
     indices = np.array([0, 9, 10, 95])
-    monkeypatch.setattr(cache, "STORED_ROWS", 10)
+    monkeypatch.setattr(building, "STORED_ROWS", 10)
     batch = collator(indices.tolist())
     found = parts.batch(indices, batch)
     monkeypatch.undo()

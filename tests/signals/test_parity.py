@@ -17,7 +17,8 @@ from kdpipe.data.encoded import EncodedSplit
 from kdpipe.evaluation.scoring import head_of, task_of
 from kdpipe.evaluation.task import Task
 from kdpipe.models.loading import load_with_head
-from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
+from kdpipe.signals.building import write_knowledge
+from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import STUDENT, TEACHER, Request, Teacher, capture
 from kdpipe.training.objective import Objective
 from kdpipe.training.terms import build_objective

@@ -13,7 +13,7 @@ from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import KdpipeError
 from kdpipe.evaluation.scoring import head_of, task_of
 from kdpipe.models.loading import load_with_head
-from kdpipe.signals.cache import write_knowledge
+from kdpipe.signals.building import write_knowledge
 from kdpipe.signals.capture import Request, Teacher
 from kdpipe.signals.sizes import check_size, measure
 

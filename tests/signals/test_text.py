@@ -18,8 +18,9 @@ from kdpipe.errors import KdpipeError
 from kdpipe.evaluation.scoring import token_targets
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
 from kdpipe.models.loading import Head, load_model, load_tokenizer, load_with_head
-from kdpipe.signals import cache
-from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
+from kdpipe.signals import building
+from kdpipe.signals.building import write_knowledge
+from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import STUDENT, TEACHER, Request, Teacher, capture
 from kdpipe.training.objective import Objective
 from kdpipe.training.terms import build_objective
@@ -81,7 +82,7 @@ def test_stored_signals_teach_what_a_teacher_beside_the_student_does(
     targets = token_targets(student, load_tokenizer(folder), 3, fixed=3)
     terms = [*TERMS, {"loss": "kl", "positions": "all"}] if positions == "tokens" else TERMS
     objective = objective_of(*terms)
-    monkeypatch.setattr(cache, "STORED_ROWS", 7)
+    monkeypatch.setattr(building, "STORED_ROWS", 7)
     collator = written(teacher, objective, text_data, targets, tmp_path, positions)
     online = Teacher(teacher, objective.teachers[TEACHER])
     seen = set()
@@ -142,7 +143,7 @@ def test_record_batches_of_large_rows_are_short(
 ) -> None:
     model, targets = load_model(language_model).eval(), masks(language_model, fixed=1)
     split = EncodedSplit(text_data, "train")
-    monkeypatch.setattr(cache, "STORED_BYTES", 1000)
+    monkeypatch.setattr(building, "STORED_BYTES", 1000)
     collator = Collator(split, 0, targets)
     write_knowledge(
         tmp_path / SIGNALS, Teacher(model, Request()), collator, "float32", CPU, size=100 * len(split)

@@ -26,6 +26,8 @@ from tests.tolerance import rounding
 
 SIGNALS = ("logits", *(f"hidden_states.{state}" for state in (0, 2, 4)))
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 16, "learning_rate": 1e-3, "bf16": False}
+# Logarithms of nearly equal probabilities cancel; what is left of them has their error, not its own.
+CANCELLED = rounding(2)
 TASK_LOSSES = [{"loss": "kl", "temperature": 2}, {"loss": "hidden_mse", "layers": "spaced", "weight": 3}]
 
 
@@ -64,7 +66,7 @@ def test_cached_and_online_give_the_same_losses(
     online, cached = losses_of(tmp_path / "online"), losses_of(tmp_path / "cached")
     assert len(online["loss"]) == 6
     for name, values in online.items():
-        assert cached[name] == pytest.approx(values, rel=rounding())
+        assert cached[name] == pytest.approx(values, rel=rounding(), abs=CANCELLED)
     assert read_manifest(tmp_path / "cached")["pairs"] == {"hidden_mse": [[0, 0], [2, 1], [4, 2]]}
     passes = {name: read_manifest(tmp_path / name) for name in ("cache", "cached", "online")}
     assert {name: (one["forwards"], one["backwards"]) for name, one in passes.items()} == {
@@ -121,7 +123,7 @@ def test_what_reads_a_cache_keeps_the_precision_that_was_chosen_for_it(
     # The means over many rows that a precision of few digits rounds either way.
     tolerance = rounding(4, torch.bfloat16) if first == "bfloat16" else rounding()
     for name, values in online.items():
-        assert stored[name] == pytest.approx(values, rel=tolerance)
+        assert stored[name] == pytest.approx(values, rel=tolerance, abs=CANCELLED)
 
 
 def test_with_a_cache_the_teachers_weights_are_not_read(

@@ -3,19 +3,21 @@
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from kdpipe.artifacts.growing import GrowingFile
 from kdpipe.artifacts.shards import Shards
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.data import pipeline
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.plan.stages.evaluate import EvaluateSettings
 from kdpipe.plan.stages.preprocess import PreprocessSettings
-from kdpipe.signals import cache
+from kdpipe.signals import building
 from kdpipe.stages import cache_teacher, evaluate, preprocess
 from tests.stages.conftest import job_for
 
@@ -39,7 +41,7 @@ def stages(
     """By name, functions that run a stage of several shards into a folder."""
     monkeypatch.setattr(pipeline, "CHUNK_EXAMPLES", 8)
     monkeypatch.setattr(pipeline, "CHUNKS_OF_A_SHARD", 2)
-    monkeypatch.setattr(cache, "STORED_ROWS", 16)
+    monkeypatch.setattr(building, "STORED_ROWS", 16)
     source = {"source": "glue", "name": "SST-2", "path": str(sst2)}
     twice = {**source, "splits": {"again": str(sst2 / "dev.tsv")}}
     data = PreprocessSettings.model_validate({
@@ -68,21 +70,25 @@ def stages(
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], list[str]]:
     """A function that lets a stage die once it has made some shards; returns what it then makes."""
-    original = Shards.table
+    original, add = Shards.table, GrowingFile.add
 
     def limit(number: int | None) -> list[str]:
         done: list[str] = []
 
-        def table(shards: Shards, name: str, make: Callable[[], pa.Table]) -> pa.Table:
-            def noted() -> Any:
-                if len(done) == number:
-                    raise KilledError
-                done.append(name)
-                return make()
+        def noted(name: str, make: Callable[[], Any]) -> Any:
+            if len(done) == number:
+                raise KilledError
+            done.append(name)
+            return make()
 
-            return original(shards, name, noted)
+        def table(shards: Shards, name: str, make: Callable[[], pa.Table]) -> pa.Table:
+            return original(shards, name, partial(noted, name, make))
+
+        def batch(file: GrowingFile, make: Callable[[], pa.RecordBatch]) -> None:
+            add(file, partial(noted, "batch", make))
 
         monkeypatch.setattr(Shards, "table", table)
+        monkeypatch.setattr(GrowingFile, "add", batch)
         return done
 
     return limit

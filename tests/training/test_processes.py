@@ -14,7 +14,7 @@ import torch
 
 from kdpipe.anatomy.signals import LOGITS, Signal
 from kdpipe.models.loading import load_frozen
-from kdpipe.signals.cache import write_knowledge
+from kdpipe.signals.building import write_knowledge
 from kdpipe.signals.capture import Request, Teacher
 from kdpipe.training.arguments import training_arguments
 from tests import tolerance

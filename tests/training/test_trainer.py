@@ -17,7 +17,8 @@ from kdpipe.models.sliced import Slices
 from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.seeds import draw_seed
-from kdpipe.signals.cache import SIGNALS, CachedKnowledge, write_knowledge
+from kdpipe.signals.building import write_knowledge
+from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import TEACHER, Teacher
 from kdpipe.training.objective import Objective, Projection
 from kdpipe.training.run import freeze, train
