@@ -12,6 +12,7 @@ NAMES = {
     "distill": "kdpipe.library",
     "evaluate": "kdpipe.library",
     "prune": "kdpipe.library",
+    "Ensemble": "kdpipe.losses.ensemble",
     "Projection": "kdpipe.training.objective",
     "TemperatureSchedule": "kdpipe.losses.temperature",
     "WeightSchedule": "kdpipe.training.weights",

@@ -20,6 +20,7 @@ from kdpipe.data.batches import Collator
 from kdpipe.errors import KdpipeError, ModelError, quoted
 from kdpipe.evaluation.reading import check_teacher, read_rows, take_over, targets_for
 from kdpipe.evaluation.scoring import padding_id, score, scorer
+from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.loss import Loss
 from kdpipe.models.compatibility import count_entries
 from kdpipe.models.precision import autocast, choose_precision, default_device, norms_in_fp32
@@ -44,7 +45,7 @@ M = TypeVar("M", PreTrainedModel, Adapted)
 
 
 def distill(
-    teacher: PreTrainedModel | Adapted,
+    teacher: PreTrainedModel | Adapted | Mapping[str, PreTrainedModel | Adapted],
     student: M,
     dataset: Any,
     losses: Sequence[Loss | Weighted],
@@ -54,13 +55,15 @@ def distill(
     freeze: Sequence[str] = (),
     callbacks: Sequence[TrainerCallback] = (),
     cache: StoredPrecision | None = None,
+    ensemble: Ensemble = MEAN_LOGITS,
     seed: int = 42,
     **training: Any,
 ) -> M:
-    """Train a student in place against a teacher, and return the student.
+    """Train a student in place against a teacher or several, and return the student.
 
     Args:
-        teacher: the model whose outputs the student learns.
+        teacher: the model whose outputs the student learns, or several models by the names that `teacher` of
+            a `Weighted` loss gives; losses on logits that name none read the mean of all.
         student: the model that is trained, with a head for the task.
         dataset: tokenized rows that both read.
         losses: the losses, whose sum is lowered; `Weighted` gives a loss its weight and layers.
@@ -70,36 +73,34 @@ def distill(
         callbacks: callbacks of `transformers.Trainer`, whose `model` is the student.
         cache: the precision in which the teacher's signals are stored before the training, in a temporary
             file, so that the teacher runs once; None lets it run beside the student in every epoch.
+        ensemble: how losses on logits read several teachers as one.
         seed: seed of the order of rows, of masks, dropout and projections.
         training: fields of `transformers.TrainingArguments`, and `early_stopping_patience`.
 
     Raises:
         KdpipeError: models, rows, losses and arguments do not fit together.
     """
-    if bare(teacher) is bare(student):
-        raise ModelError("expected a teacher and a student, found one model twice; load the model twice")
-    if getattr(bare(teacher), "training", False):
-        LOG.warning(
-            "the teacher was in training mode; it teaches without dropout, and stays in evaluation mode"
-        )
-    take_over(student, teacher, dataset)
-    take_over(teacher, student, dataset)
+    named = dict(teacher) if isinstance(teacher, Mapping) else {TEACHER.teacher: teacher}
+    if not named:
+        raise ModelError("teacher: expected at least one model, found none")
+    for model in named.values():
+        _take_teacher(model, student, dataset)
     split = read_rows(student, dataset)
     weighted = weighted_losses(losses, split)
     collator = Collator(split, padding_id(student, tokenizer), targets_for(student, tokenizer, split, seed))
-    models: Any = teacher, student
-    for model in models:
+    models: Any = {**named, "": student}
+    for model in models.values():
         model.to(default_device())
-    theirs, ours = (shape_on(model, collator, weighted) for model in models)
+    shapes = {name: shape_on(model, collator, weighted) for name, model in models.items()}
     entries = count_entries(tokenizer) if tokenizer else None
-    task = catalog.resolve("tasks", split.task)
-    objective = build_objective(weighted, task, {TEACHER.teacher: theirs}, ours, seed=seed, entries=entries)
-    for request in objective.teachers.values():
-        check_teacher(teacher, student, split, request.needs_head)
+    task, ours = catalog.resolve("tasks", split.task), shapes.pop("")
+    objective = build_objective(weighted, task, shapes, ours, seed, entries, ensemble)
+    for source, request in objective.teachers.items():
+        check_teacher(named[source.teacher], student, split, request.needs_head)
     freeze_parameters(bare(student), freeze)
     held_out = None if validation is None else read_rows(student, validation)
     scored = scorer(held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size"))
-    with _lessons(teacher, objective, collator, cache, training) as (batches, teachers):
+    with _lessons(named, objective, collator, cache, training) as (batches, teachers):
         train(
             student,
             objective,
@@ -114,16 +115,31 @@ def distill(
     return trained
 
 
+def _take_teacher(teacher: Any, student: Any, dataset: Any) -> None:
+    """Refuse a teacher that is the student, and name the labels alike."""
+    if bare(teacher) is bare(student):
+        raise ModelError("expected a teacher and a student, found one model twice; load the model twice")
+    if getattr(bare(teacher), "training", False):
+        LOG.warning(
+            "the teacher was in training mode; it teaches without dropout, and stays in evaluation mode"
+        )
+    take_over(student, teacher, dataset)
+    take_over(teacher, student, dataset)
+
+
 @contextmanager
 def _lessons(
-    teacher: Any,
+    named: Mapping[str, Any],
     objective: Objective,
     collator: Collator,
     cache: StoredPrecision | None,
     training: Mapping[str, Any],
 ) -> Iterator[tuple[Collator, Mapping[Origin, Teacher]]]:
     """Yield the batches, and the teacher if it runs beside the student; else batches hold its signals."""
-    teachers = {source: Teacher(teacher.eval(), request) for source, request in objective.teachers.items()}
+    teachers = {
+        source: Teacher(named[source.teacher].eval(), request)
+        for source, request in objective.teachers.items()
+    }
     if cache is None:
         yield collator, teachers
         return
@@ -132,12 +148,12 @@ def _lessons(
     targets, precision = collator.targets, choose_precision(training)
     if targets and targets.maskings is None:
         raise KdpipeError("cache: text is masked anew in every epoch, so nothing can be stored; leave it out")
-    if precision.name == "bfloat16":
-        norms_in_fp32(teacher)
     with TemporaryDirectory() as folder:
         stored = {}
-        for source, run in teachers.items():
-            file = Path(folder, source.teacher)
+        for number, (source, run) in enumerate(teachers.items()):
+            file = Path(folder, str(number))
+            if precision.name == "bfloat16":
+                norms_in_fp32(run.model)
             with autocast(precision):
                 size = sum(measure(run, collator, cache, run.model.device).values())
                 device, multiplied = run.model.device, precision.name

@@ -106,7 +106,7 @@ def test_distilled_and_scored_as_by_the_stages(task: str, folders: Any, tmp_path
     if task == "language_modeling":
         counts = tmp_path / "counts"
         count_tokens.run(CountTokensSettings(), job_for(counts), data=data, tokenizer=student)
-    places = {"teacher": teacher, "student": student, "data": data, "counts": counts}
+    places = {"teacher": [teacher], "student": student, "data": data, "counts": counts}
     distill.run(DistillSettings.model_validate(given), job_for(tmp_path / "distilled"), **places)
     job = job_for(tmp_path / "scores")
     evaluate.run(EvaluateSettings(seed=7), job, model=tmp_path / "distilled", data=data)
@@ -294,7 +294,7 @@ def test_arguments_that_do_not_fit_are_refused(
         ),
         (
             lambda: kdpipe.distill(*models, rows, [kdpipe.Weighted(KLLoss(), teacher="b")]),
-            "teacher 'teacher', found 'b'",
+            "no teacher 'b'; there is teacher",
         ),
         (lambda: kdpipe.distill(*models, rows.remove_columns("labels"), [HardLoss()]), "rows with labels"),
         (lambda: kdpipe.distill(models[0], models[0], rows, [KLLoss()]), "one model twice"),

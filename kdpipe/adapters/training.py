@@ -6,11 +6,13 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.adapters.targets import targets_of
+from kdpipe.config.settings.distillation import EnsembleSettings
 from kdpipe.config.settings.losses import TermSettings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.schedules import TemperatureSettings, WeightSettings
 from kdpipe.data.targets import Targets
 from kdpipe.evaluation.scoring import head_of
+from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.temperature import TemperatureSchedule
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_tokenizer, load_with_head
@@ -27,6 +29,11 @@ SHARED = ("layers", "modules", "over_pairs", "top_k", "probability_shift")
 def losses_of(terms: Sequence[TermSettings]) -> list[Weighted]:
     """Return the losses of a config."""
     return [_weighted(term) for term in terms]
+
+
+def ensemble_of(settings: EnsembleSettings | None) -> Ensemble:
+    """Return how losses on logits read several teachers as one."""
+    return Ensemble(settings.average, settings.weights or ()) if settings else MEAN_LOGITS
 
 
 def load_learner(
@@ -65,6 +72,6 @@ def _weighted(term: TermSettings) -> Weighted:
         positions=term.positions,
         projection=Projection(**projection.model_dump()) if projection else None,
         name=term.loss,
-        teacher=term.taught_by,
+        teacher=term.teacher or "",
         **shared,
     )

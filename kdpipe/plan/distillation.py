@@ -9,8 +9,8 @@ from kdpipe.anatomy.families import LANGUAGE_MODELING, family_facts
 from kdpipe.anatomy.layers import parts
 from kdpipe.anatomy.positions import wrong_positions
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal
-from kdpipe.config.mistakes import Findings
-from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.mistakes import Findings, Where
+from kdpipe.config.settings.distillation import Distillation, Lesson
 from kdpipe.config.settings.losses import PlacePairs, TermSettings
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
@@ -33,39 +33,43 @@ class DistillationStage(TrainingStage[D]):
 
     def checks(self, graph: Graph, node: Node) -> Findings:
         settings = self.settings_of(graph, node.name)
-        for setting, lesson in settings.lessons.items():
+        found: dict[tuple[Where, str], None] = {}
+        for lesson in settings.lessons:
             if self.reads_head(lesson):
-                yield from needs_head(graph, lesson.teacher, lesson.dataset, setting)
-            for find in (_cache, _tokenizers):
-                yield from find(graph, lesson)
-        for find in (_labels, _terms, check_outputs, _layers, wrong_heads, wrong_modules):
-            yield from find(graph, settings)
+                found |= dict.fromkeys(needs_head(graph, lesson.teacher, lesson.dataset, *lesson.place))
+            for find in (_cache, _tokenizers, check_outputs, _layers, wrong_heads, wrong_modules):
+                found |= dict.fromkeys(find(graph, lesson))
+        yield from found
+        yield from _labels(graph, settings)
+        yield from _terms(graph, settings)
         yield from super().checks(graph, node)
 
-    def reads_head(self, settings: D) -> bool:
+    def reads_head(self, lesson: Lesson) -> bool:
         """Tell whether the teacher's head is for the dataset."""
-        return settings.reads_head
+        return lesson.reads_head
 
     def knowledge(self, graph: Graph, settings: D) -> list[tuple[str, str, CacheTeacherSettings]]:
         return [
             (lesson.teacher, lesson.dataset, cache_settings(graph, lesson))
-            for lesson in settings.lessons.values()
+            for lesson in settings.lessons
             if is_cached(graph, lesson)
         ]
 
     def readings(self, graph: Graph, node: Node) -> Iterator[tuple[str, str, str]]:
         yield from super().readings(graph, node)
-        for setting, lesson in self.settings_of(graph, node.name).lessons.items():
-            yield setting, lesson.teacher, lesson.dataset
+        for lesson in self.settings_of(graph, node.name).lessons:
+            yield "teacher", lesson.teacher, lesson.dataset
 
     def uses(self, settings: D, setting: str) -> Iterator[tuple[str, bool]]:
-        if lesson := settings.lessons.get(setting):
-            yield lesson.dataset, self.reads_head(lesson)
+        if setting == "teacher":
+            yield settings.dataset, any(map(self.reads_head, settings.lessons))
 
     def remarks(self, graph: Graph, node: Node) -> Iterator[str]:
-        for term, pairs in layer_pairs(graph, self.settings_of(graph, node.name)):
-            places = " ".join(f"({t}, {s})" for t, s in pairs or ()) or "known once the models are fetched"
-            yield f"{node.name}: {term.loss} {term.matched}: (teacher, student) {places}"
+        for lesson in self.settings_of(graph, node.name).lessons:
+            for term, pairs in layer_pairs(graph, lesson):
+                told = " ".join(f"({t}, {s})" for t, s in pairs or ())
+                sides, places = term.teacher or "teacher", told or "known once the models are fetched"
+                yield f"{node.name}: {term.loss} {term.matched}: ({sides}, student) {places}"
         for cache in self.knowledge(graph, self.settings_of(graph, node.name)):
             yield f"{node.name}: {tell_size(graph, *cache)}"
 
@@ -75,28 +79,29 @@ class DistillationStage(TrainingStage[D]):
     def beside(self, graph: Graph, settings: D) -> int:
         return sum(
             block_parameters(known(graph.facts[lesson.teacher].shape))
-            for lesson in settings.lessons.values()
+            for lesson in settings.lessons
             if lesson.taught and not is_cached(graph, lesson)
         )
 
 
-def is_cached(graph: Graph, settings: Distillation) -> bool:
+def is_cached(graph: Graph, lesson: Lesson) -> bool:
     """Tell whether a teacher's signals are computed once and stored."""
-    if not settings.taught:
+    if not lesson.taught:
         return False
-    if settings.cache == "auto":
-        return graph.datasets[settings.dataset].task != LANGUAGE_MODELING
-    return settings.cache == "on"
+    if lesson.settings.cache == "auto":
+        return graph.datasets[lesson.dataset].task != LANGUAGE_MODELING
+    return lesson.settings.cache == "on"
 
 
-def cache_settings(graph: Graph, settings: Distillation) -> CacheTeacherSettings:
+def cache_settings(graph: Graph, lesson: Lesson) -> CacheTeacherSettings:
     """Return the settings of the stage that caches a teacher's signals for a node."""
+    settings = lesson.settings
     # Where it is unknown and not the teacher's, a check has refused maps.
-    depth = graph.facts[settings.learner].shape.depth
+    depth = graph.facts[lesson.learner].shape.depth
     signals: set[Signal] = set()
     maps: dict[str, LayerMapSettings] = {}
-    for term in settings.taught:
-        kinds, pairs = term.teacher_kinds, pairs_of(graph, settings, term)
+    for term in lesson.taught:
+        kinds, pairs = term.teacher_kinds, pairs_of(graph, lesson, term)
         signals |= {
             Signal.at(kind, place) for kind in kinds for side, _ in pairs or () for place in parts(side)
         }
@@ -104,48 +109,48 @@ def cache_settings(graph: Graph, settings: Distillation) -> CacheTeacherSettings
             states = term.declared["states"]
             entry = LayerMapSettings(kinds=kinds, states=states, layers=term.matched, student_depth=depth)
             maps[f"{term.matched} {kinds}"] = entry
-    halved = any(SIGNAL_KINDS[kind].halved for term in settings.taught for kind in term.teacher_kinds)
+    halved = any(SIGNAL_KINDS[kind].halved for term in lesson.taught for kind in term.teacher_kinds)
     return CacheTeacherSettings(
         signals=tuple(map(str, sorted(signals))),
         maps=tuple(maps[name] for name in sorted(maps)),
         precision=settings.cache_precision if halved else "float32",
         bf16=getattr(settings.training, "bf16", None),
-        eval_batch_size=graph.eval_batch_size(settings.teacher),
+        eval_batch_size=graph.eval_batch_size(lesson.teacher),
         # Not to run in float16 is as if nothing had been said of it.
         fp16=getattr(settings.training, "fp16", None) or None,
         tf32=getattr(settings.training, "tf32", None),
-        **_masks(graph, settings),
+        **_masks(graph, lesson),
     )
 
 
-def _masks(graph: Graph, settings: Distillation) -> dict[str, Any]:
+def _masks(graph: Graph, lesson: Lesson) -> dict[str, Any]:
     """Return how the text is masked on which a teacher's signals are stored, and which logits are stored."""
-    if graph.datasets[settings.dataset].task != LANGUAGE_MODELING:
+    if graph.datasets[lesson.dataset].task != LANGUAGE_MODELING:
         return {}
-    outputs = [term for term in settings.taught if not _aligned(term)]
+    outputs = [term for term in lesson.taught if not _aligned(term)]
     masks = {"positions": "all" if any(term.positions == "all" for term in outputs) else None}
-    if _is_causal(graph.facts[settings.teacher]):
+    if _is_causal(graph.facts[lesson.teacher]):
         return masks
-    return masks | {"masking": getattr(settings, "masking", None), "seed": settings.seed}
+    return masks | {"masking": getattr(lesson.settings, "masking", None), "seed": lesson.settings.seed}
 
 
 def _is_causal(facts: Facts) -> bool:
     return bool(facts.shape.family and family_facts(facts.shape.family)["causal"])
 
 
-def layer_pairs(graph: Graph, settings: Distillation) -> list[tuple[TermSettings, PlacePairs | None]]:
+def layer_pairs(graph: Graph, lesson: Lesson) -> list[tuple[TermSettings, PlacePairs | None]]:
     """Return each term that matches places with their (teacher, student) pairs; None while unknown."""
-    return [(term, pairs_of(graph, settings, term)) for term in settings.losses if term.matched]
+    return [(term, pairs_of(graph, lesson, term)) for _, term in lesson.terms if term.matched]
 
 
-def pairs_of(graph: Graph, settings: Distillation, term: TermSettings) -> PlacePairs | None:
+def pairs_of(graph: Graph, lesson: Lesson, term: TermSettings) -> PlacePairs | None:
     """Return the (teacher, student) pairs of a term as `TermSettings.pairs` does."""
-    return term.pairs(*(side.shape.depth for side in sides(graph, settings, term)))
+    return term.pairs(*(side.shape.depth for side in sides(graph, lesson)))
 
 
-def equally_deep(graph: Graph, settings: Distillation) -> bool:
+def equally_deep(graph: Graph, lesson: Lesson) -> bool:
     """Tell whether teacher and student have the same depth, though it is not known yet."""
-    teacher, student = graph.facts[settings.teacher], graph.facts[settings.learner]
+    teacher, student = sides(graph, lesson)
     return bool(teacher.deep_as) and teacher.deep_as == student.deep_as
 
 
@@ -168,11 +173,11 @@ def _terms(graph: Graph, settings: Distillation) -> Findings:
             yield ("losses", index, "positions"), wrong
 
 
-def _layers(graph: Graph, settings: Distillation) -> Findings:
-    for index, term in enumerate(settings.losses):
-        teacher, student = (side.shape.width for side in sides(graph, settings, term))
+def _layers(graph: Graph, lesson: Lesson) -> Findings:
+    teacher, student = (side.shape.width for side in sides(graph, lesson))
+    for index, term in lesson.terms:
         try:
-            pairs_of(graph, settings, term)
+            pairs_of(graph, lesson, term)
         except KdpipeError as error:
             yield ("losses", index, "layers"), str(error)
         mapped = term.projection_settings or modules_of(term)
@@ -181,23 +186,22 @@ def _layers(graph: Graph, settings: Distillation) -> Findings:
             yield ("losses", index), f"{what}; give a `projection`, such as {{kind: linear}}"
 
 
-def _cache(graph: Graph, settings: Distillation) -> Findings:
-    if not is_cached(graph, settings):
+def _cache(graph: Graph, lesson: Lesson) -> Findings:
+    if not is_cached(graph, lesson):
         return
-    masking = getattr(settings, "masking", None)
-    teacher = graph.facts[settings.teacher]
+    masking = getattr(lesson.settings, "masking", None)
+    teacher, student = sides(graph, lesson)
     # The stage refuses a masked teacher whose family is not known yet.
     anew = not (masking and masking.fixed) and teacher.shape.family and not _is_causal(teacher)
-    if graph.datasets[settings.dataset].task == LANGUAGE_MODELING and anew:
+    if graph.datasets[lesson.dataset].task == LANGUAGE_MODELING and anew:
         what = "text is masked anew in every epoch, so a teacher's signals on it cannot be stored"
         remedy = "give `masking: {fixed: N}`, N maskings of each example, or `cache: off`"
         yield ("cache",), f"{what}; {remedy}"
-    student = graph.facts[settings.learner]
     # All blocks of a teacher are all its blocks, whatever the student has.
     has_maps = any(
-        term.pairs(None, None) is None and term.declared["states"] != "all" for term in settings.taught
+        term.pairs(None, None) is None and term.declared["states"] != "all" for term in lesson.taught
     )
-    if has_maps and student.shape.depth is None and student.tokenizer and not equally_deep(graph, settings):
+    if has_maps and student.shape.depth is None and student.tokenizer and not equally_deep(graph, lesson):
         yield (
             ("cache",),
             "which layers to store is unknown until the student is fetched; give `cache: off`, `layers` "
@@ -205,22 +209,22 @@ def _cache(graph: Graph, settings: Distillation) -> Findings:
         )
 
 
-def _tokenizers(graph: Graph, settings: Distillation) -> Findings:
-    teacher, student = graph.facts[settings.teacher], graph.facts[settings.learner]
+def _tokenizers(graph: Graph, lesson: Lesson) -> Findings:
+    teacher, student = sides(graph, lesson)
     if teacher.tokenizer == student.tokenizer or not (teacher.tokenizer and student.tokenizer):
         return
     if None in (teacher.shape.vocabulary, student.shape.vocabulary):
         # Tokenizers that are not fetched yet may be equal; the stage compares them.
         return
-    aligned = constants(catalog.TASKS[graph.datasets[settings.dataset].task])["by_token"]
-    by_position = [term.loss for term in settings.taught if aligned or _aligned(term)]
+    aligned = constants(catalog.TASKS[graph.datasets[lesson.dataset].task])["by_token"]
+    by_position = [term.loss for term in lesson.taught if aligned or _aligned(term)]
     if by_position:
         yield (
             ("losses",),
             f"{' and '.join(dict.fromkeys(by_position))} compare position by position, but the tokenizers "
             f"differ: the teacher's is of {_vocabulary(teacher)}, the student's of {_vocabulary(student)}",
         )
-    elif settings.taught and not is_cached(graph, settings):
+    elif lesson.taught and not is_cached(graph, lesson):
         yield (
             ("cache",),
             "teacher and student have different tokenizers, which needs a cache; remove `cache: off`",

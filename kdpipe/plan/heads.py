@@ -5,22 +5,21 @@ from collections.abc import Collection, Iterator
 from kdpipe.anatomy.families import family_facts
 from kdpipe.anatomy.signals import SIGNAL_KINDS
 from kdpipe.config.mistakes import Findings
-from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.distillation import Distillation, Lesson
 from kdpipe.config.settings.losses import TermSettings
 from kdpipe.plan.entries import Facts
 from kdpipe.plan.graph import Graph
 
 
-def sides(graph: Graph, settings: Distillation, term: TermSettings) -> tuple[Facts, Facts]:
-    """Return what is known of the teacher of a term and of the student."""
-    return graph.facts[getattr(settings, term.taught_by)], graph.facts[settings.learner]
+def sides(graph: Graph, lesson: Lesson) -> tuple[Facts, Facts]:
+    """Return what is known of the teacher and of the student."""
+    return graph.facts[lesson.teacher], graph.facts[lesson.learner]
 
 
-def wrong_heads(graph: Graph, settings: Distillation) -> Findings:
+def wrong_heads(graph: Graph, lesson: Lesson) -> Findings:
     """Yield which terms compare attention heads that one side has not, or not as many."""
-    for index, term in enumerate(settings.losses):
-        facts = sides(graph, settings, term)
-        names = getattr(settings, term.taught_by), settings.learner
+    facts, names = sides(graph, lesson), (lesson.teacher, lesson.learner)
+    for index, term in lesson.terms:
         for name, side, kinds in zip(names, facts, (term.teacher_kinds, term.student_kinds), strict=True):
             if side.shape.heads == 0 and any(SIGNAL_KINDS[kind].attends for kind in kinds):
                 what = f"{term.loss} compares {' and '.join(kinds)}"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from kdpipe.anatomy.families import family_facts
 from kdpipe.config.mistakes import Findings
-from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.distillation import Lesson
 from kdpipe.config.settings.losses import TermSettings
 from kdpipe.errors import suggest
 from kdpipe.plan.graph import Graph
@@ -17,10 +17,10 @@ def modules_of(term: TermSettings) -> Sequence[tuple[str, str]]:
     return getattr(term, "modules", None) or ()
 
 
-def wrong_modules(graph: Graph, settings: Distillation) -> Findings:
+def wrong_modules(graph: Graph, lesson: Lesson) -> Findings:
     """Yield which names of modules the models of a distillation cannot have."""
-    for index, term in enumerate(settings.losses):
-        models = getattr(settings, term.taught_by), settings.learner
+    models = lesson.teacher, lesson.learner
+    for index, term in lesson.terms:
         for number, pair in enumerate(modules_of(term)):
             for side, (model, name) in enumerate(zip(models, pair, strict=True)):
                 if fault := _fault(graph, model, name):

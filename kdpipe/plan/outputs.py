@@ -4,39 +4,39 @@ from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.dataset import named_labels
-from kdpipe.config.settings.distillation import Distillation
-from kdpipe.config.settings.losses import OutputTermSettings, TermSettings
+from kdpipe.config.settings.distillation import Lesson
+from kdpipe.config.settings.losses import OutputTermSettings
 from kdpipe.declarations import constants
 from kdpipe.plan.graph import Graph
 
 
-def check_outputs(graph: Graph, settings: Distillation) -> Findings:
+def check_outputs(graph: Graph, lesson: Lesson) -> Findings:
     """Yield which terms ask of logits what the logits of a dataset do not have."""
-    task = graph.datasets[settings.dataset].task
+    task = graph.datasets[lesson.dataset].task
     kind = constants(catalog.TASKS[task])["kind"]
-    for index, term in enumerate(settings.losses):
+    for index, term in lesson.terms:
         if not isinstance(term, OutputTermSettings):
             continue
         place = ("losses", index, "top_k")
         if term.top_k and (kind != "categorical" or task == QUESTION_ANSWERING):
             yield place, f"`top_k` is for several classes, and {task} has none; remove this"
-        elif term.top_k and (most := _outputs(graph, settings, term)) and term.top_k >= most:
+        elif term.top_k and (most := _outputs(graph, lesson)) and term.top_k >= most:
             yield place, f"expected fewer than the {most} outputs of the teacher, found {term.top_k}"
-        if term.probability_shift and (why := _unshiftable(graph, settings, term, kind)):
+        if term.probability_shift and (why := _unshiftable(graph, lesson, term, kind)):
             yield ("losses", index, "probability_shift"), why
 
 
-def _outputs(graph: Graph, settings: Distillation, term: TermSettings) -> int | None:
+def _outputs(graph: Graph, lesson: Lesson) -> int | None:
     """Return how many outputs the teacher has, as far as the config tells."""
-    dataset = graph.datasets[settings.dataset]
+    dataset = graph.datasets[lesson.dataset]
     if dataset.task == LANGUAGE_MODELING:
-        return graph.facts[getattr(settings, term.taught_by)].shape.vocabulary
+        return graph.facts[lesson.teacher].shape.vocabulary
     return len(named_labels(dataset.sources[0])) or None
 
 
-def _unshiftable(graph: Graph, settings: Distillation, term: OutputTermSettings, kind: str) -> str:
+def _unshiftable(graph: Graph, lesson: Lesson, term: OutputTermSettings, kind: str) -> str:
     """Return why the logit of the label cannot change places with the largest, or nothing."""
-    dataset = graph.datasets[settings.dataset]
+    dataset = graph.datasets[lesson.dataset]
     if kind != "categorical":
         return f"`probability_shift` is for several classes, and {dataset.task} has none; remove this"
     if dataset.task != LANGUAGE_MODELING and dataset.settings.labels:

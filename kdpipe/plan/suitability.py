@@ -11,13 +11,13 @@ from kdpipe.plan.graph import Graph
 NO_USE = "no node names it as teacher, or trains or prunes it with a dataset"
 
 
-def needs_head(graph: Graph, model: str, dataset: str, setting: str) -> Findings:
-    """Yield that a model has not the head that a dataset needs, as a mistake of a setting."""
+def needs_head(graph: Graph, model: str, dataset: str, *place: str | int) -> Findings:
+    """Yield that a model has not the head that a dataset needs, as a mistake at a place of the settings."""
     facts, entry = graph.facts[model], graph.datasets[dataset]
     if what := task_misfit(facts, entry, model):
-        yield (setting,), f"{what}; name a model trained for {entry.task}"
+        yield place, f"{what}; name a model trained for {entry.task}"
     elif what := label_misfit(facts, entry, model):
-        yield (setting,), what
+        yield place, what
 
 
 def task_misfit(facts: Facts, dataset: Dataset, model: str) -> str:

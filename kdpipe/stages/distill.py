@@ -1,12 +1,13 @@
-"""Train a student against a teacher, run beside it or cached."""
+"""Train a student against its teachers, run beside it or cached."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdpipe.adapters.training import load_learner, losses_of
+from kdpipe.adapters.training import ensemble_of, load_learner, losses_of
 from kdpipe.artifacts.sums import require
 from kdpipe.data.encoded import EncodedSplit
-from kdpipe.errors import ModelError
+from kdpipe.errors import KdpipeError, ModelError, listed
 from kdpipe.evaluation.scoring import load_for, task_of
 from kdpipe.models.compatibility import count_entries
 from kdpipe.models.family import config_shape
@@ -15,7 +16,7 @@ from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
-from kdpipe.signals.capture import TEACHER, Teacher
+from kdpipe.signals.capture import Origin, Request, Teacher
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import save_outcome, train_on_data
 from kdpipe.training.terms import build_objective
@@ -25,27 +26,33 @@ def run(
     settings: DistillSettings,
     workspace: Workspace,
     *,
-    teacher: Path,
+    teacher: list[Path],
     student: Path,
     data: Path,
-    knowledge: Path | None = None,
+    knowledge: list[Path] | None = None,
     counts: Path | None = None,
 ) -> None:
     """Train a student on the weighted sum of the loss terms.
 
-    With `knowledge` the teacher's signals are read from there, and the teacher itself does not run. Then its
-    config is needed, and its tokenizer where teacher and student must see the same tokens.
+    With `knowledge`, a folder for each teacher, the signals of teachers are read from there, and no teacher
+    runs. Then their configs are needed, and their tokenizers where teacher and student must see the same
+    tokens.
     """
+    teachers = _by_name(settings, "teacher", teacher)
+    caches = _by_name(settings, "knowledge", knowledge) if knowledge else {}
     learner, tokenizer, targets = load_learner(
         student, data, settings.masking, counts, settings.freeze, settings.seed
     )
-    objective = _objective(settings, learner, tokenizer, teacher, data)
-    _check_tokens(objective, tokenizer, teacher, data, online=knowledge is None)
+    objective = _objective(settings, learner, tokenizer, teachers, data)
+    for source, request in objective.teachers.items():
+        _check_tokens(request, tokenizer, teachers[source.teacher], data, online=not caches)
     split = EncodedSplit(data, "train")
-    stored = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split, targets)} if knowledge else {}
+    stored = {
+        Origin(name): CachedKnowledge(folder / SIGNALS, split, targets) for name, folder in caches.items()
+    }
     for source, signals in stored.items():
         signals.require(objective.teachers[source])
-    requests = {} if knowledge else objective.teachers
+    requests = {} if stored else objective.teachers
     with workspace.artifact() as draft, workspace.progress(None, "distill") as bar:
         outcome = train_on_data(
             learner,
@@ -58,7 +65,7 @@ def run(
             targets=targets,
             knowledge=stored,
             teachers={
-                source: Teacher(load_for(data, teacher, head=request.needs_head)[0], request)
+                source: Teacher(load_for(data, teachers[source.teacher], head=request.needs_head)[0], request)
                 for source, request in requests.items()
             },
             checkpoints=workspace.checkpoints,
@@ -70,27 +77,35 @@ def run(
         )
 
 
+def _by_name(settings: DistillSettings, option: str, folders: Sequence[Path]) -> dict[str, Path]:
+    """Return the folder of each teacher, or of its signals, by the teacher's name."""
+    if len(folders) != len(settings.teachers):
+        names = listed(settings.teachers)
+        raise KdpipeError(f"--{option}: expected a folder for each of {names}, found {len(folders)}")
+    return dict(zip(settings.teachers, folders, strict=True))
+
+
 def _objective(
-    settings: DistillSettings, learner: Any, tokenizer: Any, teacher: Path, data: Path
+    settings: DistillSettings, learner: Any, tokenizer: Any, teachers: Mapping[str, Path], data: Path
 ) -> Objective:
-    require(teacher, "config.json")
-    shapes = {TEACHER.teacher: config_shape(read_model_config(teacher))}, config_shape(learner.config)
-    losses, entries = losses_of(settings.losses), count_entries(tokenizer)
-    return build_objective(losses, task_of(data), *shapes, settings.seed, entries)
+    for folder in teachers.values():
+        require(folder, "config.json")
+    shapes = {name: config_shape(read_model_config(folder)) for name, folder in teachers.items()}
+    losses, ensemble = losses_of(settings.losses), ensemble_of(settings.ensemble)
+    student, entries = config_shape(learner.config), count_entries(tokenizer)
+    return build_objective(losses, task_of(data), shapes, student, settings.seed, entries, ensemble)
 
 
-def _check_tokens(objective: Objective, tokenizer: Any, teacher: Path, data: Path, online: bool) -> None:
+def _check_tokens(request: Request, tokenizer: Any, teacher: Path, data: Path, online: bool) -> None:
     """Refuse a teacher with another tokenizer than the student's if both must see the same tokens."""
-    task = task_of(data)
-    for request in objective.teachers.values():
-        if not (online or task.by_token or request.aligned):
-            continue
-        require(teacher, "tokenizer.json")
-        if load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
-            raise ModelError(
-                f"{teacher} and the student have different tokenizers, but both must see the same tokens; "
-                "compare logits of a cached teacher on a task, or take a student with the teacher's tokenizer"
-            )
+    if not (online or task_of(data).by_token or request.aligned):
+        return
+    require(teacher, "tokenizer.json")
+    if load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
+        raise ModelError(
+            f"{teacher} and the student have different tokenizers, but both must see the same tokens; "
+            "compare logits of a cached teacher on a task, or take a student with the teacher's tokenizer"
+        )
 
 
 if __name__ == "__main__":

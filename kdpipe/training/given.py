@@ -11,7 +11,6 @@ from kdpipe.anatomy.positions import wrong_positions
 from kdpipe.anatomy.signals import SIGNAL_KINDS, takes_modules
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import KdpipeError, quoted
-from kdpipe.signals.capture import TEACHER
 from kdpipe.training.objective import ACTIVATIONS, Projection
 from kdpipe.training.terms import POSITIONS, Weighted
 from kdpipe.training.weights import WeightSchedule
@@ -56,7 +55,6 @@ def _choices(entry: Weighted, split: EncodedSplit) -> Iterator[tuple[bool, str, 
     loss, projection, modules = entry.loss, entry.projection, entry.modules
     unlabelled = split.task != LANGUAGE_MODELING and "labels" not in split.columns
     yield not _is_weight(entry.weight), "a weight from 0, or a kdpipe.WeightSchedule", entry.weight
-    yield entry.teacher != TEACHER.teacher, f"the teacher {TEACHER.teacher!r}", entry.teacher
     yield unlabelled and not loss.teacher_kinds, "rows with labels, with which it compares", split.columns
     yield entry.positions not in (None, *POSITIONS), "`all` or `masked` as `positions`", entry.positions
     yield entry.over_pairs not in ("mean", "sum"), "`mean` or `sum` as `over_pairs`", entry.over_pairs

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kdpipe.anatomy.layers import parts
 from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Averaged, Places, Positions, Signal
 from kdpipe.errors import ModelError
+from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.loss import Loss, OutputKind
 from kdpipe.seeds import PROJECTION, draw_seed
 from kdpipe.signals.capture import STUDENT, TEACHER, Origin, Request, Signals
@@ -52,7 +53,8 @@ class Term:
             models tells them (`kdpipe.training.trial`).
         entries: the number of entries of a row that are compared, the first entries; None for all. Language
             models may have more outputs than their tokenizer has entries, and not the same number.
-        teacher: the run that gives the target.
+        teachers: the runs that give the target; of several, the ensemble gives it.
+        ensemble: the mean of several teachers.
         student: the run that is compared with the target.
         over_pairs: whether the term is the mean or the sum over the pairs.
         shifted: the teacher's largest logit changes places with the logit of the label.
@@ -66,7 +68,8 @@ class Term:
     projection: Projection | None = None
     widths: tuple[int, int] | None = None
     entries: int | None = None
-    teacher: Origin = TEACHER
+    teachers: Sequence[Origin] = (TEACHER,)
+    ensemble: Ensemble = MEAN_LOGITS
     student: Origin = STUDENT
     over_pairs: Literal["mean", "sum"] = "mean"
     shifted: bool = False
@@ -85,7 +88,8 @@ class Term:
     def reads(self) -> Iterator[tuple[Origin, Signal]]:
         """Yield the signals that the loss reads, each after its origin."""
         for teacher, student in self.pairs:
-            yield from ((self.teacher, signal) for signal in _signals(self.loss.teacher_kinds, teacher))
+            for signal in _signals(self.loss.teacher_kinds, teacher):
+                yield from ((origin, signal) for origin in self.teachers)
             yield from ((self.student, signal) for signal in _signals(self.loss.student_kinds, student))
 
 
@@ -158,7 +162,7 @@ class Objective(nn.Module):
         """Return the sum of a term's loss over the rows or examples of one of its pairs."""
         theirs, ours = term.pairs[pair]
         student = _read(term, term.loss.student_kinds, signals[term.student], ours, batch)
-        teacher = _read(term, term.loss.teacher_kinds, signals.get(term.teacher, {}), theirs, batch)
+        teacher = self._target(term, signals, theirs, batch)
         student = [self._projected(term, pair, state, rows) for state, rows in enumerate(student)]
         for rows in student if term.loss.same_width else ():
             _check_width(term.name, rows, teacher[0])
@@ -166,6 +170,18 @@ class Objective(nn.Module):
             teacher = [_shifted(rows, batch["labels"]) for rows in teacher]
         target = _side(term.loss, teacher) if teacher else batch.get("labels")
         return term.loss(_side(term.loss, student), target, self.kind).sum()
+
+    def _target(
+        self, term: Term, signals: Mapping[Origin, Signals], place: Places, batch: Mapping[str, Any]
+    ) -> list[Rows]:
+        """Return the teacher's rows, by kind and state; of several teachers, the rows of their logits."""
+        kinds = term.loss.teacher_kinds
+        sides = [_read(term, kinds, signals.get(origin, {}), place, batch) for origin in term.teachers]
+        if len(sides) == 1 or not kinds:
+            return sides[0]
+        temperature = term.ensemble.temperature_of(term.loss)
+        logits = term.ensemble([rows.values for (rows,) in sides], self.kind, temperature)
+        return [replace(sides[0][0], values=logits)]
 
     def _projected(self, term: Term, pair: int, state: int, rows: Rows) -> Rows:
         """Return the student's rows of a state of a pair, mapped to the teacher's width."""

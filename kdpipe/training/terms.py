@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kdpipe.anatomy.layers import Layer, match_layers
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Places, Positions, first_layer
+from kdpipe.errors import KdpipeError, listed, suggest
 from kdpipe.evaluation.task import Task
+from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.loss import Loss
 from kdpipe.losses.top_k import TopKLoss
-from kdpipe.signals.capture import TEACHER, Origin
+from kdpipe.signals.capture import Origin
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.weights import WeightSchedule
 
@@ -38,7 +40,7 @@ class Weighted:
         over_pairs: whether the loss is the mean or the sum over its pairs of layers or modules.
         top_k: the number of the teacher's largest logits that are compared, all others counting as one.
         probability_shift: the teacher's largest logit changes places with the logit of the label.
-        teacher: the name of the teacher that it reads.
+        teacher: the name of the teacher that it reads; "" for the only teacher, or the mean of all.
     """
 
     loss: Loss
@@ -51,7 +53,7 @@ class Weighted:
     over_pairs: Literal["mean", "sum"] = "mean"
     top_k: int | None = None
     probability_shift: bool = False
-    teacher: str = TEACHER.teacher
+    teacher: str = ""
 
     def pairs(self, teacher_depth: int, student_depth: int) -> Sequence[tuple[Places, Places]]:
         """Return the (teacher, student) places that are compared."""
@@ -70,17 +72,21 @@ def build_objective(
     student: Shape,
     seed: int,
     entries: int | None = None,
+    ensemble: Ensemble = MEAN_LOGITS,
 ) -> Objective:
     """Return the weighted sum of losses.
 
     Args:
         losses: the losses.
         task: the dataset's task.
-        teachers: depth and width of each teacher, by the setting that names it; no width where only a run
-            tells it.
+        teachers: depth and width of each teacher, by its name; no width where only a run tells it.
         student: its depth and width.
         seed: seed of projections.
         entries: number of entries of the tokenizer; other tasks than language modelling do not need it.
+        ensemble: how losses on logits read several teachers as one; by default their mean logits.
+
+    Raises:
+        KdpipeError: a loss names no teacher, or reads of several what has no mean.
     """
     names = Counter[str]()
     terms = []
@@ -88,14 +94,28 @@ def build_objective(
         name = weighted.name or type(weighted.loss).__name__
         names[name] += 1
         numbered = name if names[name] == 1 else f"{name}_{names[name]}"
-        shapes = teachers[weighted.teacher], student
-        terms.append(_term(numbered, weighted, task, shapes, entries if task.masked else None))
+        read = _teachers_of(weighted, teachers)
+        shapes = teachers[read[0]], student
+        term = _term(numbered, weighted, task, shapes, entries if task.masked else None)
+        terms.append(replace(term, teachers=tuple(map(Origin, read)), ensemble=ensemble))
     return Objective(terms, task.kind, seed)
 
 
 def hard_term(task: type[Task]) -> Term:
     """Return the term of training with labels alone."""
     return Term("hard", HardLoss(), positions=task.positions)
+
+
+def _teachers_of(weighted: Weighted, teachers: Mapping[str, Shape]) -> Sequence[str]:
+    """Return the names of the teachers that a loss reads."""
+    kinds, name = weighted.loss.teacher_kinds, type(weighted.loss).__name__
+    if weighted.teacher and weighted.teacher not in teachers:
+        raise KdpipeError(f"{name}: no teacher {weighted.teacher!r}; {suggest(weighted.teacher, teachers)}")
+    if weighted.teacher or len(teachers) == 1:
+        return [weighted.teacher or next(iter(teachers))]
+    if kinds and (kinds != ("logits",) or weighted.top_k):
+        raise KdpipeError(f"{name}: reads one teacher; give `teacher`, one of {listed(map(repr, teachers))}")
+    return [*teachers]
 
 
 def _term(
@@ -118,7 +138,6 @@ def _term(
         weighted.projection,
         (teacher_width, width) if teacher_width and width and not weighted.modules else None,
         entries if outputs and loss.teacher_kinds else None,
-        Origin(weighted.teacher),
         over_pairs=weighted.over_pairs,
         shifted=weighted.probability_shift,
     )

@@ -88,9 +88,16 @@ def shape_on(model: Any, collator: Collator, losses: Sequence[Weighted]) -> Shap
 def _widths(
     term: Term, pair: tuple[Places, Places], signals: Mapping[Origin, Signals]
 ) -> Iterator[tuple[str, int, int]]:
-    """Yield for a pair, or each block of a student, its places, the teacher's width and the student's."""
+    """Yield for a pair, or each block of a student, its places, a teacher's width and the student's."""
+    for origin in term.teachers:
+        yield from _widths_of(term, pair, signals, origin)
+
+
+def _widths_of(
+    term: Term, pair: tuple[Places, Places], signals: Mapping[Origin, Signals], origin: Origin
+) -> Iterator[tuple[str, int, int]]:
     theirs, ours = parts(pair[0]), parts(pair[1])
-    teacher = _width(signals[term.teacher], term.loss.teacher_kinds[0], theirs[0])
+    teacher = _width(signals[origin], term.loss.teacher_kinds[0], theirs[0])
     for place in ours if term.loss.states == "all" else ours[:1]:
         compared = "" if place is None else f" {theirs[0]} and {place}"
         yield compared, teacher, _width(signals[term.student], term.loss.student_kinds[0], place)

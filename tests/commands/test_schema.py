@@ -90,7 +90,8 @@ def test_settings_are_explained():
     distill = definitions["stages"]["properties"]["distill"]
     assert distill["description"] == "Knowledge distillation."
     properties = distill["properties"]
-    assert properties["teacher"]["description"] == "the model whose outputs the student learns."
+    taught = "the model whose outputs the student learns, or a list of models."
+    assert properties["teacher"]["description"] == taught
     assert properties["losses"]["description"] == "the loss terms; the loss is their weighted sum."
 
 

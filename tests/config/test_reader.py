@@ -61,7 +61,7 @@ def test_a_value_may_be_a_mapping_or_a_list(graph_of):
         },
     })  # fmt: skip
     assert graph.nodes["m-rte"].settings.training.max_steps == 6
-    assert layer_pairs(graph, graph.nodes["s-mrpc"].settings)[0][1] == ((0, 0), (4, 2))
+    assert layer_pairs(graph, graph.nodes["s-mrpc"].settings.lessons[0])[0][1] == ((0, 0), (4, 2))
 
 
 def test_braces_in_ordinary_text_are_left_alone(build):
@@ -140,10 +140,19 @@ def test_lists_of_models_run_over_the_variables_that_the_name_lacks(graph_of):
     assert graph.nodes["best"].settings.among == ("m-mrpc-1", "m-mrpc-2", "m-rte-1", "m-rte-2")
 
 
-def test_several_teachers_are_refused_whatever_their_names(mistakes_of):
-    assert mistakes_of(
-        {"matrix": MATRIX, "models.student.distill.teacher": ["teacher-{seed}", "nothing"]}
-    ) == ["models.student.distill.teacher: several teachers are not available in this version"]
+def test_a_list_of_teachers_runs_over_the_variables_that_the_name_lacks(graph_of, mistakes_of):
+    several = {
+        "matrix": MATRIX,
+        "models.m-{task}-{seed}": {"finetune": {"model": "base", "dataset": "task"}},
+        "models.student.distill.teacher": ["m-{task}-{seed}", "teacher"],
+        "models.student.distill.losses": [{"loss": "kl"}],
+    }
+    settings = graph_of(several).nodes["student"].settings
+    assert settings.teacher == ("m-mrpc-1", "m-mrpc-2", "m-rte-1", "m-rte-2", "teacher")
+    assert mistakes_of({**several, "models.student.distill.teacher": ["m-mrpc-{seed}", "nothing"]}) == [
+        "models.student.distill.teacher: there is no model 'nothing'; there is base, m-mrpc-1, m-mrpc-2, "
+        "m-rte-1, m-rte-2, small, student, teacher"
+    ]
 
 
 def test_more_is_found_when_a_setting_is_wrong(mistakes_of):

@@ -31,7 +31,7 @@ def settings_of(graph, stage, *names):
 
 
 def keys(graph, *names):
-    return [key_of(cache_settings(graph, graph.nodes[name].settings)) for name in names]
+    return [key_of(cache_settings(graph, graph.nodes[name].settings.lessons[0])) for name in names]
 
 
 @pytest.mark.parametrize(("evaluate", "scored"), [
@@ -69,14 +69,14 @@ def test_candidates_are_scored_on_what_decides(graph_of):
 ])  # fmt: skip
 def test_a_teacher_is_cached_on_task_data_unless_told_otherwise(siblings, changes, cached):
     graph = siblings(**changes)
-    assert is_cached(graph, graph.nodes["other"].settings) is cached
+    assert is_cached(graph, graph.nodes["other"].settings.lessons[0]) is cached
 
 
 def test_a_cache_holds_what_the_terms_read(siblings):
     graph = siblings(
         losses=[{"loss": "cosine", "layers": [[4, 2], [1, 0]]}, {"loss": "hidden_mse", "layers": "last"}]
     )
-    one, other = (cache_settings(graph, graph.nodes[name].settings) for name in ("one", "other"))
+    one, other = (cache_settings(graph, graph.nodes[name].settings.lessons[0]) for name in ("one", "other"))
     states = tuple(f"hidden_states.{state}" for state in (0, 2, 4))
     assert (one.signals, one.maps, one.precision) == ((*states, "logits"), (), "float16")
     assert other.signals == ("hidden_states.1", "hidden_states.4")
@@ -84,7 +84,7 @@ def test_a_cache_holds_what_the_terms_read(siblings):
 
 def test_terms_that_are_not_computed_are_not_cached(siblings):
     graph = siblings(losses=[{"loss": "kl"}, {"loss": "cosine", "weight": 0}])
-    settings = cache_settings(graph, graph.nodes["other"].settings)
+    settings = cache_settings(graph, graph.nodes["other"].settings.lessons[0])
     assert (settings.signals, settings.precision) == (("logits",), "float32")
 
 
@@ -148,9 +148,15 @@ def test_maps_are_left_open_while_the_depth_of_the_teacher_is_unknown(graph_of):
         ],
     })  # fmt: skip
     settings = graph.nodes["student"].settings
-    assert [pairs for _, pairs in layer_pairs(graph, settings)] == [None, None, None, ((7, 1),), None]
+    assert [pairs for _, pairs in layer_pairs(graph, settings.lessons[0])] == [
+        None,
+        None,
+        None,
+        ((7, 1),),
+        None,
+    ]
     states = ("hidden_states",)
-    cache = cache_settings(graph, settings)
+    cache = cache_settings(graph, settings.lessons[0])
     assert cache.signals == ("hidden_states.7",)
     assert cache.maps == tuple(
         LayerMapSettings(kinds=kinds, layers=layers, student_depth=3)

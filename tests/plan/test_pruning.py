@@ -341,5 +341,7 @@ def test_the_sizes_of_a_schedule_share_the_teachers_cache(graph_of):
         "distill": {"teacher": "teacher", "student": "small", "dataset": "task", "losses": [{"loss": "kl"}]}
     }})  # fmt: skip
     keys = {key for key in graph.caches if key[0] == "teacher"}
-    assert key_of(cache_settings(graph, graph.nodes["assistant"].settings)) in {key for _, _, key in keys}
+    assert key_of(cache_settings(graph, graph.nodes["assistant"].settings.lessons[0])) in {
+        key for _, _, key in keys
+    }
     assert graph.evaluated_on("assistant") == ("task",)

@@ -70,7 +70,8 @@ def learn(places: dict[str, Path], folder: Path, knowledge: Path | None = None, 
         "training": TRAINING,
     }
     wanted = DistillSettings.model_validate({**given, "seed": 1, "masking": TWICE, **more})
-    distill.run(wanted, job_for(folder), **places, **({"knowledge": knowledge} if knowledge else {}))
+    stored = {"knowledge": [knowledge]} if knowledge else {}
+    distill.run(wanted, job_for(folder), **{**places, "teacher": [places["teacher"]], **stored})
     return folder
 
 

@@ -60,9 +60,9 @@ def test_cached_and_online_give_the_same_losses(
 ) -> None:
     wanted = CacheTeacherSettings(signals=SIGNALS, precision="float32", bf16=False)
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
-    places = {"teacher": classifier, "student": student, "data": task_data}
+    places = {"teacher": [classifier], "student": student, "data": task_data}
     distill.run(settings(TASK_LOSSES), job_for(tmp_path / "online"), **places)
-    distill.run(settings(TASK_LOSSES), job_for(tmp_path / "cached"), **places, knowledge=tmp_path / "cache")
+    distill.run(settings(TASK_LOSSES), job_for(tmp_path / "cached"), **places, knowledge=[tmp_path / "cache"])
     online, cached = losses_of(tmp_path / "online"), losses_of(tmp_path / "cached")
     assert len(online["loss"]) == 6
     for name, values in online.items():
@@ -83,8 +83,8 @@ def test_what_heads_do_is_learned_from_a_cache_as_from_a_teacher_beside(
     stored = "attentions.2", "attentions.4", "queries.4", "keys.4", "values.4"
     wanted = CacheTeacherSettings(signals=stored, precision="float32", bf16=False)
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
-    places = {"teacher": classifier, "student": student, "data": task_data}
-    for name, more in {"online": {}, "cached": {"knowledge": tmp_path / "cache"}}.items():
+    places = {"teacher": [classifier], "student": student, "data": task_data}
+    for name, more in {"online": {}, "cached": {"knowledge": [tmp_path / "cache"]}}.items():
         distill.run(settings(losses), job_for(tmp_path / name), **places, **more)
     online, cached = (read_parquet(tmp_path / name / "history.parquet") for name in ("online", "cached"))
     assert {"attention_mse", "relation"} < {row["name"] for row in online}
@@ -108,10 +108,10 @@ def test_what_reads_a_cache_keeps_the_precision_that_was_chosen_for_it(
     wanted = CacheTeacherSettings(signals=SIGNALS, precision="float32")
     processor(first)
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
-    places = {"teacher": classifier, "student": student, "data": task_data}
+    places = {"teacher": [classifier], "student": student, "data": task_data}
     distill.run(settings(TASK_LOSSES, training=training), job_for(tmp_path / "online"), **places)
     processor(second)
-    cached = {**places, "knowledge": tmp_path / "cache"}
+    cached = {**places, "knowledge": [tmp_path / "cache"]}
     distill.run(settings(TASK_LOSSES, training=training), job_for(tmp_path / "cached"), **cached)
     given = settings(TASK_LOSSES, training={**training, "bf16": second == "bfloat16"})
     distill.run(given, job_for(tmp_path / "given"), **cached)
@@ -139,10 +139,10 @@ def test_with_a_cache_the_teachers_weights_are_not_read(
     distill.run(
         settings(losses),
         workspace,
-        teacher=bare,
+        teacher=[bare],
         student=student,
         data=task_data,
-        knowledge=tmp_path / "cache",
+        knowledge=[tmp_path / "cache"],
     )
     assert (tmp_path / "made" / "model.safetensors").exists()
 
@@ -181,7 +181,7 @@ def test_text_is_distilled_with_rare_tokens_preferred(
     distill.run(
         settings(losses, freeze=["*position_embeddings*"]),
         job_for(tmp_path / "made"),
-        teacher=language_model,
+        teacher=[language_model],
         student=tmp_path / "student",
         data=text_data,
         counts=tmp_path / "counts",
@@ -214,7 +214,7 @@ def test_of_embeddings_padded_to_other_numbers_of_rows_the_tokenizers_entries_ar
         (language_model, "wide"),
     ]:
         made = tmp_path / f"{teacher.name}-{student}"
-        places = {"teacher": teacher, "student": tmp_path / student, "data": text_data}
+        places = {"teacher": [teacher], "student": tmp_path / student, "data": text_data}
         wanted = settings(
             [{"loss": loss}, {"loss": "hard", "weight": 0.1}], training={**TRAINING, "max_steps": 1}
         )
@@ -227,7 +227,9 @@ def test_a_teacher_without_the_head_is_refused(
     language_model: Path, student: Path, task_data: Path, workspace: Workspace
 ) -> None:
     with pytest.raises(ModelError, match="has no head for classification"):
-        distill.run(settings(TASK_LOSSES), workspace, teacher=language_model, student=student, data=task_data)
+        distill.run(
+            settings(TASK_LOSSES), workspace, teacher=[language_model], student=student, data=task_data
+        )
     assert not workspace.output.exists()
 
 
@@ -238,7 +240,7 @@ def test_a_teacher_that_reads_other_tokens_is_refused(
     teacher = shutil.copytree(classifier, tmp_path / "teacher")
     other.save_pretrained(teacher)
     with pytest.raises(ModelError, match="different tokenizers"):
-        distill.run(settings(TASK_LOSSES), workspace, teacher=teacher, student=student, data=task_data)
+        distill.run(settings(TASK_LOSSES), workspace, teacher=[teacher], student=student, data=task_data)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +259,7 @@ def test_a_student_that_is_no_transformer_learns_from_one(
     distill.run(
         settings(losses, training=training),
         job_for(tmp_path / "made"),
-        teacher=classifier,
+        teacher=[classifier],
         student=tmp_path / "student",
         data=task_data,
     )

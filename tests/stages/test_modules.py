@@ -26,7 +26,7 @@ LOSSES = [{"loss": "hidden_mse", "modules": PAIRS, "projection": {"kind": "linea
 def distilled(folder: Path, model: Path, data: Path, losses: Any, **more: Any) -> Path:
     given = {"teacher": "t", "student": "s", "dataset": "d", "losses": losses, "training": TRAINING}
     settings = DistillSettings.model_validate(given)
-    distill.run(settings, job_for(folder), teacher=model, student=model, data=data, **more)
+    distill.run(settings, job_for(folder), teacher=[model], student=model, data=data, **more)
     return folder
 
 
@@ -79,7 +79,7 @@ def test_nothing_is_trained_for_modules_that_cannot_be_compared(
         return [{"loss": "hidden_mse", "modules": [[theirs, ours]]}]
 
     unknown = losses("encoder.layer.0", "encoder.layr.1")
-    for more in ({}, {"knowledge": cache}):
+    for more in ({}, {"knowledge": [cache]}):
         with pytest.raises(ModelError, match=r"'encoder\.layr\.1' is no module of the BertModel"):
             distilled(tmp_path / "student", classifier, task_data, unknown, **more)
         wider = losses("encoder.layer.0", "encoder.layer.0.intermediate")

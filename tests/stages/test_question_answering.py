@@ -63,9 +63,9 @@ def test_from_files_to_a_student(squad: Path, language_model: Path, tmp_path: Pa
     )
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=teacher, data=data)
     settings = DistillSettings.model_validate({**given, "teacher": "t", "student": "s", "losses": LOSSES})
-    places = {"teacher": teacher, "student": language_model, "data": data}
+    places = {"teacher": [teacher], "student": language_model, "data": data}
     distill.run(settings, job_for(tmp_path / "online"), **places)
-    distill.run(settings, job_for(tmp_path / "cached"), **places, knowledge=tmp_path / "cache")
+    distill.run(settings, job_for(tmp_path / "cached"), **places, knowledge=[tmp_path / "cache"])
     for name in ("kl", "hard", "hidden_mse", "loss", "eval_f1"):
         online = values(tmp_path / "online", name)
         assert online
@@ -80,6 +80,11 @@ def test_a_teacher_that_reads_other_tokens_is_refused(
     teacher = shutil.copytree(reader, tmp_path / "teacher")
     train_wordpiece(lambda: ["quite other words"], vocab_size=60, max_length=64).save_pretrained(teacher)
     given = {"teacher": "t", "student": "s", "dataset": "d", "losses": LOSSES[:1], "training": TRAINING}
-    places = {"teacher": teacher, "student": reader, "data": question_data, "knowledge": tmp_path / "cache"}
+    places = {
+        "teacher": [teacher],
+        "student": reader,
+        "data": question_data,
+        "knowledge": [tmp_path / "cache"],
+    }
     with pytest.raises(ModelError, match="different tokenizers"):
         distill.run(DistillSettings.model_validate(given), workspace, **places)

@@ -78,7 +78,8 @@ def distilled(folder: Path, teacher: Path, student: Path, data: Path, knowledge:
     losses = [*LOSSES, *(LABELLED if task_of(data).positions == "labelled" else [])]
     given = {"teacher": "t", "student": "s", "dataset": "d", "losses": losses, "training": TRAINING}
     settings = DistillSettings.model_validate(given)
-    distill.run(settings, job_for(folder), teacher=teacher, student=student, data=data, knowledge=knowledge)
+    stored = [knowledge] if knowledge else None
+    distill.run(settings, job_for(folder), teacher=[teacher], student=student, data=data, knowledge=stored)
     return folder
 
 

@@ -1,14 +1,19 @@
 """What `distill` and `schedule` share: a teacher, loss terms, and whether the teacher is run once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from kdpipe.anatomy.signals import SIGNAL_KINDS, StoredPrecision
-from kdpipe.config.settings.base import DatasetName, ModelName, StageSettings
-from kdpipe.config.settings.losses import LossTerm, LossTerms
+from kdpipe.config.mistakes import Where
+from kdpipe.config.settings.base import DatasetName, NotEmpty, Reference, Settings, StageSettings
+from kdpipe.config.settings.bounds import MANY
+from kdpipe.config.settings.explanation import mistake
+from kdpipe.config.settings.losses import LossTerm, LossTerms, TermSettings
 from kdpipe.config.settings.training import Training, training_settings
+from kdpipe.errors import suggest
 
 
 def _read_switch(value: object) -> object:
@@ -20,11 +25,28 @@ CacheMode = Literal["auto", "on", "off"]
 Cache = Annotated[CacheMode, BeforeValidator(_read_switch, json_schema_input_type=CacheMode | bool)]
 
 
-class Distillation(StageSettings):
-    """Training against a teacher.
+# One of several models is named as one model is: placeholders that its node lacks take all their values.
+Teachers = Annotated[str | tuple[str, ...], NotEmpty, Reference("model")]
+
+
+class EnsembleSettings(Settings):
+    """How losses on logits read several teachers as one.
 
     Args:
-        teacher: the model whose outputs are learned.
+        average: `logits`, or the `probabilities` that the temperature of the loss softens; outputs of a
+            regression are averaged as they are.
+        weights: how much each teacher counts, in the order of `teacher`; by default equally.
+    """
+
+    average: Literal["logits", "probabilities"] = "logits"
+    weights: Annotated[tuple[Annotated[float, Field(gt=0, le=MANY)], ...], NotEmpty] | None = None
+
+
+class Distillation(StageSettings):
+    """Training against one teacher or several.
+
+    Args:
+        teacher: the model whose outputs are learned, or a list of models.
         dataset: the dataset that is read.
         losses: the loss terms; the loss is their weighted sum.
         cache: whether the teacher's signals are computed once and stored; `auto` does so for task data.
@@ -33,22 +55,77 @@ class Distillation(StageSettings):
         training: fields of `TrainingArguments`.
     """
 
-    teacher: ModelName
+    teacher: Teachers
     dataset: DatasetName
     losses: LossTerms
     cache: Cache = "auto"
     cache_precision: StoredPrecision = "float16"
     training: Training = Field(default_factory=lambda: training_settings()())
 
+    @model_validator(mode="after")
+    def _of_its_teachers(self) -> Self:
+        for index, term in enumerate(self.losses):
+            if fault := self._misread(term):
+                raise mistake(("losses", index, *fault[:-1]), fault[-1])
+        for lesson in self.lessons if len(self.teachers) > 1 else ():
+            if not lesson.taught:
+                raise mistake(lesson.place, f"no loss term with a weight reads {lesson.teacher!r}; remove it")
+        return self
+
+    def _misread(self, term: TermSettings) -> tuple[str, ...]:
+        """Return the key of a term that is wrong about the teachers, if one is, and what is wrong."""
+        if term.teacher is not None and not term.needs_teacher:
+            return "teacher", f"{term.loss} reads no teacher; remove this"
+        if term.teacher not in (None, *self.teachers):
+            return "teacher", f"{term.teacher!r} is no teacher here; {suggest(term.teacher, self.teachers)}"
+        if term.needs_teacher and term.teacher is None and len(self.teachers) > 1 and not term.takes_mean:
+            what = f"{' and '.join(term.teacher_kinds)} are read of one teacher"
+            return (f"{what}; give `teacher: {self.teachers[0]}`, or another of the {len(self.teachers)}",)
+        return ()
+
     @property
-    def lessons(self) -> Mapping[str, Self]:
-        """The settings as each teacher alone has them, by the setting that names the teacher."""
-        return {"teacher": self}
+    def teachers(self) -> tuple[str, ...]:
+        """The teachers, in their order."""
+        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher
+
+    @property
+    def lessons(self) -> "tuple[Lesson, ...]":
+        """What is learned of each teacher."""
+        if isinstance(self.teacher, str):
+            return (Lesson(self, self.teacher, ("teacher",)),)
+        return tuple(Lesson(self, name, ("teacher", index)) for index, name in enumerate(self.teacher))
+
+    @property
+    def learner(self) -> str:
+        """The model whose weights the trained model starts from."""
+        return self.teachers[0]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned of one teacher.
+
+    Args:
+        settings: the settings of the distillation.
+        teacher: the teacher.
+        place: the place in the settings that names the teacher.
+    """
+
+    settings: Distillation
+    teacher: str
+    place: Where
+
+    @property
+    def terms(self) -> Iterator[tuple[int, LossTerm]]:
+        """The terms after their places among the losses, without the terms that read another teacher."""
+        for index, term in enumerate(self.settings.losses):
+            if term.teacher in (None, self.teacher):
+                yield index, term
 
     @property
     def taught(self) -> tuple[LossTerm, ...]:
-        """The terms that are computed and read something of a teacher."""
-        return tuple(term for term in self.losses if term.needs_teacher and term.weight)
+        """The terms that are computed and read something of the teacher."""
+        return tuple(term for _, term in self.terms if term.needs_teacher and term.weight)
 
     @property
     def reads_head(self) -> bool:
@@ -56,6 +133,11 @@ class Distillation(StageSettings):
         return any(SIGNAL_KINDS[kind].needs_head for term in self.taught for kind in term.teacher_kinds)
 
     @property
+    def dataset(self) -> str:
+        """The dataset that teacher and student read."""
+        return self.settings.dataset
+
+    @property
     def learner(self) -> str:
-        """The model whose weights the trained model starts from."""
-        return self.teacher
+        """The student."""
+        return self.settings.learner

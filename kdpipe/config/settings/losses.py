@@ -50,12 +50,14 @@ class TermSettings(Settings):
             words have tags, their first pieces). The default is `masked` for losses on logits, and `all` for
             losses on other signals.
         run: the forward run that is read.
+        teacher: the teacher that is read, of several; losses on logits read the mean of all by default.
     """
 
     loss: str
     weight: Weight = 1.0
     positions: Literal["all", "masked"] | None = None
     run: Annotated[Literal["base"], BeforeValidator(LATER)] = "base"
+    teacher: str | None = None
 
     @property
     def declared(self) -> dict[str, Any]:
@@ -73,14 +75,14 @@ class TermSettings(Settings):
         return self.declared["student_kinds"]  # type: ignore[no-any-return]
 
     @property
-    def taught_by(self) -> str:
-        """The setting that names the teacher with which the loss compares."""
-        return "teacher"
-
-    @property
     def needs_teacher(self) -> bool:
         """Whether the loss compares with a teacher rather than with labels."""
         return bool(self.teacher_kinds)
+
+    @property
+    def takes_mean(self) -> bool:
+        """Whether the loss can compare with the mean of several teachers."""
+        return self.teacher_kinds == ("logits",)
 
     @property
     def matched(self) -> str:

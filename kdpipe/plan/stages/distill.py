@@ -1,11 +1,14 @@
-"""`distill`: a student trained against a teacher."""
+"""`distill`: a student trained against one teacher or several."""
 
-from pydantic import field_validator
-from pydantic_core import PydanticCustomError
+from typing import Self
+
+from pydantic import model_validator
 
 from kdpipe.config.settings.base import ModelName, Unavailable
-from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.distillation import Distillation, EnsembleSettings
+from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.masking import MaskingSettings
+from kdpipe.config.settings.schedules import TemperatureSettings
 from kdpipe.plan.distillation import DistillationStage
 from kdpipe.plan.entries import Facts
 from kdpipe.plan.model_stage import Known
@@ -16,11 +19,12 @@ class DistillSettings(Distillation):
     """Knowledge distillation.
 
     Args:
-        teacher: the model whose outputs the student learns.
+        teacher: the model whose outputs the student learns, or a list of models.
         student: the model to start from.
         dataset: the dataset both read.
         losses: the loss terms; the loss is their weighted sum.
         masking: how targets are chosen, for language-modelling datasets.
+        ensemble: how losses on logits read several teachers as one.
         freeze: globs of names of student parameters that stay as they are.
         cache: whether the teacher's signals are computed once and stored; `auto` does so for task data.
         cache_precision: how cached signals are stored; logits are always float32. `bfloat16` has fewer digits
@@ -31,25 +35,35 @@ class DistillSettings(Distillation):
     student: ModelName
     masking: MaskingSettings = MaskingSettings()
     freeze: tuple[str, ...] = ()
+    ensemble: EnsembleSettings | None = None
     knowledge: Unavailable = None
     interchange: Unavailable = None
     sampling: Unavailable = None
-    ensemble: Unavailable = None
 
     @property
     def learner(self) -> str:
         return self.student
 
-    @field_validator("teacher", mode="before")
-    @classmethod
-    def _one_teacher(cls, value: object) -> object:
-        if isinstance(value, list):
-            raise PydanticCustomError("unavailable", "several teachers are not available in this version")
-        return value
+    @model_validator(mode="after")
+    def _ensemble_of_its_teachers(self) -> Self:
+        if self.ensemble is None:
+            return self
+        teachers, weights = len(self.teachers), self.ensemble.weights
+        together = [term.needs_teacher and not term.teacher and bool(term.weight) for term in self.losses]
+        if teachers < 2 or not any(together):
+            raise mistake(("ensemble",), "no loss term reads several teachers together; remove this")
+        if weights and len(weights) != teachers:
+            raise mistake(("ensemble", "weights"), f"expected {teachers}, one each, found {len(weights)}")
+        for index, term in enumerate(self.losses):
+            varies = isinstance(getattr(term, "temperature", None), TemperatureSettings)
+            if self.ensemble.average == "probabilities" and varies and together[index]:
+                what = "mean probabilities need one temperature; give a number, or `average: logits`"
+                raise mistake(("losses", index, "temperature"), what)
+        return self
 
 
 class Distill(DistillationStage[DistillSettings]):
-    """Train a student against a teacher, run beside it or cached."""
+    """Train a student against its teachers, run beside it or cached."""
 
     settings = DistillSettings
     starts_from = "student"

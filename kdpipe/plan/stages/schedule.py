@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 
 from kdpipe.anatomy.units import leaves_fewer, leaves_no_more
 from kdpipe.config.mistakes import Findings, SettingError
-from kdpipe.config.settings.base import EntryOf, NotEmpty, Settings
+from kdpipe.config.settings.base import EntryOf, ModelName, NotEmpty, Settings
 from kdpipe.config.settings.bounds import MANY
-from kdpipe.config.settings.distillation import Distillation
+from kdpipe.config.settings.distillation import Distillation, Lesson
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.importance import ImportanceSettings, RankedSettings
 from kdpipe.config.settings.losses import LossTerms, term_settings
@@ -60,6 +60,7 @@ class ScheduleSettings(Distillation, RankedSettings):
         training: fields of `TrainingArguments`.
     """
 
+    teacher: ModelName
     method: Annotated[str, EntryOf("methods")] = "minidisc"
     target: float = Field(gt=0, lt=1)
     tradeoff: float = Field(default=0.2, ge=0, le=MANY)
@@ -130,7 +131,7 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
             what = f"sparsity counts for an assistant as {metric} counts against it; give another metric"
             yield ("metric",), what
 
-    def reads_head(self, settings: ScheduleSettings) -> bool:
+    def reads_head(self, lesson: Lesson) -> bool:
         return True
 
     def watched(self, task: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.plan.stages.extract import ExtractSettings
 from kdpipe.plan.stages.load import LoadSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
+from kdpipe.plan.stages.schedule import ScheduleSettings
 
 DISTILL = {"teacher": "a", "student": "b", "dataset": "c", "losses": [{"loss": "kl"}]}
 
@@ -26,14 +27,57 @@ def test_a_cache_is_switched_as_yaml_reads_it(given, read):
     assert DistillSettings(**DISTILL, cache=given).cache == read
 
 
-@pytest.mark.parametrize("key", ["knowledge", "interchange", "sampling", "ensemble"])
+@pytest.mark.parametrize("key", ["knowledge", "interchange", "sampling"])
 def test_what_distill_cannot_do_yet_is_refused_by_name(key):
     assert mistakes_in(DistillSettings, **DISTILL, **{key: {}}) == [((key,), "not available in this version")]
 
 
-def test_several_teachers_are_refused_by_name():
-    found = mistakes_in(DistillSettings, **{**DISTILL, "teacher": ["a", "b"]})
-    assert found == [(("teacher",), "several teachers are not available in this version")]
+KL, HIDDEN = {"loss": "kl"}, {"loss": "hidden_mse"}
+FLSW = {"loss": "kl", "temperature": "flsw"}
+
+
+@pytest.mark.parametrize(("changes", "where", "what"), [
+    ({"teacher": []}, ("teacher",), "expected at least one"),
+    ({"losses": [KL, HIDDEN]}, ("losses", 1), "hidden_states are read of one teacher; give `teacher: a`, or"
+     " another of the 2"),
+    ({"losses": [{**KL, "top_k": 5}]}, ("losses", 0), "top_logits and top_entries are read of one teacher;"
+     " give `teacher: a`, or another of the 2"),
+    ({"losses": [{**HIDDEN, "teacher": "c"}]}, ("losses", 0, "teacher"), "'c' is no teacher here;"
+     " there is a, b"),
+    ({"losses": [KL, {"loss": "hard", "teacher": "a"}]}, ("losses", 1, "teacher"), "hard reads no teacher;"
+     " remove this"),
+    ({"losses": [{**HIDDEN, "teacher": "a"}]}, ("teacher", 1), "no loss term with a weight reads 'b';"
+     " remove it"),
+    ({"teacher": "a", "losses": [{**KL, "teacher": "b"}]}, ("losses", 0, "teacher"), "'b' is no teacher here;"
+     " there is a"),
+    ({"teacher": "a", "ensemble": {}}, ("ensemble",), "no loss term reads several teachers"
+     " together; remove this"),
+    ({"losses": [{**KL, "teacher": name} for name in "ab"], "ensemble": {"average": "logits"}}, ("ensemble",),
+     "no loss term reads several teachers together; remove this"),
+    ({"ensemble": {"weights": [1]}}, ("ensemble", "weights"), "expected 2, one each, found 1"),
+    ({"ensemble": {"weights": [1, 0]}}, ("ensemble", "weights", 1), "should be greater than 0, found 0"),
+    ({"losses": [FLSW], "ensemble": {"average": "probabilities"}}, ("losses", 0, "temperature"), "mean"
+     " probabilities need one temperature; give a number, or `average: logits`"),
+])  # fmt: skip
+def test_what_does_not_suit_several_teachers(changes, where, what):
+    assert mistakes_in(DistillSettings, **{**DISTILL, "teacher": ["a", "b"], **changes}) == [(where, what)]
+
+
+def test_a_lesson_has_the_terms_of_its_teacher():
+    losses = [KL, {**HIDDEN, "teacher": "b"}, {"loss": "hard"}]
+    settings = DistillSettings(**{**DISTILL, "teacher": ["a", "b"], "losses": losses})
+    found = {lesson.teacher: [index for index, _ in lesson.terms] for lesson in settings.lessons}
+    assert found == {"a": [0, 2], "b": [0, 1, 2]}
+    assert [[term.loss for term in lesson.taught] for lesson in settings.lessons] == [
+        ["kl"],
+        ["kl", "hidden_mse"],
+    ]
+
+
+def test_a_schedule_has_one_teacher():
+    given = {"teacher": ["a", "b"], "dataset": "d", "target": 0.9}
+    ((where, _),) = mistakes_in(ScheduleSettings, **given)
+    assert where == ("teacher",)
 
 
 @pytest.mark.parametrize(
