@@ -1,6 +1,6 @@
 """The report as one HTML page that needs no other file."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
@@ -8,12 +8,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kdpipe.anatomy.analysis import mebibytes
 from kdpipe.config.document import Document, merge
+from kdpipe.matching import plain
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.costs import model_costs, read_ledger
 from kdpipe.reporting.curves import loss_curves, tradeoff_curves
 from kdpipe.reporting.diagram import draw_graph
+from kdpipe.reporting.grouping import model_names
 from kdpipe.reporting.plots import further_plots, parameters_plot
 from kdpipe.reporting.pruning import importance_maps, pruned_shapes
+from kdpipe.reporting.published import Line, read_published
 from kdpipe.reporting.structures import model_structures
 from kdpipe.reporting.tables import lay_out
 
@@ -40,6 +43,7 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
         graph=graph,
         diagram=draw_graph(graph),
         tables=lay_out(aggregated, report.baseline),
+        elsewhere=published_elsewhere(graph),
         plots=[*parameters_plot(aggregated), *further_plots(aggregated, report.plots)],
         curves=loss_curves(graph),
         ledger=read_ledger(graph),
@@ -50,6 +54,23 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
         tradeoffs=list(tradeoff_curves(graph)),
         settings={section: settings_text(graph.document, section) for section in ("models", "datasets")},
     )
+
+
+class Elsewhere(NamedTuple):
+    """Published values of models that a report lacks, on its own datasets and on others."""
+
+    near: list[Line]
+    far: list[Line]
+
+
+def published_elsewhere(graph: Graph) -> Elsewhere:
+    """Return the published values of other models; names of datasets match whatever their case and signs."""
+    path = graph.document.report.published
+    _, lines = read_published(path, model_names(graph)) if path else ((), [])
+    names = {*graph.datasets, *(dataset.template for dataset in graph.datasets.values())}
+    own = {plain(name) for name in names}
+    near = [line for line in lines if plain(line.dataset) in own]
+    return Elsewhere(near, [line for line in lines if plain(line.dataset) not in own])
 
 
 def settings_text(document: Document, section: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,3 +163,22 @@ def test_settings_are_yaml_with_defaults_filled_in(example: Graph):
 )
 def test_durations_have_two_units(seconds: float, text: str):
     assert duration(seconds) == text
+
+
+def test_published_values_of_other_models_are_shown_on_own_datasets_first(
+    config: dict[str, Any], make_results: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "published.csv"
+    path.write_text(
+        "model,dataset,split,metric,value,paper\n"
+        "TinyBERT4,MRPC,test,f1,0.864,<One>\nTinyBERT4,CoLA,test,matthews,0.441,Two\n"
+        "teacher-mrpc,mrpc,validation,accuracy,0.9,Three\n"
+    )
+    config["report"]["published"] = str(path)
+    page = render(make_results(config))
+    check(page)
+    section = page[page.index('<section id="published">') :]
+    section = section[: section.index("</section>")]
+    assert section.index("0.864") < section.index("On other datasets: 1") < section.index("0.441")
+    assert "&lt;One&gt;" in section
+    assert "Three" not in section

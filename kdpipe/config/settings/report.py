@@ -30,7 +30,8 @@ class ReportSettings(Settings):
         title: its heading.
         baseline: node, or pattern of nodes, that the others are compared with.
         over: matrix variables whose values are averaged.
-        published: CSV of published values with the columns model, dataset, metric, value.
+        published: CSV of published values with the columns model, dataset, metric, value, and maybe split
+            and paper; lines of other models than the config's are shown as they are.
         plots: further plots.
     """
 
