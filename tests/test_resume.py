@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import SUMS, verify
@@ -25,9 +26,10 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 @pytest.fixture
 def start(language_model: Path, task_data: Path, tmp_path: Path) -> Start:
     """A function that starts a fine-tuning, and returns its process."""
-    settings = FinetuneSettings(model="base", dataset="task", training=TRAINING).model_dump_json()
 
-    def begin(name: str, *more: str) -> "subprocess.Popen[bytes]":
+    def begin(name: str, *more: str, **training: Any) -> "subprocess.Popen[bytes]":
+        given = {**TRAINING, **training}
+        settings = FinetuneSettings(model="base", dataset="task", training=given).model_dump_json()
         command = [sys.executable, "-m", "kdpipe.stages.finetune", "--settings", settings]
         command += ["--model", str(language_model), "--data", str(task_data), "--threads", "1", *more]
         command += ["--output", str(tmp_path / name), "--state", str(tmp_path / ".state")]
@@ -63,6 +65,29 @@ def test_killed_and_stopped_it_ends_with_the_same_bytes(start: Start, tmp_path: 
     assert not list(tmp_path.glob(".state/checkpoints/*/*"))
     seen = [read_manifest(tmp_path / name)["examples_seen"] for name in ("model", "undisturbed")]
     assert seen[0] == seen[1]
+
+
+def test_a_tracker_is_told_each_step_once(start: Start, tmp_path: Path) -> None:
+    def checkpoints(but: frozenset[Path] = frozenset()) -> frozenset[Path]:
+        return frozenset(tmp_path.glob(f".state/checkpoints/*/*/step-*/{SUMS}")) - but
+
+    def told(name: str) -> list[tuple[int, float]]:
+        (run,) = (tmp_path / "runs" / name).iterdir()
+        events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
+        return [(event.step, event.value) for event in events.Scalars("train/loss")]
+
+    tracked = {"report_to": "tensorboard", "logging_steps": 1, "num_train_epochs": 25}
+    assert start("undisturbed", **tracked).wait() == 0
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        before = checkpoints()
+        process = start("model", "--checkpoint-minutes", "0", **tracked)
+        wait_until(partial(checkpoints, before), process)
+        process.send_signal(number)
+        process.wait()
+    assert start("model", **tracked).wait() == 0
+    assert [step for step, _ in told("undisturbed")] == list(range(1, 301))
+    assert told("model") == told("undisturbed")
+    assert (tmp_path / "model" / SUMS).read_bytes() == (tmp_path / "undisturbed" / SUMS).read_bytes()
 
 
 def test_a_stage_waits_for_an_earlier_process_that_makes_the_same(start: Start, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING, kinds_for, require_head
 from kdpipe.anatomy.steps import count_steps, examples_of_step
+from kdpipe.anatomy.trackers import NONE, not_installed
 from kdpipe.config.mistakes import Findings, SettingError
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
@@ -67,6 +69,9 @@ class TrainingStage(ModelStage[M]):
 
     def checks(self, graph: Graph, node: Node) -> Findings:
         settings: Any = node.settings
+        tracker = getattr(settings.training, "report_to", None) or NONE
+        if tracker != NONE and find_spec(tracker) is None:
+            yield ("training", "report_to"), not_installed(tracker)
         name = str(getattr(settings.training, "metric_for_best_model", None) or "").removeprefix("eval_")
         task = graph.datasets[settings.dataset].task
         # Metrics of one type of entity are named as `f1:PER`.

@@ -98,6 +98,11 @@ class Workspace:
         """Return the checkpoints of a stage that reads files with these digests besides artifacts."""
         return replace(self.checkpoints, folder=self.checkpoints.folder / digest(digests))
 
+    @property
+    def runs(self) -> Path:
+        """The folder of a tracker's files of this training, beside the results of the model."""
+        return self.state.parent / "runs" / self.output.name / digest(dict(self.origin))[:12]
+
     @cached_property
     def shards(self) -> Shards:
         """The finished tables of an earlier run with the same settings, inputs and code."""

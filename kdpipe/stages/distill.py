@@ -14,6 +14,7 @@ from kdpipe.models.family import config_shape
 from kdpipe.models.loading import load_tokenizer, read_model_config
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
+from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import Origin, Request, Teacher
@@ -69,6 +70,7 @@ def run(
                 for source, request in requests.items()
             },
             checkpoints=workspace.checkpoints,
+            callbacks=tracked(settings.training, workspace.runs),
             bar=bar,
         )
         save_outcome(draft, learner, tokenizer, outcome)

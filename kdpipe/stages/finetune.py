@@ -5,6 +5,7 @@ from pathlib import Path
 from kdpipe.adapters.training import load_learner
 from kdpipe.plan.stages.finetune import FinetuneSettings
 from kdpipe.runner.command_line import main
+from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
 from kdpipe.training.run import save_outcome, train_on_data
 
@@ -26,6 +27,7 @@ def run(
             probability=settings.masking.probability,
             targets=targets,
             checkpoints=workspace.checkpoints,
+            callbacks=tracked(settings.training, workspace.runs),
             bar=bar,
         )
         save_outcome(draft, student, tokenizer, outcome)

@@ -25,6 +25,7 @@ from kdpipe.models.creation import (
 from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.runner.command_line import main
+from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
 from kdpipe.training.run import save_outcome, train_on_data
 
@@ -54,6 +55,7 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, workspace: Work
                 probability=settings.masking.probability,
                 targets=targets,
                 checkpoints=checkpoints,
+                callbacks=tracked(settings.training, workspace.runs),
                 bar=bar,
             )
         save_outcome(draft, model, tokenizer, outcome)

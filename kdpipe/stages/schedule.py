@@ -24,6 +24,7 @@ from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.pruning.cut import is_no_larger, is_smaller, name_units, prune_to_sparsity, ranks_from, units_at
 from kdpipe.pruning.scores import SCORES, read_scores
 from kdpipe.runner.command_line import main
+from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import TEACHER, Teacher
@@ -90,6 +91,7 @@ def run(
             evaluate=lambda model: _with_tradeoff(method, score(model)),
             sizes=list(sizes.values()),
             checkpoints=workspace.checkpoints,
+            callbacks=tracked(settings.training, workspace.runs),
             bar=bar,
         )
         values = score(learner)

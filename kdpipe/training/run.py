@@ -151,7 +151,7 @@ def train_on_data(
         student: a model with the head for the dataset's task.
         tokenizer: its tokenizer.
         data: the encoded dataset.
-        training: as of `train`.
+        training: as of `train`; a tracker that they name is among the callbacks.
         seed: as of `train`.
         probability: share of the tokens that are masked for scores during training.
         objective: the loss; by default the loss on the dataset's labels, or on its tokens.
@@ -160,6 +160,7 @@ def train_on_data(
         evaluate: scores the student; by default the metrics on the validation split.
         options: passed to `train`.
     """
+    training = {name: value for name, value in training.items() if name != "report_to"}
     split = EncodedSplit(data, "train")
     if objective is None:
         task = catalog.resolve("tasks", split.task)

@@ -55,6 +55,17 @@ def test_a_cache_whose_readers_are_done_and_nothing_that_is_needed(graph: Graph)
     assert not copy.exists()
 
 
+def test_what_a_tracker_keeps_is_never_removed(graph: Graph) -> None:
+    for model in ("student", "of-no-node"):
+        run = graph.layout.results / "runs" / model / "3f2a"
+        run.mkdir(parents=True)
+        (run / "events").write_text("steps")
+    leftovers, foreign = find_leftovers(graph)
+    assert not [
+        folder for folder in (*foreign, *(each.folder for each in leftovers)) if "runs" in folder.parts
+    ]
+
+
 @pytest.mark.parametrize("place", ["knowledge", "."])
 def test_what_several_results_share_is_never_removed(
     place: str, graph: Graph, graph_with: Callable[..., Graph], tmp_path: Path

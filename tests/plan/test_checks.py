@@ -501,3 +501,11 @@ def test_a_baseline_may_be_a_model_or_a_pattern(mistakes_of):
     changes = {"matrix": {"seed": [1]}, "models.t-{seed}": {"load": {"path": "a/b"}}}
     for baseline in ("t-{seed}", "t-1", "teacher"):
         assert mistakes_of({**changes, "report": {"baseline": baseline, "over": ["seed"]}}) == []
+
+
+def test_a_tracker_that_is_not_installed_is_told(mistakes_of, monkeypatch):
+    monkeypatch.setattr("kdpipe.plan.training.find_spec", lambda name: None)
+    assert mistakes_of({"models.teacher.finetune.training": {"report_to": "wandb"}}) == [
+        "models.teacher.finetune.training.report_to: the package 'wandb' is not installed; install"
+        " `kdpipe[wandb]`"
+    ]

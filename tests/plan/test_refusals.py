@@ -22,7 +22,7 @@ TRAINING = {
     "debug": ("underflow_overflow", "is not supported: it is for developers of transformers"),
     "use_liger_kernel": (True, "is not supported: its kernels are for models of other families"),
     "optim": ("galore_adamw", "is not supported: it needs a package that kdpipe does not install"),
-    "report_to": ("wandb", "expected `none`, found 'wandb': there are no trackers in this version"),
+    "report_to": ("all", "expected none or tensorboard or wandb or mlflow or trackio, found 'all'"),
     "tf32": ("sometimes", "should be a valid boolean, unable to interpret input, found 'sometimes'"),
 }
 

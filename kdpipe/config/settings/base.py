@@ -190,10 +190,12 @@ def decisive(settings: BaseModel) -> dict[str, Any]:
     """Return the settings that decide the contents of an artifact, for its manifest and for digests.
 
     The batch of an evaluation does not count: it changes only roundings, and users lower it to save memory.
+    Nor does the tracker, which only shows a training.
     """
     decisive = settings.model_dump(mode="json", exclude={*AFTERWARDS, "eval_batch_size"})
     if isinstance(training := decisive.get("training"), dict):
-        training.pop("per_device_eval_batch_size", None)
+        for name in ("per_device_eval_batch_size", "report_to"):
+            training.pop(name, None)
     return decisive
 
 

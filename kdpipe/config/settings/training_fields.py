@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from kdpipe.anatomy.trackers import NONE, TRACKERS
 from kdpipe.config.settings.base import Unavailable, refuse, refused
 from kdpipe.config.settings.bounds import MANY, Count, LearningRate, Steps, whole_or_share
 from kdpipe.config.settings.learning_rates import SCHEDULES
@@ -46,7 +47,8 @@ OWNED = _by_field(
 )
 NOT_SUPPORTED = _by_field(
     {
-        "there are no trackers in this version": "run_name project trackio_space_id trackio_bucket_id "
+        "a run of a tracker has the name of its model": "run_name project",
+        "a tracker keeps its files beside the results": "trackio_space_id trackio_bucket_id "
         "trackio_static_space_id",
         "each process trains a whole model": "fsdp fsdp_config deepspeed parallelism_config "
         "accelerator_config",
@@ -93,8 +95,8 @@ CHOICES = {
 }
 
 
-NO_TRACKERS = refuse(
-    "expected `none`, found {}: there are no trackers in this version", lambda value: value != "none"
+OTHER_TRACKERS = refuse(
+    f"expected {NONE} or {' or '.join(TRACKERS)}, found {{}}", lambda value: value not in (NONE, *TRACKERS)
 )
 NO_STEPS = refuse(
     "expected at least 1, or -1 to go by `num_train_epochs`, found {}",
@@ -117,7 +119,7 @@ RANGES: Mapping[str, Any] = {
     "max_grad_norm": Annotated[float, Field(ge=0, le=MANY)],
     "torch_empty_cache_steps": Count | None,
     "logging_steps": Steps,
-    "report_to": Annotated[Literal["none"], BeforeValidator(NO_TRACKERS)],
+    "report_to": Annotated[Literal[NONE, *TRACKERS], BeforeValidator(OTHER_TRACKERS)],
     "eval_steps": Steps | None,
     "eval_delay": Annotated[float, Field(ge=0, le=MANY)],
     "save_steps": Steps,

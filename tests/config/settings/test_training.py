@@ -5,6 +5,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from kdpipe.config.mistakes import explain
+from kdpipe.config.settings.base import decisive
 from kdpipe.config.settings.learning_rates import SCHEDULES
 from kdpipe.config.settings.training import (
     ARGUMENTS,
@@ -22,6 +23,7 @@ from kdpipe.config.settings.training_fields import (
     field_type,
 )
 from kdpipe.config.signatures import field_options
+from kdpipe.plan.stages.finetune import FinetuneSettings
 
 TRAINING = TypeAdapter(Training)
 
@@ -92,9 +94,18 @@ def test_of_the_optimizers_and_schedules_of_transformers_some_are_refused(field,
         assert what.startswith(f"'{name}' is not supported: {CHOICES[field][1]}; there is {names[0]}, ")
 
 
-@pytest.mark.parametrize("tracker", ["wandb", "tensorboard", "all", ["none"], [], None, True])
-def test_there_are_no_trackers(tracker):
-    assert "there are no trackers in this version" in mistakes_in(report_to=tracker)[0][1]
+@pytest.mark.parametrize("tracker", ["comet_ml", "all", ["tensorboard"], [], None, True])
+def test_other_trackers_are_refused(tracker):
+    known = "expected none or tensorboard or wandb or mlflow or trackio"
+    assert known in mistakes_in(report_to=tracker)[0][1]
+
+
+def test_a_tracker_decides_nothing():
+    found = [
+        decisive(FinetuneSettings(model="a", dataset="d", training={"learning_rate": 1, **more}))
+        for more in ({}, {"report_to": "none"}, {"report_to": "tensorboard"})
+    ]
+    assert found[0] == found[1] == found[2]
 
 
 # The least and the largest that a number may be, and what lies just outside.
