@@ -1,15 +1,19 @@
 """An Arrow file that a long stage writes batch by batch: a stage that starts again goes on where it was."""
 
+import hashlib
+import mmap
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, Field, ValidationError
 
-from kdpipe.artifacts.checkpoints import SECONDS, Clock, read_seconds
+from kdpipe.artifacts.checkpoints import SECONDS, Clock
 from kdpipe.artifacts.state import discard, link, make_folder, whole
-from kdpipe.artifacts.sums import read_listing
+from kdpipe.artifacts.sums import read_listing, sync
 from kdpipe.errors import KdpipeError
 
 PARTS = "growing-0.arrow", "growing-1.arrow"
@@ -19,10 +23,17 @@ NAME_BYTES = 8
 
 
 class Record(BaseModel, strict=True):
-    """A part of which the disk has so many whole record batches."""
+    """A part of which the disk has some whole record batches.
+
+    Args:
+        part: its name.
+        ends: the places in the part where each batch ends.
+        digests: the SHA-256 of the bytes of each batch; the first has the beginning of the file, too.
+    """
 
     part: str = Field(pattern="^growing-[01][.]arrow$")
-    batches: int = Field(ge=1)
+    ends: list[int] = Field(min_length=1)
+    digests: list[str]
 
 
 class GrowingFile:
@@ -34,7 +45,7 @@ class GrowingFile:
 
     Args:
         folder: the folder of state.
-        clock: the working time of the stage, which is stored beside the part.
+        clock: the working time of the stage, which is stored beside the part for whoever reads it.
         metadata: the metadata of the file.
     """
 
@@ -44,10 +55,10 @@ class GrowingFile:
             if path.is_symlink() or not path.is_file():
                 discard(path)
         self._folder, self._clock, self._metadata = folder, clock, dict(metadata)
-        clock.earlier = read_seconds(folder) or clock.earlier
         old, batches = _earlier(folder)
         self._batches = iter(batches)
-        self._count = 0
+        self._ends: list[int] = []
+        self._digests: list[str] = []
         self._part, self._old = (folder / name for name in sorted(PARTS, key=lambda name: name == old))
         discard(self._part)
         self._file = pa.OSFile(str(self._part), "wb")
@@ -59,12 +70,13 @@ class GrowingFile:
         known = batch is not None
         if batch is None:
             batch = make()
-        if self._writer is None:
-            self._writer = pa.ipc.new_file(self._file, batch.schema.with_metadata(self._metadata))
-        self._writer.write_batch(batch)
-        self._count += 1
-        if not known:
-            self._record()
+        try:
+            self._write(batch)
+            if not known:
+                self._record()
+        except BaseException:
+            self._make_room()
+            raise
 
     def finish(self, path: Path) -> None:
         """Give the whole file another name; the part stays until the stage has written its artifact."""
@@ -74,14 +86,36 @@ class GrowingFile:
         self._file.close()
         link(self._part, path)
 
+    def _write(self, batch: pa.RecordBatch) -> None:
+        if self._writer is None:
+            self._writer = pa.ipc.new_file(self._file, batch.schema.with_metadata(self._metadata))
+        self._writer.write_batch(batch)
+        start, end = (self._ends or [0])[-1], self._file.tell()
+        with (
+            self._part.open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            self._digests.append(_digest(content, start, end))
+        self._ends.append(end)
+
     def _record(self) -> None:
-        with self._part.open("rb") as stream:
-            os.fsync(stream.fileno())
-        record = Record(part=self._part.name, batches=self._count)
+        """Note what the disk has."""
+        sync(self._part)
+        record = Record(part=self._part.name, ends=self._ends, digests=self._digests)
         for name, text in ((SECONDS, str(self._clock.seconds())), (RECORD, record.model_dump_json())):
             with whole(self._folder / name) as part:
                 part.write_text(text, encoding="utf-8")
+                sync(part)
         discard(self._old)
+
+    def _make_room(self) -> None:
+        """Remove what a full disk has no room for: a part that no record names, else its last, half batch."""
+        with suppress(pa.ArrowException, OSError):
+            self._file.close()
+        if self._old.exists() or not self._ends:
+            discard(self._part)
+        else:
+            os.truncate(self._part, self._ends[-1])
 
 
 def _earlier(folder: Path) -> tuple[str, list[pa.RecordBatch]]:
@@ -89,8 +123,18 @@ def _earlier(folder: Path) -> tuple[str, list[pa.RecordBatch]]:
     try:
         record = Record.model_validate_json(read_listing(folder / RECORD))
         file = pa.memory_map(str(folder / record.part))
+        content = memoryview(file.read_buffer())
+        places = zip([0, *record.ends], record.ends, record.digests, strict=False)
+        if len(record.ends) != len(record.digests) or record.ends[-1] > len(content):
+            return "", []
+        if any(_digest(content, start, end) != digest for start, end, digest in places):
+            return "", []
         file.seek(NAME_BYTES)
         reader = pa.ipc.open_stream(file)
-        return record.part, [reader.read_next_batch() for _ in range(record.batches)]
+        return record.part, [reader.read_next_batch() for _ in record.ends]
     except (KdpipeError, OSError, ValidationError, pa.ArrowInvalid, StopIteration):
         return "", []
+
+
+def _digest(content: Any, start: int, end: int) -> str:
+    return hashlib.sha256(memoryview(content)[start:end]).hexdigest()

@@ -33,9 +33,14 @@ def write_sums(folder: Path) -> None:
     # A power cut loses files that still wait for the disk. Once this list is there, older files are removed.
     for path in (*(folder / name for name in names), folder / MANIFEST, part):
         if path.exists():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+            sync(path)
     part.replace(folder / SUMS)
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has a file."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def read_sums(folder: Path) -> dict[str, str]:

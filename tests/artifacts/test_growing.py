@@ -1,15 +1,18 @@
 """A stage that was killed while it wrote an Arrow file goes on where it was, and writes the same bytes."""
 
+import errno
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from kdpipe.artifacts.checkpoints import SECONDS, Clock
+from kdpipe.artifacts.checkpoints import SECONDS, Clock, read_seconds
 from kdpipe.artifacts.growing import PARTS, RECORD, GrowingFile
-from tests.made import NO_SECONDS, PLACED
+from tests.made import PLACED
 
 BATCHES = [pa.record_batch({"id": [f"{number}-{row}" for row in range(3)]}) for number in range(4)]
 METADATA = {"examples": "9f2c"}
@@ -76,31 +79,51 @@ def test_what_follows_the_last_whole_batch_does_not_count(tmp_path: Path) -> Non
     write(tmp_path, tmp_path / "whole", 2)
 
 
-@pytest.mark.parametrize("text", [
-    "{}", "2", '{"part": "../growing-0.arrow", "batches": 1}', '{"part": "growing-0.arrow", "batches": 0}',
-    '{"part": "growing-0.arrow", "batches": "1"}', '{"part": "growing-0.arrow", "batches": 5}',
+@pytest.mark.parametrize("change", [
+    {"part": "../growing-0.arrow"}, {"part": PARTS[1]}, {"ends": []}, {"ends": ["400"]}, {"digests": []},
+    {"ends": [400, 10**9], "digests": ["0", "0"]},
 ])  # fmt: skip
-def test_a_record_that_is_not_true_does_not_count(tmp_path: Path, text: str) -> None:
+def test_a_record_that_is_not_true_does_not_count(tmp_path: Path, change: dict[str, Any]) -> None:
     begin(tmp_path, 2)
-    (tmp_path / RECORD).write_text(text)
+    record = json.loads((tmp_path / RECORD).read_text())
+    (tmp_path / RECORD).write_text(json.dumps(record | change))
     write(tmp_path, tmp_path / "whole", 0)
 
 
-@pytest.mark.parametrize("text", NO_SECONDS)
-def test_a_time_that_is_not_whole_does_not_count(tmp_path: Path, text: bytes) -> None:
-    begin(tmp_path, 1)
-    (tmp_path / SECONDS).write_bytes(text)
-    clock = Clock()
-    GrowingFile(tmp_path, clock, METADATA)
-    assert clock.earlier == 0
+def test_a_batch_that_was_altered_is_made_again(tmp_path: Path) -> None:
+    begin(tmp_path, 2)
+    part = tmp_path / PARTS[0]
+    assert b"1-2" in part.read_bytes()
+    part.write_bytes(part.read_bytes().replace(b"1-2", b"1-9"))
+    write(tmp_path, tmp_path / "whole", 0)
 
 
-def test_the_working_time_of_earlier_runs_counts(tmp_path: Path) -> None:
-    begin(tmp_path, 1)
-    (tmp_path / SECONDS).write_text("7.5")
-    clock = Clock()
-    GrowingFile(tmp_path, clock, METADATA)
-    assert clock.earlier == 7.5
+def test_the_working_time_lies_beside_the_part(tmp_path: Path) -> None:
+    GrowingFile(tmp_path, Clock(earlier=100.0), METADATA).add(partial(made, 0))
+    assert 100 < read_seconds(tmp_path) < 200
+
+
+@pytest.mark.parametrize("known", [0, 2])
+def test_a_batch_for_which_the_disk_has_no_room_leaves_what_was_whole(
+    tmp_path: Path, known: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(tmp_path, known)
+    file = GrowingFile(tmp_path, Clock(), METADATA)
+    for number in range(known):
+        file.add(partial(made, number))
+    write_batch = GrowingFile._write
+
+    def half(self: GrowingFile, batch: pa.RecordBatch) -> None:
+        write_batch(self, batch)
+        self._ends.pop()
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(GrowingFile, "_write", half)
+    with pytest.raises(OSError, match="no room"):
+        file.add(partial(made, known))
+    monkeypatch.undo()
+    assert len(list(tmp_path.glob("*.arrow"))) == min(known, 1)
+    write(tmp_path, tmp_path / "whole", known)
 
 
 @pytest.mark.parametrize("place", PLACED)
