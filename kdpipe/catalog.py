@@ -91,6 +91,13 @@ STAGES = {
     "report": "kdpipe.plan.stages.report:Report",
 }
 
+# What may show a training, each by the name of an extra.
+TRACKERS = {
+    "tensorboard": "kdpipe.runner.trackers:TensorBoard",
+    "wandb": "kdpipe.runner.trackers:WeightsAndBiases",
+    "mlflow": "kdpipe.runner.trackers:MLflow",
+    "trackio": "kdpipe.runner.trackers:Trackio",
+}
 KINDS = {
     "losses": LOSSES,
     "criteria": CRITERIA,
@@ -99,6 +106,7 @@ KINDS = {
     "tasks": TASKS,
     "families": FAMILIES,
     "stages": STAGES,
+    "trackers": TRACKERS,
 }
 
 

@@ -133,6 +133,11 @@ def reason(error: BaseException) -> str:
     return " ".join(text.split())[:MOST_REASON]
 
 
+def not_installed(package: str, extra: str) -> str:
+    """Return that a package is missing, and which extra of kdpipe has it."""
+    return f"the package {package!r} is not installed; install `kdpipe[{extra}]`"
+
+
 def suggest(name: Any, known: Iterable[str]) -> str:
     """Return `did you mean 'X'?` with the nearest known name, else a list of the known names."""
     names = tuple(sorted(map(str, known)))

@@ -9,10 +9,9 @@ from typing import Any
 from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING, kinds_for, require_head
 from kdpipe.anatomy.steps import count_steps, examples_of_step
-from kdpipe.anatomy.trackers import NONE, not_installed
 from kdpipe.config.mistakes import Findings, SettingError
 from kdpipe.declarations import constants
-from kdpipe.errors import KdpipeError
+from kdpipe.errors import KdpipeError, not_installed
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Known, M, ModelStage, Need
@@ -69,9 +68,11 @@ class TrainingStage(ModelStage[M]):
 
     def checks(self, graph: Graph, node: Node) -> Findings:
         settings: Any = node.settings
-        tracker = getattr(settings.training, "report_to", None) or NONE
-        if tracker != NONE and find_spec(tracker) is None:
-            yield ("training", "report_to"), not_installed(tracker)
+        tracker = getattr(settings.training, "report_to", None)
+        target = catalog.TRACKERS.get(tracker or "")
+        for package in constants(target)["packages"] if target else ():
+            if find_spec(package) is None:
+                yield ("training", "report_to"), not_installed(package, str(tracker))
         name = str(getattr(settings.training, "metric_for_best_model", None) or "").removeprefix("eval_")
         task = graph.datasets[settings.dataset].task
         # Metrics of one type of entity are named as `f1:PER`.

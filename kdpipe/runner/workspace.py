@@ -98,10 +98,14 @@ class Workspace:
         """Return the checkpoints of a stage that reads files with these digests besides artifacts."""
         return replace(self.checkpoints, folder=self.checkpoints.folder / digest(digests))
 
-    @property
-    def runs(self) -> Path:
-        """The folder of a tracker's files of this training, beside the results of the model."""
-        return self.state.parent / "runs" / self.output.name / digest(dict(self.origin))[:12]
+    def runs(self, digests: Mapping[str, str] | None = None) -> Path:
+        """Return the folder of a tracker's files of this training, beside the results of the model.
+
+        Args:
+            digests: the SHA-256 of the files that the stage reads besides artifacts, by their paths.
+        """
+        told = digest({**self.origin, "files": dict(digests or {})})
+        return self.state.parent / "runs" / self.output.name / told[:12]
 
     @cached_property
     def shards(self) -> Shards:

@@ -27,7 +27,7 @@ def run(
             probability=settings.masking.probability,
             targets=targets,
             checkpoints=workspace.checkpoints,
-            callbacks=tracked(settings.training, workspace.runs),
+            callbacks=tracked(settings.training, workspace.runs()),
             bar=bar,
         )
         save_outcome(draft, student, tokenizer, outcome)

@@ -55,7 +55,7 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, workspace: Work
                 probability=settings.masking.probability,
                 targets=targets,
                 checkpoints=checkpoints,
-                callbacks=tracked(settings.training, workspace.runs),
+                callbacks=tracked(settings.training, workspace.runs(files.digests)),
                 bar=bar,
             )
         save_outcome(draft, model, tokenizer, outcome)

@@ -1,6 +1,6 @@
 """What a tracker is told: each name once at a step, whatever a training repeats after a stop."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from kdpipe.anatomy.trackers import TRACKERS as NAMES
+from kdpipe import catalog
+from kdpipe.catalog import TRACKERS as NAMES
 from kdpipe.errors import TrainingError
 from kdpipe.runner import trackers
-from kdpipe.runner.trackers import TRACKERS, Tracked, Tracker, tracked
+from kdpipe.runner.trackers import Told, Tracked, Tracker, tracked
+from tests.made import PLACED
 
 
 class Notes(Tracker):
     """Keeps what it is told in a file, a line for each number."""
 
-    def begin(self, known: str) -> str:
+    def begin(self, known: str, step: int) -> str:
         self.note(f"begin {known or self.name}")
         return f"{self.name}!"
 
@@ -53,7 +55,7 @@ def train(folder: Path, first: int, last: int, ends: bool = True) -> list[str]:
 @pytest.fixture
 def notes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The folder of a tracker that keeps notes, which stands for TensorBoard."""
-    monkeypatch.setattr(trackers, "TRACKERS", {"tensorboard": Notes})
+    monkeypatch.setattr(catalog, "resolve", lambda kind, name: Notes)
     return tmp_path / "runs" / "student" / "3f2a"
 
 
@@ -86,8 +88,7 @@ def test_other_processes_tell_nothing(notes: Path) -> None:
     assert not notes.exists()
 
 
-def test_trackers_have_the_names_of_settings() -> None:
-    assert tuple(TRACKERS) == NAMES
+def test_without_a_tracker_nothing_is_told() -> None:
     for settings in (SimpleNamespace(), SimpleNamespace(report_to="none")):
         assert tracked(settings, Path("runs")) == []
 
@@ -111,3 +112,46 @@ def test_files_lie_in_the_folder(name: str, tmp_path: Path, monkeypatch: pytest.
     callback.on_train_end(None, state(1), None)
     assert len([path for path in folder.rglob("*") if path.is_file()]) > 1
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+class Failing(Notes):
+    """Fails at the second step."""
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        if step == 2:
+            raise OSError("the server is away")
+        super().log(values, step)
+
+
+def test_a_tracker_that_fails_does_not_end_the_training(
+    notes: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(catalog, "resolve", lambda kind, name: Failing)
+    assert train(notes, 0, 4) == ["begin student-3f2a", "1 train/loss 1"]
+    assert "told no more, as it failed at step 2: OSError: the server is away" in caplog.text
+
+
+class Closed(Notes):
+    def begin(self, known: str, step: int) -> str:
+        raise ConnectionError("no server")
+
+
+def test_a_tracker_that_does_not_begin_is_told(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "resolve", lambda kind, name: Closed)
+    with pytest.raises(TrainingError, match="tensorboard does not begin: ConnectionError: no server"):
+        train(notes, 0, 1)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"step": "3"}', '{"step": 2, "names": 3}'])
+def test_a_damaged_note_begins_another_run(notes: Path, text: str) -> None:
+    notes.mkdir(parents=True)
+    (notes / "tensorboard.json").write_text(text)
+    assert train(notes, 0, 1) == ["begin student-3f2a", "1 train/loss 1", "end"]
+    assert Told.model_validate_json((notes / "tensorboard.json").read_bytes()).step == 1
+
+
+@pytest.mark.parametrize("place", PLACED)
+def test_what_is_no_note_begins_another_run(notes: Path, place: Callable[[Path], None]) -> None:
+    notes.mkdir(parents=True)
+    place(notes / "tensorboard.json")
+    assert train(notes, 0, 1) == ["begin student-3f2a", "1 train/loss 1", "end"]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from kdpipe.anatomy.trackers import NONE, TRACKERS
+from kdpipe.catalog import TRACKERS
 from kdpipe.config.settings.base import Unavailable, refuse, refused
 from kdpipe.config.settings.bounds import MANY, Count, LearningRate, Steps, whole_or_share
 from kdpipe.config.settings.learning_rates import SCHEDULES
@@ -96,7 +96,7 @@ CHOICES = {
 
 
 OTHER_TRACKERS = refuse(
-    f"expected {NONE} or {' or '.join(TRACKERS)}, found {{}}", lambda value: value not in (NONE, *TRACKERS)
+    f"expected none or {' or '.join(TRACKERS)}, found {{}}", lambda value: value not in ("none", *TRACKERS)
 )
 NO_STEPS = refuse(
     "expected at least 1, or -1 to go by `num_train_epochs`, found {}",
@@ -119,7 +119,7 @@ RANGES: Mapping[str, Any] = {
     "max_grad_norm": Annotated[float, Field(ge=0, le=MANY)],
     "torch_empty_cache_steps": Count | None,
     "logging_steps": Steps,
-    "report_to": Annotated[Literal[NONE, *TRACKERS], BeforeValidator(OTHER_TRACKERS)],
+    "report_to": Annotated[Literal["none", *TRACKERS], BeforeValidator(OTHER_TRACKERS)],
     "eval_steps": Steps | None,
     "eval_delay": Annotated[float, Field(ge=0, le=MANY)],
     "save_steps": Steps,
