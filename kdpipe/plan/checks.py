@@ -13,10 +13,11 @@ from kdpipe.config.mistakes import Findings, Mistakes
 from kdpipe.config.settings.dataset import CombineSettings, has_pairs
 from kdpipe.config.settings.report import AXES
 from kdpipe.declarations import constants
-from kdpipe.errors import suggest
+from kdpipe.errors import KdpipeError, suggest
 from kdpipe.plan.entries import Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import dataset_of
+from kdpipe.plan.published import read_published
 from kdpipe.plan.suitability import needs_head
 
 EXPORTED = ("classification", "regression")
@@ -93,6 +94,11 @@ def check_report(
     published = document.report.published
     if published and not published.is_file():
         mistakes.add(("report", "published"), f"there is no file {published}")
+    elif published:
+        try:
+            read_published(published)
+        except KdpipeError as error:
+            mistakes.add(("report", "published"), str(error))
     _check_plots(document, variables, mistakes)
 
 

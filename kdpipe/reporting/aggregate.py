@@ -13,8 +13,8 @@ import pyarrow as pa
 from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import CHOSEN
-from kdpipe.reporting.grouping import group_names, model_groups, model_names
-from kdpipe.reporting.published import published_values, read_published
+from kdpipe.reporting.grouping import group_names, model_groups
+from kdpipe.reporting.published import own_lines, published_values
 from kdpipe.reporting.results import in_braces, variable_columns
 
 SELECTION_SPLIT = "validation"
@@ -39,11 +39,8 @@ def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
     rows = _with_groups(results, graph)
     scores: list[Any] = rows.to_dict("records")
     rows["difference"] = rows["value"] - np.array(baseline_values(scores, graph), float)
-    if report.published:
-        beside, _ = read_published(report.published, model_names(graph))
-        rows["published"] = np.array(published_values(scores, beside, report.published), float)
-    else:
-        rows["published"] = np.nan
+    own, _ = own_lines(graph)
+    rows["published"] = np.array(published_values(scores, own), float)
     variables = [name for name in ("seed", *variable_columns(graph)) if name not in report.over]
     columns = {in_braces(name): (in_braces(name), "first") for name in variables}
     groups = rows.groupby(["dataset_group", "model_group", "split", "metric"], sort=False)

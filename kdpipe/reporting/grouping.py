@@ -30,9 +30,3 @@ def _left_open(choice: Choice, over: Sequence[str]) -> Choice:
         name: Value(f"{{{name}}}", {key: f"{{{name}.{key}}}" for key in choice[name].fields})
         for name in choice.keys() & over
     }
-
-
-def model_names(graph: Graph) -> set[str]:
-    """Return the names by which a report may speak of its models: their own, of groups, and templates."""
-    groups = model_groups(graph)
-    return {*groups, *groups.values(), *(node.template for node in graph.nodes.values())}

@@ -10,13 +10,13 @@ from kdpipe.anatomy.analysis import mebibytes
 from kdpipe.config.document import Document, merge
 from kdpipe.matching import plain
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.published import Line
 from kdpipe.reporting.costs import model_costs, read_ledger
 from kdpipe.reporting.curves import loss_curves, tradeoff_curves
 from kdpipe.reporting.diagram import draw_graph
-from kdpipe.reporting.grouping import model_names
 from kdpipe.reporting.plots import further_plots, parameters_plot
 from kdpipe.reporting.pruning import importance_maps, pruned_shapes
-from kdpipe.reporting.published import Line, read_published
+from kdpipe.reporting.published import own_lines
 from kdpipe.reporting.structures import model_structures
 from kdpipe.reporting.tables import lay_out
 
@@ -64,12 +64,12 @@ class Elsewhere(NamedTuple):
 
 
 def published_elsewhere(graph: Graph) -> Elsewhere:
-    """Return the published values of other models; names of datasets match whatever their case and signs."""
-    path = graph.document.report.published
-    _, lines = read_published(path, model_names(graph)) if path else ((), [])
-    names = {*graph.datasets, *(dataset.template for dataset in graph.datasets.values())}
-    own = {plain(name) for name in names}
+    """Return the published values that no model has; datasets match whatever the case and signs of names."""
+    _, lines = own_lines(graph)
+    names = [*graph.datasets, *(dataset.template for dataset in graph.datasets.values())]
+    own = {plain(name): place for place, name in enumerate(names)}
     near = [line for line in lines if plain(line.dataset) in own]
+    near.sort(key=lambda line: (own[plain(line.dataset)], line.split, line.metric))
     return Elsewhere(near, [line for line in lines if plain(line.dataset) not in own])
 
 

@@ -505,7 +505,16 @@ def test_a_baseline_may_be_a_model_or_a_pattern(mistakes_of):
 
 def test_a_tracker_that_is_not_installed_is_told(mistakes_of, monkeypatch):
     monkeypatch.setattr("kdpipe.plan.training.find_spec", lambda name: None)
-    assert mistakes_of({"models.teacher.finetune.training": {"report_to": "wandb"}}) == [
-        "models.teacher.finetune.training.report_to: the package 'wandb' is not installed; install"
-        " `kdpipe[wandb]`"
+    found = mistakes_of({"models.teacher.finetune.training": {"report_to": "mlflow"}})
+    assert found[-1] == (
+        "models.teacher.finetune.training.report_to: the package 'alembic' is not installed; install"
+        " `kdpipe[mlflow]`"
+    )
+
+
+def test_a_malformed_file_of_published_values_is_told(mistakes_of, tmp_path):
+    path = tmp_path / "published.csv"
+    path.write_text("model,dataset,metric,value\nteacher,task,accuracy,high\n")
+    assert mistakes_of({"report": {"published": str(path)}}) == [
+        f"report.published: {path}:2: value: expected a number, found 'high'"
     ]

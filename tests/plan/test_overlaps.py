@@ -27,6 +27,7 @@ def there(tmp_path, monkeypatch, language_model):
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("the film\n")
+    (tmp_path / "report/published.csv").write_text("model,dataset,metric,value\n")
     return tmp_path
 
 
