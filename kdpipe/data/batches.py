@@ -1,6 +1,7 @@
 """Batches of an encoded split: padded to a few lengths, with the positions of real and of labelled tokens."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,9 +25,11 @@ class Knowledge(Protocol):
 
     Attributes:
         precision: what matrices were multiplied in.
+        usable: whether the teacher's signals on each example can be compared with the student's.
     """
 
     precision: Precision
+    usable: NDArray[np.bool_]
 
     def batch(self, rows: NDArray[np.int64], batch: Mapping[str, Any]) -> Any:
         """Return the teacher's signals on some rows; `batch` is what the student reads of their examples.
@@ -109,6 +112,19 @@ class Collator:
                 for source, knowledge in self.knowledge.items()
             }
         return {**tensors, "counts": _counts(lengths, tensors)}
+
+    @cached_property
+    def examples(self) -> Sequence[int]:
+        """The examples that are trained on: all whose stored signals can be compared."""
+        usable = [knowledge.usable for knowledge in self.knowledge.values() if not knowledge.usable.all()]
+        every = range(len(self.split))
+        return np.flatnonzero(np.logical_and.reduce(usable)).tolist() if usable else every
+
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        """The tokens of each example that is trained on."""
+        lengths = self.split.lengths
+        return lengths if isinstance(self.examples, range) else lengths[self.examples]
 
     @property
     def maskings(self) -> int:

@@ -28,6 +28,7 @@ SIGNALS = "signals.arrow"
 EXAMPLES, MULTIPLIED, TARGETS = "examples", "multiplied", "targets"
 # Metadata of a column: the positions of its rows, the shape of a row, and the precision of its numbers.
 POSITIONS, SHAPE, PRECISION = "positions", "shape", "precision"
+ALL_CUT = "one of the tokenizers cuts every sentence, and the other does not; raise `max_length`"
 # The number of ids that are read at a time.
 IDS = 65_536
 
@@ -52,6 +53,8 @@ class CachedKnowledge:
     Attributes:
         precision: the precision in which the teacher multiplied matrices.
         columns: the stored rows of each signal.
+        usable: whether each example has equally many rows on both sides; sentences whose words only one of
+            two tokenizers cuts have not.
 
     Raises:
         KdpipeError: the teacher has seen other examples, other masks or other numbers of tokens.
@@ -79,14 +82,20 @@ class CachedKnowledge:
             signal: MappedColumn([batch.column(field.name) for batch in batches])
             for signal, field in self._fields.items()
         }
+        self.usable = np.ones(len(split), dtype=bool)
         for signal, column in self.columns.items():
-            counts = row_counts(split, np.arange(len(split)), signal, self._form(signal)[0], targets)
-            if not np.array_equal(column.lengths(), np.tile(counts, (targets and targets.maskings) or 1)):
+            positions = self._form(signal)[0]
+            counts = row_counts(split, np.arange(len(split)), signal, positions, targets)
+            equal = column.lengths() == np.tile(counts, (targets and targets.maskings) or 1)
+            if positions == "labelled" and targets is None:
+                self.usable &= equal
+            elif not equal.all():
                 raise KdpipeError(
                     f"{path} holds the teacher's {signal} on other tokens than the student reads; "
-                    "matching states, attentions or places of answers needs equal tokenizers, and matching "
-                    "words texts that neither cuts"
+                    "matching states, attentions or places of answers needs equal tokenizers"
                 )
+        if not self.usable.any():
+            raise KdpipeError(f"{path}: {ALL_CUT}")
 
     def require(self, request: Request) -> None:
         """Raise KdpipeError if the file lacks signals that losses read, or has them at fewer positions."""

@@ -58,7 +58,7 @@ class Outcome:
 
     Args:
         history: rows of step, epoch, name and value: the loss, its terms, and evaluations.
-        seen: numbers of examples, tokens, targets and passes of the training.
+        seen: numbers of examples, tokens, targets and passes of the training, and of examples left out.
         precision: precision of matrix products; None if nothing was trained.
     """
 
@@ -99,13 +99,16 @@ def train(
     Raises:
         TrainingError: the loss is not finite.
     """
-    teachers, steps = teachers or {}, count_steps(training, len(collator.split))
+    teachers, steps = teachers or {}, count_steps(training, len(collator.examples))
     try_out(objective, student, collator, teachers)
     resumption = Resumption(checkpoints) if checkpoints else None
-    # A training has the precision of its cached teachers.
-    stored = next((knowledge.precision for knowledge in collator.knowledge.values()), None)
+    stored = _stored_precision(collator)
     precision = choose_precision(training, (resumption and resumption.precision) or stored)
     LOG.info("matrices are multiplied in %s", precision)
+    left_out = len(collator.split) - len(collator.examples)
+    if left_out:
+        what = "%d of %d examples are left out: only one of the tokenizers cuts their words"
+        LOG.warning(what, left_out, len(collator.split))
     with nullcontext(checkpoints.folder) if checkpoints else TemporaryDirectory() as folder:
         arguments = training_arguments(training, folder, seed, steps, precision)
         _adapt_to_processor([student, *(teacher.model for teacher in teachers.values())], arguments.bf16)
@@ -128,7 +131,19 @@ def train(
             trainer.remove_callback(PrinterCallback)
             result = resumption.train() if resumption else trainer.train()
     _check_finite(student, result)
-    return Outcome(_history(trainer.state.log_history), _passes(trainer), precision)
+    passes = _passes(trainer) | ({"examples_left_out": left_out} if left_out else {})
+    return Outcome(_history(trainer.state.log_history), passes, precision)
+
+
+def _stored_precision(collator: Collator) -> Precision | None:
+    """Return the precision of the cached teachers, which a training has too; None without any."""
+    precisions = {knowledge.precision.name: knowledge.precision for knowledge in collator.knowledge.values()}
+    if len(precisions) > 1:
+        raise TrainingError(
+            f"the signals of some teachers were computed in {' and of others in '.join(precisions)}, as their"
+            " machines chose; give `bf16: true` or `bf16: false` in `training`"
+        )
+    return next(iter(precisions.values()), None)
 
 
 def train_on_data(

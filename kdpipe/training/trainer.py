@@ -80,7 +80,7 @@ class LearningTrainer(HookedTrainer):
             raise TrainingError(
                 "training.eval_strategy asks for evaluation, but the dataset has no validation split"
             )
-        examples = range(len(collator.split))
+        examples: Any = collator.examples
         options["callbacks"] = [GivesStudent(self), *options.get("callbacks", ())]
         super().__init__(
             learner, arguments, collator, train_dataset=examples, eval_dataset=range(0), **options
@@ -167,8 +167,9 @@ class LearningTrainer(HookedTrainer):
 
     def sampler(self) -> Sampler[int]:
         """Return the order of the examples: batches of like lengths, by the seed."""
-        batch_size, lengths = self.args.train_batch_size, self.collator.split.lengths
-        return LengthGroupedSampler(lengths, batch_size, self.order_seed, self.collator)
+        return LengthGroupedSampler(
+            self.collator.lengths, self.args.train_batch_size, self.order_seed, self.collator
+        )
 
     def after_step(self) -> None:
         if self.resumption is not None:

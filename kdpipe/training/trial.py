@@ -35,7 +35,7 @@ def try_out(
     by_head = [term for term in terms if term.loss.same_heads or term.loss.divided_by]
     if not unknown and not by_head:
         return
-    batch, training = collator([0]), student.training
+    batch, training = collator(collator.examples[:1]), student.training
     runs = {**teachers, STUDENT: Teacher(student.eval(), objective.requests[STUDENT])}
     signals: dict[Origin, Signals] = dict(batch.get("signals", {}))
     for origin, run in runs.items():

@@ -1,0 +1,85 @@
+"""Teacher and student with different tokenizers: a sentence that one of them cuts is left out."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.sums import write_sums
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.preprocess import write_dataset
+from kdpipe.data.sources.conll import ConllSource
+from kdpipe.errors import KdpipeError
+from kdpipe.evaluation.scoring import head_of
+from kdpipe.models.creation import create_body, special_tokens, train_wordpiece
+from kdpipe.models.loading import load_tokenizer, load_with_head, save_model
+from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
+from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.stages import cache_teacher, distill
+from tests.conftest import sentences
+from tests.stages.conftest import ARCHITECTURES, job_for
+
+GIVEN = {"teacher": "t", "student": "s", "dataset": "d", "losses": [{"loss": "kl"}, {"loss": "hard"}]}
+TRAINING = {"num_train_epochs": 2, "per_device_train_batch_size": 16, "bf16": False}
+Distilled = Callable[[int, int], Path]
+
+
+@pytest.fixture
+def distilled(language_model: Path, ner_files: Path, tmp_path: Path) -> Distilled:
+    """A function that distils tags from a teacher that spells words; they read so many tokens each."""
+    speller = train_wordpiece(lambda: sentences(20, 6), vocab_size=45, max_length=64)
+    body, teacher, student = (tmp_path / name for name in ("body", "teacher", "student"))
+    options = {**special_tokens(speller), **ARCHITECTURES["bert"], "max_position_embeddings": 256}
+    save_model(create_body("bert", options, len(speller), 3), speller, body)
+
+    def distil(theirs: int, ours: int) -> Path:
+        for name, reader, longest in (("theirs", body, theirs), ("ours", language_model, ours)):
+            (tmp_path / name).mkdir()
+            source = ConllSource(task="token_classification", path=ner_files)
+            tokenizer, task = reader / "tokenizer.json", "token_classification"
+            write_dataset(tmp_path / name, source, tokenizer, task=task, max_length=longest)
+            write_sums(tmp_path / name)
+        head = head_of(tmp_path / "ours")
+        save_model(load_with_head(body, head, seed=3), speller, teacher)
+        save_model(load_with_head(language_model, head, seed=4), load_tokenizer(language_model), student)
+        for folder in (teacher, student):
+            write_sums(folder)
+        wanted = CacheTeacherSettings(signals=("logits",), bf16=False)
+        cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=teacher, data=tmp_path / "theirs")
+        settings = DistillSettings.model_validate({**GIVEN, "training": TRAINING})
+        places: dict[str, Any] = {"teacher": [teacher], "knowledge": [tmp_path / "cache"]}
+        places |= {"student": student, "data": tmp_path / "ours"}
+        distill.run(settings, job_for(tmp_path / "made"), **places)
+        return tmp_path / "made"
+
+    return distil
+
+
+def test_a_sentence_that_one_tokenizer_cuts_is_left_out_and_counted(
+    distilled: Distilled, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        made = distilled(40, 40)
+    counts = [EncodedSplit(tmp_path / name, "train").logit_counts for name in ("theirs", "ours")]
+    left_out = int(np.count_nonzero(counts[0] != counts[1]))
+    assert 0 < left_out < len(counts[0])
+    found = read_manifest(made)
+    assert found["examples_left_out"] == left_out
+    assert found["examples_seen"] == 2 * (len(counts[0]) - left_out)
+    assert (
+        f"{left_out} of {len(counts[0])} examples are left out: only one of the tokenizers cuts"
+        in caplog.text
+    )
+
+
+def test_where_no_sentence_is_cut_none_is_left_out(distilled: Distilled) -> None:
+    assert "examples_left_out" not in read_manifest(distilled(200, 60))
+
+
+def test_where_every_sentence_is_cut_by_one_it_is_told(distilled: Distilled) -> None:
+    with pytest.raises(KdpipeError, match="cuts every sentence, and the other does not; raise `max_length`"):
+        distilled(6, 60)
