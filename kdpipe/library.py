@@ -37,7 +37,7 @@ from kdpipe.training.given import weighted_losses
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import freeze as freeze_parameters
 from kdpipe.training.run import train
-from kdpipe.training.terms import Weighted, build_objective
+from kdpipe.training.terms import Shape, Weighted, build_objective
 from kdpipe.training.trial import shape_on
 
 LOG = logging.getLogger(__name__)
@@ -80,20 +80,23 @@ def distill(
     Raises:
         KdpipeError: models, rows, losses and arguments do not fit together.
     """
-    named = dict(teacher) if isinstance(teacher, Mapping) else {TEACHER.teacher: teacher}
-    if not named:
-        raise ModelError("teacher: expected at least one model, found none")
+    named: dict[str, Any] = dict(teacher) if isinstance(teacher, Mapping) else {TEACHER.teacher: teacher}
+    if not named or not all(isinstance(name, str) and name for name in named):
+        raise ModelError(f"teacher: expected models by their names, found {quoted([*named])}")
     for model in named.values():
         _take_teacher(model, student, dataset)
     split = read_rows(student, dataset)
     weighted = weighted_losses(losses, split)
     collator = Collator(split, padding_id(student, tokenizer), targets_for(student, tokenizer, split, seed))
-    models: Any = {**named, "": student}
-    for model in models.values():
+    for model in (*named.values(), student):
         model.to(default_device())
-    shapes = {name: shape_on(model, collator, weighted) for name, model in models.items()}
+    shapes: dict[str, Shape] = {}
+    for name, model in named.items():
+        read = [loss for loss in weighted if loss.teacher in ("", name)]
+        shapes[name] = shape_on(model, collator, read)
+    ours = shape_on(student, collator, weighted)
     entries = count_entries(tokenizer) if tokenizer else None
-    task, ours = catalog.resolve("tasks", split.task), shapes.pop("")
+    task = catalog.resolve("tasks", split.task)
     objective = build_objective(weighted, task, shapes, ours, seed, entries, ensemble)
     for source, request in objective.teachers.items():
         check_teacher(named[source.teacher], student, split, request.needs_head)

@@ -10,7 +10,7 @@ import torch
 import kdpipe
 from kdpipe.artifacts.sums import write_sums
 from kdpipe.errors import KdpipeError
-from kdpipe.losses import HiddenMSELoss, KLLoss
+from kdpipe.losses import HardLoss, HiddenMSELoss, KLLoss
 from kdpipe.models.loading import load_model, load_tokenizer, save_model
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.stages import distill
@@ -64,8 +64,28 @@ def test_what_does_not_suit_several_teachers_is_told(folders: Any) -> None:
         (teachers, kdpipe.Weighted(KLLoss(), teacher="c"), "KLLoss: no teacher 'c'; there is a, b"),
         (teachers, kdpipe.Weighted(KLLoss(), top_k=1), "KLLoss: reads one teacher"),
         ({**teachers, "c": student}, KLLoss(), "one model twice"),
-        ({}, KLLoss(), "teacher: expected at least one model, found none"),
+        ({}, KLLoss(), r"teacher: expected models by their names, found \[\]"),
+        ({0: teachers["a"]}, KLLoss(), r"teacher: expected models by their names, found \[0\]"),
+        (teachers, kdpipe.Weighted(HardLoss(), teacher="a"), "HardLoss: reads no teacher, found 'a'"),
+        (teachers, kdpipe.Weighted(KLLoss(), teacher="a"), "no loss with a weight reads 'b'; leave it out"),
     ]
     for named, loss, message in wrong:
         with pytest.raises(KdpipeError, match=message):
             kdpipe.distill(named, student, rows, [loss], **FAST)
+
+
+@pytest.mark.parametrize(("ensemble", "loss", "message"), [
+    ({"weights": [1]}, KLLoss(), "ensemble: expected 2 weights, one each, found 1"),
+    ({"average": "probabilities"}, KLLoss(kdpipe.TemperatureSchedule(4, "cwsm")), "need one temperature"),
+])  # fmt: skip
+def test_what_does_not_suit_an_ensemble_is_told_before_anything_runs(
+    folders: Any, ensemble: Any, loss: Any, message: str
+) -> None:
+    teacher, learner, data = folders("task_data")
+    teachers = {name: load_model(teacher) for name in "ab"}
+    for model in teachers.values():
+        model.register_forward_hook(lambda *_: pytest.fail("a teacher has run"))
+    with pytest.raises(KdpipeError, match=message):
+        kdpipe.distill(
+            teachers, load_model(learner), rows_of(data), [loss], ensemble=kdpipe.Ensemble(**ensemble), **FAST
+        )

@@ -129,6 +129,8 @@ def _read_for(graph: Graph, name: str) -> Iterator[str]:
     yield from (graph.datasets[dataset].task for model, dataset, _ in graph.importances if model == name)
     for user, setting in graph.users[name]:
         stage, settings = graph.stage_of(user), graph.nodes[user].settings
-        yield from (graph.datasets[dataset].task for dataset, sure in stage.uses(settings, setting) if sure)
+        yield from (
+            graph.datasets[dataset].task for dataset, sure in stage.uses(settings, setting, name) if sure
+        )
         if getattr(settings, stage.keeps_head_of, None) == name:
             yield from _read_for(graph, user)

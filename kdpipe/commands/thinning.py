@@ -96,7 +96,7 @@ def _graph_of(config: Mapping[str, Any], matrix: Any) -> Graph:
     """
     try:
         # The report may name models that this part leaves out.
-        return build_graph({**config, "matrix": matrix, "report": {}})
+        return build_graph({**config, "models": _models(config), "matrix": matrix, "report": {}})
     except ConfigError as error:
         blocks = matrix if isinstance(matrix, list) else [matrix]
         part = (f"{name}={value}" for block in blocks for name in block for value in block[name])
@@ -104,6 +104,20 @@ def _graph_of(config: Mapping[str, Any], matrix: Any) -> Graph:
             f"{error}\nthe whole matrix has no such mistake, but the small graph has only "
             f"{', '.join(dict.fromkeys(part))}; `--value VARIABLE=VALUE` chooses another value"
         ) from None
+
+
+def _models(config: Mapping[str, Any]) -> Any:
+    """Return the models, without `ensemble` where teachers run over the matrix, as one may be left."""
+
+    def of_some(entry: Any) -> Any:
+        settings = entry.get("distill") if isinstance(entry, Mapping) else None
+        teachers = settings.get("teacher") if isinstance(settings, Mapping) else None
+        if not isinstance(teachers, list) or not any("{" in str(name) for name in teachers):
+            return entry
+        return {"distill": {key: item for key, item in dict(settings or {}).items() if key != "ensemble"}}
+
+    models = dict(config.get("models") or {})
+    return {template: of_some(entry) for template, entry in models.items()}
 
 
 def _each_alone(graph: Graph) -> Graph:

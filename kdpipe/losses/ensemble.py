@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal
 
 import torch
@@ -26,7 +27,7 @@ class Ensemble:
         weights: how much each teacher counts, in their order; () for equally.
 
     Raises:
-        KdpipeError: a weight is not above 0.
+        KdpipeError: what is averaged is not known, or a weight is no finite number above 0.
 
     Reference:
         Mean logits as `MultiTeacherDistiller` of airaria/TextBrewer; mean softened probabilities as You et
@@ -37,7 +38,9 @@ class Ensemble:
     weights: Sequence[float] = ()
 
     def __post_init__(self) -> None:
-        if not all(weight > 0 for weight in self.weights):
+        if self.average not in ("logits", "probabilities"):
+            raise KdpipeError(f"ensemble: expected `logits` or `probabilities`, found {quoted(self.average)}")
+        if not all(weight > 0 and isfinite(weight) for weight in self.weights):
             raise KdpipeError(f"ensemble: expected weights above 0, found {quoted(list(self.weights))}")
 
     def __call__(self, teachers: Sequence[Tensor], kind: OutputKind, temperature: float = 1.0) -> Tensor:

@@ -36,7 +36,7 @@ class DistillationStage(TrainingStage[D]):
         found: dict[tuple[Where, str], None] = {}
         for lesson in settings.lessons:
             if self.reads_head(lesson):
-                found |= dict.fromkeys(needs_head(graph, lesson.teacher, lesson.dataset, *lesson.place))
+                found |= dict.fromkeys(needs_head(graph, lesson.teacher, lesson.dataset, "teacher"))
             for find in (_cache, _tokenizers, check_outputs, _layers, wrong_heads, wrong_modules):
                 found |= dict.fromkeys(find(graph, lesson))
         yield from found
@@ -60,9 +60,10 @@ class DistillationStage(TrainingStage[D]):
         for lesson in self.settings_of(graph, node.name).lessons:
             yield "teacher", lesson.teacher, lesson.dataset
 
-    def uses(self, settings: D, setting: str) -> Iterator[tuple[str, bool]]:
-        if setting == "teacher":
-            yield settings.dataset, any(map(self.reads_head, settings.lessons))
+    def uses(self, settings: D, setting: str, model: str) -> Iterator[tuple[str, bool]]:
+        for lesson in settings.lessons:
+            if setting == "teacher" and lesson.teacher == model:
+                yield settings.dataset, self.reads_head(lesson)
 
     def remarks(self, graph: Graph, node: Node) -> Iterator[str]:
         for lesson in self.settings_of(graph, node.name).lessons:

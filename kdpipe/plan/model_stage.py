@@ -159,8 +159,8 @@ class ModelStage(Stage[M]):
         dataset = dataset_of(self.settings_of(graph, model))
         return ((dataset,), "") if dataset else ((), NO_DATASET)
 
-    def uses(self, settings: M, setting: str) -> Iterator[tuple[str, bool]]:
-        """Yield the datasets that the model of a setting is read with, and whether its head is for them."""
+    def uses(self, settings: M, setting: str, model: str) -> Iterator[tuple[str, bool]]:
+        """Yield the datasets that a model of a setting is read with, and whether its head is for them."""
         yield from ()
 
     def needs(self, settings: M) -> Iterator[tuple[str, Need]]:

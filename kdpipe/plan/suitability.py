@@ -11,13 +11,13 @@ from kdpipe.plan.graph import Graph
 NO_USE = "no node names it as teacher, or trains or prunes it with a dataset"
 
 
-def needs_head(graph: Graph, model: str, dataset: str, *place: str | int) -> Findings:
-    """Yield that a model has not the head that a dataset needs, as a mistake at a place of the settings."""
+def needs_head(graph: Graph, model: str, dataset: str, setting: str) -> Findings:
+    """Yield that a model has not the head that a dataset needs, as a mistake of a setting."""
     facts, entry = graph.facts[model], graph.datasets[dataset]
     if what := task_misfit(facts, entry, model):
-        yield place, f"{what}; name a model trained for {entry.task}"
+        yield (setting,), f"{what}; name a model trained for {entry.task}"
     elif what := label_misfit(facts, entry, model):
-        yield place, what
+        yield (setting,), what
 
 
 def task_misfit(facts: Facts, dataset: Dataset, model: str) -> str:
@@ -58,7 +58,7 @@ def no_metric(dataset: str, metric: str, known: Iterable[str]) -> str:
 def datasets_of_users(graph: Graph, model: str) -> Iterator[tuple[str, bool]]:
     """Yield the datasets that a model is read with, and whether its head is sure to be for them."""
     for user, setting in graph.users[model]:
-        yield from graph.stage_of(user).uses(graph.nodes[user].settings, setting)
+        yield from graph.stage_of(user).uses(graph.nodes[user].settings, setting, model)
 
 
 def suitable(graph: Graph, model: str, datasets: Iterable[tuple[str, bool]]) -> tuple[tuple[str, ...], str]:

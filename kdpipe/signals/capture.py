@@ -71,7 +71,7 @@ class Origin(NamedTuple):
 
 
 STUDENT = Origin()
-# The only teacher of a config.
+# A teacher that has no name of its own.
 TEACHER = Origin("teacher")
 
 

@@ -70,7 +70,7 @@ def run(
                 for source, request in requests.items()
             },
             checkpoints=workspace.checkpoints,
-            callbacks=tracked(settings.training, workspace.runs),
+            callbacks=tracked(settings.training, workspace.runs()),
             bar=bar,
         )
         save_outcome(draft, learner, tokenizer, outcome)

@@ -27,7 +27,7 @@ from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
-from kdpipe.signals.capture import TEACHER, Teacher
+from kdpipe.signals.capture import Origin, Teacher
 from kdpipe.training.run import Outcome, save_outcome, train_on_data
 from kdpipe.training.terms import build_objective
 from kdpipe.training.trainer import AtSize
@@ -72,9 +72,9 @@ def run(
     score = _scorer(settings, metric, sizes, tokenizer, data)
     shape = config_shape(source.config)
     losses = losses_of(settings.losses)
-    objective = build_objective(losses, task, {TEACHER.teacher: shape}, shape, settings.seed)
+    objective = build_objective(losses, task, {settings.teacher: shape}, shape, settings.seed)
     split = EncodedSplit(data, "train")
-    stored = {TEACHER: CachedKnowledge(knowledge / SIGNALS, split)} if knowledge else {}
+    stored = {Origin(settings.teacher): CachedKnowledge(knowledge / SIGNALS, split)} if knowledge else {}
     for origin, signals in stored.items():
         signals.require(objective.teachers[origin])
     requests = {} if knowledge else objective.teachers
@@ -91,7 +91,7 @@ def run(
             evaluate=lambda model: _with_tradeoff(method, score(model)),
             sizes=list(sizes.values()),
             checkpoints=workspace.checkpoints,
-            callbacks=tracked(settings.training, workspace.runs),
+            callbacks=tracked(settings.training, workspace.runs()),
             bar=bar,
         )
         values = score(learner)

@@ -86,7 +86,7 @@ def build_objective(
         ensemble: how losses on logits read several teachers as one; by default their mean logits.
 
     Raises:
-        KdpipeError: a loss names no teacher, or reads of several what has no mean.
+        KdpipeError: a loss names no teacher, or reads of several what has no mean, or no loss reads one.
     """
     names = Counter[str]()
     terms = []
@@ -94,11 +94,15 @@ def build_objective(
         name = weighted.name or type(weighted.loss).__name__
         names[name] += 1
         numbered = name if names[name] == 1 else f"{name}_{names[name]}"
-        read = _teachers_of(weighted, teachers)
+        read = _teachers_of(weighted, teachers, ensemble)
         shapes = teachers[read[0]], student
         term = _term(numbered, weighted, task, shapes, entries if task.masked else None)
         terms.append(replace(term, teachers=tuple(map(Origin, read)), ensemble=ensemble))
-    return Objective(terms, task.kind, seed)
+    objective = Objective(terms, task.kind, seed)
+    unread = [name for name in teachers if len(teachers) > 1 and Origin(name) not in objective.requests]
+    if unread:
+        raise KdpipeError(f"teacher: no loss with a weight reads {listed(map(repr, unread))}; leave it out")
+    return objective
 
 
 def hard_term(task: type[Task]) -> Term:
@@ -106,15 +110,22 @@ def hard_term(task: type[Task]) -> Term:
     return Term("hard", HardLoss(), positions=task.positions)
 
 
-def _teachers_of(weighted: Weighted, teachers: Mapping[str, Shape]) -> Sequence[str]:
+def _teachers_of(weighted: Weighted, teachers: Mapping[str, Shape], ensemble: Ensemble) -> Sequence[str]:
     """Return the names of the teachers that a loss reads."""
     kinds, name = weighted.loss.teacher_kinds, type(weighted.loss).__name__
+    if weighted.teacher and not kinds:
+        raise KdpipeError(f"{name}: reads no teacher, found {weighted.teacher!r}; leave it out")
     if weighted.teacher and weighted.teacher not in teachers:
         raise KdpipeError(f"{name}: no teacher {weighted.teacher!r}; {suggest(weighted.teacher, teachers)}")
     if weighted.teacher or len(teachers) == 1:
         return [weighted.teacher or next(iter(teachers))]
     if kinds and (kinds != ("logits",) or weighted.top_k):
         raise KdpipeError(f"{name}: reads one teacher; give `teacher`, one of {listed(map(repr, teachers))}")
+    if kinds and ensemble.weights and len(ensemble.weights) != len(teachers):
+        found = len(ensemble.weights)
+        raise KdpipeError(f"ensemble: expected {len(teachers)} weights, one each, found {found}")
+    if kinds:
+        ensemble.temperature_of(weighted.loss)
     return [*teachers]
 
 

@@ -182,6 +182,17 @@ def test_a_name_of_what_is_not_kept(in_small):
     assert "model" in in_small(config, kind="b")[1].nodes
 
 
+def test_a_student_of_the_teachers_of_all_seeds_has_those_that_are_kept(in_small):
+    terms = [{"loss": "kl"}, {"loss": "hidden_mse", "layers": "last", "teacher": "teacher-1"}]
+    student = {"teacher": ["teacher-{seed}"], "student": "base", "dataset": "task", "losses": terms}
+    models = {
+        "teacher-{seed}": {"finetune": {"model": "base", "dataset": "task", "seed": "{seed}"}},
+        "student": {"distill": {**student, "ensemble": {"average": "probabilities", "weights": [1, 2, 3]}}},
+    }
+    config = {"matrix": {"seed": [1, 2, 3]}, "datasets": {"task": GLUE}, "models": MODELS | models}
+    assert in_small(config)[1].nodes["student"].settings.teachers == ("teacher-1",)
+
+
 def test_a_report_keeps_what_is_of_the_models_that_are_kept(in_small, write):
     published = write("model,dataset,metric,value\nmodel-b,task-b,accuracy,1\n", "published.csv")
     plots = [{"x": "parameters", "y": metric} for metric in ("matthews", "accuracy")]

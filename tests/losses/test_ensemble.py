@@ -85,7 +85,12 @@ def test_a_temperature_of_each_row_is_known_too_late_for_probabilities():
         MEAN_PROBABILITIES.temperature_of(loss)
 
 
-@pytest.mark.parametrize("weights", [(0, 1), (-1, 2), (float("nan"), 1)])
+@pytest.mark.parametrize("weights", [(0, 1), (-1, 2), (float("nan"), 1), (float("inf"), 1)])
 def test_weights_are_above_zero(weights):
     with pytest.raises(KdpipeError, match="expected weights above 0"):
         Ensemble(weights=weights)
+
+
+def test_what_is_averaged_is_known():
+    with pytest.raises(KdpipeError, match="expected `logits` or `probabilities`, found 'logit'"):
+        Ensemble("logit")

@@ -50,7 +50,7 @@ def test_a_change_of_their_weights_leaves_the_caches(graph_of):
 @pytest.mark.parametrize(("changes", "found"), [
     ({f"{STUDENT}.teacher": ["teacher", "base"],
       f"{STUDENT}.losses": [LOSSES[0], {**LOSSES[1], "teacher": "base"}]},
-     "models.student.distill.teacher[1]: 'task' is for classification, but 'base' has a head for"
+     "models.student.distill.teacher: 'task' is for classification, but 'base' has a head for"
      " language_modeling; name a model trained for classification"),
     ({f"{STUDENT}.losses": [LOSSES[0], {**LOSSES[1], "layers": [[5, 2]]}]},
      "models.student.distill.losses[1].layers: teacher layers 0 to 4 and student layers 0 to 2 exist, found"
@@ -70,3 +70,13 @@ def test_the_pairs_of_a_term_are_told_with_its_teacher(graph_of):
     remarks = [*graph.stage_of("student").remarks(graph, graph.nodes["student"])]
     assert remarks[0] == "student: hidden_mse spaced: (other, student) (0, 0) (2, 1) (4, 2)"
     assert len(remarks) == 3
+
+
+def test_a_teacher_of_states_alone_is_not_scored(graph_of):
+    """Its head may be for something else, which only the repository tells."""
+    loaded = {"models.other": {"load": {"path": "org/some-model"}}, **TEACHERS}
+    losses = [{**LOSSES[0], "teacher": "teacher"}, {**LOSSES[1], "layers": [[1, 1]]}]
+    graph = graph_of({**loaded, f"{STUDENT}.losses": losses})
+    assert ("other", "task") not in graph.evaluations
+    both = graph_of({**loaded, f"{STUDENT}.losses": [LOSSES[0], losses[1]]})
+    assert ("other", "task") in both.evaluations

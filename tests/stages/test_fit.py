@@ -62,6 +62,8 @@ def test_the_length_is_checked_first(
     workspace: Workspace,
 ) -> None:
     for role in roles:
-        models = {**dict.fromkeys(roles, classifier), role: short}
+        models: dict[str, Any] = {**dict.fromkeys(roles, classifier), role: short}
+        if stage is distill:
+            models["teacher"] = [models["teacher"]]
         with pytest.raises(ModelError, match=r"has rows of 32 tokens, but .*short reads at most 24"):
             stage.run(settings, workspace, data=data, **models)

@@ -52,7 +52,7 @@ def test_modules_of_a_cached_teacher_teach_as_those_of_one_beside(
 ) -> None:
     online = distilled(tmp_path / "online", classifier, task_data, LOSSES)
     cache = cached(tmp_path / "cache", classifier, task_data, *(f"module.{name}" for name, _ in PAIRS))
-    made = distilled(tmp_path / "cached", classifier, task_data, LOSSES, knowledge=cache)
+    made = distilled(tmp_path / "cached", classifier, task_data, LOSSES, knowledge=[cache])
     theirs, ours = (read_parquet(folder / "history.parquet") for folder in (online, made))
     assert {"hidden_mse", "mmd"} < {row["name"] for row in ours}
     for row, other in zip(ours, theirs, strict=True):

@@ -325,3 +325,11 @@ def test_the_best_checkpoint_is_that_of_the_best_tradeoff(teacher_of: TeacherOf,
     assert {f"eval_{sparsity:g}" for sparsity in (0.5, 0.8)} <= {row["name"] for row in history}
     (chosen,) = (row for row in candidates(made) if row["chosen"])
     assert chosen["tradeoff"] == pytest.approx(best)
+
+
+def test_a_term_may_name_the_teacher(teacher_of: Any, tmp_path: Path) -> None:
+    teacher, data = teacher_of("bert", "task_data")
+    importance = scored(teacher, data)
+    losses = [{"loss": "kl", "teacher": "t"}, {"loss": "hidden_mse", "layers": "sixths"}]
+    made = scheduled(tmp_path / "made", teacher, data, losses=losses, importance=importance)
+    assert {row["name"] for row in read_parquet(made / "history.parquet")} >= {"kl", "hidden_mse"}

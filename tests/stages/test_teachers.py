@@ -30,6 +30,7 @@ SIGNALS = {
     "a": ("logits", "hidden_states.0", "hidden_states.2", "hidden_states.3"),
     "b": ("logits", "attentions.3"),
 }
+DATA = ["task_data", "topic_data", "number_data", "ner_data", "question_data", "text_data"]
 Teach = Callable[..., Path]
 
 
@@ -86,7 +87,9 @@ def weights(folder: Path) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("average", ["logits", "probabilities"])
-@pytest.mark.parametrize("data", ["task_data", "ner_data", "question_data", "text_data"])
+@pytest.mark.parametrize(
+    "data", ["task_data", "topic_data", "number_data", "ner_data", "question_data", "text_data"]
+)
 def test_cached_and_online_make_the_same_model(data: str, average: str, taught: Any) -> None:
     teach, caches = taught(data)
     losses, ensemble = [KL, STATES, OTHERS], {"average": average, "weights": [2, 1]}

@@ -7,7 +7,6 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from kdpipe.anatomy.signals import SIGNAL_KINDS, StoredPrecision
-from kdpipe.config.mistakes import Where
 from kdpipe.config.settings.base import DatasetName, NotEmpty, Reference, Settings, StageSettings
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import mistake
@@ -69,7 +68,7 @@ class Distillation(StageSettings):
                 raise mistake(("losses", index, *fault[:-1]), fault[-1])
         for lesson in self.lessons if len(self.teachers) > 1 else ():
             if not lesson.taught:
-                raise mistake(lesson.place, f"no loss term with a weight reads {lesson.teacher!r}; remove it")
+                raise mistake(("teacher",), f"no loss term with a weight reads {lesson.teacher!r}; remove it")
         return self
 
     def _misread(self, term: TermSettings) -> tuple[str, ...]:
@@ -91,9 +90,7 @@ class Distillation(StageSettings):
     @property
     def lessons(self) -> "tuple[Lesson, ...]":
         """What is learned of each teacher."""
-        if isinstance(self.teacher, str):
-            return (Lesson(self, self.teacher, ("teacher",)),)
-        return tuple(Lesson(self, name, ("teacher", index)) for index, name in enumerate(self.teacher))
+        return tuple(Lesson(self, name) for name in self.teachers)
 
     @property
     def learner(self) -> str:
@@ -108,12 +105,10 @@ class Lesson:
     Args:
         settings: the settings of the distillation.
         teacher: the teacher.
-        place: the place in the settings that names the teacher.
     """
 
     settings: Distillation
     teacher: str
-    place: Where
 
     @property
     def terms(self) -> Iterator[tuple[int, LossTerm]]:

@@ -48,6 +48,6 @@ class Finetune(TrainingStage[FinetuneSettings]):
             yield ("dataset",), f"{dataset.name!r} has `labels: none`; fine-tuning needs labels"
         yield from super().checks(graph, node)
 
-    def uses(self, settings: FinetuneSettings, setting: str) -> Iterator[tuple[str, bool]]:
+    def uses(self, settings: FinetuneSettings, setting: str, model: str) -> Iterator[tuple[str, bool]]:
         """Yield the dataset, for which the model may be given a new head."""
         yield settings.dataset, False

@@ -119,7 +119,7 @@ class Prune(PruningStage[PruneSettings]):
         used = datasets_of_users(graph, graph.lineage(model)[-1])
         return suitable(graph, model, [(ancestor, False)] if ancestor else used)
 
-    def uses(self, settings: PruneSettings, setting: str) -> Iterator[tuple[str, bool]]:
+    def uses(self, settings: PruneSettings, setting: str, model: str) -> Iterator[tuple[str, bool]]:
         if settings.importance and settings.importance.dataset:
             yield settings.importance.dataset, True
 

@@ -46,7 +46,7 @@ FLSW = {"loss": "kl", "temperature": "flsw"}
      " there is a, b"),
     ({"losses": [KL, {"loss": "hard", "teacher": "a"}]}, ("losses", 1, "teacher"), "hard reads no teacher;"
      " remove this"),
-    ({"losses": [{**HIDDEN, "teacher": "a"}]}, ("teacher", 1), "no loss term with a weight reads 'b';"
+    ({"losses": [{**HIDDEN, "teacher": "a"}]}, ("teacher",), "no loss term with a weight reads 'b';"
      " remove it"),
     ({"teacher": "a", "losses": [{**KL, "teacher": "b"}]}, ("losses", 0, "teacher"), "'b' is no teacher here;"
      " there is a"),
