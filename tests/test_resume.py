@@ -1,6 +1,7 @@
 """Stages that are killed, stopped, or started twice at once."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.artifacts.sums import SUMS, verify
+from kdpipe.artifacts.sums import SUMS, verify, write_sums
 from kdpipe.errors import STOPPED_STATUS
+from kdpipe.models.loading import load_model, load_tokenizer, save_model
+from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.plan.stages.finetune import FinetuneSettings
+from tests.models.conftest import scattered
 
 pytestmark = pytest.mark.slow
 TRAINING = {"num_train_epochs": 100, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "bf16": False}
@@ -65,6 +69,42 @@ def test_killed_and_stopped_it_ends_with_the_same_bytes(start: Start, tmp_path: 
     assert not list(tmp_path.glob(".state/checkpoints/*/*"))
     seen = [read_manifest(tmp_path / name)["examples_seen"] for name in ("model", "undisturbed")]
     assert seen[0] == seen[1]
+
+
+def test_a_student_of_two_teachers_ends_with_the_same_bytes(
+    classifier: Path, language_model: Path, task_data: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(classifier, tmp_path / "other")
+    save_model(scattered(load_model(other)), load_tokenizer(other), other)
+    write_sums(other)
+    states = {"loss": "hidden_mse", "layers": "spaced", "teacher": "b", "projection": {"kind": "linear"}}
+    given = {"teacher": ["a", "b"], "student": "s", "dataset": "d", "losses": [{"loss": "kl"}, states]}
+    training = {**TRAINING, "num_train_epochs": 20}
+    settings = DistillSettings.model_validate({**given, "training": training}).model_dump_json()
+
+    def begin(name: str, *more: str) -> "subprocess.Popen[bytes]":
+        command = [
+            sys.executable,
+            "-m",
+            "kdpipe.stages.distill",
+            "--settings",
+            settings,
+            "--threads",
+            "1",
+            *more,
+        ]
+        command += ["--teacher", str(classifier), str(other), "--student", str(language_model)]
+        command += ["--data", str(task_data), "--output", str(tmp_path / name)]
+        return subprocess.Popen([*command, "--log", str(tmp_path / f"{name}.log")], stderr=subprocess.DEVNULL)
+
+    assert begin("undisturbed").wait() == 0
+    process = begin("model", "--checkpoint-minutes", "0")
+    wait_until(lambda: list(tmp_path.glob(f".state/checkpoints/*/*/step-*/{SUMS}")), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert begin("model").wait() == 0
+    assert "going on from" in (tmp_path / "model.log").read_text()
+    assert (tmp_path / "model" / SUMS).read_bytes() == (tmp_path / "undisturbed" / SUMS).read_bytes()
 
 
 def test_a_tracker_is_told_each_step_once(start: Start, tmp_path: Path) -> None:

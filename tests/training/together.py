@@ -21,7 +21,9 @@ from kdpipe.evaluation.scoring import scorer, token_targets
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
 from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
+from kdpipe.losses.ensemble import Ensemble
 from kdpipe.losses.hidden_mse import HiddenMSELoss
+from kdpipe.losses.kl import KLLoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen, load_model, load_tokenizer, load_with_head
@@ -29,7 +31,7 @@ from kdpipe.models.sliced import Slices
 from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.signals.cache import CachedKnowledge
-from kdpipe.signals.capture import TEACHER, Teacher
+from kdpipe.signals.capture import TEACHER, Origin, Teacher
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.run import Outcome, train
 from kdpipe.training.terms import hard_term
@@ -160,8 +162,28 @@ def sizes(places: Places, state: Path) -> Trained:
     return learner, outcome
 
 
+def taught_by_two(places: Places, state: Path) -> Trained:
+    """The mean probabilities of a cached teacher and of a teacher that is run, and states of the second."""
+    model, batches = student_of(places["classifier"], seed=2), collator(places["task_data"])
+    first, second = Origin("first"), Origin("second")
+    batches.knowledge = {first: CachedKnowledge(places["knowledge"], batches.split)}
+    mean = Ensemble("probabilities", (2.0, 1.0))
+    terms = [
+        Term("kl", KLLoss(temperature=2.0), teachers=(first, second), ensemble=mean),
+        Term("hidden_mse", HiddenMSELoss(), 1.0, "tokens", [(4, 2)], teachers=(second,)),
+    ]
+    objective = Objective(terms, "categorical")
+    teacher = load_frozen(places["classifier"], CLASSIFICATION, torch.device("cpu"))
+    torch.nn.init.normal_(teacher.classifier.weight, generator=torch.Generator().manual_seed(3))
+    teachers = {second: Teacher(teacher, objective.teachers[second])}
+    return model, train(
+        model, objective, batches, ODD, seed=5, checkpoints=Checkpoints(state), teachers=teachers
+    )
+
+
 SAME: dict[str, Callable[[Places, Path], Trained]] = {
-    function.__name__: function for function in (plain, distilled, partly_read, masked, windows, best, sizes)
+    function.__name__: function
+    for function in (plain, distilled, partly_read, masked, windows, best, sizes, taught_by_two)
 }
 
 
