@@ -178,6 +178,11 @@ AS_LIST = BeforeValidator(
 )
 ModelNames = Annotated[tuple[str, ...], AS_LIST, NotEmpty, Reference("model", many=True)]
 DatasetNames = Annotated[tuple[str, ...], AS_LIST, Reference("dataset", many=True)]
+SEVERAL = refuse(
+    "several datasets are not available in this version; give a dataset",
+    lambda value: isinstance(value, list),
+)
+OneDataset = Annotated[DatasetName, BeforeValidator(SEVERAL)]
 UNAVAILABLE = BeforeValidator(refuse("not available in this version", lambda value: value is not None))
 Unavailable = Annotated[None, UNAVAILABLE]
 

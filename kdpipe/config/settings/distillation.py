@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from kdpipe.anatomy.signals import SIGNAL_KINDS, StoredPrecision
-from kdpipe.config.settings.base import DatasetName, NotEmpty, Reference, Settings, StageSettings
+from kdpipe.config.settings.base import NotEmpty, OneDataset, Reference, Settings, StageSettings, refuse
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.losses import LossTerm, LossTerms, TermSettings
@@ -24,8 +24,11 @@ CacheMode = Literal["auto", "on", "off"]
 Cache = Annotated[CacheMode, BeforeValidator(_read_switch, json_schema_input_type=CacheMode | bool)]
 
 
-# One of several models is named as one model is: placeholders that its node lacks take all their values.
-Teachers = Annotated[str | tuple[str, ...], NotEmpty, Reference("model")]
+BY_DATASET = refuse(
+    "teachers by dataset or by column are not available in this version; give a model or a list of models",
+    lambda value: isinstance(value, dict),
+)
+Teachers = Annotated[str | tuple[str, ...], NotEmpty, BeforeValidator(BY_DATASET), Reference("model")]
 
 
 class EnsembleSettings(Settings):
@@ -55,7 +58,7 @@ class Distillation(StageSettings):
     """
 
     teacher: Teachers
-    dataset: DatasetName
+    dataset: OneDataset
     losses: LossTerms
     cache: Cache = "auto"
     cache_precision: StoredPrecision = "float16"

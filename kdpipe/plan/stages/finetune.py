@@ -6,7 +6,7 @@ from pydantic import Field
 
 from kdpipe.anatomy.families import LANGUAGE_MODELING
 from kdpipe.config.mistakes import Findings
-from kdpipe.config.settings.base import DatasetName, ModelName, StageSettings
+from kdpipe.config.settings.base import ModelName, OneDataset, StageSettings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.training import Training, training_settings
 from kdpipe.plan.entries import Facts, Node
@@ -27,7 +27,7 @@ class FinetuneSettings(StageSettings):
     """
 
     model: ModelName
-    dataset: DatasetName
+    dataset: OneDataset
     masking: MaskingSettings = MaskingSettings()
     freeze: tuple[str, ...] = ()
     training: Training = Field(default_factory=lambda: training_settings()())

@@ -7,6 +7,7 @@ from kdpipe.config.mistakes import explain
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.plan.stages.extract import ExtractSettings
+from kdpipe.plan.stages.finetune import FinetuneSettings
 from kdpipe.plan.stages.load import LoadSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.plan.stages.schedule import ScheduleSettings
@@ -38,6 +39,8 @@ FLSW = {"loss": "kl", "temperature": "flsw"}
 
 @pytest.mark.parametrize(("changes", "where", "what"), [
     ({"teacher": []}, ("teacher",), "expected at least one"),
+    ({"teacher": {"column": "language", "models": {"en": "a"}}}, ("teacher",), "teachers by dataset or"
+     " by column are not available in this version; give a model or a list of models"),
     ({"losses": [KL, HIDDEN]}, ("losses", 1), "hidden_states are read of one teacher; give `teacher: a`, or"
      " another of the 2"),
     ({"losses": [{**KL, "top_k": 5}]}, ("losses", 0), "top_logits and top_entries are read of one teacher;"
@@ -72,6 +75,14 @@ def test_a_lesson_has_the_terms_of_its_teacher():
         ["kl"],
         ["kl", "hidden_mse"],
     ]
+
+
+@pytest.mark.parametrize(("settings", "given"), [
+    (DistillSettings, DISTILL), (FinetuneSettings, {"model": "a"}),
+])  # fmt: skip
+def test_several_datasets_are_refused_by_name(settings, given):
+    found = mistakes_in(settings, **{**given, "dataset": ["a", "b"]})
+    assert found == [(("dataset",), "several datasets are not available in this version; give a dataset")]
 
 
 def test_a_schedule_has_one_teacher():
