@@ -45,7 +45,7 @@ class GrowingFile:
 
     Args:
         folder: the folder of state.
-        clock: the working time of the stage, which is stored beside the part for whoever reads it.
+        clock: the working time of the stage, which is stored beside the part; `Shards` reads it there.
         metadata: the metadata of the file.
     """
 
@@ -60,12 +60,13 @@ class GrowingFile:
         self._ends: list[int] = []
         self._digests: list[str] = []
         self._part, self._old = (folder / name for name in sorted(PARTS, key=lambda name: name == old))
-        discard(self._part)
+        for path in (self._part, self._old)[: 1 if old else 2]:
+            discard(path)
         self._file = pa.OSFile(str(self._part), "wb")
         self._writer: pa.RecordBatchFileWriter | None = None
 
     def add(self, make: Callable[[], pa.RecordBatch]) -> None:
-        """Write the next record batch: that of the earlier run, else a batch that is made now."""
+        """Write the next record batch: the batch of the earlier run, else a batch that is made now."""
         batch = next(self._batches, None)
         known = batch is not None
         if batch is None:
@@ -109,7 +110,7 @@ class GrowingFile:
         discard(self._old)
 
     def _make_room(self) -> None:
-        """Remove what a full disk has no room for: a part that no record names, else its last, half batch."""
+        """Remove a part that no record names; of another part, remove the half batch at its end."""
         with suppress(pa.ArrowException, OSError):
             self._file.close()
         if self._old.exists() or not self._ends:

@@ -106,18 +106,16 @@ def _graph_of(config: Mapping[str, Any], matrix: Any) -> Graph:
         ) from None
 
 
-def _models(config: Mapping[str, Any]) -> Any:
+def _models(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the models, without `ensemble` where teachers run over the matrix, as one may be left."""
-
-    def of_some(entry: Any) -> Any:
-        settings = entry.get("distill") if isinstance(entry, Mapping) else None
-        teachers = settings.get("teacher") if isinstance(settings, Mapping) else None
-        if not isinstance(teachers, list) or not any("{" in str(name) for name in teachers):
-            return entry
-        return {"distill": {key: item for key, item in dict(settings or {}).items() if key != "ensemble"}}
-
     models = dict(config.get("models") or {})
-    return {template: of_some(entry) for template, entry in models.items()}
+    for template, entry in models.items():
+        settings = dict(entry).get("distill") or {}
+        teachers = settings.get("teacher")
+        if isinstance(teachers, list) and any("{" in name for name in teachers):
+            # The defaults of the stage may have one, too.
+            models[template] = {"distill": {**settings, "ensemble": None}}
+    return models
 
 
 def _each_alone(graph: Graph) -> Graph:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, log
 from typing import Any, Literal
 
 import torch
@@ -51,11 +51,12 @@ class Ensemble:
             kind: the meaning of the logits.
             temperature: the temperature that softens probabilities.
         """
+        weights = self.weights or [1.0] * len(teachers)
+        # Numbers of Python: a tensor of them would be copied to the device at each step.
+        shares = [weight / sum(weights) for weight in weights]
         outputs = torch.stack([upcast(logits) for logits in teachers])
-        shares = outputs.new_tensor(self.weights or [1.0] * len(teachers))
-        shares = (shares / shares.sum())[:, None, None]
         if self.average == "logits" or kind == "regression":
-            return (shares * outputs).sum(0)
+            return torch.stack([share * side for share, side in zip(shares, outputs, strict=True)]).sum(0)
         sides = outputs / temperature
         if kind == "binary":
             on, off = (functional.logsigmoid(side) for side in (sides, -sides))
@@ -81,5 +82,6 @@ class Ensemble:
 MEAN_LOGITS = Ensemble()
 
 
-def _log_mean(logarithms: Tensor, shares: Tensor) -> Tensor:
-    return (logarithms + shares.log()).logsumexp(0)
+def _log_mean(logarithms: Tensor, shares: Sequence[float]) -> Tensor:
+    weighted = [side + log(share) for share, side in zip(shares, logarithms, strict=True)]
+    return torch.stack(weighted).logsumexp(0)

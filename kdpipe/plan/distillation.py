@@ -69,8 +69,8 @@ class DistillationStage(TrainingStage[D]):
         for lesson in self.settings_of(graph, node.name).lessons:
             for term, pairs in layer_pairs(graph, lesson):
                 told = " ".join(f"({t}, {s})" for t, s in pairs or ())
-                sides, places = term.teacher or "teacher", told or "known once the models are fetched"
-                yield f"{node.name}: {term.loss} {term.matched}: ({sides}, student) {places}"
+                teacher, places = term.teacher or "teacher", told or "known once the models are fetched"
+                yield f"{node.name}: {term.loss} {term.matched}: ({teacher}, student) {places}"
         for cache in self.knowledge(graph, self.settings_of(graph, node.name)):
             yield f"{node.name}: {tell_size(graph, *cache)}"
 

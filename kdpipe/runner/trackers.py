@@ -220,7 +220,10 @@ class Tracked(TrainerCallback):
         try:
             run = self.tracker.begin(self._told.run, self._told.step)
         except Exception as error:
-            raise TrainingError(f"training.report_to: {self.name} does not begin: {_of(error)}") from error
+            remedy = f"remove `report_to`, or delete {self._file} to begin another run"
+            raise TrainingError(
+                f"training.report_to: {self.name} does not begin: {_of(error)}; {remedy}"
+            ) from error
         self._told = self._told.model_copy(update={"run": run})
         self._note()
 

@@ -28,7 +28,6 @@ SIGNALS = "signals.arrow"
 EXAMPLES, MULTIPLIED, TARGETS = "examples", "multiplied", "targets"
 # Metadata of a column: the positions of its rows, the shape of a row, and the precision of its numbers.
 POSITIONS, SHAPE, PRECISION = "positions", "shape", "precision"
-ALL_CUT = "one of the tokenizers cuts every sentence, and the other does not; raise `max_length`"
 # The number of ids that are read at a time.
 IDS = 65_536
 
@@ -94,8 +93,6 @@ class CachedKnowledge:
                     f"{path} holds the teacher's {signal} on other tokens than the student reads; "
                     "matching states, attentions or places of answers needs equal tokenizers"
                 )
-        if not self.usable.any():
-            raise KdpipeError(f"{path}: {ALL_CUT}")
 
     def require(self, request: Request) -> None:
         """Raise KdpipeError if the file lacks signals that losses read, or has them at fewer positions."""

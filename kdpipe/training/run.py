@@ -97,17 +97,21 @@ def train(
         bar: progress bar of the steps.
 
     Raises:
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, or no example can be compared with its stored signals.
     """
+    left_out = len(collator.split) - len(collator.examples)
+    if left_out == len(collator.split):
+        raise TrainingError(
+            "no example is left: of each sentence, only some of the tokenizers cut words; raise `max_length`"
+        )
     teachers, steps = teachers or {}, count_steps(training, len(collator.examples))
     try_out(objective, student, collator, teachers)
     resumption = Resumption(checkpoints) if checkpoints else None
     stored = _stored_precision(collator)
     precision = choose_precision(training, (resumption and resumption.precision) or stored)
     LOG.info("matrices are multiplied in %s", precision)
-    left_out = len(collator.split) - len(collator.examples)
     if left_out:
-        what = "%d of %d examples are left out: only one of the tokenizers cuts their words"
+        what = "%d of %d examples are left out: only some of the tokenizers cut their words"
         LOG.warning(what, left_out, len(collator.split))
     with nullcontext(checkpoints.folder) if checkpoints else TemporaryDirectory() as folder:
         arguments = training_arguments(training, folder, seed, steps, precision)

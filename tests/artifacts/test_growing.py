@@ -72,6 +72,14 @@ def test_what_is_not_whole_is_made_again(tmp_path: Path, name: str, end: int) ->
     write(tmp_path, tmp_path / "whole", 0)
 
 
+def test_a_part_that_no_record_names_is_removed(tmp_path: Path) -> None:
+    begin(tmp_path, 2)
+    begin(tmp_path, 1)
+    (tmp_path / RECORD).unlink()
+    GrowingFile(tmp_path, Clock(), METADATA)
+    assert [path.name for path in tmp_path.glob("*.arrow")] == [PARTS[0]]
+
+
 def test_what_follows_the_last_whole_batch_does_not_count(tmp_path: Path) -> None:
     begin(tmp_path, 2)
     with (tmp_path / PARTS[0]).open("ab") as file:

@@ -191,6 +191,10 @@ def test_a_student_of_the_teachers_of_all_seeds_has_those_that_are_kept(in_small
     }
     config = {"matrix": {"seed": [1, 2, 3]}, "datasets": {"task": GLUE}, "models": MODELS | models}
     assert in_small(config)[1].nodes["student"].settings.teachers == ("teacher-1",)
+    models["student"] = {"distill": student}
+    config = {"matrix": {"seed": [1, 2, 3]}, "datasets": {"task": GLUE}, "models": MODELS | models}
+    config = {**config, "defaults": {"distill": {"ensemble": {"weights": [1, 2, 3]}}}}
+    assert in_small(config)[1].nodes["student"].settings.ensemble is None
 
 
 def test_a_report_keeps_what_is_of_the_models_that_are_kept(in_small, write):

@@ -1,4 +1,4 @@
-"""Captured attentions equal those of transformers' eager attention, whatever attention runs."""
+"""Captured attentions equal the attentions that transformers computes eagerly, whatever attention runs."""
 
 from typing import Any
 

@@ -26,7 +26,7 @@ from tests.tolerance import rounding
 
 SIGNALS = ("logits", *(f"hidden_states.{state}" for state in (0, 2, 4)))
 TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 16, "learning_rate": 1e-3, "bf16": False}
-# Logarithms of nearly equal probabilities cancel; what is left of them has their error, not its own.
+# The difference of two nearly equal logarithms has the rounding error of the logarithms.
 CANCELLED = rounding(2)
 TASK_LOSSES = [{"loss": "kl", "temperature": 2}, {"loss": "hidden_mse", "layers": "spaced", "weight": 3}]
 

@@ -1,4 +1,4 @@
-"""What `distill` and `schedule` share: a teacher, loss terms, and whether the teacher is run once."""
+"""What `distill` and `schedule` share: teachers, loss terms, and whether teachers are run once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,10 +7,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from kdpipe.anatomy.signals import SIGNAL_KINDS, StoredPrecision
+from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.base import NotEmpty, OneDataset, Reference, Settings, StageSettings, refuse
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import mistake
-from kdpipe.config.settings.losses import LossTerm, LossTerms, TermSettings
+from kdpipe.config.settings.losses import LossTerm, LossTerms
 from kdpipe.config.settings.training import Training, training_settings
 from kdpipe.errors import suggest
 
@@ -66,24 +67,27 @@ class Distillation(StageSettings):
 
     @model_validator(mode="after")
     def _of_its_teachers(self) -> Self:
-        for index, term in enumerate(self.losses):
-            if fault := self._misread(term):
-                raise mistake(("losses", index, *fault[:-1]), fault[-1])
-        for lesson in self.lessons if len(self.teachers) > 1 else ():
-            if not lesson.taught:
-                raise mistake(("teacher",), f"no loss term with a weight reads {lesson.teacher!r}; remove it")
+        for where, what in self._misread():
+            raise mistake(where, what)
         return self
 
-    def _misread(self, term: TermSettings) -> tuple[str, ...]:
-        """Return the key of a term that is wrong about the teachers, if one is, and what is wrong."""
-        if term.teacher is not None and not term.needs_teacher:
-            return "teacher", f"{term.loss} reads no teacher; remove this"
-        if term.teacher not in (None, *self.teachers):
-            return "teacher", f"{term.teacher!r} is no teacher here; {suggest(term.teacher, self.teachers)}"
-        if term.needs_teacher and term.teacher is None and len(self.teachers) > 1 and not term.takes_mean:
-            what = f"{' and '.join(term.teacher_kinds)} are read of one teacher"
-            return (f"{what}; give `teacher: {self.teachers[0]}`, or another of the {len(self.teachers)}",)
-        return ()
+    def _misread(self) -> Findings:
+        """Yield which terms name or lack a teacher wrongly, and which teachers no term reads."""
+        several = len(self.teachers) > 1
+        for index, term in enumerate(self.losses):
+            place = ("losses", index)
+            if term.teacher is not None and not term.needs_teacher:
+                yield (*place, "teacher"), f"{term.loss} reads no teacher; remove this"
+            elif term.teacher not in (None, *self.teachers):
+                hint = suggest(term.teacher, self.teachers)
+                yield (*place, "teacher"), f"{term.teacher!r} is no teacher here; {hint}"
+            elif several and term.needs_teacher and term.teacher is None and not term.takes_mean:
+                what = f"{' and '.join(term.teacher_kinds)} are read of one teacher"
+                others = f"or another of the {len(self.teachers)}"
+                yield place, f"{what}; give `teacher: {self.teachers[0]}`, {others}"
+        for lesson in self.lessons if several else ():
+            if not lesson.taught:
+                yield ("teacher",), f"no loss term with a weight reads {lesson.teacher!r}; remove it"
 
     @property
     def teachers(self) -> tuple[str, ...]:

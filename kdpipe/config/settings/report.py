@@ -31,7 +31,7 @@ class ReportSettings(Settings):
         baseline: node, or pattern of nodes, that the others are compared with.
         over: matrix variables whose values are averaged.
         published: CSV of published values with the columns model, dataset, metric, value, and maybe split
-            and paper; lines of other models than the config's are shown as they are.
+            and paper; values that no model of the config has are shown as they are.
         plots: further plots.
     """
 
