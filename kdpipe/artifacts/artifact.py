@@ -21,11 +21,12 @@ from kdpipe.artifacts.ownership import (
     facts_of,
     note_written,
     place_of,
+    remove_folders,
     state_name,
     written_files,
 )
 from kdpipe.artifacts.state import discard
-from kdpipe.artifacts.sums import MANIFEST, SUMS, damaged, read_listing, read_sums, write_sums
+from kdpipe.artifacts.sums import MANIFEST, SUMS, damaged, files_below, read_listing, read_sums, write_sums
 from kdpipe.environment import acting
 from kdpipe.errors import KdpipeError
 
@@ -142,7 +143,7 @@ def _move(draft: Path, output: Path, state: Path) -> None:
     check_folder(output, state)
     # An artifact may have no files but its manifest and its list of digests.
     sums = read_sums(draft) if (draft / SUMS).stat().st_size else {}
-    new = {path.name: [facts_of(path, sums.get(path.name))] for path in draft.iterdir()}
+    new = {name: [facts_of(draft / name, sums.get(name))] for name in files_below(draft)}
     old = {name: files for name, files in written_files(output, state).items() if (output / name).exists()}
     # A run that is killed during the move leaves old and new files.
     note_written(output, state, {name: [*old.get(name, ()), *new.get(name, ())] for name in {**old, **new}})
@@ -150,9 +151,10 @@ def _move(draft: Path, output: Path, state: Path) -> None:
     (output / SUMS).unlink(missing_ok=True)
     for name in old.keys() - new.keys() - {SUMS}:
         (output / name).unlink()
-    for path in sorted(draft.iterdir()):
-        if path.name != SUMS:
-            path.replace(output / path.name)
+    for name in sorted(new.keys() - {SUMS}):
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (draft / name).replace(output / name)
+    remove_folders(output, old)
     (draft / SUMS).replace(output / SUMS)
     note_written(output, state, new)
 

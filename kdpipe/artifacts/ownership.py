@@ -6,8 +6,8 @@ in the folder of state, has the names and digests of the files that kdpipe wrote
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from kdpipe.artifacts.manifest import parse_manifest
 from kdpipe.artifacts.state import check_around, discard, whole
-from kdpipe.artifacts.sums import MANIFEST, SUMS, file_digest, read_listing, read_sums
+from kdpipe.artifacts.sums import MANIFEST, NAME, SUMS, entries, file_digest, read_listing, read_sums
 from kdpipe.config.paths import place_fault
 from kdpipe.digest import digest
 from kdpipe.errors import KdpipeError
@@ -37,8 +37,7 @@ class _Facts(BaseModel):
     mtime_ns: int = 0
 
 
-# The keys are names of files, without a path.
-_LIST = TypeAdapter(dict[Annotated[str, Field(pattern=r"^\.{0,2}[^./\x00][^/\x00]*$")], list[_Facts]])
+_LIST = TypeAdapter(dict[Annotated[str, Field(pattern=rf"^{NAME}$")], list[_Facts]])
 
 
 def place_of(output: Path, results: Path) -> str:
@@ -85,11 +84,11 @@ def foreign_paths(output: Path, state: Path) -> Iterator[Path]:
     if not output.is_dir():
         return
     written = written_files(output, state)
-    for path in sorted(output.iterdir()):
-        if path.name.startswith(".") or _is_as_written(path, written.get(path.name, ())):
+    for name, path in entries(output, written):
+        if path.name.startswith(".") or _is_as_written(path, written.get(name, ())):
             continue
         # Another process may have put its files there since the list was read.
-        if not _is_as_written(path, written_files(output, state).get(path.name, ())):
+        if not _is_as_written(path, written_files(output, state).get(name, ())):
             yield path
 
 
@@ -104,9 +103,16 @@ def foreign_in(output: Path, state: Path) -> str:
         return "not made by kdpipe"
     if foreign is None:
         return ""
-    return (
-        f"{foreign.name} in it {'was changed since' if foreign.name in written else 'was not made by kdpipe'}"
-    )
+    name = foreign.relative_to(output).as_posix()
+    return f"{name} in it {'was changed since' if name in written else 'was not made by kdpipe'}"
+
+
+def remove_folders(output: Path, names: Iterable[str]) -> None:
+    """Remove the subfolders that held some files of an artifact, unless there are still files in them."""
+    folders = {parent for name in names for parent in PurePosixPath(name).parents[:-1]}
+    for folder in sorted(folders, reverse=True):
+        if (output / folder).is_dir() and not any((output / folder).iterdir()):
+            (output / folder).rmdir()
 
 
 def real_path(path: Path) -> Path:

@@ -4,8 +4,8 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
 
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.errors import KdpipeError
@@ -14,7 +14,10 @@ SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
 # No list of digests and no manifest has more bytes.
 MOST = 100_000_000
-_LINE = re.compile(r"([0-9a-f]{64})  ([^/]+)")
+# The name of a file is its path below the folder of the artifact; no part of it leads out of there.
+PART = r"(?:\.{3,}|\.{0,2}[^./\x00])[^/\x00]*"
+NAME = rf"(?:{PART}/)*{PART}"
+_LINE = re.compile(rf"([0-9a-f]{{64}})  ({NAME})")
 
 
 def file_digest(path: Path) -> str:
@@ -25,7 +28,7 @@ def file_digest(path: Path) -> str:
 
 def write_sums(folder: Path) -> None:
     """Write the digests of all files of a folder but its manifest, in the form of `sha256sum -c`."""
-    names = sorted(path.name for path in folder.iterdir() if path.name not in (SUMS, MANIFEST))
+    names = sorted(name for name in files_below(folder) if name not in (SUMS, MANIFEST))
     lines = [f"{file_digest(folder / name)}  {name}\n" for name in names]
     # A list that breaks off would miss files, so it gets its name when it is whole.
     part = folder / f".{SUMS}"
@@ -35,6 +38,26 @@ def write_sums(folder: Path) -> None:
         if path.exists():
             sync(path)
     part.replace(folder / SUMS)
+
+
+def files_below(folder: Path) -> list[str]:
+    """Return the names of all files of a folder and its subfolders."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+def entries(folder: Path, known: Collection[str]) -> Iterator[tuple[str, Path]]:
+    """Yield (name, path) of what a folder holds, in order.
+
+    A subfolder with a known file is opened. Any other subfolder is an entry itself, as a link is.
+    """
+    opened = {parent.as_posix() for name in known for parent in PurePosixPath(name).parents}
+    for path in sorted(folder.iterdir()):
+        name = path.name
+        if name in opened and path.is_dir() and not path.is_symlink():
+            inside = [file.removeprefix(f"{name}/") for file in known if file.startswith(f"{name}/")]
+            yield from ((f"{name}/{below}", inner) for below, inner in entries(path, inside))
+        else:
+            yield name, path
 
 
 def sync(path: Path) -> None:
@@ -97,8 +120,8 @@ def verify(folder: Path, but: Collection[str] = (), whole: bool = True) -> str:
             raise KdpipeError(
                 f"{path} is not what its stage wrote: {SUMS} beside it has another SHA-256; {remedy(path)}"
             )
-    for path in sorted(folder.iterdir()):
-        if path.name not in (*sums, SUMS, MANIFEST) and not path.name.startswith("."):
+    for name, path in entries(folder, sums):
+        if name not in (*sums, SUMS, MANIFEST) and not path.name.startswith("."):
             raise KdpipeError(
                 f"{path} is not in {folder / SUMS}: move it away if it is yours, else {remedy(path)}"
             )

@@ -8,7 +8,14 @@ from pathlib import Path
 from kdpipe import catalog
 from kdpipe.artifacts.artifact import finished
 from kdpipe.artifacts.faults import tell_fault
-from kdpipe.artifacts.ownership import foreign_in, lies_in, real_path, state_name, written_files
+from kdpipe.artifacts.ownership import (
+    foreign_in,
+    lies_in,
+    real_path,
+    remove_folders,
+    state_name,
+    written_files,
+)
 from kdpipe.artifacts.sums import MANIFEST, SUMS
 from kdpipe.commands.changes import changes, made_again
 from kdpipe.errors import KdpipeError
@@ -82,9 +89,11 @@ def remove(graph: Graph, leftover: Leftover) -> None:
 def _remove_artifact(graph: Graph, leftover: Leftover) -> None:
     """Remove the files that kdpipe wrote; a folder that has received another file meanwhile stays."""
     # Without its list of digests a folder that is half removed is no artifact.
-    for name in (SUMS, *written_files(leftover.folder, graph.layout.state)):
+    written = written_files(leftover.folder, graph.layout.state)
+    for name in (SUMS, *written):
         if name != MANIFEST or leftover.why != USED:
             (leftover.folder / name).unlink(missing_ok=True)
+    remove_folders(leftover.folder, written)
     _remove_state(graph, finished(leftover.folder, graph.layout.state))
     if leftover.why != USED and not any(leftover.folder.iterdir()):
         leftover.folder.rmdir()

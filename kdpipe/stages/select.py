@@ -33,6 +33,7 @@ def run(
         LOG.info("%s: %s %.4f%s", path.name, metric, value, " (chosen)" if path == best else "")
     with workspace.artifact() as draft:
         for name in read_sums(best):
+            (draft.folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(best / name, draft.folder / name)
         by_name = {path.name: value for path, value in values.items()}
         draft.record(chosen=best.name, metric=metric, values=by_name)
