@@ -146,7 +146,7 @@ def learner_of(model: Any) -> tuple[Learner, torch.optim.Optimizer]:
         Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=1.0)),
         Term("hidden_mse", HiddenMSELoss(), 1.0, "tokens", [(state, state) for state in STATES]),
     ]
-    learner = Learner(model.train(), Objective(terms, "categorical"))
+    learner = Learner(model.train(), {"": Objective(terms, "categorical")})
     return learner, torch.optim.AdamW(learner.parameters(), lr=1e-5, fused=True)
 
 

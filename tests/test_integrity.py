@@ -160,7 +160,7 @@ def test_a_training_goes_on_when_there_is_room_again(
 
     def train() -> None:
         workspace = Workspace(output=made, state=small_disk / ".state", checkpoint_minutes=0)
-        finetune.run(settings, workspace, model=language_model, data=task_data)
+        finetune.run(settings, workspace, model=language_model, data=[task_data])
 
     with pytest.raises(Exception, match=r"No space left|unexpected pos") as caught:
         train()

@@ -106,7 +106,7 @@ def test_distilled_and_scored_as_by_the_stages(task: str, folders: Any, tmp_path
     if task == "language_modeling":
         counts = tmp_path / "counts"
         count_tokens.run(CountTokensSettings(), job_for(counts), data=data, tokenizer=student)
-    places = {"teacher": [teacher], "student": student, "data": data, "counts": counts}
+    places = {"teacher": [teacher], "student": student, "data": [data], "counts": counts}
     distill.run(DistillSettings.model_validate(given), job_for(tmp_path / "distilled"), **places)
     job = job_for(tmp_path / "scores")
     evaluate.run(EvaluateSettings(seed=7), job, model=tmp_path / "distilled", data=data)

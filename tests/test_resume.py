@@ -17,7 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import SUMS, verify, write_sums
 from kdpipe.errors import STOPPED_STATUS
-from kdpipe.models.loading import load_model, load_tokenizer, save_model
+from kdpipe.evaluation.scoring import head_of
+from kdpipe.models.loading import load_tokenizer, load_with_head, save_model
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.plan.stages.finetune import FinetuneSettings
 from tests.models.conftest import scattered
@@ -71,15 +72,34 @@ def test_killed_and_stopped_it_ends_with_the_same_bytes(start: Start, tmp_path: 
     assert seen[0] == seen[1]
 
 
+STATES = {"loss": "hidden_mse", "layers": "spaced", "projection": {"kind": "linear"}}
+TWO_TEACHERS = {
+    "teacher": ["a", "b"],
+    "dataset": "d",
+    "losses": [{"loss": "kl"}, {**STATES, "teacher": "b"}],
+}
+TWO_TASKS = {
+    "teacher": {"d": "a", "e": "b"},
+    "dataset": ["d", "e"],
+    "sampling": {"exponent": 0.5},
+    "losses": [{"loss": "kl"}, STATES],
+}
+
+
+@pytest.mark.parametrize("given", [TWO_TEACHERS, TWO_TASKS], ids=["two teachers", "two tasks"])
 def test_a_student_of_two_teachers_ends_with_the_same_bytes(
-    classifier: Path, language_model: Path, task_data: Path, tmp_path: Path
+    given: dict[str, Any],
+    classifier: Path,
+    language_model: Path,
+    task_data: Path,
+    number_data: Path,
+    tmp_path: Path,
 ) -> None:
-    other = shutil.copytree(classifier, tmp_path / "other")
-    save_model(scattered(load_model(other)), load_tokenizer(other), other)
+    other, data = shutil.copytree(classifier, tmp_path / "other"), [task_data, number_data]
+    data = data if len(given["dataset"]) > 1 else data[:1]
+    save_model(scattered(load_with_head(other, head_of(data[-1]), 1)), load_tokenizer(other), other)
     write_sums(other)
-    states = {"loss": "hidden_mse", "layers": "spaced", "teacher": "b", "projection": {"kind": "linear"}}
-    given = {"teacher": ["a", "b"], "student": "s", "dataset": "d", "losses": [{"loss": "kl"}, states]}
-    training = {**TRAINING, "num_train_epochs": 20}
+    given, training = {**given, "student": "s"}, {**TRAINING, "num_train_epochs": 20}
     settings = DistillSettings.model_validate({**given, "training": training}).model_dump_json()
 
     def begin(name: str, *more: str) -> "subprocess.Popen[bytes]":
@@ -94,7 +114,7 @@ def test_a_student_of_two_teachers_ends_with_the_same_bytes(
             *more,
         ]
         command += ["--teacher", str(classifier), str(other), "--student", str(language_model)]
-        command += ["--data", str(task_data), "--output", str(tmp_path / name)]
+        command += ["--data", *map(str, data), "--output", str(tmp_path / name)]
         return subprocess.Popen([*command, "--log", str(tmp_path / f"{name}.log")], stderr=subprocess.DEVNULL)
 
     assert begin("undisturbed").wait() == 0

@@ -30,7 +30,7 @@ def test_several_teachers_teach_as_the_stage_does(folders: Any, tmp_path: Path) 
     losses = [{"loss": "kl"}, {"loss": "hidden_mse", "layers": "spaced", "teacher": "b"}]
     given = {"teacher": ["a", "b"], "student": "s", "dataset": "d", "losses": losses, "training": FAST}
     wanted = DistillSettings.model_validate({**given, "ensemble": {"weights": [1, 3]}, "seed": 7})
-    places = {"teacher": [first, second], "student": student, "data": data}
+    places = {"teacher": [first, second], "student": student, "data": [data]}
     distill.run(wanted, job_for(tmp_path / "distilled"), **places)
 
     teachers = {"a": load_model(first), "b": load_model(second)}

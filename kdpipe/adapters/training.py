@@ -16,6 +16,7 @@ from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.temperature import TemperatureSchedule
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_tokenizer, load_with_head
+from kdpipe.models.multitask import MultiTask, start_for
 from kdpipe.training.objective import Projection
 from kdpipe.training.run import freeze
 from kdpipe.training.terms import Weighted
@@ -37,23 +38,33 @@ def ensemble_of(settings: EnsembleSettings | None) -> Ensemble:
 
 
 def load_learner(
-    folder: Path, data: Path, masking: MaskingSettings, counts: Path | None, frozen: Sequence[str], seed: int
+    folder: Path,
+    datasets: Mapping[str, Path],
+    masking: MaskingSettings,
+    counts: Path | None,
+    frozen: Sequence[str],
+    seed: int,
 ) -> tuple[Any, Any, Targets | None]:
-    """Load a model that trains on an encoded dataset, its tokenizer, and the tokens that it predicts, if any.
+    """Load a model that trains on encoded datasets, its tokenizer, and the tokens that it predicts, if any.
 
     Args:
         folder: the folder of the model.
-        data: the encoded dataset.
+        datasets: the encoded datasets by name; the model has a head for each of several.
         masking: how tokens are masked, for language modelling.
         counts: an artifact of `count_tokens`; not needed if the smoothing is 0.
         frozen: globs of names of parameters that stay as they are.
         seed: seed of a new head and of the masks.
     """
-    tokenizer = load_tokenizer(folder)
-    check_fit(folder, tokenizer, data)
-    model = load_with_head(folder, head_of(data), seed)
+    tokenizer, parts = load_tokenizer(folder), {}
+    for name, data in datasets.items():
+        check_fit(folder, tokenizer, data)
+        parts[name] = load_with_head(start_for(folder, name), head_of(data), seed)
+    several = len(parts) > 1
+    model = MultiTask(parts) if several else parts[name]
     freeze(model, frozen)
-    return model, tokenizer, targets_of(model, tokenizer, data, masking, counts, seed)
+    # Several datasets are for tasks with labels.
+    targets = None if several else targets_of(model, tokenizer, data, masking, counts, seed)
+    return model, tokenizer, targets
 
 
 def _schedule(option: Any) -> Any:

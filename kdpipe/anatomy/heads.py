@@ -8,6 +8,8 @@ from kdpipe.anatomy.families import family_facts, stock_class
 from kdpipe.declarations import lineage
 from kdpipe.errors import ModelError, shortened, some
 
+# The subfolder of a model's folder that has a model with the same body for each of several heads.
+HEADS = "heads"
 # Classes that are no classifiers, though their tensors look like a classifier's.
 LIKE_CLASSIFIERS = ("ForMultipleChoice",)
 

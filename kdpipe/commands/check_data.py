@@ -115,6 +115,5 @@ def _needs_of(graph: Graph, node: Node) -> Iterator[tuple[str, Need]]:
     stage = graph.stage_of(node.name)
     yield from stage.needs(node.settings)
     yield from ((dataset, Need(TEST, "is exported", labelled=False)) for dataset in node.settings.export)
-    if importance := stage.importance(graph, node.settings):
-        _, dataset, settings = importance
+    for _, dataset, settings in stage.importance(graph, node.settings):
         yield dataset, Need(settings.split, "is pruned", labelled=False)

@@ -31,7 +31,10 @@ def summary(graph: Graph) -> str:
     """Return the output of `kdpipe check` for a config without mistakes: shapes, matched layers, numbers."""
     heading = ("model", "stage", "family", "depth", "width", "heads", "sparsity", "vocabulary", "head")
     nodes = list(_shown(graph))
-    remarks = [line for node in nodes for line in graph.stage_of(node.name).remarks(graph, node)]
+    # Students of one teacher share a cache, which is told once.
+    remarks = [
+        *dict.fromkeys(line for node in nodes for line in graph.stage_of(node.name).remarks(graph, node))
+    ]
     unscored = [f"{name} is not scored: {why}" for name, why in _unscored(graph, nodes)]
     unscored += ["`evaluate: [DATASET]` says what a model is scored on"] if unscored else []
     stages = Counter(node.stage for node in graph.nodes.values())
@@ -156,7 +159,7 @@ def _shape_row(graph: Graph, node: Node) -> tuple[str, ...]:
     sparsity = None if facts.sparsity is None else f"{facts.sparsity:g}"
     if sparsity is not None and graph.stage_of(node.name).chooses:
         sparsity += " or more"
-    head = facts.tasks and " or ".join(facts.tasks)
+    head = ", ".join(facts.heads.values()) or (facts.tasks and " or ".join(facts.tasks))
     values = (shape.family, shape.depth, shape.width, heads, sparsity, shape.vocabulary, head)
     return (node.name, node.stage, *("?" if value is None else str(value) or "none" for value in values))
 

@@ -12,6 +12,8 @@ from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
 
 Block = Mapping[str, Any]
+# Settings that may be lists, each with the setting that only several of its names allow.
+FOR_SEVERAL = {"teacher": "ensemble", "dataset": "sampling"}
 Entry = TypeVar("Entry", Node, Dataset)
 
 
@@ -107,14 +109,14 @@ def _graph_of(config: Mapping[str, Any], matrix: Any) -> Graph:
 
 
 def _models(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the models, without `ensemble` where teachers run over the matrix, as one may be left."""
+    """Return the models, without what is for several teachers or datasets where one of these may be left."""
     models = dict(config.get("models") or {})
     for template, entry in models.items():
-        settings = dict(entry).get("distill") or {}
-        teachers = settings.get("teacher")
-        if isinstance(teachers, list) and any("{" in name for name in teachers):
-            # The defaults of the stage may have one, too.
-            models[template] = {"distill": {**settings, "ensemble": None}}
+        ((stage, settings),) = dict(entry).items()
+        lists = {name: settings.get(name) for name in FOR_SEVERAL}
+        alone = [name for name, names in lists.items() if isinstance(names, list) and "{" in "".join(names)]
+        # The defaults of the stage may have them, too.
+        models[template] = {stage: {**settings, **{FOR_SEVERAL[name]: None for name in alone}}}
     return models
 
 

@@ -71,9 +71,12 @@ class EntryReader:
             return raw
         free = {key for key, item in raw.items() if key in references and isinstance(item, list)}
         free |= {key for key, reference in references.items() if reference.many}
-        return {
-            key: (self._fill_names if key in free else self._fill)(item, (key,)) for key, item in raw.items()
-        }
+        filled = {}
+        for key, item in raw.items():
+            pairs = key in references and isinstance(item, Mapping)
+            fill = self._fill_pairs if pairs else self._fill_names if key in free else self._fill
+            filled[key] = fill(item, (key,))
+        return filled
 
     def _fill(self, value: Any, where: Where) -> Any:
         if isinstance(value, Mapping):
@@ -104,6 +107,21 @@ class EntryReader:
             except MatrixError as error:
                 self._note(where, str(error))
         return list(dict.fromkeys(filled))
+
+    def _fill_pairs(self, value: Mapping[Any, Any], where: Where) -> Any:
+        """Replace placeholders in keys and values; other variables of a key take all of their values."""
+        if _unquoted(value, self.matrix.variables):
+            return self._fill(value, where)
+        filled: dict[Any, Any] = {}
+        for key, item in value.items():
+            free = [name for name in self.matrix.variables_in(str(key)) if name not in self.choice]
+            try:
+                for part in self.matrix.choices_of(free, within=self.choice) if free else [{}]:
+                    choice = {**self.choice, **part}
+                    filled[self.matrix.fill(key, choice)] = self.matrix.fill(item, choice)
+            except MatrixError as error:
+                self._note((*where, key), str(error))
+        return filled
 
 
 def _unquoted(value: Mapping[Any, Any], variables: Sequence[str]) -> str | None:

@@ -17,6 +17,7 @@ from kdpipe.evaluation.task import BATCH_SIZE, USUAL_ANSWERS, Advance, AnswerLim
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import Head, load_frozen, load_tokenizer
+from kdpipe.models.multitask import folder_for
 from kdpipe.models.precision import default_device
 from kdpipe.signals.adapted import Adapted
 
@@ -41,11 +42,13 @@ def load_for(
 ) -> tuple[Any, Any]:
     """Load a model that runs on an encoded dataset but does not train, and its tokenizer.
 
-    With `head` the model needs the head for the dataset's task. By default it runs on a GPU if there is one.
+    With `head` the model needs the head for the dataset's task. Of several heads it has the head that is
+    called as the dataset, which lies in `DATASET/TOKENIZER`. By default it runs on a GPU if there is one.
     """
     tokenizer = load_tokenizer(folder)
     check_fit(folder, tokenizer, data)
-    model = load_frozen(folder, head_of(data) if head else None, device or default_device())
+    place = folder_for(folder, data.parent.name) if head else folder
+    model = load_frozen(place, head_of(data) if head else None, device or default_device())
     return model, tokenizer
 
 

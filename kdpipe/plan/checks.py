@@ -16,7 +16,7 @@ from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError, suggest
 from kdpipe.plan.entries import Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.model_stage import dataset_of
+from kdpipe.plan.model_stage import datasets_of
 from kdpipe.plan.published import read_published
 from kdpipe.plan.suitability import needs_head
 
@@ -38,7 +38,7 @@ def check_graph(graph: Graph, mistakes: Mistakes) -> None:
 
 def _heads(graph: Graph, node: Node) -> Findings:
     for dataset in graph.evaluated_on(node.name):
-        if dataset != dataset_of(node.settings):
+        if dataset not in datasets_of(node.settings):
             yield from needs_head(graph, node.name, dataset, "evaluate")
 
 

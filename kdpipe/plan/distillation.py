@@ -40,8 +40,7 @@ class DistillationStage(TrainingStage[D]):
             for find in (_cache, _tokenizers, check_outputs, _layers, wrong_heads, wrong_modules):
                 found |= dict.fromkeys(find(graph, lesson))
         yield from found
-        yield from _labels(graph, settings)
-        yield from _terms(graph, settings)
+        yield from dict.fromkeys((*_labels(graph, settings), *_terms(graph, settings)))
         yield from super().checks(graph, node)
 
     def reads_head(self, lesson: Lesson) -> bool:
@@ -63,26 +62,29 @@ class DistillationStage(TrainingStage[D]):
     def uses(self, settings: D, setting: str, model: str) -> Iterator[tuple[str, bool]]:
         for lesson in settings.lessons:
             if setting == "teacher" and lesson.teacher == model:
-                yield settings.dataset, self.reads_head(lesson)
+                yield lesson.dataset, self.reads_head(lesson)
 
     def remarks(self, graph: Graph, node: Node) -> Iterator[str]:
+        told: dict[str, None] = {}
         for lesson in self.settings_of(graph, node.name).lessons:
             for term, pairs in layer_pairs(graph, lesson):
-                told = " ".join(f"({t}, {s})" for t, s in pairs or ())
-                teacher, places = term.teacher or "teacher", told or "known once the models are fetched"
-                yield f"{node.name}: {term.loss} {term.matched}: ({teacher}, student) {places}"
+                pair = " ".join(f"({t}, {s})" for t, s in pairs or ()) or "known once the models are fetched"
+                sides = f"({term.teacher or 'teacher'}, student)"
+                told[f"{node.name}: {term.loss} {term.matched}: {sides} {pair}"] = None
+        yield from told
         for cache in self.knowledge(graph, self.settings_of(graph, node.name)):
-            yield f"{node.name}: {tell_size(graph, *cache)}"
+            yield tell_size(graph, *cache)
 
     def sized_by(self, settings: D) -> list[str]:
         return [settings.learner]
 
     def beside(self, graph: Graph, settings: D) -> int:
-        return sum(
-            block_parameters(known(graph.facts[lesson.teacher].shape))
-            for lesson in settings.lessons
-            if lesson.taught and not is_cached(graph, lesson)
-        )
+        beside = dict.fromkeys(settings.datasets, 0)
+        for lesson in settings.lessons:
+            if lesson.taught and not is_cached(graph, lesson):
+                beside[lesson.dataset] += block_parameters(known(graph.facts[lesson.teacher].shape))
+        # A batch is of one dataset.
+        return max(beside.values())
 
 
 def is_cached(graph: Graph, lesson: Lesson) -> bool:
@@ -156,22 +158,23 @@ def equally_deep(graph: Graph, lesson: Lesson) -> bool:
 
 
 def _labels(graph: Graph, settings: Distillation) -> Findings:
-    dataset = graph.datasets[settings.dataset]
-    if dataset.task == LANGUAGE_MODELING or not dataset.settings.labels:
-        return
-    for index, term in enumerate(settings.losses):
-        if term.weight and not term.needs_teacher:
-            yield ("losses", index), f"{term.loss} needs labels, {dataset.name!r} has `labels: none`"
+    for dataset in map(graph.datasets.__getitem__, settings.datasets):
+        if dataset.task == LANGUAGE_MODELING or not dataset.settings.labels:
+            continue
+        for index, term in settings.terms_on(dataset.name):
+            if term.weight and not term.needs_teacher:
+                yield ("losses", index), f"{term.loss} needs labels, {dataset.name!r} has `labels: none`"
 
 
 def _terms(graph: Graph, settings: Distillation) -> Findings:
     if not any(term.weight for term in settings.losses):
         yield ("losses",), "all weights are 0, so nothing would be learned"
-    task = graph.datasets[settings.dataset].task
-    labelled = constants(catalog.TASKS[task])["positions"] == "labelled"
-    for index, term in enumerate(settings.losses):
-        if wrong := wrong_positions(term.positions, SimpleNamespace(**term.declared), task, labelled):
-            yield ("losses", index, "positions"), wrong
+    for name in settings.datasets:
+        task = graph.datasets[name].task
+        labelled = constants(catalog.TASKS[task])["positions"] == "labelled"
+        for index, term in settings.terms_on(name):
+            if wrong := wrong_positions(term.positions, SimpleNamespace(**term.declared), task, labelled):
+                yield ("losses", index, "positions"), wrong
 
 
 def _layers(graph: Graph, lesson: Lesson) -> Findings:

@@ -1,7 +1,7 @@
 """What a config's graph consists of: models, datasets, and what is known of them before they exist."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kdpipe.anatomy.shapes import Shape
@@ -18,6 +18,7 @@ class Facts:
         tokenizer: the node that its tokenizer comes from.
         shape: its shape.
         head: the task of its head; "" for none, None where only its files will tell.
+        heads: the tasks of several heads, by the dataset that each is for; `head` is "" then.
         units: what of its unpruned ancestor's heads and neurons is gone.
         ranked: whether it carries the ranking of its units by which it was pruned; None where only its files
             will tell, as of a model chosen among some that do and some that do not.
@@ -32,6 +33,7 @@ class Facts:
     tokenizer: str
     shape: Shape = field(default_factory=Shape)
     head: str | None = None
+    heads: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, Units] = field(default_factory=lambda: dict.fromkeys(UNIT_KINDS, Units()))
     ranked: bool | None = False
     embedding_rank: int | None = None
@@ -39,6 +41,10 @@ class Facts:
     labels: tuple[str, ...] | None = None
     pair_segments: int = 2
     dropped: tuple[str, ...] = ()
+
+    def on(self, dataset: str) -> "Facts":
+        """Return what is known of the model as it runs on a dataset: of several heads it has one then."""
+        return replace(self, head=self.heads.get(dataset, ""), heads={}) if self.heads else self
 
     @property
     def tasks(self) -> tuple[str, ...] | None:

@@ -10,7 +10,7 @@ from kdpipe.config.document import Document
 from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.plan.entries import Dataset, Facts, Node
 from kdpipe.plan.layout import Layout
-from kdpipe.plan.model_stage import ModelStage, dataset_of, key_of, model_stages
+from kdpipe.plan.model_stage import ModelStage, datasets_of, key_of, model_stages
 from kdpipe.plan.sources import hub_folder
 
 if TYPE_CHECKING:
@@ -131,10 +131,10 @@ class Graph:
         made_of = (model for _, kind, model in self.nodes[name].settings.references() if kind == "model")
         return next((model for model in made_of if model in self.nodes), "")
 
-    def own_dataset(self, name: str) -> str | None:
-        """Return the dataset of a model, or of its nearest ancestor that has one."""
-        owned = (dataset_of(self.nodes[model].settings) for model in self.lineage(name))
-        return next(filter(None, owned), None)
+    def own_datasets(self, name: str) -> tuple[str, ...]:
+        """Return the datasets of a model, or of its nearest ancestor that has any."""
+        owned = (datasets_of(self.nodes[model].settings) for model in self.lineage(name))
+        return next(filter(None, owned), ())
 
     def trained_from(self, name: str) -> tuple[str, ...]:
         """Return a model and the ancestors that training alone made it from, whose units it all has."""
@@ -148,8 +148,11 @@ class Graph:
     @cached_property
     def importances(self) -> "dict[tuple[str, str, str], ScoreImportanceSettings]":
         """The scores that nodes read: (model, dataset, key) to the settings that make them."""
-        wanted = (self.stage_of(name).importance(self, node.settings) for name, node in self.nodes.items())
-        return {(model, dataset, key_of(how)): how for model, dataset, how in filter(None, wanted)}
+        return {
+            (model, dataset, key_of(how)): how
+            for name, node in self.nodes.items()
+            for model, dataset, how in self.stage_of(name).importance(self, node.settings)
+        }
 
     def eval_batch_size(self, model: str) -> int | None:
         """Return how many examples a model runs at once where it is not trained.

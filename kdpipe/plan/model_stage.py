@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
 from kdpipe import catalog
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.base import AFTERWARDS, Settings, StageSettings, decisive
+from kdpipe.config.settings.several import named
 from kdpipe.digest import digest
 from kdpipe.plan.entries import Dataset, Facts, Node
 from kdpipe.plan.layout import MODELS
@@ -100,14 +101,14 @@ class ModelStage(Stage[M]):
         for option, kind, name in settings.references():
             if kind == "model" and option != "importance":
                 folders.setdefault(option, []).append(layout.model(name))
-        if dataset := dataset_of(settings):
-            folders["data"] = [graph.encoded(dataset, model)]
+        if datasets := datasets_of(settings):
+            folders["data"] = [graph.encoded(dataset, model) for dataset in datasets]
         if compared := self.compared(settings):
             folders["evaluations"] = [layout.evaluation(*pair) for pair in compared]
         if knowledge := self.knowledge(graph, settings):
             folders["knowledge"] = [layout.knowledge(*of[:2], key_of(of[2])) for of in knowledge]
         if importance := self.importance(graph, settings):
-            folders["importance"] = [layout.importance(*importance[:2], key_of(importance[2]))]
+            folders["importance"] = [layout.importance(*of[:2], key_of(of[2])) for of in importance]
         return folders
 
     def runs(self, graph: "Graph", *names: str) -> Iterable[str]:
@@ -136,28 +137,27 @@ class ModelStage(Stage[M]):
         """Return the teachers whose stored signals it reads, on which dataset and which."""
         return []
 
-    def importance(self, graph: "Graph", settings: M) -> "tuple[str, str, ScoreImportanceSettings] | None":
-        """Return the model whose scored units it reads, scored on which dataset and how; None without."""
-        return None
+    def importance(self, graph: "Graph", settings: M) -> "list[tuple[str, str, ScoreImportanceSettings]]":
+        """Return the model whose scored units it reads, scored on which datasets and how."""
+        return []
 
     def readings(self, graph: "Graph", node: Node) -> Iterator[tuple[str, str, str]]:
         """Yield each model that reads a dataset for a node: (setting, model, dataset)."""
         settings = cast(M, node.settings)
-        dataset = dataset_of(settings)
-        if dataset:
-            yield "dataset", node.name, dataset
+        datasets = datasets_of(settings)
+        yield from (("dataset", node.name, dataset) for dataset in datasets)
         for name in graph.evaluated_on(node.name):
-            if name != dataset:
+            if name not in datasets:
                 yield "evaluate", node.name, name
         for name in settings.export:
             yield "export", node.name, name
-        if node.name in graph.whole and (wanted := self.importance(graph, settings)):
+        for wanted in self.importance(graph, settings) if node.name in graph.whole else ():
             yield "importance", *wanted[:2]
 
     def usual_datasets(self, graph: "Graph", model: str) -> tuple[tuple[str, ...], str]:
         """Return the datasets that a model is scored on by default, or why there is none."""
-        dataset = dataset_of(self.settings_of(graph, model))
-        return ((dataset,), "") if dataset else ((), NO_DATASET)
+        datasets = datasets_of(self.settings_of(graph, model))
+        return datasets, "" if datasets else NO_DATASET
 
     def uses(self, settings: M, setting: str, model: str) -> Iterator[tuple[str, bool]]:
         """Yield the datasets that a model of a setting is read with, and whether its head is for them."""
@@ -196,9 +196,9 @@ def model_stages() -> dict[str, ModelStage[Any]]:
     return {stage.name: stage for stage in stages if isinstance(stage, ModelStage)}
 
 
-def dataset_of(settings: Settings) -> str | None:
-    """Return the dataset with which the model of some settings is made; None without a dataset."""
-    return getattr(settings, "dataset", None)
+def datasets_of(settings: Settings) -> tuple[str, ...]:
+    """Return the datasets with which the model of some settings is made."""
+    return named(getattr(settings, "dataset", ()))
 
 
 def key_of(settings: Settings) -> str:

@@ -30,23 +30,23 @@ class PruningStage(ModelStage[R]):
         if node.name in graph.whole:
             yield from self._ranking(graph, self.settings_of(graph, node.name))
 
-    def importance(self, graph: Graph, settings: R) -> tuple[str, str, ScoreImportanceSettings] | None:
-        """Return the model that is scored for a node, on which dataset and how; None where none is.
+    def importance(self, graph: Graph, settings: R) -> list[tuple[str, str, ScoreImportanceSettings]]:
+        """Return the model that is scored for a node, on which datasets and how.
 
         A model that carries a ranking is scored only where the node asks for it.
         """
         if not settings.needs_ranks:
-            return None
+            return []
         source = settings.source
         if settings.importance is None and graph.facts[source].ranked:
-            return None
+            return []
         ranking = settings.importance or ImportanceSettings()
         scored = ranking.model or source
-        dataset = ranking.dataset or graph.own_dataset(scored)
+        datasets = ranking.datasets or graph.own_datasets(scored)
         # Not the node's: what is important to a model is so for all that are cut out of it.
         seed = graph.document.seed if ranking.seed is None else ranking.seed
-        how = ranking.model_dump(exclude={"model", "dataset"}) | {"seed": seed}
-        return (scored, dataset, ScoreImportanceSettings(**how)) if dataset else None
+        how = ScoreImportanceSettings(**ranking.model_dump(exclude={"model", "dataset"}) | {"seed": seed})
+        return [(scored, dataset, how) for dataset in datasets]
 
     def _ranking(self, graph: Graph, settings: R) -> Findings:
         ranking = settings.importance
@@ -60,14 +60,15 @@ class PruningStage(ModelStage[R]):
             )
             return
         wanted = self.importance(graph, settings)
-        if wanted is None:
+        if not wanted:
             if settings.needs_ranks and (ranking or graph.facts[settings.source].ranked is False):
                 criterion = (ranking or ImportanceSettings()).criterion
                 use = "that ranks the units" if _reads_data(criterion) else "whose name the scores go by"
                 what = f"is required, with a `dataset` {use}: {scored!r} was trained on none"
                 yield ("importance",), what
             return
-        yield from _ranking_data(graph, *wanted)
+        for of in wanted:
+            yield from _ranking_data(graph, *of)
 
     def _rankable(self, graph: Graph, settings: R, names: Iterable[str]) -> list[str]:
         """Return the models by whose scores a node's units can be ranked as the node asks."""
@@ -76,7 +77,7 @@ class PruningStage(ModelStage[R]):
         for name in names:
             update = {"importance": asked.model_copy(update={"model": name})}
             wanted = self.importance(graph, settings.model_copy(update=update))
-            if wanted and not any(_ranking_data(graph, *wanted)):
+            if wanted and not any(fault for of in wanted for fault in _ranking_data(graph, *of)):
                 rankable.append(name)
         return rankable
 

@@ -13,7 +13,7 @@ NO_USE = "no node names it as teacher, or trains or prunes it with a dataset"
 
 def needs_head(graph: Graph, model: str, dataset: str, setting: str) -> Findings:
     """Yield that a model has not the head that a dataset needs, as a mistake of a setting."""
-    facts, entry = graph.facts[model], graph.datasets[dataset]
+    facts, entry = graph.facts[model].on(dataset), graph.datasets[dataset]
     if what := task_misfit(facts, entry, model):
         yield (setting,), f"{what}; name a model trained for {entry.task}"
     elif what := label_misfit(facts, entry, model):
@@ -78,7 +78,7 @@ def suitable(graph: Graph, model: str, datasets: Iterable[tuple[str, bool]]) -> 
 
 def _misfit(graph: Graph, name: str, dataset: str, sure: bool) -> str:
     """Return why a model is not scored on a dataset, or nothing."""
-    facts, entry = graph.facts[name], graph.datasets[dataset]
+    facts, entry = graph.facts[name].on(dataset), graph.datasets[dataset]
     if misfit := task_misfit(facts, entry, name) or label_misfit(facts, entry, name):
         return misfit
     if sure:

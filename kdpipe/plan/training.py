@@ -1,6 +1,6 @@
 """What stages share that train a model on a dataset."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError, not_installed
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.model_stage import Known, M, ModelStage, Need
+from kdpipe.plan.model_stage import Known, M, ModelStage, Need, datasets_of
 from kdpipe.plan.sizes import (
     LEARNING,
     TRAINED_WEIGHT,
@@ -60,10 +60,11 @@ class TrainingStage(ModelStage[M]):
     def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
         [model], folders = names, super().inputs(graph, *names)
         settings: Any = self.settings_of(graph, model)
-        is_text = graph.datasets[settings.dataset].task == LANGUAGE_MODELING
+        first, *others = datasets_of(settings)
+        is_text = not others and graph.datasets[first].task == LANGUAGE_MODELING
         masking = getattr(settings, "masking", None)
         if is_text and masking and masking.smoothing:
-            folders["counts"] = [graph.layout.counts(settings.dataset, graph.facts[model].tokenizer)]
+            folders["counts"] = [graph.layout.counts(first, graph.facts[model].tokenizer)]
         return folders
 
     def checks(self, graph: Graph, node: Node) -> Findings:
@@ -73,13 +74,26 @@ class TrainingStage(ModelStage[M]):
         for package in constants(target)["packages"] if target else ():
             if find_spec(package) is None:
                 yield ("training", "report_to"), not_installed(package, str(tracker))
+        datasets = datasets_of(settings)
         name = str(getattr(settings.training, "metric_for_best_model", None) or "").removeprefix("eval_")
-        task = graph.datasets[settings.dataset].task
+        metrics = [
+            metric for dataset in datasets for metric in self._metrics(graph, dataset, len(datasets) > 1)
+        ]
         # Metrics of one type of entity are named as `f1:PER`.
-        kind = name.partition(":")[0] if task == "token_classification" else name
-        metrics = self.watched(task)
-        if name and kind not in metrics:
-            yield ("training", "metric_for_best_model"), no_metric(settings.dataset, name, metrics)
+        if name and not {name, name.partition(":")[0]}.intersection(metrics):
+            what = no_metric(" and ".join(datasets), name, metrics)
+            yield ("training", "metric_for_best_model"), what
+        for dataset in datasets if len(datasets) > 1 else ():
+            if graph.datasets[dataset].task == LANGUAGE_MODELING:
+                what = (
+                    f"{dataset!r} is for {LANGUAGE_MODELING}; several datasets are learned together for tasks"
+                )
+                yield ("dataset",), what
+
+    def _metrics(self, graph: Graph, dataset: str, several: bool) -> list[str]:
+        """Return the metrics of a dataset as a training names them: those of several by their datasets."""
+        metrics = self.watched(graph.datasets[dataset].task)
+        return [f"{dataset}_{metric}" for metric in metrics] if several else [*metrics]
 
     def watched(self, task: str) -> tuple[str, ...]:
         """Return the metrics that are known during a training for a task."""
@@ -88,10 +102,11 @@ class TrainingStage(ModelStage[M]):
 
     def needs(self, settings: M) -> Iterator[tuple[str, Need]]:
         options: Any = settings
-        yield options.dataset, Need("train", "is trained", labelled=False)
-        if getattr(options.training, "eval_strategy", None) in ("steps", "epoch"):
-            does = "is scored while it is trained (`eval_strategy`)"
-            yield options.dataset, Need("validation", does, labelled=True)
+        for dataset in datasets_of(settings):
+            yield dataset, Need("train", "is trained", labelled=False)
+            if getattr(options.training, "eval_strategy", None) in ("steps", "epoch"):
+                does = "is scored while it is trained (`eval_strategy`)"
+                yield dataset, Need("validation", does, labelled=True)
 
     def in_small(self, settings: M, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
         small = super().in_small(settings, factor, sizes)
@@ -100,15 +115,17 @@ class TrainingStage(ModelStage[M]):
 
     def cost(self, graph: Graph, job: Job) -> Cost:
         settings: Any = job.settings["settings"]
-        shapes, dataset = self.shapes(graph, job), graph.datasets[settings.dataset]
+        shapes, datasets = self.shapes(graph, job), [graph.datasets[name] for name in datasets_of(settings)]
+        # The dataset with the longest texts decides what a batch takes.
+        longest = max(datasets, key=lambda dataset: dataset.max_length)
         arguments = settings.training.model_dump(exclude_unset=True)
         processes = max(1, graph.document.gpus)
         size = WEIGHT * sum(map(parameters, shapes)) + TRAINED_WEIGHT * parameters(shapes[0])
-        size = processes * (size + encoded_bytes(dataset))
-        size += activations(shapes[0], arguments.get("per_device_train_batch_size", 8), dataset.max_length)
-        rows = count_steps(arguments, rows_of(dataset)) * examples_of_step(arguments)
+        size = processes * (size + sum(map(encoded_bytes, datasets)))
+        size += activations(shapes[0], arguments.get("per_device_train_batch_size", 8), longest.max_length)
+        rows = count_steps(arguments, sum(map(rows_of, datasets))) * examples_of_step(arguments)
         weights = LEARNING * self.sizes(settings) * block_parameters(shapes[0])
-        work = operations(weights + self.beside(graph, settings), rows, dataset)
+        work = operations(weights + self.beside(graph, settings), rows, longest)
         return Cost(size, work, gpus=graph.document.gpus, processes=processes)
 
     def sizes(self, settings: M) -> int:
@@ -120,18 +137,23 @@ class TrainingStage(ModelStage[M]):
         return 0
 
 
-def trained_facts(start: str, dataset: str, known: Known) -> Facts:
-    """Return what is known of a model that is trained on a dataset.
+def trained_facts(start: str, datasets: Sequence[str], known: Known) -> Facts:
+    """Return what is known of a model that is trained on a dataset, or on several with a head for each.
 
     Raises:
-        SettingError: the model that it starts from can have no head for the dataset.
+        SettingError: the model that it starts from can have no head for a dataset.
     """
-    model, task = known.facts[start], known.datasets[dataset].task
-    check_head("dataset", model.shape.family, task, kinds_for(task))
-    if model.embedding_rank and task == LANGUAGE_MODELING:
-        what = f"a head for {task} needs whole word embeddings, but {start!r} has embeddings of rank"
-        raise SettingError("dataset", f"{what} {model.embedding_rank}; train on it before they are cut down")
-    return replace(model, head=task, labels=None)
+    model, tasks = known.facts[start], {dataset: known.datasets[dataset].task for dataset in datasets}
+    for task in tasks.values():
+        check_head("dataset", model.shape.family, task, kinds_for(task))
+        if model.embedding_rank and task == LANGUAGE_MODELING:
+            what = f"a head for {task} needs whole word embeddings, but {start!r} has embeddings of rank"
+            raise SettingError(
+                "dataset", f"{what} {model.embedding_rank}; train on it before they are cut down"
+            )
+    if len(tasks) > 1:
+        return replace(model, head="", heads=tasks, labels=None)
+    return replace(model, head=tasks[datasets[0]], heads={}, labels=None)
 
 
 def check_head(setting: str, family: str | None, task: str, kinds: Collection[str]) -> None:

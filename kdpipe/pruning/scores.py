@@ -1,6 +1,7 @@
 """Scores of importance as a table: one row for each head and each neuron."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,24 @@ def write_scores(path: Path, scores: Scores) -> None:
     ]
     places = json.dumps({kind: len(scores[kind]) for kind in UNITS})
     pq.write_table(pa.concat_tables(tables).replace_schema_metadata({PLACES: places}), path)
+
+
+def scores_of(folders: Sequence[Path]) -> Scores:
+    """Return the scores of an artifact of `score_importance`, or the mean of several on different datasets.
+
+    Losses of other tasks are of other sizes, so each dataset's scores of a kind are shares of their sum.
+    """
+    found = [read_scores(folder / SCORES) for folder in folders]
+    if len(found) == 1:
+        return found[0]
+    totals = [{kind: sum(float(place.sum()) for place in scores[kind]) for kind in UNITS} for scores in found]
+    return {
+        kind: [
+            torch.stack([place / total[kind] for place, total in zip(places, totals, strict=True)]).mean(0)
+            for places in zip(*(scores[kind] for scores in found), strict=True)
+        ]
+        for kind in UNITS
+    }
 
 
 def read_scores(path: Path) -> Scores:

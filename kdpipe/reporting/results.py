@@ -1,7 +1,8 @@
 """The results: one row per model, dataset, split and metric, with facts of the model."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import family_name
+from kdpipe.anatomy.heads import HEADS, in_body
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.artifacts.sums import SUMS, verify
@@ -87,18 +89,32 @@ def read_size(folder: Path) -> dict[str, int | None]:
     target = catalog.FAMILIES.get(family_name(config.get("model_type", "")))
     fields = constants(target)["shape_fields"] if target else {}
     sizes = {size: config.get(fields.get(size)) for size in ("depth", "width")}
-    return {"parameters": saved_parameters(folder / WEIGHTS_FILE), **sizes}
+    parameters = [saved_parameters(folder / WEIGHTS_FILE)]
+    if target and (folder / HEADS).is_dir():
+        # The body is the same in the models of all heads.
+        in_head = partial(_in_head, family_name(config["model_type"]))
+        parameters += [saved_parameters(head / WEIGHTS_FILE, in_head) for head in (folder / HEADS).iterdir()]
+    return {"parameters": sum(parameters), **sizes}
 
 
-def saved_parameters(path: Path) -> int:
+def _in_head(family: str, tensor: str) -> bool:
+    return not in_body(family, tensor)
+
+
+def saved_parameters(path: Path, counts: Callable[[str], bool] = lambda name: True) -> int:
     """Return the number of floating-point weights in a safetensors file, from its header alone.
+
+    Args:
+        path: the file.
+        counts: tells by the name of a tensor whether it counts.
 
     Raises:
         KdpipeError: the file has another size than its header says.
     """
     try:
         with safe_open(path, "numpy") as weights:
-            tensors = [weights.get_slice(name) for name in weights.keys()]  # noqa: SIM118 (it is no mapping)
+            names = filter(counts, weights.keys())
+            tensors = [weights.get_slice(name) for name in names]
     except SafetensorError as error:
         raise KdpipeError(
             f"{path}: expected the size that its header says, found {path.stat().st_size:,} bytes ({error}); "

@@ -1,4 +1,4 @@
-"""Train a model on a task with its labels."""
+"""Train a model on a task, or on several together, with labels."""
 
 from pathlib import Path
 
@@ -7,25 +7,42 @@ from kdpipe.plan.stages.finetune import FinetuneSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
-from kdpipe.training.run import save_outcome, train_on_data
+from kdpipe.training.run import course_on, prefix_of, save_outcome, train_courses
 
 
 def run(
-    settings: FinetuneSettings, workspace: Workspace, *, model: Path, data: Path, counts: Path | None = None
+    settings: FinetuneSettings,
+    workspace: Workspace,
+    *,
+    model: Path,
+    data: list[Path],
+    counts: Path | None = None,
 ) -> None:
     """Train a model from its own weights, with its own head where that fits the dataset."""
+    datasets = dict(zip(settings.datasets, data, strict=True))
     student, tokenizer, targets = load_learner(
-        model, data, settings.masking, counts, settings.freeze, settings.seed
+        model, datasets, settings.masking, counts, settings.freeze, settings.seed
     )
-    with workspace.artifact() as draft, workspace.progress(None, "finetune") as bar:
-        outcome = train_on_data(
-            student,
+    training = settings.training.model_dump(exclude_unset=True)
+    courses = {
+        name: course_on(
+            folder,
             tokenizer,
-            data,
-            settings.training.model_dump(exclude_unset=True),
+            training,
             seed=settings.seed,
             probability=settings.masking.probability,
             targets=targets,
+            prefix=prefix_of(name, datasets),
+        )
+        for name, folder in datasets.items()
+    }
+    with workspace.artifact() as draft, workspace.progress(None, "finetune") as bar:
+        outcome = train_courses(
+            student,
+            courses,
+            training,
+            seed=settings.seed,
+            exponent=settings.exponent,
             checkpoints=workspace.checkpoints,
             callbacks=tracked(settings.training, workspace.runs()),
             bar=bar,

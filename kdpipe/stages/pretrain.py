@@ -27,7 +27,7 @@ from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
-from kdpipe.training.run import save_outcome, train_on_data
+from kdpipe.training.run import course_on, save_outcome, train_courses
 
 
 def run(settings: PretrainSettings, dataset: PreprocessSettings, workspace: Workspace) -> None:
@@ -45,15 +45,21 @@ def run(settings: PretrainSettings, dataset: PreprocessSettings, workspace: Work
         targets = token_targets(
             model, tokenizer, settings.seed, counts=counts, **settings.masking.model_dump()
         )
+        training = settings.training.model_dump(exclude_unset=True)
+        course = course_on(
+            data,
+            tokenizer,
+            training,
+            seed=settings.seed,
+            probability=settings.masking.probability,
+            targets=targets,
+        )
         with workspace.progress(None, "pretrain") as bar:
-            outcome = train_on_data(
+            outcome = train_courses(
                 model,
-                tokenizer,
-                data,
-                settings.training.model_dump(exclude_unset=True),
+                {dataset.task: course},
+                training,
                 seed=settings.seed,
-                probability=settings.masking.probability,
-                targets=targets,
                 checkpoints=checkpoints,
                 callbacks=tracked(settings.training, workspace.runs(files.digests)),
                 bar=bar,

@@ -22,13 +22,13 @@ from kdpipe.models.pruned import count_parameters
 from kdpipe.models.sliced import Counts, Slices
 from kdpipe.plan.stages.schedule import ScheduleSettings
 from kdpipe.pruning.cut import is_no_larger, is_smaller, name_units, prune_to_sparsity, ranks_from, units_at
-from kdpipe.pruning.scores import SCORES, read_scores
+from kdpipe.pruning.scores import scores_of
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import Origin, Teacher
-from kdpipe.training.run import Outcome, save_outcome, train_on_data
+from kdpipe.training.run import Outcome, course_on, save_outcome, train_courses
 from kdpipe.training.terms import build_objective
 from kdpipe.training.trainer import AtSize
 
@@ -53,7 +53,7 @@ def run(
     teacher: Path,
     data: Path,
     knowledge: Path | None = None,
-    importance: Path | None = None,
+    importance: list[Path] | None = None,
 ) -> None:
     """Train the sizes, score them, and write the size that the method chooses; without any, the teacher."""
     # A teacher whose signals are stored does not run.
@@ -62,7 +62,7 @@ def run(
     sparsities = _sparsities(settings, source, teacher)
     if not any(map(method.admits, sparsities)):
         return _write_teacher(settings, workspace, source, tokenizer)
-    ranks = ranks_from(source, read_scores(importance / SCORES)) if importance else None
+    ranks = ranks_from(source, scores_of(importance)) if importance else None
     learner = prune_to_sparsity(source, sparsities[0], ranks, drop_empty_bias=settings.compat == "code")
     counts = {sparsity: _counts(learner, sparsity) for sparsity in sparsities}
     slices = Slices(learner)
@@ -78,17 +78,23 @@ def run(
     for origin, signals in stored.items():
         signals.require(objective.teachers[origin])
     requests = {} if knowledge else objective.teachers
+    training = settings.training.model_dump(exclude_unset=True)
+    course = course_on(
+        data,
+        tokenizer,
+        training,
+        seed=settings.seed,
+        objective=objective,
+        knowledge=stored,
+        teachers={origin: Teacher(source, request) for origin, request in requests.items()},
+        evaluate=lambda model: _with_tradeoff(method, score(model)),
+    )
     with workspace.artifact() as draft, workspace.progress(None, "schedule") as bar:
-        outcome = train_on_data(
+        outcome = train_courses(
             learner,
-            tokenizer,
-            data,
-            settings.training.model_dump(exclude_unset=True),
+            {settings.dataset: course},
+            training,
             seed=settings.seed,
-            objective=objective,
-            knowledge=stored,
-            teachers={origin: Teacher(source, request) for origin, request in requests.items()},
-            evaluate=lambda model: _with_tradeoff(method, score(model)),
             sizes=list(sizes.values()),
             checkpoints=workspace.checkpoints,
             callbacks=tracked(settings.training, workspace.runs()),

@@ -5,7 +5,7 @@ vocabulary. The gradient, its norm and the optimizer's numbers of all rows take 
 processor, or more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.nn import functional
 from transformers import TrainingArguments
 
 from kdpipe.data.batches import Collator
+from kdpipe.models.multitask import models_in
 
 # Optimizers that leave a row alone that has no gradient, if there is no weight decay.
 OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd")
@@ -75,25 +76,27 @@ class OccurringRows(nn.Module):
 
 @contextmanager
 def occurring_rows(
-    student: Any, collator: Collator, arguments: TrainingArguments, earlier: bool | None = None
+    student: Any, collators: Sequence[Collator], arguments: TrainingArguments, earlier: bool | None = None
 ) -> Iterator[None]:
     """Train only the rows of a model's word embeddings that its data have; at the end the model is whole.
 
     Args:
         student: the model.
-        collator: makes the batches.
+        collators: make the batches, of each dataset.
         arguments: the arguments of the training; with weight decay, or another optimizer than Adam and SGD,
             all rows are trained.
         earlier: whether the training that this training goes on from, maybe on another device, did so.
     """
-    whole = _embeddings(student)
-    suited = arguments.optim in OPTIMIZERS and not arguments.weight_decay and not collator.targets
+    # Models that share a body share its embeddings.
+    whole = _embeddings(models_in(student)[0])
+    targets = any(collator.targets for collator in collators)
+    suited = arguments.optim in OPTIMIZERS and not arguments.weight_decay and not targets
     # A GPU handles all rows in no time.
     wanted = arguments.device.type == "cpu" if earlier is None else earlier
     if whole is None or not suited or not wanted:
         yield
         return
-    rows = _rows(whole, collator)
+    rows = _rows(whole, collators)
     if len(rows) > LARGEST_SHARE * whole.num_embeddings:
         yield
         return
@@ -121,12 +124,13 @@ def _embeddings(student: Any) -> nn.Embedding | None:
     return whole if sum(weight is whole.weight for weight in named) == 1 else None
 
 
-def _rows(whole: nn.Embedding, collator: Collator) -> Tensor:
+def _rows(whole: nn.Embedding, collators: Sequence[Collator]) -> Tensor:
     """Return the ids that occur in the data of a training, padding among them."""
     occurs = torch.zeros(whole.num_embeddings, dtype=torch.bool)
-    occurs[[token for token in (collator.pad_id, whole.padding_idx) if token is not None]] = True
-    for ids, _ in collator.split.column("input_ids").parts:
-        occurs[torch.from_numpy(ids.astype("int64"))] = True
+    for collator in collators:
+        occurs[[token for token in (collator.pad_id, whole.padding_idx) if token is not None]] = True
+        for ids, _ in collator.split.column("input_ids").parts:
+            occurs[torch.from_numpy(ids.astype("int64"))] = True
     return occurs.nonzero().flatten().to(whole.weight.device)
 
 

@@ -75,6 +75,11 @@ class Term:
     shifted: bool = False
 
     @property
+    def key(self) -> str:
+        """The name under which modules are kept for the term; names of modules have no dots."""
+        return self.name.replace(".", ":")
+
+    @property
     def averaged_over(self) -> Averaged:
         """The sum of the term is divided by the number of these."""
         return self.positions if self.loss.averaged_over == "rows" else self.loss.averaged_over
@@ -118,14 +123,14 @@ class Objective(nn.Module):
             if term.loss.states == "all":
                 [(teacher, student)] = term.pairs
                 state = term.loss.begin(len(parts(teacher)), len(parts(student)))
-                self.states.update({} if state is None else {term.name: state})
+                self.states.update({} if state is None else {term.key: state})
             if term.projection is not None and term.widths is not None:
                 self.project(term, [term.widths] * term.number_of_maps)
 
     def project(self, term: Term, widths: Sequence[tuple[int, int]]) -> None:
         """Give a term its projections, by the teacher's width and the student's of each of them."""
         seed = draw_seed(self.seed, PROJECTION, self.terms.index(term))
-        self.projections[term.name] = _projections(term.projection, widths, seed)
+        self.projections[term.key] = _projections(term.projection, widths, seed)
 
     @property
     def teachers(self) -> dict[Origin, Request]:
@@ -185,9 +190,9 @@ class Objective(nn.Module):
 
     def _projected(self, term: Term, pair: int, state: int, rows: Rows) -> Rows:
         """Return the student's rows of a state of a pair, mapped to the teacher's width."""
-        if term.name not in self.projections:
+        if term.key not in self.projections:
             return rows
-        maps: Any = self.projections[term.name]
+        maps: Any = self.projections[term.key]
         number = state if term.loss.states == "all" else pair
         return replace(rows, values=maps[min(number, len(maps) - 1)](rows.values))
 

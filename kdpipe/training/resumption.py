@@ -173,8 +173,11 @@ def _progress(trainer: Any) -> dict[str, Any]:
         "occurring_rows": has_occurring_rows(trainer.learner),
         **trainer.losses(),
         "seen": dict(trainer.seen),
-        "sums": {name: float(value) for name, value in trainer.sums.items()},
-        "logged_step": trainer.logged_step,
+        "sums": {
+            dataset: {name: float(value) for name, value in sums.items()}
+            for dataset, sums in trainer.sums.items()
+        },
+        "unlogged": dict(trainer.unlogged),
         "callbacks": [callback.state()["attributes"] for callback in _stateful(trainer)],
     }
 
@@ -184,20 +187,24 @@ def _restore(trainer: Any, records: Sequence[Mapping[str, Any]]) -> None:
     progress = records[processes.rank()] if same else _spread(records)
     trainer.restore_losses(progress)
     trainer.seen = Counter(progress["seen"])
-    trainer.sums = {name: torch.tensor(value) for name, value in progress["sums"].items()}
-    trainer.logged_step = progress["logged_step"]
+    trainer.sums = {
+        dataset: {name: torch.tensor(value) for name, value in sums.items()}
+        for dataset, sums in progress["sums"].items()
+    }
+    trainer.unlogged = Counter(progress["unlogged"])
     for callback, attributes in zip(_stateful(trainer), progress["callbacks"], strict=True):
         vars(callback).update(attributes)
 
 
 def _spread(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the progress of each process if the number of processes has changed."""
-    totals = {name: sum(part["sums"][name] for part in records) for name in records[0]["sums"]}
-    return {
-        **records[0],
-        "loss": sum(part["loss"] for part in records) / len(records),
-        "sums": {name: total / processes.count() for name, total in totals.items()},
+    sums = {
+        dataset: {
+            name: sum(part["sums"][dataset][name] for part in records) / processes.count() for name in names
+        }
+        for dataset, names in records[0]["sums"].items()
     }
+    return {**records[0], "loss": sum(part["loss"] for part in records) / len(records), "sums": sums}
 
 
 def _stateful(trainer: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -26,17 +26,18 @@ from kdpipe.data.targets import Targets
 from kdpipe.errors import ModelError, TrainingError
 from kdpipe.evaluation.scoring import Scorer, validation_scorer
 from kdpipe.models.dropout import use_fast_dropout
-from kdpipe.models.loading import save_model
+from kdpipe.models.multitask import MultiTask, models_in, on_dataset, save_parts
 from kdpipe.models.precision import Precision, choose_precision, default_device, norms_in_fp32
 from kdpipe.signals.adapted import Adapted
 from kdpipe.signals.capture import Origin, Teacher
 from kdpipe.training.arguments import training_arguments
 from kdpipe.training.callbacks import ProgressBar, check_callbacks
+from kdpipe.training.course import Course
 from kdpipe.training.embeddings import occurring_rows
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
 from kdpipe.training.terms import hard_term
-from kdpipe.training.trainer import AtSize, Learner, LearningTrainer
+from kdpipe.training.trainer import AtSize, LearningTrainer
 from kdpipe.training.trial import try_out
 
 LOG = logging.getLogger(__name__)
@@ -73,25 +74,46 @@ def train(
     collator: Collator,
     training: dict[str, Any],
     *,
-    seed: int,
-    checkpoints: Checkpoints | None = None,
     teachers: Mapping[Origin, Teacher] | None = None,
     evaluate: Scorer | None = None,
-    sizes: Sequence[AtSize] = (nullcontext,),
-    callbacks: Sequence[TrainerCallback] = (),
-    bar: "tqdm[Any] | None" = None,
+    **options: Any,
 ) -> Outcome:
-    """Train a model in place, in all processes of the job.
+    """Train a model in place on one dataset, in all processes of the job.
 
     Args:
         student: the model.
         objective: the loss.
-        collator: makes batches of the training split.
+        collator: as of `Course`, and so `teachers` and `evaluate`.
+        training: as of `train_together`, and so `options`.
+        teachers: teachers that give signals online.
+        evaluate: scores the student.
+        options: passed to `train_together`.
+    """
+    course = Course(collator, objective, teachers or {}, evaluate)
+    return train_together(student, {"": course}, training, **options)
+
+
+def train_together(
+    student: Any,
+    courses: Mapping[str, Course],
+    training: dict[str, Any],
+    *,
+    seed: int,
+    exponent: float = 1.0,
+    checkpoints: Checkpoints | None = None,
+    sizes: Sequence[AtSize] = (nullcontext,),
+    callbacks: Sequence[TrainerCallback] = (),
+    bar: "tqdm[Any] | None" = None,
+) -> Outcome:
+    """Train a model in place on one dataset or several, in all processes of the job.
+
+    Args:
+        student: the model; for several datasets a `MultiTask` model.
+        courses: what is learned on each dataset, by name; on the only dataset by "".
         training: fields of `TrainingArguments`, and `early_stopping_patience`.
         seed: seed of order and dropout.
+        exponent: how often a batch is of each dataset, as of `kdpipe.data.mixing.MixedSampler`.
         checkpoints: the checkpoints; a stopped training goes on from the newest; None to write none.
-        teachers: teachers that give signals online; batches hold the signals of all other teachers.
-        evaluate: scores the student, if the arguments ask for evaluation during training.
         sizes: the sizes in which the student runs at every step.
         callbacks: callbacks of the Trainer, whose `model` is the student.
         bar: progress bar of the steps.
@@ -99,35 +121,30 @@ def train(
     Raises:
         TrainingError: the loss is not finite, or no example can be compared with its stored signals.
     """
-    left_out = len(collator.split) - len(collator.examples)
-    if left_out == len(collator.split):
-        raise TrainingError(
-            "no example is left: of each sentence, only some of the tokenizers cut words; raise `max_length`"
-        )
-    teachers, steps = teachers or {}, count_steps(training, len(collator.examples))
-    try_out(objective, student, collator, teachers)
+    collators = [course.collator for course in courses.values()]
+    left_out = _left_out(courses)
+    steps = count_steps(training, sum(len(collator.examples) for collator in collators))
+    for name, course in courses.items():
+        try_out(course.objective, on_dataset(student, name), course.collator, course.teachers)
     resumption = Resumption(checkpoints) if checkpoints else None
-    stored = _stored_precision(collator)
+    stored = _stored_precision(collators)
     precision = choose_precision(training, (resumption and resumption.precision) or stored)
     LOG.info("matrices are multiplied in %s", precision)
-    if left_out:
-        what = "%d of %d examples are left out: only some of the tokenizers cut their words"
-        LOG.warning(what, left_out, len(collator.split))
     with nullcontext(checkpoints.folder) if checkpoints else TemporaryDirectory() as folder:
         arguments = training_arguments(training, folder, seed, steps, precision)
-        _adapt_to_processor([student, *(teacher.model for teacher in teachers.values())], arguments.bf16)
+        teachers = [teacher.model for course in courses.values() for teacher in course.teachers.values()]
+        _adapt_to_processor(student, teachers, arguments.bf16)
         patience = training.get("early_stopping_patience")
         check_callbacks(callbacks)
         own = [EarlyStoppingCallback(patience)] if patience else []
         earlier = resumption.occurring_rows if resumption else None
-        with occurring_rows(student, collator, arguments, earlier):
+        with occurring_rows(student, collators, arguments, earlier):
             trainer = LearningTrainer(
-                Learner(student, objective),
+                student,
+                courses,
                 arguments,
-                collator,
                 seed,
-                teachers,
-                evaluate,
+                exponent,
                 sizes,
                 resumption,
                 callbacks=[*callbacks, *own, *([ProgressBar(bar)] if bar is not None else [])],
@@ -139,9 +156,29 @@ def train(
     return Outcome(_history(trainer.state.log_history), passes, precision)
 
 
-def _stored_precision(collator: Collator) -> Precision | None:
+def _left_out(courses: Mapping[str, Course]) -> int:
+    """Return how many examples cannot be compared with their stored signals.
+
+    Raises:
+        TrainingError: no example of a dataset can.
+    """
+    total = 0
+    for name, collator in ((name, course.collator) for name, course in courses.items()):
+        left_out, of = len(collator.split) - len(collator.examples), f" of {name}" if name else ""
+        if left_out == len(collator.split):
+            what = f"no example{of} is left: of each sentence, only some of the tokenizers cut words"
+            raise TrainingError(f"{what}; raise `max_length`")
+        if left_out:
+            what = "%d of %d examples%s are left out: only some of the tokenizers cut their words"
+            LOG.warning(what, left_out, len(collator.split), of)
+        total += left_out
+    return total
+
+
+def _stored_precision(collators: Sequence[Collator]) -> Precision | None:
     """Return the precision of the cached teachers, which a training has too; None without any."""
-    precisions = {knowledge.precision.name: knowledge.precision for knowledge in collator.knowledge.values()}
+    known = [knowledge.precision for collator in collators for knowledge in collator.knowledge.values()]
+    precisions = {precision.name: precision for precision in known}
     if len(precisions) > 1:
         raise TrainingError(
             f"the signals of some teachers were computed in {' and of others in '.join(precisions)}, as their"
@@ -150,10 +187,9 @@ def _stored_precision(collator: Collator) -> Precision | None:
     return next(iter(precisions.values()), None)
 
 
-def train_on_data(
-    student: Any,
-    tokenizer: Any,
+def course_on(
     data: Path,
+    tokenizer: Any,
     training: dict[str, Any],
     *,
     seed: int,
@@ -161,39 +197,61 @@ def train_on_data(
     objective: Objective | None = None,
     targets: Targets | None = None,
     knowledge: Mapping[Origin, Knowledge] | None = None,
+    teachers: Mapping[Origin, Teacher] | None = None,
     evaluate: Scorer | None = None,
-    **options: Any,
-) -> Outcome:
-    """Train a model in place on the training split of a dataset, and end all processes but the first.
+    prefix: str = "",
+) -> Course:
+    """Return what is learned on the training split of an encoded dataset.
 
     Args:
-        student: a model with the head for the dataset's task.
-        tokenizer: its tokenizer.
         data: the encoded dataset.
-        training: as of `train`; a tracker that they name is among the callbacks.
-        seed: as of `train`.
+        tokenizer: the student's tokenizer.
+        training: as of `train_together`, and so `seed`.
+        seed: seed of the masks of scores during training.
         probability: share of the tokens that are masked for scores during training.
         objective: the loss; by default the loss on the dataset's labels, or on its tokens.
         targets: the tokens to predict, for language modelling.
         knowledge: the stored signals of teachers.
+        teachers: teachers that give signals online.
         evaluate: scores the student; by default the metrics on the validation split.
-        options: passed to `train`.
+        prefix: what the name of the default loss begins with.
     """
-    training = {name: value for name, value in training.items() if name != "report_to"}
     split = EncodedSplit(data, "train")
     if objective is None:
         task = catalog.resolve("tasks", split.task)
-        objective = Objective([hard_term(task)], task.kind)
+        objective = Objective([hard_term(task, prefix)], task.kind)
     collator = Collator(split, tokenizer.pad_token_id, targets, knowledge)
     evaluate = evaluate or validation_scorer(data, tokenizer, training, seed=seed, probability=probability)
-    outcome = train(student, objective, collator, training, seed=seed, evaluate=evaluate, **options)
+    return Course(collator, objective, teachers or {}, evaluate)
+
+
+def prefix_of(dataset: str, datasets: Collection[str]) -> str:
+    """Return what the names of the losses on a dataset begin with, beside others."""
+    return f"{dataset}_" if len(datasets) > 1 else ""
+
+
+def train_courses(
+    student: Any, courses: Mapping[str, Course], training: dict[str, Any], **options: Any
+) -> Outcome:
+    """Train a model in place, and end all processes but the first.
+
+    Args:
+        student: as of `train_together`, and so `courses`.
+        courses: what is learned on each dataset; the name of the only one does not matter.
+        training: as of `train_together`; a tracker that they name is among the callbacks.
+        options: passed to `train_together`.
+    """
+    training = {name: value for name, value in training.items() if name != "report_to"}
+    if len(courses) == 1:
+        courses = dict(zip([""], courses.values(), strict=True))
+    outcome = train_together(student, courses, training, **options)
     processes.leave_to_first()
     return outcome
 
 
 def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -> None:
     """Write a trained model, its history and its numbers of examples."""
-    save_model(student, tokenizer, draft.folder)
+    save_parts(student.parts if isinstance(student, MultiTask) else {"": student}, tokenizer, draft.folder)
     write_parquet(draft.folder / "history.parquet", outcome.history, HISTORY)
     draft.record(processes=processes.count(), **outcome.seen)
     if outcome.precision is not None:
@@ -202,10 +260,12 @@ def save_outcome(draft: Draft, student: Any, tokenizer: Any, outcome: Outcome) -
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     """Exclude the parameters from training whose names match one of some globs."""
+    named = [pair for part in models_in(model) for pair in part.named_parameters()]
     for pattern in patterns:
-        matched = [parameter for name, parameter in model.named_parameters() if fnmatchcase(name, pattern)]
+        # Models that share a body have its parameters in common.
+        matched = {parameter for name, parameter in named if fnmatchcase(name, pattern)}
         if not matched:
-            names = ", ".join(name for name, _ in islice(model.named_parameters(), 5))
+            names = ", ".join(name for name, _ in islice(named, 5))
             raise ModelError(f"freeze: {pattern!r} matches no parameter; the parameters are {names}, …")
         for parameter in matched:
             parameter.requires_grad_(False)
@@ -214,13 +274,14 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
         raise ModelError(f"freeze: {', '.join(patterns)} leaves no parameter to train")
 
 
-def _adapt_to_processor(models: Sequence[Any], bf16: bool) -> None:
+def _adapt_to_processor(student: Any, teachers: Sequence[Any], bf16: bool) -> None:
     """Prepare a student, and the teachers beside it, for a training without a GPU."""
     if default_device().type != "cpu":
         return
-    if not isinstance(models[0], Adapted):
-        use_fast_dropout(models[0])
-    for model in models if bf16 else ():
+    for model in models_in(student):
+        if not isinstance(model, Adapted):
+            use_fast_dropout(model)
+    for model in (student, *teachers) if bf16 else ():
         norms_in_fp32(model)
 
 
@@ -237,8 +298,8 @@ def _check_finite(student: nn.Module, result: Any) -> None:
 def _passes(trainer: LearningTrainer) -> dict[str, int]:
     """Return the numbers of examples, tokens, targets and passes of a training."""
     seen = {SEEN[name]: count for name, count in trainer.seen.items() if name in SEEN}
-    examples, sizes = seen["examples_seen"], len(trainer.sizes)
-    return {**seen, "forwards": examples * (sizes + len(trainer.teachers)), "backwards": examples * sizes}
+    learned = seen["examples_seen"] * len(trainer.sizes)
+    return {**seen, "forwards": learned + trainer.seen["taught"], "backwards": learned}
 
 
 def _history(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

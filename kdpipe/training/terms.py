@@ -73,6 +73,7 @@ def build_objective(
     seed: int,
     entries: int | None = None,
     ensemble: Ensemble = MEAN_LOGITS,
+    prefix: str = "",
 ) -> Objective:
     """Return the weighted sum of losses.
 
@@ -84,6 +85,7 @@ def build_objective(
         seed: seed of projections.
         entries: number of entries of the tokenizer; other tasks than language modelling do not need it.
         ensemble: how losses on logits read several teachers as one; by default their mean logits.
+        prefix: what the names of the terms begin with.
 
     Raises:
         KdpipeError: a loss names no teacher, or reads of several what has no mean, or no loss reads one.
@@ -91,7 +93,7 @@ def build_objective(
     names = Counter[str]()
     terms = []
     for weighted in losses:
-        name = weighted.name or type(weighted.loss).__name__
+        name = f"{prefix}{weighted.name or type(weighted.loss).__name__}"
         names[name] += 1
         numbered = name if names[name] == 1 else f"{name}_{names[name]}"
         read = _teachers_of(weighted, teachers, ensemble)
@@ -105,9 +107,9 @@ def build_objective(
     return objective
 
 
-def hard_term(task: type[Task]) -> Term:
-    """Return the term of training with labels alone."""
-    return Term("hard", HardLoss(), positions=task.positions)
+def hard_term(task: type[Task], prefix: str = "") -> Term:
+    """Return the term of training with labels alone; its name begins with a prefix."""
+    return Term(f"{prefix}hard", HardLoss(), positions=task.positions)
 
 
 def _teachers_of(weighted: Weighted, teachers: Mapping[str, Shape], ensemble: Ensemble) -> Sequence[str]:

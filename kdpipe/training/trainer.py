@@ -12,12 +12,14 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import TrainingArguments
 
 from kdpipe import processes
-from kdpipe.data.batches import Batch, Collator
+from kdpipe.data.batches import Batch
+from kdpipe.data.mixing import Collators, MixedSampler
 from kdpipe.data.sampling import LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
-from kdpipe.evaluation.scoring import Scorer
-from kdpipe.signals.capture import STUDENT, Origin, Signals, Teacher, capture
+from kdpipe.models.multitask import on_dataset
+from kdpipe.signals.capture import STUDENT, Origin, Signals, capture
 from kdpipe.training.callbacks import GivesStudent
+from kdpipe.training.course import Course
 from kdpipe.training.hooks import HookedTrainer
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
@@ -26,17 +28,25 @@ AtSize = Callable[[], AbstractContextManager[object]]
 
 
 class Learner(nn.Module):
-    """A model with its objective: the module that is optimised and saved."""
+    """A model with its objectives: the module that is optimised and saved.
 
-    def __init__(self, student: Any, objective: Objective) -> None:
+    Args:
+        student: the model.
+        objectives: the objective of each dataset, by name; of the only dataset by "".
+    """
+
+    def __init__(self, student: Any, objectives: Mapping[str, Objective]) -> None:
         super().__init__()
         self.student = student
-        self.objective = objective
+        self.names = list(objectives)
+        self.objectives = nn.ModuleList(objectives.values())
 
     def forward(self, batch: Batch, signals: Mapping[Origin, Signals]) -> dict[str, Tensor]:
         """Run the model and return the sum of each loss term, against the signals of the teachers."""
-        student = capture(self.student, batch, self.objective.requests[STUDENT])
-        sums: dict[str, Tensor] = self.objective({**signals, STUDENT: student}, batch)
+        name = batch.get("dataset", "")
+        objective: Any = self.objectives[self.names.index(name)]
+        student = capture(on_dataset(self.student, name), batch, objective.requests[STUDENT])
+        sums: dict[str, Tensor] = objective({**signals, STUDENT: student}, batch)
         return sums
 
 
@@ -47,58 +57,62 @@ class LearningTrainer(HookedTrainer):
     pairs that the term is averaged over. So accumulation changes nothing. The log has the mean of each term
     since the last log, by name. Each of several processes takes its part of every batch; sums and counts are
     over all processes, so their number changes nothing either. Only `emd`, and temperatures that differ by
-    row, go by the micro-batch of a process.
+    row, go by the micro-batch of a process. Each accumulated batch is of one dataset. The log names losses
+    and metrics of several datasets as `DATASET_NAME`.
 
     Args:
-        learner: the model with its objective.
+        student: the model.
+        courses: what is learned on each dataset, by name; on the only dataset by "".
         arguments: the arguments of training.
-        collator: as of `kdpipe.training.run.train`, and so the other arguments.
         seed: seed of the order of examples.
-        teachers: the teachers that run beside the student.
-        evaluate: scores the student.
+        exponent: how often a batch is of each dataset, as of `MixedSampler`.
         sizes: the sizes of the student; the loss is the mean over them.
         resumption: writes the checkpoints.
         options: passed to `Trainer`.
 
     Raises:
-        TrainingError: the arguments ask for evaluation, and `evaluate` is missing.
+        TrainingError: the arguments ask for evaluation, and no score is known for a dataset.
     """
 
     def __init__(
         self,
-        learner: Learner,
+        student: Any,
+        courses: Mapping[str, Course],
         arguments: TrainingArguments,
-        collator: Collator,
         seed: int,
-        teachers: Mapping[Origin, Teacher] | None = None,
-        evaluate: Scorer | None = None,
+        exponent: float = 1.0,
         sizes: Sequence[AtSize] = (nullcontext,),
         resumption: Resumption | None = None,
         **options: Any,
     ) -> None:
-        if arguments.eval_strategy != "no" and evaluate is None:
-            raise TrainingError(
-                "training.eval_strategy asks for evaluation, but the dataset has no validation split"
-            )
-        examples: Any = collator.examples
+        for name, course in courses.items():
+            if arguments.eval_strategy != "no" and course.evaluate is None:
+                dataset = f"the dataset {name!r}" if name else "the dataset"
+                raise TrainingError(
+                    f"training.eval_strategy asks for evaluation, but {dataset} has no validation split"
+                )
+        learner = Learner(student, {name: course.objective for name, course in courses.items()})
+        collators = {name: course.collator for name, course in courses.items()}
+        self.collator = Collators(collators) if len(courses) > 1 else collators[""]
+        examples: Any = self.collator.examples
         options["callbacks"] = [GivesStudent(self), *options.get("callbacks", ())]
         super().__init__(
-            learner, arguments, collator, train_dataset=examples, eval_dataset=range(0), **options
+            learner, arguments, self.collator, train_dataset=examples, eval_dataset=range(0), **options
         )
         self.learner = learner
-        self.collator = collator
-        collator.part = (processes.rank(), processes.count())
+        self.courses = courses
+        self.collator.part = (processes.rank(), processes.count())
         self.order_seed = seed
-        self.teachers = teachers or {}
-        self.score = evaluate
+        self.exponent = exponent
         self.sizes = sizes
         self.resumption = resumption
         if resumption is not None:
             resumption.attach(self)
         self._signals: Mapping[Origin, Signals] = {}
         self.seen: Counter[str] = Counter()
-        self.sums: dict[str, Tensor] = {}
-        self.logged_step = 0
+        # Since the last log, by dataset: the sums of its terms, and its steps.
+        self.sums: dict[str, dict[str, Tensor]] = {}
+        self.unlogged: Counter[str] = Counter()
 
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
         """Add the gradients of each size, against one run of each teacher, and return their mean loss.
@@ -123,27 +137,31 @@ class LearningTrainer(HookedTrainer):
         The sum is multiplied by the number of processes, as the Trainer averages gradients and logged losses
         over the processes.
         """
+        dataset = inputs.get("dataset", "")
+        objective = self.courses[dataset].objective
         sums = model(inputs, self._signals)
         if not inputs["counts"]["examples"]:
             sums = {name: 0 * value for name, value in sums.items()}
         means = {
             term.name: sums[term.name] / max(num_items_in_batch[term.averaged_over], 1) / len(self.sizes)
-            for term in self.learner.objective.terms
+            for term in objective.terms
         }
         parts = len(self.sizes) * self.current_gradient_accumulation_steps * processes.count()
-        logged = {name: value / parts for name, value in self.learner.objective.logged().items()}
+        logged = {name: value / parts for name, value in objective.logged().items()}
+        sums = self.sums.setdefault(dataset, {})
         for name, mean in {**means, **logged}.items():
-            self.sums[name] = self.sums.get(name, 0) + mean.detach()
-        total = sum(weight * means[name] for name, weight in self._weights(self.state.global_step).items())
-        return processes.count() * total
+            sums[name] = sums.get(name, 0) + mean.detach()
+        weights = objective.weights(self._share(self.state.global_step))
+        return processes.count() * sum(weight * means[name] for name, weight in weights.items())
 
-    def _weights(self, step: int) -> dict[str, float]:
-        """Return the weights of the terms at a step of the training, counted from 0, by name."""
-        return self.learner.objective.weights(step / max(self.state.max_steps, 1))
+    def _share(self, step: int) -> float:
+        """Return the share of the training that is over at a step, counted from 0."""
+        return step / max(self.state.max_steps, 1)
 
     def _teacher_signals(self, batch: Batch) -> Mapping[Origin, Signals]:
+        teachers = self.courses[batch.get("dataset", "")].teachers
         with self.autocast_smart_context_manager(), self.accelerator.autocast():
-            online = {source: teacher(batch) for source, teacher in self.teachers.items()}
+            online = {source: teacher(batch) for source, teacher in teachers.items()}
         return {**batch.get("signals", {}), **online}
 
     def count_rows(self, batches: Sequence[Batch]) -> dict[str, int]:
@@ -152,7 +170,10 @@ class LearningTrainer(HookedTrainer):
         for batch in batches:
             counts.update(batch["counts"])
         totals = dict(zip(counts, map(int, processes.summed(counts.values())), strict=True))
+        dataset = batches[0].get("dataset", "")
         self.seen.update(totals)
+        self.seen["taught"] += totals["examples"] * len(self.courses[dataset].teachers)
+        self.unlogged[dataset] += 1
         return totals
 
     def get_train_dataloader(self) -> DataLoader[int]:
@@ -167,9 +188,12 @@ class LearningTrainer(HookedTrainer):
 
     def sampler(self) -> Sampler[int]:
         """Return the order of the examples: batches of like lengths, by the seed."""
-        return LengthGroupedSampler(
-            self.collator.lengths, self.args.train_batch_size, self.order_seed, self.collator
-        )
+        size = self.args.train_batch_size
+        if isinstance(self.collator, Collators):
+            # Micro-batches that are accumulated are of one dataset, as a batch is.
+            size *= self.args.gradient_accumulation_steps
+            return MixedSampler(self.collator, size, self.order_seed, self.exponent)
+        return LengthGroupedSampler(self.collator.lengths, size, self.order_seed, self.collator)
 
     def after_step(self) -> None:
         if self.resumption is not None:
@@ -178,10 +202,11 @@ class LearningTrainer(HookedTrainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Make the optimizer; projections with their own learning rate get their own group."""
         optimizer = super().create_optimizer(model)
-        for term in self.learner.objective.terms:
-            if term.projection is not None and term.projection.learning_rate is not None:
-                parameters = list(self.learner.objective.projections[term.name].parameters())
-                _move_to_own_group(optimizer, parameters, term.projection.learning_rate)
+        for course in self.courses.values():
+            for term in course.objective.terms:
+                if term.projection is not None and term.projection.learning_rate is not None:
+                    parameters = list(course.objective.projections[term.key].parameters())
+                    _move_to_own_group(optimizer, parameters, term.projection.learning_rate)
         return optimizer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -190,35 +215,44 @@ class LearningTrainer(HookedTrainer):
         Raises:
             TrainingError: the loss is not finite.
         """
-        steps = self.state.global_step - self.logged_step
-        if "loss" in logs and steps:
-            # The device is waited for once.
-            totals = processes.summed(torch.stack([*self.sums.values()]).tolist())
-            logs |= {name: total / steps for name, total in zip(self.sums, totals, strict=True)}
-            weights = self._weights(self.state.global_step - 1)
-            logs |= {f"weight of {name}": weights[name] for name in self.learner.objective.scheduled}
-            self.sums, self.logged_step = {}, self.state.global_step
+        if "loss" in logs and self.unlogged:
+            logs |= self._means()
+            self.sums, self.unlogged = {}, Counter()
         if not math.isfinite(logs.get("loss", 0.0)):
-            terms = ", ".join(
-                f"{term.name} {logs.get(term.name, math.nan):g}" for term in self.learner.objective.terms
-            )
+            names = [term.name for course in self.courses.values() for term in course.objective.terms]
+            terms = ", ".join(f"{name} {logs.get(name, math.nan):g}" for name in names)
             raise TrainingError(
                 f"the loss is {logs['loss']} at step {self.state.global_step} ({terms}); "
                 "expected a finite number: lower the learning rate or set max_grad_norm"
             )
         super().log(logs, start_time)
 
+    def _means(self) -> dict[str, float]:
+        """Return the mean of each loss term since the last log, and the weights that schedules change."""
+        places = [(dataset, name) for dataset, sums in self.sums.items() for name in sums]
+        # The device is waited for once.
+        totals = processes.summed(
+            torch.stack([self.sums[dataset][name] for dataset, name in places]).tolist()
+        )
+        means = {
+            name: total / self.unlogged[dataset]
+            for (dataset, name), total in zip(places, totals, strict=True)
+        }
+        share = self._share(self.state.global_step - 1)
+        for objective in (self.courses[dataset].objective for dataset in self.sums):
+            weights = objective.weights(share)
+            means |= {f"weight of {name}": weights[name] for name in objective.scheduled}
+        return means
+
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Score the student on the validation split.
+        """Score the student on the validation split of each dataset.
 
         Raises:
             TrainingError: the split does not measure the metric that decides which checkpoint is best.
         """
-        score = self.score
-        assert score is not None
-        scores = processes.shared(lambda: dict(score(self.learner.student)))
+        scores = processes.shared(self._scores)
         best = (self.args.metric_for_best_model or "").removeprefix("eval_")
         if best and best not in scores:
             raise TrainingError(
@@ -230,6 +264,15 @@ class LearningTrainer(HookedTrainer):
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _scores(self) -> dict[str, float]:
+        """Return the metrics of the student, those of several datasets by their names."""
+        scores: dict[str, float] = {}
+        for dataset, course in self.courses.items():
+            assert course.evaluate is not None
+            values = course.evaluate(on_dataset(self.learner.student, dataset))
+            scores |= {f"{dataset}_{name}" if dataset else name: value for name, value in values.items()}
+        return scores
 
     def check_loaded(self, missing: Sequence[str], unexpected: Sequence[str]) -> None:
         """Accept that a checkpoint stores tied weights once.

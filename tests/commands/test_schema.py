@@ -90,7 +90,7 @@ def test_settings_are_explained():
     distill = definitions["stages"]["properties"]["distill"]
     assert distill["description"] == "Knowledge distillation."
     properties = distill["properties"]
-    taught = "the model whose outputs the student learns, or a list of models."
+    taught = "the model whose outputs the student learns, a list of models, or a model for each dataset."
     assert properties["teacher"]["description"] == taught
     assert properties["losses"]["description"] == "the loss terms; the loss is their weighted sum."
 

@@ -111,7 +111,10 @@ def test_an_unquoted_placeholder_gets_the_hint_to_quote_it(told, finetune, text,
 
 def test_a_mapping_of_one_empty_key_that_is_no_variable_is_no_placeholder(told, finetune):
     (mistake,) = told(finetune(dataset={"tsk": None}))
-    assert mistake == "models.m-{task}.finetune.dataset: should be a valid string, found {'tsk': None}"
+    assert (
+        mistake
+        == "models.m-{task}.finetune.dataset: should be a valid string or a valid list, found {'tsk': None}"
+    )
 
 
 def test_lists_of_datasets_run_over_the_variables_that_the_name_lacks(graph_of):

@@ -158,5 +158,5 @@ def test_models_may_be_made_from_each_other_many_times(graph_of):
     models = {f"models.m{i}": {"finetune": {"model": f"m{i - 1}", "dataset": "task"}} for i in range(1, 2000)}
     cut = {"prune": {"model": "m1999", "sparsity": 0.5, "importance": {"model": "m1"}}}
     graph = graph_of({"models.m0": {"load": {"path": "a/b"}}, **models, "models.cut": cut})
-    assert graph.own_dataset("cut") == "task"
+    assert graph.own_datasets("cut") == ("task",)
     assert len(graph.trained_from("m1999")) == 2000

@@ -22,7 +22,7 @@ STATES = 3 * 24 * 128
 
 def told(graph) -> str:
     (line,) = [line for line in summary(graph).splitlines() if "the cache of" in line]
-    return line.removeprefix("student: the cache of teacher's signals on task: ")
+    return line.removeprefix("the cache of teacher's signals on task: ")
 
 
 @pytest.mark.parametrize(("settings", "size", "more"), [

@@ -242,8 +242,8 @@ def test_a_model_of_the_hub_is_unknown_and_so_is_what_is_made_from_it(graph_of):
     })  # fmt: skip
     assert graph.facts["hub"] == Facts("hub", units=UNKNOWN_UNITS, deep_as="hub")
     assert graph.facts["cut"] == Facts("hub", Shape(depth=3), units=UNKNOWN_UNITS)
-    assert graph.facts["tuned"] == Facts("hub", Shape(), "classification", UNKNOWN_UNITS, deep_as="hub")
-    assert graph.facts["student"] == Facts("hub", Shape(depth=3), "classification", UNKNOWN_UNITS)
+    assert graph.facts["tuned"] == Facts("hub", Shape(), "classification", units=UNKNOWN_UNITS, deep_as="hub")
+    assert graph.facts["student"] == Facts("hub", Shape(depth=3), "classification", units=UNKNOWN_UNITS)
 
 
 @pytest.mark.parametrize(("path", "what"), [

@@ -58,7 +58,8 @@ def test_a_negative_number_of_steps_is_not_three_epochs(mistakes_of):
     ("models.teacher.finetune.seed", 2**32, "should be less than 4294967296, found 4294967296"),
     ("report.published", 3, "should be a valid path, found 3"),
     ("datasets.task.max_length", "x" * 21_000, "should be a valid integer, found 'xxx"),
-    ("models.teacher.finetune.dataset", {"x": list("x" * 5000)}, "should be a valid string, found {'x': ["),
+    ("models.teacher.finetune.dataset", {"x": list("x" * 5000)}, "should be a valid string or a valid list,"
+     " found {'x': ["),
 ])  # fmt: skip
 def test_of_models_and_datasets(mistakes_of, path, value, what):
     (mistake,) = mistakes_of({path: value})

@@ -127,7 +127,7 @@ def test_a_model_is_fine_tuned_as_in_one_process(
     two: Path, base: Path, task_data: Path, tmp_path: Path
 ) -> None:
     settings = FinetuneSettings(model="base", dataset="task", training=TRAINING)
-    finetune.run(settings, job_for(tmp_path / "one"), model=base, data=task_data)
+    finetune.run(settings, job_for(tmp_path / "one"), model=base, data=[task_data])
     verify(two)
     assert_close(two, tmp_path / "one")
     one = read_manifest(tmp_path / "one")

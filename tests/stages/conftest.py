@@ -109,5 +109,5 @@ def scored(model: Path, data: Path, **settings: Any) -> Path:
 def pruned(model: Path, folder: Path, importance: Path | None = None, **settings: Any) -> Path:
     """Prune a model into a folder, and return it."""
     wanted = PruneSettings.model_validate({"model": "m", **settings})
-    prune.run(wanted, job_for(folder), model=model, importance=importance)
+    prune.run(wanted, job_for(folder), model=model, importance=[importance] if importance else None)
     return folder

@@ -71,7 +71,8 @@ def learn(places: dict[str, Path], folder: Path, knowledge: Path | None = None, 
     }
     wanted = DistillSettings.model_validate({**given, "seed": 1, "masking": TWICE, **more})
     stored = {"knowledge": [knowledge]} if knowledge else {}
-    distill.run(wanted, job_for(folder), **{**places, "teacher": [places["teacher"]], **stored})
+    listed = {name: [places[name]] for name in ("teacher", "data")}
+    distill.run(wanted, job_for(folder), **{**places, **listed, **stored})
     return folder
 
 

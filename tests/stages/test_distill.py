@@ -60,7 +60,7 @@ def test_cached_and_online_give_the_same_losses(
 ) -> None:
     wanted = CacheTeacherSettings(signals=SIGNALS, precision="float32", bf16=False)
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
-    places = {"teacher": [classifier], "student": student, "data": task_data}
+    places = {"teacher": [classifier], "student": student, "data": [task_data]}
     distill.run(settings(TASK_LOSSES), job_for(tmp_path / "online"), **places)
     distill.run(settings(TASK_LOSSES), job_for(tmp_path / "cached"), **places, knowledge=[tmp_path / "cache"])
     online, cached = losses_of(tmp_path / "online"), losses_of(tmp_path / "cached")
@@ -83,7 +83,7 @@ def test_what_heads_do_is_learned_from_a_cache_as_from_a_teacher_beside(
     stored = "attentions.2", "attentions.4", "queries.4", "keys.4", "values.4"
     wanted = CacheTeacherSettings(signals=stored, precision="float32", bf16=False)
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
-    places = {"teacher": [classifier], "student": student, "data": task_data}
+    places = {"teacher": [classifier], "student": student, "data": [task_data]}
     for name, more in {"online": {}, "cached": {"knowledge": [tmp_path / "cache"]}}.items():
         distill.run(settings(losses), job_for(tmp_path / name), **places, **more)
     online, cached = (read_parquet(tmp_path / name / "history.parquet") for name in ("online", "cached"))
@@ -108,7 +108,7 @@ def test_what_reads_a_cache_keeps_the_precision_that_was_chosen_for_it(
     wanted = CacheTeacherSettings(signals=SIGNALS, precision="float32")
     processor(first)
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=classifier, data=task_data)
-    places = {"teacher": [classifier], "student": student, "data": task_data}
+    places = {"teacher": [classifier], "student": student, "data": [task_data]}
     distill.run(settings(TASK_LOSSES, training=training), job_for(tmp_path / "online"), **places)
     processor(second)
     cached = {**places, "knowledge": [tmp_path / "cache"]}
@@ -141,7 +141,7 @@ def test_with_a_cache_the_teachers_weights_are_not_read(
         workspace,
         teacher=[bare],
         student=student,
-        data=task_data,
+        data=[task_data],
         knowledge=[tmp_path / "cache"],
     )
     assert (tmp_path / "made" / "model.safetensors").exists()
@@ -183,7 +183,7 @@ def test_text_is_distilled_with_rare_tokens_preferred(
         job_for(tmp_path / "made"),
         teacher=[language_model],
         student=tmp_path / "student",
-        data=text_data,
+        data=[text_data],
         counts=tmp_path / "counts",
     )
     before, after = load_model(tmp_path / "student"), load_model(tmp_path / "made")
@@ -214,7 +214,7 @@ def test_of_embeddings_padded_to_other_numbers_of_rows_the_tokenizers_entries_ar
         (language_model, "wide"),
     ]:
         made = tmp_path / f"{teacher.name}-{student}"
-        places = {"teacher": [teacher], "student": tmp_path / student, "data": text_data}
+        places = {"teacher": [teacher], "student": tmp_path / student, "data": [text_data]}
         wanted = settings(
             [{"loss": loss}, {"loss": "hard", "weight": 0.1}], training={**TRAINING, "max_steps": 1}
         )
@@ -228,7 +228,7 @@ def test_a_teacher_without_the_head_is_refused(
 ) -> None:
     with pytest.raises(ModelError, match="has no head for classification"):
         distill.run(
-            settings(TASK_LOSSES), workspace, teacher=[language_model], student=student, data=task_data
+            settings(TASK_LOSSES), workspace, teacher=[language_model], student=student, data=[task_data]
         )
     assert not workspace.output.exists()
 
@@ -240,7 +240,7 @@ def test_a_teacher_that_reads_other_tokens_is_refused(
     teacher = shutil.copytree(classifier, tmp_path / "teacher")
     other.save_pretrained(teacher)
     with pytest.raises(ModelError, match="different tokenizers"):
-        distill.run(settings(TASK_LOSSES), workspace, teacher=[teacher], student=student, data=task_data)
+        distill.run(settings(TASK_LOSSES), workspace, teacher=[teacher], student=student, data=[task_data])
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_student_that_is_no_transformer_learns_from_one(
         job_for(tmp_path / "made"),
         teacher=[classifier],
         student=tmp_path / "student",
-        data=task_data,
+        data=[task_data],
     )
     assert type(load_model(tmp_path / "made")).__name__ == "BiGRUForSequenceClassification"
     loss = losses_of(tmp_path / "made")["loss"]

@@ -23,7 +23,7 @@ def test_a_classifier_is_made_of_a_language_model(
     language_model: Path, task_data: Path, workspace: Workspace
 ) -> None:
     settings = FinetuneSettings.model_validate({"model": "base", "dataset": "task", "training": TRAINING})
-    run(settings, workspace, model=language_model, data=task_data)
+    run(settings, workspace, model=language_model, data=[task_data])
     model = load_model(workspace.output)
     assert type(model).__name__ == "BertForSequenceClassification"
     assert model.config.id2label == {0: "0", 1: "1"}
@@ -38,7 +38,7 @@ def test_text_is_masked_and_evaluated_during_training(
 ) -> None:
     training = {**TRAINING, "eval_strategy": "epoch"}
     given = {"model": "base", "dataset": "text", "training": training, "masking": {"smoothing": 0}}
-    run(FinetuneSettings.model_validate(given), workspace, model=language_model, data=text_data)
+    run(FinetuneSettings.model_validate(given), workspace, model=language_model, data=[text_data])
     rows = read_parquet(workspace.output / "history.parquet")
     assert [row["name"] for row in rows if row["name"].startswith("eval")] == [
         "eval_cross_entropy",
@@ -66,7 +66,10 @@ def test_a_language_model_goes_on_although_its_tied_weights_are_stored_once(
 
     def finetune(name: str, minutes: float | None = None) -> bytes:
         run(
-            settings, replace(job_for(tmp_path / name), minutes=minutes), model=language_model, data=text_data
+            settings,
+            replace(job_for(tmp_path / name), minutes=minutes),
+            model=language_model,
+            data=[text_data],
         )
         return (tmp_path / name / SUMS).read_bytes()
 

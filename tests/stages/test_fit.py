@@ -65,5 +65,6 @@ def test_the_length_is_checked_first(
         models: dict[str, Any] = {**dict.fromkeys(roles, classifier), role: short}
         if stage is distill:
             models["teacher"] = [models["teacher"]]
+        read = [data] if stage in (finetune, distill) else data
         with pytest.raises(ModelError, match=r"has rows of 32 tokens, but .*short reads at most 24"):
-            stage.run(settings, workspace, data=data, **models)
+            stage.run(settings, workspace, data=read, **models)

@@ -26,7 +26,7 @@ LOSSES = [{"loss": "hidden_mse", "modules": PAIRS, "projection": {"kind": "linea
 def distilled(folder: Path, model: Path, data: Path, losses: Any, **more: Any) -> Path:
     given = {"teacher": "t", "student": "s", "dataset": "d", "losses": losses, "training": TRAINING}
     settings = DistillSettings.model_validate(given)
-    distill.run(settings, job_for(folder), teacher=[model], student=model, data=data, **more)
+    distill.run(settings, job_for(folder), teacher=[model], student=model, data=[data], **more)
     return folder
 
 
@@ -87,6 +87,6 @@ def test_nothing_is_trained_for_modules_that_cannot_be_compared(
             distilled(tmp_path / "student", classifier, task_data, wider, **more)
     given = {"teacher": "t", "dataset": "d", "target": 0.9, "sparsities": [0.5], "losses": unknown}
     settings = ScheduleSettings.model_validate(given | {"training": TRAINING})
-    places = {"teacher": classifier, "data": task_data, "importance": scored(classifier, task_data)}
+    places = {"teacher": classifier, "data": task_data, "importance": [scored(classifier, task_data)]}
     with pytest.raises(ModelError, match=r"'encoder\.layr\.1' is no module of the BertModel"):
         schedule.run(settings, job_for(tmp_path / "assistant"), **places)

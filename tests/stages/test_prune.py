@@ -43,7 +43,7 @@ def distilled(folder: Path, teacher: Path, student: Path, data: Path, layers: An
         "training": {"num_train_epochs": 1, "per_device_train_batch_size": 16, "bf16": False},
     }
     settings = DistillSettings.model_validate(given)
-    distill.run(settings, job_for(folder), teacher=[teacher], student=student, data=data)
+    distill.run(settings, job_for(folder), teacher=[teacher], student=student, data=[data])
     return folder
 
 

@@ -45,7 +45,7 @@ def test_from_files_to_a_student(squad: Path, language_model: Path, tmp_path: Pa
     data, teacher = encode(squad, language_model, tmp_path / "data"), tmp_path / "teacher"
     given: dict[str, Any] = {"dataset": "d", "training": {**TRAINING, "eval_strategy": "epoch"}}
     finetuning = FinetuneSettings.model_validate({**given, "model": "m"})
-    finetune.run(finetuning, job_for(teacher), model=language_model, data=data)
+    finetune.run(finetuning, job_for(teacher), model=language_model, data=[data])
     assert type(load_model(teacher)).__name__ == "BertForQuestionAnswering"
     assert values(teacher, "hard")[-1] < values(teacher, "hard")[0]
 
@@ -63,7 +63,7 @@ def test_from_files_to_a_student(squad: Path, language_model: Path, tmp_path: Pa
     )
     cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=teacher, data=data)
     settings = DistillSettings.model_validate({**given, "teacher": "t", "student": "s", "losses": LOSSES})
-    places = {"teacher": [teacher], "student": language_model, "data": data}
+    places = {"teacher": [teacher], "student": language_model, "data": [data]}
     distill.run(settings, job_for(tmp_path / "online"), **places)
     distill.run(settings, job_for(tmp_path / "cached"), **places, knowledge=[tmp_path / "cache"])
     for name in ("kl", "hard", "hidden_mse", "loss", "eval_f1"):
@@ -83,7 +83,7 @@ def test_a_teacher_that_reads_other_tokens_is_refused(
     places = {
         "teacher": [teacher],
         "student": reader,
-        "data": question_data,
+        "data": [question_data],
         "knowledge": [tmp_path / "cache"],
     }
     with pytest.raises(ModelError, match="different tokenizers"):

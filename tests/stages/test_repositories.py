@@ -90,7 +90,7 @@ def test_a_repository_runs_to_scores(language_model: Path, tmp_path: Path, case:
     preprocess.run(preprocess_settings(graph, "a"), job_for(data), tokenizer=language_model)
     assert read_description(data)["labels"] == LABELS[case]
     settings = FinetuneSettings.model_validate({"model": "m", "dataset": "a", "training": TRAINING})
-    finetune.run(settings, job_for(tmp_path / "model"), model=language_model, data=data)
+    finetune.run(settings, job_for(tmp_path / "model"), model=language_model, data=[data])
     evaluate.run(EvaluateSettings(), job_for(tmp_path / "scores"), model=tmp_path / "model", data=data)
     scores = read_parquet(tmp_path / "scores" / "metrics.parquet")
     assert {row["split"] for row in scores} == {"validation"}

@@ -36,6 +36,7 @@ TRAINING = {"num_train_epochs": 1, "per_device_train_batch_size": 32, "learning_
 def scheduled(folder: Path, teacher: Path, data: Path, *, training: Any = None, **more: Any) -> Path:
     """Make an assistant in a folder, and return it; more are settings, and folders that the stage reads."""
     read = {name: more.pop(name) for name in ("knowledge", "importance") if name in more}
+    read |= {"importance": [read["importance"]]} if "importance" in read else {}
     given = {"teacher": "t", "dataset": "d", "target": 0.9, "sparsities": GRID}
     training = {**TRAINING, **(training or {})}
     settings = ScheduleSettings.model_validate({**given, "training": training, **more})

@@ -57,7 +57,7 @@ def test_a_task_from_teacher_to_student(
     creation = CreateSettings.model_validate({"architecture": architecture, "tokenizer": "t"})
     create.run(creation, job_for(body), tokenizer=language_model)
     settings = FinetuneSettings.model_validate({"model": "m", "dataset": "d", "training": TRAINING})
-    finetune.run(settings, job_for(teacher), model=body, data=data)
+    finetune.run(settings, job_for(teacher), model=body, data=[data])
     losses = values(teacher, "hard")
     assert mean(losses[-10:]) < mean(losses[:10])
 
@@ -79,7 +79,7 @@ def distilled(folder: Path, teacher: Path, student: Path, data: Path, knowledge:
     given = {"teacher": "t", "student": "s", "dataset": "d", "losses": losses, "training": TRAINING}
     settings = DistillSettings.model_validate(given)
     stored = [knowledge] if knowledge else None
-    distill.run(settings, job_for(folder), teacher=[teacher], student=student, data=data, knowledge=stored)
+    distill.run(settings, job_for(folder), teacher=[teacher], student=student, data=[data], knowledge=stored)
     return folder
 
 

@@ -73,7 +73,7 @@ def taught(teacher_of: Any, tmp_path: Path) -> Callable[..., tuple[Teach, Callab
         def teach(name: str, losses: Any, teachers: str = "ab", knowledge: Any = None, **more: Any) -> Path:
             given = {"teacher": list(teachers), "student": "s", "dataset": "d", "losses": losses, **masking}
             wanted = DistillSettings.model_validate({**given, "training": TRAINING, "seed": 42, **more})
-            places = {"teacher": [folders[name] for name in teachers], "student": student, "data": data}
+            places = {"teacher": [folders[name] for name in teachers], "student": student, "data": [data]}
             distill.run(wanted, job_for(tmp_path / name), **places, **counted, knowledge=knowledge)
             return tmp_path / name
 
@@ -110,7 +110,9 @@ def test_each_teacher_is_asked_for_what_its_terms_read(taught: Any) -> None:
         KdpipeError, match=r"the losses read the teacher's attentions\.3, which the file lacks"
     ):
         teach("cached", [KL, STATES, OTHERS], knowledge=[first, first])
-    with pytest.raises(KdpipeError, match="--knowledge: expected a folder for each of a, b, found 1"):
+    with pytest.raises(
+        KdpipeError, match="--knowledge: expected a folder for each of a on d, b on d, found 1"
+    ):
         teach("cached", [KL, STATES, OTHERS], knowledge=[second])
 
 

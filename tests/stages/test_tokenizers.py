@@ -52,7 +52,7 @@ def distilled(language_model: Path, ner_files: Path, tmp_path: Path) -> Distille
         cache_teacher.run(wanted, job_for(tmp_path / "cache"), teacher=teacher, data=tmp_path / "theirs")
         settings = DistillSettings.model_validate({**GIVEN, "training": TRAINING})
         places: dict[str, Any] = {"teacher": [teacher], "knowledge": [tmp_path / "cache"]}
-        places |= {"student": student, "data": tmp_path / "ours"}
+        places |= {"student": student, "data": [tmp_path / "ours"]}
         distill.run(settings, job_for(tmp_path / "made"), **places)
         return tmp_path / "made"
 

@@ -34,6 +34,7 @@ def places(
     text_data: Path,
     reader: Path,
     question_data: Path,
+    number_data: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Places:
     """The folders that trainings read, and files with the signals of teachers."""
@@ -52,6 +53,7 @@ def places(
         "answers": folder / "answers",
         "classifier": classifier,
         "task_data": task_data,
+        "number_data": number_data,
         "language_model": language_model,
         "text_data": text_data,
         "knowledge": folder / "knowledge",

@@ -242,15 +242,15 @@ def test_weights_that_no_log_shows_to_be_broken_stop_the_run(
 
 def test_no_norm_is_decayed(classifier: Path, task_data: Path, tmp_path: Path) -> None:
     from kdpipe.training.arguments import training_arguments
-    from kdpipe.training.trainer import Learner, LearningTrainer
+    from kdpipe.training.course import Course
+    from kdpipe.training.trainer import LearningTrainer
 
-    learner = Learner(student_of(classifier), hard())
-    trainer = LearningTrainer(
-        learner, training_arguments({**FAST, "weight_decay": 0.1}, tmp_path, 1, 12), collator(task_data), 1
-    )
+    student = student_of(classifier)
+    arguments = training_arguments({**FAST, "weight_decay": 0.1}, tmp_path, 1, 12)
+    trainer = LearningTrainer(student, {"": Course(collator(task_data), hard())}, arguments, 1)
     groups = trainer.create_optimizer().param_groups
     decayed = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
-    norms = [p for name, p in learner.named_parameters() if "LayerNorm" in name or name.endswith("bias")]
+    norms = [p for name, p in student.named_parameters() if "LayerNorm" in name or name.endswith("bias")]
     assert norms
     assert not decayed & {id(parameter) for parameter in norms}
 

@@ -17,7 +17,7 @@ from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import validation_split
 from kdpipe.errors import StoppedError
-from kdpipe.evaluation.scoring import scorer, token_targets
+from kdpipe.evaluation.scoring import head_of, scorer, task_of, token_targets
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
 from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
@@ -27,13 +27,15 @@ from kdpipe.losses.kl import KLLoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen, load_model, load_tokenizer, load_with_head
+from kdpipe.models.multitask import MultiTask
 from kdpipe.models.sliced import Slices
 from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.signals.cache import CachedKnowledge
 from kdpipe.signals.capture import TEACHER, Origin, Teacher
+from kdpipe.training.course import Course
 from kdpipe.training.objective import Objective, Projection, Term
-from kdpipe.training.run import Outcome, train
+from kdpipe.training.run import Outcome, train, train_together
 from kdpipe.training.terms import hard_term
 from tests.conftest import CLASSIFICATION, QUESTION_ANSWERING
 from tests.training.conftest import FAST, HEAD, collator, distillation_terms, student_of
@@ -181,9 +183,23 @@ def taught_by_two(places: Places, state: Path) -> Trained:
     )
 
 
+def two_tasks(places: Places, state: Path) -> Trained:
+    """Two datasets with a head each; batches of one are too small for both processes to have rows of all."""
+    data = {"films": places["task_data"], "numbers": places["number_data"]}
+    heads = {name: load_with_head(places["classifier"], head_of(folder), 1) for name, folder in data.items()}
+    student = still(MultiTask(heads))
+    courses = {}
+    for name, folder in data.items():
+        terms, kind = [hard_term(task_of(folder), f"{name}_")], task_of(folder).kind
+        courses[name] = Course(collator(folder), Objective(terms, kind))
+    options = {**ODD, "per_device_train_batch_size": 7, "gradient_accumulation_steps": 3}
+    checkpoints = Checkpoints(state)
+    return student, train_together(student, courses, options, seed=5, exponent=0.5, checkpoints=checkpoints)
+
+
 SAME: dict[str, Callable[[Places, Path], Trained]] = {
     function.__name__: function
-    for function in (plain, distilled, partly_read, masked, windows, best, sizes, taught_by_two)
+    for function in (plain, distilled, partly_read, masked, windows, best, sizes, taught_by_two, two_tasks)
 }
 
 

@@ -41,7 +41,8 @@ class Settings(BaseModel):
         """Yield (setting, kind, name) of each model and dataset that these settings name."""
         for field, reference in reference_fields(type(self)).items():
             value = getattr(self, field)
-            for name in (value,) if isinstance(value, str) else value or ():
+            named = value.values() if isinstance(value, dict) else value or ()
+            for name in (value,) if isinstance(value, str) else dict.fromkeys(named):
                 yield field, reference.kind, name
 
     @model_validator(mode="wrap")
@@ -178,11 +179,8 @@ AS_LIST = BeforeValidator(
 )
 ModelNames = Annotated[tuple[str, ...], AS_LIST, NotEmpty, Reference("model", many=True)]
 DatasetNames = Annotated[tuple[str, ...], AS_LIST, Reference("dataset", many=True)]
-SEVERAL = refuse(
-    "several datasets are not available in this version; give a dataset",
-    lambda value: isinstance(value, list),
-)
-OneDataset = Annotated[DatasetName, BeforeValidator(SEVERAL)]
+# One dataset, or several that are learned together.
+TrainingData = Annotated[str | tuple[str, ...], NotEmpty, Reference("dataset")]
 UNAVAILABLE = BeforeValidator(refuse("not available in this version", lambda value: value is not None))
 Unavailable = Annotated[None, UNAVAILABLE]
 
@@ -209,8 +207,8 @@ class StageSettings(Settings):
 
     Args:
         seed: seed of all draws; the config's where the node gives none.
-        evaluate: datasets to score the model on, `[]` for none. By default its own dataset; a pruned model
-            takes the dataset of its nearest ancestor, a loaded model the datasets of the nodes that read the
+        evaluate: datasets to score the model on, `[]` for none. By default its own datasets; a pruned model
+            takes the datasets of its nearest ancestor, a loaded model the datasets of the nodes that read the
             model, where its head is for the task and the labels.
         export: datasets whose test splits the model labels, in the files that GLUE takes.
     """

@@ -8,10 +8,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from kdpipe.anatomy.signals import SIGNAL_KINDS, StoredPrecision
 from kdpipe.config.mistakes import Findings
-from kdpipe.config.settings.base import NotEmpty, OneDataset, Reference, Settings, StageSettings, refuse
+from kdpipe.config.settings.base import NotEmpty, Reference, Settings, StageSettings, TrainingData, refuse
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.losses import LossTerm, LossTerms
+from kdpipe.config.settings.several import named
 from kdpipe.config.settings.training import Training, training_settings
 from kdpipe.errors import suggest
 
@@ -25,11 +26,14 @@ CacheMode = Literal["auto", "on", "off"]
 Cache = Annotated[CacheMode, BeforeValidator(_read_switch, json_schema_input_type=CacheMode | bool)]
 
 
-BY_DATASET = refuse(
-    "teachers by dataset or by column are not available in this version; give a model or a list of models",
-    lambda value: isinstance(value, dict),
+BY_COLUMN = refuse(
+    "teachers by column are not available in this version; give a model, a list of models, or a model for"
+    " each dataset",
+    lambda value: isinstance(value, dict) and {*value} == {"column", "models"},
 )
-Teachers = Annotated[str | tuple[str, ...], NotEmpty, BeforeValidator(BY_DATASET), Reference("model")]
+Teachers = Annotated[
+    str | tuple[str, ...] | dict[str, str], NotEmpty, BeforeValidator(BY_COLUMN), Reference("model")
+]
 
 
 class EnsembleSettings(Settings):
@@ -46,11 +50,11 @@ class EnsembleSettings(Settings):
 
 
 class Distillation(StageSettings):
-    """Training against one teacher or several.
+    """Training against one teacher or several, on one dataset or several.
 
     Args:
-        teacher: the model whose outputs are learned, or a list of models.
-        dataset: the dataset that is read.
+        teacher: the model whose outputs are learned, a list of models, or a model for each dataset.
+        dataset: the dataset that is read, or a list of datasets.
         losses: the loss terms; the loss is their weighted sum.
         cache: whether the teacher's signals are computed once and stored; `auto` does so for task data.
         cache_precision: how cached signals are stored; logits are always float32. `bfloat16` has fewer digits
@@ -59,7 +63,7 @@ class Distillation(StageSettings):
     """
 
     teacher: Teachers
-    dataset: OneDataset
+    dataset: TrainingData
     losses: LossTerms
     cache: Cache = "auto"
     cache_precision: StoredPrecision = "float16"
@@ -67,17 +71,37 @@ class Distillation(StageSettings):
 
     @model_validator(mode="after")
     def _of_its_teachers(self) -> Self:
-        for where, what in self._misread():
-            raise mistake(where, what)
+        for find in (self._misread_datasets, self._misread_teachers):
+            for where, what in find():
+                raise mistake(where, what)
         return self
 
-    def _misread(self) -> Findings:
+    def _misread_datasets(self) -> Findings:
+        """Yield which terms and teachers are for no dataset, and which datasets have none of these."""
+        for index, term in enumerate(self.losses):
+            if term.dataset not in (None, *self.datasets):
+                hint = suggest(term.dataset, self.datasets)
+                yield ("losses", index, "dataset"), f"{term.dataset!r} is no dataset here; {hint}"
+        for name in self.teacher if isinstance(self.teacher, dict) else ():
+            if name not in self.datasets:
+                yield ("teacher", name), f"{name!r} is no dataset here; {suggest(name, self.datasets)}"
+        for name in self.datasets:
+            taught = [term.loss for _, term in self.terms_on(name) if term.needs_teacher]
+            if taught and not self.teachers_of(name):
+                remedy = "name one, or give the term the `dataset` that it is for"
+                yield ("teacher",), f"{name!r} has no teacher, which {taught[0]} reads; {remedy}"
+            if len(self.datasets) > 1 and not any(term.weight for _, term in self.terms_on(name)):
+                yield ("losses",), f"no loss term with a weight is for {name!r}; give it one"
+
+    def _misread_teachers(self) -> Findings:
         """Yield which terms name or lack a teacher wrongly, and which teachers no term reads."""
-        several = len(self.teachers) > 1
+        several = len(self.teachers) > 1 and not isinstance(self.teacher, dict)
         for index, term in enumerate(self.losses):
             place = ("losses", index)
             if term.teacher is not None and not term.needs_teacher:
                 yield (*place, "teacher"), f"{term.loss} reads no teacher; remove this"
+            elif term.teacher is not None and isinstance(self.teacher, dict):
+                yield (*place, "teacher"), "each dataset has its own teacher; give the term a `dataset`"
             elif term.teacher not in (None, *self.teachers):
                 hint = suggest(term.teacher, self.teachers)
                 yield (*place, "teacher"), f"{term.teacher!r} is no teacher here; {hint}"
@@ -85,19 +109,38 @@ class Distillation(StageSettings):
                 what = f"{' and '.join(term.teacher_kinds)} are read of one teacher"
                 others = f"or another of the {len(self.teachers)}"
                 yield place, f"{what}; give `teacher: {self.teachers[0]}`, {others}"
-        for lesson in self.lessons if several else ():
-            if not lesson.taught:
-                yield ("teacher",), f"no loss term with a weight reads {lesson.teacher!r}; remove it"
+        read = {lesson.teacher for lesson in self.lessons if lesson.taught}
+        for name in self.teachers if len(self.teachers) > 1 else ():
+            if name not in read:
+                yield ("teacher",), f"no loss term with a weight reads {name!r}; remove it"
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The datasets, in their order."""
+        return named(self.dataset)
 
     @property
     def teachers(self) -> tuple[str, ...]:
         """The teachers, in their order."""
-        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher
+        models = self.teacher.values() if isinstance(self.teacher, dict) else named(self.teacher)
+        return tuple(dict.fromkeys(models))
+
+    def teachers_of(self, dataset: str) -> tuple[str, ...]:
+        """Return the teachers on a dataset."""
+        if isinstance(self.teacher, dict):
+            return (self.teacher[dataset],) if dataset in self.teacher else ()
+        return self.teachers
+
+    def terms_on(self, dataset: str) -> Iterator[tuple[int, LossTerm]]:
+        """Yield the terms that are for a dataset, after their places among the losses."""
+        for index, term in enumerate(self.losses):
+            if term.dataset in (None, dataset):
+                yield index, term
 
     @property
     def lessons(self) -> "tuple[Lesson, ...]":
-        """What is learned of each teacher."""
-        return tuple(Lesson(self, name) for name in self.teachers)
+        """What is learned of each teacher on each dataset."""
+        return tuple(Lesson(self, name, data) for data in self.datasets for name in self.teachers_of(data))
 
     @property
     def learner(self) -> str:
@@ -107,20 +150,22 @@ class Distillation(StageSettings):
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is learned of one teacher.
+    """What is learned of one teacher on one dataset.
 
     Args:
         settings: the settings of the distillation.
         teacher: the teacher.
+        dataset: the dataset that teacher and student read.
     """
 
     settings: Distillation
     teacher: str
+    dataset: str
 
     @property
     def terms(self) -> Iterator[tuple[int, LossTerm]]:
-        """The terms after their places among the losses, without the terms that read another teacher."""
-        for index, term in enumerate(self.settings.losses):
+        """The terms after their places among the losses, without terms on other teachers or datasets."""
+        for index, term in self.settings.terms_on(self.dataset):
             if term.teacher in (None, self.teacher):
                 yield index, term
 
@@ -133,11 +178,6 @@ class Lesson:
     def reads_head(self) -> bool:
         """Whether a term reads what the teacher's head gives, which is then for the dataset."""
         return any(SIGNAL_KINDS[kind].needs_head for term in self.taught for kind in term.teacher_kinds)
-
-    @property
-    def dataset(self) -> str:
-        """The dataset that teacher and student read."""
-        return self.settings.dataset
 
     @property
     def learner(self) -> str:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from kdpipe.config.settings.base import DatasetName, EntryOf, ModelName, Settings, StageSettings
+from kdpipe.config.settings.base import EntryOf, ModelName, Settings, StageSettings, TrainingData
 from kdpipe.config.settings.bounds import Count, Seed
+from kdpipe.config.settings.several import named
 
 
 class ImportanceSettings(Settings):
@@ -13,8 +14,8 @@ class ImportanceSettings(Settings):
     Args:
         model: the model that is scored; by default the model that loses units, or an ancestor from which it
             was trained without a loss of units.
-        dataset: the dataset of the loss; by default the dataset of the model, or of its nearest ancestor with
-            a dataset.
+        dataset: the dataset of the loss, or a list of datasets, which count alike; by default the datasets of
+            the model, or of its nearest ancestor with a dataset.
         criterion: its name in the catalog.
         split: the split that is read; it has labels and is no test split.
         batches: number of batches that are read, the first in the order of the seed; null for all.
@@ -24,13 +25,18 @@ class ImportanceSettings(Settings):
     """
 
     model: ModelName | None = None
-    dataset: DatasetName | None = None
+    dataset: TrainingData | None = None
     criterion: Annotated[str, EntryOf("criteria")] = "mask_gradient"
     split: str = "train"
     batches: Count | None = 64
     batch_size: Count = 32
     reduction: Literal["batch", "example"] = "batch"
     seed: Seed | None = None
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The datasets that are given, in their order."""
+        return named(self.dataset or ())
 
 
 class RankedSettings(StageSettings):

@@ -51,6 +51,7 @@ class TermSettings(Settings):
             losses on other signals.
         run: the forward run that is read.
         teacher: the teacher that is read, of several; losses on logits read the mean of all by default.
+        dataset: the dataset that the term is for, of several; by default all.
     """
 
     loss: str
@@ -58,6 +59,7 @@ class TermSettings(Settings):
     positions: Literal["all", "masked"] | None = None
     run: Annotated[Literal["base"], BeforeValidator(LATER)] = "base"
     teacher: str | None = None
+    dataset: str | None = None
 
     @property
     def declared(self) -> dict[str, Any]:

@@ -9,19 +9,21 @@ from kdpipe.config.settings.distillation import Distillation, EnsembleSettings
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.schedules import TemperatureSettings
+from kdpipe.config.settings.several import SamplingSettings, SeveralDatasets
 from kdpipe.plan.distillation import DistillationStage
 from kdpipe.plan.entries import Facts
 from kdpipe.plan.model_stage import Known
 from kdpipe.plan.training import trained_facts
 
 
-class DistillSettings(Distillation):
+class DistillSettings(SeveralDatasets, Distillation):
     """Knowledge distillation.
 
     Args:
-        teacher: the model whose outputs the student learns, or a list of models.
+        teacher: the model whose outputs the student learns, a list of models, or a model for each dataset.
         student: the model to start from.
-        dataset: the dataset both read.
+        dataset: the dataset both read, or a list of datasets; the student has a head for each.
+        sampling: how often a batch is of each of several datasets.
         losses: the loss terms; the loss is their weighted sum.
         masking: how targets are chosen, for language-modelling datasets.
         ensemble: how losses on logits read several teachers as one.
@@ -36,9 +38,9 @@ class DistillSettings(Distillation):
     masking: MaskingSettings = MaskingSettings()
     freeze: tuple[str, ...] = ()
     ensemble: EnsembleSettings | None = None
+    sampling: SamplingSettings | None = None
     knowledge: Unavailable = None
     interchange: Unavailable = None
-    sampling: Unavailable = None
 
     @property
     def learner(self) -> str:
@@ -50,7 +52,7 @@ class DistillSettings(Distillation):
             return self
         teachers, weights = len(self.teachers), self.ensemble.weights
         together = [term.needs_teacher and not term.teacher and bool(term.weight) for term in self.losses]
-        if teachers < 2 or not any(together):
+        if isinstance(self.teacher, dict) or teachers < 2 or not any(together):
             raise mistake(("ensemble",), "no loss term reads several teachers together; remove this")
         if weights and len(weights) != teachers:
             raise mistake(("ensemble", "weights"), f"expected {teachers}, one each, found {len(weights)}")
@@ -69,4 +71,4 @@ class Distill(DistillationStage[DistillSettings]):
     starts_from = "student"
 
     def facts(self, name: str, settings: DistillSettings, known: Known) -> Facts:
-        return trained_facts(settings.student, settings.dataset, known)
+        return trained_facts(settings.student, settings.datasets, known)

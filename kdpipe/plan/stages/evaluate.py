@@ -4,7 +4,7 @@ from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import Count
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import EVALUATIONS
-from kdpipe.plan.model_stage import dataset_of
+from kdpipe.plan.model_stage import datasets_of
 from kdpipe.plan.running import HELD_OUT_SHARE, RunningStage
 from kdpipe.plan.stage import HOUR
 from kdpipe.plan.stages.preprocess import OF_EVALUATIONS
@@ -48,5 +48,5 @@ class Evaluate(RunningStage[EvaluateSettings]):
 
     def group(self, graph: Graph, *names: str) -> str | None:
         model, dataset = names
-        is_own = dataset == dataset_of(graph.nodes[model].settings)
+        is_own = dataset in datasets_of(graph.nodes[model].settings)
         return graph.stage_of(model).group(graph, model) if is_own else None

@@ -79,7 +79,7 @@ class Load(ModelStage[LoadSettings]):
             known.tokenizers.setdefault(encoding, name) if encoding else name,
             saved.shape,
             saved.head,
-            recorded_units(config),
+            units=recorded_units(config),
             ranked=bool(config.get("unit_counts")),
             embedding_rank=config.get("embedding_rank"),
             labels=_labels(settings, config, saved.head),

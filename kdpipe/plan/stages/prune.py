@@ -114,14 +114,13 @@ class Prune(PruningStage[PruneSettings]):
         )
 
     def usual_datasets(self, graph: Graph, model: str) -> tuple[tuple[str, ...], str]:
-        """Return the dataset of the nearest ancestor with a dataset, or the loaded ancestor's datasets."""
-        ancestor = graph.own_dataset(model)
-        used = datasets_of_users(graph, graph.lineage(model)[-1])
-        return suitable(graph, model, [(ancestor, False)] if ancestor else used)
+        """Return the datasets of the nearest ancestor with a dataset, or the loaded ancestor's datasets."""
+        own = [(dataset, False) for dataset in graph.own_datasets(model)]
+        return suitable(graph, model, own or datasets_of_users(graph, graph.lineage(model)[-1]))
 
     def uses(self, settings: PruneSettings, setting: str, model: str) -> Iterator[tuple[str, bool]]:
-        if settings.importance and settings.importance.dataset:
-            yield settings.importance.dataset, True
+        for dataset in settings.importance.datasets if settings.importance else ():
+            yield dataset, True
 
     def in_small(self, settings: PruneSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
         small = super().in_small(settings, factor, sizes)

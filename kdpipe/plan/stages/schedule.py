@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from kdpipe.anatomy.units import leaves_fewer, leaves_no_more
 from kdpipe.config.mistakes import Findings, SettingError
-from kdpipe.config.settings.base import EntryOf, ModelName, NotEmpty, Settings
+from kdpipe.config.settings.base import DatasetName, EntryOf, ModelName, NotEmpty, Settings
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.distillation import Distillation, Lesson
 from kdpipe.config.settings.explanation import mistake
@@ -61,6 +61,7 @@ class ScheduleSettings(Distillation, RankedSettings):
     """
 
     teacher: ModelName
+    dataset: DatasetName
     method: Annotated[str, EntryOf("methods")] = "minidisc"
     target: float = Field(gt=0, lt=1)
     tradeoff: float = Field(default=0.2, ge=0, le=MANY)
@@ -98,6 +99,9 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
 
     def facts(self, name: str, settings: ScheduleSettings, known: Known) -> Facts:
         teacher = known.facts[settings.teacher]
+        if teacher.heads:
+            what = f"{settings.teacher!r} has a head for each of {', '.join(teacher.heads)}"
+            raise SettingError("teacher", f"{what}; an assistant is made of a model with one")
         check_family("teacher", teacher, "sliced", "trained in several sizes")
         check_ranking(settings, teacher)
         units, target = units_of(teacher), settings.target

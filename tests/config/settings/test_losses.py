@@ -124,8 +124,8 @@ def test_a_temperature_that_the_loss_refuses_is_refused_before(loss, temperature
     ({"preset": "L3_hiden_mse"}, (0, "preset"), "'L3_hiden_mse' is not known; did you mean 'L3_hidden_mse'?"),
     ({"preset": "L3_hidden_mse", "layers": "last"}, (0, "layers"),
      "the preset says it; remove this, or give the term without `preset`"),
-    ({"preset": "L3_hidden_mse", "temperature": 2}, (0, "temperature"), "unknown key; there is layers, loss,"
-     " modules, normalize, over_pairs, positions, projection, run, teacher, weight"),
+    ({"preset": "L3_hidden_mse", "temperature": 2}, (0, "temperature"), "unknown key; there is dataset,"
+     " layers, loss, modules, normalize, over_pairs, positions, projection, run, teacher, weight"),
 ])  # fmt: skip
 def test_mistakes(settings, where, what):
     assert mistakes_in(settings) == [(where, what)]

@@ -7,7 +7,6 @@ from kdpipe.config.mistakes import explain
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.plan.stages.extract import ExtractSettings
-from kdpipe.plan.stages.finetune import FinetuneSettings
 from kdpipe.plan.stages.load import LoadSettings
 from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.plan.stages.schedule import ScheduleSettings
@@ -28,7 +27,7 @@ def test_a_cache_is_switched_as_yaml_reads_it(given, read):
     assert DistillSettings(**DISTILL, cache=given).cache == read
 
 
-@pytest.mark.parametrize("key", ["knowledge", "interchange", "sampling"])
+@pytest.mark.parametrize("key", ["knowledge", "interchange"])
 def test_what_distill_cannot_do_yet_is_refused_by_name(key):
     assert mistakes_in(DistillSettings, **DISTILL, **{key: {}}) == [((key,), "not available in this version")]
 
@@ -39,8 +38,8 @@ FLSW = {"loss": "kl", "temperature": "flsw"}
 
 @pytest.mark.parametrize(("changes", "where", "what"), [
     ({"teacher": []}, ("teacher",), "expected at least one"),
-    ({"teacher": {"column": "language", "models": {"en": "a"}}}, ("teacher",), "teachers by dataset or"
-     " by column are not available in this version; give a model or a list of models"),
+    ({"teacher": {"column": "language", "models": {"en": "a"}}}, ("teacher",), "teachers by column"
+     " are not available in this version; give a model, a list of models, or a model for each dataset"),
     ({"losses": [KL, HIDDEN]}, ("losses", 1), "hidden_states are read of one teacher; give `teacher: a`, or"
      " another of the 2"),
     ({"losses": [{**KL, "top_k": 5}]}, ("losses", 0), "top_logits and top_entries are read of one teacher;"
@@ -77,12 +76,50 @@ def test_a_lesson_has_the_terms_of_its_teacher():
     ]
 
 
-@pytest.mark.parametrize(("settings", "given"), [
-    (DistillSettings, DISTILL), (FinetuneSettings, {"model": "a"}),
+SEVERAL = {"dataset": ["a", "b"], "teacher": {"a": "t", "b": "u"}}
+HARD = {"loss": "hard"}
+
+
+@pytest.mark.parametrize(("changes", "where", "what"), [
+    ({"dataset": []}, ("dataset",), "expected at least one"),
+    ({"teacher": {}}, ("teacher",), "expected at least one"),
+    ({"teacher": {"a": "t", "c": "u"}}, ("teacher", "c"), "'c' is no dataset here; there is a, b"),
+    ({"teacher": {"a": "t"}}, ("teacher",), "'b' has no teacher, which kl reads; name one, or give the term"
+     " the `dataset` that it is for"),
+    ({"losses": [{**KL, "dataset": "a"}]}, ("losses",), "no loss term with a weight is for 'b'; give it one"),
+    ({"losses": [KL, {**KL, "dataset": "aa"}]}, ("losses", 1, "dataset"), "'aa' is no dataset here; did you"
+     " mean 'a'?"),
+    ({"losses": [{**KL, "teacher": "t"}]}, ("losses", 0, "teacher"), "each dataset has its own teacher; give"
+     " the term a `dataset`"),
+    ({"losses": [{**KL, "dataset": "a"}, {**HARD, "dataset": "b"}]}, ("teacher",), "no loss term with a"
+     " weight reads 'u'; remove it"),
+    ({"ensemble": {}}, ("ensemble",), "no loss term reads several teachers together; remove this"),
+    ({"sampling": {"exponent": -1}}, ("sampling", "exponent"), "should be greater than or equal to 0,"
+     " found -1"),
+    ({"dataset": "a", "teacher": "t", "sampling": {}}, ("sampling",), "chooses among several datasets, and"
+     " there is one; remove this"),
 ])  # fmt: skip
-def test_several_datasets_are_refused_by_name(settings, given):
-    found = mistakes_in(settings, **{**given, "dataset": ["a", "b"]})
-    assert found == [(("dataset",), "several datasets are not available in this version; give a dataset")]
+def test_what_does_not_suit_several_datasets(changes, where, what):
+    given = {**DISTILL, **SEVERAL, "losses": [KL]}
+    assert mistakes_in(DistillSettings, **{**given, **changes}) == [(where, what)]
+
+
+def test_a_term_is_for_all_datasets_or_for_one():
+    losses = [KL, {**HARD, "dataset": "b"}, {**HIDDEN, "dataset": "a"}]
+    settings = DistillSettings.model_validate({**DISTILL, **SEVERAL, "losses": losses})
+    read = {name: [index for index, _ in settings.terms_on(name)] for name in "ab"}
+    assert read == {"a": [0, 2], "b": [0, 1]}
+    lessons = [(each.dataset, each.teacher, [term.loss for term in each.taught]) for each in settings.lessons]
+    assert lessons == [("a", "t", ["kl", "hidden_mse"]), ("b", "u", ["kl"])]
+    assert [*settings.references()][-3:] == [
+        ("dataset", "dataset", "a"), ("dataset", "dataset", "b"), ("student", "model", "b"),
+    ]  # fmt: skip
+
+
+def test_one_teacher_is_for_all_datasets():
+    settings = DistillSettings.model_validate({**DISTILL, **SEVERAL, "teacher": "t", "losses": [KL]})
+    assert [(each.dataset, each.teacher) for each in settings.lessons] == [("a", "t"), ("b", "t")]
+    assert settings.exponent == 1.0
 
 
 def test_a_schedule_has_one_teacher():
