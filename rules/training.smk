@@ -39,6 +39,7 @@ use rule finetune as distill with:
         teacher=read("teacher"),
         student=read("student"),
         data=read("data"),
+        teacher_data=read("teacher_data"),
         knowledge=read("knowledge"),
         counts=read("counts"),
     output:

@@ -53,6 +53,8 @@ class Collator:
         pad_id: id of the padding token.
         targets: which tokens are to be predicted, for language modelling.
         knowledge: cached signals by their source; they become the `signals` of a batch.
+        others: for sources that run on tokens of other tokenizers, what makes batches of the same examples as
+            these encode them; they become the `encodings` of a batch.
 
     Attributes:
         epoch: the epoch, on which draws depend.
@@ -65,11 +67,13 @@ class Collator:
         pad_id: int,
         targets: Targets | None = None,
         knowledge: Mapping[Any, Knowledge] | None = None,
+        others: "Mapping[Any, Collator] | None" = None,
     ) -> None:
         self.split = split
         self.pad_id = pad_id
         self.targets = targets
         self.knowledge = knowledge or {}
+        self.others = others or {}
         self.epoch = 0
         self.part = (0, 1)
 
@@ -111,12 +115,17 @@ class Collator:
                 source: knowledge.batch(indices + self.masking * len(self.split), tensors)
                 for source, knowledge in self.knowledge.items()
             }
+        if self.others:
+            encodings = {source: other._batch(whole, places) for source, other in self.others.items()}
+            tensors["encodings"] = encodings
         return {**tensors, "counts": _counts(lengths, tensors)}
 
     @cached_property
     def examples(self) -> Sequence[int]:
-        """The examples that are trained on: all whose stored signals can be compared."""
-        usable = [knowledge.usable for knowledge in self.knowledge.values() if not knowledge.usable.all()]
+        """The examples that are trained on: all whose signals can be compared."""
+        found = [knowledge.usable for knowledge in self.knowledge.values()]
+        found += [self.split.logit_counts == other.split.logit_counts for other in self.others.values()]
+        usable = [each for each in found if not each.all()]
         every = range(len(self.split))
         return np.flatnonzero(np.logical_and.reduce(usable)).tolist() if usable else every
 
@@ -157,6 +166,12 @@ class Collator:
         whole = words >= 0
         places = rows[whole] * width + words[whole]
         return _labelled(places, None if labels is None else labels[whole], token_rows)
+
+
+def encoded_for(batch: Batch, source: Any) -> Batch:
+    """Return a batch as the tokenizer of a source encodes its examples."""
+    encoded: Batch = batch.get("encodings", {}).get(source, batch)
+    return encoded
 
 
 def on_device(batch: Mapping[str, Any], device: torch.device) -> Batch:

@@ -55,7 +55,8 @@ class Request:
     @property
     def aligned(self) -> bool:
         """Whether some signals have a row for each token, so that teacher and student need equal tokens."""
-        return any(SIGNAL_KINDS[signal.kind].aligned for signal in self.signals)
+        by_token = self.needs_head and self.positions in ("tokens", "spans")
+        return by_token or any(SIGNAL_KINDS[signal.kind].aligned for signal in self.signals)
 
 
 class Origin(NamedTuple):

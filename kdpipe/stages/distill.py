@@ -1,11 +1,13 @@
 """Train a student against its teachers, run beside it or cached."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kdpipe.adapters.training import ensemble_of, load_learner, losses_of
 from kdpipe.artifacts.sums import require
+from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError, ModelError, listed
@@ -18,15 +20,27 @@ from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
-from kdpipe.signals.cache import SIGNALS, CachedKnowledge
+from kdpipe.signals.cache import SIGNALS, CachedKnowledge, same_examples
 from kdpipe.signals.capture import Request, Teacher
 from kdpipe.training.course import Course
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import course_on, prefix_of, save_outcome, train_courses
 from kdpipe.training.terms import build_objective
 
-# The folder of a teacher and, where its signals are stored, the folder of these.
-Taught = dict[str, tuple[Path, Path | None]]
+
+@dataclass(frozen=True)
+class Source:
+    """Where the signals of a teacher on a dataset come from.
+
+    Args:
+        teacher: the folder of the teacher.
+        data: the dataset as the teacher's tokenizer encodes it.
+        stored: the folder of its stored signals; None where the teacher runs.
+    """
+
+    teacher: Path
+    data: Path
+    stored: Path | None
 
 
 def run(
@@ -36,6 +50,7 @@ def run(
     teacher: list[Path],
     student: Path,
     data: list[Path],
+    teacher_data: list[Path] | None = None,
     knowledge: list[Path] | None = None,
     counts: Path | None = None,
 ) -> None:
@@ -43,15 +58,16 @@ def run(
 
     With `knowledge`, a folder for each teacher and dataset, the signals of teachers are read from there, and
     no teacher runs. Then their configs are needed, and their tokenizers where teacher and student must see
-    the same tokens.
+    the same tokens. Otherwise `teacher_data` has the datasets as other tokenizers of teachers encode them, a
+    folder for each teacher and dataset.
     """
     datasets = dict(zip(settings.datasets, data, strict=True))
-    taught = _taught(settings, teacher, knowledge or [])
+    sources = _sources(settings, teacher, datasets, teacher_data or [], knowledge or [])
     learner, tokenizer, targets = load_learner(
         student, datasets, settings.masking, counts, settings.freeze, settings.seed
     )
     courses = {
-        name: _course(settings, name, folder, taught[name], learner, tokenizer, targets)
+        name: _course(settings, name, folder, sources[name], learner, tokenizer, targets)
         for name, folder in datasets.items()
     }
     with workspace.artifact() as draft, workspace.progress(None, "distill") as bar:
@@ -70,16 +86,24 @@ def run(
         draft.record(pairs={term.name: list(term.pairs) for term in terms if term.pairs[0] != (None, None)})
 
 
-def _taught(settings: DistillSettings, teacher: list[Path], knowledge: list[Path]) -> dict[str, Taught]:
-    """Return the teachers of each dataset by name."""
+def _sources(
+    settings: DistillSettings,
+    teacher: list[Path],
+    datasets: Mapping[str, Path],
+    teacher_data: list[Path],
+    knowledge: list[Path],
+) -> dict[str, dict[str, Source]]:
+    """Return where the signals of the teachers of each dataset come from, by dataset and teacher."""
     folders = _by_name("teacher", settings.teachers, teacher)
-    lessons = {(lesson.dataset, lesson.teacher): bool(lesson.taught) for lesson in settings.lessons}
-    read = [f"{name} on {dataset}" for (dataset, name), reads in lessons.items() if reads]
+    lessons = {f"{each.teacher} on {each.dataset}": each for each in settings.lessons}
+    read = [name for name, lesson in lessons.items() if lesson.taught]
     stored = _by_name("knowledge", read, knowledge) if knowledge else {}
-    taught: dict[str, Taught] = {name: {} for name in settings.datasets}
-    for dataset, name in lessons:
-        taught[dataset][name] = folders[name], stored.get(f"{name} on {dataset}")
-    return taught
+    encoded = _by_name("teacher-data", read, teacher_data) if teacher_data else {}
+    sources: dict[str, dict[str, Source]] = {name: {} for name in datasets}
+    for name, lesson in lessons.items():
+        data = encoded.get(name, datasets[lesson.dataset])
+        sources[lesson.dataset][lesson.teacher] = Source(folders[lesson.teacher], data, stored.get(name))
+    return sources
 
 
 def _by_name(option: str, names: Sequence[str], folders: Sequence[Path]) -> dict[str, Path]:
@@ -92,23 +116,26 @@ def _course(
     settings: DistillSettings,
     name: str,
     data: Path,
-    taught: Taught,
+    sources: Mapping[str, Source],
     learner: Any,
     tokenizer: Any,
     targets: Targets | None,
 ) -> Course:
     """Return what is learned on a dataset."""
-    objective = _objective(settings, name, on_dataset(learner, name), tokenizer, taught, data)
+    objective = _objective(settings, name, on_dataset(learner, name), tokenizer, sources, data)
     split = EncodedSplit(data, "train")
-    knowledge, teachers = {}, {}
-    for source, request in objective.teachers.items():
-        folder, stored = taught[source.teacher]
-        _check_tokens(request, tokenizer, folder, data, online=stored is None)
-        if stored is None:
-            teachers[source] = Teacher(load_for(data, folder, head=request.needs_head)[0], request)
+    knowledge, teachers, others = {}, {}, {}
+    for origin, request in objective.teachers.items():
+        source = sources[origin.teacher]
+        _check_tokens(request, tokenizer, source, data)
+        if source.stored is None:
+            model, theirs = load_for(source.data, source.teacher, head=request.needs_head)
+            teachers[origin] = Teacher(model, request)
+            if source.data != data:
+                others[origin] = Collator(same_examples(source.data, split), theirs.pad_token_id)
         else:
-            knowledge[source] = CachedKnowledge(stored / SIGNALS, split, targets)
-            knowledge[source].require(request)
+            knowledge[origin] = CachedKnowledge(source.stored / SIGNALS, split, targets)
+            knowledge[origin].require(request)
     return course_on(
         data,
         tokenizer,
@@ -119,15 +146,21 @@ def _course(
         targets=targets,
         knowledge=knowledge,
         teachers=teachers,
+        others=others,
     )
 
 
 def _objective(
-    settings: DistillSettings, name: str, student: Any, tokenizer: Any, taught: Taught, data: Path
+    settings: DistillSettings,
+    name: str,
+    student: Any,
+    tokenizer: Any,
+    sources: Mapping[str, Source],
+    data: Path,
 ) -> Objective:
-    for folder, _ in taught.values():
-        require(folder, "config.json")
-    shapes = {name: config_shape(read_model_config(folder)) for name, (folder, _) in taught.items()}
+    for source in sources.values():
+        require(source.teacher, "config.json")
+    shapes = {name: config_shape(read_model_config(source.teacher)) for name, source in sources.items()}
     return build_objective(
         losses_of([term for _, term in settings.terms_on(name)]),
         task_of(data),
@@ -140,15 +173,17 @@ def _objective(
     )
 
 
-def _check_tokens(request: Request, tokenizer: Any, teacher: Path, data: Path, online: bool) -> None:
+def _check_tokens(request: Request, tokenizer: Any, source: Source, data: Path) -> None:
     """Refuse a teacher with another tokenizer than the student's if both must see the same tokens."""
-    if not (online or task_of(data).by_token or request.aligned):
+    reads_ours = source.stored is None and source.data == data
+    if not (reads_ours or task_of(data).by_token or request.aligned):
         return
-    require(teacher, "tokenizer.json")
-    if load_tokenizer(teacher).get_vocab() != tokenizer.get_vocab():
+    require(source.teacher, "tokenizer.json")
+    if load_tokenizer(source.teacher).get_vocab() != tokenizer.get_vocab():
         raise ModelError(
-            f"{teacher} and the student have different tokenizers, but both must see the same tokens; "
-            "compare logits of a cached teacher on a task, or take a student with the teacher's tokenizer"
+            f"{source.teacher} and the student have different tokenizers, but both must see the same tokens; "
+            "compare logits on a task whose labels are of examples or words, or take a student with the"
+            " teacher's tokenizer"
         )
 
 

@@ -198,6 +198,7 @@ def course_on(
     targets: Targets | None = None,
     knowledge: Mapping[Origin, Knowledge] | None = None,
     teachers: Mapping[Origin, Teacher] | None = None,
+    others: Mapping[Origin, Collator] | None = None,
     evaluate: Scorer | None = None,
     prefix: str = "",
 ) -> Course:
@@ -213,6 +214,7 @@ def course_on(
         targets: the tokens to predict, for language modelling.
         knowledge: the stored signals of teachers.
         teachers: teachers that give signals online.
+        others: as of `Collator`, for teachers with other tokenizers.
         evaluate: scores the student; by default the metrics on the validation split.
         prefix: what the name of the default loss begins with.
     """
@@ -220,7 +222,7 @@ def course_on(
     if objective is None:
         task = catalog.resolve("tasks", split.task)
         objective = Objective([hard_term(task, prefix)], task.kind)
-    collator = Collator(split, tokenizer.pad_token_id, targets, knowledge)
+    collator = Collator(split, tokenizer.pad_token_id, targets, knowledge, others)
     evaluate = evaluate or validation_scorer(data, tokenizer, training, seed=seed, probability=probability)
     return Course(collator, objective, teachers or {}, evaluate)
 

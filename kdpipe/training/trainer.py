@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import TrainingArguments
 
 from kdpipe import processes
-from kdpipe.data.batches import Batch
+from kdpipe.data.batches import Batch, encoded_for
 from kdpipe.data.mixing import Collators, MixedSampler
 from kdpipe.data.sampling import LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
@@ -161,7 +161,7 @@ class LearningTrainer(HookedTrainer):
     def _teacher_signals(self, batch: Batch) -> Mapping[Origin, Signals]:
         teachers = self.courses[batch.get("dataset", "")].teachers
         with self.autocast_smart_context_manager(), self.accelerator.autocast():
-            online = {source: teacher(batch) for source, teacher in teachers.items()}
+            online = {source: teacher(encoded_for(batch, source)) for source, teacher in teachers.items()}
         return {**batch.get("signals", {}), **online}
 
     def count_rows(self, batches: Sequence[Batch]) -> dict[str, int]:

@@ -7,7 +7,7 @@ import torch
 
 from kdpipe.anatomy.layers import parts
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Place, Places, Signal
-from kdpipe.data.batches import Collator, on_device
+from kdpipe.data.batches import Collator, encoded_for, on_device
 from kdpipe.errors import ModelError, listed
 from kdpipe.models.family import config_shape
 from kdpipe.signals.adapted import Adapted
@@ -40,7 +40,7 @@ def try_out(
     signals: dict[Origin, Signals] = dict(batch.get("signals", {}))
     for origin, run in runs.items():
         # Teacher and student may be on different devices yet.
-        found = run(on_device(batch, run.model.device))
+        found = run(on_device(encoded_for(batch, origin), run.model.device))
         signals[origin] = {signal: rows.to("cpu") for signal, rows in found.items()}
     student.train(training)
     for term in unknown:

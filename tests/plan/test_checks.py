@@ -1,5 +1,6 @@
 import pytest
 
+from kdpipe.plan.jobs import job_of
 from tests.configs import write_model
 
 STUDENT = "models.student.distill"
@@ -305,14 +306,16 @@ def test_on_text_the_vocabularies_must_be_one(mistakes_of, other):
     ]  # fmt: skip
 
 
-def test_different_tokenizers_need_a_cache(mistakes_of, other):
-    assert mistakes_of({
+def test_a_teacher_that_runs_reads_the_tokens_of_its_own_tokenizer(graph_of, other):
+    graph = graph_of({
         "models.other": other, "datasets.task.max_length": 32,
         f"{STUDENT}.student": "other", f"{STUDENT}.losses": [{"loss": "kl"}], f"{STUDENT}.cache": "off",
-    }) == [
-        "models.student.distill.cache: teacher and student have different tokenizers, which needs a cache; "
-        "remove `cache: off`"
-    ]  # fmt: skip
+    })  # fmt: skip
+    inputs = job_of(graph, "distill", "student").inputs
+    assert [folder.name for folder in inputs["data"]] == ["other"]
+    assert [folder.name for folder in inputs["teacher_data"]] == ["base"]
+    alike = graph_of({f"{STUDENT}.student": "small"})
+    assert "teacher_data" not in job_of(alike, "distill", "student").inputs
 
 
 def test_signals_on_text_are_cached_where_its_masks_are_fixed(mistakes_of):

@@ -1,5 +1,6 @@
 """`distill`: a student trained against one teacher or several."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import model_validator
@@ -10,8 +11,9 @@ from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.schedules import TemperatureSettings
 from kdpipe.config.settings.several import SamplingSettings, SeveralDatasets
-from kdpipe.plan.distillation import DistillationStage
+from kdpipe.plan.distillation import DistillationStage, is_cached
 from kdpipe.plan.entries import Facts
+from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Known
 from kdpipe.plan.training import trained_facts
 
@@ -69,6 +71,13 @@ class Distill(DistillationStage[DistillSettings]):
 
     settings = DistillSettings
     starts_from = "student"
+
+    def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
+        folders, lessons = super().inputs(graph, *names), self.settings_of(graph, *names).lessons
+        online = [lesson for lesson in lessons if lesson.taught and not is_cached(graph, lesson)]
+        theirs = [graph.encoded(lesson.dataset, lesson.teacher) for lesson in online]
+        # A teacher with another tokenizer reads its own tokens.
+        return folders | ({"teacher_data": theirs} if {*theirs} - {*folders["data"]} else {})
 
     def facts(self, name: str, settings: DistillSettings, known: Known) -> Facts:
         return trained_facts(settings.student, settings.datasets, known)
