@@ -1,7 +1,7 @@
 """Every name that a config may use for a piece of code, as "module:Object"; imports nothing heavy.
 
-Adding a loss, criterion, method, source, task or model family is one file and one line here. The options
-a config may give to an entry are the parameters of its constructor, read from its source
+Adding a loss, criterion, method, augmentation, source, task or model family is one file and one line here.
+The options a config may give to an entry are the parameters of its constructor, read from its source
 (`kdpipe.config.signatures`), so that checking a config needs neither torch nor transformers.
 """
 
@@ -38,6 +38,15 @@ CRITERIA = {
 
 METHODS = {
     "minidisc": "kdpipe.assistants.minidisc:MiniDisc",
+}
+
+AUGMENTATIONS = {
+    "delete": "kdpipe.augmentation.delete:Delete",
+    "long_disorder": "kdpipe.augmentation.long_disorder:LongDisorder",
+    "mask": "kdpipe.augmentation.mask:Mask",
+    "masked_lm": "kdpipe.augmentation.masked_lm:MaskedLM",
+    "ngram": "kdpipe.augmentation.ngram:NGram",
+    "short_disorder": "kdpipe.augmentation.short_disorder:ShortDisorder",
 }
 
 SOURCES = {
@@ -82,6 +91,7 @@ STAGES = {
     "prune": "kdpipe.plan.stages.prune:Prune",
     "schedule": "kdpipe.plan.stages.schedule:Schedule",
     "fetch": "kdpipe.plan.stages.fetch:Fetch",
+    "augment": "kdpipe.plan.stages.augment:Augment",
     "preprocess": "kdpipe.plan.stages.preprocess:Preprocess",
     "count_tokens": "kdpipe.plan.stages.count_tokens:CountTokens",
     "score_importance": "kdpipe.plan.stages.score_importance:ScoreImportance",
@@ -102,6 +112,7 @@ KINDS = {
     "losses": LOSSES,
     "criteria": CRITERIA,
     "methods": METHODS,
+    "augmentations": AUGMENTATIONS,
     "sources": SOURCES,
     "tasks": TASKS,
     "families": FAMILIES,

@@ -13,6 +13,7 @@ DROPOUT = "dropout"
 WEIGHTS = "weights"
 PROJECTION = "projection"
 IMPORTANCE = "importance"
+AUGMENTATION = "augmentation"
 
 
 def draw_seed(seed: int, purpose: str, *parts: int) -> int:

@@ -90,6 +90,7 @@ onerror:
 wildcard_constraints:
     model="[^/]+",
     dataset="[^/]+",
+    augmented="[^/]+",
     tokenizer="[^/]+",
     counted="[^/]+",
     exported="[^/]+",

@@ -1,4 +1,4 @@
-# Stages that fetch datasets from the Hub, encode them with a tokenizer, and count their tokens.
+# Stages that fetch datasets from the Hub, augment them, encode them with a tokenizer, and count their tokens.
 
 
 use rule stage as fetch with:
@@ -15,9 +15,25 @@ use rule stage as fetch with:
         network="unset HF_HUB_OFFLINE",
 
 
+use rule stage as augment with:
+    input:
+        model=read("model"),
+        augmented=read("augmented"),
+        files=read_files,
+    output:
+        files(LAYOUT.augmented("{augmented}"), "train.parquet", "labels.json"),
+    log:
+        log_of("augment", "{augmented}"),
+    resources:
+        mem_mb=RULES.memory,
+        runtime=RULES.runtime,
+        gpu=min(1, GPUS),
+
+
 use rule stage as preprocess with:
     input:
         tokenizer=read("tokenizer"),
+        augmented=read("augmented"),
         files=read_files,
     output:
         files(LAYOUT.data("{dataset}", "{tokenizer}"), "dataset.json"),

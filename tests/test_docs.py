@@ -44,7 +44,7 @@ def test_the_tables_name_them_all(page: str, names: dict[str, object]) -> None:
 
 
 def test_losses_and_criteria_are_named() -> None:
-    for name in [*catalog.LOSSES, *catalog.CRITERIA]:
+    for name in [*catalog.LOSSES, *catalog.CRITERIA, *catalog.AUGMENTATIONS]:
         assert f"`{name}`" in CONFIG
 
 

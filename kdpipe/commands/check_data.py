@@ -48,8 +48,9 @@ def check_data(graph: Graph) -> None:
     seen: dict[str, Seen] = {}
     problems: list[Problem] = []
     for name, dataset in graph.datasets.items():
-        if any(source.hub for source in dataset.sources):
-            # A job fetches this dataset, and the stage that reads it checks it.
+        parts = {part for _, kind, part in dataset.settings.references() if kind == "dataset"}
+        if any(source.hub for source in dataset.sources) or parts - seen.keys():
+            # A job fetches this dataset, and the stage that reads it checks it; or a part has been told.
             continue
         try:
             seen[name] = _look(graph, dataset)
@@ -88,6 +89,8 @@ def _look(graph: Graph, dataset: Dataset) -> Seen:
     labelled = [dict(_labelled(source)) for source in sources]
     # A combination takes its held-out splits from its first part.
     splits = labelled[0] | dict.fromkeys(dataset.sources[0].shares, labelled[0].get(TRAIN, True))
+    if 0 in dataset.labelled:
+        splits[TRAIN] = True
     unlabelled = () if dataset.task == LANGUAGE_MODELING else (name for name in splits if not splits[name])
     return Seen(source_of(settings).splits(), frozenset(unlabelled))
 

@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import NoneType
 
@@ -12,12 +12,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from kdpipe import catalog
+from kdpipe.config.settings.augmentation import augmentation_settings
 from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
 from kdpipe.config.settings.dataset import source_settings
 from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.losses import term_settings
 from kdpipe.declarations import docstring
-from kdpipe.plan.entries import Node
+from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import model_stages
 
@@ -51,13 +52,19 @@ def describe_graph(graph: Graph) -> str:
     """Return the datasets, and the models with their sources and the datasets that score them."""
     lines = []
     for name, dataset in graph.datasets.items():
-        lines.append(f"{name}  ({dataset.task}, {' + '.join(part.source for part in dataset.sources)})")
+        parts = [dataset.task, " + ".join(part.source for part in dataset.sources), *_made_of(dataset)]
+        lines.append(f"{name}  ({', '.join(parts)})")
     for node in graph.nodes.values():
-        references = node.settings.references()
-        sources = ", ".join(f"{field} {name}" for field, _, name in references if field not in AFTERWARDS)
+        sources = ", ".join(_made_of(node))
         scored = ", ".join(graph.evaluated_on(node.name))
         lines.append(f"{node.name}  {node.stage}({sources})" + (f"  -> scored on {scored}" if scored else ""))
     return "\n".join(lines)
+
+
+def _made_of(entry: Node | Dataset) -> list[str]:
+    """Return what a model or a dataset is made of, each after the setting that names it."""
+    references = entry.settings.references()
+    return [f"{setting} {name}" for setting, _, name in references if setting not in AFTERWARDS]
 
 
 def mermaid(graph: Graph) -> str:
@@ -67,24 +74,32 @@ def mermaid(graph: Graph) -> str:
     lines = ["flowchart LR", *(f'  {ids["dataset", name]}[("{name}")]' for name in graph.datasets)]
     for name, node in graph.nodes.items():
         lines.append(f'  {ids["model", name]}["{name}<br/>{node.stage}"]')
-        for field, kind, source in node.settings.references():
-            if field not in AFTERWARDS:
-                lines.append(f"  {ids[kind, source]} -->|{field}| {ids['model', name]}")
+        lines += _arrows(node, ids["model", name], ids)
+    for name, dataset in graph.datasets.items():
+        lines += _arrows(dataset, ids["dataset", name], ids)
     return "\n".join(lines)
 
 
+def _arrows(entry: Node | Dataset, target: str, ids: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    """Yield the arrows to a model or a dataset."""
+    for setting, kind, source in entry.settings.references():
+        if setting not in AFTERWARDS:
+            yield f"  {ids[kind, source]} -->|{setting}| {target}"
+
+
 def describable() -> dict[str, Callable[[], type[BaseModel]]]:
-    """Return stages, sources, losses and `importance`, each with a function that returns its settings."""
+    """Return stages, sources, losses, augmentations and `importance`, each with what returns its settings."""
     return {
         **{name: partial(getattr, stage, "settings") for name, stage in model_stages().items()},
         **{source: partial(source_settings, source) for source in catalog.SOURCES},
+        **{method: partial(augmentation_settings, method) for method in catalog.AUGMENTATIONS},
         **{loss: partial(term_settings, loss) for loss in catalog.LOSSES},
         "importance": lambda: ImportanceSettings,
     }
 
 
 def describe(name: str) -> str:
-    """Return the settings of a stage, a source, a loss or `importance` with their defaults and meanings."""
+    """Return the settings of a stage, a source, a loss and the like with their defaults and meanings."""
     settings = describable()[name]()
     rows = [("setting", "default", "meaning"), *setting_rows(settings)]
     return "\n".join([summary_of(settings), "", *aligned(rows)])

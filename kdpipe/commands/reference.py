@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from kdpipe import catalog
 from kdpipe.commands.describe import describable, setting_rows, summary_of
 from kdpipe.config.document import Document
+from kdpipe.config.settings.augmentation import AugmentationSettings, LabelSettings
 from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.dataset import CombineSettings, SourceSettings
 from kdpipe.config.settings.importance import ImportanceSettings
@@ -42,6 +43,9 @@ def reference() -> str:
         "## Datasets\n\nEvery dataset that is read from a source takes these settings:\n",
         *_rows(SourceSettings),
         *_tables({"`combine`": CombineSettings, **known(catalog.SOURCES)}, SourceSettings),
+        "## Augmentation\n\nWithin `augment` of a dataset, every method takes these settings:\n",
+        *_rows(AugmentationSettings),
+        *_tables(known(catalog.AUGMENTATIONS), AugmentationSettings),
         "## Losses\n",
         *_losses(),
         "Every loss term takes these settings:\n",
@@ -50,7 +54,7 @@ def reference() -> str:
         "### Presets\n\nA `preset` stands for a term, which is the sum over its pairs.\n",
         *_presets(),
         "## Parts of stages and losses\n",
-        *_tables({"`importance`": ImportanceSettings}),
+        *_tables({"`importance`": ImportanceSettings, "`labels`, a mapping": LabelSettings}),
         *_tables({"`masking`": MaskingSettings, "`projection`": ProjectionSettings}),
         *_tables({"`weight`, a mapping": WeightSettings, "`temperature`, a mapping": TemperatureSettings}),
     ]

@@ -13,7 +13,8 @@ from kdpipe import catalog
 from kdpipe.commands.describe import meanings, summary_of
 from kdpipe.config.document import Document
 from kdpipe.config.settings.architecture import ArchitectureBase, architecture_settings
-from kdpipe.config.settings.dataset import CombineSettings, source_settings
+from kdpipe.config.settings.augmentation import AugmentationSettings, augmentation_settings
+from kdpipe.config.settings.dataset import AugmentedSettings, CombineSettings, source_settings
 from kdpipe.config.settings.losses import TermSettings, term_settings
 from kdpipe.config.settings.presets import PRESETS
 from kdpipe.config.settings.training import TrainingBase, training_settings
@@ -33,13 +34,17 @@ def config_schema() -> Json:
         "stages": {"type": "object", "additionalProperties": False, "properties": stages},
         "source": _any_of("source", catalog.SOURCES, source_settings, definitions),
         "combination": _schema_of(CombineSettings, definitions),
+        "augmented": _schema_of(AugmentedSettings, definitions),
         # Settings of stages refer to these base classes; the catalog and transformers define the fields.
         TrainingBase.__name__: _schema_of(training_settings(), definitions),
         ArchitectureBase.__name__: _any_of("family", catalog.FAMILIES, architecture_settings, definitions),
         TermSettings.__name__: _terms(definitions),
+        AugmentationSettings.__name__: _any_of(
+            "method", catalog.AUGMENTATIONS, augmentation_settings, definitions
+        ),
     }
     node = {**_reference("stages"), "minProperties": 1, "maxProperties": 1}
-    dataset = {"anyOf": [_reference("source"), _reference("combination")]}
+    dataset = {"anyOf": [_reference("source"), _reference("combination"), _reference("augmented")]}
     schema["properties"] |= {
         "datasets": {"type": "object", "additionalProperties": dataset},
         "defaults": _reference("stages"),

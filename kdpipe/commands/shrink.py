@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from kdpipe.commands.stand_ins import StandIn, shrinkage, small_sizes, stand_in
 from kdpipe.commands.thinning import thinned_graph
-from kdpipe.config.settings.dataset import SPLIT_FILES, CombineSettings, SourceSettings, read_dataset
+from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings, read_dataset
 from kdpipe.config.settings.report import ReportSettings
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.entries import Dataset
@@ -110,10 +110,16 @@ def _sample(dataset: Dataset, folder: Path) -> SourceSettings:
     assert isinstance(dataset.settings, SourceSettings)
     source = dataset.settings.source
     left_out = {*SPLIT_FILES, *OF_FILES, *(["name"] if source != "glue" else [])}
-    settings = dataset.settings.model_dump(mode="json", exclude_unset=True, exclude=left_out)
+    settings = _unsure(dataset.settings.model_dump(mode="json", exclude_unset=True, exclude=left_out))
     splits = {split: str(folder / sample_name(split, source)) for split in dataset.settings.splits or ()}
     files = {"source": source, "path": str(folder)} | ({"splits": splits} if splits else {})
     return cast(SourceSettings, read_dataset(settings | files))
+
+
+def _unsure(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a dataset without `confidence`, as a random model is sure of no label."""
+    labels = settings.get("labels")
+    return settings | ({"labels": {"from": labels["from"]}} if isinstance(labels, dict) else {})
 
 
 def sample_name(split: str, source: str) -> str:
@@ -124,9 +130,9 @@ def sample_name(split: str, source: str) -> str:
 def _rows(
     dataset: Dataset, graph: Graph, splits_of: Callable[[PreprocessSettings], Iterable[str]]
 ) -> dict[str, Any]:
-    """Return the settings of a dataset whose files are there, or of a combination, with few rows."""
-    settings = dataset.settings.model_dump(mode="json", exclude_unset=True, exclude={"rows"})
-    if isinstance(dataset.settings, CombineSettings):
+    """Return the settings of a dataset whose files are there, or that is made of others, with few rows."""
+    settings = _unsure(dataset.settings.model_dump(mode="json", exclude_unset=True, exclude={"rows"}))
+    if dataset.settings.base:
         return settings
     if _is_local_copy(dataset, graph):
         return settings | {"rows": SMALL_ROWS}
@@ -138,13 +144,13 @@ def _rows(
 
 
 def _exported(graph: Graph) -> set[str]:
-    """Return the datasets with exported test splits; a combined dataset exports the splits of its first."""
+    """Return the datasets with exported test splits, and the datasets that these splits come from."""
     exported = set()
     for node in graph.nodes.values():
         for name in node.settings.export:
             exported.add(name)
-            while isinstance(settings := graph.datasets[name].settings, CombineSettings):
-                exported.add(name := settings.combine[0])
+            while base := graph.datasets[name].settings.base:
+                exported.add(name := base)
     return exported
 
 

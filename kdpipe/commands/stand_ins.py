@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe import catalog
-from kdpipe.anatomy.families import HEAD_TASKS, count_outputs, family_facts, shape_of
+from kdpipe.anatomy.families import HEAD_TASKS, LANGUAGE_MODELING, count_outputs, family_facts, shape_of
 from kdpipe.anatomy.shapes import Shape
 from kdpipe.digest import digest
 from kdpipe.errors import ConfigError, Problem
@@ -124,9 +124,12 @@ def _recorded_labels(path: str) -> tuple[str, ...] | None:
 
 
 def _read_for(graph: Graph, name: str) -> Iterator[str]:
-    """Yield the tasks for which nodes read the head of a model, and the heads of models that keep it."""
+    """Yield the tasks for which nodes and datasets read the head of a model, or of models that keep it."""
     yield from (graph.datasets[dataset].task for model, dataset in graph.evaluations if model == name)
     yield from (graph.datasets[dataset].task for model, dataset, _ in graph.importances if model == name)
+    for entry in graph.datasets.values():
+        if ("model", name) in {(kind, used) for _, kind, used in entry.settings.references()}:
+            yield LANGUAGE_MODELING if entry.augmentation else entry.task
     for user, setting in graph.users[name]:
         stage, settings = graph.stage_of(user), graph.nodes[user].settings
         yield from (

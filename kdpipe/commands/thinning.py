@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from kdpipe.config.matrix import Matrix
-from kdpipe.config.settings.dataset import CombineSettings
 from kdpipe.errors import ConfigError, KdpipeError, Problem, suggest
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.entries import Dataset, Node
@@ -141,9 +140,8 @@ def _used(graph: Graph) -> Graph:
         ("dataset", dataset) for _, dataset, _ in graph.importances
     }
     for name in reversed(list(graph.datasets)):
-        settings = graph.datasets[name].settings
-        if isinstance(settings, CombineSettings) and ("dataset", name) in read:
-            read |= {("dataset", part) for part in settings.combine}
+        if ("dataset", name) in read:
+            read |= {(kind, used) for _, kind, used in graph.datasets[name].settings.references()}
     nodes = {
         name: node
         for name, node in graph.nodes.items()

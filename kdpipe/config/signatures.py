@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 
 from pydantic import BaseModel, Field, StrictInt, create_model
 
-from kdpipe.config.settings.bounds import MANY
+from kdpipe.config.settings.bounds import MANY, Probabilities
 from kdpipe.config.settings.schedules import PositiveTemperature, Temperature
 from kdpipe.declarations import assignment, lineage, syntax_tree
 from kdpipe.errors import KdpipeError
@@ -27,6 +27,7 @@ TYPES: Mapping[str, Any] = {
     # Temperatures.
     "PositiveFloat": PositiveTemperature,
     "PositiveFloat | TemperatureSchedule": Temperature,
+    "Probabilities": Probabilities,
     "PositiveInt": Annotated[int, Field(ge=1, le=MANY)],
     **{kind.__name__: kind for kind in (bool, dict, float, int, list, str, tuple)},
 }

@@ -158,6 +158,13 @@ class EncodedSplit:
         file = split_file(folder, split)
         self._open(file, open_batches(file), description["task"], description["labels"] or ())
 
+    @classmethod
+    def of_rows(cls, batches: Sequence[pa.RecordBatch], task: str) -> "EncodedSplit":
+        """Return rows in memory that have no labels, as an encoder gives them, as a split."""
+        split = cls.__new__(cls)
+        split._open(Path("rows"), batches, task, ())
+        return split
+
     def _open(self, path: Path, batches: Sequence[pa.RecordBatch], task: str, classes: Sequence[str]) -> None:
         self.path, self.split = path, path.stem
         self.task, self.classes = task, tuple(classes)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe import catalog
+from kdpipe.data.made import Made
 from kdpipe.data.source import Installed, Source
 from kdpipe.data.views import Combined, Sample, Shared, Unlabelled
 
@@ -22,6 +23,7 @@ class Part:
         shares: split to share of the training examples.
         rows: size of a fixed sample of the training split, or of each split named.
         name: its name in messages.
+        made: the folder with its training split, if a model has made it.
     """
 
     source: str
@@ -29,6 +31,7 @@ class Part:
     shares: Mapping[str, float] = field(default_factory=dict)
     rows: RowLimit | None = None
     name: str = ""
+    made: Path | None = None
 
     def reader(self) -> Source:
         """Return the source, with all splits and rows as its files have them."""
@@ -36,11 +39,13 @@ class Part:
         return source
 
     def open(self, seed: int) -> Source:
-        """Return the source with its shares, sampled."""
+        """Return the source with its shares, sampled; or with the training split that was made of it."""
         source = self.reader()
         if self.shares:
             source = Shared(source, self.shares, seed)
-        return source if self.rows is None else Sample(source, self.rows, seed)
+        if self.rows is not None:
+            source = Sample(source, self.rows, seed)
+        return Made(source, self.made) if self.made else source
 
 
 def open_dataset(

@@ -16,7 +16,7 @@ from kdpipe.errors import DataError, suggest
 from kdpipe.seeds import draw_seed
 
 
-class _View:
+class View:
     """A source with the tasks, labels and splits of another source."""
 
     def __init__(self, source: Source) -> None:
@@ -33,7 +33,7 @@ class _View:
         return self._source.splits()
 
 
-class Sample(_View):
+class Sample(View):
     """A fixed random sample of some splits, in their order.
 
     Args:
@@ -70,7 +70,7 @@ class Sample(_View):
         return drawn
 
 
-class Shared(_View):
+class Shared(View):
     """A source whose training examples are shared out to other splits, drawn at random, in their order.
 
     Args:
@@ -123,7 +123,7 @@ class Shared(_View):
         return turns
 
 
-class Combined(_View):
+class Combined(View):
     """Several sources as one: their train splits are mixed; the other splits come from the first source.
 
     The mixture is a random merge, the same for the same seed: each source keeps its order. The id of an
@@ -214,7 +214,7 @@ class Combined(_View):
             size -= total
 
 
-class Unlabelled(_View):
+class Unlabelled(View):
     """A source whose train split has no labels; held-out splits keep their labels for scoring."""
 
     def read(self, split: str) -> Iterator[Example]:

@@ -3,15 +3,17 @@
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
 import torch
 from torch import nn
 from transformers.utils.import_utils import enable_tf32, is_torch_tf32_available
 
 from kdpipe import processes
+from kdpipe.artifacts.shards import Shards
 from kdpipe.errors import TrainingError
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -46,6 +48,20 @@ def choose_precision(fields: Mapping[str, Any], earlier: Precision | None = None
         precision = earlier or processes.shared(_faster)
     _check(precision)
     return precision
+
+
+def kept_precision(fields: Mapping[str, Any], shards: Shards) -> Precision:
+    """Return the precision of a stage; a stage that goes on elsewhere has its first precision.
+
+    Args:
+        fields: as of `choose_precision`.
+        shards: what the stage has finished so far.
+    """
+
+    def choose() -> pa.Table:
+        return pa.Table.from_pylist([asdict(choose_precision(fields))])
+
+    return Precision(**shards.table("precision", choose).to_pylist()[0])
 
 
 def _faster() -> Precision:

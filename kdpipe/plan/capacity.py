@@ -74,7 +74,6 @@ def _most_logits(dataset: Dataset, shape: Shape, settings: CacheTeacherSettings)
 
 def _most_rows(dataset: Dataset) -> int | None:
     """Return the most training examples of a dataset; None where the config does not say it."""
-    rows = dataset.settings.rows
     # Long texts and contexts are cut into several examples.
     whole = dataset.task not in (LANGUAGE_MODELING, QUESTION_ANSWERING)
-    return (rows.get("train") if isinstance(rows, dict) else rows) if whole else None
+    return dataset.most_rows if whole else None

@@ -10,7 +10,7 @@ from kdpipe import catalog
 from kdpipe.anatomy.families import ONE_SEGMENT, QUESTION_ANSWERING, longest_input
 from kdpipe.config.document import Document
 from kdpipe.config.mistakes import Findings, Mistakes
-from kdpipe.config.settings.dataset import CombineSettings, has_pairs
+from kdpipe.config.settings.dataset import has_pairs
 from kdpipe.config.settings.report import AXES
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError, suggest
@@ -50,7 +50,7 @@ def _exports(graph: Graph, node: Node) -> Findings:
         else:
             what = f"{name!r} is for {dataset.task}; labels are exported of {' and '.join(EXPORTED)}"
             yield ("export",), what
-        for rows in (dataset.settings.rows, dataset.sources[0].rows):
+        for rows in (dataset.rows, dataset.sources[0].rows):
             for split in rows if isinstance(rows, dict) else ():
                 if split.startswith("test"):
                     what = f"{name!r} has a sample of {split!r}, but all rows are exported"
@@ -73,8 +73,8 @@ def _check_lengths(graph: Graph, node: Node, mistakes: Mistakes) -> None:
         positions = longest_input(graph.facts[model].shape, dataset.task)
         if positions and dataset.max_length > positions:
             # A combination has the length of its first part unless it gives one.
-            while isinstance(dataset.settings, CombineSettings) and dataset.settings.max_length is None:
-                dataset = graph.datasets[dataset.settings.combine[0]]
+            while dataset.settings.base and dataset.settings.max_length is None:
+                dataset = graph.datasets[dataset.settings.base]
             what = f"{name!r} has {dataset.max_length}, but {model!r} reads at most {positions} tokens"
             mistakes.add(("datasets", dataset.template, "max_length"), what, f"{model} {name}")
 

@@ -1,16 +1,26 @@
 """What follows from a config about its datasets: their tasks, sources and lengths."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from kdpipe import catalog
-from kdpipe.anatomy.families import QUESTION_ANSWERING
+from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING
 from kdpipe.config.document import Document
 from kdpipe.config.mistakes import Mistakes, SettingError, key_path
-from kdpipe.config.settings.dataset import CombineSettings, SourceSettings, named_facts, tasks_of
+from kdpipe.config.settings.augmentation import AugmentationSettings
+from kdpipe.config.settings.dataset import (
+    AugmentedSettings,
+    CombineSettings,
+    SourceSettings,
+    named_facts,
+    named_labels,
+    tasks_of,
+)
 from kdpipe.declarations import constants
 from kdpipe.errors import suggest
-from kdpipe.plan.entries import Dataset
+from kdpipe.plan.augmentation import check_augmentation, labelled_task
+from kdpipe.plan.entries import UNKNOWN, Dataset
+from kdpipe.plan.model_stage import Known
 from kdpipe.plan.sources import check_source, located
 
 # The settings of datasets of questions alone, with what these do.
@@ -29,41 +39,56 @@ MOST_SOURCES = 1000
 
 
 def work_out_datasets(
-    datasets: Mapping[str, Dataset], document: Document, mistakes: Mistakes
-) -> dict[str, Dataset]:
-    """Return the datasets without mistakes, with task, sources and length worked out.
+    datasets: Iterable[Dataset], known: Known, document: Document, mistakes: Mistakes
+) -> None:
+    """Add datasets without mistakes to what is known, with task, sources and length worked out.
 
-    Each dataset comes after the datasets that it combines.
+    Each dataset comes after the datasets that it is made of, and after the models that make it.
     """
-    complete: dict[str, Dataset] = {}
-    for name, dataset in datasets.items():
-        settings = dataset.settings
+    for dataset in datasets:
+        references = [*dataset.settings.references()]
+        lacks = (name not in known.datasets for _, kind, name in references if kind == "dataset")
+        unknown = (known.facts[name] is UNKNOWN for _, kind, name in references if kind == "model")
+        if any(lacks) or any(unknown):
+            continue
         try:
-            if isinstance(settings, SourceSettings):
-                usual = _read(dataset, settings, located(settings, document.data_dir))
-            elif all(part in complete for part in settings.combine):
-                usual = _combined(dataset, settings, [complete[part] for part in settings.combine])
-            else:
-                continue
-            complete[name] = _with_settings(usual)
+            known.datasets[dataset.name] = _with_settings(_usual(dataset, known, document))
         except SettingError as error:
             where = ("datasets", dataset.template, error.setting)
-            # A wrong setting has been left out, so that it seems to be missing.
-            if key_path(where) not in {problem.where for problem in mistakes.problems}:
-                mistakes.add(where, str(error), name)
-    return complete
+            # A wrong setting has been left out, so that it seems to be missing; `labels` may say the task.
+            labels = key_path((*where[:2], "labels."))
+            told = {problem.where for problem in mistakes.problems}
+            if key_path(where) not in told and not any(place.startswith(labels) for place in told):
+                mistakes.add(where, str(error), dataset.name)
 
 
-def _read(dataset: Dataset, settings: SourceSettings, source: SourceSettings) -> Dataset:
-    task = _task(settings)
-    check_source(settings, task)
+def _usual(dataset: Dataset, known: Known, document: Document) -> Dataset:
+    """Return a dataset with what follows from the sources and datasets that it is made of."""
+    match settings := dataset.settings:
+        case CombineSettings():
+            return _combined(dataset, settings, [known.datasets[part] for part in settings.combine])
+        case AugmentedSettings(augment=augment):
+            return _augmented(dataset, augment, known)
+        case _:
+            return _read(dataset, settings, located(settings, document.data_dir), known)
+
+
+def _read(dataset: Dataset, settings: SourceSettings, source: SourceSettings, known: Known) -> Dataset:
+    labeller = settings.labeller
+    facts = known.facts[labeller.model] if labeller else None
+    task = labelled_task(settings, facts) if facts else _task(settings)
+    check_source(settings, task if task in tasks_of(settings) else LANGUAGE_MODELING)
     return replace(
         dataset,
         task=task,
         metrics=named_facts(settings).get("metrics") or constants(catalog.TASKS[task])["metrics"],
         sources=(source,),
+        origins=(dataset.name,),
         proportions=(1.0,),
         max_length=LENGTH_OF_QUESTIONS if task == QUESTION_ANSWERING else USUAL_LENGTH,
+        labels=named_labels(settings) if facts is None else facts.labels or (),
+        unlabelled=settings.labels == "none",
+        rows=settings.rows,
     )
 
 
@@ -72,10 +97,20 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
     shares = zip(settings.proportions or (1.0,) * len(parts), parts, strict=True)
     return replace(
         dataset,
-        **{name: getattr(parts[0], name) for name in ("task", *OWN)},
+        **{name: getattr(parts[0], name) for name in ("task", "labels", *OWN)},
         sources=tuple(source for part in parts for source in part.sources),
+        origins=tuple(origin for part in parts for origin in part.origins),
         proportions=tuple(share * within for share, part in shares for within in part.proportions),
+        unlabelled=settings.labels == "none",
+        rows=settings.rows,
     )
+
+
+def _augmented(dataset: Dataset, augment: AugmentationSettings, known: Known) -> Dataset:
+    base = known.datasets[augment.dataset]
+    check_augmentation(augment, base, known)
+    own = {name: getattr(dataset, name) for name in ("name", "template", "settings", "variables")}
+    return replace(base, **own, augmentation=augment, unlabelled=base.unlabelled or augment.labels == "none")
 
 
 def _with_settings(usual: Dataset) -> Dataset:
@@ -105,10 +140,13 @@ def _check_parts(dataset: Dataset, parts: Sequence[Dataset]) -> None:
     if len(tasks) > 1:
         raise SettingError("combine", f"all datasets must have one task, found {', '.join(sorted(tasks))}")
     for part in parts:
-        if part.settings.labels:
+        if part.augmentation:
+            what = f"{part.name!r} has copies; combine first, and then augment the combination"
+            raise SettingError("combine", what)
+        if part.unlabelled:
             what = f"{part.name!r} has `labels: none`; give it to {dataset.name!r} instead"
             raise SettingError("combine", what)
-        if part.settings.rows and isinstance(part.settings, CombineSettings):
+        if part.rows and isinstance(part.settings, CombineSettings):
             raise SettingError("combine", f"{part.name!r} is combined itself, so it cannot have `rows` here")
 
 

@@ -159,7 +159,7 @@ def equally_deep(graph: Graph, lesson: Lesson) -> bool:
 
 def _labels(graph: Graph, settings: Distillation) -> Findings:
     for dataset in map(graph.datasets.__getitem__, settings.datasets):
-        if dataset.task == LANGUAGE_MODELING or not dataset.settings.labels:
+        if dataset.task == LANGUAGE_MODELING or not dataset.unlabelled:
             continue
         for index, term in settings.terms_on(dataset.name):
             if term.weight and not term.needs_teacher:

@@ -6,8 +6,11 @@ from typing import Any
 
 from kdpipe.anatomy.shapes import Shape
 from kdpipe.anatomy.units import UNIT_KINDS, Units
+from kdpipe.config.settings.augmentation import AugmentationSettings
 from kdpipe.config.settings.base import StageSettings
-from kdpipe.config.settings.dataset import DatasetSettings, SourceSettings
+from kdpipe.config.settings.dataset import DatasetSettings, RowCounts, SourceSettings
+
+TRAIN = "train"
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,16 @@ class Dataset:
         task: what its examples are for.
         metrics: the metrics of models for it; they are chosen by the first.
         sources: the sources it is read from.
+        origins: the dataset that each source is of.
         proportions: the share of each source's training rows that is taken.
         max_length: tokens of an encoded example.
         stride: tokens of a long context that one window shares with the next.
         longest_answer: tokens of the longest answer.
         no_answer_threshold: by how much the logits of giving none may exceed an answer's.
+        labels: the names of its labels, as far as the config, the source or a loaded model names them.
+        unlabelled: whether its training split has no labels.
+        rows: size of a fixed sample of the training split, or of each split named.
+        augmentation: how copies of its training examples are made; None without copies.
     """
 
     name: str
@@ -91,11 +99,37 @@ class Dataset:
     task: str = ""
     metrics: tuple[str, ...] = ()
     sources: tuple[SourceSettings, ...] = ()
+    origins: tuple[str, ...] = ()
     proportions: tuple[float, ...] = ()
     max_length: int = 128
     stride: int = 128
     longest_answer: int = 30
     no_answer_threshold: float = 0.0
+    labels: tuple[str, ...] = ()
+    unlabelled: bool = False
+    rows: RowCounts | None = None
+    augmentation: AugmentationSettings | None = None
+
+    @property
+    def copied_by_model(self) -> bool:
+        """Whether a model makes copies of its training examples."""
+        return self.augmentation is not None and self.augmentation.needs_model
+
+    @property
+    def labelled(self) -> dict[int, str]:
+        """The places of sources whose labels a model gives, each with the dataset of the source."""
+        pairs = enumerate(zip(self.sources, self.origins, strict=True))
+        return {place: origin for place, (source, origin) in pairs if source.labeller}
+
+    @property
+    def most_rows(self) -> int | None:
+        """The rows of the training split if a setting says their number, else None; copies count."""
+        rows = self.rows.get(TRAIN) if isinstance(self.rows, dict) else self.rows
+        return rows and self.with_copies(rows)
+
+    def with_copies(self, rows: int) -> int:
+        """Return the number of rows that so many examples become with their copies."""
+        return rows * (1 + (self.augmentation.copies if self.augmentation else 0))
 
 
 @dataclass(frozen=True)

@@ -40,14 +40,14 @@ APART = (
 IN_PARTS = ("kdpipe.config.settings", "kdpipe.config.signatures", "kdpipe.plan.saved", "kdpipe.plan.stages")
 # How settings are read and refused.
 READING = tuple(f"kdpipe.config.settings.{name}" for name in ("base", "bounds", "explanation"))
-# Settings that are names in the catalog, with the kind that they name.
+# Settings that are names in the catalog, with the kinds that they name.
 NAMING = {
-    "criterion": "criteria",
-    "family": "families",
-    "loss": "losses",
-    "method": "methods",
-    "source": "sources",
-    "task": "tasks",
+    "criterion": ("criteria",),
+    "family": ("families",),
+    "loss": ("losses",),
+    "method": ("methods", "augmentations"),
+    "source": ("sources",),
+    "task": ("tasks",),
 }
 PRUNED_MODELS = "kdpipe.models.pruned"
 
@@ -84,9 +84,9 @@ def modules_named(settings: Any) -> Iterator[str]:
     """Yield the modules of the entries of the catalog that settings name."""
     if isinstance(settings, Mapping):
         for key, value in settings.items():
-            entries = catalog.KINDS.get(NAMING.get(key, ""), {})
-            if isinstance(value, str) and value in entries:
-                yield module_of(entries[value])
+            for entries in (catalog.KINDS[kind] for kind in NAMING.get(key, ())):
+                if isinstance(value, str) and value in entries:
+                    yield module_of(entries[value])
             yield from modules_named(value)
     elif isinstance(settings, list | tuple):
         for value in settings:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 MODELS, DATA, COUNTS, IMPORTANCE = "models", "data", "counts", "importance"
 KNOWLEDGE, EVALUATIONS, EXPORTS = "knowledge", "evaluations", "exports"
+AUGMENTED = "augmented"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Layout:
     def data(self, dataset: str, tokenizer: str) -> Path:
         """Folder of a dataset encoded with the tokenizer of a node."""
         return self.results / DATA / dataset / tokenizer
+
+    def augmented(self, dataset: str) -> Path:
+        """Folder of the training split that a model makes of a dataset."""
+        return self.results / AUGMENTED / dataset
 
     def counts(self, dataset: str, tokenizer: str) -> Path:
         """Folder of a dataset's token counts."""

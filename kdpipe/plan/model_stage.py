@@ -50,7 +50,7 @@ class Known:
     """
 
     facts: dict[str, Facts]
-    datasets: Mapping[str, Dataset]
+    datasets: dict[str, Dataset]
     tokenizers: dict[str, str] = field(default_factory=dict)
 
 

@@ -3,7 +3,6 @@
 from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING
 from kdpipe.config.mistakes import Findings
-from kdpipe.config.settings.dataset import named_labels
 from kdpipe.config.settings.distillation import Lesson
 from kdpipe.config.settings.losses import OutputTermSettings
 from kdpipe.declarations import constants
@@ -31,7 +30,7 @@ def _outputs(graph: Graph, lesson: Lesson) -> int | None:
     dataset = graph.datasets[lesson.dataset]
     if dataset.task == LANGUAGE_MODELING:
         return graph.facts[lesson.teacher].shape.vocabulary
-    return len(named_labels(dataset.sources[0])) or None
+    return len(dataset.labels) or None
 
 
 def _unshiftable(graph: Graph, lesson: Lesson, term: OutputTermSettings, kind: str) -> str:
@@ -39,7 +38,7 @@ def _unshiftable(graph: Graph, lesson: Lesson, term: OutputTermSettings, kind: s
     dataset = graph.datasets[lesson.dataset]
     if kind != "categorical":
         return f"`probability_shift` is for several classes, and {dataset.task} has none; remove this"
-    if dataset.task != LANGUAGE_MODELING and dataset.settings.labels:
+    if dataset.task != LANGUAGE_MODELING and dataset.unlabelled:
         return f"needs labels, {dataset.name!r} has `labels: none`"
     if term.positions == "all":
         return "needs a label at each position; remove `positions: all`"

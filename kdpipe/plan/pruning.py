@@ -94,7 +94,7 @@ def _ranking_data(graph: Graph, scored: str, name: str, how: ScoreImportanceSett
     if dataset.task == LANGUAGE_MODELING:
         yield ("importance",), f"units are ranked by the loss of labels, {name!r} is for {LANGUAGE_MODELING}"
         return
-    if how.split == "train" and dataset.settings.labels:
+    if how.split == "train" and dataset.unlabelled:
         yield ("importance",), f"units are ranked by the loss of labels, {name!r} has `labels: none`"
     if how.split.startswith("test"):
         what = (

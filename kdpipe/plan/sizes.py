@@ -72,8 +72,9 @@ def encoded_bytes(dataset: Dataset) -> int:
 
 def rows_of(dataset: Dataset) -> int:
     """Return about how many rows a dataset has."""
-    rows = dataset.settings.rows
-    return rows if isinstance(rows, int) else sum(map(_rows_of_source, dataset.sources))
+    if isinstance(dataset.rows, int):
+        return dataset.with_copies(dataset.rows)
+    return dataset.with_copies(sum(map(_rows_of_source, dataset.sources)))
 
 
 def _rows_of_source(source: SourceSettings) -> int:

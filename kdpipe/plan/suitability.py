@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from kdpipe.config.mistakes import Findings
-from kdpipe.config.settings.dataset import SPLIT_FILES, named_labels
+from kdpipe.config.settings.dataset import SPLIT_FILES
 from kdpipe.errors import suggest
 from kdpipe.plan.entries import Dataset, Facts
 from kdpipe.plan.graph import Graph
@@ -30,7 +30,7 @@ def task_misfit(facts: Facts, dataset: Dataset, model: str) -> str:
 
 def label_misfit(facts: Facts, dataset: Dataset, model: str) -> str:
     """Return why the outputs of a model are not for the labels of a dataset, and what to do, or nothing."""
-    expected = named_labels(dataset.sources[0])
+    expected = dataset.labels
     if not facts.labels or not expected or {*facts.labels} == {*expected}:
         return ""
     return (
@@ -85,6 +85,6 @@ def _misfit(graph: Graph, name: str, dataset: str, sure: bool) -> str:
         return ""
     if facts.tasks is None:
         return "what its head is for is known once it is fetched"
-    if facts.labels and not named_labels(entry.sources[0]):
+    if facts.labels and not entry.labels:
         return f"only the data tell whether its labels are the labels of {dataset!r}"
     return ""

@@ -8,13 +8,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from kdpipe.config.settings.base import AFTERWARDS
-from kdpipe.config.settings.dataset import CombineSettings
 from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.layering import Arrangement, Edge, Point, Vertex, arrange
 
 # Kinds of edges by the settings that name their sources; all other settings name a model to start from.
-ARROWS = {"teacher": "teacher", "among": "candidate", "dataset": "data", "combine": "data"}
+ARROWS = {"teacher": "teacher", "among": "candidate", "dataset": "data"}
 START = "start"
 CHARACTER = 7.3
 LINE = 16.0
@@ -85,29 +84,43 @@ def draw_graph(graph: Graph) -> Diagram:
 
 
 def _edges(graph: Graph) -> Iterator[tuple[Edge, str]]:
-    """Yield ((source, target), kind) of each edge; no edge shows the datasets that score a model."""
+    """Yield ((source, target), kind) of each edge; no edge leads to datasets that no model is made with."""
     templates: dict[str, Mapping[str, Dataset | Node]] = {"dataset": graph.datasets, "model": graph.nodes}
-    for dataset in graph.datasets.values():
-        if isinstance(dataset.settings, CombineSettings):
-            for name in dataset.settings.combine:
-                source = ("dataset", graph.datasets[name].template)
-                yield (source, ("dataset", dataset.template)), ARROWS["combine"]
-    for node in graph.nodes.values():
-        for field, kind, name in node.settings.references():
-            source, target = (kind, templates[kind][name].template), ("model", node.template)
-            if field not in AFTERWARDS and source != target:
-                yield (source, target), ARROWS.get(field, START)
+
+    def edges_to(target: Vertex, entry: Dataset | Node) -> Iterator[tuple[Edge, str]]:
+        for setting, kind, name in entry.settings.references():
+            source = (kind, templates[kind][name].template)
+            if setting not in AFTERWARDS and source != target:
+                yield (source, target), ARROWS.get(setting, START)
+
+    edges = [edge for node in graph.nodes.values() for edge in edges_to(("model", node.template), node)]
+    read = {source for (source, _), _ in edges}
+    for dataset in reversed([*graph.datasets.values()]):
+        if (target := ("dataset", dataset.template)) in read:
+            made = [(edge, ARROWS["dataset"]) for edge, _ in edges_to(target, dataset)]
+            read |= {source for (source, _), _ in made}
+            edges = [*made, *edges]
+    yield from edges
 
 
 def _notes(graph: Graph, edges: Collection[Edge]) -> dict[Vertex, str]:
     """Return the note of each part: datasets before models, and each part after its sources."""
+    sources: dict[Vertex, list[Vertex]] = {}
+    for source, target in edges:
+        sources.setdefault(target, []).append(source)
     used = {source for source, _ in edges}
-    datasets = sorted(
-        graph.datasets.values(), key=lambda dataset: isinstance(dataset.settings, CombineSettings)
-    )
-    parts = [(("dataset", dataset.template), dataset.task.replace("_", " ")) for dataset in datasets]
-    parts = [(part, note) for part, note in parts if part in used]
-    parts += [(("model", node.template), node.stage) for node in graph.nodes.values()]
+    datasets = [
+        (("dataset", dataset.template), dataset.task.replace("_", " ")) for dataset in graph.datasets.values()
+    ]
+    plain = [(part, task) for part, task in datasets if part in used and part not in sources]
+    parts = [*plain, *((("model", node.template), node.stage) for node in graph.nodes.values())]
+    first = len(plain)
+    for part, task in datasets:
+        if part in used and part in sources:
+            # A dataset stands after the models that make it, and otherwise before all models.
+            places = [place for place, (other, _) in enumerate(parts, start=1) if other in sources[part]]
+            parts.insert(max(first, *places), (part, task))
+            first += 1
     counts = Counter(part for part, _ in parts)
     return {
         part: f"{note} \N{MULTIPLICATION SIGN} {counts[part]}" if counts[part] > 1 else note

@@ -5,8 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from kdpipe import catalog
 from kdpipe.adapters.targets import targets_of
 from kdpipe.anatomy.families import family_facts, family_name
@@ -19,7 +17,7 @@ from kdpipe.digest import digest
 from kdpipe.evaluation.scoring import load_for, task_of
 from kdpipe.models.family import config_shape
 from kdpipe.models.loading import read_model_config
-from kdpipe.models.precision import Precision, autocast, choose_precision, norms_in_fp32, set_tf32
+from kdpipe.models.precision import Precision, autocast, kept_precision, norms_in_fp32, set_tf32
 from kdpipe.plan.identity import PRUNED_MODELS, code_of, identity, module_of
 from kdpipe.plan.stage import definition
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
@@ -57,7 +55,7 @@ def run(
     positions: Positions = "tokens" if settings.positions == "all" else task_of(data).positions
     request = Request(settings.stored(depth), positions)
     split = EncodedSplit(data, settings.split)
-    precision = _precision(settings, workspace)
+    precision = kept_precision(settings.model_dump(), workspace.shards)
     LOG.info("matrices are multiplied in %s", precision)
     about, entry = {}, None
     if knowledge_dir:
@@ -158,15 +156,6 @@ def _maskings(settings: CacheTeacherSettings, config: Any) -> int:
     """Return the number of ways in which examples are masked; for causal models, nothing is masked."""
     causal = family_facts(family_name(config.model_type))["causal"]
     return 1 if causal or settings.masking is None else settings.masking.fixed or 1
-
-
-def _precision(settings: CacheTeacherSettings, workspace: Workspace) -> Precision:
-    """Return the precision of matrix products; a stage that goes on elsewhere has its first precision."""
-
-    def choose() -> pa.Table:
-        return pa.Table.from_pylist([asdict(choose_precision(settings.model_dump()))])
-
-    return Precision(**workspace.shards.table("precision", choose).to_pylist()[0])
 
 
 if __name__ == "__main__":

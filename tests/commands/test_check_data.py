@@ -106,6 +106,25 @@ def test_a_dataset_without_labels_to_score_models_on(told, dataset, found):
     assert told({**parts, **share}, files) == []
 
 
+@pytest.mark.parametrize("source", [
+    {"source": "text", "path": "u.txt"}, {"source": "table", "path": "u.csv", "text": "text"},
+])  # fmt: skip
+def test_text_that_a_model_labels(told, source):
+    files = {"t.csv": ROWS, "v.csv": ROWS, "u.txt": "fine\n", "u.csv": "text\nfine\n"}
+    datasets = {
+        "d": {**TABLE, "train": "t.csv", "validation": "v.csv"},
+        "more": {**source, "labels": {"from": "m"}},
+        "copies": {"augment": {"dataset": "more", "method": "mask"}},
+    }
+    other = {"finetune": {"model": "base", "dataset": "copies"}}
+    lacks = "datasets.copies: expected a held-out split with labels, by which 'n' is scored, found train; "
+    (found,) = told(datasets, files, m=TRAINED, n=other)
+    assert found.startswith(lacks)
+    assert told(datasets, files, m=TRAINED, n={"finetune": {**other["finetune"], "evaluate": ["d"]}}) == []
+    (found,) = told({**datasets, "more": {**datasets["more"], "path": "no.txt"}}, files, m=TRAINED)
+    assert found.startswith("datasets.more: ")
+
+
 @pytest.mark.parametrize(("model", "message"), [
     (
         {"finetune": {**TRAINED["finetune"], "training": {"eval_strategy": "epoch"}}},

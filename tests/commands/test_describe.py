@@ -15,8 +15,9 @@ from kdpipe.commands.describe import (
     summary_of,
 )
 from kdpipe.config.document import Document
+from kdpipe.config.settings.augmentation import LabelSettings, augmentation_settings
 from kdpipe.config.settings.base import UNAVAILABLE, Settings
-from kdpipe.config.settings.dataset import CombineSettings, source_settings
+from kdpipe.config.settings.dataset import AugmentedSettings, CombineSettings, source_settings
 from kdpipe.config.settings.losses import term_settings
 from kdpipe.plan.model_stage import model_stages
 
@@ -100,17 +101,25 @@ def test_of_a_matrix_the_first_models_are_shown(graph_of):
 
 def test_a_graph_as_text(graph_of):
     more = {"source": "glue", "name": "SST-2", "path": "glue"}
-    graph = graph_of({"datasets.both": {"combine": ["task", "more"]}, "datasets.more": more})
+    graph = graph_of({
+        "datasets.both": {"combine": ["task", "more"]},
+        "datasets.more": more,
+        "datasets.copies": {"augment": {"dataset": "task", "method": "masked_lm", "model": "base"}},
+        "datasets.texts": {"source": "text", "path": "t", "labels": {"from": "teacher"}},
+    })  # fmt: skip
     lines = describe_graph(graph).splitlines()
     assert "text  (language_modeling, pydoc)" in lines
-    assert "both  (classification, glue + glue)" in lines
+    assert "both  (classification, glue + glue, combine task, combine more)" in lines
+    assert "copies  (classification, glue, augment.dataset task, augment.model base)" in lines
+    assert "texts  (classification, text, labels.from teacher)" in lines
     assert "base  pretrain(dataset text)  -> scored on text" in lines
     assert "small  extract(model base)" in lines
     assert "student  distill(teacher teacher, dataset task, student small)  -> scored on task" in lines
 
 
 def test_a_graph_as_mermaid(graph_of):
-    lines = mermaid(graph_of()).splitlines()
+    copies = {"dataset": "task", "method": "masked_lm", "model": "base"}
+    lines = mermaid(graph_of({"datasets.copies": {"augment": copies}})).splitlines()
     assert lines[0] == "flowchart LR"
     nodes = {
         name: key
@@ -118,10 +127,12 @@ def test_a_graph_as_mermaid(graph_of):
         if (match := re.match(r'  (\w+)\[\(?"([^"<]+)', line))
         for key, name in [match.groups()]
     }
-    assert nodes.keys() == {"text", "task", "base", "teacher", "small", "student"}
+    assert nodes.keys() == {"text", "task", "copies", "base", "teacher", "small", "student"}
+    assert f"  {nodes['task']} -->|augment.dataset| {nodes['copies']}" in lines
+    assert f"  {nodes['base']} -->|augment.model| {nodes['copies']}" in lines
     assert f"  {nodes['teacher']} -->|teacher| {nodes['student']}" in lines
     assert f"  {nodes['task']} -->|dataset| {nodes['student']}" in lines
-    assert len([line for line in lines if "-->" in line]) == 7
+    assert len([line for line in lines if "-->" in line]) == 9
 
 
 @pytest.mark.parametrize("stage", model_stages())
@@ -206,7 +217,15 @@ def test_meanings_are_read_from_docstrings_of_all_parents():
 
 
 @pytest.mark.parametrize(
-    "model", [Document, CombineSettings, *(stage.settings for stage in model_stages().values())]
+    "model",
+    [
+        Document,
+        CombineSettings,
+        AugmentedSettings,
+        LabelSettings,
+        *map(augmentation_settings, catalog.AUGMENTATIONS),
+        *(stage.settings for stage in model_stages().values()),
+    ],
 )
 def test_every_setting_has_a_meaning(model):
     available = {name for name, field in model.model_fields.items() if UNAVAILABLE not in field.metadata}

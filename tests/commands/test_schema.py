@@ -50,6 +50,10 @@ def test_shipped_configs_are_accepted(accepts, path):
     {"models.best": {"select": {"among": "student", "dataset": "task"}}},
     {"datasets.all": {"combine": ["task", "{task}"], "rows": "1e4"}},
     {"datasets.task.rows": {"train": 10, "test": 5}},
+    {"datasets.copies": {"augment": {"dataset": "{task}", "method": "mask", "probability": "{rate}"}}},
+    {"datasets.copies": {"augment": {"dataset": "task", "method": "masked_lm", "model": "b", "copies": 3}}},
+    {"datasets.task.labels": "none"},
+    {"datasets.task.labels": {"from": "teacher-{seed}", "confidence": 0.9}},
     {"matrix": {"size": {"s": {"layers": [1, 2]}}, "seed": [1, 2]}},
     {"matrix": [{"seed": [1]}, {"size": ["s"]}]},
     {"report": {"title": "T", "over": ["seed"], "plots": [{"x": "parameters", "y": "accuracy"}]}},
@@ -60,6 +64,10 @@ def test_what_a_config_may_say_is_accepted(accepts, changed, changes):
 
 @pytest.mark.parametrize("changes", [
     {"modles": {}},
+    {"datasets.copies": {"augment": {"dataset": "task", "method": "maks"}}},
+    {"datasets.copies": {"augment": {"dataset": "task", "method": "mask", "model": "base"}}},
+    {"datasets.copies": {"augment": {"dataset": "task", "method": "mask", "copies": 0}}},
+    {"datasets.task.labels": {"form": "teacher"}},
     {"seed": "one"},
     {"models.teacher.finetun": {}},
     {"models.a": {}},

@@ -110,6 +110,24 @@ def test_the_parts_of_a_dataset_that_is_read_are_kept(in_small):
     assert samples(small) == ["first", "second", "base"]
 
 
+def test_what_models_make_of_datasets_is_made_in_small(in_small):
+    text = {"source": "text", "path": "texts", "labels": {"from": "model", "confidence": 0.9}}
+    copies = {"augment": {"dataset": "task", "method": "masked_lm", "model": "words", "copies": 3}}
+    masked = {"augment": {"dataset": "texts", "method": "mask"}}
+    models = {
+        "words": {"load": {"path": "some/distilbert", "evaluate": []}},
+        "copied": {"finetune": {"model": "base", "dataset": "copies"}},
+        "masked": {"finetune": {"model": "base", "dataset": "masked", "evaluate": []}},
+    }
+    datasets = {"task": GLUE, "texts": text, "copies": copies, "masked": masked, "unread": GLUE}
+    small, graph = in_small({"datasets": datasets, "models": TRAINED | models})
+    assert set(graph.datasets) == {"task", "texts", "copies", "masked"}
+    assert samples(small) == ["task", "texts", "base", "words"]
+    assert graph.datasets["texts"].settings.labeller.confidence is None
+    assert graph.facts["words"].head == "language_modeling"
+    assert graph.datasets["copies"].augmentation.copies == 3
+
+
 def test_trainings_take_two_steps_and_keep_the_rest(paper):
     _, graph = paper("rosita")
     hidden = graph.nodes["hidden-cola-1"].settings.training.model_dump(exclude_unset=True)

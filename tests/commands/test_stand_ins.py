@@ -50,6 +50,16 @@ def test_labels_are_of_a_classifier_whatever_else_it_is_scored_on(head_of):
     assert head_of(load, text) == ("classification", ("no", "yes"))
 
 
+def test_a_model_that_labels_or_copies_has_the_head_for_it(tmp_path):
+    text = {"source": "table", "path": "t", "text": "t", "task": "regression", "labels": {"from": "model"}}
+    copies = {"augment": {"dataset": "task", "method": "masked_lm", "model": "words"}}
+    models = {name: {"load": {"path": "some/bert"}} for name in ("model", "words")}
+    datasets = {"task": SST2, "text": text, "copies": copies}
+    graph = build_graph({"datasets": datasets, "models": models})
+    assert stand_in(graph, "model", tmp_path).task == "regression"
+    assert stand_in(graph, "words", tmp_path).task == "language_modeling"
+
+
 def test_a_teacher_of_questions_needs_no_labels(head_of):
     student = {"create": {"architecture": {"family": "bert"}, "tokenizer": "model"}}
     distilled = {

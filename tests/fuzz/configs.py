@@ -19,7 +19,13 @@ LOSSES = [{"loss": "soft_cross_entropy", "temperature": 2}, {"loss": "hidden_mse
 KL = {"loss": "kl"}
 CLASSES: Config = {
     "threads": 1,
-    "datasets": {"task": TASK, "again": TASK, "both": {"combine": ["task", "again"], "proportions": [1, 1]}},
+    "datasets": {
+        "task": TASK,
+        "again": TASK,
+        "both": {"combine": ["task", "again"], "proportions": [1, 1]},
+        "masked": {"augment": {"dataset": "task", "method": "mask", "probability": 0.3, "copies": 2}},
+        "spans": {"augment": {"dataset": "both", "method": "ngram", "probabilities": [0.5, 0.5]}},
+    },
     "defaults": DEFAULTS,
     "models": {
         "base": BERT,
@@ -34,6 +40,7 @@ CLASSES: Config = {
         "half": {"prune": {"model": "teacher", "sparsity": 0.5, "importance": {"batches": 1}}},
         "shaped": {"prune": {"model": "teacher", "heads": 1, "layers": 3, "embedding_rank": 4}},
         "best": {"select": {"among": ["teacher", "student"], "dataset": "task"}},
+        "other": {"finetune": {"model": "base", "dataset": "spans"}},
         "more": {
             "finetune": {"model": "half", "dataset": "both", "evaluate": ["task"], "freeze": ["*embed*"]}
         },
@@ -73,7 +80,14 @@ OTHER_TASKS: Config = {
 }  # fmt: skip
 MATRIX: Config = {
     "matrix": {"task": {"one": {"steps": 1}, "two": {"steps": 2}}, "seed": [1, 2], "length": [16]},
-    "datasets": {"{task}-{length}": {**TASK, "max_length": "{length}"}, "text": TEXT},
+    "datasets": {
+        "{task}-{length}": {**TASK, "max_length": "{length}"},
+        "{task}-labelled": {**TASK, "labels": {"from": "{task}-16-1", "confidence": 0.1}},
+        "copies": {
+            "augment": {"dataset": "one-16", "method": "masked_lm", "model": "tuned", "labels": "none"}
+        },
+        "text": TEXT,
+    },
     "defaults": DEFAULTS,
     "models": {
         "base": BERT,
@@ -84,6 +98,10 @@ MATRIX: Config = {
             }
         },
         "tuned": {"finetune": {"model": "base", "dataset": "text", "masking": {"smoothing": 0.7}}},
+        "student": {
+            "distill": {"teacher": "one-16-1", "student": "base", "dataset": "copies", "losses": [KL]}
+        },
+        "again-{task}": {"finetune": {"model": "base", "dataset": "{task}-labelled"}},
         "best-{task}": {
             "select": {"among": ["{task}-{length}-{seed}"], "dataset": "{task}-16", "metric": "accuracy"}
         },

@@ -31,6 +31,12 @@ EVERYTHING: dict[str, Any] = {
     "models.assistant": {
         "schedule": {"teacher": "teacher", "dataset": "task", "target": 0.9, "losses": [{"loss": "kl"}]}
     },
+    "datasets.copied": {
+        "augment": {"dataset": "task", "method": "masked_lm", "model": "base", "probability": 0.2}
+    },
+    "datasets.texts": {"source": "text", "path": "texts", "labels": {"from": "teacher", "confidence": 0.9}},
+    "models.augmented": {"finetune": {"model": "base", "dataset": "copied"}},
+    "models.labelled": {"finetune": {"model": "base", "dataset": "texts", "evaluate": ["task"]}},
     "models.best": {"select": {"among": ["teacher", "student"], "dataset": "task", "export": ["task"]}},
 }
 

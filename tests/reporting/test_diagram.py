@@ -58,6 +58,23 @@ def test_datasets_made_of_others_have_an_edge_from_each(config: dict[str, Any]):
     assert x["{task}"] < x["both"] < x["joint"]
 
 
+def test_datasets_stand_after_the_models_that_make_them(config: dict[str, Any]):
+    config["datasets"]["copies"] = {"augment": {"dataset": "mrpc", "method": "masked_lm", "model": "base"}}
+    config["datasets"]["unread"] = {"augment": {"dataset": "mrpc", "method": "mask"}}
+    config["datasets"]["{task}-more"] = {
+        "source": "table",
+        "path": "{task}.csv",
+        "text": "text",
+        "labels": {"from": "copied"},
+    }
+    config["models"]["copied"] = {"finetune": {"model": "base", "dataset": "copies"}}
+    config["models"]["more-{task}"] = {"finetune": {"model": "base", "dataset": "{task}-more"}}
+    diagram = draw_graph(build_graph(config))
+    x = {"".join(box.lines): box.x for box in diagram.boxes}
+    assert x["base"] < x["copies"] < x["copied"] < x["{task}-more"] < x["more-{task}"]
+    assert "unread" not in x
+
+
 def test_templates_made_from_each_other_are_drawn(config: dict[str, Any]):
     # The students of a task start from the students of the other task.
     config["matrix"] = {

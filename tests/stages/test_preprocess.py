@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import file_digest, read_sums
+from kdpipe.config.settings.augmentation import CopiesSettings
 from kdpipe.data import pipeline
 from kdpipe.data.encoded import labelled_splits, read_description
 from kdpipe.data.source import Example
 from kdpipe.data.sources.glue import GlueSource
 from kdpipe.errors import DataError
+from kdpipe.models.loading import load_tokenizer
 from kdpipe.plan.stages.preprocess import PreprocessSettings
 from kdpipe.runner.workspace import Workspace
 from kdpipe.stages.preprocess import run
@@ -47,6 +50,36 @@ def test_rows_copies_and_labels(
     assert splits["train"]["rows"] == rows
     assert splits["validation"]["rows"] == 40
     assert ("labels" in splits["train"]["columns"]) == ("labels" not in options)
+
+
+@pytest.mark.parametrize("method", [
+    {"method": "mask", "options": {"probability": 0.3}},
+    {"method": "delete", "options": {"probability": 0.3}},
+    {"method": "ngram", "options": {}},
+    {"method": "short_disorder", "options": {"probabilities": [0.5, 0.2, 0.1, 0.1, 0.1]}},
+    {"method": "long_disorder", "options": {"probability": 0.5, "length": 0.5}},
+])  # fmt: skip
+def test_copies_with_other_words(
+    sst2: Path, language_model: Path, workspace: Workspace, tmp_path: Path, method: dict[str, Any]
+) -> None:
+    given = settings(sst2, rows=20).model_copy(
+        update={"copies": CopiesSettings.model_validate({**method, "copies": 2})}
+    )
+    run(given, workspace, tokenizer=language_model)
+    rows, manifest = read_split(workspace.output, "train"), read_manifest(workspace.output)
+    copies = [name for name in rows["id"].to_pylist() if "+" in name]
+    assert len(rows) == 20 + len(copies)
+    assert len(copies) == manifest["copies"] == 40 - manifest.get("left_out", 0) > 30
+    masked = load_tokenizer(language_model).mask_token_id
+    assert (masked in pc.list_flatten(rows["input_ids"]).to_pylist()) == (method["method"] == "mask")
+    assert read_description(workspace.output)["splits"]["validation"]["rows"] == 40
+    sums = []
+    for processes in (1, 2):
+        other = job_for(tmp_path / f"with-{processes}")
+        other.threads = processes
+        run(given, other, tokenizer=language_model)
+        sums.append(read_sums(other.output)["train.arrow"])
+    assert sums == [read_sums(workspace.output)["train.arrow"]] * 2
 
 
 def test_a_table_without_labels_where_they_are_dropped(

@@ -27,6 +27,8 @@ from kdpipe.errors import quoted, suggest
 
 # Settings have numbers in fewer lists and mappings in one another.
 LEVELS = 4
+# (setting, kind, name) of each model and dataset that settings name.
+References = Iterator[tuple[str, Literal["model", "dataset"], str]]
 PLAIN_TYPES = {int, float, str, type(None), ...}
 # YAML 1.1 takes `5e-5` for a string, as it has no dot.
 NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
@@ -37,7 +39,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
-    def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
+    def references(self) -> References:
         """Yield (setting, kind, name) of each model and dataset that these settings name."""
         for field, reference in reference_fields(type(self)).items():
             value = getattr(self, field)

@@ -1,5 +1,6 @@
 """Ranges that settings share: a value outside would fail late, take all memory, or never end."""
 
+import math
 from typing import Annotated, Any, Union, get_args
 
 from pydantic import AfterValidator, Field
@@ -23,6 +24,12 @@ def whole_or_share(value: float) -> float:
     return value
 
 
+def _add_up(probabilities: tuple[float, ...]) -> tuple[float, ...]:
+    if not math.isclose(sum(probabilities), 1, rel_tol=1e-6):
+        raise ValueError(f"expected probabilities that add up to 1, found the sum {sum(probabilities):g}")
+    return probabilities
+
+
 # The seeds that the generators of NumPy and of PyTorch both take.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Count = Annotated[int, Field(ge=1, le=MANY)]
@@ -31,3 +38,4 @@ Size = Annotated[int, Field(ge=1, le=2**20)]
 # Steps between two evaluations and the like.
 Steps = Annotated[float, Field(gt=0, le=MANY), AfterValidator(whole_or_share)]
 LearningRate = Annotated[float, Field(ge=0, le=1000)]
+Probabilities = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], AfterValidator(_add_up)]

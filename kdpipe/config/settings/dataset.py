@@ -7,12 +7,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from kdpipe import catalog
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.paths import LocalPath, possible
-from kdpipe.config.settings.base import DatasetNames, NotEmpty, Settings, refused
+from kdpipe.config.settings.augmentation import Augmentation, LabelsBase, LabelSettings
+from kdpipe.config.settings.base import DatasetNames, NotEmpty, References, Settings, refuse, refused
 from kdpipe.config.settings.bounds import Count, Tokens
 from kdpipe.config.settings.explanation import mistake, read_name
 from kdpipe.config.signatures import Option, constructor_options, options_model
@@ -23,6 +24,8 @@ from kdpipe.matching import matching, plain
 SPLIT_FILES = ("train", "validation", "test")
 # Former sources of datasets of the Hub, each with the source that replaced it.
 GONE = {"hub": "table", "glue_hub": "glue"}
+ROWS_OF_BASE = "give `rows` to the dataset that is augmented"
+LABELS_WITHIN = "give `labels: none` within `augment`"
 SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 COMMON = {"task", "path", "files", "labels"}
 RowCounts = Count | dict[str, Count]
@@ -63,6 +66,11 @@ class DatasetBase(Settings):
     longest_answer: Tokens = 30
     no_answer_threshold: float = 0.0
 
+    @property
+    def base(self) -> str | None:
+        """The dataset that task, lengths and held-out splits come from; None for a dataset of a source."""
+        return None
+
 
 class SourceSettings(DatasetBase):
     """A dataset read from a source.
@@ -80,6 +88,8 @@ class SourceSettings(DatasetBase):
         validation: file of the validation split, or its share of the training examples.
         test: file of the test split, or its share of the training examples.
         splits: files of further splits by name.
+        labels: `none` drops the labels of the training split; {from: MODEL, confidence: 0.9} replaces them by
+            the labels that a model gives.
     """
 
     source: str
@@ -92,6 +102,7 @@ class SourceSettings(DatasetBase):
     validation: LocalPath | Share | None = None
     test: LocalPath | Share | None = None
     splits: dict[Annotated[str, AfterValidator(_split_name)], LocalPath] | None = None
+    labels: Literal["none"] | LabelSettings | None = None  # type: ignore[assignment]
 
     @property
     def files(self) -> dict[str, Path]:
@@ -104,6 +115,15 @@ class SourceSettings(DatasetBase):
         """The shares of the training examples that become other splits."""
         named = {split: getattr(self, split) for split in SPLIT_FILES}
         return {split: share for split, share in named.items() if isinstance(share, float)}
+
+    @property
+    def labeller(self) -> LabelSettings | None:
+        """What says which model labels the training examples; None where they have labels, or none."""
+        return self.labels if isinstance(self.labels, LabelsBase) else None
+
+    def references(self) -> References:
+        if self.labeller:
+            yield "labels.from", "model", self.labeller.model
 
     def local_files(self) -> list[Path]:
         """Return the existing files of the dataset; of a repository, its list of digests, even if missing."""
@@ -139,6 +159,10 @@ class CombineSettings(DatasetBase):
     longest_answer: Tokens | None = None  # type: ignore[assignment]
     no_answer_threshold: float | None = None  # type: ignore[assignment]
 
+    @property
+    def base(self) -> str | None:
+        return self.combine[0]
+
     @model_validator(mode="after")
     def _one_proportion_each(self) -> Self:
         if self.proportions and len(self.proportions) != len(self.combine):
@@ -147,7 +171,27 @@ class CombineSettings(DatasetBase):
         return self
 
 
-DatasetSettings = SourceSettings | CombineSettings
+class AugmentedSettings(DatasetBase):
+    """A dataset with copies of training examples; the rest is as of the dataset that is augmented.
+
+    Args:
+        augment: the dataset, and how the copies are made.
+    """
+
+    augment: Augmentation
+    rows: Annotated[None, BeforeValidator(refuse(ROWS_OF_BASE))] = None
+    labels: Annotated[None, BeforeValidator(refuse(LABELS_WITHIN))] = None
+
+    @property
+    def base(self) -> str | None:
+        return self.augment.dataset
+
+    def references(self) -> References:
+        for setting, kind, name in self.augment.references():
+            yield f"augment.{setting}", kind, name
+
+
+DatasetSettings = SourceSettings | CombineSettings | AugmentedSettings
 
 
 @cache
@@ -170,7 +214,7 @@ def read_dataset(value: Any) -> DatasetSettings:
             datasets are named.
     """
     if isinstance(value, dict) and "augment" in value:
-        raise mistake(("augment",), "not available in this version")
+        return AugmentedSettings.model_validate(value)
     if isinstance(value, dict) and "combine" in value:
         return CombineSettings.model_validate(value)
     if isinstance(value, dict) and (instead := GONE.get(str(value.get("source")))):

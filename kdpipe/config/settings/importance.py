@@ -1,9 +1,15 @@
 """`importance`: how the heads and neurons of a model are ranked."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from kdpipe.config.settings.base import EntryOf, ModelName, Settings, StageSettings, TrainingData
+from kdpipe.config.settings.base import (
+    EntryOf,
+    ModelName,
+    References,
+    Settings,
+    StageSettings,
+    TrainingData,
+)
 from kdpipe.config.settings.bounds import Count, Seed
 from kdpipe.config.settings.several import named
 
@@ -55,7 +61,7 @@ class RankedSettings(StageSettings):
         """Whether some units of a kind go and others stay."""
         return True
 
-    def references(self) -> Iterator[tuple[str, Literal["model", "dataset"], str]]:
+    def references(self) -> References:
         yield from super().references()
         if self.importance is not None:
             yield from (("importance", kind, name) for _, kind, name in self.importance.references())

@@ -47,7 +47,7 @@ class Finetune(TrainingStage[FinetuneSettings]):
 
     def checks(self, graph: Graph, node: Node) -> Findings:
         for dataset in map(graph.datasets.__getitem__, self.settings_of(graph, node.name).datasets):
-            if dataset.task != LANGUAGE_MODELING and dataset.settings.labels:
+            if dataset.task != LANGUAGE_MODELING and dataset.unlabelled:
                 yield ("dataset",), f"{dataset.name!r} has `labels: none`; fine-tuning needs labels"
         yield from super().checks(graph, node)
 

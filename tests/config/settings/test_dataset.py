@@ -53,7 +53,6 @@ def test_a_source_without_files_refuses_them(key):
 @pytest.mark.parametrize(("value", "where", "what"), [
     ({"source": "glu"}, "source", "'glu' is not known; did you mean 'glue'?"),
     ({"path": "x"}, "source", f"is required; {SOURCES}"),
-    ({"augment": {"method": "x"}}, "augment", "not available in this version"),
     ({"source": "text", "stride": -1}, "stride", "should be greater than or equal to 0, found -1"),
     ({"source": "text", "pth": "x"}, "pth", "unknown key; did you mean 'path'?"),
     ({"source": "glue"}, "name", "is required"),
