@@ -3,17 +3,18 @@
 The stages that read all rows check the rest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from kdpipe.adapters.sources import parts_of, source_of
 from kdpipe.anatomy.families import LANGUAGE_MODELING
 from kdpipe.config.mistakes import key_path
+from kdpipe.config.settings.base import ByColumn
 from kdpipe.data.source import TEST, TRAIN, VALIDATION, Local, Source
-from kdpipe.errors import ConfigError, DataError, Problem
+from kdpipe.errors import ConfigError, DataError, Problem, listed
 from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.model_stage import Need
+from kdpipe.plan.model_stage import Need, datasets_of
 from kdpipe.plan.stages.preprocess import preprocess_settings
 
 # A need of any held-out split.
@@ -59,8 +60,25 @@ def check_data(graph: Graph) -> None:
     for (name, need), model in _needs(graph).items():
         if name in seen and not seen[name].has(need.split, need.labelled):
             problems.append(_lacks(graph.datasets[name], seen[name], need, model))
+    for node in graph.nodes.values():
+        problems += _without_teacher(graph, node, seen)
     if problems:
         raise ConfigError(problems)
+
+
+def _without_teacher(graph: Graph, node: Node, seen: Collection[str]) -> Iterator[Problem]:
+    """Yield the values of a column in the first rows that no teacher is named for."""
+    by = getattr(node.settings, "teacher", None)
+    if not isinstance(by, ByColumn):
+        return
+    for name in filter(seen.__contains__, datasets_of(node.settings)):
+        sources = (part.reader() for part in parts_of(preprocess_settings(graph, name)))
+        first = [example for source in sources if isinstance(source, Local) for example in source.peek(TRAIN)]
+        found = {dict(example.kept)[by.column] for example in first} - {*by.models}
+        if found:
+            what = f"{name!r} has rows whose {by.column!r} is {listed(map(repr, sorted(found)))}"
+            place = graph.document.place(node.template, node.stage, ("teacher", "models"))
+            yield Problem(key_path(place), f"{what}; give each value a teacher")
 
 
 def _problem(dataset: Dataset, what: str) -> Problem:

@@ -118,7 +118,8 @@ class EntryReader:
             try:
                 for part in self.matrix.choices_of(free, within=self.choice) if free else [{}]:
                     choice = {**self.choice, **part}
-                    filled[self.matrix.fill(key, choice)] = self.matrix.fill(item, choice)
+                    inner = self._fill_pairs(item, (*where, key)) if isinstance(item, Mapping) else None
+                    filled[self.matrix.fill(key, choice)] = inner or self.matrix.fill(item, choice)
             except MatrixError as error:
                 self._note((*where, key), str(error))
         return filled

@@ -26,6 +26,7 @@ class TableReader:
         classes: names of the classes in their order.
         separator: the characters between the labels of a multi-label dataset in one text.
         form: how the text of the files is written.
+        keep: further columns of the training split.
     """
 
     task: str
@@ -35,6 +36,7 @@ class TableReader:
     classes: Sequence[str | int] | None = None
     separator: str | None = None
     form: Form = USUAL_FORM
+    keep: Sequence[str] = ()
 
     @cached_property
     def label_columns(self) -> list[str]:
@@ -70,13 +72,14 @@ class TableReader:
         """
         known = most is None or bool(self.classes)
         labelled: bool | None = None
+        kept = self.keep if split == TRAIN else ()
         for prefix, file in self.files.parts(split):
             seen = most is None or begins(file)
             labels = self._labels_in(file, split, seen)
             if not seen:
-                check_names(file, [*self.texts, *labels])
+                check_names(file, [*self.texts, *labels, *kept])
                 continue
-            rows = read_rows(file, [*self.texts, *labels], self.form)
+            rows = read_rows(file, [*self.texts, *labels, *kept], self.form)
             place, may_lack = str(file), self.files.may_lack_labels(split)
             for line, cells in islice(rows, most):
                 where = f"{place}:{line}"
@@ -89,7 +92,9 @@ class TableReader:
                         " mend the rows that differ"
                     )
                 labelled = label is not None
-                yield Example(f"{prefix}:{line}", texts[0], texts[1] if texts[1:] else None, label)
+                more = tuple((name, text_cell(cells[name], name, where)) for name in kept)
+                second = texts[1] if texts[1:] else None
+                yield Example(f"{prefix}:{line}", texts[0], second, label, kept=more)
 
     def _names_in(self, file: Path) -> Iterator[str]:
         """Yield the names of the classes in a file, as often as they occur."""

@@ -6,7 +6,7 @@ small, so that 32 bits hold every offset in a batch, however many tokens a split
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ def _values(chunk: pa.Array) -> NDArray[Any]:
         return _values(chunk.flatten()).reshape(-1, chunk.type.list_size)
     if isinstance(chunk, pa.ListArray | pa.LargeListArray):
         return _values(chunk.values)
-    values: NDArray[Any] = chunk.to_numpy()
+    values: NDArray[Any] = chunk.to_numpy(zero_copy_only=chunk.type != pa.string())
     return values
 
 
@@ -242,6 +242,77 @@ class EncodedSplit:
     def ids(self) -> pa.ChunkedArray:
         """Id of each example."""
         return pa.chunked_array([batch.column("id") for batch in self._batches])
+
+
+class SomeRows(EncodedSplit):
+    """Some examples of a split, in their order, as a split of its own.
+
+    Args:
+        split: the whole split.
+        rows: the places of the examples [N].
+    """
+
+    def __init__(self, split: EncodedSplit, rows: NDArray[np.int64]) -> None:
+        self.path, self.split = split.path, split.split
+        self.task, self.classes, self.columns = split.task, split.classes, split.columns
+        self._whole, self.rows = split, rows
+        self.lengths = split.lengths[rows]
+
+    def column(self, name: str) -> MappedColumn:
+        return _SomeOfColumn(self._whole.column(name), self.rows)
+
+    @property
+    def ids(self) -> pa.ChunkedArray:
+        return self._whole.ids.take(pa.array(self.rows))
+
+
+class _SomeOfColumn(MappedColumn):
+    """Some rows of a column."""
+
+    def __init__(self, column: MappedColumn, rows: NDArray[np.int64]) -> None:
+        self._column, self._rows = column, rows
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        return self._column[self._rows[rows]]
+
+    def lengths_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._column.lengths_of(self._rows[rows])
+
+    def lengths(self) -> NDArray[np.int32]:
+        return self._column.lengths()[self._rows]
+
+    def values(self) -> NDArray[Any]:
+        return self._column[self._rows]
+
+
+def rows_with(split: EncodedSplit, column: str, values: Collection[str]) -> NDArray[np.int64]:
+    """Return the places of the examples whose kept column has one of some values.
+
+    Raises:
+        DataError: the column was not kept, or no example has such a value.
+    """
+    found = np.isin(kept_values(split, column), [*values])
+    if not found.any():
+        raise DataError(f"{split.path}: expected rows whose {column!r} is {' or '.join(values)}, found none")
+    return np.flatnonzero(found)
+
+
+def kept_values(split: EncodedSplit, column: str) -> NDArray[np.str_]:
+    """Return what a column that was kept has for each example [N].
+
+    Raises:
+        DataError: the column was not kept.
+    """
+    name = kept_column(column)
+    if name not in split.columns:
+        raise DataError(f"{split.path} has no column {column!r}; give its dataset `keep: [{column}]`")
+    values: NDArray[np.str_] = split.column(name).values().astype(str)
+    return values
+
+
+def kept_column(name: str) -> str:
+    """Return what a column of the source that is kept is called among the columns of a split."""
+    return f"kept {name}"
 
 
 def _starts(lengths: NDArray[np.integer[Any]]) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from tokenizers import Encoding, Tokenizer
 from tokenizers.models import WordLevel
 
 from kdpipe import catalog
+from kdpipe.data.encoded import kept_column
 from kdpipe.data.source import Example
 from kdpipe.declarations import constants
 from kdpipe.errors import DataError, quoted, suggest
@@ -121,6 +122,8 @@ def one_row_each(
     """Return examples of one row each, with further columns and counts."""
     ids, lengths = flat_ids(encodings)
     rows, truncated = len(examples), sum(1 for encoding in encodings if encoding.overflowing)
+    for place, (name, _) in enumerate(examples[0].kept):
+        extra[kept_column(name)] = pa.array([example.kept[place][1] for example in examples], pa.string())
     total = Counter(examples=rows, rows=rows, tokens=len(ids), truncated=truncated, **counts)
     return Encoded(to_batch([example.id for example in examples], ids, lengths, extra), total)
 

@@ -51,7 +51,7 @@ class Made(View):
 def made_schema(task: str) -> pa.Schema:
     """Return the columns of the examples of a task."""
     texts = [(name, pa.string()) for name in ("id", "text", "text_pair")]
-    return pa.schema([*texts, ("label", LABEL_TYPES[task])])
+    return pa.schema([*texts, ("label", LABEL_TYPES[task]), ("kept", pa.map_(pa.string(), pa.string()))])
 
 
 def made_table(examples: Iterable[Example], task: str) -> pa.Table:
@@ -80,5 +80,5 @@ def write_made(folder: Path, tables: Iterable[pa.Table], task: str, labels: Sequ
 
 
 def _example(row: dict[str, Any]) -> Example:
-    label = row.pop("label")
-    return Example(**row, label=tuple(label) if isinstance(label, list) else label)
+    label, kept = row.pop("label"), tuple(map(tuple, row.pop("kept")))
+    return Example(**row, label=tuple(label) if isinstance(label, list) else label, kept=kept)

@@ -86,7 +86,7 @@ def write_dataset(
 
 
 def _alike(examples: Iterable[Example]) -> Iterator[Example]:
-    """Pass examples on, as long as all have a label or none, and all are pairs or none."""
+    """Pass examples on, as long as all have a label or none, are pairs or not, and keep the same columns."""
     first = None
     for example in examples:
         first = first or example
@@ -96,6 +96,9 @@ def _alike(examples: Iterable[Example]) -> Iterator[Example]:
                 f"expected {'labels' if labels_differ else 'pairs of texts'} in all examples of a split or in"
                 f" none, found {first.id} and {example.id} to differ; mend the data"
             )
+        if [name for name, _ in example.kept] != [name for name, _ in first.kept]:
+            what = f"found {first.id} and {example.id} to differ"
+            raise DataError(f"expected the same columns in `keep` of all parts of a combination, {what}")
         yield example
 
 

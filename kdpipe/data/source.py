@@ -41,6 +41,7 @@ class Example(NamedTuple):
             word's tag (token classification); the answers, none for a question without one (question
             answering); None where the split has no labels.
         words: the words that have tags, for token classification.
+        kept: further columns by which rows are told apart, such as their language: (name, value) pairs.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Example(NamedTuple):
     text_pair: str | None = None
     label: Label | None = None
     words: tuple[str, ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
 
 
 class Source(Protocol):

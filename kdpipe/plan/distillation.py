@@ -37,7 +37,7 @@ class DistillationStage(TrainingStage[D]):
         for lesson in settings.lessons:
             if self.reads_head(lesson):
                 found |= dict.fromkeys(needs_head(graph, lesson.teacher, lesson.dataset, "teacher"))
-            for find in (_cache, _tokenizers, check_outputs, _layers, wrong_heads, wrong_modules):
+            for find in (_cache, _column, _tokenizers, check_outputs, _layers, wrong_heads, wrong_modules):
                 found |= dict.fromkeys(find(graph, lesson))
         yield from found
         yield from dict.fromkeys((*_labels(graph, settings), *_terms(graph, settings)))
@@ -122,6 +122,7 @@ def cache_settings(graph: Graph, lesson: Lesson) -> CacheTeacherSettings:
         # Not to run in float16 is as if nothing had been said of it.
         fp16=getattr(settings.training, "fp16", None) or None,
         tf32=getattr(settings.training, "tf32", None),
+        rows=lesson.rows,
         **_masks(graph, lesson),
     )
 
@@ -211,6 +212,24 @@ def _cache(graph: Graph, lesson: Lesson) -> Findings:
             "which layers to store is unknown until the student is fetched; give `cache: off`, `layers` "
             "as a list of pairs, or a student that is loaded from a folder",
         )
+
+
+def _column(graph: Graph, lesson: Lesson) -> Findings:
+    """Yield what keeps the rows of a dataset from having teachers by a column."""
+    if lesson.rows is None:
+        return
+    column, dataset = lesson.rows[0], graph.datasets[lesson.dataset]
+    if not all(column in (getattr(source, "keep", None) or ()) for source in dataset.sources):
+        what = f"{dataset.name!r} keeps no column {column!r}; give it `keep: [{column}]`"
+        yield ("teacher", "column"), f"{what}, which tables have"
+    if not is_cached(graph, lesson) and lesson.taught:
+        what = "the signals of teachers by a column are stored, for tasks with labels"
+        yield ("cache",), f"{what}; remove `cache: off`, or take such a task"
+    first, *others = (graph.facts[name].shape for name in lesson.settings.teachers)
+    inner = [t.loss for t in lesson.taught for kind in t.teacher_kinds if not SIGNAL_KINDS[kind].needs_head]
+    if inner and any((other.depth, other.width) != (first.depth, first.width) for other in others):
+        what = f"{inner[0]} compares states, but the teachers differ in depth or width"
+        yield ("teacher", "models"), f"{what}; take losses on logits, or teachers of one size"
 
 
 def _tokenizers(graph: Graph, lesson: Lesson) -> Findings:

@@ -20,7 +20,7 @@ from kdpipe.errors import KdpipeError, listed
 from kdpipe.models.precision import Precision
 from kdpipe.signals.capture import Request, Signals
 from kdpipe.signals.formats import restored, row_counts, unflattened
-from kdpipe.signals.rows import rows_at
+from kdpipe.signals.rows import Rows, rows_at
 
 SIGNALS = "signals.arrow"
 # Metadata of the file: a digest of the examples, the precision in which matrices were multiplied, and what
@@ -131,12 +131,13 @@ class CachedKnowledge:
             rows: the rows of the examples in the file.
             batch: the batch of these examples that the student reads.
         """
-        signals: Signals = {}
-        for signal, column in self.columns.items():
-            positions, shape, precision = self._form(signal)
-            values = restored(column[rows].reshape(-1, *shape), precision)
-            signals[signal] = unflattened(rows_at(values, positions, batch), signal)
-        return signals
+        return {signal: self.signal(signal, column[rows], batch) for signal, column in self.columns.items()}
+
+    def signal(self, signal: Signal, stored: NDArray[Any], batch: Mapping[str, Any]) -> Rows:
+        """Return stored rows of a signal [N, ...] as the rows of a batch."""
+        positions, shape, precision = self._form(signal)
+        values = restored(stored.reshape(-1, *shape), precision)
+        return unflattened(rows_at(values, positions, batch), signal)
 
     def _form(self, signal: Signal) -> tuple[Any, list[int], str]:
         """Return the positions of a signal's rows, the shape of a row, and the precision of its numbers."""

@@ -12,7 +12,7 @@ from kdpipe.anatomy.signals import Positions
 from kdpipe.artifacts.artifact import device, versions
 from kdpipe.artifacts.sums import SUMS, file_digest
 from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import EncodedSplit, read_description
+from kdpipe.data.encoded import EncodedSplit, SomeRows, read_description, rows_with
 from kdpipe.digest import digest
 from kdpipe.evaluation.scoring import load_for, task_of
 from kdpipe.models.family import config_shape
@@ -55,6 +55,8 @@ def run(
     positions: Positions = "tokens" if settings.positions == "all" else task_of(data).positions
     request = Request(settings.stored(depth), positions)
     split = EncodedSplit(data, settings.split)
+    if settings.rows:
+        split = SomeRows(split, rows_with(split, *settings.rows))
     precision = kept_precision(settings.model_dump(), workspace.shards)
     LOG.info("matrices are multiplied in %s", precision)
     about, entry = {}, None
@@ -95,7 +97,7 @@ def _dependencies(
     return {
         "teacher": file_digest(teacher / SUMS),
         "data": file_digest(data / SUMS),
-        "split": settings.split,
+        "split": [settings.split, settings.rows],
         "masks": [settings.model_dump()["masking"], settings.seed, counts and file_digest(counts / SUMS)],
         "signals": [*map(str, request.signals)],
         "positions": request.positions,

@@ -7,8 +7,9 @@ from typing import Any
 
 from kdpipe.adapters.training import ensemble_of, load_learner, losses_of
 from kdpipe.artifacts.sums import require
+from kdpipe.config.settings.base import ByColumn
 from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.encoded import EncodedSplit, SomeRows, kept_values, rows_with
 from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError, ModelError, listed
 from kdpipe.evaluation.scoring import load_for, task_of
@@ -20,8 +21,9 @@ from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
+from kdpipe.signals.by_rows import KnowledgeByRows
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge, same_examples
-from kdpipe.signals.capture import Request, Teacher
+from kdpipe.signals.capture import Origin, Request, Teacher
 from kdpipe.training.course import Course
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import course_on, prefix_of, save_outcome, train_courses
@@ -124,8 +126,12 @@ def _course(
     """Return what is learned on a dataset."""
     objective = _objective(settings, name, on_dataset(learner, name), tokenizer, sources, data)
     split = EncodedSplit(data, "train")
-    knowledge, teachers, others = {}, {}, {}
+    knowledge: dict[Origin, CachedKnowledge | KnowledgeByRows] = {}
+    teachers, others = {}, {}
     for origin, request in objective.teachers.items():
+        if isinstance(settings.teacher, ByColumn):
+            knowledge[origin] = _by_column(settings, settings.teacher, name, sources, split, request)
+            continue
         source = sources[origin.teacher]
         _check_tokens(request, tokenizer, source, data)
         if source.stored is None:
@@ -150,6 +156,36 @@ def _course(
     )
 
 
+def _by_column(
+    settings: DistillSettings,
+    by: ByColumn,
+    name: str,
+    sources: Mapping[str, Source],
+    split: EncodedSplit,
+    request: Request,
+) -> KnowledgeByRows:
+    """Return the stored signals of the teacher of each row.
+
+    Raises:
+        KdpipeError: some rows have no teacher, or the signals are not stored.
+    """
+    if without := {*kept_values(split, by.column)} - {*by.models}:
+        what = f"rows whose {by.column!r} is {listed(sorted(map(repr, map(str, without))))} have no teacher"
+        raise KdpipeError(f"{split.path}: {what}; give each value one in `teacher.models`")
+    parts = []
+    for lesson in settings.lessons:
+        if lesson.dataset == name and lesson.rows:
+            stored, rows = sources[lesson.teacher].stored, rows_with(split, *lesson.rows)
+            if stored is None:
+                raise KdpipeError(
+                    "--knowledge: teachers by a column need their stored signals; give the folders"
+                )
+            parts.append((CachedKnowledge(stored / SIGNALS, SomeRows(split, rows)), rows))
+    knowledge = KnowledgeByRows(parts, len(split))
+    knowledge.require(request)
+    return knowledge
+
+
 def _objective(
     settings: DistillSettings,
     name: str,
@@ -161,6 +197,9 @@ def _objective(
     for source in sources.values():
         require(source.teacher, "config.json")
     shapes = {name: config_shape(read_model_config(source.teacher)) for name, source in sources.items()}
+    if isinstance(settings.teacher, ByColumn):
+        # They are as one teacher that is called as the column, and equally large where it matters.
+        shapes = {settings.teacher.column: next(iter(shapes.values()))}
     return build_objective(
         losses_of([term for _, term in settings.terms_on(name)]),
         task_of(data),

@@ -52,7 +52,7 @@ def changed(edit: Callable[[str, str, str], None], *change: str, roots: tuple[st
 
 
 @pytest.mark.parametrize(("file", "old", "new", "counts"), [
-    ("stages/distill.py", "reads_ours = source.stored is None", "reads_ours = source.stored is not None", True),
+    ("stages/distill.py", "reads_ours = source.stored", "reads_ours = not source.stored", True),
     ("training/hooks.py", "loss_is_scaled_for_ga = True", "loss_is_scaled_for_ga = False", True),
     ("losses/kl.py", "import", "import os\nimport", True),
     ("losses/cosine.py", "import", "import os\nimport", False),

@@ -43,6 +43,8 @@ class Settings(BaseModel):
         """Yield (setting, kind, name) of each model and dataset that these settings name."""
         for field, reference in reference_fields(type(self)).items():
             value = getattr(self, field)
+            if isinstance(value, ByColumn):
+                value = value.models
             named = value.values() if isinstance(value, dict) else value or ()
             for name in (value,) if isinstance(value, str) else dict.fromkeys(named):
                 yield field, reference.kind, name
@@ -173,9 +175,23 @@ class EntryOf:
         return value
 
 
+NotEmpty = AfterValidator(refuse("expected at least one", lambda value: not value))
+
+
+class ByColumn(Settings):
+    """A model for each value of a column of the data.
+
+    Args:
+        column: the column, which the dataset keeps (`keep`).
+        models: the models by value.
+    """
+
+    column: str
+    models: Annotated[dict[str, str], NotEmpty]
+
+
 ModelName = Annotated[str, Reference("model")]
 DatasetName = Annotated[str, Reference("dataset")]
-NotEmpty = AfterValidator(refuse("expected at least one", lambda value: not value))
 AS_LIST = BeforeValidator(
     lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=str | tuple[str, ...]
 )

@@ -2,13 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from kdpipe.anatomy.signals import SIGNAL_KINDS, StoredPrecision
 from kdpipe.config.mistakes import Findings
-from kdpipe.config.settings.base import NotEmpty, Reference, Settings, StageSettings, TrainingData, refuse
+from kdpipe.config.settings.base import (
+    ByColumn,
+    NotEmpty,
+    Reference,
+    Settings,
+    StageSettings,
+    TrainingData,
+)
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.losses import LossTerm, LossTerms
@@ -26,13 +33,18 @@ CacheMode = Literal["auto", "on", "off"]
 Cache = Annotated[CacheMode, BeforeValidator(_read_switch, json_schema_input_type=CacheMode | bool)]
 
 
-BY_COLUMN = refuse(
-    "teachers by column are not available in this version; give a model, a list of models, or a model for"
-    " each dataset",
-    lambda value: isinstance(value, dict) and {*value} == {"column", "models"},
-)
+def _read_teacher(value: Any) -> Any:
+    """Read teachers by a column, so that a mistake in them is told at its place."""
+    if isinstance(value, dict) and {*value} & {"column", "models"} and not {*value} - {"column", "models"}:
+        return ByColumn.model_validate(value)
+    return value
+
+
 Teachers = Annotated[
-    str | tuple[str, ...] | dict[str, str], NotEmpty, BeforeValidator(BY_COLUMN), Reference("model")
+    str | tuple[str, ...] | ByColumn | dict[str, str],
+    NotEmpty,
+    BeforeValidator(_read_teacher),
+    Reference("model"),
 ]
 
 
@@ -53,7 +65,8 @@ class Distillation(StageSettings):
     """Training against one teacher or several, on one dataset or several.
 
     Args:
-        teacher: the model whose outputs are learned, a list of models, or a model for each dataset.
+        teacher: the model whose outputs are learned, a list of models, or a model for each dataset, or for
+            each value of a column.
         dataset: the dataset that is read, or a list of datasets.
         losses: the loss terms; the loss is their weighted sum.
         cache: whether the teacher's signals are computed once and stored; `auto` does so for task data.
@@ -95,13 +108,16 @@ class Distillation(StageSettings):
 
     def _misread_teachers(self) -> Findings:
         """Yield which terms name or lack a teacher wrongly, and which teachers no term reads."""
-        several = len(self.teachers) > 1 and not isinstance(self.teacher, dict)
+        several = len(self.teachers) > 1 and not isinstance(self.teacher, dict | ByColumn)
         for index, term in enumerate(self.losses):
             place = ("losses", index)
             if term.teacher is not None and not term.needs_teacher:
                 yield (*place, "teacher"), f"{term.loss} reads no teacher; remove this"
             elif term.teacher is not None and isinstance(self.teacher, dict):
                 yield (*place, "teacher"), "each dataset has its own teacher; give the term a `dataset`"
+            elif term.teacher is not None and isinstance(self.teacher, ByColumn):
+                what = f"{self.teacher.column!r} says which teacher is read of a row; remove this"
+                yield (*place, "teacher"), what
             elif term.teacher not in (None, *self.teachers):
                 hint = suggest(term.teacher, self.teachers)
                 yield (*place, "teacher"), f"{term.teacher!r} is no teacher here; {hint}"
@@ -122,6 +138,8 @@ class Distillation(StageSettings):
     @property
     def teachers(self) -> tuple[str, ...]:
         """The teachers, in their order."""
+        if isinstance(self.teacher, ByColumn):
+            return tuple(dict.fromkeys(self.teacher.models.values()))
         models = self.teacher.values() if isinstance(self.teacher, dict) else named(self.teacher)
         return tuple(dict.fromkeys(models))
 
@@ -183,3 +201,11 @@ class Lesson:
     def learner(self) -> str:
         """The student."""
         return self.settings.learner
+
+    @property
+    def rows(self) -> "tuple[str, tuple[str, ...]] | None":
+        """The column by which teachers are chosen, and its values with this teacher; None for all rows."""
+        by = self.settings.teacher
+        if not isinstance(by, ByColumn):
+            return None
+        return by.column, tuple(value for value, model in by.models.items() if model == self.teacher)

@@ -31,6 +31,8 @@ class TableSource(FileSource):
         files: split name to file or pattern; overrides `path`.
         delimiter: the character between the cells of TSV and CSV files, such as `;`; by default a tab or a
             comma.
+        keep: columns of the training split that are kept as text, such as the column by which teachers are
+            chosen.
         encoding: how the text of TSV, CSV and JSONL files is encoded, such as `utf-16` or `latin-1`.
         labels: `none` drops the training labels; the training and the validation split may lack labels.
     """
@@ -47,6 +49,7 @@ class TableSource(FileSource):
         classes: list[str | int] | None = None,
         separator: str | None = None,
         delimiter: str | None = None,
+        keep: list[str] | None = None,
         encoding: str = "utf-8",
         path: Path | None = None,
         files: Mapping[str, Path] = MappingProxyType({}),
@@ -55,7 +58,7 @@ class TableSource(FileSource):
         texts = [text] if text_pair is None else [text, text_pair]
         super().__init__(SplitFiles(path, files, USUAL_NAMES, SUFFIXES, unlabelled=labels == "none"))
         self._reader = TableReader(
-            task, self._files, texts, label, classes, separator, Form(delimiter, encoding)
+            task, self._files, texts, label, classes, separator, Form(delimiter, encoding), keep or ()
         )
 
     @property

@@ -62,6 +62,8 @@ class CacheTeacherSettings(Settings):
         masking: how text is masked, for masked language models.
         seed: seed of the masks.
         positions: `all` where logits of all tokens are stored; by default logits of tokens with a label.
+        rows: a column that the dataset keeps, and its values in the rows that the teacher runs on; null for
+            all rows.
     """
 
     signals: tuple[str, ...] = ()
@@ -75,6 +77,7 @@ class CacheTeacherSettings(Settings):
     masking: MaskingSettings | None = None
     seed: Seed = 0
     positions: Literal["all"] | None = None
+    rows: tuple[str, tuple[str, ...]] | None = None
 
     def stored(self, depth: int) -> tuple[Signal, ...]:
         """Return the signals that are stored of a teacher with so many blocks."""

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from kdpipe.config.settings.base import ModelName, Unavailable
+from kdpipe.config.settings.base import ByColumn, ModelName, Unavailable
 from kdpipe.config.settings.distillation import Distillation, EnsembleSettings
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.masking import MaskingSettings
@@ -22,7 +22,8 @@ class DistillSettings(SeveralDatasets, Distillation):
     """Knowledge distillation.
 
     Args:
-        teacher: the model whose outputs the student learns, a list of models, or a model for each dataset.
+        teacher: the model whose outputs the student learns, a list of models, or a model for each dataset or
+            for each value of a column ({column, models}).
         student: the model to start from.
         dataset: the dataset both read, or a list of datasets; the student has a head for each.
         sampling: how often a batch is of each of several datasets.
@@ -54,7 +55,7 @@ class DistillSettings(SeveralDatasets, Distillation):
             return self
         teachers, weights = len(self.teachers), self.ensemble.weights
         together = [term.needs_teacher and not term.teacher and bool(term.weight) for term in self.losses]
-        if isinstance(self.teacher, dict) or teachers < 2 or not any(together):
+        if isinstance(self.teacher, dict | ByColumn) or teachers < 2 or not any(together):
             raise mistake(("ensemble",), "no loss term reads several teachers together; remove this")
         if weights and len(weights) != teachers:
             raise mistake(("ensemble", "weights"), f"expected {teachers}, one each, found {len(weights)}")

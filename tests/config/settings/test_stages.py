@@ -38,8 +38,12 @@ FLSW = {"loss": "kl", "temperature": "flsw"}
 
 @pytest.mark.parametrize(("changes", "where", "what"), [
     ({"teacher": []}, ("teacher",), "expected at least one"),
-    ({"teacher": {"column": "language", "models": {"en": "a"}}}, ("teacher",), "teachers by column"
-     " are not available in this version; give a model, a list of models, or a model for each dataset"),
+    ({"teacher": {"column": "language", "models": {}}}, ("teacher", "models"), "expected at least one"),
+    ({"teacher": {"column": "language"}}, ("teacher", "models"), "is required"),
+    ({"teacher": {"column": "language", "models": {"en": "a"}}, "losses": [{**KL, "teacher": "a"}]},
+     ("losses", 0, "teacher"), "'language' says which teacher is read of a row; remove this"),
+    ({"teacher": {"column": "language", "models": {"en": "a", "zh": "b"}}, "ensemble": {}}, ("ensemble",),
+     "no loss term reads several teachers together; remove this"),
     ({"losses": [KL, HIDDEN]}, ("losses", 1), "hidden_states are read of one teacher; give `teacher: a`, or"
      " another of the 2"),
     ({"losses": [{**KL, "top_k": 5}]}, ("losses", 0), "top_logits and top_entries are read of one teacher;"
