@@ -14,7 +14,6 @@ SURE: dict[str, dict[str, float]] = {
     "delete": {"probability": 1},
     "long_disorder": {"probability": 1, "length": 0.4},
 }
-SHUFFLED = [0.4, 0.3, 0.1, 0.1, 0.1]
 RNGS = [np.random.default_rng, np.random.RandomState]
 
 
@@ -36,25 +35,6 @@ def test_halves_of_spans_change_places():
     words = [str(number) for number in range(11)]
     copy = method("long_disorder", probability=1, length=0.4)(words, np.random.RandomState(0))
     assert copy == ["2", "3", "0", "1", "6", "7", "4", "5", "8", "9", "10"]
-
-
-@pytest.mark.parametrize(("name", "theirs", "options", "their_options"), [
-    ("mask", "masking", {}, {"mask": MASKED}),
-    ("delete", "deleting", {"probability": 0.7}, {"p": 0.7}),
-    ("delete", "deleting", {}, {}),
-    ("ngram", "n_gram_sampling", {"probabilities": [0.2, 0.8]}, {"p_ng": [0.2, 0.8], "l_ng": [1, 2]}),
-    ("short_disorder", "short_disorder", {}, {}),
-    ("short_disorder", "short_disorder", {"probabilities": SHUFFLED}, {"p": SHUFFLED}),
-    ("long_disorder", "long_disorder", {}, {}),
-    ("long_disorder", "long_disorder", {"probability": 0.3, "length": 5}, {"p": 0.3, "length": 5}),
-])  # fmt: skip
-def test_copies_as_textbrewer_makes_them(name, theirs, options, their_options):
-    data_utils = pytest.importorskip("textbrewer.data_utils")
-    words = [f"w{number}" for number in range(60)]
-    for seed in range(20):
-        np.random.seed(seed)
-        expected = getattr(data_utils, theirs)(words, **their_options)
-        assert method(name, **options)(words, np.random.RandomState(seed)) == expected
 
 
 @pytest.mark.parametrize("make", RNGS)

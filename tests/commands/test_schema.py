@@ -98,7 +98,8 @@ def test_settings_are_explained():
     distill = definitions["stages"]["properties"]["distill"]
     assert distill["description"] == "Knowledge distillation."
     properties = distill["properties"]
-    taught = "the model whose outputs the student learns, a list of models, or a model for each dataset."
+    taught = "the model whose outputs the student learns, a list of models, or a model for each dataset or"
+    taught += " for each value of a column ({column, models})."
     assert properties["teacher"]["description"] == taught
     assert properties["losses"]["description"] == "the loss terms; the loss is their weighted sum."
 
