@@ -144,7 +144,8 @@ def _move(draft: Path, output: Path, state: Path) -> None:
     # An artifact may have no files but its manifest and its list of digests.
     sums = read_sums(draft) if (draft / SUMS).stat().st_size else {}
     new = {name: [facts_of(draft / name, sums.get(name))] for name in files_below(draft)}
-    old = {name: files for name, files in written_files(output, state).items() if (output / name).exists()}
+    listed = written_files(output, state)
+    old = {name: files for name, files in listed.items() if (output / name).exists()}
     # A run that is killed during the move leaves old and new files.
     note_written(output, state, {name: [*old.get(name, ()), *new.get(name, ())] for name in {**old, **new}})
     output.mkdir(parents=True, exist_ok=True)
@@ -154,7 +155,8 @@ def _move(draft: Path, output: Path, state: Path) -> None:
     for name in sorted(new.keys() - {SUMS}):
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         (draft / name).replace(output / name)
-    remove_folders(output, old)
+    # A run that was killed here before has left the folders of files that are gone.
+    remove_folders(output, listed)
     (draft / SUMS).replace(output / SUMS)
     note_written(output, state, new)
 

@@ -12,6 +12,7 @@ from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.encoding import RegressionEncoder
 from kdpipe.data.source import Example, Label
+from kdpipe.errors import DataError
 from kdpipe.evaluation.task import BATCH_SIZE, Subject, example_logits
 from kdpipe.models.compatibility import check_rows
 
@@ -87,6 +88,8 @@ class Labeller:
 
     def _is_sure(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Tell of each example whether its most probable class is probable enough [N]."""
+        if not np.isfinite(logits).all():
+            raise DataError("labels.from: expected a model with finite logits, found others; it has diverged")
         exponents = np.exp(logits - logits.max(-1, keepdims=True))
         sure: NDArray[np.bool_] = exponents.max(-1) / exponents.sum(-1) >= self._confidence
         return sure

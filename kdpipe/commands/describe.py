@@ -174,7 +174,7 @@ def _shape_row(graph: Graph, node: Node) -> tuple[str, ...]:
     sparsity = None if facts.sparsity is None else f"{facts.sparsity:g}"
     if sparsity is not None and graph.stage_of(node.name).chooses:
         sparsity += " or more"
-    head = ", ".join(facts.heads.values()) or (facts.tasks and " or ".join(facts.tasks))
+    head = ", ".join(task for task, _ in facts.heads.values()) or (facts.tasks and " or ".join(facts.tasks))
     values = (shape.family, shape.depth, shape.width, heads, sparsity, shape.vocabulary, head)
     return (node.name, node.stage, *("?" if value is None else str(value) or "none" for value in values))
 

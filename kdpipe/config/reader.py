@@ -118,8 +118,13 @@ class EntryReader:
             try:
                 for part in self.matrix.choices_of(free, within=self.choice) if free else [{}]:
                     choice = {**self.choice, **part}
-                    inner = self._fill_pairs(item, (*where, key)) if isinstance(item, Mapping) else None
-                    filled[self.matrix.fill(key, choice)] = inner or self.matrix.fill(item, choice)
+                    name = self.matrix.fill(key, choice)
+                    if name in filled:
+                        self._note((*where, key), f"{name!r} is named twice; name it once")
+                    inside = isinstance(item, Mapping)
+                    filled[name] = (
+                        self._fill_pairs(item, (*where, key)) if inside else self.matrix.fill(item, choice)
+                    )
             except MatrixError as error:
                 self._note((*where, key), str(error))
         return filled

@@ -72,7 +72,7 @@ class TableReader:
         """
         known = most is None or bool(self.classes)
         labelled: bool | None = None
-        kept = self.keep if split == TRAIN else ()
+        kept = sorted(self.keep) if split == TRAIN else ()
         for prefix, file in self.files.parts(split):
             seen = most is None or begins(file)
             labels = self._labels_in(file, split, seen)

@@ -293,7 +293,10 @@ def rows_with(split: EncodedSplit, column: str, values: Collection[str]) -> NDAr
     """
     found = np.isin(kept_values(split, column), [*values])
     if not found.any():
-        raise DataError(f"{split.path}: expected rows whose {column!r} is {' or '.join(values)}, found none")
+        raise DataError(
+            f"{split.path}: expected rows whose {column!r} is {' or '.join(values)}, found none; take these"
+            " values out of `teacher.models`"
+        )
     return np.flatnonzero(found)
 
 

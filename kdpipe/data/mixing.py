@@ -140,5 +140,7 @@ def shares(sizes: NDArray[np.int64], batches: int, exponent: float) -> NDArray[n
     # The largest remainders take what is left.
     left = max(batches - int(counts.sum()), 0)
     counts[np.argsort(counts - wanted, kind="stable")[:left]] += 1
+    for _ in range(int(counts.sum()) - max(batches, len(counts))):
+        counts[counts.argmax()] -= 1
     taken: NDArray[np.int64] = counts
     return taken

@@ -58,8 +58,8 @@ def models_in(model: Any) -> list[Any]:
 
 def head_folders(folder: Path) -> dict[str, Path]:
     """Return the folders of the heads of a model by dataset; none for a model with one head or without."""
-    heads = folder / HEADS
-    return {path.name: path for path in sorted(heads.iterdir())} if heads.is_dir() else {}
+    folders = sorted((folder / HEADS).iterdir()) if (folder / HEADS).is_dir() else []
+    return {path.name: path for path in folders if any(path.iterdir())}
 
 
 def folder_for(folder: Path, dataset: str) -> Path:

@@ -27,16 +27,9 @@ def _check_predicts(model: str, facts: Facts) -> None:
     """Raise SettingError if a model predicts no masked tokens, as far as the config tells."""
     needed = f"{model!r} must have a head for masked language modelling, found"
     if facts.tasks is not None and LANGUAGE_MODELING not in facts.tasks:
-        raise SettingError("augment.model", f"{needed} {_found(facts)}; name the pretrained model itself")
+        raise SettingError("augment.model", f"{needed} {facts.described}; name the pretrained model itself")
     if facts.shape.family and "ForMaskedLM" not in family_facts(facts.shape.family)["heads"]:
         raise SettingError("augment.model", f"{needed} a {facts.shape.family}; take a model such as a BERT")
-
-
-def _found(facts: Facts) -> str:
-    """Return in words what head a model has, as far as it is known."""
-    if facts.heads:
-        return f"a head for each of {', '.join(facts.heads)}"
-    return f"a head for {' or '.join(facts.tasks or ())}" if facts.head != "" else "no head"
 
 
 def labelled_task(settings: SourceSettings, facts: Facts) -> str:
@@ -58,7 +51,7 @@ def labelled_task(settings: SourceSettings, facts: Facts) -> str:
     known = SENTENCE_TASKS if facts.tasks is None else facts.tasks
     offered = [task for task in known if task in SENTENCE_TASKS]
     if not offered:
-        what = f"{labeller.model!r} has {_found(facts)}; a model with one head labels for {KINDS}"
+        what = f"{labeller.model!r} has {facts.described}; a model with one head labels for {KINDS}"
         raise SettingError("labels.from", what)
     if wanted is None and len(offered) > 1:
         what = f"is required, as the head of {labeller.model!r} may be for {' or '.join(offered)}"

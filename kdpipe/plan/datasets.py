@@ -78,6 +78,10 @@ def _read(dataset: Dataset, settings: SourceSettings, source: SourceSettings, kn
     facts = known.facts[labeller.model] if labeller else None
     task = labelled_task(settings, facts) if facts else _task(settings)
     check_source(settings, task if task in tasks_of(settings) else LANGUAGE_MODELING)
+    labels = named_labels(settings)
+    if facts and facts.labels and labels and {*labels} != {*facts.labels}:
+        what = f"the model gives the labels {', '.join(facts.labels)}, but the source has {', '.join(labels)}"
+        raise SettingError("labels.from", f"{what}; name them alike")
     return replace(
         dataset,
         task=task,
@@ -86,7 +90,7 @@ def _read(dataset: Dataset, settings: SourceSettings, source: SourceSettings, kn
         origins=(dataset.name,),
         proportions=(1.0,),
         max_length=LENGTH_OF_QUESTIONS if task == QUESTION_ANSWERING else USUAL_LENGTH,
-        labels=named_labels(settings) if facts is None else facts.labels or (),
+        labels=labels if facts is None else facts.labels or (),
         unlabelled=settings.labels == "none",
         rows=settings.rows,
     )
@@ -139,7 +143,16 @@ def _check_parts(dataset: Dataset, parts: Sequence[Dataset]) -> None:
     tasks = {part.task for part in parts}
     if len(tasks) > 1:
         raise SettingError("combine", f"all datasets must have one task, found {', '.join(sorted(tasks))}")
+    first = parts[0]
     for part in parts:
+        if part.labels and first.labels and {*part.labels} != {*first.labels}:
+            theirs, ours = ", ".join(part.labels), ", ".join(first.labels)
+            what = f"{part.name!r} has the labels {theirs}, {first.name!r} {ours}"
+            raise SettingError("combine", f"{what}; all parts need the same labels")
+        if part.kept != first.kept:
+            kept = [", ".join(sorted(each.kept)) or "no column" for each in (part, first)]
+            what = f"{part.name!r} keeps {kept[0]}, {first.name!r} {kept[1]}"
+            raise SettingError("combine", f"{what}; all parts need the same `keep`")
         if part.augmentation:
             what = f"{part.name!r} has copies; combine first, and then augment the combination"
             raise SettingError("combine", what)

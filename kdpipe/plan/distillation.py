@@ -216,13 +216,13 @@ def _cache(graph: Graph, lesson: Lesson) -> Findings:
 
 def _column(graph: Graph, lesson: Lesson) -> Findings:
     """Yield what keeps the rows of a dataset from having teachers by a column."""
-    if lesson.rows is None:
+    if lesson.rows is None or not lesson.taught:
         return
     column, dataset = lesson.rows[0], graph.datasets[lesson.dataset]
-    if not all(column in (getattr(source, "keep", None) or ()) for source in dataset.sources):
+    if column not in dataset.kept:
         what = f"{dataset.name!r} keeps no column {column!r}; give it `keep: [{column}]`"
         yield ("teacher", "column"), f"{what}, which tables have"
-    if not is_cached(graph, lesson) and lesson.taught:
+    if not is_cached(graph, lesson):
         what = "the signals of teachers by a column are stored, for tasks with labels"
         yield ("cache",), f"{what}; remove `cache: off`, or take such a task"
     first, *others = (graph.facts[name].shape for name in lesson.settings.teachers)

@@ -21,14 +21,13 @@ class Facts:
         tokenizer: the node that its tokenizer comes from.
         shape: its shape.
         head: the task of its head; "" for none, None where only its files will tell.
-        heads: the tasks of several heads, by the dataset that each is for; `head` is "" then.
+        heads: task and labels of each of several heads, by the dataset that it is for; `head` is "" then.
         units: what of its unpruned ancestor's heads and neurons is gone.
         ranked: whether it carries the ranking of its units by which it was pruned; None where only its files
             will tell, as of a model chosen among some that do and some that do not.
         embedding_rank: rank of its word embeddings, of a chosen model the largest; None where they are whole.
         deep_as: the model not fetched yet that it has the depth of; "" where the depth is known.
-        labels: names of the outputs of a head that was loaded; None where the dataset
-            that it was trained on names them, or where they are not known.
+        labels: names of the outputs of its head; None where they are not known.
         pair_segments: segments that its tokenizer gives to a pair of texts.
         dropped: tensors of a loaded model that nobody reads, as they are of another head than it has.
     """
@@ -36,7 +35,7 @@ class Facts:
     tokenizer: str
     shape: Shape = field(default_factory=Shape)
     head: str | None = None
-    heads: Mapping[str, str] = field(default_factory=dict)
+    heads: Mapping[str, tuple[str, tuple[str, ...] | None]] = field(default_factory=dict)
     units: Mapping[str, Units] = field(default_factory=lambda: dict.fromkeys(UNIT_KINDS, Units()))
     ranked: bool | None = False
     embedding_rank: int | None = None
@@ -47,7 +46,17 @@ class Facts:
 
     def on(self, dataset: str) -> "Facts":
         """Return what is known of the model as it runs on a dataset: of several heads it has one then."""
-        return replace(self, head=self.heads.get(dataset, ""), heads={}) if self.heads else self
+        if not self.heads:
+            return self
+        head, labels = self.heads.get(dataset, ("", None))
+        return replace(self, head=head, labels=labels)
+
+    @property
+    def described(self) -> str:
+        """What head it has, in words."""
+        if self.heads and not self.head:
+            return f"a head for each of {', '.join(self.heads)}"
+        return f"a head for {' or '.join(self.tasks or ())}" if self.head != "" else "no head"
 
     @property
     def tasks(self) -> tuple[str, ...] | None:
@@ -109,6 +118,12 @@ class Dataset:
     unlabelled: bool = False
     rows: RowCounts | None = None
     augmentation: AugmentationSettings | None = None
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The columns that the training split of every source keeps."""
+        kept = [frozenset(source.options.get("keep") or ()) for source in self.sources]
+        return frozenset.intersection(*kept) if kept else frozenset()
 
     @property
     def copied_by_model(self) -> bool:

@@ -24,8 +24,7 @@ def task_misfit(facts: Facts, dataset: Dataset, model: str) -> str:
     """Return why a model has no head for the task of a dataset, as far as the config tells, or nothing."""
     if facts.tasks is None or dataset.task in facts.tasks:
         return ""
-    has = f"a head for {' or '.join(facts.tasks)}" if facts.head != "" else "no head"
-    return f"{dataset.name!r} is for {dataset.task}, but {model!r} has {has}"
+    return f"{dataset.name!r} is for {dataset.task}, but {model!r} has {facts.described}"
 
 
 def label_misfit(facts: Facts, dataset: Dataset, model: str) -> str:

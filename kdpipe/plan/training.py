@@ -80,7 +80,8 @@ class TrainingStage(ModelStage[M]):
             metric for dataset in datasets for metric in self._metrics(graph, dataset, len(datasets) > 1)
         ]
         # Metrics of one type of entity are named as `f1:PER`.
-        if name and not {name, name.partition(":")[0]}.intersection(metrics):
+        typed = any(graph.datasets[dataset].task == "token_classification" for dataset in datasets)
+        if name and not {name, name.partition(":")[0] if typed else name}.intersection(metrics):
             what = no_metric(" and ".join(datasets), name, metrics)
             yield ("training", "metric_for_best_model"), what
         for dataset in datasets if len(datasets) > 1 else ():
@@ -143,17 +144,19 @@ def trained_facts(start: str, datasets: Sequence[str], known: Known) -> Facts:
     Raises:
         SettingError: the model that it starts from can have no head for a dataset.
     """
-    model, tasks = known.facts[start], {dataset: known.datasets[dataset].task for dataset in datasets}
-    for task in tasks.values():
+    model, entries = known.facts[start], [known.datasets[dataset] for dataset in datasets]
+    heads = {entry.name: (entry.task, entry.labels or None) for entry in entries}
+    for task, _ in heads.values():
         check_head("dataset", model.shape.family, task, kinds_for(task))
         if model.embedding_rank and task == LANGUAGE_MODELING:
             what = f"a head for {task} needs whole word embeddings, but {start!r} has embeddings of rank"
             raise SettingError(
                 "dataset", f"{what} {model.embedding_rank}; train on it before they are cut down"
             )
-    if len(tasks) > 1:
-        return replace(model, head="", heads=tasks, labels=None)
-    return replace(model, head=tasks[datasets[0]], heads={}, labels=None)
+    if len(heads) > 1:
+        return replace(model, head="", heads=heads, labels=None)
+    [(task, labels)] = heads.values()
+    return replace(model, head=task, heads={}, labels=labels)
 
 
 def check_head(setting: str, family: str | None, task: str, kinds: Collection[str]) -> None:

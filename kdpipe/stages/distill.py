@@ -130,6 +130,8 @@ def _course(
     teachers, others = {}, {}
     for origin, request in objective.teachers.items():
         if isinstance(settings.teacher, ByColumn):
+            for source in sources.values():
+                _check_tokens(request, tokenizer, source, data)
             knowledge[origin] = _by_column(settings, settings.teacher, name, sources, split, request)
             continue
         source = sources[origin.teacher]
@@ -196,8 +198,13 @@ def _objective(
 ) -> Objective:
     for source in sources.values():
         require(source.teacher, "config.json")
-    shapes = {name: config_shape(read_model_config(source.teacher)) for name, source in sources.items()}
-    if isinstance(settings.teacher, ByColumn):
+    taught = {lesson.teacher for lesson in settings.lessons if lesson.dataset == name and lesson.taught}
+    shapes = {
+        teacher: config_shape(read_model_config(source.teacher))
+        for teacher, source in sources.items()
+        if teacher in taught
+    }
+    if isinstance(settings.teacher, ByColumn) and shapes:
         # They are as one teacher that is called as the column, and equally large where it matters.
         shapes = {settings.teacher.column: next(iter(shapes.values()))}
     return build_objective(

@@ -97,9 +97,9 @@ def build_objective(
         names[name] += 1
         numbered = name if names[name] == 1 else f"{name}_{names[name]}"
         read = _teachers_of(weighted, teachers, ensemble)
-        shapes = teachers[read[0]], student
+        shapes = teachers[read[0]] if read else student, student
         term = _term(numbered, weighted, task, shapes, entries if task.masked else None)
-        terms.append(replace(term, teachers=tuple(map(Origin, read)), ensemble=ensemble))
+        terms.append(replace(term, teachers=tuple(map(Origin, read)) or term.teachers, ensemble=ensemble))
     objective = Objective(terms, task.kind, seed)
     unread = [name for name in teachers if len(teachers) > 1 and Origin(name) not in objective.requests]
     if unread:

@@ -44,6 +44,22 @@ def test_a_new_version_leaves_no_folder_of_the_old(output: Path) -> None:
     verify(output)
 
 
+def test_a_run_that_was_killed_while_it_removed_a_folder_leaves_none(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kdpipe.artifacts.artifact.remove_folders", die)
+        with pytest.raises(KeyboardInterrupt):
+            write(output, "body.txt", "heads/x/head.txt")
+    assert (output / "heads" / "y").is_dir()
+    write(output, "body.txt", "heads/x/head.txt")
+    assert not (output / "heads" / "y").exists()
+    verify(output)
+
+
 def test_a_finished_one_is_put_back(output: Path) -> None:
     state = output.parent / ".state"
     (output / SUMS).unlink()

@@ -14,6 +14,8 @@ MATRIX = {
     "seed": [1, 2],
 }
 
+TABLE = {"source": "table", "task": "classification", "text": "text", "label": "label", "classes": ["0", "1"]}
+
 
 @pytest.fixture
 def finetune(config):
@@ -120,7 +122,7 @@ def test_a_mapping_of_one_empty_key_that_is_no_variable_is_no_placeholder(told, 
 def test_lists_of_datasets_run_over_the_variables_that_the_name_lacks(graph_of):
     graph = graph_of({
         "matrix": MATRIX,
-        "datasets.{task}-{seed}": {"source": "glue", "name": "{task}", "path": "glue"},
+        "datasets.{task}-{seed}": {**TABLE, "path": "{task}"},
         "datasets.all": {"combine": ["{task}-{seed}"]},
         "datasets.all-{task}": {"combine": "{task}-{seed}"},
         "models.m-{task}.finetune.model": "base",

@@ -17,6 +17,8 @@ BERT = {
     "vocab_size": 900,
     "max_position_embeddings": 128,
 }
+# The labels of MRPC.
+LABELS = ("0", "1")
 UNKNOWN_UNITS = {"heads": Units(gone=None), "neurons": Units(gone=None)}
 SHAPE = Shape("bert", depth=6, width=48, heads=4, vocabulary=900, positions=128, neurons=3072, segments=2)
 
@@ -58,7 +60,7 @@ def test_an_extracted_model_keeps_all_but_the_depth(graph_of):
         "models.other": {"extract": {"model": "base", "layers": "spaced:2", "architecture": "distilbert"}},
     })  # fmt: skip
     shape = Shape("bert", 3, 24, 2, 500, 512, neurons=3072, segments=2)
-    assert graph.facts["same"] == Facts("base", shape, "classification")
+    assert graph.facts["same"] == Facts("base", shape, "classification", labels=LABELS)
     other = graph.facts["other"]
     assert (other.shape.family, other.shape.depth, other.shape.width, other.head) == (
         "distilbert",
@@ -70,8 +72,10 @@ def test_an_extracted_model_keeps_all_but_the_depth(graph_of):
 
 def test_training_gives_the_head_of_the_dataset(graph_of):
     graph = graph_of()
-    assert graph.facts["teacher"] == Facts("base", graph.facts["base"].shape, "classification")
-    assert graph.facts["student"] == Facts("base", graph.facts["small"].shape, "classification")
+    assert graph.facts["teacher"] == Facts("base", graph.facts["base"].shape, "classification", labels=LABELS)
+    assert graph.facts["student"] == Facts(
+        "base", graph.facts["small"].shape, "classification", labels=LABELS
+    )
 
 
 def test_a_chosen_model_is_known_as_far_as_the_candidates_agree(graph_of):
@@ -79,7 +83,7 @@ def test_a_chosen_model_is_known_as_far_as_the_candidates_agree(graph_of):
         "models.a": {"select": {"among": ["teacher", "student"], "dataset": "task"}},
         "models.b": {"select": {"among": ["teacher"], "dataset": "task"}},
     })  # fmt: skip
-    assert graph.facts["a"] == Facts("base", Shape("bert"), "classification")
+    assert graph.facts["a"] == Facts("base", Shape("bert"), "classification", labels=LABELS)
     assert graph.facts["b"] == graph.facts["teacher"]
 
 
@@ -242,8 +246,9 @@ def test_a_model_of_the_hub_is_unknown_and_so_is_what_is_made_from_it(graph_of):
     })  # fmt: skip
     assert graph.facts["hub"] == Facts("hub", units=UNKNOWN_UNITS, deep_as="hub")
     assert graph.facts["cut"] == Facts("hub", Shape(depth=3), units=UNKNOWN_UNITS)
-    assert graph.facts["tuned"] == Facts("hub", Shape(), "classification", units=UNKNOWN_UNITS, deep_as="hub")
-    assert graph.facts["student"] == Facts("hub", Shape(depth=3), "classification", units=UNKNOWN_UNITS)
+    tuned = {"head": "classification", "labels": LABELS, "units": UNKNOWN_UNITS}
+    assert graph.facts["tuned"] == Facts("hub", Shape(), **tuned, deep_as="hub")
+    assert graph.facts["student"] == Facts("hub", Shape(depth=3), **tuned)
 
 
 @pytest.mark.parametrize(("path", "what"), [

@@ -170,6 +170,7 @@ def test_what_is_exported_and_under_which_names(graph_of):
         "datasets.inference": {"source": "glue", "name": "MNLI", "path": "MNLI"},
         "models.teacher.finetune.export": "inference",
         "models.teacher.finetune.dataset": "inference",
+        "models.student.distill.dataset": "inference",
     })  # fmt: skip
     assert graph.exports == (("teacher", "inference"),)
     named = {"test": "MNLI-m", "test_mismatched": "MNLI-mm"}

@@ -19,7 +19,10 @@ TUNED = {"models.tuned": {"finetune": {"model": "small", "dataset": ["task", "nu
 def test_it_has_a_head_for_each(graph_of):
     graph = graph_of({**SEVERAL, **TUNED, "models.cut": {"prune": {"model": "student", "sparsity": 0.5}}})
     for name in ("student", "tuned", "cut"):
-        assert graph.facts[name].heads == {"task": "classification", "numbers": "regression"}
+        assert graph.facts[name].heads == {
+            "task": ("classification", ("0", "1")),
+            "numbers": ("regression", None),
+        }
         assert graph.evaluated_on(name) == ("task", "numbers")
     assert graph.facts["student"].on("numbers").tasks == ("regression",)
     one = graph_of({**SEVERAL, "models.one": {"finetune": {"model": "student", "dataset": "task"}}}).facts[
@@ -85,6 +88,18 @@ def test_a_training_takes_the_time_of_all_its_rows(graph_of):
     ({f"{STUDENT}.dataset": ["task", "text"], f"{STUDENT}.teacher": {"task": "teacher", "text": "base"}},
      "models.student.distill.dataset: 'text' is for language_modeling; several datasets are learned together"
      " for tasks"),
+    ({"datasets.films": {**NUMBERS, "name": "SST-2", "path": "glue/SST-2", "labels": {"from": "judge"}},
+      "datasets.named": {"source": "table", "task": "classification", "text": "t", "label": "l", "path": "n",
+                         "classes": ["bad", "good"]},
+      "models.judge": {"finetune": {"model": "base", "dataset": "named"}}},
+     "datasets.films.labels.from: the model gives the labels bad, good, but the source has 0, 1; name them"
+     " alike"),
+    ({f"{STUDENT}.training": {"metric_for_best_model": "task_accuracy:x"}},
+     "models.student.distill.training.metric_for_best_model: 'task and numbers' has no metric"
+     " 'task_accuracy:x'; did you mean 'task_accuracy'?"),
+    ({f"{STUDENT}.teacher": {"task": ["teacher", "other"], "numbers": "other"}},
+     "models.student.distill.teacher: expected one model for each dataset, found {'numbers': 'other',"
+     " 'task': ['teacher', 'other']}"),
     ({f"{STUDENT}.dataset": ["task", "numbers", "task"]},
      "models.student.distill.dataset: 'task' stands 2 times; name it once"),
     ({f"{STUDENT}.dataset": ["task", "number"]},
@@ -98,8 +113,8 @@ def test_a_training_takes_the_time_of_all_its_rows(graph_of):
     ({"models.again": {"distill": {"teacher": "student", "student": "small", "dataset": "wnli",
                                    "losses": [{"loss": "kl"}]}},
       "datasets.wnli": {"source": "glue", "name": "WNLI", "path": "glue/WNLI"}},
-     "models.again.distill.teacher: 'wnli' is for classification, but 'student' has no head; name a model"
-     " trained for classification"),
+     "models.again.distill.teacher: 'wnli' is for classification, but 'student' has a head for each of"
+     " task, numbers; name a model trained for classification"),
     ({**TUNED, "models.best": {"select": {"among": ["tuned", "teacher"], "dataset": "task"}}},
      "models.best.select.among: all candidates must have heads for the same datasets"),
 ])  # fmt: skip

@@ -189,6 +189,26 @@ def test_a_model_with_several_heads_teaches_on_each_dataset(
     assert max(found) < 0.1
 
 
+@pytest.mark.parametrize("loss", ["kl", "hidden_mse"])
+def test_each_of_a_list_of_teachers_may_be_read_on_one_dataset_alone(
+    loss: str, learn: Callable[..., Path]
+) -> None:
+    losses = [
+        {"loss": loss, "dataset": "films", "teacher": "a"},
+        {"loss": loss, "dataset": "numbers", "teacher": "b"},
+    ]
+    folder = learn("made", teacher=["a", "b"], losses=losses)
+    terms = {row["name"] for row in read_parquet(folder / "history.parquet")}
+    assert {f"films_{loss}", f"numbers_{loss}"} <= terms
+
+
+def test_a_dataset_may_have_no_teacher(learn: Callable[..., Path]) -> None:
+    losses = [{"loss": "kl", "dataset": "films", "teacher": "a"}, {"loss": "hard"}]
+    losses += [{"loss": "hidden_mse", "dataset": "films", "teacher": "b"}]
+    folder = learn("made", teacher=["a", "b"], losses=losses)
+    assert "numbers_hard" in {row["name"] for row in read_parquet(folder / "history.parquet")}
+
+
 def test_the_folders_of_signals_are_counted(learn: Callable[..., Path], data: dict[str, Path]) -> None:
     wanted = DistillSettings.model_validate(GIVEN)
     folders = {"teacher": [Path("a"), Path("b")], "student": Path("s"), "data": [*data.values()]}

@@ -249,7 +249,7 @@ def named_facts(settings: SourceSettings) -> Mapping[str, Any]:
 
 def named_labels(settings: SourceSettings) -> tuple[str, ...]:
     """Return the labels of a source, as far as the config or the source names them."""
-    return tuple(settings.options.get("classes") or named_facts(settings).get("labels", ()))
+    return tuple(map(str, settings.options.get("classes") or named_facts(settings).get("labels", ())))
 
 
 def has_pairs(settings: SourceSettings) -> bool:

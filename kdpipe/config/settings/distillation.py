@@ -21,7 +21,7 @@ from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.losses import LossTerm, LossTerms
 from kdpipe.config.settings.several import named
 from kdpipe.config.settings.training import Training, training_settings
-from kdpipe.errors import suggest
+from kdpipe.errors import quoted, suggest
 
 
 def _read_switch(value: object) -> object:
@@ -37,6 +37,8 @@ def _read_teacher(value: Any) -> Any:
     """Read teachers by a column, so that a mistake in them is told at its place."""
     if isinstance(value, dict) and {*value} & {"column", "models"} and not {*value} - {"column", "models"}:
         return ByColumn.model_validate(value)
+    if isinstance(value, dict) and not all(isinstance(model, str) for model in value.values()):
+        raise ValueError(f"expected one model for each dataset, found {quoted(value)}")
     return value
 
 

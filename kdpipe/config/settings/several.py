@@ -39,7 +39,8 @@ class SeveralDatasets(StageSettings):
     @model_validator(mode="after")
     def _samples_several(self) -> Self:
         if self.sampling and len(self.datasets) < 2:
-            raise mistake(("sampling",), "chooses among several datasets, and there is one; remove this")
+            what = "chooses among several datasets, and there is one; remove this, or give null for a default"
+            raise mistake(("sampling",), what)
         return self
 
 

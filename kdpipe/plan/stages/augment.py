@@ -92,11 +92,10 @@ def _maker(graph: Graph, dataset: str) -> str:
 
 
 def _bf16(graph: Graph, model: str) -> bool | None:
-    """Return whether a model runs in bfloat16, as the first training says of those that make or read it."""
-    names = (model, *(user for user, _ in graph.users[model]))
-    trainings = (getattr(graph.nodes[name].settings, "training", None) for name in names)
-    said = (getattr(training, "bf16", None) for training in trainings)
-    return next((chosen for chosen in said if chosen is not None), None)
+    """Return whether a model runs in bfloat16, as its own training says, whoever else reads the model."""
+    training = getattr(graph.nodes[model].settings, "training", None)
+    chosen: bool | None = getattr(training, "bf16", None)
+    return chosen
 
 
 def _original(graph: Graph, dataset: str) -> PreprocessSettings:

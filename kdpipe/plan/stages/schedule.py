@@ -120,8 +120,9 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
                 if sparsity < target and leaves_fewer(sparsity, units)
             ]
         units = at_sparsity(min(sizes), units) if sizes else units
-        head = known.datasets[settings.dataset].task
-        return replace(teacher, units=units, ranked=True, head=head, labels=None)
+        dataset = known.datasets[settings.dataset]
+        labels = dataset.labels or None
+        return replace(teacher, units=units, ranked=True, head=dataset.task, labels=labels)
 
     def checks(self, graph: Graph, node: Node) -> Findings:
         yield from super().checks(graph, node)

@@ -42,7 +42,7 @@ class Select(ModelStage[SelectSettings]):
         first = candidates[0]
         if len({model.tokenizer for model in candidates} - {UNKNOWN.tokenizer}) > 1:
             raise SettingError("among", "all candidates must have the same tokenizer")
-        if any(model.heads != first.heads for model in candidates):
+        if any(model.heads != first.heads for model in candidates if model is not UNKNOWN):
             raise SettingError("among", "all candidates must have heads for the same datasets")
         same_shape = all(other.shape == first.shape for other in candidates)
         ranked = {model.ranked for model in candidates}

@@ -101,7 +101,7 @@ HARD = {"loss": "hard"}
     ({"sampling": {"exponent": -1}}, ("sampling", "exponent"), "should be greater than or equal to 0,"
      " found -1"),
     ({"dataset": "a", "teacher": "t", "sampling": {}}, ("sampling",), "chooses among several datasets, and"
-     " there is one; remove this"),
+     " there is one; remove this, or give null for a default"),
 ])  # fmt: skip
 def test_what_does_not_suit_several_datasets(changes, where, what):
     given = {**DISTILL, **SEVERAL, "losses": [KL]}
