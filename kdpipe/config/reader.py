@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from kdpipe.config.matrix import Choice, Matrix, MatrixError, undeclared
 from kdpipe.config.mistakes import Mistakes, Where, explain
-from kdpipe.config.settings.base import Reference, Settings, reference_fields
+from kdpipe.config.settings.base import Settings, naming_sections, reference_fields
 from kdpipe.config.settings.explanation import value_at
 
 Read = TypeVar("Read", bound=Settings)
@@ -45,7 +45,7 @@ class EntryReader:
             model: the class that says which settings name models and datasets.
             validate: makes the settings.
         """
-        filled = self._fill_entry(raw, reference_fields(model))
+        filled = self._fill_entry(raw, model)
         try:
             settings = validate(filled)
         except ValidationError as error:
@@ -65,17 +65,21 @@ class EntryReader:
         self._wrong.add(where)
         self.mistakes.add(self.place(where), what, self.name)
 
-    def _fill_entry(self, raw: Any, references: Mapping[str, Reference]) -> Any:
+    def _fill_entry(self, raw: Any, model: type[Settings], where: Where = ()) -> Any:
         """Replace placeholders; in lists of models or datasets, other variables take all of their values."""
         if not isinstance(raw, Mapping):
             return raw
+        references, sections = reference_fields(model), naming_sections(model)
         free = {key for key, item in raw.items() if key in references and isinstance(item, list)}
         free |= {key for key, reference in references.items() if reference.many}
         filled = {}
         for key, item in raw.items():
+            if key in sections and isinstance(item, Mapping):
+                filled[key] = self._fill_entry(item, sections[key], (*where, key))
+                continue
             pairs = key in references and isinstance(item, Mapping)
             fill = self._fill_pairs if pairs else self._fill_names if key in free else self._fill
-            filled[key] = fill(item, (key,))
+            filled[key] = fill(item, (*where, key))
         return filled
 
     def _fill(self, value: Any, where: Where) -> Any:

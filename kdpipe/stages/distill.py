@@ -16,7 +16,7 @@ from kdpipe.evaluation.scoring import load_for, task_of
 from kdpipe.models.compatibility import count_entries
 from kdpipe.models.family import config_shape
 from kdpipe.models.loading import load_tokenizer, read_model_config
-from kdpipe.models.multitask import on_dataset
+from kdpipe.models.multitask import MultiTask, on_dataset
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
@@ -72,6 +72,7 @@ def run(
         name: _course(settings, name, folder, sources[name], learner, tokenizer, targets)
         for name, folder in datasets.items()
     }
+    _share_bodies(courses, sources)
     with workspace.artifact() as draft, workspace.progress(None, "distill") as bar:
         outcome = train_courses(
             learner,
@@ -156,6 +157,16 @@ def _course(
         teachers=teachers,
         others=others,
     )
+
+
+def _share_bodies(courses: Mapping[str, Course], sources: Mapping[str, Mapping[str, Source]]) -> None:
+    """Let a teacher that runs on several datasets have one body for all of them."""
+    running: dict[Path, dict[str, Any]] = {}
+    for name, course in courses.items():
+        for origin, teacher in course.teachers.items():
+            running.setdefault(sources[name][origin.teacher].teacher, {})[name] = teacher.model
+    for models in running.values():
+        MultiTask(models)
 
 
 def _by_column(

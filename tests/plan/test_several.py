@@ -66,6 +66,21 @@ def test_names_run_over_the_matrix(graph_of):
     assert settings.teacher == {"MRPC": "teacher-MRPC", "RTE": "teacher-RTE"}
 
 
+def test_importance_runs_over_the_matrix_and_no_key_is_named_twice(graph_of, mistakes_of):
+    matrix = {
+        "matrix": {"name": ["MRPC", "WNLI"]},
+        "datasets.{name}": {"source": "glue", "name": "{name}", "path": "glue/{name}"},
+        "models.tuned": {"finetune": {"model": "small", "dataset": ["{name}"]}},
+        "models.cut": {"prune": {"model": "tuned", "sparsity": 0.5, "importance": {"dataset": ["{name}"]}}},
+    }
+    graph = graph_of(matrix)
+    assert {key[:2] for key in graph.importances} == {("tuned", "MRPC"), ("tuned", "WNLI")}
+    twice = {f"{STUDENT}.teacher": {"{name}": "teacher", "MRPC": "teacher"}, f"{STUDENT}.dataset": ["{name}"]}
+    assert mistakes_of({**matrix, **twice}) == [
+        f"{STUDENT}.teacher.MRPC: 'MRPC' is named twice; name it once"
+    ]
+
+
 def test_a_training_takes_the_time_of_all_its_rows(graph_of):
     rows = {"datasets.task.rows": 2000, "datasets.numbers.rows": 1000}
     costs = []

@@ -246,6 +246,17 @@ def reference_fields(settings: type[BaseModel]) -> dict[str, Reference]:
     }
 
 
+@cache
+def naming_sections(settings: type[BaseModel]) -> dict[str, type[Settings]]:
+    """Return the fields that are sections which name models or datasets themselves, with their classes."""
+    return {
+        name: kind
+        for name, field in settings.model_fields.items()
+        for kind in alternatives(field.annotation)
+        if isinstance(kind, type) and issubclass(kind, Settings) and reference_fields(kind)
+    }
+
+
 def _references(annotations: tuple[Any, ...]) -> Iterator[Reference]:
     for annotation in annotations:
         if isinstance(annotation, Reference):
