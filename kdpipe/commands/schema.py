@@ -72,7 +72,8 @@ def _terms(definitions: Json) -> Json:
     for loss in dict.fromkeys(term["loss"] for term in PRESETS.values()):
         schema = _schema_of(term_settings(loss), definitions)
         names = [name for name, term in PRESETS.items() if term["loss"] == loss]
-        schema |= {"required": ["preset"], "properties": {**schema["properties"], "preset": {"enum": names}}}
+        named = {**schema["properties"], "preset": _or_text({"enum": names})}
+        schema |= {"required": ["preset"], "properties": named}
         for said in ("loss", "layers", "over_pairs"):
             del schema["properties"][said]
         terms["anyOf"].append(schema)

@@ -43,6 +43,7 @@ def test_shipped_configs_are_accepted(accepts, path):
     {"models.student.distill.losses": "{size.losses}"},
     {"models.student.distill.losses[0].temperature": "{size.temperature}"},
     {"models.student.distill.losses[0].weight": "1e-2"},
+    {"models.student.distill.losses[1]": {"preset": "{size.preset}"}},
     {"models.student.distill.losses[1].layers": [[4, 2], [0, 0]]},
     {"models.student.distill.training": {"learning_rate": "5e-5", "lr_scheduler_type": "{size.schedule}"}},
     {"models.teacher.finetune.evaluate": "text"},
