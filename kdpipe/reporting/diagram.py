@@ -109,8 +109,12 @@ def _notes(graph: Graph, edges: Collection[Edge]) -> dict[Vertex, str]:
     for source, target in edges:
         sources.setdefault(target, []).append(source)
     used = {source for source, _ in edges}
+    tasks: dict[Vertex, dict[str, None]] = {}
+    for dataset in graph.datasets.values():
+        tasks.setdefault(("dataset", dataset.template), {})[dataset.task.replace("_", " ")] = None
     datasets = [
-        (("dataset", dataset.template), dataset.task.replace("_", " ")) for dataset in graph.datasets.values()
+        (part, ", ".join(tasks[part]))
+        for part in (("dataset", dataset.template) for dataset in graph.datasets.values())
     ]
     plain = [(part, task) for part, task in datasets if part in used and part not in sources]
     parts = [*plain, *((("model", node.template), node.stage) for node in graph.nodes.values())]

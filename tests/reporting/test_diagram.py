@@ -21,6 +21,14 @@ def test_templates_and_datasets_are_drawn_with_what_they_are(config: dict[str, A
     }
 
 
+def test_a_template_of_datasets_has_the_tasks_of_all(config: dict[str, Any]):
+    config["matrix"] = {"task": ["mrpc", "sts-b"], "seed": [1]}
+    config["datasets"]["{task}"] = {"source": "glue", "name": "{task}", "path": "glue"}
+    times = "\N{MULTIPLICATION SIGN}"
+    found = boxes(draw_graph(build_graph(config)))
+    assert found["dataset", "{task}"] == f"classification, regression {times} 2"
+
+
 def test_edges_tell_what_a_source_is_for(config: dict[str, Any]):
     config["models"]["best"] = {"select": {"among": "plain-mrpc-{seed}", "dataset": "mrpc"}}
     diagram = draw_graph(build_graph(config))
