@@ -174,7 +174,7 @@ def test_an_assistant_is_chosen_as_in_one_process(two: Path, task_data: Path, tm
     places = ("--teacher", two, "--data", task_data, "--importance", scores, "--output", tmp_path / "two")
     told = ("--settings", settings.model_dump_json(), "--log", tmp_path / "log", "--threads", 2)
     assert finish(launch("schedule", *told, *places)) == (0, "")
-    schedule.run(settings, job_for(tmp_path / "one"), teacher=two, data=task_data, importance=scores)
+    schedule.run(settings, job_for(tmp_path / "one"), teacher=two, data=task_data, importance=[scores])
     assert_close(tmp_path / "two", tmp_path / "one")
     rows = [read_parquet(tmp_path / name / "candidates.parquet") for name in ("one", "two")]
     assert [row["chosen"] for row in rows[0]] == [row["chosen"] for row in rows[1]]
