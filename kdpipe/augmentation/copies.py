@@ -68,7 +68,7 @@ class Augmented(View):
     Args:
         source: the source.
         method: changes the words of a text.
-        copies: makes and counts the copies; it counts those of the last reading.
+        copies: makes the copies, and counts the copies of the last reading.
         mask_token: what stands for a masked word; None where the tokenizer has no such token.
     """
 

@@ -71,7 +71,9 @@ def _without_teacher(graph: Graph, node: Node, seen: Collection[str]) -> Iterato
     by = getattr(node.settings, "teacher", None)
     if not isinstance(by, ByColumn):
         return
-    for name in filter(seen.__contains__, datasets_of(node.settings)):
+    # A dataset that keeps no such column has no teacher, or a check has refused it.
+    kept = [name for name in datasets_of(node.settings) if by.column in graph.datasets[name].kept]
+    for name in filter(seen.__contains__, kept):
         sources = (part.reader() for part in parts_of(preprocess_settings(graph, name)))
         first = [example for source in sources if isinstance(source, Local) for example in source.peek(TRAIN)]
         found = {dict(example.kept)[by.column] for example in first} - {*by.models}

@@ -137,7 +137,7 @@ def shares(sizes: NDArray[np.int64], batches: int, exponent: float) -> NDArray[n
     weights = (sizes / sizes.max()) ** exponent
     wanted = batches * weights / weights.sum()
     counts = np.maximum(np.floor(wanted).astype(np.int64), 1)
-    # The largest remainders take what is left.
+    # The datasets with the largest remainders get the batches that are left.
     left = max(batches - int(counts.sum()), 0)
     counts[np.argsort(counts - wanted, kind="stable")[:left]] += 1
     for _ in range(int(counts.sum()) - max(batches, len(counts))):

@@ -22,8 +22,8 @@ class MultiTask(nn.Module):
     """One body with a head for each of several datasets.
 
     Args:
-        parts: a model for each dataset, by its name. All get the modules of the first body that has them: one
-            without a pooler, as of tags, leaves the pooler to others.
+        parts: a model for each dataset, by its name. All models get the modules of the first body that has
+            these modules. A model for tags has no pooler, and gets none.
     """
 
     def __init__(self, parts: Mapping[str, PreTrainedModel]) -> None:

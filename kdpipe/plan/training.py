@@ -92,7 +92,7 @@ class TrainingStage(ModelStage[M]):
                 yield ("dataset",), what
 
     def _metrics(self, graph: Graph, dataset: str, several: bool) -> list[str]:
-        """Return the metrics of a dataset as a training names them: those of several by their datasets."""
+        """Return the metrics of a dataset as a training names them: of several datasets `DATASET_METRIC`."""
         metrics = self.watched(graph.datasets[dataset].task)
         return [f"{dataset}_{metric}" for metric in metrics] if several else [*metrics]
 

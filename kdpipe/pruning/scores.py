@@ -42,7 +42,7 @@ def write_scores(path: Path, scores: Scores) -> None:
 def scores_of(folders: Sequence[Path]) -> Scores:
     """Return the scores of an artifact of `score_importance`, or the mean of several on different datasets.
 
-    Losses of other tasks are of other sizes, so each dataset's scores of a kind are shares of their sum.
+    The losses of tasks differ in size, so the scores of a kind on a dataset count as shares of their sum.
     """
     found = [read_scores(folder / SCORES) for folder in folders]
     if len(found) == 1:
@@ -50,7 +50,9 @@ def scores_of(folders: Sequence[Path]) -> Scores:
     totals = [{kind: sum(float(place.sum()) for place in scores[kind]) for kind in UNITS} for scores in found]
     return {
         kind: [
-            torch.stack([place / total[kind] for place, total in zip(places, totals, strict=True)]).mean(0)
+            torch.stack(
+                [place / (total[kind] or 1.0) for place, total in zip(places, totals, strict=True)]
+            ).mean(0)
             for places in zip(*(scores[kind] for scores in found), strict=True)
         ]
         for kind in UNITS

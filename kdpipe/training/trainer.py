@@ -266,7 +266,7 @@ class LearningTrainer(HookedTrainer):
         return metrics
 
     def _scores(self) -> dict[str, float]:
-        """Return the metrics of the student, those of several datasets by their names."""
+        """Return the metrics of the student, of several datasets as `DATASET_METRIC`."""
         scores: dict[str, float] = {}
         for dataset, course in self.courses.items():
             assert course.evaluate is not None

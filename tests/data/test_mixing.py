@@ -74,7 +74,7 @@ def test_a_batch_is_of_one_dataset_and_an_epoch_has_as_many_as_the_rows_fill() -
 
 
 def test_a_dataset_goes_on_where_the_last_epoch_stopped() -> None:
-    """Each pass has every example once, but those that fill no batch, which are others each time."""
+    """Each pass has every example once, but for a few that fill no batch; each pass leaves out others."""
     sampler = mixed([100, 60], 16)
     order = [
         place for epoch in range(40) for batch in batches_of(sampler, epoch) for place in batch if place < 100

@@ -70,3 +70,15 @@ def test_a_value_of_the_first_rows_without_a_teacher_is_told(graph_of, tmp_path,
         ConfigError, match=r"teacher\.models: 'task' has rows whose 'language' is 'fr'; give each"
     ):
         check_data(graph_of(by_column()))
+
+
+def test_a_dataset_that_no_teacher_reads_needs_no_column(graph_of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    rows = [f"{language}\ta text\t{at % 2}" for at, language in enumerate(["en", "zh"] * 5)]
+    (tmp_path / "data" / "data.tsv").write_text("\n".join(["language\ttext\tlabel", *rows]) + "\n")
+    losses = [{"loss": "kl", "dataset": "task"}, {"loss": "hard"}]
+    changes = {"datasets.plain": {**TABLE, "keep": None}, f"{STUDENT}.dataset": ["task", "plain"]}
+    graph = graph_of(by_column(**changes, **{f"{STUDENT}.losses": losses}))
+    check_data(graph)
+    assert {each.dataset for each in graph.nodes["student"].settings.lessons if each.taught} == {"task"}

@@ -138,5 +138,6 @@ def test_what_is_wrong_is_told_at_its_place(mistakes_of, given):
     assert mistakes_of({**SEVERAL, **changes}) == found
 
 
-def test_a_metric_of_one_dataset_may_choose(graph_of):
-    graph_of({**SEVERAL, f"{STUDENT}.training": {"metric_for_best_model": "numbers_pearson"}})
+def test_a_metric_of_one_dataset_may_choose(mistakes_of):
+    chosen = {f"{STUDENT}.training": {"metric_for_best_model": "numbers_pearson"}}
+    assert mistakes_of({**SEVERAL, **chosen}) == []

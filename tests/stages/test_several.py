@@ -1,4 +1,4 @@
-"""Stages on several datasets: a student of two teachers, its heads, and what is made of its heads."""
+"""Stages on several datasets: a student of two teachers, its heads, and models that are made of it."""
 
 import shutil
 from collections.abc import Callable

@@ -24,8 +24,8 @@ class AugmentSettings(Settings):
     Args:
         copies: how the model makes copies; null where it gives labels.
         confidence: the smallest probability of the class that a label names; null keeps all examples.
-        bf16: whether the model runs in bfloat16, as its training or a training that starts from it says; null
-            where the processor decides.
+        bf16: whether the model runs in bfloat16, as the training that made the model says; null where the
+            processor decides.
         eval_batch_size: examples that a model labels at once; null for the usual number.
     """
 
