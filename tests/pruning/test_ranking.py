@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from kdpipe.anatomy.units import count_removed
+from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import keep_best, keep_ranked, rank_units
+from kdpipe.pruning.scores import SCORES, scores_of, write_scores
 
 SPARSITIES = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
@@ -18,6 +20,17 @@ def test_ranks_are_global_and_ties_go_by_place():
     ranks = rank_units([torch.tensor([0.5, 0.1]), torch.tensor([0.1, 0.9])])
     assert [own.tolist() for own in ranks] == [[2, 0], [1, 3]]
     assert [own.tolist() for own in rank_units([torch.tensor([0.5, 0.1])], above=7)] == [[8, 7]]
+
+
+def test_scores_of_nothing_but_zeros_count_as_zeros_in_the_mean(tmp_path):
+    """A dataset whose gradient is 0 everywhere has no sum to divide by."""
+    for name, values in (("sst2", [1.0, 3.0]), ("mrpc", [0.0, 0.0])):
+        (tmp_path / name).mkdir()
+        write_scores(tmp_path / name / SCORES, {kind: [torch.tensor(values)] for kind in UNITS})
+    mean = scores_of([tmp_path / "sst2", tmp_path / "mrpc"])
+    assert {kind: places[0].tolist() for kind, places in mean.items()} == {
+        key: [0.125, 0.375] for key in UNITS
+    }
 
 
 @pytest.mark.parametrize(("sparsity", "heads", "neurons"), [
