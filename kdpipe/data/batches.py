@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kdpipe.data.counterpart import Counterpart
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import IGNORE_INDEX, Targets
 from kdpipe.models.precision import Precision
@@ -67,7 +68,7 @@ class Collator:
         pad_id: int,
         targets: Targets | None = None,
         knowledge: Mapping[Any, Knowledge] | None = None,
-        others: "Mapping[Any, Collator] | None" = None,
+        others: "Mapping[Any, CounterpartCollator] | None" = None,
     ) -> None:
         self.split = split
         self.pad_id = pad_id
@@ -124,7 +125,7 @@ class Collator:
     def examples(self) -> Sequence[int]:
         """The examples that are trained on: all whose signals can be compared."""
         found = [knowledge.usable for knowledge in self.knowledge.values()]
-        found += [self.split.logit_counts == other.split.logit_counts for other in self.others.values()]
+        found += [other.split.usable for other in self.others.values()]
         usable = [each for each in found if not each.all()]
         every = range(len(self.split))
         return np.flatnonzero(np.logical_and.reduce(usable)).tolist() if usable else every
@@ -166,6 +167,26 @@ class Collator:
         whole = words >= 0
         places = rows[whole] * width + words[whole]
         return _labelled(places, None if labels is None else labels[whole], token_rows)
+
+
+class CounterpartCollator(Collator):
+    """Makes batches of the examples of a split as another tokenizer encodes them.
+
+    Batches of windows have `matches`, which tells the tokens of both tokenizers that match.
+
+    Args:
+        split: the examples.
+        pad_id: as of `Collator`.
+    """
+
+    split: Counterpart
+
+    def __init__(self, split: Counterpart, pad_id: int) -> None:
+        super().__init__(split, pad_id)
+
+    def _batch(self, whole: NDArray[np.int64], places: NDArray[np.int64]) -> Batch:
+        batch = super()._batch(whole, places)
+        return {**batch, "matches": self.split.matches(whole[places])} if self.split.windowed else batch
 
 
 def encoded_for(batch: Batch, source: Any) -> Batch:

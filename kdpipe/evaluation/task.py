@@ -86,7 +86,8 @@ class Task(Protocol):
         kind: meaning of its logits.
         positions: the rows of its logits: one per example, or one per labelled token.
         masked: whether tokens are masked, and so become labels.
-        by_token: whether its logits belong to tokens, so that teacher and student need the same tokens.
+        by_token: whether its logits are compared token by token, so that teacher and student need the same
+            tokens.
         metrics: the default metrics of a dataset; models are chosen by the first metric.
         all_metrics: the metrics that a dataset may name.
     """

@@ -41,21 +41,6 @@ def examples_digest(split: EncodedSplit) -> str:
     return sha256.hexdigest()
 
 
-def same_examples(data: Path, split: EncodedSplit) -> EncodedSplit:
-    """Return a split of an encoded dataset that has the examples of another split, in its order.
-
-    Raises:
-        KdpipeError: it has others.
-    """
-    other = EncodedSplit(data, split.split)
-    if examples_digest(other) != examples_digest(split):
-        raise KdpipeError(
-            f"{other.path} has other examples than {split.path}, or another order; teacher and student must"
-            " read one dataset, and their tokenizers must leave out the same examples"
-        )
-    return other
-
-
 class CachedKnowledge:
     """A teacher's stored signals, read from the memory-mapped file as batches ask for them.
 
@@ -106,7 +91,7 @@ class CachedKnowledge:
             elif not equal.all():
                 raise KdpipeError(
                     f"{path} holds the teacher's {signal} on other tokens than the student reads; "
-                    "matching states, attentions or places of answers needs equal tokenizers"
+                    "matching states or attentions needs equal tokenizers"
                 )
 
     def require(self, request: Request) -> None:

@@ -55,7 +55,7 @@ class Request:
     @property
     def aligned(self) -> bool:
         """Whether some signals have a row for each token, so that teacher and student need equal tokens."""
-        by_token = self.needs_head and self.positions in ("tokens", "spans")
+        by_token = self.needs_head and self.positions == "tokens"
         return by_token or any(SIGNAL_KINDS[signal.kind].aligned for signal in self.signals)
 
 

@@ -20,7 +20,7 @@ from kdpipe.anatomy.steps import count_steps
 from kdpipe.artifacts.artifact import Draft
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.parquet import HISTORY, write_parquet
-from kdpipe.data.batches import Collator, Knowledge
+from kdpipe.data.batches import Collator, CounterpartCollator, Knowledge
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.errors import ModelError, TrainingError
@@ -165,12 +165,14 @@ def _left_out(courses: Mapping[str, Course]) -> int:
     total = 0
     for name, collator in ((name, course.collator) for name, course in courses.items()):
         left_out, of = len(collator.split) - len(collator.examples), f" of {name}" if name else ""
+        if collator.split.windowed:
+            why = "no window of the teacher holds all of the context in the window"
+        else:
+            why = "only some of the tokenizers cut words of the sentence"
         if left_out == len(collator.split):
-            what = f"no example{of} is left: of each sentence, only some of the tokenizers cut words"
-            raise TrainingError(f"{what}; raise `max_length`")
+            raise TrainingError(f"no example{of} is left: of each, {why}; raise `max_length`")
         if left_out:
-            what = "%d of %d examples%s are left out: only some of the tokenizers cut their words"
-            LOG.warning(what, left_out, len(collator.split), of)
+            LOG.warning("%d of %d examples%s are left out: %s", left_out, len(collator.split), of, why)
         total += left_out
     return total
 
@@ -198,7 +200,7 @@ def course_on(
     targets: Targets | None = None,
     knowledge: Mapping[Origin, Knowledge] | None = None,
     teachers: Mapping[Origin, Teacher] | None = None,
-    others: Mapping[Origin, Collator] | None = None,
+    others: Mapping[Origin, CounterpartCollator] | None = None,
     evaluate: Scorer | None = None,
     prefix: str = "",
 ) -> Course:

@@ -17,7 +17,8 @@ from kdpipe.data.mixing import Collators, MixedSampler
 from kdpipe.data.sampling import LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
 from kdpipe.models.multitask import on_dataset
-from kdpipe.signals.capture import STUDENT, Origin, Signals, capture
+from kdpipe.signals.answers import on_our_tokens
+from kdpipe.signals.capture import STUDENT, Origin, Signals, Teacher, capture
 from kdpipe.training.callbacks import GivesStudent
 from kdpipe.training.course import Course
 from kdpipe.training.hooks import HookedTrainer
@@ -161,7 +162,7 @@ class LearningTrainer(HookedTrainer):
     def _teacher_signals(self, batch: Batch) -> Mapping[Origin, Signals]:
         teachers = self.courses[batch.get("dataset", "")].teachers
         with self.autocast_smart_context_manager(), self.accelerator.autocast():
-            online = {source: teacher(encoded_for(batch, source)) for source, teacher in teachers.items()}
+            online = {source: _signals_of(teacher, source, batch) for source, teacher in teachers.items()}
         return {**batch.get("signals", {}), **online}
 
     def count_rows(self, batches: Sequence[Batch]) -> dict[str, int]:
@@ -286,6 +287,13 @@ class LearningTrainer(HookedTrainer):
         if wrong or unexpected:
             names = ", ".join(sorted([*wrong, *unexpected]))
             raise TrainingError(f"a checkpoint is not of this model: they differ in {names}")
+
+
+def _signals_of(teacher: Teacher, source: Origin, batch: Batch) -> Signals:
+    """Return a teacher's signals on a batch, on the tokens that the student reads."""
+    encoded = encoded_for(batch, source)
+    signals = teacher(encoded)
+    return on_our_tokens(signals, encoded["matches"], batch) if "matches" in encoded else signals
 
 
 def _move_to_own_group(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], rate: float) -> None:

@@ -278,17 +278,19 @@ def test_positions_align_between_equal_tokenizers_only(mistakes_of, other):
     assert mistakes_of({**changes, f"{STUDENT}.losses": [{"loss": "kl"}]}) == []
 
 
-def test_answers_are_places_that_both_must_see(mistakes_of, other):
+@pytest.mark.parametrize("cache", ["on", "off"])
+def test_answers_are_matched_by_characters_and_states_are_not(graph_of, mistakes_of, other, cache):
     changes = {
         "models.other": other,
         "datasets.task": {"source": "squad", "path": "squad", "max_length": 96, "stride": 8},
-        f"{STUDENT}.student": "other",
-        f"{STUDENT}.losses": [{"loss": "kl"}],
-    }
-    assert mistakes_of(changes) == [
-        "models.student.distill.losses: kl compare position by position, but the tokenizers differ: "
+        f"{STUDENT}.student": "other", f"{STUDENT}.cache": cache,
+    }  # fmt: skip
+    assert mistakes_of({**changes, f"{STUDENT}.losses[1].projection": {}}) == [
+        "models.student.distill.losses: hidden_mse compare position by position, but the tokenizers differ: "
         "the teacher's is of 'base' with 500 entries, the student's of 'other' with 700 entries"
-    ]  # fmt: skip
+    ]
+    inputs = job_of(graph_of({**changes, f"{STUDENT}.losses": [{"loss": "kl"}]}), "distill", "student").inputs
+    assert [folder.name for name in ("data", "teacher_data") for folder in inputs[name]] == ["other", "base"]
 
 
 def test_on_text_the_vocabularies_must_be_one(mistakes_of, other):

@@ -52,7 +52,7 @@ def changed(edit: Callable[[str, str, str], None], *change: str, roots: tuple[st
 
 
 @pytest.mark.parametrize(("file", "old", "new", "counts"), [
-    ("stages/distill.py", "reads_ours = source.stored", "reads_ours = not source.stored", True),
+    ("adapters/teachers.py", "reads_ours = source.data", "reads_ours = not source.data", True),
     ("training/hooks.py", "loss_is_scaled_for_ga = True", "loss_is_scaled_for_ga = False", True),
     ("losses/kl.py", "import", "import os\nimport", True),
     ("losses/cosine.py", "import", "import os\nimport", False),

@@ -32,7 +32,6 @@ class QuestionAnswering(Task):
     encoder = "kdpipe.data.windows:QuestionEncoder"
     kind = "categorical"
     positions = "spans"
-    by_token = True
     metrics = ("f1", "exact_match")
     all_metrics = ("f1", "exact_match", "has_answer_f1", "has_answer_exact_match", "no_answer_accuracy")
 

@@ -5,8 +5,9 @@ from typing import Self
 
 from pydantic import model_validator
 
+from kdpipe.anatomy.families import QUESTION_ANSWERING
 from kdpipe.config.settings.base import ByColumn, ModelName, Unavailable
-from kdpipe.config.settings.distillation import Distillation, EnsembleSettings
+from kdpipe.config.settings.distillation import Distillation, EnsembleSettings, Lesson
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.schedules import TemperatureSettings
@@ -75,10 +76,15 @@ class Distill(DistillationStage[DistillSettings]):
 
     def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
         folders, lessons = super().inputs(graph, *names), self.settings_of(graph, *names).lessons
-        online = [lesson for lesson in lessons if lesson.taught and not is_cached(graph, lesson)]
-        theirs = [graph.encoded(lesson.dataset, lesson.teacher) for lesson in online]
-        # A teacher with another tokenizer reads its own tokens.
-        return folders | ({"teacher_data": theirs} if {*theirs} - {*folders["data"]} else {})
+        taught = [lesson for lesson in lessons if lesson.taught]
+        theirs = [graph.encoded(lesson.dataset, lesson.teacher) for lesson in taught]
+        # A teacher with another tokenizer reads its own tokens; its stored logits of answers belong to these.
+        read = {data for lesson, data in zip(taught, theirs, strict=True) if _reads_tokens(graph, lesson)}
+        return folders | ({"teacher_data": theirs} if read - {*folders["data"]} else {})
 
     def facts(self, name: str, settings: DistillSettings, known: Known) -> Facts:
         return trained_facts(settings.student, settings.datasets, known)
+
+
+def _reads_tokens(graph: Graph, lesson: Lesson) -> bool:
+    return not is_cached(graph, lesson) or graph.datasets[lesson.dataset].task == QUESTION_ANSWERING

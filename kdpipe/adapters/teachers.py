@@ -1,0 +1,146 @@
+"""Where the signals of teachers come from: runs of the teachers beside the student, or stored signals."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kdpipe.artifacts.sums import require
+from kdpipe.config.settings.base import ByColumn
+from kdpipe.data.counterpart import Counterpart
+from kdpipe.data.encoded import EncodedSplit, SomeRows, kept_values, rows_with
+from kdpipe.data.targets import Targets
+from kdpipe.errors import KdpipeError, ModelError, listed
+from kdpipe.evaluation.scoring import task_of
+from kdpipe.models.loading import load_tokenizer
+from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.signals.answers import MatchedAnswers
+from kdpipe.signals.by_rows import KnowledgeByRows
+from kdpipe.signals.cache import SIGNALS, CachedKnowledge
+from kdpipe.signals.capture import Request
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the signals of a teacher on a dataset come from.
+
+    Args:
+        teacher: the folder of the teacher.
+        data: the dataset as the teacher's tokenizer encodes it.
+        stored: the folder of its stored signals; None where the teacher runs.
+    """
+
+    teacher: Path
+    data: Path
+    stored: Path | None
+
+
+def sources_of(
+    settings: DistillSettings,
+    teacher: list[Path],
+    datasets: Mapping[str, Path],
+    teacher_data: list[Path],
+    knowledge: list[Path],
+) -> dict[str, dict[str, Source]]:
+    """Return where the signals of the teachers of each dataset come from, by dataset and teacher.
+
+    Args:
+        settings: the settings of the distillation.
+        teacher: the folders of the teachers.
+        datasets: the datasets as the student's tokenizer encodes them, by name.
+        teacher_data: the same as the teachers' tokenizers encode them; [] where none reads other tokens.
+        knowledge: the folders of stored signals; [] where the teachers run.
+
+    Raises:
+        KdpipeError: there are more folders than teachers and datasets, or fewer.
+    """
+    folders = _by_name("teacher", settings.teachers, teacher)
+    lessons = {f"{each.teacher} on {each.dataset}": each for each in settings.lessons}
+    read = [name for name, lesson in lessons.items() if lesson.taught]
+    stored = _by_name("knowledge", read, knowledge) if knowledge else {}
+    encoded = _by_name("teacher-data", read, teacher_data) if teacher_data else {}
+    sources: dict[str, dict[str, Source]] = {name: {} for name in datasets}
+    for name, lesson in lessons.items():
+        data = encoded.get(name, datasets[lesson.dataset])
+        sources[lesson.dataset][lesson.teacher] = Source(folders[lesson.teacher], data, stored.get(name))
+    return sources
+
+
+def _by_name(option: str, names: Sequence[str], folders: Sequence[Path]) -> dict[str, Path]:
+    if len(folders) != len(names):
+        raise KdpipeError(f"--{option}: expected a folder for each of {listed(names)}, found {len(folders)}")
+    return dict(zip(names, folders, strict=True))
+
+
+def checked(source: Source, request: Request, tokenizer: Any, data: Path) -> Source:
+    """Return a source whose teacher reads tokens that suit what is asked of it.
+
+    Where the tokenizers are equal, the teacher reads the windows of contexts that the student reads.
+
+    Args:
+        source: where the teacher's signals come from.
+        request: the signals that losses read.
+        tokenizer: the student's tokenizer.
+        data: the dataset as the student's tokenizer encodes it.
+
+    Raises:
+        ModelError: teacher and student must see the same tokens, and have different tokenizers.
+    """
+    windowed = task_of(data).positions == "spans"
+    reads_ours = source.data == data and (source.stored is None or windowed)
+    same = reads_ours or task_of(data).by_token or request.aligned
+    if not (same or windowed):
+        return source
+    require(source.teacher, "tokenizer.json")
+    equal = load_tokenizer(source.teacher).get_vocab() == tokenizer.get_vocab()
+    if same and not equal:
+        raise ModelError(
+            f"{source.teacher} and the student have different tokenizers, but both must see the same tokens; "
+            "compare logits on a task with labels, or take a student with the teacher's tokenizer"
+        )
+    return replace(source, data=data) if windowed and equal else source
+
+
+def stored_signals(
+    source: Source, stored: Path, data: Path, split: EncodedSplit, targets: Targets | None
+) -> CachedKnowledge | MatchedAnswers:
+    """Return the stored signals of a teacher, of answers to questions on the student's tokens."""
+    if source.data == data or not split.windowed:
+        return CachedKnowledge(stored / SIGNALS, split, targets)
+    windows = counterpart(source, split)
+    return MatchedAnswers(CachedKnowledge(stored / SIGNALS, windows.theirs), windows)
+
+
+def counterpart(source: Source, split: EncodedSplit) -> Counterpart:
+    """Return the examples of a split as the teacher's tokenizer encodes them."""
+    return Counterpart(EncodedSplit(source.data, split.split), split)
+
+
+def signals_by_column(
+    settings: DistillSettings,
+    by: ByColumn,
+    name: str,
+    sources: Mapping[str, Source],
+    split: EncodedSplit,
+    request: Request,
+) -> KnowledgeByRows:
+    """Return the stored signals of the teacher of each row.
+
+    Raises:
+        KdpipeError: some rows have no teacher, or the signals are not stored.
+    """
+    if without := {*kept_values(split, by.column)} - {*by.models}:
+        what = f"rows whose {by.column!r} is {listed(sorted(map(repr, map(str, without))))} have no teacher"
+        raise KdpipeError(f"{split.path}: {what}; give each value one in `teacher.models`")
+    parts = []
+    for lesson in settings.lessons:
+        if lesson.dataset == name and lesson.rows:
+            stored, rows = sources[lesson.teacher].stored, rows_with(split, *lesson.rows)
+            if stored is None:
+                raise KdpipeError(
+                    "--knowledge: teachers by a column need their stored signals; give the folders"
+                )
+            parts.append((CachedKnowledge(stored / SIGNALS, SomeRows(split, rows)), rows))
+    knowledge = KnowledgeByRows(parts, len(split))
+    knowledge.require(request)
+    return knowledge

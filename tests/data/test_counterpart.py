@@ -1,0 +1,140 @@
+"""The same questions as two tokenizers encode them: the places of answers match."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kdpipe.data.counterpart import Counterpart
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.preprocess import write_dataset
+from kdpipe.data.sources.squad import SquadSource
+from kdpipe.errors import DataError
+from kdpipe.models.creation import train_wordpiece
+from tests.conftest import sentences
+
+Encode = Callable[..., EncodedSplit]
+
+
+@pytest.fixture
+def encode(squad: Path, language_model: Path, tmp_path: Path) -> Encode:
+    """A function that encodes questions with the usual tokenizer, or with one that spells words."""
+    train_wordpiece(lambda: sentences(20, 6), vocab_size=45, max_length=64).save_pretrained(tmp_path)
+    tokenizers = {"words": language_model / "tokenizer.json", "letters": tmp_path / "tokenizer.json"}
+
+    def encode(name: str, max_length: int = 250, files: Path = squad, stride: int = 8) -> EncodedSplit:
+        folder = tmp_path / f"{name}-{max_length}-{files.name}"
+        folder.mkdir()
+        source = SquadSource(task="question_answering", path=files)
+        options: dict[str, Any] = {"task": "question_answering", "max_length": max_length, "stride": stride}
+        write_dataset(folder, source, tokenizers[name], **options)
+        return EncodedSplit(folder, "train")
+
+    return encode
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [(("letters", 250), ("words", 40)), (("words", 60), ("letters", 250)), (("words", 60), ("letters", 90))],
+)
+def test_where_their_answer_starts_and_ends_ours_does(
+    encode: Encode, theirs: tuple[str, int], ours: tuple[str, int]
+) -> None:
+    splits = encode(*theirs), encode(*ours)
+    counterpart = Counterpart(*splits)
+    indices = np.random.default_rng(0).permutation(np.flatnonzero(counterpart.usable))
+    assert len(indices) > len(splits[1]) / 2
+    matches = counterpart.matches(indices)
+    starts, ends = (dict(matches[name].T.tolist()) for name in ("starts", "ends"))
+    found = [(starts[first], ends[last]) for first, last in answers(counterpart, indices)]
+    nowhere = {place: (place, place) for place in matches["starts"][1, : len(indices)].tolist()}
+    for pair, expected in zip(found, answers(splits[1], indices), strict=True):
+        # A window that does not hold the whole answer has none.
+        assert pair == expected or (nowhere.get(expected[0]) == expected and expected[0] in pair)
+
+
+def answers(split: EncodedSplit, indices: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
+    """Return the first and the last token of the answers, counted through all windows."""
+    lengths = split.lengths[indices].astype(np.int64)
+    places = (np.cumsum(lengths) - lengths)[:, None] + split.column("labels")[indices]
+    return [(first, last) for first, last in places.tolist()]
+
+
+def test_tokens_match_that_hold_the_same_character(encode: Encode) -> None:
+    theirs, ours = encode("letters"), encode("words")
+    indices = np.arange(len(ours))
+    matches = Counterpart(theirs, ours).matches(indices)
+    found = {name: {tuple(pair) for pair in matches[name].T.tolist()} for name in ("starts", "ends")}
+    assert found == slowly_matched(theirs, ours, indices)
+    assert [len(matches[name]) for name in ("theirs", "ours")] == [sum(s.lengths) for s in (theirs, ours)]
+
+
+def slowly_matched(
+    theirs: EncodedSplit, ours: EncodedSplit, indices: np.ndarray[Any, Any]
+) -> dict[str, set[tuple[int, int]]]:
+    """Return the matches, character by character."""
+    pairs: dict[str, set[tuple[int, int]]] = {"starts": set(), "ends": set()}
+    bases = [0, 0]
+    for index in indices.tolist():
+        row = np.array([index])
+        spans = [
+            np.stack([split.column("starts")[row], split.column("ends")[row]], axis=1).tolist()
+            for split in (theirs, ours)
+        ]
+        for each in pairs.values():
+            each.add((bases[0], bases[1]))
+        for place, (start, end) in enumerate(spans[0]):
+            for other, (first, last) in enumerate(spans[1]):
+                if start >= 0 and first <= start < last:
+                    pairs["starts"].add((bases[0] + place, bases[1] + other))
+                if start >= 0 and first < end <= last:
+                    pairs["ends"].add((bases[0] + place, bases[1] + other))
+        bases = [base + len(each) for base, each in zip(bases, spans, strict=True)]
+    return pairs
+
+
+def test_a_window_has_a_window_of_theirs_with_all_of_its_context(encode: Encode) -> None:
+    theirs, ours = encode("letters", 120), encode("words", 40)
+    counterpart = Counterpart(theirs, ours)
+    held = 0
+    for row, usable in enumerate(counterpart.usable.tolist()):
+        own, other = piece(ours, row), piece(theirs, int(counterpart.rows[row]))
+        assert own[0] == other[0]
+        holds = other[1] <= own[1] and own[2] <= other[2]
+        assert usable == holds
+        held += holds
+    assert 0 < held < len(ours)
+
+
+def piece(split: EncodedSplit, row: int) -> tuple[int, int, int]:
+    """Return the question of a window, and the characters at which its piece starts and ends."""
+    place = np.array([row])
+    starts, ends = split.column("starts")[place], split.column("ends")[place]
+    return int(split.column("example")[place][0]), int(starts[starts >= 0].min()), int(ends.max())
+
+
+def test_a_context_without_tokens_has_an_answer_nowhere(encode: Encode, tmp_path: Path) -> None:
+    files = other_files(tmp_path, context="\u200b")
+    counterpart = Counterpart(encode("letters", files=files), encode("words", files=files))
+    assert counterpart.usable.all()
+    matches = counterpart.matches(np.array([0]))
+    assert matches["starts"].tolist() == matches["ends"].tolist() == [[0], [0]]
+
+
+def test_other_questions_are_refused(encode: Encode, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has other examples than"):
+        Counterpart(encode("letters"), encode("words", files=other_files(tmp_path)))
+
+
+def other_files(folder: Path, context: str = "a film") -> Path:
+    """Write a file like SQuAD v2.0's with one question, which has no answer."""
+    made = folder / "other"
+    made.mkdir()
+    question = {"id": "q", "question": "what", "answers": [], "is_impossible": True}
+    paragraphs = [{"context": context, "qas": [question]}]
+    content = {"version": "v2.0", "data": [{"title": "t", "paragraphs": paragraphs}]}
+    (made / "train-v2.0.json").write_text(json.dumps(content), encoding="utf-8")
+    return made
