@@ -44,7 +44,10 @@ def summary(graph: Graph) -> str:
         f"{len(graph.nodes)} models ({counts}), {len(graph.datasets)} datasets, "
         f"{len(graph.caches)} teacher caches, {len(graph.evaluations)} evaluations; no mistakes"
     )
-    parts = [aligned([heading, *(_shape_row(graph, node) for node in nodes)]), remarks, unscored, [total]]
+    shapes = aligned([heading, *(_shape_row(graph, node) for node in nodes)])
+    templates = Counter(node.template for node in graph.nodes.values())
+    more = [f"{name}: {n} models, {SHOWN} are shown" for name, n in templates.items() if n > SHOWN]
+    parts = [shapes, more, remarks, unscored, [total]]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 

@@ -31,6 +31,9 @@ def tell_size(graph: Graph, teacher: str, dataset: str, settings: CacheTeacherSe
     maskings = (settings.masking and settings.masking.fixed) or 1
     example = maskings * (states + LOGIT * (numbers or 0))
     each = f"at most {example / 1e6:.3g} MB an example of {data.max_length} tokens"
+    # Sometimes only the data tell how many logits an example has.
+    if numbers is None and not states:
+        return f"{what}: 4 bytes a logit"
     logits = " and 4 bytes a logit" if numbers is None else ""
     rows, limit = _most_rows(data), graph.document.cache_limit_gb
     if rows is None:

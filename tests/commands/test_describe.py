@@ -95,7 +95,10 @@ def test_of_a_matrix_the_first_models_are_shown(graph_of):
         "matrix": {"seed": list(range(9))},
         "models.t-{seed}": {"finetune": {"model": "base", "dataset": "task"}},
     }))  # fmt: skip
-    assert [line.split()[0] for line in text.splitlines() if line.startswith("t-")] == ["t-0", "t-1", "t-2"]
+    assert [line.split()[0] for line in text.splitlines() if line.startswith("t-")] == [
+        "t-0", "t-1", "t-2", "t-{seed}:"
+    ]  # fmt: skip
+    assert "t-{seed}: 9 models, 3 are shown" in text
     assert "13 models" in text
 
 

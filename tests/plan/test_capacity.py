@@ -47,6 +47,10 @@ def test_what_the_rows_of_a_config_take_at_most(settings, size, rows, graph_of):
     assert told(graph_of(settings)).endswith(f" tokens, {rows * size / 1e9:.3g} GB for {rows:,} examples")
 
 
+def test_of_logits_alone_what_a_logit_takes_is_told(graph_of):
+    assert told(graph_of({LOSSES: [{"loss": "kl"}], "datasets.task.rows": 500})) == "4 bytes a logit"
+
+
 def test_a_size_that_may_be_above_the_limit_is_told(graph_of):
     small = {LOSSES: [HIDDEN], "datasets.task.rows": 500}
     assert told(graph_of({**small, "cache_limit_gb": 0.001})).endswith(
