@@ -111,7 +111,7 @@ class _Tokens:
     Attributes:
         windows: the window of each token, from 0.
         firsts: the place of the first token of each window.
-        places: the place of each token of a context.
+        places: the place of each token of a context; tokens of blanks alone are none.
         starts, ends: the characters of these; characters of different windows are far apart.
     """
 
@@ -120,7 +120,7 @@ class _Tokens:
         self.windows = np.repeat(np.arange(len(indices)), lengths)
         self.firsts = np.cumsum(lengths) - lengths
         starts, ends = (split.column(name)[indices].astype(np.int64) for name in ("starts", "ends"))
-        self.places = np.flatnonzero(starts >= 0)
+        self.places = np.flatnonzero(starts < ends)
         self.window = self.windows[self.places]
         self.starts, self.ends = (each[self.places] + self.window * APART for each in (starts, ends))
 

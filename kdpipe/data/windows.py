@@ -1,7 +1,7 @@
 """Questions on long contexts as windows: the question before a piece of its context; the pieces overlap.
 
 Tokens are arrays [4, N] of ids, of segment ids, and of the characters of the context at which each token
-starts and ends, -1 for tokens outside the context.
+starts and ends, without blanks around it; -1 for tokens outside the context.
 """
 
 from collections import Counter
@@ -20,6 +20,8 @@ from kdpipe.errors import DataError
 
 TokenIds = NDArray[np.int32]
 START, END = 2, 3
+# All characters that Python takes for blanks.
+BLANKS = np.array([code for code in range(0x3001) if chr(code).isspace()], dtype=np.uint32)
 
 
 class Frame(NamedTuple):
@@ -122,12 +124,12 @@ class QuestionEncoder:
         """Return the tokens of each example's context; a context of several questions is encoded once."""
         texts = dict.fromkeys(example.text_pair or "" for example in examples)
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        tokens = {text: self._context(encoding) for text, encoding in zip(texts, encodings, strict=True)}
+        tokens = {text: self._context(text, encoding) for text, encoding in zip(texts, encodings, strict=True)}
         return [tokens[example.text_pair or ""] for example in examples]
 
-    def _context(self, encoding: Encoding) -> TokenIds:
+    def _context(self, text: str, encoding: Encoding) -> TokenIds:
         tokens = _outside(encoding.ids, [self._frame.segments[1]] * len(encoding))
-        tokens[START:] = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2).T
+        tokens[START:] = _without_blanks(text, np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2).T)
         return tokens
 
 
@@ -147,6 +149,19 @@ def read_frame(tokenizer: Tokenizer) -> Frame:
         after=tokens[:, context[-1] + 1 :],
         segments=(pair.type_ids[question[0]], pair.type_ids[context[0]]),
     )
+
+
+def _without_blanks(text: str, offsets: TokenIds) -> TokenIds:
+    """Return where tokens start and end [2, N] without the blanks that some tokenizers give to the next word.
+
+    A token of blanks alone starts where it ends.
+    """
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    signs = np.flatnonzero(~np.isin(codes, BLANKS))
+    first, after = (np.searchsorted(signs, each) for each in offsets)
+    starts = np.append(signs, len(text))[first]
+    ends = np.append(signs, -1)[after - 1] + 1
+    return np.where(first < after, np.stack([starts, ends]), offsets[1])
 
 
 def _outside(ids: list[int], segments: list[int]) -> TokenIds:

@@ -1,12 +1,16 @@
 """The same questions as two tokenizers encode them: the places of answers match."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
 
 from kdpipe.data.counterpart import Counterpart
 from kdpipe.data.encoded import EncodedSplit
@@ -17,17 +21,38 @@ from kdpipe.models.creation import train_wordpiece
 from tests.conftest import sentences
 
 Encode = Callable[..., EncodedSplit]
+# Lengths at which each tokenizer has all of most contexts in one window.
+LONG = [("words", 60), ("letters", 250), ("joined", 200), ("apart", 350)]
+
+
+@pytest.fixture(scope="module")
+def tokenizers(language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """Files of tokenizers: of words, of letters, and of bytes, with blanks apart or joined to words."""
+    folder = tmp_path_factory.mktemp("tokenizers")
+    train_wordpiece(lambda: sentences(20, 6), vocab_size=45, max_length=64).save_pretrained(
+        folder / "letters"
+    )
+    files = {name: folder / f"{name}.json" for name in ("joined", "apart")}
+    for name, size in (("joined", 330), ("apart", 262)):
+        bytes_ = Tokenizer(BPE())
+        bytes_.pre_tokenizer = ByteLevel(add_prefix_space=False)
+        options: dict[str, Any] = {"initial_alphabet": ByteLevel.alphabet(), "show_progress": False}
+        bytes_.train_from_iterator(sentences(20, 6), BpeTrainer(vocab_size=size, **options))
+        bytes_.save(str(files[name]))
+    return {
+        **files,
+        "words": language_model / "tokenizer.json",
+        "letters": folder / "letters" / "tokenizer.json",
+    }
 
 
 @pytest.fixture
-def encode(squad: Path, language_model: Path, tmp_path: Path) -> Encode:
-    """A function that encodes questions with the usual tokenizer, or with one that spells words."""
-    train_wordpiece(lambda: sentences(20, 6), vocab_size=45, max_length=64).save_pretrained(tmp_path)
-    tokenizers = {"words": language_model / "tokenizer.json", "letters": tmp_path / "tokenizer.json"}
+def encode(squad: Path, tokenizers: Mapping[str, Path], tmp_path: Path) -> Encode:
+    """A function that encodes questions with a tokenizer."""
 
     def encode(name: str, max_length: int = 250, files: Path = squad, stride: int = 8) -> EncodedSplit:
         folder = tmp_path / f"{name}-{max_length}-{files.name}"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         source = SquadSource(task="question_answering", path=files)
         options: dict[str, Any] = {"task": "question_answering", "max_length": max_length, "stride": stride}
         write_dataset(folder, source, tokenizers[name], **options)
@@ -36,10 +61,12 @@ def encode(squad: Path, language_model: Path, tmp_path: Path) -> Encode:
     return encode
 
 
-@pytest.mark.parametrize(
-    ("theirs", "ours"),
-    [(("letters", 250), ("words", 40)), (("words", 60), ("letters", 250)), (("words", 60), ("letters", 90))],
-)
+@pytest.mark.parametrize(("theirs", "ours"), [
+    *((one, other) for one in LONG for other in LONG if one != other),
+    # Of these, some contexts take several windows.
+    (("letters", 250), ("words", 40)),
+    (("words", 60), ("letters", 90)),
+])  # fmt: skip
 def test_where_their_answer_starts_and_ends_ours_does(
     encode: Encode, theirs: tuple[str, int], ours: tuple[str, int]
 ) -> None:

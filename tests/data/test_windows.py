@@ -75,10 +75,31 @@ def test_they_are_those_of_the_tokenizer(any_tokenizer, encoder, max_length, str
         assert row["token_type_ids"] == window.type_ids
         assert row["length"] == len(window.ids) <= max_length
         offsets = [
-            place if sequence == 1 else (-1, -1)
+            trimmed(CONTEXT, *place) if sequence == 1 else (-1, -1)
             for place, sequence in zip(window.offsets, window.sequence_ids, strict=True)
         ]
         assert list(zip(row["starts"], row["ends"], strict=True)) == offsets
+
+
+def trimmed(text, start, end):
+    """Return the characters of a token without blanks around it."""
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def test_blanks_belong_to_no_token(tmp_path):
+    context = "\u00a0 the  film\n\u3000ran "
+    byte_level(ByteLevelProcessing(trim_offsets=False)).save(str(tmp_path / "tokenizer.json"))
+    batch, _ = QuestionEncoder(tmp_path / "tokenizer.json", 96, 8)([question(context)])
+    (row,) = batch.to_pylist()
+    places = [place for place in zip(row["starts"], row["ends"], strict=True) if place[0] >= 0]
+    assert places == sorted(places)
+    assert all(trimmed(context, *place) == place for place in places)
+    signs = {place for start, end in places for place in range(start, end)}
+    assert signs == {place for place, sign in enumerate(context) if not sign.isspace()}
 
 
 @pytest.mark.parametrize("text", ["Rhône", "The", "北京", "𝄞", "naïve cafés", "Lyon, 北京", "flow at all."])
