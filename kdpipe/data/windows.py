@@ -124,7 +124,8 @@ class QuestionEncoder:
         """Return the tokens of each example's context; a context of several questions is encoded once."""
         texts = dict.fromkeys(example.text_pair or "" for example in examples)
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        tokens = {text: self._context(text, encoding) for text, encoding in zip(texts, encodings, strict=True)}
+        pairs = zip(texts, encodings, strict=True)
+        tokens = {text: self._context(text, encoding) for text, encoding in pairs}
         return [tokens[example.text_pair or ""] for example in examples]
 
     def _context(self, text: str, encoding: Encoding) -> TokenIds:

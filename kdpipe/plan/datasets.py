@@ -107,6 +107,7 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
         proportions=tuple(share * within for share, part in shares for within in part.proportions),
         unlabelled=settings.labels == "none",
         rows=settings.rows,
+        held_out_of="" if isinstance(settings.rows, dict) else parts[0].held_out_of or parts[0].name,
     )
 
 
@@ -114,7 +115,13 @@ def _augmented(dataset: Dataset, augment: AugmentationSettings, known: Known) ->
     base = known.datasets[augment.dataset]
     check_augmentation(augment, base, known)
     own = {name: getattr(dataset, name) for name in ("name", "template", "settings", "variables")}
-    return replace(base, **own, augmentation=augment, unlabelled=base.unlabelled or augment.labels == "none")
+    return replace(
+        base,
+        **own,
+        augmentation=augment,
+        unlabelled=base.unlabelled or augment.labels == "none",
+        held_out_of=base.held_out_of or base.name,
+    )
 
 
 def _with_settings(usual: Dataset) -> Dataset:
@@ -126,6 +133,8 @@ def _with_settings(usual: Dataset) -> Dataset:
             raise SettingError("metrics", f"{task} has no metric {metric!r}; {suggest(metric, known)}")
     values = {name: getattr(settings, name) for name in OWN}
     dataset = replace(usual, **{name: value for name, value in values.items() if value not in (None, ())})
+    if any(getattr(dataset, name) != getattr(usual, name) for name in OWN):
+        dataset = replace(dataset, held_out_of="")
     if task != QUESTION_ANSWERING:
         for name, what in OF_QUESTIONS.items():
             if name in settings.model_fields_set:

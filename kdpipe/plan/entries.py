@@ -99,6 +99,7 @@ class Dataset:
         unlabelled: whether its training split has no labels.
         rows: size of a fixed sample of the training split, or of each split named.
         augmentation: how copies of its training examples are made; None without copies.
+        held_out_of: the dataset that it has its held-out splits of, and reads these as; "" for its own.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Dataset:
     unlabelled: bool = False
     rows: RowCounts | None = None
     augmentation: AugmentationSettings | None = None
+    held_out_of: str = ""
 
     @property
     def kept(self) -> frozenset[str]:

@@ -60,9 +60,19 @@ class Graph:
         return self.layout.data(dataset, self.facts[model].tokenizer)
 
     def evaluated_on(self, name: str) -> tuple[str, ...]:
-        """Return the datasets that a node is scored on: what its `evaluate` names, or the usual datasets."""
+        """Return the datasets that a node is scored on: what its `evaluate` names, or the usual datasets.
+
+        Where it learns from copies, or from a combination, it is usually scored as the models are that learn
+        from the dataset whose held-out splits these have. Several heads go by the names of their datasets.
+        """
         asked = self.nodes[name].settings.evaluate
-        return self.stage_of(name).usual_datasets(self, name)[0] if asked is None else asked
+        if asked is not None:
+            return asked
+        usual = self.stage_of(name).usual_datasets(self, name)[0]
+        if self.facts[name].heads:
+            return usual
+        known = {name: dataset.held_out_of for name, dataset in self.datasets.items()}
+        return tuple(dict.fromkeys(known.get(dataset) or dataset for dataset in usual))
 
     @cached_property
     def users(self) -> Mapping[str, Sequence[tuple[str, str]]]:

@@ -89,18 +89,19 @@ def test_a_model_that_is_not_scored_needs_no_held_out_split(told, model):
     assert told({"d": FILE}, {"t.csv": ROWS}, base=unscored, m=model) == []
 
 
-@pytest.mark.parametrize(("dataset", "found"), [
-    ({**TABLE, "path": "t.csv"}, "train"),
-    ({**TABLE, "path": "t.csv", "test": "u.csv"}, "train, test without labels"),
-    ({"combine": ["part", "other"]}, "train"),
+@pytest.mark.parametrize(("dataset", "lacks", "found"), [
+    ({**TABLE, "path": "t.csv"}, "d", "train"),
+    ({**TABLE, "path": "t.csv", "test": "u.csv"}, "d", "train, test without labels"),
+    ({"combine": ["part", "other"]}, "part", "train"),
 ])  # fmt: skip
-def test_a_dataset_without_labels_to_score_models_on(told, dataset, found):
+def test_a_dataset_without_labels_to_score_models_on(told, dataset, lacks, found):
     parts = {"part": {**TABLE, "path": "t.csv"}, "other": {**TABLE, "train": "t.csv", "test": "t.csv"}}
     files = {"t.csv": ROWS, "u.csv": "text\na\n"}
-    assert told({**parts, "d": dataset}, files, m=TRAINED, n=TRAINED) == [
-        f"datasets.d: expected a held-out split with labels, by which 'm' is scored, found {found}; give it a"
-        " file, or `validation: 0.1` for a share of the training examples, or the models `evaluate: []`"
-    ]
+    what = f"expected a held-out split with labels, by which 'm' is scored, found {found}"
+    share = "`validation: 0.1` for a share of the training examples"
+    remedy = f"give it a file, or {share}, or the models `evaluate: []`"
+    mistake = f"datasets.{lacks}: {what}; {remedy}"
+    assert told({**parts, "d": dataset}, files, m=TRAINED, n=TRAINED) == [mistake]
     share = {"part": {**parts["part"], "validation": 0.1}, "d": {**dataset, "validation": 0.1}}
     share["d"] = dataset if "combine" in dataset else share["d"]
     assert told({**parts, **share}, files) == []
@@ -117,7 +118,7 @@ def test_text_that_a_model_labels(told, source):
         "copies": {"augment": {"dataset": "more", "method": "mask"}},
     }
     other = {"finetune": {"model": "base", "dataset": "copies"}}
-    lacks = "datasets.copies: expected a held-out split with labels, by which 'n' is scored, found train; "
+    lacks = "datasets.more: expected a held-out split with labels, by which 'n' is scored, found train; "
     (found,) = told(datasets, files, m=TRAINED, n=other)
     assert found.startswith(lacks)
     assert told(datasets, files, m=TRAINED, n={"finetune": {**other["finetune"], "evaluate": ["d"]}}) == []

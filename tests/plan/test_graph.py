@@ -46,6 +46,29 @@ def test_what_a_model_is_scored_on(graph_of, evaluate, scored):
     assert [dataset for name, dataset in graph.evaluations if name == "teacher"] == list(scored)
 
 
+@pytest.mark.parametrize(("made", "scored"), [
+    ({"augment": {"dataset": "task", "method": "mask"}}, "task"),
+    ({"combine": ["task", "more"]}, "task"),
+    ({"augment": {"dataset": "both", "method": "mask"}}, "task"),
+    # Other rows, or the same in another way.
+    ({"augment": {"dataset": "task", "method": "mask"}, "max_length": 64}, "made"),
+    ({"combine": ["task", "more"], "metrics": ["f1"]}, "made"),
+    ({"combine": ["task", "more"], "rows": {"validation": 5}}, "made"),
+])  # fmt: skip
+def test_models_of_the_same_held_out_rows_are_scored_alike(graph_of, made, scored):
+    graph = graph_of({
+        "datasets.more": {"source": "glue", "name": "MRPC", "path": "glue"},
+        "datasets.both": {"combine": ["task", "more"]},
+        "datasets.made": made,
+        "models.teacher.finetune.dataset": "made",
+        "models.student.distill.dataset": "made",
+        "models.two": {"finetune": {"model": "base", "dataset": ["made", "more"]}},
+    })  # fmt: skip
+    assert graph.evaluated_on("teacher") == graph.evaluated_on("student") == (scored,)
+    # Several heads go by the names of their datasets.
+    assert graph.evaluated_on("two") == ("made", "more")
+
+
 def test_what_is_made_without_a_dataset_is_not_scored(graph_of):
     assert graph_of().evaluations == (("base", "text"), ("teacher", "task"), ("student", "task"))
 
