@@ -3,8 +3,9 @@
 The stages that read all rows check the rest.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kdpipe.adapters.sources import parts_of, source_of
 from kdpipe.anatomy.families import LANGUAGE_MODELING
@@ -16,17 +17,21 @@ from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Need, datasets_of
 from kdpipe.plan.stages.preprocess import preprocess_settings
+from kdpipe.plan.suitability import other_labels
 
+# The tasks whose labels have names.
+NAMED = ("classification", "multi_label", "token_classification")
 # A need of any held-out split.
 HELD_OUT = "held-out"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The splits of a dataset, and its splits without labels, as the first rows of its files show them."""
+    """What the first rows of a dataset show: its splits, its splits without labels, and its labels."""
 
     splits: tuple[str, ...]
     unlabelled: frozenset[str]
+    labels: frozenset[str]
 
     def has(self, wanted: str, labelled: bool) -> bool:
         """Tell whether there is a split, with labels if a model needs them."""
@@ -62,6 +67,7 @@ def check_data(graph: Graph) -> None:
             problems.append(_lacks(graph.datasets[name], seen[name], need, model))
     for node in graph.nodes.values():
         problems += _without_teacher(graph, node, seen)
+        problems += _other_labels(graph, node, seen)
     if problems:
         raise ConfigError(problems)
 
@@ -81,6 +87,27 @@ def _without_teacher(graph: Graph, node: Node, seen: Collection[str]) -> Iterato
             what = f"{name!r} has rows whose {by.column!r} is {listed(map(repr, sorted(found)))}"
             place = graph.document.place(node.template, node.stage, ("teacher", "models"))
             yield Problem(key_path(place), f"{what}; give each value a teacher")
+
+
+def _other_labels(graph: Graph, node: Node, seen: Mapping[str, Seen]) -> Iterator[Problem]:
+    """Yield the datasets whose first rows have labels that a model has no output for.
+
+    Where the config names the labels, a check of the config has told it.
+    """
+    stage, settings = graph.stage_of(node.name), node.settings
+    models = [(setting, name) for setting, kind, name in settings.references() if kind == "model"]
+    read = [
+        (setting, model, dataset)
+        for setting, model in models
+        for dataset, sure in stage.uses(settings, setting, model)
+        if sure
+    ]
+    read += [("evaluate", node.name, dataset) for dataset in settings.evaluate or ()]
+    for setting, model, name in dict.fromkeys(read):
+        facts, labels = graph.facts[model].on(name), seen[name].labels if name in seen else frozenset()
+        if facts.labels and not graph.datasets[name].labels and labels - {*facts.labels}:
+            place = graph.document.place(node.template, node.stage, (setting,))
+            yield Problem(key_path(place), other_labels(sorted(labels), facts, name, model))
 
 
 def _problem(dataset: Dataset, what: str) -> Problem:
@@ -107,12 +134,20 @@ def _look(graph: Graph, dataset: Dataset) -> Seen:
     settings = preprocess_settings(graph, dataset.name)
     sources = [part.reader() for part in parts_of(settings)]
     labelled = [dict(_labelled(source)) for source in sources]
+    labels = (label for source in sources for label in _labels(source)) if dataset.task in NAMED else ()
     # A combination takes its held-out splits from its first part.
     splits = labelled[0] | dict.fromkeys(dataset.sources[0].shares, labelled[0].get(TRAIN, True))
     if 0 in dataset.labelled:
         splits[TRAIN] = True
     unlabelled = () if dataset.task == LANGUAGE_MODELING else (name for name in splits if not splits[name])
-    return Seen(source_of(settings).splits(), frozenset(unlabelled))
+    return Seen(source_of(settings).splits(), frozenset(unlabelled), frozenset(labels))
+
+
+def _labels(source: Source) -> Iterator[str]:
+    """Yield the names of labels in the first rows of the training split."""
+    for example in source.peek(TRAIN) if isinstance(source, Local) and TRAIN in source.splits() else ():
+        label: Any = () if example.label is None else example.label
+        yield from (label,) if isinstance(label, str) else label
 
 
 def _labelled(source: Source) -> Iterator[tuple[str, bool]]:

@@ -32,11 +32,16 @@ def label_misfit(facts: Facts, dataset: Dataset, model: str) -> str:
     expected = dataset.labels
     if not facts.labels or not expected or {*facts.labels} == {*expected}:
         return ""
-    return (
-        f"{dataset.name!r} has the labels {', '.join(expected)}, but the outputs of {model!r} are called "
-        f"{', '.join(facts.labels)}; where they mean the same, name them in their order with `labels` "
-        "where it is loaded"
+    return other_labels(expected, facts, dataset.name, model)
+
+
+def other_labels(expected: Iterable[str], facts: Facts, dataset: str, model: str) -> str:
+    """Return that the outputs of a model are not called as some labels of a dataset, and what to do."""
+    what = f"{dataset!r} has the labels {', '.join(expected)}, but the outputs of {model!r} are called"
+    remedy = (
+        "take a model with these labels; where they mean the same, name them in their order with `labels`"
     )
+    return f"{what} {', '.join(facts.labels or ())}; {remedy} where the model is loaded"
 
 
 def no_split(dataset: Dataset, split: str) -> Iterator[str]:

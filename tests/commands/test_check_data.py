@@ -98,8 +98,8 @@ def test_a_dataset_without_labels_to_score_models_on(told, dataset, lacks, found
     parts = {"part": {**TABLE, "path": "t.csv"}, "other": {**TABLE, "train": "t.csv", "test": "t.csv"}}
     files = {"t.csv": ROWS, "u.csv": "text\na\n"}
     what = f"expected a held-out split with labels, by which 'm' is scored, found {found}"
-    share = "`validation: 0.1` for a share of the training examples"
-    remedy = f"give it a file, or {share}, or the models `evaluate: []`"
+    shares = "`validation: 0.1` for a share of the training examples"
+    remedy = f"give it a file, or {shares}, or the models `evaluate: []`"
     mistake = f"datasets.{lacks}: {what}; {remedy}"
     assert told({**parts, "d": dataset}, files, m=TRAINED, n=TRAINED) == [mistake]
     share = {"part": {**parts["part"], "validation": 0.1}, "d": {**dataset, "validation": 0.1}}
@@ -124,6 +124,25 @@ def test_text_that_a_model_labels(told, source):
     assert told(datasets, files, m=TRAINED, n={"finetune": {**other["finetune"], "evaluate": ["d"]}}) == []
     (found,) = told({**datasets, "more": {**datasets["more"], "path": "no.txt"}}, files, m=TRAINED)
     assert found.startswith("datasets.more: ")
+
+
+def test_labels_that_a_model_has_no_output_for(told, classifier):
+    """The first rows of files show labels that the config does not name."""
+    named = json.loads((classifier / "config.json").read_text())["id2label"].values()
+    rows = "".join(f"fine,{name}\n" for name in named)
+    files = {"t.csv": ROWS.replace(",1", ",pos"), "u.csv": f"text,label\n{rows}"}
+    short = {**TABLE, "validation": 0.1, "max_length": 32}
+    datasets = {"d": {**short, "path": "t.csv"}, "u": {**short, "path": "u.csv"}}
+    teacher = {"load": {"path": str(classifier), "evaluate": []}}
+    student = {"distill": {**DISTILLED, "teacher": "t", "evaluate": []}}
+    what = f"'d' has the labels 0, pos, but the outputs of 't' are called {', '.join(named)}; take a model"
+    (found,) = told(datasets, files, t=teacher, m=student)
+    assert found.startswith(f"models.m.distill.teacher: {what}")
+    (found,) = told(datasets, files, t={"load": {**teacher["load"], "evaluate": ["d"]}})
+    assert found.startswith(f"models.t.load.evaluate: {what}")
+    other = {"distill": {**student["distill"], "dataset": "u"}}
+    trained = {"finetune": {"model": "t", "dataset": "d", "evaluate": []}}
+    assert told(datasets, files, t=teacher, m=other, n=trained) == []
 
 
 @pytest.mark.parametrize(("model", "message"), [

@@ -40,7 +40,7 @@ NAMED = {"labels": ["0", "1"]}
     (NAMED, {"s": {"finetune": {"model": "m", "dataset": "task"}}}, ("task",), ""),
     ({}, {"cut": CUT, "s": taught("kl", "other")}, ("other",), ""),
     ({}, {"s": {"finetune": {"model": "m", "dataset": "other"}}}, (), "only the data tell whether"),
-    ({}, {"s": {"finetune": {"model": "m", "dataset": "task"}}}, (), "LABEL_0, LABEL_1; where they mean"),
+    ({}, {"s": {"finetune": {"model": "m", "dataset": "task"}}}, (), "LABEL_0, LABEL_1; take a model"),
     (NAMED, {"s": {"finetune": {"model": "m", "dataset": "text"}}}, (), "'text' is for language_modeling"),
     (NAMED, {"s": {"prune": {**HALF, "importance": {"dataset": "task"}}}}, ("task",), ""),
     (NAMED, {}, (), "no node names it as teacher, or trains or prunes it"),
@@ -97,7 +97,7 @@ def test_the_head_of_a_local_folder_is_shown_as_far_as_it_is_known(tmp_path: Pat
 def test_outputs_without_names_are_told_with_their_remedy(node: dict[str, Any], tmp_path: Path) -> None:
     (mistake,) = told(config_of(tmp_path, {}, {}, cut=CUT, s=node))
     assert "'task' has the labels 0, 1, but the outputs of 'm' are called LABEL_0, LABEL_1" in mistake
-    assert mistake.endswith("name them in their order with `labels` where it is loaded")
+    assert mistake.endswith("name them in their order with `labels` where the model is loaded")
     assert told(config_of(tmp_path, {}, NAMED, cut=CUT, s=node)) == []
 
 
