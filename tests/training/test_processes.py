@@ -13,12 +13,15 @@ import pytest
 import torch
 
 from kdpipe.anatomy.signals import LOGITS, Signal
-from kdpipe.models.loading import load_frozen
+from kdpipe.data.preprocess import write_dataset
+from kdpipe.data.sources.squad import SquadSource
+from kdpipe.models.creation import create_body, special_tokens, train_wordpiece
+from kdpipe.models.loading import load_frozen, load_with_head, save_model
 from kdpipe.signals.building import write_knowledge
 from kdpipe.signals.capture import Request, Teacher
 from kdpipe.training.arguments import training_arguments
 from tests import tolerance
-from tests.conftest import CLASSIFICATION, QUESTION_ANSWERING
+from tests.conftest import CLASSIFICATION, QUESTION_ANSWERING, sentences
 from tests.training.conftest import FAST, collator
 from tests.training.together import SAME, Places, resumed, save
 
@@ -35,6 +38,7 @@ def places(
     reader: Path,
     question_data: Path,
     number_data: Path,
+    squad: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Places:
     """The folders that trainings read, and files with the signals of teachers."""
@@ -48,6 +52,7 @@ def places(
         teacher = Teacher(load_frozen(model, head, cpu), request)
         write_knowledge(folder / name, teacher, collator(data), "float32", cpu)
     return {
+        **spelling(folder, squad),
         "reader": reader,
         "question_data": question_data,
         "answers": folder / "answers",
@@ -58,6 +63,21 @@ def places(
         "text_data": text_data,
         "knowledge": folder / "knowledge",
     }
+
+
+def spelling(folder: Path, squad: Path) -> Places:
+    """Return the folders of a model that spells words, and of the questions as it reads them."""
+    tokenizer = train_wordpiece(lambda: sentences(20, 6), vocab_size=45, max_length=64)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    body = create_body("bert", {**special_tokens(tokenizer), **shape}, len(tokenizer), 3)
+    save_model(body, tokenizer, folder / "body")
+    speller = load_with_head(folder / "body", QUESTION_ANSWERING, seed=3)
+    save_model(speller, tokenizer, folder / "speller")
+    (folder / "spelled").mkdir()
+    source = SquadSource(task="question_answering", path=squad)
+    options: dict[str, Any] = {"task": "question_answering", "max_length": 200, "stride": 8}
+    write_dataset(folder / "spelled", source, folder / "speller" / "tokenizer.json", **options)
+    return {"speller": folder / "speller", "spelled_data": folder / "spelled"}
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ import torch
 
 from kdpipe import processes
 from kdpipe.artifacts.checkpoints import Checkpoints
-from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import validation_split
+from kdpipe.data.batches import Collator, CounterpartCollator
+from kdpipe.data.counterpart import Counterpart
+from kdpipe.data.encoded import EncodedSplit, validation_split
 from kdpipe.errors import StoppedError
 from kdpipe.evaluation.scoring import head_of, scorer, task_of, token_targets
 from kdpipe.evaluation.tasks.classification import Classification
@@ -118,6 +119,26 @@ def windows(places: Places, state: Path) -> Trained:
     return model, train(model, objective, batches, options, seed=5, checkpoints=Checkpoints(state))
 
 
+def other_tokens(places: Places, state: Path) -> Trained:
+    """A teacher that spells words finds answers beside a student that reads words."""
+    model = still(load_with_head(places["reader"], QUESTION_ANSWERING, 1))
+    split, spelled = (EncodedSplit(places[name], "train") for name in ("question_data", "spelled_data"))
+    others = {TEACHER: CounterpartCollator(Counterpart(spelled, split), 0)}
+    soft = Term("soft_cross_entropy", SoftCrossEntropyLoss(temperature=2.0), positions="spans")
+    objective = Objective([soft, hard_term(QuestionAnswering)], "categorical")
+    teacher = load_frozen(places["speller"], QUESTION_ANSWERING, torch.device("cpu"))
+    outcome = train(
+        model,
+        objective,
+        Collator(split, 0, others=others),
+        {**ODD, "max_grad_norm": 0.0},
+        seed=5,
+        checkpoints=Checkpoints(state),
+        teachers={TEACHER: Teacher(teacher, objective.teachers[TEACHER])},
+    )
+    return model, outcome
+
+
 def best(places: Places, state: Path) -> Trained:
     """What an evaluation says differs from process to process, but only that of the first counts."""
     model, scores = student_of(places["classifier"]), iter([0.9, 0.5, 0.4, 0.3])
@@ -199,7 +220,10 @@ def two_tasks(places: Places, state: Path) -> Trained:
 
 SAME: dict[str, Callable[[Places, Path], Trained]] = {
     function.__name__: function
-    for function in (plain, distilled, partly_read, masked, windows, best, sizes, taught_by_two, two_tasks)
+    for function in (
+        *(plain, distilled, partly_read, masked, windows, other_tokens, best, sizes, taught_by_two),
+        two_tasks,
+    )
 }
 
 
