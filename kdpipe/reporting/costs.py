@@ -14,6 +14,7 @@ from kdpipe.plan.jobs import jobs_for, model_job
 from kdpipe.plan.stage import Job
 from kdpipe.reporting.grouping import model_groups
 
+LEFT_OUT = "examples_left_out"
 SEEN_COLUMNS = {"examples": "examples_seen", "tokens": "tokens_seen"}
 Manifest = dict[str, Any]
 
@@ -31,11 +32,19 @@ class StageCost:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The cost of each stage, the highest first, with their sum, and the environment of the jobs by name."""
+    """What manifests tell of all jobs.
+
+    Args:
+        costs: the cost of each stage, the highest first.
+        total: their sum.
+        environment: the environment of the jobs, by name.
+        left_out: examples that a training left out because tokenizers differ, by model.
+    """
 
     costs: tuple[StageCost, ...]
     total: StageCost
     environment: dict[str, str]
+    left_out: dict[str, int]
 
 
 class Passes(NamedTuple):
@@ -69,12 +78,15 @@ class ModelCost:
 def read_ledger(graph: Graph) -> Ledger:
     """Add up the manifests of all artifacts that a graph uses."""
     manifests: dict[str, list[Manifest]] = {}
+    left_out: dict[str, int] = {}
     for job in jobs_for(graph, graph.nodes):
         if manifest := _manifest(job.folder):
             manifests.setdefault(job.stage, []).append(manifest)
+            if manifest.get(LEFT_OUT):
+                left_out[job.folder.name] = manifest[LEFT_OUT]
     costs = sorted((_stage_cost(*item) for item in manifests.items()), key=lambda cost: -cost.seconds)
     every = [manifest for by_stage in manifests.values() for manifest in by_stage]
-    return Ledger(tuple(costs), _stage_cost("all", every), _environment(every))
+    return Ledger(tuple(costs), _stage_cost("all", every), _environment(every), left_out)
 
 
 def model_costs(graph: Graph) -> list[ModelCost]:

@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -98,6 +99,15 @@ def test_the_table_says_what_the_numbers_are(config: dict[str, Any], make_result
     assert "plain-mrpc-{seed} finetune 21 3 0.7300 \N{MINUS SIGN}0.1200 ± 0.0361 ± 0.0361" in text
     assert "perplexity ↓" in text
     assert '<td class="number mean best"><span>0.8500</span>' in page
+
+
+def test_examples_that_trainings_left_out_are_told(config: dict[str, Any], make_results: Any):
+    graph = make_results(config)
+    assert "left out of trainings" not in render(graph)
+    name = next(name for name, node in graph.nodes.items() if node.stage == "distill")
+    manifest = graph.layout.model(name) / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "examples_left_out": 1234}))
+    assert f"were left out of trainings: 1,234 of <code>{name}</code>." in render(graph)
 
 
 def test_models_without_evaluations_are_reported(config: dict[str, Any], make_results: Any):
