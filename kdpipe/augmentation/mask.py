@@ -18,6 +18,8 @@ class Mask(WordMethod):
         `masking` in TextBrewer's `data_utils` (Yang et al. 2020, arXiv 2002.12620).
     """
 
+    needs_mask = True
+
     def __init__(self, *, probability: Annotated[float, Field(gt=0, le=1)] = 0.1) -> None:
         self._probability = probability
 

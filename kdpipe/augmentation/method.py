@@ -21,9 +21,11 @@ class WordMethod(Protocol):
     Attributes:
         needs_model: whether a model makes the copies, in a stage of its own; then the class is no
             `WordMethod` (`kdpipe.augmentation.masked_lm`).
+        needs_mask: whether it masks words, so that the tokenizer must have a mask token.
     """
 
     needs_model: ClassVar[bool] = False
+    needs_mask: ClassVar[bool] = False
 
     def __call__(self, words: Sequence[str], rng: Random) -> list[str | None]:
         """Return the words of a copy, `MASKED` in place of a masked word; of no words there are none.

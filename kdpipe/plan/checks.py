@@ -28,7 +28,7 @@ def check_graph(graph: Graph, mistakes: Mistakes) -> None:
     for name, node in graph.nodes.items():
         of_stage = graph.stage_of(name).checks(graph, node)
         for setting, what in chain(
-            _heads(graph, node), _exports(graph, node), _segments(graph, node), of_stage
+            _heads(graph, node), _exports(graph, node), _segments(graph, node), _masks(graph, node), of_stage
         ):
             where = graph.document.place(node.template, node.stage, setting)
             named = what if name == node.template else f"{what} (in {name})"
@@ -66,6 +66,15 @@ def _segments(graph: Graph, node: Node) -> Findings:
             yield (setting,), f"{name!r} has pairs of texts, but {model!r} {ONE_SEGMENT}"
 
 
+def _masks(graph: Graph, node: Node) -> Findings:
+    """Find copies with masked words that are read by a model whose tokenizer has no mask token."""
+    for setting, model, name in graph.stage_of(node.name).readings(graph, node):
+        augmentation = graph.datasets[name].augmentation
+        if augmentation and augmentation.needs_mask and not graph.facts[model].masks:
+            what = f"{name!r} masks words, but the tokenizer of {model!r} has no mask token"
+            yield (setting,), f"{what}; take another method, or a model whose tokenizer has one"
+
+
 def _check_lengths(graph: Graph, node: Node, mistakes: Mistakes) -> None:
     """Find datasets that are longer than the positions of a model that reads them."""
     for _, model, name in graph.stage_of(node.name).readings(graph, node):
@@ -93,7 +102,8 @@ def check_report(
         mistakes.add(("report", "baseline"), what)
     published = document.report.published
     if published and not published.is_file():
-        mistakes.add(("report", "published"), f"there is no file {published}")
+        what = f"there is no file {published}; relative paths start at the working folder"
+        mistakes.add(("report", "published"), what)
     elif published:
         try:
             read_published(published)

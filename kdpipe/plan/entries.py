@@ -30,6 +30,7 @@ class Facts:
         labels: names of the outputs of its head; None where they are not known.
         pair_segments: segments that its tokenizer gives to a pair of texts.
         dropped: tensors of a loaded model that nobody reads, as they are of another head than it has.
+        masks: whether its tokenizer may have a mask token.
     """
 
     tokenizer: str
@@ -43,6 +44,7 @@ class Facts:
     labels: tuple[str, ...] | None = None
     pair_segments: int = 2
     dropped: tuple[str, ...] = ()
+    masks: bool = True
 
     def on(self, dataset: str) -> "Facts":
         """Return what is known of the model as it runs on a dataset: of several heads it has one then."""

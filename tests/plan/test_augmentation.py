@@ -232,6 +232,22 @@ def test_datasets_that_are_refused(mistakes_of, dataset, mistake):
     assert found.startswith(f"datasets.d.{mistake}")
 
 
+def test_masked_words_need_a_mask_token(mistakes_of, tmp_path):
+    gpt = write_model(tmp_path / "gpt", {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]})
+    given = {
+        "datasets.d": {"augment": MASK},
+        "models.gpt": {"load": {"path": str(gpt)}},
+        "models.tuned": {"finetune": {"model": "gpt", "dataset": "d"}},
+    }
+    assert mistakes_of(given) == [
+        "models.tuned.finetune.dataset: 'd' masks words, but the tokenizer of 'tuned' has no mask token; "
+        "take another method, or a model whose tokenizer has one"
+    ]
+    assert mistakes_of({**given, "datasets.d": {"augment": {**MASK, "method": "delete"}}}) == []
+    (gpt / "tokenizer_config.json").write_text('{"mask_token": "<mask>"}')
+    assert mistakes_of(given) == []
+
+
 def test_a_model_with_several_heads_labels_nothing(mistakes_of):
     [mistake] = mistakes_of({
         "datasets.similar": {"source": "glue", "name": "STS-B", "path": "STS-B"},

@@ -272,8 +272,9 @@ def test_losses_of_logits_need_no_equal_widths(mistakes_of):
 def test_positions_align_between_equal_tokenizers_only(mistakes_of, other):
     changes = {"models.other": other, f"{STUDENT}.student": "other", "datasets.task.max_length": 32}
     assert mistakes_of({**changes, f"{STUDENT}.losses[1].projection": {}}) == [
-        "models.student.distill.losses: hidden_mse compare position by position, but the tokenizers differ: "
-        "the teacher's is of 'base' with 500 entries, the student's of 'other' with 700 entries"
+        "models.student.distill.losses[1]: hidden_mse compares position by position, but the "
+        "tokenizers differ: the teacher's is of 'base' with 500 entries, the student's of 'other' with 700 "
+        "entries"
     ]
     assert mistakes_of({**changes, f"{STUDENT}.losses": [{"loss": "kl"}]}) == []
 
@@ -286,8 +287,9 @@ def test_answers_are_matched_by_characters_and_states_are_not(graph_of, mistakes
         f"{STUDENT}.student": "other", f"{STUDENT}.cache": cache,
     }  # fmt: skip
     assert mistakes_of({**changes, f"{STUDENT}.losses[1].projection": {}}) == [
-        "models.student.distill.losses: hidden_mse compare position by position, but the tokenizers differ: "
-        "the teacher's is of 'base' with 500 entries, the student's of 'other' with 700 entries"
+        "models.student.distill.losses[1]: hidden_mse compares position by position, but the "
+        "tokenizers differ: the teacher's is of 'base' with 500 entries, the student's of 'other' with 700 "
+        "entries"
     ]
     inputs = job_of(graph_of({**changes, f"{STUDENT}.losses": [{"loss": "kl"}]}), "distill", "student").inputs
     assert [folder.name for name in ("data", "teacher_data") for folder in inputs[name]] == ["other", "base"]
@@ -303,7 +305,7 @@ def test_on_text_the_vocabularies_must_be_one(mistakes_of, other):
             }
         },
     }) == [
-        "models.d.distill.losses: kl compare position by position, but the tokenizers differ: "
+        "models.d.distill.losses[0]: kl compares position by position, but the tokenizers differ: "
         "the teacher's is of 'base' with 500 entries, the student's of 'other' with 700 entries"
     ]  # fmt: skip
 
@@ -479,7 +481,10 @@ def test_a_mistake_of_a_matrix_is_told_once_with_its_first_model(mistakes_of):
 @pytest.mark.parametrize(("report", "mistake"), [
     ({"baseline": "techer"}, "report.baseline: there is no model 'techer'; did you mean 'teacher'?"),
     ({"over": ["seed", "tsk"]}, "report.over[1]: the matrix has no variable 'tsk'; did you mean 'task'?"),
-    ({"published": "no.csv"}, "report.published: there is no file no.csv"),
+    (
+        {"published": "no.csv"},
+        "report.published: there is no file no.csv; relative paths start at the working folder",
+    ),
     (
         {"plots": [{"x": "task", "y": "f1"}, {"x": "parametres", "y": "f1"}]},
         "report.plots[1].x: there is no column 'parametres'; did you mean 'parameters'?",
@@ -511,10 +516,10 @@ def test_a_baseline_may_be_a_model_or_a_pattern(mistakes_of):
 def test_a_tracker_that_is_not_installed_is_told(mistakes_of, monkeypatch):
     monkeypatch.setattr("kdpipe.plan.training.find_spec", lambda name: None)
     found = mistakes_of({"models.teacher.finetune.training": {"report_to": "mlflow"}})
-    assert found[-1] == (
-        "models.teacher.finetune.training.report_to: the package 'alembic' is not installed; install"
+    assert found == [
+        "models.teacher.finetune.training.report_to: the package 'mlflow' is not installed; install"
         " `kdpipe[mlflow]`"
-    )
+    ]
 
 
 def test_a_malformed_file_of_published_values_is_told(mistakes_of, tmp_path):

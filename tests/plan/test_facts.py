@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from kdpipe.anatomy.shapes import Shape
@@ -179,6 +182,18 @@ def test_what_a_pruned_folder_lacks_is_not_pruned_again(mistakes_of, folder, cut
     assert [found.partition(",")[0] for found in mistakes_of(models)] == [
         f"models.cut.prune.{mistake}".partition(",")[0]
     ]
+
+
+def test_a_model_with_several_heads_is_loaded_by_one_of_them(mistakes_of, graph_of, folder):
+    path = folder()
+    (Path(path) / "heads").mkdir()
+    for name in ("mrpc", "sst2"):
+        write_model(Path(path) / "heads" / name, json.loads(Path(path, "config.json").read_text()))
+    assert mistakes_of({"models.m": {"load": {"path": path}}}) == [
+        f"models.m.load.path: {path} has a head for each of mrpc, sst2; load a model with one of them, "
+        f"such as {path}/heads/mrpc"
+    ]
+    assert graph_of({"models.m": {"load": {"path": f"{path}/heads/sst2"}}}).facts["m"].shape.depth
 
 
 def test_a_head_that_does_not_say_what_it_is_for_may_be_for_either(mistakes_of, folder):

@@ -50,6 +50,11 @@ class AugmentationSettings(Settings):
         return bool(constants(catalog.AUGMENTATIONS[self.method])["needs_model"])
 
     @property
+    def needs_mask(self) -> bool:
+        """Whether the method needs a mask token."""
+        return bool(constants(catalog.AUGMENTATIONS[self.method]).get("needs_mask"))
+
+    @property
     def for_stage(self) -> CopiesSettings:
         """The settings without names."""
         names = constructor_options(catalog.AUGMENTATIONS[self.method])

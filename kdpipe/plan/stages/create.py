@@ -39,7 +39,8 @@ class Create(ModelStage[CreateSettings]):
     def facts(self, name: str, settings: CreateSettings, known: Known) -> Facts:
         tokenizer = known.facts[settings.tokenizer]
         shape = architecture_shape(settings.architecture, tokenizer.shape.vocabulary)
-        return Facts(tokenizer.tokenizer, shape, head="", pair_segments=tokenizer.pair_segments)
+        segments, masks = tokenizer.pair_segments, tokenizer.masks
+        return Facts(tokenizer.tokenizer, shape, head="", pair_segments=segments, masks=masks)
 
     def in_small(self, settings: CreateSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
         return narrow(super().in_small(settings, factor, sizes), sizes)

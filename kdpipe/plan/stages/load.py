@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from kdpipe.anatomy.families import count_outputs
+from kdpipe.anatomy.families import count_outputs, family_facts
+from kdpipe.anatomy.heads import HEADS
 from kdpipe.anatomy.units import UNIT_KINDS, Units, recorded_units
 from kdpipe.config.mistakes import SettingError
 from kdpipe.config.paths import possible
@@ -19,9 +20,9 @@ from kdpipe.errors import KdpipeError, some
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Known, ModelStage
-from kdpipe.plan.saved.config import read_saved
+from kdpipe.plan.saved.config import SavedModel, read_saved
 from kdpipe.plan.saved.fields import short
-from kdpipe.plan.saved.files import files_of
+from kdpipe.plan.saved.files import CONFIG, TOKENIZER_CONFIG, files_of, read_object
 from kdpipe.plan.saved.tokenizer import encoding_of, pair_segments
 from kdpipe.plan.suitability import datasets_of_users, suitable
 
@@ -68,6 +69,9 @@ class Load(ModelStage[LoadSettings]):
         try:
             folder = local_folder(settings.path)
             saved = read_saved(folder) if folder else None
+            if folder and (heads := sorted(file.parent for file in folder.glob(f"{HEADS}/*/{CONFIG}"))):
+                what = f"{settings.path} has a head for each of {', '.join(head.name for head in heads)}"
+                raise KdpipeError(f"{what}; load a model with one of them, such as {heads[0]}")
         except KdpipeError as error:
             raise SettingError("path", str(error)) from None
         if saved is None:
@@ -85,6 +89,7 @@ class Load(ModelStage[LoadSettings]):
             labels=_labels(settings, config, saved.head),
             pair_segments=pair_segments(saved.tokenizer),
             dropped=saved.dropped,
+            masks=_may_mask(saved),
         )
 
     def files(self, graph: Graph, *names: str) -> list[Path]:
@@ -102,6 +107,13 @@ class Load(ModelStage[LoadSettings]):
         if names := graph.facts[node.name].dropped:
             what = f"the file has tensors of another head, which are dropped: {some([*names])}"
             yield f"{node.name}: {what}"
+
+
+def _may_mask(saved: SavedModel) -> bool:
+    """Tell whether a tokenizer may have a mask token: it names one, or models of the family predict them."""
+    told = saved.folder / TOKENIZER_CONFIG
+    named = told.is_file() and read_object(told).get("mask_token")
+    return bool(named) or "ForMaskedLM" in family_facts(saved.family)["heads"]
 
 
 def _labels(settings: LoadSettings, config: Mapping[str, Any], head: str | None) -> tuple[str, ...] | None:
