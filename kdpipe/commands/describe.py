@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import partial
 from types import NoneType
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from kdpipe import catalog
-from kdpipe.config.settings.augmentation import augmentation_settings
+from kdpipe.config.settings.augmentation import AugmentationSettings, augmentation_settings
 from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
 from kdpipe.config.settings.dataset import source_settings
 from kdpipe.config.settings.importance import ImportanceSettings
@@ -41,8 +41,8 @@ def summary(graph: Graph) -> str:
     stages = Counter(node.stage for node in graph.nodes.values())
     counts = ", ".join(f"{count} {stage}" for stage, count in stages.items())
     total = (
-        f"{len(graph.nodes)} models ({counts}), {len(graph.datasets)} datasets, "
-        f"{len(graph.caches)} teacher caches, {len(graph.evaluations)} evaluations; no mistakes"
+        f"{_number(graph.nodes, 'model')} ({counts}), {_number(graph.datasets, 'dataset')}, "
+        f"{_number(graph.caches, 'teacher cache')}, {_number(graph.evaluations, 'evaluation')}; no mistakes"
     )
     shapes = aligned([heading, *(_shape_row(graph, node) for node in nodes)])
     templates = Counter(node.template for node in graph.nodes.values())
@@ -97,6 +97,7 @@ def describable() -> dict[str, Callable[[], type[BaseModel]]]:
         **{source: partial(source_settings, source) for source in catalog.SOURCES},
         **{method: partial(augmentation_settings, method) for method in catalog.AUGMENTATIONS},
         **{loss: partial(term_settings, loss) for loss in catalog.LOSSES},
+        "augment": lambda: AugmentationSettings,
         "importance": lambda: ImportanceSettings,
     }
 
@@ -158,6 +159,10 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
+
+
+def _number(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'s' if len(things) != 1 else ''}"
 
 
 def _shown(graph: Graph) -> Iterator[Node]:

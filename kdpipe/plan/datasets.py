@@ -49,16 +49,17 @@ def work_out_datasets(
         references = [*dataset.settings.references()]
         lacks = (name not in known.datasets for _, kind, name in references if kind == "dataset")
         unknown = (known.facts[name] is UNKNOWN for _, kind, name in references if kind == "model")
-        if any(lacks) or any(unknown):
+        told = [problem.where for problem in mistakes.problems]
+        # A wrong setting has been left out, and `labels` may say the task.
+        wrong = any(place.startswith(key_path(("datasets", dataset.template, "labels."))) for place in told)
+        if any(lacks) or any(unknown) or wrong:
             continue
         try:
             known.datasets[dataset.name] = _with_settings(_usual(dataset, known, document))
         except SettingError as error:
             where = ("datasets", dataset.template, error.setting)
-            # A wrong setting has been left out, so that it seems to be missing; `labels` may say the task.
-            labels = key_path((*where[:2], "labels."))
-            told = {problem.where for problem in mistakes.problems}
-            if key_path(where) not in told and not any(place.startswith(labels) for place in told):
+            # A wrong setting seems to be missing.
+            if key_path(where) not in told:
                 mistakes.add(where, str(error), dataset.name)
 
 

@@ -240,15 +240,13 @@ def _tokenizers(graph: Graph, lesson: Lesson) -> Findings:
         # Tokenizers that are not fetched yet may be equal; the stage compares them.
         return
     aligned = constants(catalog.TASKS[graph.datasets[lesson.dataset].task])["by_token"]
-    by_position = [
-        term.loss for term in lesson.taught if aligned or _aligned(term) or term.positions == "all"
-    ]
-    if by_position:
-        yield (
-            ("losses",),
-            f"{' and '.join(dict.fromkeys(by_position))} compare position by position, but the tokenizers "
-            f"differ: the teacher's is of {_vocabulary(teacher)}, the student's of {_vocabulary(student)}",
-        )
+    for index, term in lesson.terms:
+        if term in lesson.taught and (aligned or _aligned(term) or term.positions == "all"):
+            yield (
+                ("losses", index),
+                f"{term.loss} compares position by position, but the tokenizers differ: the teacher's is of "
+                f"{_vocabulary(teacher)}, the student's of {_vocabulary(student)}",
+            )
 
 
 def _aligned(term: TermSettings) -> bool:

@@ -56,7 +56,8 @@ class PruningStage(ModelStage[R]):
             able = " or ".join(self._rankable(graph, settings, same) or same)
             yield (
                 ("importance", "model"),
-                f"{settings.source!r} does not have the units of {scored!r}, trained; give {able}",
+                f"{scored!r} is neither {settings.source!r} nor a model that training alone made into it, "
+                f"so that its units may be others; give {able}",
             )
             return
         wanted = self.importance(graph, settings)

@@ -54,9 +54,10 @@ def no_split(dataset: Dataset, split: str) -> Iterator[str]:
     yield f"{dataset.name!r} has no split {split!r}; {suggest(split, known)}"
 
 
-def no_metric(dataset: str, metric: str, known: Iterable[str]) -> str:
-    """Return that a dataset has no such metric."""
-    return f"{dataset!r} has no metric {metric!r}; {suggest(metric, known)}"
+def no_metric(datasets: str, metric: str, known: Iterable[str]) -> str:
+    """Return that a dataset has no such metric, or several have not."""
+    have = "have" if " and " in datasets else "has"
+    return f"{datasets} {have} no metric {metric!r}; {suggest(metric, known)}"
 
 
 def datasets_of_users(graph: Graph, model: str) -> Iterator[tuple[str, bool]]:

@@ -71,9 +71,12 @@ class TrainingStage(ModelStage[M]):
         settings: Any = node.settings
         tracker = getattr(settings.training, "report_to", None)
         target = catalog.TRACKERS.get(tracker or "")
-        for package in constants(target)["packages"] if target else ():
-            if find_spec(package) is None:
-                yield ("training", "report_to"), not_installed(package, str(tracker))
+        missing = (
+            [name for name in constants(target)["packages"] if find_spec(name) is None] if target else []
+        )
+        # One extra installs all packages of a tracker.
+        for package in missing[:1]:
+            yield ("training", "report_to"), not_installed(package, str(tracker))
         datasets = datasets_of(settings)
         name = str(getattr(settings.training, "metric_for_best_model", None) or "").removeprefix("eval_")
         metrics = [
@@ -82,7 +85,7 @@ class TrainingStage(ModelStage[M]):
         # Metrics of one type of entity are named as `f1:PER`.
         typed = any(graph.datasets[dataset].task == "token_classification" for dataset in datasets)
         if name and not {name, name.partition(":")[0] if typed else name}.intersection(metrics):
-            what = no_metric(" and ".join(datasets), name, metrics)
+            what = no_metric(" and ".join(map(repr, datasets)), name, metrics)
             yield ("training", "metric_for_best_model"), what
         for dataset in datasets if len(datasets) > 1 else ():
             if graph.datasets[dataset].task == LANGUAGE_MODELING:

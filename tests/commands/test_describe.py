@@ -45,7 +45,7 @@ def test_the_summary_has_shapes_pairs_and_numbers(graph_of):
     assert rows["hub"] == ["load", "?", "?", "?", "?", "?", "?", "?"]
     assert "student: hidden_mse spaced: (teacher, student) (0, 0) (2, 1) (4, 2)" in lines
     assert lines[-1] == (
-        "5 models (1 pretrain, 1 load, 1 finetune, 1 extract, 1 distill), 2 datasets, 1 teacher caches, "
+        "5 models (1 pretrain, 1 load, 1 finetune, 1 extract, 1 distill), 2 datasets, 1 teacher cache, "
         "3 evaluations; no mistakes"
     )
 

@@ -5,6 +5,7 @@ import pytest
 from kdpipe.plan.distillation import cache_settings
 from kdpipe.plan.model_stage import key_of
 
+UNITS = "nor a model that training alone made into it, so that its units may be others"
 PRUNE = "models.cut.prune"
 NARROW = {"heads": 1, "intermediate_size": 384}
 HUB = {"models.hub": {"load": {"path": "some/classifier", "labels": ["0", "1"]}}}
@@ -73,15 +74,15 @@ def schedule(**settings):
     (prune(sparsity=0.5, importance={"model": "tacher"}),
      f"{PRUNE}.importance: there is no model 'tacher'; did you mean 'teacher'?"),
     (prune(sparsity=0.5, importance={"model": "student", "dataset": "task"}),
-     f"{PRUNE}.importance.model: 'teacher' does not have the units of 'student', trained; give teacher"),
+     f"{PRUNE}.importance.model: 'student' is neither 'teacher' {UNITS}; give teacher"),
     ({**prune(sparsity=0.5, importance={"model": "tuned"}), "models.tuned": {
         "finetune": {"model": "cut", "dataset": "task"}}},
      "models.cut: models are made from each other: "),
     ({**prune(sparsity=0.5), "models.less": {
         "prune": {"model": "cut", "sparsity": 0.6, "importance": {"model": "teacher"}}}},
-     "models.less.prune.importance.model: 'cut' does not have the units of 'teacher', trained; give cut"),
+     f"models.less.prune.importance.model: 'teacher' is neither 'cut' {UNITS}; give cut"),
     (schedule(importance={"model": "small"}),
-     "models.assistant.schedule.importance.model: 'teacher' does not have the units of 'small', trained"),
+     f"models.assistant.schedule.importance.model: 'small' is neither 'teacher' {UNITS}"),
     (prune(sparsity=0.5, importance={"split": "trian"}),
      f"{PRUNE}.importance.split: 'task' has no split 'trian'; did you mean 'train'?"),
     (prune(sparsity=0.5, importance={"model": "base", "dataset": "task"}),
@@ -263,7 +264,7 @@ def test_of_ancestors_those_are_offered_whose_head_fits(mistakes_of):
     where = "models.assistant.schedule.importance.model"
     for importance in ({"model": "small"}, {"model": "small", "dataset": "task"}):
         assert mistakes_of(schedule(importance=importance)) == [
-            f"{where}: 'teacher' does not have the units of 'small', trained; give teacher"
+            f"{where}: 'small' is neither 'teacher' {UNITS}; give teacher"
         ]
 
 

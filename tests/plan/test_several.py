@@ -110,18 +110,18 @@ def test_a_training_takes_the_time_of_all_its_rows(graph_of):
      "datasets.films.labels.from: the model gives the labels bad, good, but the source has 0, 1; name them"
      " alike"),
     ({f"{STUDENT}.training": {"metric_for_best_model": "task_accuracy:x"}},
-     "models.student.distill.training.metric_for_best_model: 'task and numbers' has no metric"
+     "models.student.distill.training.metric_for_best_model: 'task' and 'numbers' have no metric"
      " 'task_accuracy:x'; did you mean 'task_accuracy'?"),
     ({f"{STUDENT}.teacher": {"task": ["teacher", "other"], "numbers": "other"}},
-     "models.student.distill.teacher: expected one model for each dataset, found {'numbers': 'other',"
-     " 'task': ['teacher', 'other']}"),
+     "models.student.distill.teacher: expected a model for each dataset, or {column, models}, found"
+     " {'numbers': 'other', 'task': ['teacher', 'other']}"),
     ({f"{STUDENT}.dataset": ["task", "numbers", "task"]},
      "models.student.distill.dataset: 'task' stands 2 times; name it once"),
     ({f"{STUDENT}.dataset": ["task", "number"]},
      "models.student.distill.teacher.numbers: 'numbers' is no dataset here; did you mean 'number'?"),
     ({f"{STUDENT}.training": {"metric_for_best_model": "accuracy"}},
-     "models.student.distill.training.metric_for_best_model: 'task and numbers' has no metric 'accuracy'; did"
-     " you mean 'task_accuracy'?"),
+     "models.student.distill.training.metric_for_best_model: 'task' and 'numbers' have no metric 'accuracy';"
+     " did you mean 'task_accuracy'?"),
     ({"models.assistant": {"schedule": {"teacher": "student", "dataset": "task", "target": 0.9}}},
      "models.assistant.schedule.teacher: 'student' has a head for each of task, numbers; an assistant is made"
      " of a model with one"),

@@ -38,7 +38,7 @@ def _read_teacher(value: Any) -> Any:
     if isinstance(value, dict) and {*value} & {"column", "models"} and not {*value} - {"column", "models"}:
         return ByColumn.model_validate(value)
     if isinstance(value, dict) and not all(isinstance(model, str) for model in value.values()):
-        raise ValueError(f"expected one model for each dataset, found {quoted(value)}")
+        raise ValueError(f"expected a model for each dataset, or {{column, models}}, found {quoted(value)}")
     return value
 
 

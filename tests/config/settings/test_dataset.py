@@ -58,7 +58,7 @@ def test_a_source_without_files_refuses_them(key):
     ({"source": "glue"}, "name", "is required"),
     ({"source": "table", "label": "l"}, "text", "is required"),
     ({"source": "text", "max_length": 3}, "max_length", "should be greater than or equal to 12, found 3"),
-    ({"source": "text", "labels": "some"}, "labels", "'some' is not known; there is none"),
+    ({"source": "text", "labels": "some"}, "labels", "'some' is not known; there is `none` alone"),
     ({"source": "text", "rows": 0}, "rows", "should be greater than or equal to 1, found 0"),
     ({"combine": []}, "combine", "expected at least one"),
     ({"combine": ["a"], "row": 3}, "row", "unknown key; did you mean 'rows'?"),
