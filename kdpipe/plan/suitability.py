@@ -15,7 +15,8 @@ def needs_head(graph: Graph, model: str, dataset: str, setting: str) -> Findings
     """Yield that a model has not the head that a dataset needs, as a mistake of a setting."""
     facts, entry = graph.facts[model].on(dataset), graph.datasets[dataset]
     if what := task_misfit(facts, entry, model):
-        yield (setting,), f"{what}; name a model trained for {entry.task}"
+        one = "with one head, " if facts.heads else ""
+        yield (setting,), f"{what}; name a model {one}trained for {entry.task}"
     elif what := label_misfit(facts, entry, model):
         yield (setting,), what
 

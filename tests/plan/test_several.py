@@ -129,7 +129,7 @@ def test_a_training_takes_the_time_of_all_its_rows(graph_of):
                                    "losses": [{"loss": "kl"}]}},
       "datasets.wnli": {"source": "glue", "name": "WNLI", "path": "glue/WNLI"}},
      "models.again.distill.teacher: 'wnli' is for classification, but 'student' has a head for each of"
-     " task, numbers; name a model trained for classification"),
+     " task, numbers; name a model with one head, trained for classification"),
     ({**TUNED, "models.best": {"select": {"among": ["tuned", "teacher"], "dataset": "task"}}},
      "models.best.select.among: all candidates must have heads for the same datasets"),
 ])  # fmt: skip
