@@ -14,10 +14,10 @@ from kdpipe.errors import KdpipeError, ModelError, listed
 from kdpipe.evaluation.scoring import task_of
 from kdpipe.models.loading import load_tokenizer
 from kdpipe.plan.stages.distill import DistillSettings
-from kdpipe.signals.answers import MatchedAnswers
 from kdpipe.signals.by_rows import KnowledgeByRows
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import Request
+from kdpipe.signals.matched import MatchedAnswers
 
 
 @dataclass(frozen=True)

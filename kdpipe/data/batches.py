@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kdpipe.data.counterpart import Counterpart
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import IGNORE_INDEX, Targets
 from kdpipe.models.precision import Precision
@@ -37,6 +36,20 @@ class Knowledge(Protocol):
 
         The rows of all examples as they are masked in one way come before the rows of the next way.
         """
+        ...
+
+
+class OtherBatches(Protocol):
+    """Makes batches of the same examples as another tokenizer encodes them.
+
+    Attributes:
+        usable: whether the outputs on each example can be compared with the student's.
+    """
+
+    usable: NDArray[np.bool_]
+
+    def part_of(self, whole: NDArray[np.int64], places: NDArray[np.int64]) -> Batch:
+        """Return the part of a batch whose examples stand in some places of it."""
         ...
 
 
@@ -68,7 +81,7 @@ class Collator:
         pad_id: int,
         targets: Targets | None = None,
         knowledge: Mapping[Any, Knowledge] | None = None,
-        others: "Mapping[Any, CounterpartCollator] | None" = None,
+        others: Mapping[Any, OtherBatches] | None = None,
     ) -> None:
         self.split = split
         self.pad_id = pad_id
@@ -84,12 +97,12 @@ class Collator:
         first, step = self.part
         places = np.arange(first, len(whole), step)
         if len(places):
-            return self._batch(whole, places)
+            return self.part_of(whole, places)
         # A process without examples takes another process's examples, which count for nothing.
-        batch = self._batch(whole, np.arange(1))
+        batch = self.part_of(whole, np.arange(1))
         return {**batch, "counts": dict.fromkeys(batch["counts"], 0)}
 
-    def _batch(self, whole: NDArray[np.int64], places: NDArray[np.int64]) -> Batch:
+    def part_of(self, whole: NDArray[np.int64], places: NDArray[np.int64]) -> Batch:
         """Return the part of a batch whose examples stand in some places of it."""
         indices = whole[places]
         lengths = self.split.lengths[indices]
@@ -117,7 +130,7 @@ class Collator:
                 for source, knowledge in self.knowledge.items()
             }
         if self.others:
-            encodings = {source: other._batch(whole, places) for source, other in self.others.items()}
+            encodings = {source: other.part_of(whole, places) for source, other in self.others.items()}
             tensors["encodings"] = encodings
         return {**tensors, "counts": _counts(lengths, tensors)}
 
@@ -125,7 +138,7 @@ class Collator:
     def examples(self) -> Sequence[int]:
         """The examples that are trained on: all whose signals can be compared."""
         found = [knowledge.usable for knowledge in self.knowledge.values()]
-        found += [other.split.usable for other in self.others.values()]
+        found += [other.usable for other in self.others.values()]
         usable = [each for each in found if not each.all()]
         every = range(len(self.split))
         return np.flatnonzero(np.logical_and.reduce(usable)).tolist() if usable else every
@@ -167,26 +180,6 @@ class Collator:
         whole = words >= 0
         places = rows[whole] * width + words[whole]
         return _labelled(places, None if labels is None else labels[whole], token_rows)
-
-
-class CounterpartCollator(Collator):
-    """Makes batches of the examples of a split as another tokenizer encodes them.
-
-    Batches of windows have `matches`, which tells the tokens of both tokenizers that match.
-
-    Args:
-        split: the examples.
-        pad_id: as of `Collator`.
-    """
-
-    split: Counterpart
-
-    def __init__(self, split: Counterpart, pad_id: int) -> None:
-        super().__init__(split, pad_id)
-
-    def _batch(self, whole: NDArray[np.int64], places: NDArray[np.int64]) -> Batch:
-        batch = super()._batch(whole, places)
-        return {**batch, "matches": self.split.matches(whole[places])} if self.split.windowed else batch
 
 
 def encoded_for(batch: Batch, source: Any) -> Batch:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kdpipe.data.batches import Batch, Collator
 from kdpipe.data.encoded import EncodedSplit, SomeRows
 from kdpipe.errors import DataError
 
@@ -36,14 +37,14 @@ class Counterpart(SomeRows):
     Attributes:
         usable: whether the outputs on each example can be compared: if both tokenizers kept the same words of
             a sentence, or one window of theirs holds all the context of ours.
+        theirs: as given.
 
     Raises:
         DataError: the splits have different examples, or the same in another order.
     """
 
     def __init__(self, theirs: EncodedSplit, ours: EncodedSplit) -> None:
-        ids = [split.ids.take(pa.array(_firsts(split))) for split in (theirs, ours)]
-        if not ids[0].equals(ids[1]):
+        if not _same_ids(theirs, ours):
             raise DataError(
                 f"{theirs.path} has other examples than {ours.path}, or another order; teacher and student"
                 " must read one dataset, and their tokenizers must leave out the same examples"
@@ -52,7 +53,8 @@ class Counterpart(SomeRows):
             rows, self.usable = _holding(_Pieces(theirs), _Pieces(ours))
         else:
             rows, self.usable = np.arange(len(ours)), theirs.logit_counts == ours.logit_counts
-        super().__init__(theirs, rows)
+        # Integers of 4 bytes hold all places, as those of 8 take too much memory.
+        super().__init__(theirs, rows.astype(np.int32))
         self.theirs, self._ours = theirs, ours
 
     def matches(self, indices: Integers) -> Mapping[str, Tensor]:
@@ -71,11 +73,49 @@ class Counterpart(SomeRows):
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _firsts(split: EncodedSplit) -> Integers:
-    """Return the first window of each question; where examples are no windows, all examples."""
-    if not split.windowed:
-        return np.arange(len(split))
-    return np.unique(split.column("example").values(), return_index=True)[1]
+class CounterpartCollator(Collator):
+    """Makes batches of the examples of a split as another tokenizer encodes them.
+
+    Batches of windows have `matches`, which tells the tokens of both tokenizers that match.
+
+    Args:
+        split: the examples.
+        pad_id: as of `Collator`.
+
+    Attributes:
+        usable: as of `Counterpart`.
+    """
+
+    split: Counterpart
+
+    def __init__(self, split: Counterpart, pad_id: int) -> None:
+        super().__init__(split, pad_id)
+        self.usable = split.usable
+
+    def part_of(self, whole: Integers, places: Integers) -> Batch:
+        batch = super().part_of(whole, places)
+        return {**batch, "matches": self.split.matches(whole[places])} if self.split.windowed else batch
+
+
+def _same_ids(theirs: EncodedSplit, ours: EncodedSplit) -> bool:
+    """Tell whether two splits have the same examples, whatever their windows, in one order."""
+    if not ours.windowed:
+        return bool(theirs.ids.equals(ours.ids))
+    firsts = [np.flatnonzero(_begins(split)) for split in (theirs, ours)]
+    if len(firsts[0]) != len(firsts[1]):
+        return False
+    blocks = range(0, len(firsts[0]), WINDOWS)
+    one, other = (
+        (split.ids.take(pa.array(places[start : start + WINDOWS])) for start in blocks)
+        for split, places in zip((theirs, ours), firsts, strict=True)
+    )
+    return all(ids.equals(same) for ids, same in zip(one, other, strict=True))
+
+
+def _begins(split: EncodedSplit) -> NDArray[np.bool_]:
+    """Return which windows are the first ones of their questions."""
+    questions = split.column("example").values()
+    return np.append(True, questions[1:] != questions[:-1])
 
 
 class _Pieces:
@@ -83,17 +123,20 @@ class _Pieces:
 
     Attributes:
         starts, ends: the characters of each piece; characters of different questions are far apart. The first
-            piece of a question starts before all characters, and the last one ends after all.
+            piece of a question starts before all characters, and the last one ends after all. A piece of
+            blanks alone is taken to be where the piece before it is.
     """
 
     def __init__(self, split: EncodedSplit) -> None:
-        _, numbers = np.unique(split.column("example").values(), return_inverse=True)
-        every = np.arange(len(split))
-        blocks = [every[start : start + WINDOWS] for start in range(0, len(split), WINDOWS)]
-        bounds = np.concatenate([_Tokens(split, block).bounds() for block in blocks], axis=1)
-        changes = numbers[1:] != numbers[:-1]
-        bounds[0, np.append(True, changes)], bounds[1, np.append(changes, True)] = 0, APART - 1
-        self.starts, self.ends = bounds + numbers * APART
+        begins = _begins(split)
+        base = (np.cumsum(begins) - 1) * APART
+        starts, ends = np.empty_like(base), np.empty_like(base)
+        for start in range(0, len(split), WINDOWS):
+            block = np.arange(start, min(start + WINDOWS, len(split)))
+            starts[block], ends[block] = _Tokens(split, block).bounds()
+        starts, ends = (np.maximum.accumulate(each + base) for each in (starts, ends))
+        self.starts = np.where(begins, base, starts)
+        self.ends = np.where(np.append(begins[1:], True), base + APART - 1, ends)
 
 
 def _holding(theirs: _Pieces, ours: _Pieces) -> tuple[Integers, NDArray[np.bool_]]:
@@ -125,11 +168,11 @@ class _Tokens:
         self.starts, self.ends = (each[self.places] + self.window * APART for each in (starts, ends))
 
     def bounds(self) -> Integers:
-        """Return the characters at which the context in each window starts and ends [2, B]."""
+        """Return the characters at which the context in each window starts and ends [2, B]; 0 without any."""
         every = np.arange(len(self.firsts))
         first, last = (np.searchsorted(self.window, every, side) for side in ("left", "right"))
         starts, ends = (np.append(each, NOWHERE) for each in (self.starts, self.ends))
-        return np.stack([starts[first], ends[last - 1]]) - every * APART
+        return np.where(first < last, np.stack([starts[first], ends[last - 1]]) - every * APART, 0)
 
     def starting(self, theirs: "_Tokens") -> Integers:
         """Return for each of their tokens the token that an answer starts with if it starts with theirs.

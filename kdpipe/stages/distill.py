@@ -15,7 +15,7 @@ from kdpipe.adapters.teachers import (
 from kdpipe.adapters.training import ensemble_of, load_learner, losses_of
 from kdpipe.artifacts.sums import require
 from kdpipe.config.settings.base import ByColumn
-from kdpipe.data.batches import CounterpartCollator
+from kdpipe.data.counterpart import CounterpartCollator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.evaluation.scoring import load_for, task_of
@@ -27,10 +27,10 @@ from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
-from kdpipe.signals.answers import MatchedAnswers
 from kdpipe.signals.by_rows import KnowledgeByRows
 from kdpipe.signals.cache import CachedKnowledge
 from kdpipe.signals.capture import Origin, Teacher
+from kdpipe.signals.matched import MatchedAnswers
 from kdpipe.training.course import Course
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import course_on, prefix_of, save_outcome, train_courses

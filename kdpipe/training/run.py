@@ -20,7 +20,7 @@ from kdpipe.anatomy.steps import count_steps
 from kdpipe.artifacts.artifact import Draft
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.parquet import HISTORY, write_parquet
-from kdpipe.data.batches import Collator, CounterpartCollator, Knowledge
+from kdpipe.data.batches import Collator, Knowledge, OtherBatches
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.errors import ModelError, TrainingError
@@ -119,7 +119,7 @@ def train_together(
         bar: progress bar of the steps.
 
     Raises:
-        TrainingError: the loss is not finite, or no example can be compared with its stored signals.
+        TrainingError: the loss is not finite, or no example can be compared with the teacher's signals on it.
     """
     collators = [course.collator for course in courses.values()]
     left_out = _left_out(courses)
@@ -157,7 +157,7 @@ def train_together(
 
 
 def _left_out(courses: Mapping[str, Course]) -> int:
-    """Return how many examples cannot be compared with their stored signals.
+    """Return how many examples cannot be compared with the signals of their teachers.
 
     Raises:
         TrainingError: no example of a dataset can.
@@ -200,7 +200,7 @@ def course_on(
     targets: Targets | None = None,
     knowledge: Mapping[Origin, Knowledge] | None = None,
     teachers: Mapping[Origin, Teacher] | None = None,
-    others: Mapping[Origin, CounterpartCollator] | None = None,
+    others: Mapping[Origin, OtherBatches] | None = None,
     evaluate: Scorer | None = None,
     prefix: str = "",
 ) -> Course:

@@ -1,7 +1,7 @@
 """The same questions as two tokenizers encode them: the places of answers match."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +90,16 @@ def answers(split: EncodedSplit, indices: np.ndarray[Any, Any]) -> list[tuple[in
     return [(first, last) for first, last in places.tolist()]
 
 
-def test_tokens_match_that_hold_the_same_character(encode: Encode) -> None:
-    theirs, ours = encode("letters"), encode("words")
-    indices = np.arange(len(ours))
-    matches = Counterpart(theirs, ours).matches(indices)
+@pytest.mark.parametrize("length", [60, 40])
+def test_tokens_match_that_hold_the_same_character(encode: Encode, length: int) -> None:
+    theirs, ours = encode("letters"), encode("words", length)
+    counterpart = Counterpart(theirs, ours)
+    indices = np.flatnonzero(counterpart.usable)
+    matches = counterpart.matches(indices)
     found = {name: {tuple(pair) for pair in matches[name].T.tolist()} for name in ("starts", "ends")}
-    assert found == slowly_matched(theirs, ours, indices)
-    assert [len(matches[name]) for name in ("theirs", "ours")] == [sum(s.lengths) for s in (theirs, ours)]
+    assert found == slowly_matched(counterpart, ours, indices)
+    lengths = [split.lengths[indices].sum() for split in (counterpart, ours)]
+    assert [len(matches[name]) for name in ("theirs", "ours")] == lengths
 
 
 def slowly_matched(
@@ -114,11 +117,13 @@ def slowly_matched(
         for each in pairs.values():
             each.add((bases[0], bases[1]))
         for place, (start, end) in enumerate(spans[0]):
-            for other, (first, last) in enumerate(spans[1]):
-                if start >= 0 and first <= start < last:
-                    pairs["starts"].add((bases[0] + place, bases[1] + other))
-                if start >= 0 and first < end <= last:
-                    pairs["ends"].add((bases[0] + place, bases[1] + other))
+            if start < 0:
+                continue
+            wanted = {"starts": start, "ends": end - 1}
+            for name, character in wanted.items():
+                held = [other for other, (first, last) in enumerate(spans[1]) if first <= character < last]
+                # What is outside our window is at its first token.
+                pairs[name] |= {(bases[0] + place, bases[1] + other) for other in held or [0]}
         bases = [base + len(each) for base, each in zip(bases, spans, strict=True)]
     return pairs
 
@@ -144,7 +149,7 @@ def piece(split: EncodedSplit, row: int) -> tuple[int, int, int]:
 
 
 def test_a_context_without_tokens_has_an_answer_nowhere(encode: Encode, tmp_path: Path) -> None:
-    files = other_files(tmp_path, context="\u200b")
+    files = other_files(tmp_path, ["\u200b"])
     counterpart = Counterpart(encode("letters", files=files), encode("words", files=files))
     assert counterpart.usable.all()
     matches = counterpart.matches(np.array([0]))
@@ -156,12 +161,30 @@ def test_other_questions_are_refused(encode: Encode, tmp_path: Path) -> None:
         Counterpart(encode("letters"), encode("words", files=other_files(tmp_path)))
 
 
-def other_files(folder: Path, context: str = "a film") -> Path:
-    """Write a file like SQuAD v2.0's with one question, which has no answer."""
+@pytest.mark.parametrize(("theirs", "ours"), [(("words", 60), ("apart", 40)), (("apart", 40), ("words", 60))])
+def test_a_window_of_blanks_has_no_window_of_another_question(
+    encode: Encode, tmp_path: Path, theirs: tuple[str, int], ours: tuple[str, int]
+) -> None:
+    blanks = " " * 90
+    files = other_files(tmp_path, [f"a film{blanks}a film", "a film", f"a film{blanks}", "a film", blanks])
+    splits = encode(*theirs, files=files), encode(*ours, files=files)
+    counterpart = Counterpart(*splits)
+    assert len(splits[0]) != len(splits[1])
+    questions = [split.column("example").values().tolist() for split in (counterpart, splits[1])]
+    assert questions[0] == questions[1]
+    matches = counterpart.matches(np.flatnonzero(counterpart.usable))
+    assert len(matches["ours"]) == splits[1].lengths[counterpart.usable].sum()
+
+
+def other_files(folder: Path, contexts: Sequence[str] = ("a film",)) -> Path:
+    """Write a file like SQuAD v2.0's with a question on each context, which has no answer."""
     made = folder / "other"
     made.mkdir()
-    question = {"id": "q", "question": "what", "answers": [], "is_impossible": True}
-    paragraphs = [{"context": context, "qas": [question]}]
+    question = {"question": "what", "answers": [], "is_impossible": True}
+    paragraphs = [
+        {"context": context, "qas": [{**question, "id": f"q{number}"}]}
+        for number, context in enumerate(contexts)
+    ]
     content = {"version": "v2.0", "data": [{"title": "t", "paragraphs": paragraphs}]}
     (made / "train-v2.0.json").write_text(json.dumps(content), encoding="utf-8")
     return made

@@ -14,8 +14,8 @@ import torch
 
 from kdpipe import processes
 from kdpipe.artifacts.checkpoints import Checkpoints
-from kdpipe.data.batches import Collator, CounterpartCollator
-from kdpipe.data.counterpart import Counterpart
+from kdpipe.data.batches import Collator
+from kdpipe.data.counterpart import Counterpart, CounterpartCollator
 from kdpipe.data.encoded import EncodedSplit, validation_split
 from kdpipe.errors import StoppedError
 from kdpipe.evaluation.scoring import head_of, scorer, task_of, token_targets
