@@ -95,13 +95,14 @@ def _other_labels(graph: Graph, node: Node, seen: Mapping[str, Seen]) -> Iterato
     Where the config names the labels, a check of the config has told it.
     """
     stage, settings = graph.stage_of(node.name), node.settings
-    models = [(setting, name) for setting, kind, name in settings.references() if kind == "model"]
+    teachers = [name for setting, _, name in settings.references() if setting == "teacher"]
     read = [
-        (setting, model, dataset)
-        for setting, model in models
-        for dataset, sure in stage.uses(settings, setting, model)
-        if sure
+        ("teacher", model, dataset)
+        for model in teachers
+        for dataset, reads_head in stage.uses(settings, "teacher", model)
+        if reads_head
     ]
+    read += [("among", *pair) for pair in stage.compared(settings)]
     read += [("evaluate", node.name, dataset) for dataset in settings.evaluate or ()]
     for setting, model, name in dict.fromkeys(read):
         facts, labels = graph.facts[model].on(name), seen[name].labels if name in seen else frozenset()
@@ -134,7 +135,8 @@ def _look(graph: Graph, dataset: Dataset) -> Seen:
     settings = preprocess_settings(graph, dataset.name)
     sources = [part.reader() for part in parts_of(settings)]
     labelled = [dict(_labelled(source)) for source in sources]
-    labels = (label for source in sources for label in _labels(source)) if dataset.task in NAMED else ()
+    read = [source for place, source in enumerate(sources) if place not in dataset.labelled]
+    labels = (label for source in read for label in _labels(source)) if dataset.task in NAMED else ()
     # A combination takes its held-out splits from its first part.
     splits = labelled[0] | dict.fromkeys(dataset.sources[0].shares, labelled[0].get(TRAIN, True))
     if 0 in dataset.labelled:

@@ -19,7 +19,7 @@ from kdpipe.config.settings.dataset import (
 from kdpipe.declarations import constants
 from kdpipe.errors import suggest
 from kdpipe.plan.augmentation import check_augmentation, labelled_task
-from kdpipe.plan.entries import UNKNOWN, Dataset
+from kdpipe.plan.entries import TRAIN, UNKNOWN, Dataset
 from kdpipe.plan.model_stage import Known
 from kdpipe.plan.sources import check_source, located
 
@@ -100,6 +100,7 @@ def _read(dataset: Dataset, settings: SourceSettings, source: SourceSettings, kn
 def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Dataset]) -> Dataset:
     _check_parts(dataset, parts)
     shares = zip(settings.proportions or (1.0,) * len(parts), parts, strict=True)
+    own_rows = isinstance(settings.rows, dict) and {*settings.rows} - {TRAIN}
     return replace(
         dataset,
         **{name: getattr(parts[0], name) for name in ("task", "labels", *OWN)},
@@ -108,7 +109,7 @@ def _combined(dataset: Dataset, settings: CombineSettings, parts: Sequence[Datas
         proportions=tuple(share * within for share, part in shares for within in part.proportions),
         unlabelled=settings.labels == "none",
         rows=settings.rows,
-        held_out_of="" if isinstance(settings.rows, dict) else parts[0].held_out_of or parts[0].name,
+        held_out_of="" if own_rows else parts[0].held_out_of or parts[0].name,
     )
 
 

@@ -101,7 +101,7 @@ class Dataset:
         unlabelled: whether its training split has no labels.
         rows: size of a fixed sample of the training split, or of each split named.
         augmentation: how copies of its training examples are made; None without copies.
-        held_out_of: the dataset that it has its held-out splits of, and reads these as; "" for its own.
+        held_out_of: the dataset whose held-out splits it shares, read alike; "" where they are its own.
     """
 
     name: str

@@ -62,17 +62,25 @@ class Graph:
     def evaluated_on(self, name: str) -> tuple[str, ...]:
         """Return the datasets that a node is scored on: what its `evaluate` names, or the usual datasets.
 
-        Where it learns from copies, or from a combination, it is usually scored as the models are that learn
-        from the dataset whose held-out splits these have. Several heads go by the names of their datasets.
+        A dataset of copies, and a combination, share the held-out splits of another dataset. Where other
+        models learn from the other dataset, all are scored on it, so that they stand beside each other. A
+        model with several heads is scored by the names of its datasets.
         """
         asked = self.nodes[name].settings.evaluate
         if asked is not None:
             return asked
         usual = self.stage_of(name).usual_datasets(self, name)[0]
-        if self.facts[name].heads:
-            return usual
-        known = {name: dataset.held_out_of for name, dataset in self.datasets.items()}
-        return tuple(dict.fromkeys(known.get(dataset) or dataset for dataset in usual))
+        return usual if self.facts[name].heads else tuple(dict.fromkeys(map(self._scored_as, usual)))
+
+    def _scored_as(self, dataset: str) -> str:
+        """Return the dataset on which models of a dataset are scored."""
+        shared = self.datasets[dataset].held_out_of if dataset in self.datasets else ""
+        return shared if shared in self._learned else dataset
+
+    @cached_property
+    def _learned(self) -> frozenset[str]:
+        """The datasets that models are made with."""
+        return frozenset(dataset for node in self.nodes.values() for dataset in datasets_of(node.settings))
 
     @cached_property
     def users(self) -> Mapping[str, Sequence[tuple[str, str]]]:

@@ -1,6 +1,6 @@
 """Whether a model and a dataset suit each other: heads, labels, metrics, splits."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.dataset import SPLIT_FILES
@@ -55,10 +55,10 @@ def no_split(dataset: Dataset, split: str) -> Iterator[str]:
     yield f"{dataset.name!r} has no split {split!r}; {suggest(split, known)}"
 
 
-def no_metric(datasets: str, metric: str, known: Iterable[str]) -> str:
+def no_metric(datasets: Sequence[str], metric: str, known: Iterable[str]) -> str:
     """Return that a dataset has no such metric, or several have not."""
-    have = "have" if " and " in datasets else "has"
-    return f"{datasets} {have} no metric {metric!r}; {suggest(metric, known)}"
+    have = "have" if len(datasets) > 1 else "has"
+    return f"{' and '.join(map(repr, datasets))} {have} no metric {metric!r}; {suggest(metric, known)}"
 
 
 def datasets_of_users(graph: Graph, model: str) -> Iterator[tuple[str, bool]]:

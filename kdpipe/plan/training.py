@@ -85,7 +85,7 @@ class TrainingStage(ModelStage[M]):
         # Metrics of one type of entity are named as `f1:PER`.
         typed = any(graph.datasets[dataset].task == "token_classification" for dataset in datasets)
         if name and not {name, name.partition(":")[0] if typed else name}.intersection(metrics):
-            what = no_metric(" and ".join(map(repr, datasets)), name, metrics)
+            what = no_metric(datasets, name, metrics)
             yield ("training", "metric_for_best_model"), what
         for dataset in datasets if len(datasets) > 1 else ():
             if graph.datasets[dataset].task == LANGUAGE_MODELING:

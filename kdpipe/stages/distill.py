@@ -52,8 +52,9 @@ def run(
 
     With `knowledge`, a folder for each teacher and dataset, the signals of teachers are read from there, and
     no teacher runs. Then their configs are needed, and their tokenizers where teacher and student must see
-    the same tokens. `teacher_data` has the datasets as other tokenizers of teachers encode them, a folder for
-    each teacher and dataset: where teachers run, and for questions on contexts.
+    the same tokens, and for questions on contexts. `teacher_data` has the datasets as other tokenizers of
+    teachers encode them, a folder for each teacher and dataset: where teachers run, and for questions on
+    contexts.
     """
     datasets = dict(zip(settings.datasets, data, strict=True))
     sources = sources_of(settings, teacher, datasets, teacher_data or [], knowledge or [])

@@ -89,18 +89,18 @@ def test_a_model_that_is_not_scored_needs_no_held_out_split(told, model):
     assert told({"d": FILE}, {"t.csv": ROWS}, base=unscored, m=model) == []
 
 
-@pytest.mark.parametrize(("dataset", "lacks", "found"), [
-    ({**TABLE, "path": "t.csv"}, "d", "train"),
-    ({**TABLE, "path": "t.csv", "test": "u.csv"}, "d", "train, test without labels"),
-    ({"combine": ["part", "other"]}, "part", "train"),
+@pytest.mark.parametrize(("dataset", "found"), [
+    ({**TABLE, "path": "t.csv"}, "train"),
+    ({**TABLE, "path": "t.csv", "test": "u.csv"}, "train, test without labels"),
+    ({"combine": ["part", "other"]}, "train"),
 ])  # fmt: skip
-def test_a_dataset_without_labels_to_score_models_on(told, dataset, lacks, found):
+def test_a_dataset_without_labels_to_score_models_on(told, dataset, found):
     parts = {"part": {**TABLE, "path": "t.csv"}, "other": {**TABLE, "train": "t.csv", "test": "t.csv"}}
     files = {"t.csv": ROWS, "u.csv": "text\na\n"}
     what = f"expected a held-out split with labels, by which 'm' is scored, found {found}"
     shares = "`validation: 0.1` for a share of the training examples"
     remedy = f"give it a file, or {shares}, or the models `evaluate: []`"
-    mistake = f"datasets.{lacks}: {what}; {remedy}"
+    mistake = f"datasets.d: {what}; {remedy}"
     assert told({**parts, "d": dataset}, files, m=TRAINED, n=TRAINED) == [mistake]
     share = {"part": {**parts["part"], "validation": 0.1}, "d": {**dataset, "validation": 0.1}}
     share["d"] = dataset if "combine" in dataset else share["d"]
@@ -118,7 +118,7 @@ def test_text_that_a_model_labels(told, source):
         "copies": {"augment": {"dataset": "more", "method": "mask"}},
     }
     other = {"finetune": {"model": "base", "dataset": "copies"}}
-    lacks = "datasets.more: expected a held-out split with labels, by which 'n' is scored, found train; "
+    lacks = "datasets.copies: expected a held-out split with labels, by which 'n' is scored, found train; "
     (found,) = told(datasets, files, m=TRAINED, n=other)
     assert found.startswith(lacks)
     assert told(datasets, files, m=TRAINED, n={"finetune": {**other["finetune"], "evaluate": ["d"]}}) == []
@@ -140,9 +140,15 @@ def test_labels_that_a_model_has_no_output_for(told, classifier):
     assert found.startswith(f"models.m.distill.teacher: {what}")
     (found,) = told(datasets, files, t={"load": {**teacher["load"], "evaluate": ["d"]}})
     assert found.startswith(f"models.t.load.evaluate: {what}")
+    best = {"select": {"among": ["t"], "dataset": "d", "split": "validation", "evaluate": []}}
+    (found,) = told(datasets, files, t=teacher, m=best)
+    assert found.startswith(f"models.m.select.among: {what}")
+    # Of these, none has its outputs compared with the labels of `d`.
     other = {"distill": {**student["distill"], "dataset": "u"}}
     trained = {"finetune": {"model": "t", "dataset": "d", "evaluate": []}}
-    assert told(datasets, files, t=teacher, m=other, n=trained) == []
+    cut = {"prune": {"model": "t", "sparsity": 0.5, "importance": {"dataset": "d", "criterion": "magnitude"}}}
+    cut["prune"]["evaluate"] = []
+    assert told(datasets, files, t=teacher, m=other, n=trained, c=cut) == []
 
 
 @pytest.mark.parametrize(("model", "message"), [

@@ -8,6 +8,7 @@ from kdpipe.digest import digest
 from kdpipe.plan.distillation import cache_settings, is_cached, layer_pairs
 from kdpipe.plan.jobs import all_jobs, job_of
 from kdpipe.plan.model_stage import key_of
+from kdpipe.plan.stage import definition
 from kdpipe.plan.stages.cache_teacher import LayerMapSettings
 from kdpipe.plan.stages.preprocess import preprocess_settings
 
@@ -53,6 +54,7 @@ def test_what_a_model_is_scored_on(graph_of, evaluate, scored):
     # Other rows, or the same in another way.
     ({"augment": {"dataset": "task", "method": "mask"}, "max_length": 64}, "made"),
     ({"combine": ["task", "more"], "metrics": ["f1"]}, "made"),
+    ({"combine": ["task", "more"], "rows": {"train": 5}}, "task"),
     ({"combine": ["task", "more"], "rows": {"validation": 5}}, "made"),
 ])  # fmt: skip
 def test_models_of_the_same_held_out_rows_are_scored_alike(graph_of, made, scored):
@@ -60,13 +62,24 @@ def test_models_of_the_same_held_out_rows_are_scored_alike(graph_of, made, score
         "datasets.more": {"source": "glue", "name": "MRPC", "path": "glue"},
         "datasets.both": {"combine": ["task", "more"]},
         "datasets.made": made,
-        "models.teacher.finetune.dataset": "made",
         "models.student.distill.dataset": "made",
         "models.two": {"finetune": {"model": "base", "dataset": ["made", "more"]}},
     })  # fmt: skip
-    assert graph.evaluated_on("teacher") == graph.evaluated_on("student") == (scored,)
+    assert graph.evaluated_on("teacher") == ("task",)
+    assert graph.evaluated_on("student") == (scored,)
+    assert definition("evaluate").group(graph, "student", scored) == "train-student"
     # Several heads go by the names of their datasets.
     assert graph.evaluated_on("two") == ("made", "more")
+
+
+def test_where_no_model_learns_from_the_original_copies_are_their_own(graph_of):
+    copies = {"augment": {"dataset": "task", "method": "mask"}}
+    graph = graph_of({
+        "datasets.made": copies,
+        "models.teacher.finetune.dataset": "made",
+        "models.student.distill.dataset": "made",
+    })  # fmt: skip
+    assert graph.evaluated_on("teacher") == graph.evaluated_on("student") == ("made",)
 
 
 def test_what_is_made_without_a_dataset_is_not_scored(graph_of):

@@ -152,7 +152,8 @@ def _message(model: type[BaseModel], detail: ErrorDetails) -> str:
         case "missing":
             return "is required"
         case "literal_error":
-            hint = suggest(value, QUOTED.findall(message)).replace("there is none", "there is `none` alone")
+            known = QUOTED.findall(message)
+            hint = "there is `none` alone" if known == ["none"] else suggest(value, known)
             return f"{quoted(value)} is not known; {hint}"
     if detail["loc"][-1:] == (KEY,) and detail["type"] == "string_type":
         read = f"; YAML reads it as {_spelt(value)}" if isinstance(value, bool) else ""

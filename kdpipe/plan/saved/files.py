@@ -13,6 +13,7 @@ WEIGHTS_FILE = "model.safetensors"
 # Names the file of each tensor, where the weights are in several files.
 INDEX = f"{WEIGHTS_FILE}.index.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+SPECIAL_TOKENS = "special_tokens_map.json"
 # Files of which transformers makes a fast tokenizer, where the tokenizer has no file.
 VOCABULARIES = (("vocab.txt",), ("vocab.json", "merges.txt"))
 # Tokenizers that models of our families come with and that have no fast version.
@@ -25,7 +26,7 @@ LOADED = (
     "vocab*",
     "merges.txt",
     "added_tokens.json",
-    "special_tokens_map.json",
+    SPECIAL_TOKENS,
     "spiece.model",
 )
 SAVE = "load the model with transformers where you trust it, and save it with `save_pretrained(FOLDER{})`"

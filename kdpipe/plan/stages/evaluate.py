@@ -48,5 +48,6 @@ class Evaluate(RunningStage[EvaluateSettings]):
 
     def group(self, graph: Graph, *names: str) -> str | None:
         model, dataset = names
-        is_own = dataset in datasets_of(graph.nodes[model].settings)
+        own = datasets_of(graph.nodes[model].settings)
+        is_own = dataset in own or dataset in (graph.datasets[name].held_out_of for name in own)
         return graph.stage_of(model).group(graph, model) if is_own else None

@@ -22,7 +22,7 @@ from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Known, ModelStage
 from kdpipe.plan.saved.config import SavedModel, read_saved
 from kdpipe.plan.saved.fields import short
-from kdpipe.plan.saved.files import CONFIG, TOKENIZER_CONFIG, files_of, read_object
+from kdpipe.plan.saved.files import CONFIG, SPECIAL_TOKENS, TOKENIZER_CONFIG, files_of, read_object
 from kdpipe.plan.saved.tokenizer import encoding_of, pair_segments
 from kdpipe.plan.suitability import datasets_of_users, suitable
 
@@ -69,9 +69,10 @@ class Load(ModelStage[LoadSettings]):
         try:
             folder = local_folder(settings.path)
             saved = read_saved(folder) if folder else None
-            if folder and (heads := sorted(file.parent for file in folder.glob(f"{HEADS}/*/{CONFIG}"))):
-                what = f"{settings.path} has a head for each of {', '.join(head.name for head in heads)}"
-                raise KdpipeError(f"{what}; load a model with one of them, such as {heads[0]}")
+            heads = sorted(file.parent.name for file in folder.glob(f"{HEADS}/*/{CONFIG}")) if folder else []
+            if heads:
+                what = f"{settings.path} has a head for each of {', '.join(heads)}; load a model with one"
+                raise KdpipeError(f"{what} of them, such as {settings.path}/{HEADS}/{heads[0]}")
         except KdpipeError as error:
             raise SettingError("path", str(error)) from None
         if saved is None:
@@ -111,9 +112,9 @@ class Load(ModelStage[LoadSettings]):
 
 def _may_mask(saved: SavedModel) -> bool:
     """Tell whether a tokenizer may have a mask token: it names one, or models of the family predict them."""
-    told = saved.folder / TOKENIZER_CONFIG
-    named = told.is_file() and read_object(told).get("mask_token")
-    return bool(named) or "ForMaskedLM" in family_facts(saved.family)["heads"]
+    told = [saved.folder / name for name in (TOKENIZER_CONFIG, SPECIAL_TOKENS)]
+    named = any(read_object(file).get("mask_token") for file in told if file.is_file())
+    return named or "ForMaskedLM" in family_facts(saved.family)["heads"]
 
 
 def _labels(settings: LoadSettings, config: Mapping[str, Any], head: str | None) -> tuple[str, ...] | None:

@@ -131,7 +131,7 @@ class Schedule(PruningStage[ScheduleSettings], DistillationStage[ScheduleSetting
         dataset, metric = settings.dataset, graph.metric_of(settings)
         metrics = super().watched(graph.datasets[dataset].task)
         if metric not in metrics:
-            yield ("metric",), no_metric(repr(dataset), metric, metrics)
+            yield ("metric",), no_metric([dataset], metric, metrics)
         elif metric in LOWER_IS_BETTER:
             what = f"sparsity counts for an assistant as {metric} counts against it; give another metric"
             yield ("metric",), what

@@ -60,7 +60,7 @@ class Select(ModelStage[SelectSettings]):
             yield from needs_head(graph, name, settings.dataset, "among")
         metrics = graph.datasets[settings.dataset].metrics
         if settings.metric is not None and settings.metric not in metrics:
-            yield ("metric",), no_metric(repr(settings.dataset), settings.metric, metrics)
+            yield ("metric",), no_metric([settings.dataset], settings.metric, metrics)
         if settings.split == "train":
             yield ("split",), "models are scored on held-out splits; give `validation` or `test`"
         for what in no_split(graph.datasets[settings.dataset], settings.split):
