@@ -68,7 +68,7 @@ def selection_splits(graph: Graph) -> set[tuple[str, str]]:
     """Return the (dataset, split) pairs that choose models.
 
     These are the splits on which `select` compares models, and the validation split of every dataset, which
-    chooses checkpoints and settings.
+    chooses checkpoints and settings. Copies choose by the rows of their original.
     """
     needs = (need for name, node in graph.nodes.items() for need in graph.stage_of(name).needs(node.settings))
     chosen = {(dataset, need.split) for dataset, need in needs if need.does == CHOSEN}

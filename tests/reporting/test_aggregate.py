@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from kdpipe.plan.build import build_graph
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate, baseline_values, selection_splits
 from kdpipe.reporting.results import collect_results
@@ -86,6 +87,14 @@ def test_splits_that_models_are_chosen_by_are_marked(config: dict[str, Any], mak
     assert ("mrpc", "test") in selection_splits(graph)
     assert row_of(graph, "teacher-mrpc", "test")["selection"]
     assert not row_of(graph, "teacher-sst2", "test")["selection"]
+
+
+def test_a_split_by_which_copies_choose_a_model_is_the_split_of_their_original(config: dict[str, Any]):
+    config["datasets"]["copies"] = {"augment": {"dataset": "mrpc", "method": "mask"}}
+    config["models"]["best"] = {
+        "select": {"among": "plain-mrpc-{seed}", "dataset": "copies", "split": "test", "evaluate": []}
+    }
+    assert {("copies", "test"), ("mrpc", "test")} <= selection_splits(build_graph(config))
 
 
 def test_a_graph_without_evaluations_has_an_empty_table(config: dict[str, Any], make_results: Any):
