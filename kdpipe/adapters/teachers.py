@@ -73,9 +73,10 @@ def _by_name(option: str, names: Sequence[str], folders: Sequence[Path]) -> dict
 
 
 def checked(source: Source, request: Request, tokenizer: Any, data: Path) -> Source:
-    """Return a source whose teacher reads tokens that suit what is asked of it.
+    """Check that a teacher reads tokens on which the requested signals can be compared with the student's.
 
-    Where the tokenizers are equal, the teacher reads the windows of contexts that the student reads.
+    Where the tokenizers are equal, the teacher reads the windows of contexts that the student reads; so the
+    source is returned, with the data that the teacher reads.
 
     Args:
         source: where the teacher's signals come from.

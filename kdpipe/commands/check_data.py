@@ -16,11 +16,10 @@ from kdpipe.errors import ConfigError, DataError, Problem, listed
 from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Need, datasets_of
+from kdpipe.plan.stages.load import LABELLED
 from kdpipe.plan.stages.preprocess import preprocess_settings
 from kdpipe.plan.suitability import other_labels
 
-# The tasks whose labels have names.
-NAMED = ("classification", "multi_label", "token_classification")
 # A need of any held-out split.
 HELD_OUT = "held-out"
 
@@ -136,7 +135,7 @@ def _look(graph: Graph, dataset: Dataset) -> Seen:
     sources = [part.reader() for part in parts_of(settings)]
     labelled = [dict(_labelled(source)) for source in sources]
     read = [source for place, source in enumerate(sources) if place not in dataset.labelled]
-    labels = (label for source in read for label in _labels(source)) if dataset.task in NAMED else ()
+    labels = (label for source in read for label in _labels(source)) if dataset.task in LABELLED else ()
     # A combination takes its held-out splits from its first part.
     splits = labelled[0] | dict.fromkeys(dataset.sources[0].shares, labelled[0].get(TRAIN, True))
     if 0 in dataset.labelled:

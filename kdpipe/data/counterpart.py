@@ -53,7 +53,7 @@ class Counterpart(SomeRows):
             rows, self.usable = _holding(_Pieces(theirs), _Pieces(ours))
         else:
             rows, self.usable = np.arange(len(ours)), theirs.logit_counts == ours.logit_counts
-        # Integers of 4 bytes hold all places, as those of 8 take too much memory.
+        # A place takes 4 bytes: an integer of 8 bytes for each example would take too much memory.
         super().__init__(theirs, rows.astype(np.int32))
         self.theirs, self._ours = theirs, ours
 
@@ -119,7 +119,7 @@ def _begins(split: EncodedSplit) -> NDArray[np.bool_]:
 
 
 class _Pieces:
-    """The pieces of contexts that the windows of a split hold, in order; those of a question overlap.
+    """The pieces of contexts that the windows of a split hold, in order; pieces of one question overlap.
 
     Attributes:
         starts, ends: the characters of each piece; characters of different questions are far apart. The first

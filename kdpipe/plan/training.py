@@ -71,12 +71,10 @@ class TrainingStage(ModelStage[M]):
         settings: Any = node.settings
         tracker = getattr(settings.training, "report_to", None)
         target = catalog.TRACKERS.get(tracker or "")
-        missing = (
-            [name for name in constants(target)["packages"] if find_spec(name) is None] if target else []
-        )
-        # One extra installs all packages of a tracker.
-        for package in missing[:1]:
-            yield ("training", "report_to"), not_installed(package, str(tracker))
+        packages = constants(target)["packages"] if target else ()
+        # One extra installs all packages of a tracker, so that the first missing package is told.
+        if missing := next((name for name in packages if find_spec(name) is None), None):
+            yield ("training", "report_to"), not_installed(missing, str(tracker))
         datasets = datasets_of(settings)
         name = str(getattr(settings.training, "metric_for_best_model", None) or "").removeprefix("eval_")
         metrics = [

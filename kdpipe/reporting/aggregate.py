@@ -72,7 +72,7 @@ def selection_splits(graph: Graph) -> set[tuple[str, str]]:
     """
     needs = (need for name, node in graph.nodes.items() for need in graph.stage_of(name).needs(node.settings))
     chosen = {(dataset, need.split) for dataset, need in needs if need.does == CHOSEN}
-    chosen |= {(graph.datasets[dataset].held_out_of, split) for dataset, split in chosen}
+    chosen |= {(graph.datasets[dataset].held_out_of or dataset, split) for dataset, split in chosen}
     return chosen | {(dataset, SELECTION_SPLIT) for dataset in graph.datasets}
 
 

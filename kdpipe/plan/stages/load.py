@@ -111,7 +111,7 @@ class Load(ModelStage[LoadSettings]):
 
 
 def _may_mask(saved: SavedModel) -> bool:
-    """Tell whether a tokenizer may have a mask token: it names one, or models of the family predict them."""
+    """Tell whether a tokenizer may have a mask token: it names one, or its family predicts masked tokens."""
     told = [saved.folder / name for name in (TOKENIZER_CONFIG, SPECIAL_TOKENS)]
     named = any(read_object(file).get("mask_token") for file in told if file.is_file())
     return named or "ForMaskedLM" in family_facts(saved.family)["heads"]
