@@ -14,6 +14,11 @@ WEIGHTS = "weights"
 PROJECTION = "projection"
 IMPORTANCE = "importance"
 AUGMENTATION = "augmentation"
+# Of interchange interventions: sources, positions, tokens in context, and sites.
+PAIRING = "pairing"
+POSITIONS = "positions"
+REPLACEMENT = "replacement"
+ALIGNMENT = "alignment"
 
 
 def draw_seed(seed: int, purpose: str, *parts: int) -> int:

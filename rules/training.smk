@@ -42,6 +42,7 @@ use rule finetune as distill with:
         teacher_data=read("teacher_data"),
         knowledge=read("knowledge"),
         counts=read("counts"),
+        files=read_files,
     output:
         model_files("history.parquet"),
     log:

@@ -84,5 +84,6 @@ def _weighted(term: TermSettings) -> Weighted:
         projection=Projection(**projection.model_dump()) if projection else None,
         name=term.loss,
         teacher=term.teacher or "",
+        run=term.run,
         **shared,
     )

@@ -1,6 +1,7 @@
 """Batches of an encoded split: padded to a few lengths, with the positions of real and of labelled tokens."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ from kdpipe.models.precision import Precision
 PAD_MULTIPLE = 8
 # The tensors of a batch, signals of teachers (`signals`), and the numbers of examples, tokens… (`counts`).
 Batch = dict[str, Any]
+# The entry of a batch with what is put into its examples for counterfactual runs.
+EXCHANGE = "exchange"
 
 
 class Knowledge(Protocol):
@@ -53,6 +56,51 @@ class OtherBatches(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of the examples of a batch, padded on the right.
+
+    Args:
+        original: the tokens of the examples [B, L].
+        read: the tokens that models read [B, L].
+        predicted: the token that each position is to predict, `IGNORE_INDEX` for none [B, L].
+        lengths: tokens of each example [B].
+        examples: the places of the examples in the split [B].
+    """
+
+    original: NDArray[np.int64]
+    read: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    examples: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        original: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        examples: NDArray[np.int64],
+        epoch: int,
+        targets: Targets | None,
+    ) -> "Tokens":
+        """Return the tokens of examples in an epoch; without targets, nothing is to be predicted."""
+        if targets is None:
+            return cls(original, original, np.full_like(original, IGNORE_INDEX), lengths, examples)
+        return cls(original, *targets(original, lengths, epoch, examples), lengths, examples)
+
+    def labelled(self, row: int) -> NDArray[np.int64]:
+        """Return the positions of an example that are to predict a token."""
+        return np.flatnonzero(self.predicted[row] != IGNORE_INDEX)
+
+
+class Exchanges(Protocol):
+    """Chooses what of other texts is put into the examples of a batch."""
+
+    def batch(self, whole: NDArray[np.int64], places: NDArray[np.int64], epoch: int, tokens: Tokens) -> Batch:
+        """Return what is exchanged in the part of a batch whose examples stand in some places of it."""
+        ...
+
+
 class Collator:
     """Makes a batch of the examples of some indices.
 
@@ -69,6 +117,7 @@ class Collator:
         knowledge: cached signals by their source; they become the `signals` of a batch.
         others: for sources that run on tokens of other tokenizers, what makes batches of the same examples as
             these encode them; they become the `encodings` of a batch.
+        exchanges: chooses what is put into the examples for counterfactual runs, the `exchange` of a batch.
 
     Attributes:
         epoch: the epoch, on which draws depend.
@@ -82,12 +131,14 @@ class Collator:
         targets: Targets | None = None,
         knowledge: Mapping[Any, Knowledge] | None = None,
         others: Mapping[Any, OtherBatches] | None = None,
+        exchanges: Exchanges | None = None,
     ) -> None:
         self.split = split
         self.pad_id = pad_id
         self.targets = targets
         self.knowledge = knowledge or {}
         self.others = others or {}
+        self.exchanges = exchanges
         self.epoch = 0
         self.part = (0, 1)
 
@@ -113,7 +164,8 @@ class Collator:
             batch["token_type_ids"] = np.zeros(real.shape, dtype=np.int64)
             batch["token_type_ids"][real] = self.split.column("token_type_ids")[indices]
         # Tokens are drawn for the whole batch, whatever part of it is returned.
-        input_ids, predicted = (tokens[places, :width] for tokens in self._tokens(whole))
+        tokens = self._tokens(whole)
+        input_ids, predicted = tokens.read[places, :width], tokens.predicted[places, :width]
         if self.targets is not None:
             label_rows = np.flatnonzero(predicted != IGNORE_INDEX)
             batch |= _labelled(label_rows, predicted.reshape(-1)[label_rows], batch["token_rows"])
@@ -132,6 +184,8 @@ class Collator:
         if self.others:
             encodings = {source: other.part_of(whole, places) for source, other in self.others.items()}
             tensors["encodings"] = encodings
+        if self.exchanges:
+            tensors[EXCHANGE] = self.exchanges.batch(whole, places, self.epoch, tokens)
         return {**tensors, "counts": _counts(lengths, tensors)}
 
     @cached_property
@@ -159,15 +213,13 @@ class Collator:
         """The number of the way in which the epoch masks, from 0."""
         return self.epoch % self.maskings
 
-    def _tokens(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return what the model reads, and what it is to predict if there are targets, padded [B, L]."""
-        lengths = self.split.lengths[indices]
+    def _tokens(self, indices: NDArray[np.int64]) -> Tokens:
+        """Return the tokens of some examples, padded."""
+        lengths = self.split.lengths[indices].astype(np.int64)
         real = np.arange(padded_width(lengths, self.split.longest)) < lengths[:, None]
-        input_ids = np.full(real.shape, self.pad_id, dtype=np.int64)
-        input_ids[real] = self.split.column("input_ids")[indices]
-        if self.targets is None:
-            return input_ids, input_ids
-        return self.targets(input_ids, lengths.astype(np.int64), self.epoch, indices)
+        original = np.full(real.shape, self.pad_id, dtype=np.int64)
+        original[real] = self.split.column("input_ids")[indices]
+        return Tokens.of(original, lengths, indices, self.epoch, self.targets)
 
     def _tagged(
         self, width: int, token_rows: NDArray[np.int64], indices: NDArray[np.int64]

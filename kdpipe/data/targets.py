@@ -47,9 +47,11 @@ class Targets(Protocol):
     Attributes:
         maskings: the number of ways in which an example is masked, epoch by epoch in turns; None where every
             epoch has others.
+        masks: whether the tokens to be predicted are hidden among the others.
     """
 
     maskings: int | None
+    masks: bool = True
 
     @property
     def key(self) -> str:
@@ -183,6 +185,7 @@ class NextToken(Targets):
     """Makes of every token but the first of a text a target, to be predicted at the token before it."""
 
     maskings = 1
+    masks = False
     key = "next token"
 
     def count(self, input_ids: Integers, lengths: Integers) -> Integers64:

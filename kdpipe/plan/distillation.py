@@ -18,6 +18,7 @@ from kdpipe.plan.capacity import tell_size
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.heads import sides, wrong_heads
+from kdpipe.plan.interchange import alignments, wrong_interchange
 from kdpipe.plan.modules import modules_of, wrong_modules
 from kdpipe.plan.outputs import check_outputs
 from kdpipe.plan.sizes import block_parameters, known
@@ -26,6 +27,8 @@ from kdpipe.plan.suitability import needs_head
 from kdpipe.plan.training import TrainingStage
 
 D = TypeVar("D", bound=Distillation)
+# The source run and the counterfactual run are together about as long as the base run.
+INTERVENED = 2
 
 
 class DistillationStage(TrainingStage[D]):
@@ -37,7 +40,7 @@ class DistillationStage(TrainingStage[D]):
         for lesson in settings.lessons:
             if self.reads_head(lesson):
                 found |= dict.fromkeys(needs_head(graph, lesson.teacher, lesson.dataset, "teacher"))
-            for find in (_cache, _column, _tokenizers, check_outputs, _layers, wrong_heads, wrong_modules):
+            for find in CHECKS:
                 found |= dict.fromkeys(find(graph, lesson))
         yield from found
         yield from dict.fromkeys((*_labels(graph, settings), *_terms(graph, settings)))
@@ -71,6 +74,8 @@ class DistillationStage(TrainingStage[D]):
                 pair = " ".join(f"({t}, {s})" for t, s in pairs or ()) or "known once the models are fetched"
                 sides = f"({term.teacher or 'teacher'}, student)"
                 told[f"{node.name}: {term.loss} {term.matched}: {sides} {pair}"] = None
+            for sites in alignments(graph, lesson):
+                told[f"{node.name}: interchange: {lesson.teacher} -> student: {sites}"] = None
         yield from told
         for cache in self.knowledge(graph, self.settings_of(graph, node.name)):
             yield tell_size(graph, *cache)
@@ -78,18 +83,22 @@ class DistillationStage(TrainingStage[D]):
     def sized_by(self, settings: D) -> list[str]:
         return [settings.learner]
 
+    def passes(self, settings: D) -> int:
+        return INTERVENED if any(lesson.intervenes for lesson in settings.lessons) else 1
+
     def beside(self, graph: Graph, settings: D) -> int:
         beside = dict.fromkeys(settings.datasets, 0)
         for lesson in settings.lessons:
             if lesson.taught and not is_cached(graph, lesson):
-                beside[lesson.dataset] += block_parameters(known(graph.facts[lesson.teacher].shape))
+                passes = INTERVENED if lesson.intervenes else 1
+                beside[lesson.dataset] += passes * block_parameters(known(graph.facts[lesson.teacher].shape))
         # A batch is of one dataset.
         return max(beside.values())
 
 
 def is_cached(graph: Graph, lesson: Lesson) -> bool:
     """Tell whether a teacher's signals are computed once and stored."""
-    if not lesson.taught:
+    if not lesson.taught or lesson.intervenes:
         return False
     if lesson.settings.cache == "auto":
         return graph.datasets[lesson.dataset].task != LANGUAGE_MODELING
@@ -256,3 +265,16 @@ def _aligned(term: TermSettings) -> bool:
 def _vocabulary(facts: Facts) -> str:
     size = facts.shape.vocabulary
     return repr(facts.tokenizer) + (f" with {size} entries" if size else "")
+
+
+# What may be wrong between a teacher and a student on a dataset.
+CHECKS = (
+    _cache,
+    _column,
+    _tokenizers,
+    check_outputs,
+    _layers,
+    wrong_heads,
+    wrong_modules,
+    wrong_interchange,
+)

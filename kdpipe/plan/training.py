@@ -124,14 +124,19 @@ class TrainingStage(ModelStage[M]):
         processes = max(1, graph.document.gpus)
         size = WEIGHT * sum(map(parameters, shapes)) + TRAINED_WEIGHT * parameters(shapes[0])
         size = processes * (size + sum(map(encoded_bytes, datasets)))
-        size += activations(shapes[0], arguments.get("per_device_train_batch_size", 8), longest.max_length)
+        batch = arguments.get("per_device_train_batch_size", 8)
+        size += self.passes(settings) * activations(shapes[0], batch, longest.max_length)
         rows = count_steps(arguments, sum(map(rows_of, datasets))) * examples_of_step(arguments)
-        weights = LEARNING * self.sizes(settings) * block_parameters(shapes[0])
+        weights = LEARNING * self.sizes(settings) * self.passes(settings) * block_parameters(shapes[0])
         work = operations(weights + self.beside(graph, settings), rows, longest)
         return Cost(size, work, gpus=graph.document.gpus, processes=processes)
 
     def sizes(self, settings: M) -> int:
         """Return how many sizes of the model are trained together."""
+        return 1
+
+    def passes(self, settings: M) -> int:
+        """Return about how often a batch passes the model in a step before the pass backward."""
         return 1
 
     def beside(self, graph: Graph, settings: M) -> int:

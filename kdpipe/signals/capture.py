@@ -59,6 +59,12 @@ class Request:
         return by_token or any(SIGNAL_KINDS[signal.kind].aligned for signal in self.signals)
 
 
+# Asked of a run that serves another run alone.
+NOTHING = Request(())
+# The run on the text as it is, and the run in which activations of another text replace some of its own.
+BASE, COUNTERFACTUAL = "base", "counterfactual"
+
+
 class Origin(NamedTuple):
     """A run of a model that gives signals.
 
@@ -68,7 +74,7 @@ class Origin(NamedTuple):
     """
 
     teacher: str = ""
-    run: str = "base"
+    run: str = BASE
 
 
 STUDENT = Origin()
@@ -124,6 +130,10 @@ class Teacher:
     def __call__(self, batch: Mapping[str, Any]) -> Signals:
         """Return the teacher's signals on a batch."""
         return capture(self.model, batch, self.request)
+
+    def runs(self, batch: Mapping[str, Any]) -> dict[str, Signals]:
+        """Return the signals of each of its runs on a batch, by the name of the run."""
+        return {BASE: self(batch)}
 
 
 @contextmanager

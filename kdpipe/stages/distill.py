@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kdpipe.adapters.interchange import exchanges_of, interchanges_of, mapping_digests
 from kdpipe.adapters.teachers import (
     Source,
     checked,
@@ -19,6 +20,7 @@ from kdpipe.data.counterpart import CounterpartCollator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.evaluation.scoring import load_for, task_of
+from kdpipe.interchange.runs import Interchange, TeacherOfBoth
 from kdpipe.models.compatibility import count_entries
 from kdpipe.models.family import config_shape
 from kdpipe.models.loading import read_model_config
@@ -56,13 +58,13 @@ def run(
     teachers encode them, a folder for each teacher and dataset: where teachers run, and for questions on
     contexts.
     """
-    datasets = dict(zip(settings.datasets, data, strict=True))
+    datasets, files = dict(zip(settings.datasets, data, strict=True)), mapping_digests(settings)
     sources = sources_of(settings, teacher, datasets, teacher_data or [], knowledge or [])
     learner, tokenizer, targets = load_learner(
         student, datasets, settings.masking, counts, settings.freeze, settings.seed
     )
     courses = {
-        name: _course(settings, name, folder, sources[name], learner, tokenizer, targets)
+        name: _course(settings, name, folder, sources[name], learner, tokenizer, targets, counts)
         for name, folder in datasets.items()
     }
     _share_bodies(courses, sources)
@@ -79,6 +81,7 @@ def run(
         )
         save_outcome(draft, learner, tokenizer, outcome)
         terms = [term for course in courses.values() for term in course.objective.terms]
+        draft.record(**({"source_files": files} if files else {}))
         draft.record(pairs={term.name: list(term.pairs) for term in terms if term.pairs[0] != (None, None)})
 
 
@@ -90,12 +93,15 @@ def _course(
     learner: Any,
     tokenizer: Any,
     targets: Targets | None,
+    counts: Path | None,
 ) -> Course:
     """Return what is learned on a dataset."""
     objective = _objective(settings, name, on_dataset(learner, name), tokenizer, sources, data)
     split = EncodedSplit(data, "train")
     knowledge: dict[Origin, CachedKnowledge | MatchedAnswers | KnowledgeByRows] = {}
-    teachers, others = {}, {}
+    teachers: dict[Origin, Teacher] = {}
+    others = {}
+    interchanges = _interchanges(settings, objective, sources, on_dataset(learner, name))
     for origin, request in objective.teachers.items():
         if isinstance(settings.teacher, ByColumn):
             for source in sources.values():
@@ -107,10 +113,20 @@ def _course(
             knowledge[origin] = stored_signals(source, source.stored, data, split, targets)
             knowledge[origin].require(request)
             continue
-        model, theirs = load_for(source.data, source.teacher, head=request.needs_head)
+        intervened = objective.counterfactual.get(origin)
+        needs_head = request.needs_head or bool(intervened and intervened.needs_head)
+        model, theirs = load_for(source.data, source.teacher, head=needs_head)
         teachers[origin] = Teacher(model, request)
+        if intervened:
+            teachers[origin] = TeacherOfBoth(model, request, intervened, interchanges[origin.teacher])
         if source.data != data:
             others[origin] = CounterpartCollator(counterpart(source, split), theirs.pad_token_id)
+    exchanges = None
+    interchange = next(iter(interchanges.values()), None)
+    if interchange and settings.interchange:
+        exchanges = exchanges_of(
+            settings.interchange, interchange, split, tokenizer, counts, targets, settings.seed
+        )
     return course_on(
         data,
         tokenizer,
@@ -122,7 +138,21 @@ def _course(
         knowledge=knowledge,
         teachers=teachers,
         others=others,
+        exchanges=exchanges,
+        interchange=interchange,
     )
+
+
+def _interchanges(
+    settings: DistillSettings, objective: Objective, sources: Mapping[str, Source], student: Any
+) -> dict[str, Interchange]:
+    """Return what is swapped, for each teacher whose counterfactual run is read."""
+    depths = {
+        origin.teacher: config_shape(read_model_config(sources[origin.teacher].teacher))[0]
+        for origin in objective.counterfactual
+    }
+    depth, _ = config_shape(student.config)
+    return interchanges_of(settings.interchange, depths, depth) if settings.interchange else {}
 
 
 def _share_bodies(courses: Mapping[str, Course], sources: Mapping[str, Mapping[str, Source]]) -> None:
@@ -167,4 +197,4 @@ def _objective(
 
 
 if __name__ == "__main__":
-    main(run, several=True, in_part={"teacher": "knowledge"})
+    main(run, several=True, sources=mapping_digests, in_part={"teacher": "knowledge"})

@@ -13,7 +13,7 @@ from kdpipe.errors import ModelError
 from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.loss import Loss, OutputKind
 from kdpipe.seeds import PROJECTION, draw_seed
-from kdpipe.signals.capture import STUDENT, TEACHER, Origin, Request, Signals
+from kdpipe.signals.capture import COUNTERFACTUAL, NOTHING, STUDENT, TEACHER, Origin, Request, Signals
 from kdpipe.signals.rows import Rows
 from kdpipe.training.weights import WeightSchedule, weight_at
 
@@ -108,6 +108,7 @@ class Objective(nn.Module):
 
     Attributes:
         requests: the signals that terms read of the student, and of each other run of a model.
+        runs: the signals that terms read of the student, by run.
     """
 
     def __init__(self, terms: Sequence[Term], kind: OutputKind, seed: int = 0) -> None:
@@ -116,6 +117,7 @@ class Objective(nn.Module):
         self.kind = kind
         self.seed = seed
         self.requests = _requests(self.terms)
+        self.runs = {origin.run: request for origin, request in self.requests.items() if not origin.teacher}
         # What losses carry from step to step is saved with the weights.
         self.states = nn.ModuleDict()
         self.projections = nn.ModuleDict()
@@ -134,8 +136,18 @@ class Objective(nn.Module):
 
     @property
     def teachers(self) -> dict[Origin, Request]:
-        """The signals that terms read of each teacher."""
-        return {source: request for source, request in self.requests.items() if source.teacher}
+        """The signals that terms read of the base run of each teacher."""
+        names = dict.fromkeys(origin.teacher for origin in self.requests if origin.teacher)
+        return {Origin(name): self.requests.get(Origin(name), NOTHING) for name in names}
+
+    @property
+    def counterfactual(self) -> dict[Origin, Request]:
+        """The signals that terms read of the counterfactual run of each teacher."""
+        return {
+            Origin(origin.teacher): request
+            for origin, request in self.requests.items()
+            if origin.teacher and origin.run == COUNTERFACTUAL
+        }
 
     def weights(self, share: float) -> dict[str, float]:
         """Return the weight of each term after a share of the training's steps, by name."""

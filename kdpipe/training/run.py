@@ -20,11 +20,12 @@ from kdpipe.anatomy.steps import count_steps
 from kdpipe.artifacts.artifact import Draft
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.parquet import HISTORY, write_parquet
-from kdpipe.data.batches import Collator, Knowledge, OtherBatches
+from kdpipe.data.batches import Collator, Exchanges, Knowledge, OtherBatches
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.errors import ModelError, TrainingError
 from kdpipe.evaluation.scoring import Scorer, validation_scorer
+from kdpipe.interchange.runs import Interchange
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.multitask import MultiTask, models_in, on_dataset, save_parts
 from kdpipe.models.precision import Precision, choose_precision, default_device, norms_in_fp32
@@ -201,6 +202,8 @@ def course_on(
     knowledge: Mapping[Origin, Knowledge] | None = None,
     teachers: Mapping[Origin, Teacher] | None = None,
     others: Mapping[Origin, OtherBatches] | None = None,
+    exchanges: Exchanges | None = None,
+    interchange: Interchange | None = None,
     evaluate: Scorer | None = None,
     prefix: str = "",
 ) -> Course:
@@ -217,6 +220,8 @@ def course_on(
         knowledge: the stored signals of teachers.
         teachers: teachers that give signals online.
         others: as of `Collator`, for teachers with other tokenizers.
+        exchanges: as of `Collator`, for counterfactual runs.
+        interchange: what is swapped in the student's counterfactual runs.
         evaluate: scores the student; by default the metrics on the validation split.
         prefix: what the name of the default loss begins with.
     """
@@ -224,9 +229,9 @@ def course_on(
     if objective is None:
         task = catalog.resolve("tasks", split.task)
         objective = Objective([hard_term(task, prefix)], task.kind)
-    collator = Collator(split, tokenizer.pad_token_id, targets, knowledge, others)
+    collator = Collator(split, tokenizer.pad_token_id, targets, knowledge, others, exchanges)
     evaluate = evaluate or validation_scorer(data, tokenizer, training, seed=seed, probability=probability)
-    return Course(collator, objective, teachers or {}, evaluate)
+    return Course(collator, objective, teachers or {}, evaluate, interchange)
 
 
 def prefix_of(dataset: str, datasets: Collection[str]) -> str:

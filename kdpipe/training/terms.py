@@ -13,7 +13,7 @@ from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.loss import Loss
 from kdpipe.losses.top_k import TopKLoss
-from kdpipe.signals.capture import Origin
+from kdpipe.signals.capture import BASE, COUNTERFACTUAL, Origin
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.weights import WeightSchedule
 
@@ -41,6 +41,7 @@ class Weighted:
         top_k: the number of the teacher's largest logits that are compared, all others counting as one.
         probability_shift: the teacher's largest logit changes places with the logit of the label.
         teacher: the name of the teacher that it reads; "" for the only teacher, or the mean of all.
+        run: the run of teacher and student that is compared; a `counterfactual` run needs an interchange.
     """
 
     loss: Loss
@@ -54,6 +55,7 @@ class Weighted:
     top_k: int | None = None
     probability_shift: bool = False
     teacher: str = ""
+    run: Literal["base", "counterfactual"] = "base"
 
     def pairs(self, teacher_depth: int, student_depth: int) -> Sequence[tuple[Places, Places]]:
         """Return the (teacher, student) places that are compared."""
@@ -94,14 +96,17 @@ def build_objective(
     terms = []
     for weighted in losses:
         name = f"{prefix}{weighted.name or type(weighted.loss).__name__}"
+        name += f"_{weighted.run}" if weighted.run != BASE else ""
         names[name] += 1
         numbered = name if names[name] == 1 else f"{name}_{names[name]}"
         read = _teachers_of(weighted, teachers, ensemble)
         shapes = teachers[read[0]] if read else student, student
         term = _term(numbered, weighted, task, shapes, entries if task.masked else None)
-        terms.append(replace(term, teachers=tuple(map(Origin, read)) or term.teachers, ensemble=ensemble))
+        teaching = tuple(Origin(teacher, weighted.run) for teacher in read) or term.teachers
+        terms.append(replace(term, teachers=teaching, student=Origin(run=weighted.run), ensemble=ensemble))
     objective = Objective(terms, task.kind, seed)
-    unread = [name for name in teachers if len(teachers) > 1 and Origin(name) not in objective.requests]
+    read_names = {origin.teacher for origin in objective.requests}
+    unread = [name for name in teachers if len(teachers) > 1 and name not in read_names]
     if unread:
         raise KdpipeError(f"teacher: no loss with a weight reads {listed(map(repr, unread))}; leave it out")
     return objective
@@ -117,6 +122,8 @@ def _teachers_of(weighted: Weighted, teachers: Mapping[str, Shape], ensemble: En
     kinds, name = weighted.loss.teacher_kinds, type(weighted.loss).__name__
     if weighted.teacher and not kinds:
         raise KdpipeError(f"{name}: reads no teacher, found {weighted.teacher!r}; leave it out")
+    if weighted.run == COUNTERFACTUAL and not kinds:
+        raise KdpipeError(f"{name}: compares with labels, which a counterfactual run has not")
     if weighted.teacher and weighted.teacher not in teachers:
         raise KdpipeError(f"{name}: no teacher {weighted.teacher!r}; {suggest(weighted.teacher, teachers)}")
     if weighted.teacher or len(teachers) == 1:

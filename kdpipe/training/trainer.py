@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,9 +17,10 @@ from kdpipe.data.batches import Batch, encoded_for
 from kdpipe.data.mixing import Collators, MixedSampler
 from kdpipe.data.sampling import LengthGroupedSampler
 from kdpipe.errors import TrainingError, suggest
+from kdpipe.interchange.runs import Interchange, student_runs
 from kdpipe.models.multitask import on_dataset
 from kdpipe.signals.answers import on_our_tokens
-from kdpipe.signals.capture import STUDENT, Origin, Signals, Teacher, capture
+from kdpipe.signals.capture import Origin, Signals, Teacher
 from kdpipe.training.callbacks import GivesStudent
 from kdpipe.training.course import Course
 from kdpipe.training.hooks import HookedTrainer
@@ -34,20 +36,29 @@ class Learner(nn.Module):
     Args:
         student: the model.
         objectives: the objective of each dataset, by name; of the only dataset by "".
+        interchanges: what is swapped in counterfactual runs on a dataset, by its name.
     """
 
-    def __init__(self, student: Any, objectives: Mapping[str, Objective]) -> None:
+    def __init__(
+        self,
+        student: Any,
+        objectives: Mapping[str, Objective],
+        interchanges: Mapping[str, Interchange | None] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         self.student = student
         self.names = list(objectives)
         self.objectives = nn.ModuleList(objectives.values())
+        self.interchanges = interchanges
 
     def forward(self, batch: Batch, signals: Mapping[Origin, Signals]) -> dict[str, Tensor]:
         """Run the model and return the sum of each loss term, against the signals of the teachers."""
         name = batch.get("dataset", "")
         objective: Any = self.objectives[self.names.index(name)]
-        student = capture(on_dataset(self.student, name), batch, objective.requests[STUDENT])
-        sums: dict[str, Tensor] = objective({**signals, STUDENT: student}, batch)
+        interchange = self.interchanges.get(name)
+        runs = student_runs(on_dataset(self.student, name), batch, objective.runs, interchange)
+        ours = {Origin(run=run): found for run, found in runs.items()}
+        sums: dict[str, Tensor] = objective({**signals, **ours}, batch)
         return sums
 
 
@@ -92,7 +103,9 @@ class LearningTrainer(HookedTrainer):
                 raise TrainingError(
                     f"training.eval_strategy asks for evaluation, but {dataset} has no validation split"
                 )
-        learner = Learner(student, {name: course.objective for name, course in courses.items()})
+        objectives = {name: course.objective for name, course in courses.items()}
+        interchanges = {name: course.interchange for name, course in courses.items()}
+        learner = Learner(student, objectives, interchanges)
         collators = {name: course.collator for name, course in courses.items()}
         self.collator = Collators(collators) if len(courses) > 1 else collators[""]
         examples: Any = self.collator.examples
@@ -162,8 +175,10 @@ class LearningTrainer(HookedTrainer):
     def _teacher_signals(self, batch: Batch) -> Mapping[Origin, Signals]:
         teachers = self.courses[batch.get("dataset", "")].teachers
         with self.autocast_smart_context_manager(), self.accelerator.autocast():
-            online = {source: _signals_of(teacher, source, batch) for source, teacher in teachers.items()}
-        return {**batch.get("signals", {}), **online}
+            signals = dict(batch.get("signals", {}))
+            for source, teacher in teachers.items():
+                signals |= _signals_of(teacher, source, batch)
+        return signals
 
     def count_rows(self, batches: Sequence[Batch]) -> dict[str, int]:
         """Return the numbers of rows of accumulated batches, of all processes."""
@@ -289,11 +304,13 @@ class LearningTrainer(HookedTrainer):
             raise TrainingError(f"a checkpoint is not of this model: they differ in {names}")
 
 
-def _signals_of(teacher: Teacher, source: Origin, batch: Batch) -> Signals:
-    """Return a teacher's signals on a batch, on the tokens that the student reads."""
+def _signals_of(teacher: Teacher, source: Origin, batch: Batch) -> dict[Origin, Signals]:
+    """Return the signals of a teacher's runs on a batch, on the tokens that the student reads."""
     encoded = encoded_for(batch, source)
-    signals = teacher(encoded)
-    return on_our_tokens(signals, encoded["matches"], batch) if "matches" in encoded else signals
+    runs = {source._replace(run=run): signals for run, signals in teacher.runs(encoded).items()}
+    if "matches" not in encoded:
+        return runs
+    return {run: on_our_tokens(signals, encoded["matches"], batch) for run, signals in runs.items()}
 
 
 def _move_to_own_group(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], rate: float) -> None:

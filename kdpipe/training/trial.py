@@ -11,7 +11,7 @@ from kdpipe.data.batches import Collator, encoded_for, on_device
 from kdpipe.errors import ModelError, listed
 from kdpipe.models.family import config_shape
 from kdpipe.signals.adapted import Adapted
-from kdpipe.signals.capture import STUDENT, Origin, Signals, Teacher
+from kdpipe.signals.capture import BASE, STUDENT, Origin, Signals, Teacher
 from kdpipe.training.objective import Objective, Term
 from kdpipe.training.terms import Shape, Weighted
 
@@ -36,12 +36,14 @@ def try_out(
     if not unknown and not by_head:
         return
     batch, training = collator(collator.examples[:1]), student.training
-    runs = {**teachers, STUDENT: Teacher(student.eval(), objective.requests[STUDENT])}
+    models = {**{origin: teacher.model for origin, teacher in teachers.items()}, STUDENT: student.eval()}
     signals: dict[Origin, Signals] = dict(batch.get("signals", {}))
-    for origin, run in runs.items():
-        # Teacher and student may be on different devices yet.
-        found = run(on_device(encoded_for(batch, origin), run.model.device))
-        signals[origin] = {signal: rows.to("cpu") for signal, rows in found.items()}
+    for origin, request in objective.requests.items():
+        # A counterfactual run gives as wide signals as a base run. Models may be on different devices yet.
+        model = models.get(origin._replace(run=BASE))
+        if model is not None and request.signals:
+            found = Teacher(model, request)(on_device(encoded_for(batch, origin), model.device))
+            signals[origin] = {signal: rows.to("cpu") for signal, rows in found.items()}
     student.train(training)
     for term in unknown:
         widths = [width for pair in term.pairs for width in _widths(term, pair, signals)]

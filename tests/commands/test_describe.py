@@ -152,7 +152,7 @@ def test_what_a_stage_requires_and_what_is_not_available():
         r"^teacher +required +the model whose outputs the student learns, a list of models, or a model for"
     )
     assert re.search(taught, text, re.MULTILINE)
-    assert re.search(r"^interchange +not available in this version$", text, re.MULTILINE)
+    assert re.search(r"^knowledge +not available in this version$", text, re.MULTILINE)
     assert re.search(r'^cache +"auto" +whether', text, re.MULTILINE)
 
 

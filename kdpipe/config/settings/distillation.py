@@ -86,7 +86,7 @@ class Distillation(StageSettings):
 
     @model_validator(mode="after")
     def _of_its_teachers(self) -> Self:
-        for find in (self._misread_datasets, self._misread_teachers):
+        for find in (self._misread_datasets, self._misread_teachers, self._misread_runs):
             for where, what in find():
                 raise mistake(where, what)
         return self
@@ -131,6 +131,18 @@ class Distillation(StageSettings):
         for name in self.teachers if len(self.teachers) > 1 else ():
             if name not in read:
                 yield ("teacher",), f"no loss term with a weight reads {name!r}; remove it"
+
+    def _misread_runs(self) -> Findings:
+        """Yield which terms read a counterfactual run that there is not."""
+        for index, term in enumerate(self.losses):
+            if term.run == "base":
+                continue
+            if not term.needs_teacher:
+                what = f"{term.loss} compares with labels, which a counterfactual run has not; remove this"
+                yield ("losses", index, "run"), what
+            elif getattr(self, "interchange", None) is None:
+                what = "a counterfactual run needs `interchange` in the node, which `distill` takes"
+                yield ("losses", index, "run"), f"{what}, such as `interchange: {{alignment: middle}}`"
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -193,6 +205,11 @@ class Lesson:
     def taught(self) -> tuple[LossTerm, ...]:
         """The terms that are computed and read something of the teacher."""
         return tuple(term for _, term in self.terms if term.needs_teacher and term.weight)
+
+    @property
+    def intervenes(self) -> bool:
+        """Whether a term that is computed reads the counterfactual run."""
+        return any(term.run == "counterfactual" for term in self.taught)
 
     @property
     def reads_head(self) -> bool:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from kdpipe import catalog
 from kdpipe.anatomy.layers import match_layers
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Places, first_layer, takes_modules
-from kdpipe.config.settings.base import NotEmpty, Settings, refuse
+from kdpipe.config.settings.base import NotEmpty, Settings
 from kdpipe.config.settings.bounds import MANY
 from kdpipe.config.settings.explanation import mistake, read_name
 from kdpipe.config.settings.presets import expanded
@@ -21,7 +21,6 @@ from kdpipe.errors import suggest
 ModuleName = Annotated[str, Field(min_length=1)]
 Side = int | tuple[int, int]
 LayerMap = str | list[tuple[Side, Side]]
-LATER = refuse("`counterfactual` is not available in this version", lambda run: run == "counterfactual")
 PlacePairs = tuple[tuple[Places, Places], ...]
 
 
@@ -49,7 +48,8 @@ class TermSettings(Settings):
         positions: which positions count: `all` real tokens, or `masked`: the tokens with a label (where
             words have tags, their first pieces). The default is `masked` for losses on logits, and `all` for
             losses on other signals.
-        run: the forward run that is read.
+        run: the run of teacher and student that is read: the `base` run, or the `counterfactual` run that the
+            `interchange` of the node says.
         teacher: the teacher that is read, of several; losses on logits read the mean of all by default.
         dataset: the dataset that the term is for, of several; by default all.
     """
@@ -57,7 +57,7 @@ class TermSettings(Settings):
     loss: str
     weight: Weight = 1.0
     positions: Literal["all", "masked"] | None = None
-    run: Annotated[Literal["base"], BeforeValidator(LATER)] = "base"
+    run: Literal["base", "counterfactual"] = "base"
     teacher: str | None = None
     dataset: str | None = None
 

@@ -9,12 +9,14 @@ from kdpipe.anatomy.families import QUESTION_ANSWERING
 from kdpipe.config.settings.base import ByColumn, ModelName, Unavailable
 from kdpipe.config.settings.distillation import Distillation, EnsembleSettings, Lesson
 from kdpipe.config.settings.explanation import mistake
+from kdpipe.config.settings.interchange import InterchangeSettings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.schedules import TemperatureSettings
 from kdpipe.config.settings.several import SamplingSettings, SeveralDatasets
 from kdpipe.plan.distillation import DistillationStage, is_cached
 from kdpipe.plan.entries import Facts
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.interchange import interchange_of
 from kdpipe.plan.model_stage import Known
 from kdpipe.plan.training import trained_facts
 
@@ -31,6 +33,7 @@ class DistillSettings(SeveralDatasets, Distillation):
         losses: the loss terms; the loss is their weighted sum.
         masking: how targets are chosen, for language-modelling datasets.
         ensemble: how losses on logits read several teachers as one.
+        interchange: the counterfactual run that terms with `run: counterfactual` read.
         freeze: globs of names of student parameters that stay as they are.
         cache: whether the teacher's signals are computed once and stored; `auto` does so for task data.
         cache_precision: how cached signals are stored; logits are always float32. `bfloat16` has fewer digits
@@ -44,7 +47,7 @@ class DistillSettings(SeveralDatasets, Distillation):
     ensemble: EnsembleSettings | None = None
     sampling: SamplingSettings | None = None
     knowledge: Unavailable = None
-    interchange: Unavailable = None
+    interchange: InterchangeSettings | None = None
 
     @property
     def learner(self) -> str:
@@ -80,10 +83,24 @@ class Distill(DistillationStage[DistillSettings]):
         theirs = [graph.encoded(lesson.dataset, lesson.teacher) for lesson in taught]
         # A teacher with another tokenizer reads its own tokens; its stored logits of answers belong to these.
         read = {data for lesson, data in zip(taught, theirs, strict=True) if _reads_tokens(graph, lesson)}
-        return folders | ({"teacher_data": theirs} if read - {*folders["data"]} else {})
+        folders |= {"teacher_data": theirs} if read - {*folders["data"]} else {}
+        if any(_draws_tokens(lesson) for lesson in lessons):
+            dataset, *_ = self.settings_of(graph, *names).datasets
+            folders["counts"] = [graph.layout.counts(dataset, graph.facts[names[0]].tokenizer)]
+        return folders
+
+    def files(self, graph: Graph, *names: str) -> list[Path]:
+        settings = self.settings_of(graph, *names)
+        interchange = next(filter(None, map(interchange_of, settings.lessons)), None)
+        return [interchange.file] if interchange and interchange.file else []
 
     def facts(self, name: str, settings: DistillSettings, known: Known) -> Facts:
         return trained_facts(settings.student, settings.datasets, known)
+
+
+def _draws_tokens(lesson: Lesson) -> bool:
+    interchange = interchange_of(lesson)
+    return interchange is not None and interchange.sources == "in_context"
 
 
 def _reads_tokens(graph: Graph, lesson: Lesson) -> bool:

@@ -9,7 +9,6 @@ from kdpipe.errors import KdpipeError
 
 TERMS = TypeAdapter(LossTerms)
 
-LATER = "`counterfactual` is not available in this version"
 AT_LEAST_ONE = "should be greater than or equal to 1, found 0"
 AT_LEAST_NONE = "should be greater than or equal to 0, found -1"
 LINEAR = "'linar' is not known; did you mean 'linear'?"
@@ -96,7 +95,6 @@ def test_a_temperature_that_the_loss_refuses_is_refused_before(loss, temperature
     ({"loss": "hard", "wieght": 2}, (0, "wieght"), "unknown key; did you mean 'weight'?"),
     ({"loss": "kl", "weight": -1}, (0, "weight"), "should be greater than or equal to 0, found -1"),
     ({"loss": "kl", "positions": "mask"}, (0, "positions"), "'mask' is not known; did you mean 'masked'?"),
-    ({"loss": "kl", "run": "counterfactual"}, (0, "run"), LATER),
     ({"loss": "kl", "run": "bse"}, (0, "run"), "'bse' is not known; did you mean 'base'?"),
     ({"loss": "cosine", "projection": {"kind": "linar"}}, (0, "projection", "kind"), LINEAR),
     ({"loss": "cosine", "layers": [[1]]}, (0, "layers", 0, 1), "is required"),

@@ -1,0 +1,75 @@
+"""What the settings of an interchange say, as the library takes it: sites, and the exchange of a batch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from kdpipe.adapters.targets import COUNTS_FILE
+from kdpipe.artifacts.sums import file_digest
+from kdpipe.config.settings.interchange import InterchangeSettings
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.targets import Targets
+from kdpipe.interchange.batches import Choice, Exchanges
+from kdpipe.interchange.runs import Interchange
+from kdpipe.plan.stages.distill import DistillSettings
+
+
+def interchanges_of(
+    settings: InterchangeSettings, teachers: Mapping[str, int], student: int
+) -> dict[str, Interchange]:
+    """Return what is swapped in each teacher and in the student, by the teachers' names.
+
+    Args:
+        settings: the settings of the interchange.
+        teachers: depth of each teacher.
+        student: depth of the student.
+    """
+    return {
+        name: Interchange(settings.alignment_of(depth, student), settings.read)
+        for name, depth in teachers.items()
+    }
+
+
+def exchanges_of(
+    settings: InterchangeSettings,
+    interchange: Interchange,
+    split: EncodedSplit,
+    tokenizer: Any,
+    counts: Path | None,
+    targets: Targets | None,
+    seed: int,
+) -> Exchanges:
+    """Return what chooses sources and positions.
+
+    Args:
+        settings: the settings of the interchange.
+        interchange: what is swapped.
+        split: the examples.
+        tokenizer: the tokenizer of both models.
+        counts: an artifact of `count_tokens`, for tokens in context.
+        targets: which tokens are to be predicted, for language modelling.
+        seed: seed of the draws.
+    """
+    occurrences = pq.read_table(counts / COUNTS_FILE)["count"].to_numpy() if counts else None
+    choice = Choice(
+        settings.positions, settings.proportion, settings.max_tokens, settings.sources, settings.swap
+    )
+    return Exchanges(
+        split,
+        tokenizer.pad_token_id,
+        choice,
+        [len(entry) for entry in interchange.alignment],
+        seed,
+        targets,
+        tokenizer.all_special_ids,
+        occurrences,
+    )
+
+
+def mapping_digests(settings: DistillSettings) -> dict[str, str]:
+    """Return the SHA-256 of the file with the alignment, by its path."""
+    file = settings.interchange.file if settings.interchange else None
+    intervenes = any(lesson.intervenes for lesson in settings.lessons)
+    return {str(file): file_digest(file)} if file and intervenes else {}

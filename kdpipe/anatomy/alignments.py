@@ -1,0 +1,182 @@
+"""Alignments of interchange interventions: which activations of teacher and student are swapped together.
+
+Reference:
+    github.com/frankaging/Causal-Distill, `distillation/training_configs`: the shipped `.nm` files.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kdpipe.anatomy.families import family_facts
+from kdpipe.anatomy.layers import check_depth
+from kdpipe.anatomy.shapes import Shape
+from kdpipe.errors import KdpipeError
+
+# What of a block is swapped: what the block returns, queries, keys or values of its heads, or what its heads
+# return before they are mixed.
+At = Literal["output", "queries", "keys", "values", "heads"]
+# Where the source is read: where the base is written to, or a block below.
+Read = Literal["aligned", "shifted"]
+Blocks = tuple[int, ...]
+NAMES = ("middle", "late", "full")
+# The late blocks are counted from the end.
+LATE = (3, 2)
+
+
+@dataclass(frozen=True)
+class Site:
+    """The activations of one model that are swapped at once.
+
+    Args:
+        blocks: the blocks, from 0.
+        heads: the heads of each block, from 0; None for all. The heads of what a block returns are equal
+            parts of its width.
+        dims: the first number of each head that is swapped, and the number after the last; None for all.
+    """
+
+    blocks: Blocks
+    heads: tuple[int, ...] | None = None
+    dims: tuple[int, int] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole states are swapped."""
+        return self.heads is None and self.dims is None
+
+    def columns(self, width: int, heads: int) -> list[int]:
+        """Return the places in a row of so many numbers, which so many heads share, that are swapped."""
+        if self.whole:
+            return list(range(width))
+        size = width // heads
+        first, last = self.dims or (0, size)
+        chosen = range(heads) if self.heads is None else self.heads
+        return [head * size + place for head in chosen for place in range(first, last)]
+
+    def __str__(self) -> str:
+        parts = [_numbers("block", self.blocks)]
+        parts += [_numbers("head", self.heads)] if self.heads is not None else []
+        parts += [f"numbers {self.dims[0]} to {self.dims[1] - 1} of each head"] if self.dims else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Sites of teacher and student that stand for the same.
+
+    Args:
+        teacher: the teacher's site.
+        student: the student's site.
+        at: what of the blocks is swapped.
+    """
+
+    teacher: Site
+    student: Site
+    at: At = "output"
+
+    def __str__(self) -> str:
+        where = "" if self.at == "output" else f"{self.at} of "
+        return f"{where}{self.teacher} -> {self.student}"
+
+
+# Entries, of which a step takes one, each equally often; and of an entry one of its pairs, equally often.
+Alignment = tuple[tuple[Pair, ...], ...]
+
+
+def named_alignment(name: str, teacher: int, student: int) -> Alignment:
+    """Return the alignment of a name for two models of some depths.
+
+    `middle` aligns block ⌊Lt/2⌋ with block ⌊Ls/2⌋; `late` the last but two, and the last but one, of both;
+    `full` splits the teacher's blocks into as many runs as the student has blocks, longer ones first.
+
+    Raises:
+        KdpipeError: the models are too shallow for it.
+    """
+    check_depth(max(teacher, student))
+    if name == "middle":
+        return _single((((teacher // 2,), (student // 2,)),))
+    if name == "late":
+        if min(teacher, student) < max(LATE):
+            raise KdpipeError(f"`late` needs {max(LATE)} blocks, found {min(teacher, student)}")
+        return _single(((teacher - back,), (student - back,)) for back in LATE)
+    if teacher < student:
+        raise KdpipeError(
+            f"`full` gives each block of the student some of the teacher, which has {teacher}, the student"
+            f" {student}"
+        )
+    return _single((run, (block,)) for block, run in enumerate(_runs(teacher, student)))
+
+
+def faults(alignment: Alignment, teacher: Shape, student: Shape, read: Read = "aligned") -> Iterator[str]:
+    """Yield what of an alignment two models do not have, as far as their shapes are known."""
+    pairs = dict.fromkeys(pair for entry in alignment for pair in entry)
+    for pair in pairs:
+        if pair.at != "output" and read == "shifted":
+            yield f"{pair}: only what blocks return can be read a block below; give `read: aligned`"
+        sides = (("teacher", pair.teacher, teacher), ("student", pair.student, student))
+        found = [fault for who, site, shape in sides for fault in _site_faults(who, site, shape, pair.at)]
+        yield from (f"{pair}: {fault}" for fault in found)
+        widths = [_width(site, shape, pair.at) for _, site, shape in sides]
+        if not found and None not in widths and widths[0] != widths[1]:
+            yield f"{pair}: the teacher's site is {widths[0]} wide, the student's {widths[1]}"
+
+
+def _single(pairs: Iterable[tuple[Blocks, Blocks]]) -> Alignment:
+    return tuple((Pair(Site(theirs), Site(ours)),) for theirs, ours in pairs)
+
+
+def _runs(blocks: int, runs: int) -> Iterator[Blocks]:
+    """Yield blocks in so many runs, longer ones first."""
+    size, longer = divmod(blocks, runs)
+    start = 0
+    for number in range(runs):
+        end = start + size + (number < longer)
+        yield tuple(range(start, end))
+        start = end
+
+
+def _site_faults(who: str, site: Site, shape: Shape, at: At) -> Iterator[str]:
+    if not site.blocks or site.heads == ():
+        yield f"the {who}'s site is empty"
+    if shape.depth is not None and any(not 0 <= block < shape.depth for block in site.blocks):
+        yield f"blocks 0 to {shape.depth - 1} of the {who} exist"
+    if shape.heads is None or shape.width is None:
+        return
+    if (at != "output" or not site.whole) and not shape.heads:
+        yield f"the {who} has no heads"
+    elif any(not 0 <= head < shape.heads for head in site.heads or ()):
+        yield f"heads 0 to {shape.heads - 1} of the {who} exist"
+    elif not site.whole and at == "output" and shape.width % shape.heads:
+        yield f"{shape.heads} heads do not share the {shape.width} numbers of the {who}'s states evenly"
+    elif site.dims and not 0 <= site.dims[0] < site.dims[1] <= (
+        size := _head_size(shape, at) or site.dims[1]
+    ):
+        yield f"a head of the {who} has numbers 0 to {size - 1}, a range `FIRST:LAST` ends before LAST"
+
+
+def _head_size(shape: Shape, at: At) -> int | None:
+    """Return the numbers of a head; None where heads do not share the width of the model."""
+    if at != "output" and shape.family and not family_facts(shape.family)["heads_share_width"]:
+        return None
+    return shape.width // shape.heads if shape.width and shape.heads else None
+
+
+def _width(site: Site, shape: Shape, at: At) -> int | None:
+    """Return how many numbers of a row are swapped; None while unknown."""
+    if shape.width is None or shape.heads is None:
+        return None
+    if site.whole and at == "output":
+        return shape.width
+    size = _head_size(shape, at)
+    if size is None and site.dims is None:
+        return None
+    heads = shape.heads if site.heads is None else len(site.heads)
+    return heads * (site.dims[1] - site.dims[0] if site.dims else size or 0)
+
+
+def _numbers(what: str, numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return f"{what} {numbers[0]}"
+    if numbers and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{what}s {numbers[0]} to {numbers[-1]}"
+    return f"{what}s {', '.join(map(str, numbers))}"

@@ -1,0 +1,143 @@
+"""Counterfactual runs in a config: their sites in words, what they read, and what is wrong with them."""
+
+import json
+
+import pytest
+
+from kdpipe.plan.build import build_graph
+from kdpipe.plan.jobs import job_of
+
+STUDENT = "models.student.distill"
+LOSSES = [{"loss": "kl"}, {"loss": "kl", "run": "counterfactual"}]
+INTERCHANGE = {f"{STUDENT}.interchange.alignment": "middle", f"{STUDENT}.losses": LOSSES}
+
+
+def sites(graph):
+    told = graph.stage_of("student").remarks(graph, graph.nodes["student"])
+    return [line.partition("interchange: ")[2] for line in told if "interchange: " in line]
+
+
+@pytest.mark.parametrize(
+    ("alignment", "expected"),
+    [
+        ("middle", "teacher -> student: block 2 -> block 1"),
+        ("full", "teacher -> student: blocks 0 to 1 -> block 0; blocks 2 to 3 -> block 1"),
+        (
+            [{"teacher": {"blocks": [3], "heads": [0], "dims": "0:6"},
+              "student": {"blocks": [0], "heads": [1], "dims": "6:12"}, "at": "keys"}],
+            "teacher -> student: keys of block 3, head 0, numbers 0 to 5 of each head -> block 0, head 1,"
+            " numbers 6 to 11 of each head",
+        ),
+    ],
+)  # fmt: skip
+def test_check_prints_the_sites(alignment, expected, graph_of):
+    graph = graph_of({**INTERCHANGE, f"{STUDENT}.interchange.alignment": alignment})
+    assert sites(graph) == [expected]
+
+
+def test_nothing_is_cached_for_a_counterfactual_run(graph_of):
+    assert "knowledge" not in job_of(graph_of(INTERCHANGE), "distill", "student").inputs
+    unread = {**INTERCHANGE, f"{STUDENT}.losses": [LOSSES[0], {**LOSSES[1], "weight": 0}]}
+    graph = graph_of({**unread, f"{STUDENT}.cache": "on"})
+    assert "knowledge" in job_of(graph, "distill", "student").inputs
+    assert sites(graph) == []
+
+
+def test_a_counterfactual_run_takes_time(graph_of):
+    plain = graph_of({f"{STUDENT}.losses": LOSSES[:1], f"{STUDENT}.cache": "off"})
+    intervened = graph_of(INTERCHANGE)
+    costs = [
+        graph.stage_of("student").cost(graph, job_of(graph, "distill", "student"))
+        for graph in (plain, intervened)
+    ]
+    assert costs[1].operations == 2 * costs[0].operations
+    assert costs[1].memory > costs[0].memory
+
+
+def test_tokens_in_context_are_drawn_from_counts(graph_of):
+    assert "counts" not in job_of(graph_of(INTERCHANGE), "distill", "student").inputs
+    graph = graph_of({f"{STUDENT}.interchange.sources": "in_context"})
+    [counts] = job_of(graph, "distill", "student").inputs["counts"]
+    assert counts.parts[-3:] == ("counts", "task", "base")
+
+
+def mapping(teacher, student):
+    sides = {"teacher_variable_names": [teacher], "student_variable_names": [student]}
+    return json.dumps({"interchange_variable_mappings": [sides]})
+
+
+def test_a_file_of_mappings_is_an_input_of_the_node(graph_of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "middle.nm").write_text(mapping("$L:2$H:[0:2]$[0:12]", "$L:1$H:[0:2]$[0:12]"))
+    graph = graph_of({**INTERCHANGE, f"{STUDENT}.interchange.alignment": "middle.nm"})
+    assert [str(path) for path in job_of(graph, "distill", "student").files] == ["middle.nm"]
+    heads = "heads 0 to 1, numbers 0 to 11 of each head"
+    assert sites(graph) == [f"teacher -> student: block 2, {heads} -> block 1, {heads}"]
+
+
+@pytest.mark.parametrize(("changes", "expected"), [
+    ({f"{STUDENT}.interchange": None},
+     "losses[1].run: a counterfactual run needs `interchange` in the node, which `distill` takes, such as"
+     " `interchange: {alignment: middle}`"),
+    ({f"{STUDENT}.interchange": {}},
+     "interchange.alignment: expected middle, late, full, a list of pairs or a `.nm` file"),
+    ({f"{STUDENT}.interchange.alignment": "midle"},
+     "interchange.alignment: expected middle, late, full, a list of pairs or the path of a `.nm` file, found"
+     " 'midle'; did you mean 'middle'?"),
+    ({f"{STUDENT}.interchange.alignment": "gone.nm"},
+     "interchange.alignment: gone.nm: No such file or directory; give the path of a `.nm` file from the"
+     " working folder"),
+    ({f"{STUDENT}.interchange.alignment": "late"}, "interchange.alignment: `late` needs 3 blocks, found 2"),
+    ({f"{STUDENT}.interchange.alignment": [{"teacher": {"blocks": [4]}, "student": {"blocks": [1]}}]},
+     "interchange.alignment: block 4 -> block 1: blocks 0 to 3 of the teacher exist"),
+    ({f"{STUDENT}.interchange.alignment": [
+        {"teacher": {"blocks": [3], "dims": "3"}, "student": {"blocks": [1]}}]},
+     "interchange.alignment[0].teacher.dims: expected a range such as `0:64`, found '3'"),
+    ({f"{STUDENT}.interchange.positions": "masked"},
+     "interchange.positions: `masked` needs a model that predicts masked tokens; take `consecutive` or"
+     " `scattered`"),
+    ({f"{STUDENT}.interchange.proportion": 1.5},
+     "interchange.proportion: should be less than or equal to 1, found 1.5"),
+    ({f"{STUDENT}.cache": "on"},
+     "cache: a counterfactual run needs the teacher beside the student, with other sources in each epoch;"
+     " give `cache: off`, or remove it"),
+    ({f"{STUDENT}.losses": [{"loss": "hard", "run": "counterfactual"}]},
+     "losses[0].run: hard compares with labels, which a counterfactual run has not; remove this"),
+    ({f"{STUDENT}.training": {"torch_compile": True}},
+     "training.torch_compile: a counterfactual run begins and ends inside the model, which a compiled model"
+     " cannot; remove this"),
+])  # fmt: skip
+def test_mistakes(changes, expected, mistakes_of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert mistakes_of({**INTERCHANGE, **changes}) == [f"{STUDENT}.{expected}"]
+
+
+def test_a_schedule_has_no_counterfactual_run(mistakes_of):
+    schedule = {"teacher": "teacher", "dataset": "task", "target": 0.5, "losses": LOSSES}
+    [found] = mistakes_of({"models.assistant": {"schedule": schedule}})
+    assert found.startswith(
+        "models.assistant.schedule.losses[1].run: a counterfactual run needs `interchange`"
+    )
+
+
+def test_teacher_and_student_share_a_tokenizer(mistakes_of, config):
+    config["models"]["other"] = {"pretrain": {**config["models"]["base"]["pretrain"], "vocab_size": 400}}
+    config["models"]["small"]["extract"]["model"] = "other"
+    found = mistakes_of(INTERCHANGE)
+    what = "activations are swapped token by token, but teacher and student have different tokenizers"
+    assert f"{STUDENT}.interchange: {what}" in found
+
+
+def test_swapped_tokens_need_no_alignment(graph_of):
+    graph = graph_of({**INTERCHANGE, f"{STUDENT}.interchange": {"swap": "tokens"}})
+    assert sites(graph) == ["teacher -> student: tokens are swapped, in no block"]
+
+
+def test_masked_positions_suit_masked_language_models(config):
+    config["models"]["student"]["distill"] |= {
+        "teacher": "base",
+        "dataset": "text",
+        "losses": LOSSES,
+        "interchange": {"alignment": "middle", "positions": "masked"},
+    }
+    assert sites(build_graph(config)) == ["base -> student: block 2 -> block 1"]
