@@ -152,7 +152,9 @@ def learner_of(model: Any) -> tuple[Learner, torch.optim.Optimizer]:
 
 def add_gradients(learner: Learner, batch: dict[str, Tensor], signals: Signals) -> None:
     """Run a model forward and backward."""
-    torch.stack(list(learner(batch, {TEACHER: signals}).values())).sum().backward()
+    scales = {term.name: 1.0 for objective in learner.objectives for term in objective.terms}
+    loss, _ = learner(batch, {TEACHER: signals}, scales)
+    loss.backward()
 
 
 def joint_step(

@@ -108,7 +108,7 @@ class Collator:
     positions of real tokens in the flattened batch, and `labels`. Examples have one label each [B]. Windows
     have the places of the answers' first and last tokens in turns [2B]. Text has the tokens to be predicted,
     and words have their tags [M]; with these come `label_rows` [M] and `label_places` [M], their positions in
-    the flattened batch and among its real tokens.
+    the flattened batch and among its real tokens, and `other_places` [N-M], those of all other real tokens.
 
     Args:
         split: the examples.
@@ -256,7 +256,9 @@ def _counts(lengths: NDArray[np.integer[Any]], batch: Batch) -> dict[str, int]:
 def _labelled(
     rows: NDArray[np.int64], labels: NDArray[Any] | None, token_rows: NDArray[np.int64]
 ) -> dict[str, NDArray[Any]]:
-    entries = {"label_rows": rows, "label_places": np.searchsorted(token_rows, rows)}
+    places = np.searchsorted(token_rows, rows)
+    others = np.delete(np.arange(len(token_rows)), places)
+    entries = {"label_rows": rows, "label_places": places, "other_places": others}
     return entries if labels is None else {**entries, "labels": labels}
 
 

@@ -78,7 +78,7 @@ def student_runs(
 ) -> dict[str, Signals]:
     """Return the signals of the runs of a student, as the loss terms read them by run."""
     if COUNTERFACTUAL not in requests:
-        return {BASE: capture(model, batch, requests[BASE])}
+        return {BASE: capture(model, batch, requests[BASE], late=True)}
     assert interchange is not None
     pair = interchange.pair(batch)
     return both_runs(model, batch, requests, pair.student, pair.at, interchange.read)
@@ -105,18 +105,19 @@ def both_runs(
     base, counterfactual = requests.get(BASE, NOTHING), requests[COUNTERFACTUAL]
     exchange = batch[EXCHANGE]
     if "mixed" in exchange:
-        signals = {BASE: capture(model, batch, base)} if base.signals else {}
+        signals = {BASE: capture(model, batch, base, late=True)} if base.signals else {}
         mixed = {**batch, "input_ids": exchange["mixed"]}
-        return {**signals, COUNTERFACTUAL: capture(model, mixed, counterfactual)}
+        return {**signals, COUNTERFACTUAL: capture(model, mixed, counterfactual, late=True)}
     swap = Swap(model, points_of(model, site, at), batch)
     below = tuple(signal for signal in counterfactual.inner if swap.is_below(signal))
     found, given = swap.run_base(replace(base, signals=tuple(sorted({*base.signals, *below}))))
     rows = swap.read_source(read)
     above = tuple(signal for signal in counterfactual.signals if signal not in below)
     intervened = swap.run_on(given, rows, replace(counterfactual, signals=above))
-    kept = {signal: found[signal] for signal in base.signals}
     intervened |= {signal: found[signal] for signal in below}
-    return {BASE: kept, COUNTERFACTUAL: {signal: intervened[signal] for signal in counterfactual.signals}}
+    for signal in set(below) - {*base.signals}:
+        del found[signal]
+    return {BASE: found, COUNTERFACTUAL: intervened}
 
 
 class Swap:
@@ -167,7 +168,7 @@ class Swap:
             handle = self.blocks[0].register_forward_pre_hook(record)
         try:
             if request.signals:
-                return capture(self.model, self.batch, request), given[0]
+                return capture(self.model, self.batch, request, late=True), given[0]
             run_body(self.model, self._inputs)
             return {}, given[0]
         finally:
@@ -191,4 +192,4 @@ class Swap:
             return points[number].replaced(states, write, values[number])
 
         with starting_at(self.model, self.start, given), watching(points, put):
-            return capture(self.model, self.batch, request)
+            return capture(self.model, self.batch, request, late=True)

@@ -42,6 +42,11 @@ class Loss(Protocol):
     same_heads: ClassVar[bool | tuple[str, str]] = False
     divided_by: ClassVar[str] = ""
 
+    @property
+    def by_row(self) -> bool:
+        """Whether the loss of a row follows from the row alone, so that rows may be taken in parts."""
+        return self.compares == "rows"
+
     def __call__(self, student: Any, target: Any, kind: OutputKind) -> Tensor:
         """Return the loss of each row [N] or example [B], in fp32 unless the student's rows are wider.
 

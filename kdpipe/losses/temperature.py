@@ -82,6 +82,11 @@ class TemperedLoss(Loss):
         self.temperature = temperature
         self._logged: Mapping[str, Tensor] = {}
 
+    @property
+    def by_row(self) -> bool:
+        """Whether the loss of a row follows from the row alone; the mean of a schedule is over the rows."""
+        return not isinstance(self.temperature, TemperatureSchedule)
+
     def temperature_of(self, student: Tensor, teacher: Tensor) -> float | Tensor:
         """Return the temperature of all rows, or of each row [...], from logits [..., C]."""
         if not isinstance(self.temperature, TemperatureSchedule):

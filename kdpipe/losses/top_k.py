@@ -48,5 +48,10 @@ class TopKLoss(Loss):
         )
         return self.loss(*sides, kind)
 
+    @property
+    def by_row(self) -> bool:
+        """Whether the other loss goes by row."""
+        return self.loss.by_row
+
     def logged(self) -> Mapping[str, Tensor]:
         return self.loss.logged()

@@ -1,6 +1,6 @@
 """The contract of a model family: the names and places of its parts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Protocol, TypedDict
 
 from torch import Tensor, nn
@@ -146,6 +146,12 @@ class Family(Protocol):
         for name in cls.lm_modules:
             hidden = getattr(model, name)(hidden)
         return hidden
+
+    @classmethod
+    def lm_weights(cls, model: Any) -> Iterator[Tensor]:
+        """Yield the weights of the modules that map final hidden states to logits over the vocabulary."""
+        modules = nn.ModuleList(getattr(model, name) for name in cls.lm_modules)
+        yield from modules.parameters()
 
 
 def family_of(model: Any) -> type[Family]:

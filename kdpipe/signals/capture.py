@@ -19,7 +19,7 @@ from kdpipe.models.units import Group
 from kdpipe.signals.adapted import Adapted
 from kdpipe.signals.modules import find_module, token_outputs
 from kdpipe.signals.outputs import logits_at, outputs_of
-from kdpipe.signals.rows import Rows, pack, rows_at
+from kdpipe.signals.rows import LateLogits, Rows, pack, rows_at
 
 Signals = dict[Signal, Rows]
 Getter = Callable[[], Tensor]
@@ -82,31 +82,32 @@ STUDENT = Origin()
 TEACHER = Origin("teacher")
 
 
-def capture(model: Any, batch: Mapping[str, Any], request: Request) -> Signals:
+def capture(model: Any, batch: Mapping[str, Any], request: Request, late: bool = False) -> Signals:
     """Run a model on a batch and return the signals asked for, packed.
 
     Args:
         model: a transformers model of a family in the catalog, or an `Adapted` model.
         batch: `input_ids` [B, L], the other inputs of the family, and the places of the rows.
         request: the signals that are captured.
+        late: a head over the vocabulary computes no logits yet; all outputs stand as `LateLogits` for logits.
     """
     if isinstance(model, Adapted):
         wanted = [*request.inner, *([LOGITS] if request.needs_head else [])]
         signals: Signals = model.signals(batch, wanted, request.positions)
     else:
-        signals = _captured(model, batch, request)
-    if request.needs_head:
+        signals = _captured(model, batch, request, late)
+    if request.needs_head and not isinstance(signals[LOGITS], LateLogits):
         signals |= outputs_of(signals.pop(LOGITS), request.outputs)
     return signals
 
 
-def _captured(model: Any, batch: Mapping[str, Any], request: Request) -> Signals:
+def _captured(model: Any, batch: Mapping[str, Any], request: Request, late: bool) -> Signals:
     """Return the signals of the body, and the logits if any output is asked for."""
     inputs = {name: batch[name] for name in family_of(model).inputs if name in batch}
     with recording(model, request.inner, batch) as tensors:
         signals: Signals = {}
         if request.needs_head:
-            signals[LOGITS] = logits_at(model, batch, inputs, request.positions)
+            signals[LOGITS] = logits_at(model, batch, inputs, request.positions, late)
         else:
             model.base_model(**inputs)
         for signal, tensor in tensors.items():
@@ -131,9 +132,10 @@ class Teacher:
         """Return the teacher's signals on a batch."""
         return capture(self.model, batch, self.request)
 
+    @torch.no_grad()
     def runs(self, batch: Mapping[str, Any]) -> dict[str, Signals]:
-        """Return the signals of each of its runs on a batch, by the name of the run."""
-        return {BASE: self(batch)}
+        """Return the signals of each of its runs on a batch, by the name of the run; logits may be late."""
+        return {BASE: capture(self.model, batch, self.request, late=True)}
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,11 +11,11 @@ from torch import Tensor
 from kdpipe.anatomy.signals import Positions, Signal
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
-from kdpipe.signals.rows import ENTRIES, Rows, pack, rows_at
+from kdpipe.signals.rows import ENTRIES, LateLogits, Rows, pack, rows_at
 
 
 def logits_at(
-    model: Any, batch: Mapping[str, Any], inputs: Mapping[str, Tensor], positions: Positions
+    model: Any, batch: Mapping[str, Any], inputs: Mapping[str, Tensor], positions: Positions, late: bool
 ) -> Rows:
     """Run a model on a batch and return its logits at some positions.
 
@@ -25,12 +26,21 @@ def logits_at(
         batch: as of `kdpipe.signals.capture.capture`.
         inputs: the inputs of the family.
         positions: the positions.
+        late: a head over the vocabulary computes no logits yet; `LateLogits` are returned.
     """
     positions = "tokens" if positions == "spans" else positions
     places = batch[ENTRIES[positions]] if positions in ENTRIES else None
     if places is not None and model.get_output_embeddings() is not None:
-        final = model.base_model(**inputs).last_hidden_state
-        return rows_at(family_of(model).lm_logits(model, pack(final, places)), positions, batch)
+        family = family_of(model)
+        states = rows_at(pack(model.base_model(**inputs).last_hidden_state, places), positions, batch)
+        head = partial(family.lm_logits, model)
+        if not late:
+            return replace(states, values=head(states.values))
+        weights, entries = tuple(family.lm_weights(model)), model.config.vocab_size
+        learns = torch.is_grad_enabled()
+        return LateLogits(
+            states.values, states.places, states.size, positions, head, weights, entries, learns
+        )
     output = family_of(model).run(model, inputs)
     # The two logits of a position in question answering: the answer starts here, it ends here.
     spans = "start_logits" in output

@@ -59,6 +59,32 @@ class Rows:
         return replace(self, values=self.values.pin_memory(), places=self.places.pin_memory())
 
 
+@dataclass(frozen=True)
+class LateLogits(Rows):
+    """Rows of logits over a vocabulary that are not computed yet: the values are the states of the head.
+
+    Args:
+        head: maps states [N, H] to logits [N, V].
+        weights: the weights of the head.
+        entries: the number of logits of a row.
+        learns: whether the head has gradients: it is not a teacher's.
+    """
+
+    head: Callable[[Tensor], Tensor]
+    weights: tuple[Tensor, ...]
+    entries: int
+    learns: bool
+
+    def at(self, positions: Positions, batch: Mapping[str, Any]) -> Rows:
+        """Return the logits at the positions that a loss reads."""
+        return self.computed(self.values).at(positions, batch)
+
+    def computed(self, states: Tensor) -> Rows:
+        """Return the logits of some of its states [N, H]."""
+        with torch.set_grad_enabled(self.learns and torch.is_grad_enabled()):
+            return Rows(self.head(states), self.places, self.size, self.positions)
+
+
 def rows_at(values: Tensor, positions: Positions, batch: Mapping[str, Any]) -> Rows:
     """Return values [N, ...] as the rows of a batch at some positions."""
     examples, length = batch["input_ids"].shape

@@ -165,9 +165,10 @@ class Objective(nn.Module):
 
     def forward(self, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the unweighted sum of each term over its rows or examples, by name."""
-        return {term.name: self._sum(term, signals, batch) for term in self.terms}
+        return {term.name: self.sum(term, signals, batch) for term in self.terms}
 
-    def _sum(self, term: Term, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]) -> Tensor:
+    def sum(self, term: Term, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]) -> Tensor:
+        """Return the unweighted sum of a term over its rows or examples."""
         total = torch.zeros((), device=batch["input_ids"].device)
         for pair in range(len(term.pairs)):
             total = total + self.compare(term, pair, signals, batch)

@@ -26,6 +26,7 @@ from kdpipe.training.course import Course
 from kdpipe.training.hooks import HookedTrainer
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
+from kdpipe.training.vocabulary import scaled_sum
 
 AtSize = Callable[[], AbstractContextManager[object]]
 
@@ -51,15 +52,22 @@ class Learner(nn.Module):
         self.objectives = nn.ModuleList(objectives.values())
         self.interchanges = interchanges
 
-    def forward(self, batch: Batch, signals: Mapping[Origin, Signals]) -> dict[str, Tensor]:
-        """Run the model and return the sum of each loss term, against the signals of the teachers."""
+    def forward(
+        self, batch: Batch, signals: Mapping[Origin, Signals], scales: Mapping[str, float]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run the model and return the loss, and the sum of each loss term.
+
+        Args:
+            batch: the batch.
+            signals: the signals of the teachers.
+            scales: the factor of the sum of each term in the loss.
+        """
         name = batch.get("dataset", "")
         objective: Any = self.objectives[self.names.index(name)]
         interchange = self.interchanges.get(name)
         runs = student_runs(on_dataset(self.student, name), batch, objective.runs, interchange)
         ours = {Origin(run=run): found for run, found in runs.items()}
-        sums: dict[str, Tensor] = objective({**signals, **ours}, batch)
-        return sums
+        return scaled_sum(objective, {**signals, **ours}, batch, scales)
 
 
 class LearningTrainer(HookedTrainer):
@@ -153,20 +161,21 @@ class LearningTrainer(HookedTrainer):
         """
         dataset = inputs.get("dataset", "")
         objective = self.courses[dataset].objective
-        sums = model(inputs, self._signals)
-        if not inputs["counts"]["examples"]:
-            sums = {name: 0 * value for name, value in sums.items()}
-        means = {
-            term.name: sums[term.name] / max(num_items_in_batch[term.averaged_over], 1) / len(self.sizes)
+        counted = 1 if inputs["counts"]["examples"] else 0
+        shares = {
+            term.name: counted / max(num_items_in_batch[term.averaged_over], 1) / len(self.sizes)
             for term in objective.terms
         }
+        weights = objective.weights(self._share(self.state.global_step))
+        scales = {name: processes.count() * weights[name] * share for name, share in shares.items()}
+        loss, sums = model(inputs, self._signals, scales)
+        means = {name: share * sums[name] for name, share in shares.items()}
         parts = len(self.sizes) * self.current_gradient_accumulation_steps * processes.count()
         logged = {name: value / parts for name, value in objective.logged().items()}
         sums = self.sums.setdefault(dataset, {})
         for name, mean in {**means, **logged}.items():
             sums[name] = sums.get(name, 0) + mean.detach()
-        weights = objective.weights(self._share(self.state.global_step))
-        return processes.count() * sum(weight * means[name] for name, weight in weights.items())
+        return loss
 
     def _share(self, step: int) -> float:
         """Return the share of the training that is over at a step, counted from 0."""

@@ -198,7 +198,7 @@ def test_the_teacher_runs_once_a_batch(
 
         monkeypatch.setattr(owner, method, call)
 
-    counted(Teacher, "__call__", "teacher")
+    counted(Teacher, "runs", "teacher")
     counted(LearningTrainer, "compute_loss", "student")
     counted(torch.Tensor, "backward", "backward")
     counted(torch.optim.AdamW, "step", "step")
@@ -217,7 +217,7 @@ def test_a_teacher_that_no_term_reads_is_not_run(
     def run(self: Teacher, batch: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr(Teacher, "__call__", run)
+    monkeypatch.setattr(Teacher, "runs", run)
     model, data = teacher_of("bert", "task_data")
     given = {"importance": scored(model, data), "sparsities": [0.8], "losses": [{"loss": "hard"}]}
     made = scheduled(tmp_path / "made", model, data, **given)
