@@ -148,7 +148,7 @@ class _InParts(torch.autograd.Function):
         ctx: Any,
         evaluate: Callable[[Tensor, Part], Tensor],
         parts: Sequence[Part],
-        rows: Rows,
+        rows: LateLogits,
         scales: Tensor,
         states: Tensor,
         *weights: Tensor,
@@ -157,11 +157,14 @@ class _InParts(torch.autograd.Function):
         gradients = [torch.zeros_like(tensor) for tensor in (states, *weights)]
         for part in parts:
             piece = part.of(rows).detach().requires_grad_(states.requires_grad)
-            with torch.enable_grad():
+            with torch.set_grad_enabled(rows.learns):
                 found = evaluate(piece, part)
-                inputs = [tensor for tensor in (piece, *weights) if tensor.requires_grad]
-                new = list(torch.autograd.grad((found * scales).sum(), inputs, allow_unused=True))
+                loss = (found * scales).sum()
             sums += found.detach()
+            if not rows.learns:
+                continue
+            inputs = [tensor for tensor in (piece, *weights) if tensor.requires_grad]
+            new = list(torch.autograd.grad(loss, inputs, allow_unused=True))
             if piece.requires_grad:
                 part.put(new.pop(0), rows, gradients[0])
             for total, gradient in zip(gradients[1:], new, strict=True):

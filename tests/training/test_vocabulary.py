@@ -57,7 +57,8 @@ def rows_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 def models(language_model: Path) -> tuple[Any, Any]:
-    student, teacher = load_model(language_model), load_model(language_model)
+    student: Any = load_model(language_model)
+    teacher: Any = load_model(language_model)
     with torch.no_grad():
         for parameter in teacher.parameters():
             parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
@@ -78,7 +79,7 @@ def at_once(made: Objective, student: Any, teacher: Any, batch: Mapping[str, Any
     signals: dict[Any, Signals] = {STUDENT: capture(student, batch, made.requests[STUDENT])}
     if TEACHER in made.teachers:
         signals[TEACHER] = Teacher(teacher, made.teachers[TEACHER])(batch)
-    sums = made(signals, batch)
+    sums: dict[str, Tensor] = made(signals, batch)
     torch.stack([scale * sums[name] for name, scale in scales_of(made).items()]).sum().backward()
     return sums, gradients(student)
 
