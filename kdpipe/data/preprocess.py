@@ -5,6 +5,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.corpus import CleaningRules
 from kdpipe.data.encoded import MappedColumn, examples_file, open_batches, split_file
-from kdpipe.data.encoding import Encoded, encoder_for
+from kdpipe.data.encoding import Encoded, Encoder, encoder_for
+from kdpipe.data.packing import WholeTextEncoder, packed
 from kdpipe.data.pipeline import Pipeline, chunks
 from kdpipe.data.source import Answer, Example, Source
 from kdpipe.errors import DataError, quoted
@@ -39,6 +41,7 @@ def write_dataset(
     task: str,
     max_length: int,
     stride: int = 128,
+    packing: bool = False,
     processes: int = 1,
     progress: Callable[[int], object] | None = None,
     shards: Shards | None = None,
@@ -54,6 +57,7 @@ def write_dataset(
         task: the task of the examples, which decides their encoder.
         max_length: longest row in tokens, special ones included.
         stride: tokens that the windows of a long context share, for question answering.
+        packing: texts are joined and cut into rows of `max_length` tokens, for language modelling.
         processes: number of processes that tokenize; the files are the same for any number.
         progress: called with numbers of further examples, as `tqdm.update` is.
         shards: the rows that this run and earlier runs have encoded.
@@ -65,7 +69,9 @@ def write_dataset(
     Raises:
         DataError: the source is malformed, a split has no row, or an id occurs twice.
     """
-    make_encoder = encoder_for(task, tokenizer_file, max_length, source.labels, stride)
+    make_encoder: Callable[[], Encoder] = encoder_for(task, tokenizer_file, max_length, source.labels, stride)
+    if packing:
+        make_encoder = partial(WholeTextEncoder, tokenizer_file)
     splits, largest = {}, dict.fromkeys(CHECKED, 0)
     with Pipeline(make_encoder, processes) as pipeline:
         for split in source.splits():
@@ -73,6 +79,7 @@ def write_dataset(
             if task == QUESTIONS:
                 examples = _write_examples(examples_file(folder, split), examples)
             encoded = pipeline.encode_examples(examples, shards, split)
+            encoded = packed(encoded, max_length) if packing else encoded
             splits[split] = _write_split(split_file(folder, split), encoded, largest, progress)
     description = {
         "task": task,

@@ -30,7 +30,7 @@ OF_QUESTIONS = {
     "no_answer_threshold": "may give no answer",
 }
 # What the settings of a dataset may give in place of what is usual for it.
-OWN = ("metrics", "max_length", *OF_QUESTIONS)
+OWN = ("metrics", "max_length", "packing", *OF_QUESTIONS)
 USUAL_LENGTH, LENGTH_OF_QUESTIONS = 128, 384
 # With fewer tokens beside the stride, questions of usual lengths would be cut.
 LEAST_ROOM = 64
@@ -137,6 +137,8 @@ def _with_settings(usual: Dataset) -> Dataset:
     dataset = replace(usual, **{name: value for name, value in values.items() if value not in (None, ())})
     if any(getattr(dataset, name) != getattr(usual, name) for name in OWN):
         dataset = replace(dataset, held_out_of="")
+    if task != LANGUAGE_MODELING and "packing" in settings.model_fields_set:
+        raise SettingError("packing", f"only texts for {LANGUAGE_MODELING} are joined; remove this")
     if task != QUESTION_ANSWERING:
         for name, what in OF_QUESTIONS.items():
             if name in settings.model_fields_set:

@@ -95,6 +95,7 @@ class Dataset:
         proportions: the share of each source's training rows that is taken.
         max_length: tokens of an encoded example.
         stride: tokens of a long context that one window shares with the next.
+        packing: whether texts are joined and cut into rows of `max_length` tokens.
         longest_answer: tokens of the longest answer.
         no_answer_threshold: by how much the logits of giving none may exceed an answer's.
         labels: the names of its labels, as far as the config, the source or a loaded model names them.
@@ -115,6 +116,7 @@ class Dataset:
     proportions: tuple[float, ...] = ()
     max_length: int = 128
     stride: int = 128
+    packing: bool = False
     longest_answer: int = 30
     no_answer_threshold: float = 0.0
     labels: tuple[str, ...] = ()

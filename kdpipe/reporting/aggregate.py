@@ -1,4 +1,4 @@
-"""The results averaged over runs: mean and spread, beside a baseline and published values."""
+"""The results averaged over runs: mean or median, and spread, beside a baseline and published values."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,8 @@ def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
 
     There is a row for each model, dataset, split and metric of the dataset, where models and datasets are
     groups (`kdpipe.reporting.grouping`). The columns are `model`, `template`, `stage`, `dataset`, `split`,
-    `metric`; `mean`, `spread` (sample standard deviation) and `runs`; `n`, `parameters`, `depth`, `width` and
+    `metric`; `average` (the mean, or as `report.statistic` says the median), `spread` (sample standard
+    deviation) and `runs`; `n`, `parameters`, `depth`, `width` and
     `seconds` as means; `difference` to the baseline with `difference_spread`; `published`; `selection`
     (whether models are chosen by the split); `primary` (whether models for the dataset's task are chosen by
     the metric); and each variable that is not averaged over, with its name in braces.
@@ -48,11 +49,11 @@ def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
         groups.agg(
             template=("template", "first"),
             stage=("stage", "first"),
-            mean=("value", "mean"),
+            average=("value", report.statistic),
             spread=("value", "std"),
             runs=("value", "size"),
             **{name: (name, "mean") for name in ("n", "parameters", "depth", "width", "seconds")},
-            difference=("difference", "mean"),
+            difference=("difference", report.statistic),
             difference_spread=("difference", "std"),
             published=("published", "first"),
             selection=("selection", "any"),

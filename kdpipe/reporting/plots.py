@@ -104,10 +104,10 @@ def _draw(axis: Axes, rows: pd.DataFrame, plot: PlotSettings, looks: Mapping[str
         places = part["x"].astype(float) if numeric else part["x"].map(_text).map(ticks.index)
         part = part.assign(place=places).sort_values("place", kind="stable")
         if plot.by is not None:
-            line = part.groupby("place")["mean"].mean()
+            line = part.groupby("place")["average"].mean()
             axis.plot(line.index, line, color=looks[str(name)]["color"], alpha=0.7)
         axis.errorbar(
-            part["place"], part["mean"], part["spread"], linestyle="", capsize=2, **looks[str(name)]
+            part["place"], part["average"], part["spread"], linestyle="", capsize=2, **looks[str(name)]
         )
     if numeric:
         _scale(axis, rows["x"].astype(float))

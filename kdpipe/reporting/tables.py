@@ -41,15 +41,15 @@ class Split:
 
 @dataclass(frozen=True)
 class Score:
-    """The score of a model in a column: means over runs and sample standard deviations; "" where unknown.
+    """The score of a model in a column: mean or median over runs, and standard deviation; "" where unknown.
 
     Args:
-        best: whether no model has a better mean.
+        best: whether no model has a better mean or median.
         difference: difference to the baseline, with its sign.
         verdict: `better` or `worse` than the baseline.
     """
 
-    mean: str = ""
+    average: str = ""
     spread: str = ""
     best: bool = False
     difference: str = ""
@@ -149,16 +149,16 @@ def _range(values: "pd.Series[float]") -> str:
 
 
 def _scores(column: Column, rows: pd.DataFrame, baseline: str | None) -> dict[str, Score]:
-    places = decimals(list(rows["mean"]))
-    means = rows["mean"].round(places)
-    best = means.min() if column.lower_is_better else means.max()
+    places = decimals(list(rows["average"]))
+    averages = rows["average"].round(places)
+    best = averages.min() if column.lower_is_better else averages.max()
     scores = {}
-    for row, mean in zip(rows.to_dict("records"), means, strict=True):
+    for row, average in zip(rows.to_dict("records"), averages, strict=True):
         is_baseline = baseline in (row["model"], row["template"])
         scores[str(row["model"])] = Score(
-            mean=_number(row["mean"], places),
+            average=_number(row["average"], places),
             spread=_number(row["spread"], places),
-            best=mean == best and len(rows) > 1,
+            best=average == best and len(rows) > 1,
             difference="baseline" if is_baseline else _number(row["difference"], places, "+"),
             difference_spread="" if is_baseline else _number(row["difference_spread"], places),
             verdict="" if is_baseline else _verdict(row["difference"], places, column),
@@ -195,6 +195,6 @@ def _lines(table: ScoreTable) -> list[str]:
 
 
 def _text(score: Score, width: int) -> str:
-    """Return a score with room for a spread of some width, so that the means are aligned."""
+    """Return a score with room for a spread of some width, so that the numbers are aligned."""
     spread = f" ± {score.spread:{width}}" if score.spread else " " * (width and width + 3)
-    return f"{score.mean}{BEST if score.best else ' '}{spread}"
+    return f"{score.average}{BEST if score.best else ' '}{spread}"

@@ -34,6 +34,7 @@ def run(
                 task=settings.task,
                 max_length=settings.max_length,
                 stride=settings.stride,
+                packing=settings.packing,
                 processes=workspace.threads,
                 progress=bar.update,
                 shards=Shards(workspace.checkpoints_of(files.digests).folder, workspace.clock, files.check),

@@ -77,6 +77,7 @@ def train(
     *,
     teachers: Mapping[Origin, Teacher] | None = None,
     evaluate: Scorer | None = None,
+    interchange: Interchange | None = None,
     **options: Any,
 ) -> Outcome:
     """Train a model in place on one dataset, in all processes of the job.
@@ -88,9 +89,10 @@ def train(
         training: as of `train_together`, and so `options`.
         teachers: teachers that give signals online.
         evaluate: scores the student.
+        interchange: what is swapped in the student's counterfactual runs.
         options: passed to `train_together`.
     """
-    course = Course(collator, objective, teachers or {}, evaluate)
+    course = Course(collator, objective, teachers or {}, evaluate, interchange)
     return train_together(student, {"": course}, training, **options)
 
 

@@ -237,6 +237,24 @@ def test_a_stride_is_for_windows_only(mistakes_of, dataset):
     ]
 
 
+def test_texts_may_be_joined(graph_of):
+    graph = graph_of({
+        "datasets.a": {"source": "pydoc", "task": "language_modeling"},
+        "datasets.b": {"source": "pydoc", "task": "language_modeling", "packing": True},
+        "datasets.c": {"combine": ["b", "a"]},
+        "datasets.d": {"combine": ["b", "a"], "packing": False},
+    })  # fmt: skip
+    assert [preprocess_settings(graph, name).packing for name in "abcd"] == [False, True, True, False]
+    # Texts that are read otherwise are scored on their own.
+    assert [graph.datasets[name].held_out_of for name in "cd"] == ["b", ""]
+
+
+def test_only_texts_are_joined(mistakes_of):
+    assert mistakes_of({"datasets.task.packing": True}) == [
+        "datasets.task.packing: only texts for language_modeling are joined; remove this"
+    ]
+
+
 def test_questions_have_windows(graph_of):
     graph = graph_of({
         "datasets.a": {"source": "squad", "path": "squad"},

@@ -98,7 +98,7 @@ def test_the_table_says_what_the_numbers_are(config: dict[str, Any], make_result
     assert "validation selection n = 40 test held out n = 20" in text
     assert "plain-mrpc-{seed} finetune 21 3 0.7300 \N{MINUS SIGN}0.1200 ± 0.0361 ± 0.0361" in text
     assert "perplexity ↓" in text
-    assert '<td class="number mean best"><span>0.8500</span>' in page
+    assert '<td class="number average best"><span>0.8500</span>' in page
 
 
 def test_examples_that_trainings_left_out_are_told(config: dict[str, Any], make_results: Any):

@@ -26,13 +26,13 @@ DEFAULTS = {
 
 def frame(*rows: dict[str, Any]) -> pd.DataFrame:
     table = pd.DataFrame([{**DEFAULTS, "template": row["model"], **row} for row in rows])
-    numbers = ["mean", "spread", "difference", "difference_spread", "published"]
+    numbers = ["average", "spread", "difference", "difference_spread", "published"]
     table[numbers] = table[numbers].astype(float)
     return table
 
 
 def row(model: str, mean: float, metric: str = "accuracy", **facts: Any) -> dict[str, Any]:
-    return {"dataset": "mrpc", "split": "test", "model": model, "metric": metric, "mean": mean, **facts}
+    return {"dataset": "mrpc", "split": "test", "model": model, "metric": metric, "average": mean, **facts}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_columns_are_splits_by_metrics_and_a_missing_score_is_empty():
     assert [column.metric for column in found.columns] == ["accuracy", "accuracy", "f1"]
     student = found.rows[1]
     assert (student.model, student.parameters, student.runs) == ("student", 1234567, 3)
-    assert student.scores == (Score(), Score(mean="0.6000", spread="0.0123"), Score())
+    assert student.scores == (Score(), Score(average="0.6000", spread="0.0123"), Score())
 
 
 def test_the_best_is_the_largest_or_the_smallest_and_ties_share_it():

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from kdpipe import processes
+from kdpipe.anatomy.alignments import named_alignment
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.data.batches import Collator
 from kdpipe.data.counterpart import Counterpart, CounterpartCollator
@@ -22,6 +23,8 @@ from kdpipe.evaluation.scoring import head_of, scorer, task_of, token_targets
 from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
 from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
+from kdpipe.interchange.batches import Choice, Exchanges
+from kdpipe.interchange.runs import Interchange, TeacherOfBoth
 from kdpipe.losses.ensemble import Ensemble
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.kl import KLLoss
@@ -33,7 +36,7 @@ from kdpipe.models.sliced import Slices
 from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.signals.cache import CachedKnowledge
-from kdpipe.signals.capture import TEACHER, Origin, Teacher
+from kdpipe.signals.capture import COUNTERFACTUAL, TEACHER, Origin, Teacher
 from kdpipe.training.course import Course
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.run import Outcome, train, train_together
@@ -204,6 +207,38 @@ def taught_by_two(places: Places, state: Path) -> Trained:
     )
 
 
+def swapped(places: Places, state: Path) -> Trained:
+    """Counterfactual runs of a masked language model, with sites that are drawn batch by batch."""
+    model, tokenizer = still(load_model(places["language_model"])), load_tokenizer(places["language_model"])
+    targets = token_targets(model, tokenizer, 1, smoothing=0)
+    interchange = Interchange(named_alignment("full", 4, 4))
+    batches = collator(places["text_data"], targets=targets)
+    batches.exchanges = Exchanges(batches.split, 0, Choice(), [1] * 4, seed=1, targets=targets)
+    origin, own = Origin("teacher", COUNTERFACTUAL), Origin(run=COUNTERFACTUAL)
+    terms = [
+        Term("kl", KLLoss(temperature=2.0), positions="tokens"),
+        Term("kl_counterfactual", KLLoss(temperature=2.0), 1.0, "tokens", teachers=(origin,), student=own),
+        hard_term(LanguageModeling),
+    ]
+    objective = Objective(terms, "categorical")
+    teacher: Any = load_model(places["language_model"]).eval()
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3))
+    asked = objective.teachers[TEACHER], objective.counterfactual[TEACHER]
+    outcome = train(
+        model,
+        objective,
+        batches,
+        {**ODD, "per_device_train_batch_size": 5, "gradient_accumulation_steps": 2},
+        seed=5,
+        checkpoints=Checkpoints(state),
+        teachers={TEACHER: TeacherOfBoth(teacher, *asked, interchange)},
+        interchange=interchange,
+    )
+    return model, outcome
+
+
 def two_tasks(places: Places, state: Path) -> Trained:
     """Two datasets with a head each; batches of one are too small for both processes to have rows of all."""
     data = {"films": places["task_data"], "numbers": places["number_data"]}
@@ -222,7 +257,7 @@ SAME: dict[str, Callable[[Places, Path], Trained]] = {
     function.__name__: function
     for function in (
         *(plain, distilled, partly_read, masked, windows, other_tokens, best, sizes, taught_by_two),
-        two_tasks,
+        *(swapped, two_tasks),
     )
 }
 

@@ -50,6 +50,8 @@ class DatasetBase(Settings):
         max_length: tokens of an encoded example, special tokens included; 384 by default for question
             answering, else 128.
         stride: tokens of a long context that neighbouring windows share, for question answering.
+        packing: join all texts and cut them into rows of `max_length` tokens, for language modelling; by
+            default each text is a row, and only longer texts are cut.
         labels: `none` drops the labels of the training split.
         metrics: the metrics of models, by default the metrics of the task or of the dataset `name`; the first
             metric chooses among models.
@@ -61,6 +63,7 @@ class DatasetBase(Settings):
     rows: RowCounts | None = None
     max_length: Length | None = None
     stride: Stride = 128
+    packing: bool = False
     labels: Literal["none"] | None = None
     metrics: tuple[str, ...] | None = None
     longest_answer: Tokens = 30
@@ -156,6 +159,7 @@ class CombineSettings(DatasetBase):
     combine: Annotated[DatasetNames, NotEmpty]
     proportions: tuple[Annotated[float, Field(gt=0, le=1000)], ...] | None = None
     stride: Stride | None = None  # type: ignore[assignment]
+    packing: bool | None = None  # type: ignore[assignment]
     longest_answer: Tokens | None = None  # type: ignore[assignment]
     no_answer_threshold: float | None = None  # type: ignore[assignment]
 

@@ -1,5 +1,7 @@
 """`report`: what the report compares, and against what."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from kdpipe.config.paths import LocalPath
@@ -30,6 +32,7 @@ class ReportSettings(Settings):
         title: its heading.
         baseline: node, or pattern of nodes, that the others are compared with.
         over: matrix variables whose values are averaged.
+        statistic: whether scores and differences are averaged by their `mean` or by their `median`.
         published: CSV of published values with the columns model, dataset, metric, value, and maybe split
             and paper; values that no model of the config has are shown as they are.
         plots: further plots.
@@ -38,5 +41,6 @@ class ReportSettings(Settings):
     title: str = "kdpipe"
     baseline: str | None = None
     over: tuple[str, ...] = ("seed",)
+    statistic: Literal["mean", "median"] = "mean"
     published: LocalPath | None = None
     plots: tuple[PlotSettings, ...] = Field(default=())

@@ -25,6 +25,7 @@ class PreprocessSettings(Settings):
         task: what its examples are for.
         max_length: tokens of an encoded example.
         stride: tokens of a long context that one window shares with the next.
+        packing: whether texts are joined and cut into rows of `max_length` tokens.
         rows: size of a fixed sample of the joined training split, or of each split named.
         labels: `none` drops the labels of the training split.
         seed: seed of samples, of copies, and of the order in which several sources are joined.
@@ -38,6 +39,7 @@ class PreprocessSettings(Settings):
     task: str
     max_length: int
     stride: int = 128
+    packing: bool = False
     rows: RowCounts | None = None
     labels: Literal["none"] | None = None
     seed: int = 42
@@ -93,6 +95,7 @@ def preprocess_settings(graph: Graph, dataset: str) -> PreprocessSettings:
         task=entry.task,
         max_length=entry.max_length,
         stride=entry.stride,
+        packing=entry.packing,
         # A source takes its own sample.
         rows=original.rows if original.settings.base else None,
         labels="none" if entry.unlabelled else None,
