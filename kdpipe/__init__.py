@@ -13,6 +13,7 @@ NAMES = {
     "evaluate": "kdpipe.library",
     "prune": "kdpipe.library",
     "Ensemble": "kdpipe.losses.ensemble",
+    "Intervention": "kdpipe.interchange.given",
     "Projection": "kdpipe.training.objective",
     "TemperatureSchedule": "kdpipe.losses.temperature",
     "WeightSchedule": "kdpipe.training.weights",

@@ -20,6 +20,8 @@ from kdpipe.data.batches import Collator
 from kdpipe.errors import KdpipeError, ModelError, quoted
 from kdpipe.evaluation.reading import check_teacher, read_rows, take_over, targets_for
 from kdpipe.evaluation.scoring import padding_id, score, scorer
+from kdpipe.interchange.given import Intervention
+from kdpipe.interchange.runs import Interchange, TeacherOfBoth
 from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.loss import Loss
 from kdpipe.models.compatibility import count_entries
@@ -56,6 +58,7 @@ def distill(
     callbacks: Sequence[TrainerCallback] = (),
     cache: StoredPrecision | None = None,
     ensemble: Ensemble = MEAN_LOGITS,
+    interchange: Intervention | None = None,
     seed: int = 42,
     **training: Any,
 ) -> M:
@@ -74,6 +77,7 @@ def distill(
         cache: the precision in which the teacher's signals are stored before the training, in a temporary
             file, so that the teacher runs once; None lets it run beside the student in every epoch.
         ensemble: how losses on logits read several teachers as one.
+        interchange: the counterfactual run that losses with `run="counterfactual"` compare.
         seed: seed of the order of rows, of masks, dropout and projections.
         training: fields of `transformers.TrainingArguments`, and `early_stopping_patience`.
 
@@ -99,11 +103,22 @@ def distill(
     task = catalog.resolve("tasks", split.task)
     objective = build_objective(weighted, task, shapes, ours, seed, entries, ensemble)
     for source, request in objective.teachers.items():
-        check_teacher(named[source.teacher], student, split, request.needs_head)
+        intervened = objective.counterfactual.get(source)
+        needs_head = request.needs_head or bool(intervened and intervened.needs_head)
+        check_teacher(named[source.teacher], student, split, needs_head)
+    interchanges = _interchanges(interchange, objective, named, shapes, student, ours)
+    if interchange and interchanges:
+        collator.exchanges = interchange.exchanges(
+            interchanges, split, collator.pad_id, tokenizer, collator.targets, seed
+        )
+        if cache is not None:
+            raise KdpipeError(
+                "cache: a counterfactual run needs the teacher beside the student; leave it out"
+            )
     freeze_parameters(bare(student), freeze)
     held_out = None if validation is None else read_rows(student, validation)
     scored = scorer(held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size"))
-    with _lessons(named, objective, collator, cache, training) as (batches, teachers):
+    with _lessons(named, objective, collator, cache, training, interchanges) as (batches, teachers):
         train(
             student,
             objective,
@@ -113,9 +128,30 @@ def distill(
             teachers=teachers,
             evaluate=scored,
             callbacks=callbacks,
+            interchange=next(iter(interchanges.values()), None),
         )
     trained: M = student.eval()
     return trained
+
+
+def _interchanges(
+    given: Intervention | None,
+    objective: Objective,
+    teachers: Mapping[str, Any],
+    shapes: Mapping[str, Shape],
+    student: Any,
+    shape: Shape,
+) -> dict[str, Interchange]:
+    """Return what is swapped, for each teacher whose counterfactual run a loss compares."""
+    if objective.counterfactual and given is None:
+        raise KdpipeError(
+            "losses: a counterfactual run is compared; give `interchange`, such as kdpipe.Intervention()"
+        )
+    return {
+        name: given.between(teachers[name], shapes[name][0], student, shape[0])
+        for name, _ in objective.counterfactual
+        if given is not None
+    }
 
 
 def _take_teacher(teacher: Any, student: Any, dataset: Any) -> None:
@@ -137,12 +173,16 @@ def _lessons(
     collator: Collator,
     cache: StoredPrecision | None,
     training: Mapping[str, Any],
+    interchanges: Mapping[str, Interchange],
 ) -> Iterator[tuple[Collator, Mapping[Origin, Teacher]]]:
     """Yield the batches, and the teacher if it runs beside the student; else batches hold its signals."""
     teachers = {
         source: Teacher(named[source.teacher].eval(), request)
         for source, request in objective.teachers.items()
     }
+    for source, intervened in objective.counterfactual.items():
+        asked = objective.teachers[source], intervened
+        teachers[source] = TeacherOfBoth(named[source.teacher], *asked, interchanges[source.teacher])
     if cache is None:
         yield collator, teachers
         return

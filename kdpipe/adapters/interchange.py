@@ -72,4 +72,5 @@ def mapping_digests(settings: DistillSettings) -> dict[str, str]:
     """Return the SHA-256 of the file with the alignment, by its path."""
     file = settings.interchange.file if settings.interchange else None
     intervenes = any(lesson.intervenes for lesson in settings.lessons)
-    return {str(file): file_digest(file)} if file and intervenes else {}
+    # The stage itself says that a file is missing.
+    return {str(file): file_digest(file)} if file and intervenes and file.is_file() else {}

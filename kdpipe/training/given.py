@@ -11,6 +11,7 @@ from kdpipe.anatomy.positions import wrong_positions
 from kdpipe.anatomy.signals import SIGNAL_KINDS, takes_modules
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import KdpipeError, quoted
+from kdpipe.signals.capture import BASE, COUNTERFACTUAL
 from kdpipe.training.objective import ACTIVATIONS, Projection
 from kdpipe.training.terms import POSITIONS, Weighted
 from kdpipe.training.weights import WeightSchedule
@@ -57,6 +58,7 @@ def _choices(entry: Weighted, split: EncodedSplit) -> Iterator[tuple[bool, str, 
     yield not _is_weight(entry.weight), "a weight from 0, or a kdpipe.WeightSchedule", entry.weight
     yield unlabelled and not loss.teacher_kinds, "rows with labels, with which it compares", split.columns
     yield entry.positions not in (None, *POSITIONS), "`all` or `masked` as `positions`", entry.positions
+    yield entry.run not in (BASE, COUNTERFACTUAL), "`base` or `counterfactual` as `run`", entry.run
     yield entry.over_pairs not in ("mean", "sum"), "`mean` or `sum` as `over_pairs`", entry.over_pairs
     yield not NAME.fullmatch(entry.name), "letters, digits, `_` and `-` as a name", entry.name
     layered = SIGNAL_KINDS[loss.student_kinds[0]].placed == "layers" and loss.states != "all"

@@ -114,7 +114,7 @@ def test_shipped_values_have_the_scale_of_results():
     known = {metric for task in catalog.TASKS.values() for metric in constants(task)["all_metrics"]}
     for file in SHIPPED.glob("*.csv"):
         for line in read_published(file):
-            assert line.split in ("", "validation", "test"), line
+            assert line.split in ("", "validation", "validation_mismatched", "test"), line
             assert all((line.model, line.dataset, line.paper)), line
             if line.metric in known - {"perplexity"} | {"score"}:
                 assert -1 <= line.value <= 1, line
@@ -126,5 +126,5 @@ def test_the_numbers_of_shipped_values_are_told():
     cells = re.findall(r"^\| `.*csv` \| ([\d, ]+) \|", (SHIPPED / "README.md").read_text(), re.MULTILINE)
     told = [int(number) for cell in cells for number in cell.split(", ")]
     assert told == [len(read_published(file)) for file in sorted(SHIPPED.glob("*.csv"))]
-    # The values of TextBrewer and DIITO besides.
-    assert sum(told) == 1048 + 148 + 209
+    # The values of TextBrewer and DIITO besides; some of DIITO's stand there twice.
+    assert sum(told) == 1048 + 148 + 209 + 112

@@ -58,8 +58,8 @@ def test_a_task_from_teacher_to_student(
     create.run(creation, job_for(body), tokenizer=language_model)
     settings = FinetuneSettings.model_validate({"model": "m", "dataset": "d", "training": TRAINING})
     finetune.run(settings, job_for(teacher), model=body, data=[data])
-    losses = values(teacher, "hard")
-    assert mean(losses[-10:]) < mean(losses[:10])
+    learned = values(teacher, "hard")
+    assert mean(learned[-10:]) < mean(learned[:10])
 
     students = {"online": distilled(tmp_path / "online", teacher, body, data)}
     if task != "text_data":
@@ -69,15 +69,24 @@ def test_a_task_from_teacher_to_student(
         students["cached"] = distilled(tmp_path / "cached", teacher, body, data, knowledge)
         curves = [values(student, "loss") for student in students.values()]
         assert curves[0] == pytest.approx(curves[1], rel=rounding())
+    losses = [*LOSSES, {**LOSSES[0], "run": "counterfactual"}]
+    interchange = {"alignment": "full", "positions": "scattered"}
+    more = {"losses": losses, "interchange": interchange}
+    students["intervened"] = distilled(tmp_path / "intervened", teacher, body, data, **more)
+    runs = [values(students["intervened"], f"soft_cross_entropy{run}") for run in ("", "_counterfactual")]
+    assert runs[0] != runs[1]
+    assert len(runs[0]) == len(runs[1])
     for model in (teacher, *students.values()):
         assert list(scores(model, data))[: len(metrics)] == metrics
 
 
-def distilled(folder: Path, teacher: Path, student: Path, data: Path, knowledge: Path | None = None) -> Path:
+def distilled(
+    folder: Path, teacher: Path, student: Path, data: Path, knowledge: Path | None = None, **more: Any
+) -> Path:
     """Distil a student into a folder, and return it."""
     losses = [*LOSSES, *(LABELLED if task_of(data).positions == "labelled" else [])]
     given = {"teacher": "t", "student": "s", "dataset": "d", "losses": losses, "training": TRAINING}
-    settings = DistillSettings.model_validate(given)
+    settings = DistillSettings.model_validate(given | more)
     stored = [knowledge] if knowledge else None
     distill.run(settings, job_for(folder), teacher=[teacher], student=student, data=[data], knowledge=stored)
     return folder

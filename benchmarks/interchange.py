@@ -1,0 +1,319 @@
+"""Speed and memory of an update with counterfactual runs, beside a standard update and three whole passes.
+
+    python benchmarks/interchange.py [--size N] [--width N] [--hidden N] [--repeats N] [--json FILE]
+
+A BERT of 12 blocks teaches DistilBERTs of 3, 6 and 9 blocks on random tokens, with a vocabulary of 30,522.
+All sides take turns in one process, in float32 and on one thread: a standard update (`kl` at all tokens,
+`hard`, `cosine`), an update with `kl` of the counterfactual run besides, for each of the eight published
+alignments, and the naive update for `middle` of 6 blocks: three whole runs of both models, each with all its
+logits, as the published code makes them. Each entry of an alignment is run once in a turn.
+
+The arithmetic of an alignment is that of its products of matrices: the source run ends at its site, the
+counterfactual run begins there, and a pass backward costs two forward. Seconds are processor seconds. Memory
+is the peak of a process of its own that makes one update.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kdpipe.anatomy.alignments import Alignment, Pair, named_alignment
+from kdpipe.data.batches import EXCHANGE, Collator
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.targets import Masking
+from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
+from kdpipe.interchange.batches import Choice, Exchanges
+from kdpipe.interchange.runs import Interchange, TeacherOfBoth
+from kdpipe.losses.cosine import CosineLoss
+from kdpipe.losses.hard import HardLoss
+from kdpipe.losses.kl import KLLoss
+from kdpipe.models.creation import create_language_model
+from kdpipe.models.dropout import use_fast_dropout
+from kdpipe.signals.capture import TEACHER, Origin, Teacher
+from kdpipe.training.objective import Objective
+from kdpipe.training.terms import Weighted, build_objective
+from kdpipe.training.trainer import Learner
+
+VOCABULARY, TEACHER_DEPTH, HEADS, TEMPERATURE = 30_522, 12, 12, 2.0
+ALIGNMENTS = [(name, depth) for name in ("middle", "late", "full") for depth in (3, 6, 9)]
+ALIGNMENTS.remove(("late", 9))
+NAIVE = ("middle", 6)
+OVER_ARITHMETIC, OF_MEMORY = 1.05, 0.5
+STANDARD = [
+    Weighted(KLLoss(TEMPERATURE), 0.25, positions="all", name="kl"),
+    Weighted(HardLoss(), 0.25, name="hard"),
+    Weighted(CosineLoss(), 0.25, name="cosine"),
+]
+COUNTERFACTUAL = Weighted(KLLoss(TEMPERATURE), 0.25, positions="all", name="kl", run="counterfactual")
+
+
+def main() -> None:
+    """Measure, print tables, write JSON; or, with `--run`, be a process whose memory is measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=32, help="sequences of a batch")
+    parser.add_argument("--width", type=int, default=64, help="tokens of a sequence")
+    parser.add_argument("--hidden", type=int, default=384, help="width of a state")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="where to write the numbers")
+    parser.add_argument("--run", choices=["standard", "kdpipe", "naive"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.run:
+        one_update(options)
+        return
+    result = {"seconds": seconds_of(options), "megabytes": megabytes_of(options)}
+    print(table(result, options))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+@dataclass
+class Setting:
+    """A teacher, a student of some depth, and batches of random tokens."""
+
+    teacher: Any
+    student: Any
+    batches: Collator
+
+    def interchanged(self, alignment: Alignment) -> Iterator[dict[str, Any]]:
+        """Yield a batch for each entry of an alignment."""
+        targets, split = self.batches.targets, self.batches.split
+        for entry in range(len(alignment)):
+            exchanges = Exchanges(split, 0, Choice(), [1] * len(alignment), 1, targets)
+            batch = Collator(split, 0, targets, exchanges=exchanges)(range(len(split)))
+            batch[EXCHANGE]["choice"] = (entry, 0)
+            yield batch
+
+
+def setting_of(options: argparse.Namespace, depth: int) -> Setting:
+    """Return models with random weights, and one batch of random tokens."""
+    hidden = options.hidden
+    shape = {"max_position_embeddings": options.width}
+    bert = {"hidden_size": hidden, "num_hidden_layers": TEACHER_DEPTH, "num_attention_heads": HEADS}
+    small = {"dim": hidden, "n_layers": depth, "n_heads": HEADS, "hidden_dim": 4 * hidden}
+    teacher = create_language_model("bert", {**shape, **bert, "intermediate_size": 4 * hidden}, VOCABULARY, 1)
+    student = create_language_model("distilbert", {**shape, **small}, VOCABULARY, 2)
+    rng = np.random.default_rng(1)
+    ids = rng.integers(1000, VOCABULARY, (options.size, options.width), dtype=np.int32)
+    rows = {
+        "id": [str(row) for row in range(options.size)],
+        "input_ids": pa.array([*ids]),
+        "length": pa.array([options.width] * options.size, pa.int32()),
+    }
+    split = EncodedSplit.of_rows([pa.RecordBatch.from_pydict(rows)], "language_modeling")
+    weights = np.ones(VOCABULARY)
+    weights[:1000] = 0
+    targets = Masking(weights, 103, 0.15, (0.8, 0.1, 0.1), seed=1)
+    for model in (teacher, student):
+        use_fast_dropout(model)
+    return Setting(teacher.eval(), student.train(), Collator(split, 0, targets))
+
+
+def update_of(
+    setting: Setting, losses: list[Weighted], interchange: Interchange | None
+) -> Callable[[Any], None]:
+    """Return an update of a student, as kdpipe makes it."""
+    objective: Objective = build_objective(losses, LanguageModeling, {"teacher": SHAPE}, SHAPE, 1, VOCABULARY)
+    learner = Learner(setting.student, {"": objective}, {"": interchange})
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-5, fused=True)
+    teacher = Teacher(setting.teacher, objective.teachers[TEACHER])
+    if interchange:
+        asked = objective.teachers[TEACHER], objective.counterfactual[TEACHER]
+        teacher = TeacherOfBoth(setting.teacher, *asked, interchange)
+
+    def update(batch: dict[str, Any]) -> None:
+        signals = {Origin("teacher", run): found for run, found in teacher.runs(batch).items()}
+        scales = {
+            term.name: objective.weights(0)[term.name] / batch["counts"][term.averaged_over]
+            for term in objective.terms
+        }
+        loss, _ = learner(batch, signals, scales)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return update
+
+
+# Depth and width, of which only the equality counts.
+SHAPE = (1, 1)
+
+
+def naive_update_of(setting: Setting, alignment: Alignment) -> Callable[[Any], None]:
+    """Return an update as the published code makes it: six whole runs, and all logits of each."""
+    optimizer = torch.optim.AdamW(setting.student.parameters(), lr=1e-5, fused=True)
+
+    def update(batch: dict[str, Any]) -> None:
+        pair = alignment[batch[EXCHANGE]["choice"][0]][0]
+        real = batch["attention_mask"].bool()
+        with torch.no_grad():
+            base, swapped = whole_runs(setting.teacher, batch, pair.teacher.blocks)
+        own, own_swapped = whole_runs(setting.student, batch, pair.student.blocks)
+        labels = torch.full_like(batch["input_ids"], -100).flatten()
+        labels[batch["label_rows"]] = batch["labels"]
+        hard = functional.cross_entropy(own.logits.flatten(0, 1), labels)
+        states = [run.hidden_states[-1][real] for run in (own, base)]
+        cosine = (1 - functional.cosine_similarity(*states)).mean()
+        loss = dense_kl(own.logits, base.logits, real) + dense_kl(own_swapped.logits, swapped.logits, real)
+        (0.25 * (loss + hard + cosine)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return update
+
+
+def whole_runs(model: Any, batch: Mapping[str, Any], blocks: tuple[int, ...]) -> tuple[Any, Any]:
+    """Return the outputs of a whole base run and of a whole run with the states of a whole source run."""
+    exchange = batch[EXCHANGE]
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    base = model(**inputs, output_hidden_states=True)
+    layers = model.bert.encoder.layer if hasattr(model, "bert") else model.distilbert.transformer.layer
+    read: dict[int, Tensor] = {}
+
+    def keep(block: int, module: Any, args: Any, output: Tensor) -> None:
+        read[block] = output
+
+    def swap(block: int, module: Any, args: Any, output: Tensor) -> Tensor:
+        rows = read[block].flatten(0, 1)[exchange["read"]]
+        return output.flatten(0, 1).index_copy(0, exchange["write"], rows).view_as(output)
+
+    source = {name: exchange["source"][name] for name in inputs}
+    outputs = []
+    for act, given in ((keep, source), (swap, inputs)):
+        hooks = [layers[block].register_forward_hook(partial(act, block)) for block in blocks]
+        outputs.append(model(**given, output_hidden_states=True))
+        for hook in hooks:
+            hook.remove()
+    return base, outputs[1]
+
+
+def dense_kl(student: Tensor, teacher: Tensor, real: Tensor) -> Tensor:
+    """Return the divergence of all logits at the real tokens."""
+    ours = functional.log_softmax(student[real] / TEMPERATURE, dim=-1)
+    theirs = functional.softmax(teacher[real] / TEMPERATURE, dim=-1)
+    return functional.kl_div(ours, theirs, reduction="batchmean") * TEMPERATURE**2
+
+
+def seconds_of(options: argparse.Namespace) -> dict[str, list[float]]:
+    """Return the processor seconds of each side, turn by turn, after one uncounted turn."""
+    sides: dict[str, list[Callable[[], None]]] = {}
+    for depth in (3, 6, 9):
+        setting = setting_of(options, depth)
+        plain = setting.batches(range(options.size))
+        standard = update_of(setting, STANDARD, None)
+        sides[f"standard {depth}"] = [partial(standard, plain)]
+        unread = update_of(setting, [*STANDARD, Weighted(KLLoss(), 0.0, run="counterfactual")], None)
+        sides[f"unread {depth}"] = [partial(unread, plain)]
+        for name in [name for name, own in ALIGNMENTS if own == depth]:
+            alignment = named_alignment(name, TEACHER_DEPTH, depth)
+            batches = [*setting.interchanged(alignment)]
+            update = update_of(setting, [*STANDARD, COUNTERFACTUAL], Interchange(alignment))
+            sides[f"{name} {depth}"] = [partial(update, batch) for batch in batches]
+            if (name, depth) == NAIVE:
+                naive = naive_update_of(setting, alignment)
+                sides["naive"] = [partial(naive, batch) for batch in batches]
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(options.repeats + 1):
+        for name, updates in sides.items():
+            seconds = fmean(map(timed, updates))
+            if turn:
+                found[name].append(seconds)
+    return found
+
+
+def megabytes_of(options: argparse.Namespace) -> dict[str, float]:
+    """Return the peak memory of processes that make one update of the middle alignment of 6 blocks."""
+    given = [f"--{name}={getattr(options, name)}" for name in ("size", "width", "hidden")]
+    found = {}
+    for run in ("standard", "kdpipe", "naive"):
+        command = [sys.executable, __file__, "--run", run, *given]
+        found[run] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+def one_update(options: argparse.Namespace) -> None:
+    """Make one update, and print the peak of this process's memory in megabytes."""
+    name, depth = NAIVE
+    setting, alignment = setting_of(options, depth), named_alignment(name, TEACHER_DEPTH, depth)
+    [batch] = setting.interchanged(alignment)
+    if options.run == "naive":
+        naive_update_of(setting, alignment)(batch)
+    elif options.run == "kdpipe":
+        update_of(setting, [*STANDARD, COUNTERFACTUAL], Interchange(alignment))(batch)
+    else:
+        update_of(setting, STANDARD, None)(setting.batches(range(options.size)))
+    # What `getrusage` returns contains the memory of the process that started this one.
+    [peak] = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
+    print(int(peak.split()[1]) / 1000)
+
+
+def timed(run: Callable[[], None]) -> float:
+    """Return the processor seconds of a call."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def arithmetic(options: argparse.Namespace, depth: int, pairs: list[Pair]) -> float:
+    """Return the operations of an update with one of some pairs, over those of a standard update."""
+    hidden = options.hidden
+    block = 2 * 12 * hidden**2 + 4 * options.width * hidden
+    head = 2 * hidden * (VOCABULARY + hidden)
+    teacher, student = TEACHER_DEPTH * block + head, depth * block + head
+    added = []
+    for pair in pairs:
+        theirs, ours = pair.teacher.blocks, pair.student.blocks
+        run = (max(theirs) + 1 + TEACHER_DEPTH - min(theirs) - 1) * block + head
+        added.append(run + 3 * ((max(ours) + 1 + depth - min(ours) - 1) * block + head))
+    more: float = fmean(added) / (teacher + 3 * student)
+    return 1 + more
+
+
+def table(result: Mapping[str, Any], options: argparse.Namespace) -> str:
+    """Return the numbers as tables."""
+    seconds, megabytes = result["seconds"], result["megabytes"]
+
+    def over(name: str, other: str) -> float:
+        ratio: float = median(a / b for a, b in zip(seconds[name], seconds[other], strict=True))
+        return ratio
+
+    lines = [
+        f"medians of {options.repeats}; batches of {options.size} x {options.width}, width {options.hidden}"
+    ]
+    lines += [f"{'alignment':12}{'seconds':>9}{'standard':>10}{'ratio':>7}{'arithmetic':>12}{'over it':>9}"]
+    for name, depth in ALIGNMENTS:
+        own, standard = f"{name} {depth}", f"standard {depth}"
+        pairs = [entry[0] for entry in named_alignment(name, TEACHER_DEPTH, depth)]
+        ratio, expected = over(own, standard), arithmetic(options, depth, pairs)
+        lines.append(
+            f"{own:12}{median(seconds[own]):9.2f}{median(seconds[standard]):10.2f}{ratio:7.2f}{expected:12.2f}"
+            f"{ratio / expected:9.2f}"
+        )
+    lines += [f"over the arithmetic: at most {OVER_ARITHMETIC}"]
+    naive = [f"{other} {over('naive', other):.2f}" for other in ("middle 6", "standard 6")]
+    lines += [f"naive over {' and over '.join(naive)}"]
+    lines += [
+        f"no term that reads the run / standard, {d} blocks: {over(f'unread {d}', f'standard {d}'):.2f}"
+        for d in (3, 6, 9)
+    ]
+    share = megabytes["kdpipe"] / megabytes["naive"]
+    each = ", ".join(f"{name} {value:,.0f} MB" for name, value in megabytes.items())
+    return "\n".join([*lines, f"peak memory: {each}; kdpipe / naive {share:.2f}, at most {OF_MEMORY}"])
+
+
+if __name__ == "__main__":
+    main()

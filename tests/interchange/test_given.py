@@ -1,0 +1,100 @@
+"""Counterfactual runs that Python code asks for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback
+
+import kdpipe
+from kdpipe.anatomy.alignments import Pair, Site
+from kdpipe.errors import KdpipeError
+from kdpipe.losses import HardLoss, KLLoss
+from kdpipe.models.loading import load_model, load_tokenizer
+
+ARGUMENTS: dict[str, Any] = {"max_steps": 2, "per_device_train_batch_size": 8, "bf16": False}
+LOSSES = [KLLoss(2.0), kdpipe.Weighted(KLLoss(2.0), run="counterfactual", name="kl")]
+
+
+class Logs(TrainerCallback):
+    """Keeps what a training logs."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def on_log(self, *arguments: Any, logs: Any = None, **options: Any) -> None:
+        self.names |= set(logs)
+
+
+@pytest.fixture
+def rows() -> Dataset:
+    generator = torch.Generator().manual_seed(1)
+    ids = [torch.randint(5, 80, (12,), generator=generator).tolist() for _ in range(24)]
+    return Dataset.from_dict({"input_ids": ids, "labels": [row[0] % 2 for row in ids]})
+
+
+def distilled(folder: Path, rows: Dataset, **more: Any) -> tuple[Any, set[str]]:
+    teacher, student = load_model(folder), load_model(folder)
+    torch.nn.init.normal_(teacher.get_input_embeddings().weight, generator=torch.Generator().manual_seed(1))
+    logs, given = Logs(), {"losses": LOSSES, "interchange": kdpipe.Intervention(), **ARGUMENTS, **more}
+    losses = given.pop("losses")
+    return kdpipe.distill(teacher, student, rows, losses, callbacks=[logs], **given), logs.names
+
+
+@pytest.mark.parametrize(
+    "interchange",
+    [
+        kdpipe.Intervention(),
+        kdpipe.Intervention(alignment="full", positions="scattered", sources="epoch", read="shifted"),
+        kdpipe.Intervention(alignment=[Pair(Site((1,), (0,)), Site((2,), (1,)), "values")], proportion=0.8),
+        kdpipe.Intervention(swap="tokens"),
+    ],
+)
+def test_a_classifier_learns_from_swapped_activations(
+    interchange: Any, classifier: Path, rows: Dataset
+) -> None:
+    _, names = distilled(classifier, rows, interchange=interchange)
+    assert {"KLLoss", "kl_counterfactual"} <= names
+
+
+def test_tokens_in_context_spare_special_tokens(classifier: Path, rows: Dataset) -> None:
+    in_context = kdpipe.Intervention(sources="in_context")
+    _, names = distilled(classifier, rows, interchange=in_context, tokenizer=load_tokenizer(classifier))
+    assert "kl_counterfactual" in names
+    with pytest.raises(KdpipeError, match="which the `tokenizer` names"):
+        distilled(classifier, rows, interchange=in_context)
+
+
+def test_a_language_model_learns_from_masked_positions(language_model: Path, rows: Dataset) -> None:
+    masked = kdpipe.Intervention(alignment="late", positions="masked")
+    _, names = distilled(
+        language_model,
+        rows.remove_columns("labels"),
+        interchange=masked,
+        tokenizer=load_tokenizer(language_model),
+    )
+    assert "kl_counterfactual" in names
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"interchange": None}, "give `interchange`, such as kdpipe.Intervention"),
+        ({"cache": "float32"}, "needs the teacher beside the student"),
+        ({"losses": [kdpipe.Weighted(HardLoss(), run="counterfactual")]}, "compares with labels"),
+        ({"losses": [kdpipe.Weighted(KLLoss(), run="countefactual")]}, "`base` or `counterfactual` as `run`"),
+        ({"interchange": kdpipe.Intervention(positions="masked")}, "predicts masked tokens"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    more: dict[str, Any], message: str, classifier: Path, rows: Dataset
+) -> None:
+    with pytest.raises(KdpipeError, match=message):
+        distilled(classifier, rows, **more)
+
+
+def test_an_unknown_alignment_is_refused() -> None:
+    with pytest.raises(KdpipeError, match="did you mean 'middle'"):
+        kdpipe.Intervention(alignment="midle")
