@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from kdpipe.data.batches import Batch, Collator
-from kdpipe.data.sampling import LengthGroupedSampler
+from kdpipe.data.sampling import LengthGroupedSampler, sampled_lengths
 from kdpipe.data.targets import Integers
 from kdpipe.seeds import ORDER, draw_seed
 
@@ -74,14 +74,17 @@ class MixedSampler(Sampler[int]):
         batch_size: examples of a batch.
         seed: seed of the order.
         exponent: the power of the sizes: 1 for proportional shares, 0 for equal shares.
+        strategy: whether examples of like lengths share batches, as of `sampled_lengths`.
 
     Reference:
         github.com/airaria/TextBrewer, `distiller_multitask.py`, where the dataset of each step is drawn with
         the probabilities that are exact shares here.
     """
 
-    def __init__(self, collators: Collators, batch_size: int, seed: int, exponent: float) -> None:
-        self.collator = collators
+    def __init__(
+        self, collators: Collators, batch_size: int, seed: int, exponent: float, strategy: str = ""
+    ) -> None:
+        self.collator, self.strategy = collators, strategy
         self.batch_size = batch_size
         self.seed = seed
         sizes = np.diff(collators.ends, prepend=0)
@@ -123,7 +126,10 @@ class MixedSampler(Sampler[int]):
     def _rows(self) -> list[tuple[Integers, int]]:
         """The lengths of the examples of each dataset, and the place of its first example."""
         firsts = [0, *self.collator.ends[:-1].tolist()]
-        return [(self._collator(number).lengths, first) for number, first in enumerate(firsts)]
+        lengths = (self._collator(number).lengths for number in range(len(firsts)))
+        return [
+            (sampled_lengths(own, self.strategy), first) for own, first in zip(lengths, firsts, strict=True)
+        ]
 
 
 def shares(sizes: NDArray[np.int64], batches: int, exponent: float) -> NDArray[np.int64]:

@@ -13,6 +13,11 @@ from kdpipe.seeds import ORDER, draw_seed
 SORTED_AT_ONCE = 1 << 20
 
 
+def sampled_lengths(lengths: Integers, strategy: str) -> Integers:
+    """Return the lengths by which examples share batches: `random` batches have examples of any lengths."""
+    return np.zeros_like(lengths) if strategy == "random" else lengths
+
+
 class LengthGroupedSampler(Sampler[int]):
     """Examples in random order such that every run of `batch_size` examples has nearly one length.
 

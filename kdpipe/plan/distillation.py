@@ -1,6 +1,7 @@
 """What the stages share that train a model against a teacher."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -21,7 +22,8 @@ from kdpipe.plan.heads import sides, wrong_heads
 from kdpipe.plan.interchange import alignments, wrong_interchange
 from kdpipe.plan.modules import modules_of, wrong_modules
 from kdpipe.plan.outputs import check_outputs
-from kdpipe.plan.sizes import block_parameters, known
+from kdpipe.plan.sizes import PAIRED_ROW, Cost, block_parameters, known, rows_of
+from kdpipe.plan.stage import Job
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings, LayerMapSettings
 from kdpipe.plan.suitability import needs_head
 from kdpipe.plan.training import TrainingStage
@@ -82,6 +84,13 @@ class DistillationStage(TrainingStage[D]):
 
     def sized_by(self, settings: D) -> list[str]:
         return [settings.learner]
+
+    def cost(self, graph: Graph, job: Job) -> Cost:
+        cost, settings = super().cost(graph, job), self.settings_of(graph, *job.names)
+        if not any(lesson.intervenes for lesson in settings.lessons):
+            return cost
+        rows = sum(rows_of(graph.datasets[name]) for name in settings.datasets)
+        return replace(cost, memory=cost.memory + cost.processes * PAIRED_ROW * rows)
 
     def passes(self, settings: D) -> int:
         return INTERVENED if any(lesson.intervenes for lesson in settings.lessons) else 1

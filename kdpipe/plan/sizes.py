@@ -13,6 +13,8 @@ USUAL_SHAPE = {"depth": 12, "width": 768, "heads": 12, "neurons": 3072, "vocabul
 USUAL_ROWS, ROW_BYTES = 100_000, 100
 # Bytes that a row takes in memory: its length, and its places in an epoch. Its tokens stay on disk.
 OPENED_ROW = 20
+# What a row takes besides that has a source, with which activations are swapped.
+PAIRED_ROW = 8
 # Bytes of a float32 weight; and with its gradient and the two moments of Adam.
 WEIGHT, TRAINED_WEIGHT = 4, 16
 # A pass forward and one backward take as long as three forward.
@@ -80,7 +82,11 @@ def rows_of(dataset: Dataset) -> int:
 def _rows_of_source(source: SourceSettings) -> int:
     # The same whether it has been fetched or not: what a job asks for is not to change in between.
     files = [] if source.hub else source.local_files()
-    return sum(file.stat().st_size for file in files) // ROW_BYTES or USUAL_ROWS
+    rows = source.rows if isinstance(source.rows, int) else None
+    if not files:
+        return rows or USUAL_ROWS
+    whole = sum(file.stat().st_size for file in files) // ROW_BYTES or USUAL_ROWS
+    return min(whole, rows or whole)
 
 
 def tokens_of(dataset: Dataset) -> float:

@@ -25,6 +25,7 @@ OWN_DEFAULTS = {
     "save_only_model": True,
     "save_total_limit": 1,
     "report_to": "none",
+    "train_sampling_strategy": "group_by_length",
     "logging_first_step": True,
     "dataloader_pin_memory": False,
 }

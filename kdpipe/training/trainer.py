@@ -15,7 +15,7 @@ from transformers import TrainingArguments
 from kdpipe import processes
 from kdpipe.data.batches import Batch, encoded_for
 from kdpipe.data.mixing import Collators, MixedSampler
-from kdpipe.data.sampling import LengthGroupedSampler
+from kdpipe.data.sampling import LengthGroupedSampler, sampled_lengths
 from kdpipe.errors import TrainingError, suggest
 from kdpipe.interchange.runs import Interchange, student_runs
 from kdpipe.models.multitask import on_dataset
@@ -212,13 +212,14 @@ class LearningTrainer(HookedTrainer):
         return loader
 
     def sampler(self) -> Sampler[int]:
-        """Return the order of the examples: batches of like lengths, by the seed."""
-        size = self.args.train_batch_size
+        """Return the order of the examples by the seed: batches of like lengths, or of any."""
+        size, strategy = self.args.train_batch_size, str(self.args.train_sampling_strategy)
         if isinstance(self.collator, Collators):
             # Micro-batches that are accumulated are of one dataset, as a batch is.
             size *= self.args.gradient_accumulation_steps
-            return MixedSampler(self.collator, size, self.order_seed, self.exponent)
-        return LengthGroupedSampler(self.collator.lengths, size, self.order_seed, self.collator)
+            return MixedSampler(self.collator, size, self.order_seed, self.exponent, strategy)
+        lengths = sampled_lengths(self.collator.lengths, strategy)
+        return LengthGroupedSampler(lengths, size, self.order_seed, self.collator)
 
     def after_step(self) -> None:
         if self.resumption is not None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kdpipe.data.batches import PAD_MULTIPLE, Collator
-from kdpipe.data.sampling import LengthGroupedSampler, batches_by_length, grouped
+from kdpipe.data.sampling import LengthGroupedSampler, batches_by_length, grouped, sampled_lengths
 
 
 class Epochs(Collator):
@@ -27,6 +27,16 @@ def test_every_example_comes_once_in_batches_of_like_length(count: int, batch_si
     single = sum(len(set(bins[batch])) == 1 for batch in batches)
     # Only leftovers of the bins are mixed, less than a batch of each.
     assert single >= len(batches) - len(set(bins)) - 1
+
+
+def test_random_batches_have_any_lengths() -> None:
+    lengths = np.random.default_rng(0).integers(5, 60, 1000)
+    sampler = LengthGroupedSampler(sampled_lengths(lengths, "random"), 32, 3, collator=Epochs())
+    order = np.array(list(sampler))
+    assert sorted(order.tolist()) == list(range(1000))
+    spreads = [np.ptp(lengths[batch]) for batch in np.split(order, range(32, 1000, 32))]
+    assert min(spreads) > 30
+    assert sampled_lengths(lengths, "group_by_length") is lengths
 
 
 def test_every_example_is_as_often_in_the_short_batch() -> None:

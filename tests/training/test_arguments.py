@@ -78,6 +78,7 @@ GIVEN: dict[str, Any] = {
     "num_train_epochs": 2.5,
     "max_steps": 7,
     "learning_rate": 1e-3,
+    "train_sampling_strategy": "random",
     "lr_scheduler_type": "cosine",
     "lr_scheduler_kwargs": {"num_cycles": 1.5},
     "warmup_steps": 3,

@@ -4,12 +4,15 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from kdpipe.artifacts.checkpoints import Checkpoints
+from kdpipe.data.batches import Collator
 from kdpipe.errors import ModelError, TrainingError
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import load_frozen
@@ -64,6 +67,27 @@ def test_training_learns(classifier: Path, task_data: Path, tmp_path: Path) -> N
     losses = curve(outcome, "loss")
     assert losses[-1] < 0.7 * losses[0]
     assert outcome.seen["examples_seen"] == 96 * 20
+
+
+def test_batches_may_have_any_lengths(classifier: Path, task_data: Path, tmp_path: Path) -> None:
+    seen: dict[str, list[float]] = {}
+    for strategy in ("group_by_length", "random"):
+        batches = Widths(collator(task_data))
+        run(student_of(classifier), hard(), batches, tmp_path / strategy, train_sampling_strategy=strategy)
+        seen[strategy] = batches.spreads
+    assert fmean(seen["random"]) > 2 * fmean(seen["group_by_length"])
+
+
+class Widths(Collator):
+    """A collator that keeps how far the lengths of each batch are apart."""
+
+    def __init__(self, made: Collator) -> None:
+        vars(self).update(vars(made))
+        self.spreads: list[float] = []
+
+    def __call__(self, examples: Any) -> Any:
+        self.spreads.append(float(np.ptp(self.split.lengths[np.asarray(examples)])))
+        return super().__call__(examples)
 
 
 def test_every_size_passes_every_example(

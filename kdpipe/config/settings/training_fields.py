@@ -23,7 +23,7 @@ OWNED = _by_field(
         "kdpipe places outputs by the node's name": "output_dir",
         "give `seed` beside `training`": "seed data_seed",
         "kdpipe chooses the columns": "remove_unused_columns",
-        "kdpipe groups batches by length": "train_sampling_strategy length_column_name",
+        "kdpipe knows the lengths": "length_column_name",
         "kdpipe names the labels": "label_names",
         "kdpipe computes the loss from loss terms": "label_smoothing_factor",
         "the stage decides": "do_train do_eval do_predict",
@@ -127,6 +127,7 @@ RANGES: Mapping[str, Any] = {
     "metric_for_best_model": Annotated[str, Field(min_length=1)] | None,
     "dataloader_num_workers": Annotated[int, Field(ge=0, le=256)],
     "dataloader_prefetch_factor": Annotated[int, Field(ge=1, le=1000)] | None,
+    "train_sampling_strategy": Literal["group_by_length", "random"],
 }
 
 
