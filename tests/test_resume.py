@@ -86,7 +86,17 @@ TWO_TASKS = {
 }
 
 
-@pytest.mark.parametrize("given", [TWO_TEACHERS, TWO_TASKS], ids=["two teachers", "two tasks"])
+SWAPPED = {
+    "teacher": ["a", "b"],
+    "dataset": "d",
+    "interchange": {"alignment": "full", "sources": "epoch", "positions": "scattered"},
+    "losses": [{"loss": "kl"}, {"loss": "kl", "run": "counterfactual"}],
+}
+
+
+@pytest.mark.parametrize(
+    "given", [TWO_TEACHERS, TWO_TASKS, SWAPPED], ids=["two teachers", "two tasks", "counterfactual runs"]
+)
 def test_a_student_of_two_teachers_ends_with_the_same_bytes(
     given: dict[str, Any],
     classifier: Path,

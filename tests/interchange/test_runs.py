@@ -280,3 +280,34 @@ def test_alternatives_are_taken_from_their_entry() -> None:
     one, other = Pair(Site((0,)), Site((1,))), Pair(Site((2,)), Site((1,)))
     interchange = Interchange(((one,), (one, other)))
     assert interchange.pair({EXCHANGE: {"choice": (1, 1)}}) == other
+
+
+SHIPPED = [("middle", 3), ("middle", 6), ("middle", 9), ("late", 3), ("late", 6)]
+SHIPPED += [("full", 3), ("full", 6), ("full", 9)]
+DEPTHS = {"distilbert": "n_layers", "enct5": "num_layers", "gpt2": "n_layer"}
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+@pytest.mark.parametrize(("alignment", "depth"), SHIPPED)
+def test_the_shipped_alignments_run_in_every_family(name: str, alignment: str, depth: int) -> None:
+    field = DEPTHS.get(name, "num_hidden_layers")
+    teacher, student = (scattered(tiny(name, **{field: blocks})) for blocks in (12, depth))
+    for [pair] in named_alignment(alignment, 12, depth):
+        for model, site, blocks in ((teacher, pair.teacher, 12), (student, pair.student, depth)):
+            request = Request((Signal("hidden_states", blocks),))
+            found = runs(model, request, site)[COUNTERFACTUAL]
+            assert_alike(found, counterfactual(model, BATCH, request, site))
+
+
+@pytest.mark.parametrize("name", ["bert", "distilbert", "gpt2"])
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_runs_are_the_same_in_half_precision(name: str, implementation: str, with_head) -> None:
+    model = scattered(with_head(name, Head("language_modeling")))
+    model.set_attn_implementation(implementation)
+    request = Request((*every_state(model), LOGITS), "labelled")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = runs(model, request, SITES["several"])[COUNTERFACTUAL]
+        expected = counterfactual(model, BATCH, request, SITES["several"])
+        for signal, rows in expected.items():
+            values = found[signal].at(rows.positions, BATCH).values
+            assert_close(values, rows.values, dtype=torch.bfloat16, roundings=8)
