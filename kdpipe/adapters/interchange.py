@@ -13,22 +13,28 @@ from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.interchange.batches import Choice, Exchanges
 from kdpipe.interchange.runs import Interchange
+from kdpipe.models.family import config_shape
+from kdpipe.models.loading import read_model_config
 from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.signals.capture import Origin
 
 
 def interchanges_of(
-    settings: InterchangeSettings, teachers: Mapping[str, int], student: int
-) -> dict[str, Interchange]:
-    """Return what is swapped in each teacher and in the student, by the teachers' names.
+    settings: InterchangeSettings | None, teachers: Mapping[Origin, Path], student: Any
+) -> dict[Origin, Interchange]:
+    """Return what is swapped in each teacher and in the student.
 
     Args:
         settings: the settings of the interchange.
-        teachers: depth of each teacher.
-        student: depth of the student.
+        teachers: the folders of the teachers.
+        student: the student.
     """
+    depths = {origin: config_shape(read_model_config(folder))[0] for origin, folder in teachers.items()}
+    ours, _ = config_shape(student.config)
     return {
-        name: Interchange(settings.alignment_of(depth, student), settings.read)
-        for name, depth in teachers.items()
+        origin: Interchange(settings.alignment_of(depth, ours), settings.read)
+        for origin, depth in depths.items()
+        if settings is not None
     }
 
 

@@ -72,7 +72,7 @@ def _by_name(option: str, names: Sequence[str], folders: Sequence[Path]) -> dict
     return dict(zip(names, folders, strict=True))
 
 
-def checked(source: Source, request: Request, tokenizer: Any, data: Path) -> Source:
+def checked(source: Source, request: Request, tokenizer: Any, data: Path, intervenes: bool = False) -> Source:
     """Check that a teacher reads tokens on which the requested signals can be compared with the student's.
 
     Where the tokenizers are equal, the teacher reads the windows of contexts that the student reads; so the
@@ -83,13 +83,14 @@ def checked(source: Source, request: Request, tokenizer: Any, data: Path) -> Sou
         request: the signals that losses read.
         tokenizer: the student's tokenizer.
         data: the dataset as the student's tokenizer encodes it.
+        intervenes: whether activations of the teacher are swapped at the tokens of the student.
 
     Raises:
         ModelError: teacher and student must see the same tokens, and have different tokenizers.
     """
     windowed = task_of(data).positions == "spans"
     reads_ours = source.data == data and (source.stored is None or windowed)
-    same = reads_ours or task_of(data).by_token or request.aligned
+    same = reads_ours or task_of(data).by_token or request.aligned or intervenes
     if not (same or windowed):
         return source
     require(source.teacher, "tokenizer.json")

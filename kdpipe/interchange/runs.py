@@ -33,6 +33,9 @@ from kdpipe.interchange.sites import (
 from kdpipe.models.family import family_of
 from kdpipe.signals.capture import BASE, COUNTERFACTUAL, NOTHING, Request, Signals, Teacher, capture
 
+# The source run and the counterfactual run are together about as long as the base run.
+PASSES = 2
+
 
 @dataclass(frozen=True)
 class Interchange:
@@ -61,6 +64,8 @@ class TeacherOfBoth(Teacher):
         counterfactual: the signals that they read of the counterfactual run.
         interchange: what is swapped.
     """
+
+    passes = PASSES
 
     def __init__(self, model: Any, base: Request, counterfactual: Request, interchange: Interchange) -> None:
         super().__init__(model, base)

@@ -121,7 +121,12 @@ class Teacher:
     Args:
         model: the model, in evaluation mode.
         request: the signals that the loss terms read.
+
+    Attributes:
+        passes: about how often a batch passes the model.
     """
+
+    passes = 1
 
     def __init__(self, model: Any, request: Request) -> None:
         self.model = model

@@ -20,7 +20,7 @@ from kdpipe.data.counterpart import CounterpartCollator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.evaluation.scoring import load_for, task_of
-from kdpipe.interchange.runs import Interchange, TeacherOfBoth
+from kdpipe.interchange.runs import TeacherOfBoth
 from kdpipe.models.compatibility import count_entries
 from kdpipe.models.family import config_shape
 from kdpipe.models.loading import read_model_config
@@ -101,24 +101,28 @@ def _course(
     knowledge: dict[Origin, CachedKnowledge | MatchedAnswers | KnowledgeByRows] = {}
     teachers: dict[Origin, Teacher] = {}
     others = {}
-    interchanges = _interchanges(settings, objective, sources, on_dataset(learner, name))
+    interchanges = interchanges_of(
+        settings.interchange,
+        {origin: sources[origin.teacher].teacher for origin in objective.counterfactual},
+        on_dataset(learner, name),
+    )
     for origin, request in objective.teachers.items():
         if isinstance(settings.teacher, ByColumn):
             for source in sources.values():
                 checked(source, request, tokenizer, data)
             knowledge[origin] = signals_by_column(settings, settings.teacher, name, sources, split, request)
             continue
-        source = checked(sources[origin.teacher], request, tokenizer, data)
+        intervened = objective.counterfactual.get(origin)
+        source = checked(sources[origin.teacher], request, tokenizer, data, intervened is not None)
         if source.stored is not None:
             knowledge[origin] = stored_signals(source, source.stored, data, split, targets)
             knowledge[origin].require(request)
             continue
-        intervened = objective.counterfactual.get(origin)
         needs_head = request.needs_head or bool(intervened and intervened.needs_head)
         model, theirs = load_for(source.data, source.teacher, head=needs_head)
         teachers[origin] = Teacher(model, request)
         if intervened:
-            teachers[origin] = TeacherOfBoth(model, request, intervened, interchanges[origin.teacher])
+            teachers[origin] = TeacherOfBoth(model, request, intervened, interchanges[origin])
         if source.data != data:
             others[origin] = CounterpartCollator(counterpart(source, split), theirs.pad_token_id)
     exchanges = None
@@ -141,18 +145,6 @@ def _course(
         exchanges=exchanges,
         interchange=interchange,
     )
-
-
-def _interchanges(
-    settings: DistillSettings, objective: Objective, sources: Mapping[str, Source], student: Any
-) -> dict[str, Interchange]:
-    """Return what is swapped, for each teacher whose counterfactual run is read."""
-    depths = {
-        origin.teacher: config_shape(read_model_config(sources[origin.teacher].teacher))[0]
-        for origin in objective.counterfactual
-    }
-    depth, _ = config_shape(student.config)
-    return interchanges_of(settings.interchange, depths, depth) if settings.interchange else {}
 
 
 def _share_bodies(courses: Mapping[str, Course], sources: Mapping[str, Mapping[str, Source]]) -> None:

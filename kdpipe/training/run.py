@@ -309,8 +309,8 @@ def _check_finite(student: nn.Module, result: Any) -> None:
 def _passes(trainer: LearningTrainer) -> dict[str, int]:
     """Return the numbers of examples, tokens, targets and passes of a training."""
     seen = {SEEN[name]: count for name, count in trainer.seen.items() if name in SEEN}
-    learned = seen["examples_seen"] * len(trainer.sizes)
-    return {**seen, "forwards": learned + trainer.seen["taught"], "backwards": learned}
+    learned, taught = trainer.seen["learned"], trainer.seen["taught"]
+    return {**seen, "forwards": learned + taught, "backwards": learned}
 
 
 def _history(logs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

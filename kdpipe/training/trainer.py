@@ -17,10 +17,10 @@ from kdpipe.data.batches import Batch, encoded_for
 from kdpipe.data.mixing import Collators, MixedSampler
 from kdpipe.data.sampling import LengthGroupedSampler, sampled_lengths
 from kdpipe.errors import TrainingError, suggest
-from kdpipe.interchange.runs import Interchange, student_runs
+from kdpipe.interchange.runs import PASSES, Interchange, student_runs
 from kdpipe.models.multitask import on_dataset
 from kdpipe.signals.answers import on_our_tokens
-from kdpipe.signals.capture import Origin, Signals, Teacher
+from kdpipe.signals.capture import COUNTERFACTUAL, Origin, Signals, Teacher
 from kdpipe.training.callbacks import GivesStudent
 from kdpipe.training.course import Course
 from kdpipe.training.hooks import HookedTrainer
@@ -197,7 +197,10 @@ class LearningTrainer(HookedTrainer):
         totals = dict(zip(counts, map(int, processes.summed(counts.values())), strict=True))
         dataset = batches[0].get("dataset", "")
         self.seen.update(totals)
-        self.seen["taught"] += totals["examples"] * len(self.courses[dataset].teachers)
+        course = self.courses[dataset]
+        self.seen["taught"] += totals["examples"] * sum(each.passes for each in course.teachers.values())
+        passes = PASSES if COUNTERFACTUAL in course.objective.runs else 1
+        self.seen["learned"] += totals["examples"] * passes * len(self.sizes)
         self.unlogged[dataset] += 1
         return totals
 

@@ -58,6 +58,9 @@ def test_tokens_in_context_are_drawn_from_the_counts(
     place = tmp_path / "made"
     made = distilled(place, classifier, task_data, counts, alignment="middle", sources="in_context")
     assert len(losses_of(made)) == 3
+    manifest = read_manifest(made)
+    # A source run and a counterfactual run are counted as one more pass.
+    assert (manifest["forwards"], manifest["backwards"]) == (4 * 48, 2 * 48)
 
 
 @pytest.mark.parametrize(
