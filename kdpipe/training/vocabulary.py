@@ -57,12 +57,12 @@ class Part:
 
 
 def parts_of(batch: Mapping[str, Any], rows: LateLogits) -> Iterator[Part]:
-    """Yield parts of the tokens that have logits."""
+    """Yield parts of the tokens that have logits, at least one part, which may be empty."""
     labelled = batch["label_places"]
     tokens = torch.cat((labelled, batch["other_places"])) if rows.positions == "tokens" else labelled
     memory = GPU_BYTES if tokens.is_cuda else PROCESSOR_BYTES
     size = max(memory // (rows.values.element_size() * rows.entries), 1)
-    for start in range(0, len(tokens), size):
+    for start in range(0, max(len(tokens), 1), size):
         first, last = (min(end, len(labelled)) for end in (start, start + size))
         yield Part(tokens[start : start + size], slice(first, last))
 
@@ -113,22 +113,24 @@ def _in_parts(
     assert isinstance(rows, LateLogits)
     # Gradients near 1 are held in half precision.
     largest = max(factors) or 1.0
-    scales = torch.tensor([factor / largest for factor in factors], device=rows.values.device)
+    scales = [factor / largest for factor in factors]
     teachers = dict.fromkeys(
         teacher for term in terms if term.loss.teacher_kinds for teacher in term.teachers
     )
 
-    def evaluate(states: Tensor, part: Part) -> Tensor:
+    def evaluate(states: Tensor, part: Part) -> tuple[Tensor, Tensor]:
         read = {
             origin: _outputs(signals[origin], part, objective.requests[origin].outputs) for origin in teachers
         }
         read[student] = {LOGITS: rows.computed(states)}
         values = part.batch(batch)
-        return torch.stack([objective.sum(term, read, values) for term in terms])
+        sums = [objective.sum(term, read, values) for term in terms]
+        scaled = [scale * value for scale, value in zip(scales, sums, strict=True)]
+        return torch.stack(scaled).sum(), torch.stack(sums)
 
     weights = [weight for weight in rows.weights if weight.requires_grad]
     parts = [*parts_of(batch, rows)]
-    total, sums = _InParts.apply(evaluate, parts, rows, scales, rows.values, *weights)  # type: ignore[no-untyped-call]
+    total, sums = _InParts.apply(evaluate, parts, rows, rows.values, *weights)  # type: ignore[no-untyped-call]
     return largest * total, sums
 
 
@@ -146,21 +148,19 @@ class _InParts(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        evaluate: Callable[[Tensor, Part], Tensor],
+        evaluate: Callable[[Tensor, Part], tuple[Tensor, Tensor]],
         parts: Sequence[Part],
         rows: LateLogits,
-        scales: Tensor,
         states: Tensor,
         *weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        sums = torch.zeros_like(scales)
+        totals: list[tuple[Tensor, Tensor]] = []
         gradients = [torch.zeros_like(tensor) for tensor in (states, *weights)]
         for part in parts:
             piece = part.of(rows).detach().requires_grad_(states.requires_grad)
             with torch.set_grad_enabled(rows.learns):
-                found = evaluate(piece, part)
-                loss = (found * scales).sum()
-            sums += found.detach()
+                loss, sums = evaluate(piece, part)
+            totals.append((loss.detach(), sums.detach()))
             if not rows.learns:
                 continue
             inputs = [tensor for tensor in (piece, *weights) if tensor.requires_grad]
@@ -170,10 +170,11 @@ class _InParts(torch.autograd.Function):
             for total, gradient in zip(gradients[1:], new, strict=True):
                 total += gradient
         ctx.save_for_backward(*gradients)
+        total, sums = (torch.stack(each).sum(0) for each in zip(*totals, strict=True))
         ctx.mark_non_differentiable(sums)
-        return (sums * scales).sum(), sums
+        return total, sums
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, None, None, None, *(gradient * each for each in ctx.saved_tensors))
+        return (None, None, None, *(gradient * each for each in ctx.saved_tensors))

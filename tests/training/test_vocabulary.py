@@ -140,6 +140,18 @@ def test_the_gradient_follows_the_factor_of_the_loss(batch, rows_at_once, langua
     assert_close(found[1], 64 * found[0])
 
 
+def test_without_targets_the_loss_is_0(batch, language_model) -> None:
+    made = objective(LOSSES["labelled"])
+    student, teacher = models(language_model)
+    none = {name: batch[name][:0] for name in ("labels", "label_rows", "label_places")}
+    empty = {**batch, **none, "other_places": torch.arange(len(batch["token_rows"]))}
+    loss, sums = scaled_sum(made, late_signals(made, student, teacher, empty), empty, scales_of(made))
+    loss.backward()
+    assert loss == 0
+    assert not any(sums.values())
+    assert not gradients(student).any()
+
+
 class Sizes(TorchDispatchMode):
     """Keeps the size of the largest tensor that is made."""
 
