@@ -44,9 +44,9 @@ from kdpipe.losses.kl import KLLoss
 from kdpipe.models.creation import create_language_model
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.signals.capture import TEACHER, Origin, Teacher
+from kdpipe.training.learner import Learner
 from kdpipe.training.objective import Objective
 from kdpipe.training.terms import Weighted, build_objective
-from kdpipe.training.trainer import Learner
 
 VOCABULARY, TEACHER_DEPTH, HEADS, TEMPERATURE = 30_522, 12, 12, 2.0
 ALIGNMENTS = [(name, depth) for name in ("middle", "late", "full") for depth in (3, 6, 9)]

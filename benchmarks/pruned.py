@@ -36,8 +36,8 @@ from kdpipe.models.sliced import Counts, Slices
 from kdpipe.models.units import UNITS
 from kdpipe.pruning.cut import Ranks, prune_to_sparsity, rank_units
 from kdpipe.signals.capture import TEACHER, Request, Signals, capture
+from kdpipe.training.learner import Learner
 from kdpipe.training.objective import Objective, Term
-from kdpipe.training.trainer import Learner
 
 SPARSITIES = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 STATES = tuple(range(7))

@@ -33,9 +33,9 @@ from kdpipe.signals.by_rows import KnowledgeByRows
 from kdpipe.signals.cache import CachedKnowledge
 from kdpipe.signals.capture import Origin, Teacher
 from kdpipe.signals.matched import MatchedAnswers
-from kdpipe.training.course import Course
+from kdpipe.training.course import Course, course_on, prefix_of
 from kdpipe.training.objective import Objective
-from kdpipe.training.run import course_on, prefix_of, save_outcome, train_courses
+from kdpipe.training.run import save_outcome, train_courses
 from kdpipe.training.terms import build_objective
 
 

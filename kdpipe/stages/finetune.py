@@ -7,7 +7,8 @@ from kdpipe.plan.stages.finetune import FinetuneSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
-from kdpipe.training.run import course_on, prefix_of, save_outcome, train_courses
+from kdpipe.training.course import course_on, prefix_of
+from kdpipe.training.run import save_outcome, train_courses
 
 
 def run(

@@ -27,7 +27,8 @@ from kdpipe.plan.stages.pretrain import PretrainSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
-from kdpipe.training.run import course_on, save_outcome, train_courses
+from kdpipe.training.course import course_on
+from kdpipe.training.run import save_outcome, train_courses
 
 
 def run(settings: PretrainSettings, dataset: PreprocessSettings, workspace: Workspace) -> None:

@@ -28,7 +28,8 @@ from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import Origin, Teacher
-from kdpipe.training.run import Outcome, course_on, save_outcome, train_courses
+from kdpipe.training.course import course_on
+from kdpipe.training.run import Outcome, save_outcome, train_courses
 from kdpipe.training.terms import build_objective
 from kdpipe.training.trainer import AtSize
 

@@ -2,12 +2,11 @@
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -15,16 +14,14 @@ from torch import nn
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
-from kdpipe import catalog, processes
+from kdpipe import processes
 from kdpipe.anatomy.steps import count_steps
 from kdpipe.artifacts.artifact import Draft
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.artifacts.parquet import HISTORY, write_parquet
-from kdpipe.data.batches import Collator, Exchanges, Knowledge, OtherBatches
-from kdpipe.data.encoded import EncodedSplit
-from kdpipe.data.targets import Targets
+from kdpipe.data.batches import Collator
 from kdpipe.errors import ModelError, TrainingError
-from kdpipe.evaluation.scoring import Scorer, validation_scorer
+from kdpipe.evaluation.scoring import Scorer
 from kdpipe.interchange.runs import Interchange
 from kdpipe.models.dropout import use_fast_dropout
 from kdpipe.models.multitask import MultiTask, models_in, on_dataset, save_parts
@@ -37,7 +34,6 @@ from kdpipe.training.course import Course
 from kdpipe.training.embeddings import occurring_rows
 from kdpipe.training.objective import Objective
 from kdpipe.training.resumption import Resumption
-from kdpipe.training.terms import hard_term
 from kdpipe.training.trainer import AtSize, LearningTrainer
 from kdpipe.training.trial import try_out
 
@@ -190,55 +186,6 @@ def _stored_precision(collators: Sequence[Collator]) -> Precision | None:
             " machines chose; give `bf16: true` or `bf16: false` in `training`"
         )
     return next(iter(precisions.values()), None)
-
-
-def course_on(
-    data: Path,
-    tokenizer: Any,
-    training: dict[str, Any],
-    *,
-    seed: int,
-    probability: float = 0.0,
-    objective: Objective | None = None,
-    targets: Targets | None = None,
-    knowledge: Mapping[Origin, Knowledge] | None = None,
-    teachers: Mapping[Origin, Teacher] | None = None,
-    others: Mapping[Origin, OtherBatches] | None = None,
-    exchanges: Exchanges | None = None,
-    interchange: Interchange | None = None,
-    evaluate: Scorer | None = None,
-    prefix: str = "",
-) -> Course:
-    """Return what is learned on the training split of an encoded dataset.
-
-    Args:
-        data: the encoded dataset.
-        tokenizer: the student's tokenizer.
-        training: as of `train_together`, and so `seed`.
-        seed: seed of the masks of scores during training.
-        probability: share of the tokens that are masked for scores during training.
-        objective: the loss; by default the loss on the dataset's labels, or on its tokens.
-        targets: the tokens to predict, for language modelling.
-        knowledge: the stored signals of teachers.
-        teachers: teachers that give signals online.
-        others: as of `Collator`, for teachers with other tokenizers.
-        exchanges: as of `Collator`, for counterfactual runs.
-        interchange: what is swapped in the student's counterfactual runs.
-        evaluate: scores the student; by default the metrics on the validation split.
-        prefix: what the name of the default loss begins with.
-    """
-    split = EncodedSplit(data, "train")
-    if objective is None:
-        task = catalog.resolve("tasks", split.task)
-        objective = Objective([hard_term(task, prefix)], task.kind)
-    collator = Collator(split, tokenizer.pad_token_id, targets, knowledge, others, exchanges)
-    evaluate = evaluate or validation_scorer(data, tokenizer, training, seed=seed, probability=probability)
-    return Course(collator, objective, teachers or {}, evaluate, interchange)
-
-
-def prefix_of(dataset: str, datasets: Collection[str]) -> str:
-    """Return what the names of the losses on a dataset begin with, beside others."""
-    return f"{dataset}_" if len(datasets) > 1 else ""
 
 
 def train_courses(

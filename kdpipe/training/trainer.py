@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,57 +16,17 @@ from kdpipe.data.batches import Batch, encoded_for
 from kdpipe.data.mixing import Collators, MixedSampler
 from kdpipe.data.sampling import LengthGroupedSampler, sampled_lengths
 from kdpipe.errors import TrainingError, suggest
-from kdpipe.interchange.runs import PASSES, Interchange, student_runs
+from kdpipe.interchange.runs import PASSES
 from kdpipe.models.multitask import on_dataset
 from kdpipe.signals.answers import on_our_tokens
 from kdpipe.signals.capture import COUNTERFACTUAL, Origin, Signals, Teacher
 from kdpipe.training.callbacks import GivesStudent
 from kdpipe.training.course import Course
 from kdpipe.training.hooks import HookedTrainer
-from kdpipe.training.objective import Objective
+from kdpipe.training.learner import Learner
 from kdpipe.training.resumption import Resumption
-from kdpipe.training.vocabulary import scaled_sum
 
 AtSize = Callable[[], AbstractContextManager[object]]
-
-
-class Learner(nn.Module):
-    """A model with its objectives: the module that is optimised and saved.
-
-    Args:
-        student: the model.
-        objectives: the objective of each dataset, by name; of the only dataset by "".
-        interchanges: what is swapped in counterfactual runs on a dataset, by its name.
-    """
-
-    def __init__(
-        self,
-        student: Any,
-        objectives: Mapping[str, Objective],
-        interchanges: Mapping[str, Interchange | None] = MappingProxyType({}),
-    ) -> None:
-        super().__init__()
-        self.student = student
-        self.names = list(objectives)
-        self.objectives = nn.ModuleList(objectives.values())
-        self.interchanges = interchanges
-
-    def forward(
-        self, batch: Batch, signals: Mapping[Origin, Signals], scales: Mapping[str, float]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run the model and return the loss, and the sum of each loss term.
-
-        Args:
-            batch: the batch.
-            signals: the signals of the teachers.
-            scales: the factor of the sum of each term in the loss.
-        """
-        name = batch.get("dataset", "")
-        objective: Any = self.objectives[self.names.index(name)]
-        interchange = self.interchanges.get(name)
-        runs = student_runs(on_dataset(self.student, name), batch, objective.runs, interchange)
-        ours = {Origin(run=run): found for run, found in runs.items()}
-        return scaled_sum(objective, {**signals, **ours}, batch, scales)
 
 
 class LearningTrainer(HookedTrainer):

@@ -24,9 +24,9 @@ from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.kl import KLLoss
 from kdpipe.models.loading import load_model, load_tokenizer
 from kdpipe.signals.capture import TEACHER, Origin, Teacher
+from kdpipe.training.learner import Learner
 from kdpipe.training.run import Outcome, train
 from kdpipe.training.terms import Weighted, build_objective
-from kdpipe.training.trainer import Learner
 from tests.tolerance import assert_close
 from tests.training.conftest import FAST, curve, weights
 from tests.training.test_resumption import Interrupted, KilledError, assert_same, die
