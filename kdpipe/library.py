@@ -20,8 +20,8 @@ from kdpipe.data.batches import Collator
 from kdpipe.errors import KdpipeError, ModelError, quoted
 from kdpipe.evaluation.reading import check_teacher, read_rows, take_over, targets_for
 from kdpipe.evaluation.scoring import padding_id, score, scorer
-from kdpipe.interchange.given import Intervention
-from kdpipe.interchange.runs import Interchange, TeacherOfBoth
+from kdpipe.interchange.given import Intervention, shape_in
+from kdpipe.interchange.runs import Interchange, teacher_of
 from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.loss import Loss
 from kdpipe.models.compatibility import count_entries
@@ -106,15 +106,12 @@ def distill(
         intervened = objective.counterfactual.get(source)
         needs_head = request.needs_head or bool(intervened and intervened.needs_head)
         check_teacher(named[source.teacher], student, split, needs_head)
-    interchanges = _interchanges(interchange, objective, named, shapes, student, ours)
-    if interchange and interchanges:
-        collator.exchanges = interchange.exchanges(
-            interchanges, split, collator.pad_id, tokenizer, collator.targets, seed
-        )
-        if cache is not None:
-            raise KdpipeError(
-                "cache: a counterfactual run needs the teacher beside the student; leave it out"
-            )
+    interchanges = _interchanges(interchange, objective, named, student, cache)
+    if interchange and training.get("torch_compile"):
+        raise KdpipeError("torch_compile: is not supported beside `interchange`; leave it out")
+    if interchange:
+        swapped = interchanges, split, collator.pad_id, tokenizer, collator.targets, seed
+        collator.exchanges = interchange.exchanges(*swapped)
     freeze_parameters(bare(student), freeze)
     held_out = None if validation is None else read_rows(student, validation)
     scored = scorer(held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size"))
@@ -138,19 +135,22 @@ def _interchanges(
     given: Intervention | None,
     objective: Objective,
     teachers: Mapping[str, Any],
-    shapes: Mapping[str, Shape],
     student: Any,
-    shape: Shape,
-) -> dict[str, Interchange]:
+    cache: StoredPrecision | None,
+) -> dict[Origin, Interchange]:
     """Return what is swapped, for each teacher whose counterfactual run a loss compares."""
-    if objective.counterfactual and given is None:
-        raise KdpipeError(
-            "losses: a counterfactual run is compared; give `interchange`, such as kdpipe.Intervention()"
-        )
+    if not objective.counterfactual:
+        return {}
+    if given is None:
+        what = "losses: a counterfactual run is compared"
+        raise KdpipeError(f"{what}; give `interchange`, such as kdpipe.Intervention()")
+    if cache is not None:
+        raise KdpipeError("cache: a counterfactual run needs the teacher beside the student; leave it out")
+    if any(isinstance(model, Adapted) for model in (*teachers.values(), student)):
+        raise ModelError("a counterfactual run needs models of a family, found an adapted model")
     return {
-        name: given.between(teachers[name], shapes[name][0], student, shape[0])
-        for name, _ in objective.counterfactual
-        if given is not None
+        origin: given.between(shape_in(teachers[origin.teacher].config), shape_in(student.config))
+        for origin in objective.counterfactual
     }
 
 
@@ -173,16 +173,18 @@ def _lessons(
     collator: Collator,
     cache: StoredPrecision | None,
     training: Mapping[str, Any],
-    interchanges: Mapping[str, Interchange],
+    interchanges: Mapping[Origin, Interchange],
 ) -> Iterator[tuple[Collator, Mapping[Origin, Teacher]]]:
     """Yield the batches, and the teacher if it runs beside the student; else batches hold its signals."""
     teachers = {
-        source: Teacher(named[source.teacher].eval(), request)
+        source: teacher_of(
+            named[source.teacher].eval(),
+            request,
+            objective.counterfactual.get(source),
+            interchanges.get(source),
+        )
         for source, request in objective.teachers.items()
     }
-    for source, intervened in objective.counterfactual.items():
-        asked = objective.teachers[source], intervened
-        teachers[source] = TeacherOfBoth(named[source.teacher], *asked, interchanges[source.teacher])
     if cache is None:
         yield collator, teachers
         return

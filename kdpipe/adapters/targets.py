@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.data.targets import Targets
@@ -27,6 +29,10 @@ def targets_of(
     """
     if not task_of(data).masked:
         return None
-    occurrences = pq.read_table(counts / COUNTS_FILE)["count"].to_numpy() if counts else None
     options = masking.model_dump() if masking else {}
-    return token_targets(model, tokenizer, seed, counts=occurrences, **options)
+    return token_targets(model, tokenizer, seed, counts=occurrences(counts), **options)
+
+
+def occurrences(counts: Path | None) -> NDArray[np.int64] | None:
+    """Return how often each token occurs [V], from an artifact of `count_tokens`."""
+    return pq.read_table(counts / COUNTS_FILE)["count"].to_numpy() if counts else None

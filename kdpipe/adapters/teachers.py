@@ -75,8 +75,8 @@ def _by_name(option: str, names: Sequence[str], folders: Sequence[Path]) -> dict
 def checked(source: Source, request: Request, tokenizer: Any, data: Path, intervenes: bool = False) -> Source:
     """Check that a teacher reads tokens on which the requested signals can be compared with the student's.
 
-    Where the tokenizers are equal, the teacher reads the windows of contexts that the student reads; so the
-    source is returned, with the data that the teacher reads.
+    Where both must see the same tokens, or read windows of contexts, and the tokenizers are equal, the
+    teacher reads what the student reads; so the source is returned, with the data that the teacher reads.
 
     Args:
         source: where the teacher's signals come from.
@@ -100,7 +100,7 @@ def checked(source: Source, request: Request, tokenizer: Any, data: Path, interv
             f"{source.teacher} and the student have different tokenizers, but both must see the same tokens; "
             "compare logits on a task with labels, or take a student with the teacher's tokenizer"
         )
-    return replace(source, data=data) if windowed and equal else source
+    return replace(source, data=data) if equal else source
 
 
 def stored_signals(

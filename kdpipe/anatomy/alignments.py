@@ -83,6 +83,26 @@ class Pair:
 Alignment = tuple[tuple[Pair, ...], ...]
 
 
+def alignment_between(
+    sites: str | Iterable[Pair | tuple[Pair, ...]], teacher: int, student: int
+) -> Alignment:
+    """Return an alignment of two models of some depths.
+
+    Args:
+        sites: a name, as of `named_alignment`; or entries, each a pair or some pairs.
+        teacher: depth of the teacher.
+        student: depth of the student.
+    """
+    if isinstance(sites, str):
+        return named_alignment(sites, teacher, student)
+    return tuple((entry,) if isinstance(entry, Pair) else tuple(entry) for entry in sites)
+
+
+def no_sites() -> Alignment:
+    """Return the alignment of a swap of tokens, which goes through no site."""
+    return ((Pair(Site(()), Site(())),),)
+
+
 def named_alignment(name: str, teacher: int, student: int) -> Alignment:
     """Return the alignment of a name for two models of some depths.
 
@@ -96,29 +116,42 @@ def named_alignment(name: str, teacher: int, student: int) -> Alignment:
     if name == "middle":
         return _single((((teacher // 2,), (student // 2,)),))
     if name == "late":
-        if min(teacher, student) < max(LATE):
-            raise KdpipeError(f"`late` needs {max(LATE)} blocks, found {min(teacher, student)}")
+        for who, depth in (("teacher", teacher), ("student", student)):
+            if depth < max(LATE):
+                what = f"`late` needs {max(LATE)} blocks of both models, the {who} has {depth}"
+                raise KdpipeError(f"{what}; take `middle`, or name pairs of sites")
         return _single(((teacher - back,), (student - back,)) for back in LATE)
     if teacher < student:
         raise KdpipeError(
-            f"`full` gives each block of the student some of the teacher, which has {teacher}, the student"
-            f" {student}"
+            f"`full` gives each block of the student some of the teacher's, but the teacher has {teacher}"
+            f" blocks and the student {student}; take `middle`, or name pairs of sites"
         )
     return _single((run, (block,)) for block, run in enumerate(_runs(teacher, student)))
 
 
 def faults(alignment: Alignment, teacher: Shape, student: Shape, read: Read = "aligned") -> Iterator[str]:
-    """Yield what of an alignment two models do not have, as far as their shapes are known."""
-    pairs = dict.fromkeys(pair for entry in alignment for pair in entry)
-    for pair in pairs:
-        if pair.at != "output" and read == "shifted":
-            yield f"{pair}: only what blocks return can be read a block below; give `read: aligned`"
-        sides = (("teacher", pair.teacher, teacher), ("student", pair.student, student))
-        found = [fault for who, site, shape in sides for fault in _site_faults(who, site, shape, pair.at)]
-        yield from (f"{pair}: {fault}" for fault in found)
-        widths = [_width(site, shape, pair.at) for _, site, shape in sides]
-        if not found and None not in widths and widths[0] != widths[1]:
-            yield f"{pair}: the teacher's site is {widths[0]} wide, the student's {widths[1]}"
+    """Yield what of an alignment two models do not have, and what to do, as far as their shapes are known."""
+    for number, entry in enumerate(alignment):
+        place = f"entry {number}, " if len(alignment) > 1 else ""
+        yield from (
+            f"{place}{pair}: {fault}"
+            for pair in entry
+            for fault in _pair_faults(pair, teacher, student, read)
+        )
+
+
+def _pair_faults(pair: Pair, teacher: Shape, student: Shape, read: Read) -> Iterator[str]:
+    if pair.at != "output" and read == "shifted":
+        yield "only what blocks return can be read a block below; give `read: aligned`"
+    sides = (("teacher", pair.teacher, teacher), ("student", pair.student, student))
+    found = [fault for who, site, shape in sides for fault in _site_faults(who, site, shape, pair.at)]
+    yield from found
+    widths = [_width(site, shape, pair.at) for _, site, shape in sides]
+    if not found and None not in widths and widths[0] != widths[1]:
+        yield (
+            f"the teacher's site is {widths[0]} wide, the student's {widths[1]}; take as many heads and"
+            " numbers of both, or models of one width"
+        )
 
 
 def _single(pairs: Iterable[tuple[Blocks, Blocks]]) -> Alignment:
@@ -136,22 +169,30 @@ def _runs(blocks: int, runs: int) -> Iterator[Blocks]:
 
 
 def _site_faults(who: str, site: Site, shape: Shape, at: At) -> Iterator[str]:
-    if not site.blocks or site.heads == ():
-        yield f"the {who}'s site is empty"
+    """Yield what is wrong with a site of a model."""
+    for what, numbers in (("block", site.blocks), ("head", site.heads)):
+        if numbers is not None and len({*numbers}) < max(len(numbers), 1):
+            yield f"the {who}'s {what}s are {list(numbers)}; name each {what} once, and at least one"
+    if site.dims and not 0 <= site.dims[0] < site.dims[1]:
+        yield f"the {who}'s numbers are {site.dims[0]} to below {site.dims[1]}; name a range such as 0:64"
     if shape.depth is not None and any(not 0 <= block < shape.depth for block in site.blocks):
-        yield f"blocks 0 to {shape.depth - 1} of the {who} exist"
-    if shape.heads is None or shape.width is None:
-        return
-    if (at != "output" or not site.whole) and not shape.heads:
-        yield f"the {who} has no heads"
-    elif any(not 0 <= head < shape.heads for head in site.heads or ()):
-        yield f"heads 0 to {shape.heads - 1} of the {who} exist"
-    elif not site.whole and at == "output" and shape.width % shape.heads:
-        yield f"{shape.heads} heads do not share the {shape.width} numbers of the {who}'s states evenly"
-    elif site.dims and not 0 <= site.dims[0] < site.dims[1] <= (
-        size := _head_size(shape, at) or site.dims[1]
-    ):
-        yield f"a head of the {who} has numbers 0 to {size - 1}, a range `FIRST:LAST` ends before LAST"
+        yield f"the {who} has blocks 0 to {shape.depth - 1}; name some of these"
+    if shape.heads is not None and shape.width is not None:
+        yield from _head_faults(who, site, shape, at)
+
+
+def _head_faults(who: str, site: Site, shape: Shape, at: At) -> Iterator[str]:
+    """Yield what is wrong with the heads of a site, and with the range of numbers in each."""
+    heads, width, size = shape.heads or 0, shape.width or 0, _head_size(shape, at)
+    if (at != "output" or not site.whole) and not heads:
+        yield f"the {who} has no heads; swap whole states, `at: output`"
+    elif any(not 0 <= head < heads for head in site.heads or ()):
+        yield f"the {who} has heads 0 to {heads - 1}; name some of these"
+    elif not site.whole and at == "output" and width % heads:
+        what = f"{heads} heads do not share the {width} numbers of the {who}'s states evenly"
+        yield f"{what}; swap whole states"
+    elif site.dims and size is not None and site.dims[1] > size:
+        yield f"a head of the {who} has {size} numbers; end the range at {size} or before"
 
 
 def _head_size(shape: Shape, at: At) -> int | None:

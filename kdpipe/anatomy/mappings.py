@@ -49,7 +49,10 @@ def _variable(text: Any) -> Site:
     match = VARIABLE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise KdpipeError(f"expected {GRAMMAR}, found {quoted(text)}")
-    return Site(_range(match["blocks"]), _range(match["heads"]), (int(match["first"]), int(match["last"])))
+    site = Site(_range(match["blocks"]), _range(match["heads"]), (int(match["first"]), int(match["last"])))
+    if not (site.blocks and site.heads and site.dims and site.dims[0] < site.dims[1]):
+        raise KdpipeError(f"{quoted(text)}: each range must begin below its end")
+    return site
 
 
 def _range(text: str) -> tuple[int, ...]:
@@ -62,7 +65,7 @@ def _range(text: str) -> tuple[int, ...]:
 
 def _alternatives(teacher: Sequence[Site], student: Sequence[Site]) -> Iterator[Pair]:
     fewer, more = sorted((len(teacher), len(student)))
-    if fewer not in (1, more):
+    if not fewer or fewer not in (1, more):
         raise KdpipeError(
             "expected one variable of a side, or as many of the teacher as of the student, found"
             f" {len(teacher)} and {len(student)}"

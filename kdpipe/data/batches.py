@@ -93,7 +93,7 @@ class Tokens:
         return np.flatnonzero(self.predicted[row] != IGNORE_INDEX)
 
 
-class Exchanges(Protocol):
+class ExchangeMaker(Protocol):
     """Chooses what of other texts is put into the examples of a batch."""
 
     def batch(self, whole: NDArray[np.int64], places: NDArray[np.int64], epoch: int, tokens: Tokens) -> Batch:
@@ -131,7 +131,7 @@ class Collator:
         targets: Targets | None = None,
         knowledge: Mapping[Any, Knowledge] | None = None,
         others: Mapping[Any, OtherBatches] | None = None,
-        exchanges: Exchanges | None = None,
+        exchanges: ExchangeMaker | None = None,
     ) -> None:
         self.split = split
         self.pad_id = pad_id

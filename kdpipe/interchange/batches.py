@@ -19,6 +19,9 @@ from kdpipe.errors import KdpipeError
 from kdpipe.seeds import ALIGNMENT, PAIRING, POSITIONS, REPLACEMENT, draw_seed
 
 Bools = NDArray[np.bool_]
+Positions = Literal["consecutive", "scattered", "masked"]
+Sources = Literal["fixed", "epoch", "in_context"]
+Swap = Literal["activations", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,11 @@ class Choice:
         swap: whether `activations` are exchanged or `tokens`.
     """
 
-    positions: Literal["consecutive", "scattered", "masked"] = "consecutive"
+    positions: Positions = "consecutive"
     proportion: float = 0.3
     max_tokens: int | None = None
-    sources: Literal["fixed", "epoch", "in_context"] = "fixed"
-    swap: Literal["activations", "tokens"] = "activations"
+    sources: Sources = "fixed"
+    swap: Swap = "activations"
 
     def count(self, shorter: int) -> int:
         """Return the number of positions that are exchanged, from the length of the shorter text."""

@@ -1,18 +1,22 @@
-"""Interchange interventions that Python code asks for."""
+"""Interchange interventions as they are asked for: what is swapped between two models, and where."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kdpipe.anatomy.alignments import NAMES, Pair, Read, named_alignment
+from kdpipe.anatomy.alignments import NAMES, Alignment, Pair, Read, alignment_between, faults, no_sites
+from kdpipe.anatomy.families import shape_of
+from kdpipe.anatomy.shapes import Shape
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError, ModelError, quoted, suggest
-from kdpipe.interchange.batches import Choice, Exchanges
+from kdpipe.interchange.batches import Choice, Exchanges, Positions, Sources, Swap
 from kdpipe.interchange.runs import Interchange
-from kdpipe.signals.adapted import Adapted
+
+CHOICES = {"positions": Positions, "sources": Sources, "swap": Swap, "read": Read}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,51 +24,95 @@ class Intervention(Choice):
     """A counterfactual run: activations of a source replace activations of a text, in teacher and student.
 
     Args:
-        alignment: `middle`, `late`, `full`, or pairs of sites, of which each step takes one.
+        alignment: `middle`, `late`, `full`, or pairs of sites, of which each step takes one; or entries of
+            pairs, of which each step takes an entry and then a pair.
         read: where the source is read, `shifted` a block below the site.
         positions, proportion, max_tokens, sources, swap: as of `kdpipe.interchange.batches.Choice`.
 
     Raises:
-        KdpipeError: the alignment is not known.
+        KdpipeError: a choice is not known, or a number is out of range.
     """
 
-    alignment: str | Sequence[Pair] = "middle"
+    alignment: str | Sequence[Pair] | Alignment = "middle"
     read: Read = "aligned"
 
     def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value not in (known := get_args(choices)):
+                raise KdpipeError(f"{name}: {quoted(value)} is not known; {suggest(str(value), known)}")
+        if not 0 <= self.proportion <= 1:
+            raise KdpipeError(f"proportion: expected a share from 0 to 1, found {self.proportion}")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise KdpipeError(f"max_tokens: expected at least 1, or None, found {self.max_tokens}")
         if isinstance(self.alignment, str) and self.alignment not in NAMES:
             what = f"found {quoted(self.alignment)}; {suggest(self.alignment, NAMES)}"
             raise KdpipeError(f"alignment: expected {', '.join(NAMES)} or pairs of sites, {what}")
+        if not self.alignment:
+            raise KdpipeError("alignment: expected at least one pair of sites, found none")
 
-    def between(self, teacher: Any, teacher_depth: int, student: Any, student_depth: int) -> Interchange:
-        """Return what is swapped in two models of some depths."""
-        for model in (teacher, student):
-            if isinstance(model, Adapted):
-                raise ModelError("a counterfactual run needs models of a family, found an adapted model")
-        if isinstance(self.alignment, str):
-            return Interchange(named_alignment(self.alignment, teacher_depth, student_depth), self.read)
-        return Interchange(tuple((pair,) for pair in self.alignment), self.read)
+    def between(self, teacher: Shape, student: Shape) -> Interchange:
+        """Return what is swapped in two models.
+
+        Args:
+            teacher: the shape of the teacher.
+            student: the shape of the student.
+
+        Raises:
+            ModelError: a model lacks a site, or the sites differ in width.
+        """
+        if self.swap == "tokens":
+            return Interchange(no_sites(), self.read)
+        alignment = alignment_between(self.alignment, teacher.depth or 0, student.depth or 0)
+        for what in faults(alignment, teacher, student, self.read):
+            raise ModelError(f"interchange: {what}")
+        return Interchange(alignment, self.read)
 
     def exchanges(
         self,
-        interchanges: Mapping[str, Interchange],
+        interchanges: Mapping[Any, Interchange],
         split: EncodedSplit,
         pad_id: int,
         tokenizer: Any,
         targets: Targets | None,
         seed: int,
-    ) -> Exchanges:
-        """Return what chooses sources and positions in the batches of a split.
+        counts: NDArray[np.int64] | None = None,
+    ) -> Exchanges | None:
+        """Return what chooses sources and positions in the batches of a split; None without any interchange.
+
+        Args:
+            interchanges: what is swapped, by teacher.
+            split: the examples.
+            pad_id: id of the padding token.
+            tokenizer: the tokenizer of both models, which tokens in context need.
+            targets: which tokens are to be predicted, for language modelling.
+            seed: seed of the draws.
+            counts: occurrences of each token [V], for tokens in context; by default they are counted.
 
         Raises:
-            KdpipeError: tokens in context are drawn, and there is no tokenizer that names the special ones.
+            KdpipeError: tokens in context are drawn, and no tokenizer names the special ones.
         """
-        if self.sources == "in_context" and tokenizer is None:
-            raise KdpipeError(
-                "sources: `in_context` spares special tokens, which the `tokenizer` names; give it"
-            )
-        ids = split.column("input_ids").values()
-        entries = next(iter(interchanges.values())).alignment
-        special = tokenizer.all_special_ids if tokenizer else ()
-        alternatives = [len(entry) for entry in entries]
-        return Exchanges(split, pad_id, self, alternatives, seed, targets, special, np.bincount(ids))
+        if not interchanges:
+            return None
+        special: Sequence[int] = ()
+        if self.sources == "in_context":
+            if tokenizer is None:
+                what = "`in_context` spares special tokens, which the tokenizer names"
+                raise KdpipeError(f"sources: {what}; give `tokenizer`")
+            special = tokenizer.all_special_ids
+            counts = _counts(split, len(tokenizer)) if counts is None else counts
+        first = next(iter(interchanges.values()))
+        alternatives = [len(entry) for entry in first.alignment]
+        return Exchanges(split, pad_id, self, alternatives, seed, targets, special, counts)
+
+
+def shape_in(config: Any) -> Shape:
+    """Return the shape of the model that a transformers config describes."""
+    return shape_of(config.model_type, config.to_dict())
+
+
+def _counts(split: EncodedSplit, entries: int) -> NDArray[np.int64]:
+    counts: NDArray[np.int64] = np.zeros(entries, dtype=np.int64)
+    for ids, _ in split.column("input_ids").parts:
+        counts += np.bincount(ids, minlength=entries)
+    return counts

@@ -78,6 +78,16 @@ class TeacherOfBoth(Teacher):
         return both_runs(self.model, batch, self.requests, pair.teacher, pair.at, self.interchange.read)
 
 
+def teacher_of(
+    model: Any, base: Request, counterfactual: Request | None = None, interchange: Interchange | None = None
+) -> Teacher:
+    """Return a teacher whose base run, and maybe whose counterfactual run, gives signals."""
+    if counterfactual is None:
+        return Teacher(model, base)
+    assert interchange is not None
+    return TeacherOfBoth(model, base, counterfactual, interchange)
+
+
 def student_runs(
     model: Any, batch: Mapping[str, Any], requests: Mapping[str, Request], interchange: Interchange | None
 ) -> dict[str, Signals]:
@@ -154,9 +164,18 @@ class Swap:
         if SIGNAL_KINDS[signal.kind].placed == "layers":
             first = SIGNAL_KINDS[signal.kind].first
             return int(signal.place or 0) - first < self.start
-        name = f"{family_of(self.model).block_list}."
-        number = str(signal.place).removeprefix(name).partition(".")[0]
-        return str(signal.place).startswith(name) and number.isdecimal() and int(number) < self.start
+        return signal.place in self._modules_below
+
+    @cached_property
+    def _modules_below(self) -> set[str]:
+        """The names of the modules that run before the site, if a body lists its modules as they run."""
+        names = [name for name, _ in self.model.base_model.named_modules()]
+        blocks = [f"{family_of(self.model).block_list}.{number}." for number in range(len(self.blocks))]
+        first = next(place for place, name in enumerate(names) if f"{name}." == blocks[0])
+        before = {name for name in names[:first] if not blocks[0].startswith(f"{name}.")}
+        inside = {name for name in names if f"{name}.".startswith(tuple(blocks[: self.start]))}
+        # What the last of the blocks below returns is what is replaced.
+        return before | inside - ({blocks[self.start - 1][:-1]} if self.at_output else set())
 
     def run_base(self, request: Request) -> tuple[Signals, Any]:
         """Return the signals of the base run, and what the counterfactual run begins with."""

@@ -87,13 +87,13 @@ class DistillationStage(TrainingStage[D]):
 
     def cost(self, graph: Graph, job: Job) -> Cost:
         cost, settings = super().cost(graph, job), self.settings_of(graph, *job.names)
-        if not any(lesson.intervenes for lesson in settings.lessons):
+        if not settings.intervenes:
             return cost
         rows = sum(rows_of(graph.datasets[name]) for name in settings.datasets)
         return replace(cost, memory=cost.memory + cost.processes * PAIRED_ROW * rows)
 
     def passes(self, settings: D) -> int:
-        return INTERVENED if any(lesson.intervenes for lesson in settings.lessons) else 1
+        return INTERVENED if settings.intervenes else 1
 
     def beside(self, graph: Graph, settings: D) -> int:
         beside = dict.fromkeys(settings.datasets, 0)
@@ -107,7 +107,8 @@ class DistillationStage(TrainingStage[D]):
 
 def is_cached(graph: Graph, lesson: Lesson) -> bool:
     """Tell whether a teacher's signals are computed once and stored."""
-    if not lesson.taught or lesson.intervenes:
+    # The stage has stored signals of all teachers on all datasets, or of none.
+    if not lesson.taught or lesson.settings.intervenes:
         return False
     if lesson.settings.cache == "auto":
         return graph.datasets[lesson.dataset].task != LANGUAGE_MODELING

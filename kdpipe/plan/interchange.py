@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kdpipe.anatomy.alignments import Alignment, faults
+from kdpipe.anatomy.alignments import Alignment, alignment_between, faults
 from kdpipe.anatomy.families import LANGUAGE_MODELING, family_facts
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.base import ByColumn
@@ -28,17 +28,18 @@ def wrong_interchange(graph: Graph, lesson: Lesson) -> Findings:
     # Tokenizers that are not fetched yet may be equal; the stage compares them.
     known = None not in (teacher.shape.vocabulary, student.shape.vocabulary)
     if known and teacher.tokenizer and student.tokenizer and teacher.tokenizer != student.tokenizer:
-        what = "activations are swapped token by token, but teacher and student have different tokenizers"
-        yield ("interchange",), what
+        what = "activations are swapped token by token, but the tokenizers differ: the teacher's is of"
+        found = f"{teacher.tokenizer!r}, the student's of {student.tokenizer!r}"
+        yield ("interchange",), f"{what} {found}; take a student with the teacher's tokenizer"
     try:
-        found = alignment_of(graph, lesson, settings) or ()
+        alignment = alignment_of(graph, lesson, settings) or ()
     except KdpipeError as error:
         yield ("interchange", "alignment"), str(error)
     else:
-        for what in faults(found, teacher.shape, student.shape, settings.read):
+        for what in faults(alignment, teacher.shape, student.shape, settings.read):
             yield ("interchange", "alignment"), what
     if getattr(lesson.settings.training, "torch_compile", None):
-        what = "a counterfactual run begins and ends inside the model, which a compiled model cannot"
+        what = "runs that begin and end inside a model are not supported of a compiled model"
         yield ("training", "torch_compile"), f"{what}; remove this"
     yield from _unsuited_data(graph, lesson, settings)
 
@@ -71,7 +72,7 @@ def alignment_of(graph: Graph, lesson: Lesson, settings: InterchangeSettings) ->
     depths = [side.shape.depth for side in sides(graph, lesson)]
     if settings.named and None in depths:
         return None
-    return settings.alignment_of(*(depth or 0 for depth in depths))
+    return alignment_between(settings.sites, *(depth or 0 for depth in depths))
 
 
 def _unsuited_data(graph: Graph, lesson: Lesson, settings: InterchangeSettings) -> Findings:

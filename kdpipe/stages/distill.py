@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kdpipe.adapters.interchange import exchanges_of, interchanges_of, mapping_digests
+from kdpipe.adapters.interchange import intervention_of, mapping_digests
+from kdpipe.adapters.targets import occurrences
 from kdpipe.adapters.teachers import (
     Source,
     checked,
@@ -20,7 +21,8 @@ from kdpipe.data.counterpart import CounterpartCollator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.evaluation.scoring import load_for, task_of
-from kdpipe.interchange.runs import TeacherOfBoth
+from kdpipe.interchange.given import Intervention, shape_in
+from kdpipe.interchange.runs import Interchange, teacher_of
 from kdpipe.models.compatibility import count_entries
 from kdpipe.models.family import config_shape
 from kdpipe.models.loading import read_model_config
@@ -96,16 +98,13 @@ def _course(
     counts: Path | None,
 ) -> Course:
     """Return what is learned on a dataset."""
-    objective = _objective(settings, name, on_dataset(learner, name), tokenizer, sources, data)
-    split = EncodedSplit(data, "train")
+    model, split = on_dataset(learner, name), EncodedSplit(data, "train")
+    objective = _objective(settings, name, model, tokenizer, sources, data)
+    intervention = intervention_of(settings.interchange if settings.intervenes else None)
+    interchanges = _interchanges(intervention, objective, sources, model)
     knowledge: dict[Origin, CachedKnowledge | MatchedAnswers | KnowledgeByRows] = {}
     teachers: dict[Origin, Teacher] = {}
     others = {}
-    interchanges = interchanges_of(
-        settings.interchange,
-        {origin: sources[origin.teacher].teacher for origin in objective.counterfactual},
-        on_dataset(learner, name),
-    )
     for origin, request in objective.teachers.items():
         if isinstance(settings.teacher, ByColumn):
             for source in sources.values():
@@ -119,18 +118,11 @@ def _course(
             knowledge[origin].require(request)
             continue
         needs_head = request.needs_head or bool(intervened and intervened.needs_head)
-        model, theirs = load_for(source.data, source.teacher, head=needs_head)
-        teachers[origin] = Teacher(model, request)
-        if intervened:
-            teachers[origin] = TeacherOfBoth(model, request, intervened, interchanges[origin])
+        teacher, theirs = load_for(source.data, source.teacher, head=needs_head)
+        teachers[origin] = teacher_of(teacher, request, intervened, interchanges.get(origin))
         if source.data != data:
             others[origin] = CounterpartCollator(counterpart(source, split), theirs.pad_token_id)
-    exchanges = None
-    interchange = next(iter(interchanges.values()), None)
-    if interchange and settings.interchange:
-        exchanges = exchanges_of(
-            settings.interchange, interchange, split, tokenizer, counts, targets, settings.seed
-        )
+    swapped = interchanges, split, tokenizer.pad_token_id, tokenizer, targets, settings.seed
     return course_on(
         data,
         tokenizer,
@@ -142,9 +134,21 @@ def _course(
         knowledge=knowledge,
         teachers=teachers,
         others=others,
-        exchanges=exchanges,
-        interchange=interchange,
+        exchanges=intervention.exchanges(*swapped, occurrences(counts)) if intervention else None,
+        interchange=next(iter(interchanges.values()), None),
     )
+
+
+def _interchanges(
+    intervention: Intervention | None, objective: Objective, sources: Mapping[str, Source], student: Any
+) -> dict[Origin, Interchange]:
+    """Return what is swapped, for each teacher whose counterfactual run is read."""
+    folders = {origin: sources[origin.teacher].teacher for origin in objective.counterfactual}
+    return {
+        origin: intervention.between(shape_in(read_model_config(folder)), shape_in(student.config))
+        for origin, folder in folders.items()
+        if intervention is not None
+    }
 
 
 def _share_bodies(courses: Mapping[str, Course], sources: Mapping[str, Mapping[str, Source]]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe import catalog
-from kdpipe.data.batches import Collator, Exchanges, Knowledge, OtherBatches
+from kdpipe.data.batches import Collator, ExchangeMaker, Knowledge, OtherBatches
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.evaluation.scoring import Scorer, validation_scorer
@@ -47,7 +47,7 @@ def course_on(
     knowledge: Mapping[Origin, Knowledge] | None = None,
     teachers: Mapping[Origin, Teacher] | None = None,
     others: Mapping[Origin, OtherBatches] | None = None,
-    exchanges: Exchanges | None = None,
+    exchanges: ExchangeMaker | None = None,
     interchange: Interchange | None = None,
     evaluate: Scorer | None = None,
     prefix: str = "",

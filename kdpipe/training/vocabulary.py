@@ -3,6 +3,7 @@
 The logits of all tokens are larger than all else in a training: a row has as many as the vocabulary has
 entries. Here only the logits of a part exist at once, forward and backward, so that their memory does not
 grow with the batch. Nothing is computed twice: the gradients of a part are there as soon as its loss is.
+Losses that go by all rows of a batch, such as schedules of temperatures, still have all logits at once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from kdpipe.anatomy.signals import LOGITS, Signal
+from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Signal
 from kdpipe.signals.capture import Origin, Signals
 from kdpipe.signals.outputs import outputs_of
 from kdpipe.signals.rows import LateLogits, Rows
@@ -82,7 +83,9 @@ def scaled_sum(
         scales: the factor of each term.
     """
     late = [term for term in objective.terms if _is_late(term, signals)]
-    sums = {term.name: objective.sum(term, signals, batch) for term in objective.terms if term not in late}
+    whole = [term for term in objective.terms if term not in late]
+    computed = _computed(objective, whole, signals)
+    sums = {term.name: objective.sum(term, computed, batch) for term in whole}
     total = torch.zeros((), device=batch["input_ids"].device)
     for name, value in sums.items():
         total = total + scales[name] * value
@@ -92,6 +95,24 @@ def scaled_sum(
         total = total + part
         sums |= {term.name: value for term, value in zip(terms, found, strict=True)}
     return total, sums
+
+
+def _computed(
+    objective: Objective, terms: Sequence[Term], signals: Mapping[Origin, Signals]
+) -> Mapping[Origin, Signals]:
+    """Return signals in which some terms find all logits that they read, and what is made of these."""
+    read = dict.fromkeys(origin for term in terms for origin, signal in term.reads() if _of_head(signal))
+    late = {origin: signals[origin].get(LOGITS) for origin in read if origin in signals}
+    made = {
+        origin: outputs_of(logits.computed(logits.values), objective.requests[origin].outputs)
+        for origin, logits in late.items()
+        if isinstance(logits, LateLogits)
+    }
+    return {origin: {**found, **made.get(origin, {})} for origin, found in signals.items()}
+
+
+def _of_head(signal: Signal) -> bool:
+    return SIGNAL_KINDS[signal.kind].needs_head
 
 
 def _is_late(term: Term, signals: Mapping[Origin, Signals]) -> bool:

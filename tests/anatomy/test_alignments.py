@@ -104,6 +104,9 @@ def test_alternatives_go_together_in_their_order():
         (mapping((["$L:6$H:0"], ["$L:1$H:0$[0:64]"])), r"expected `\$L:BLOCKS"),
         (mapping(([3], [4])), r"expected `\$L:BLOCKS"),
         (mapping(([variable((6,))] * 2, [variable((1,))] * 3)), "found 2 and 3"),
+        (mapping(([], [])), "found 0 and 0"),
+        (mapping((["$L:6$H:[0:12]$[5:5]"], [variable((1,))])), "must begin below its end"),
+        (mapping((["$L:[3:1]$H:[0:12]$[0:64]"], [variable((1,))])), "must begin below its end"),
     ],
 )
 def test_what_is_no_mapping_is_refused(text, message):
@@ -117,10 +120,10 @@ SMALL = Shape("bert", depth=3, width=768, heads=12)
 @pytest.mark.parametrize(
     ("pair", "read", "expected"),
     [
-        (Pair(Site((12,)), Site((1,))), "aligned", "blocks 0 to 11 of the teacher exist"),
-        (Pair(Site((6,)), Site((3,))), "aligned", "blocks 0 to 2 of the student exist"),
-        (Pair(Site((6,), (12,)), Site((1,), (0,))), "aligned", "heads 0 to 11 of the teacher exist"),
-        (Pair(Site((6,), None, (0, 65)), Site((1,))), "aligned", "numbers 0 to 63"),
+        (Pair(Site((12,)), Site((1,))), "aligned", "the teacher has blocks 0 to 11"),
+        (Pair(Site((6,)), Site((3,))), "aligned", "the student has blocks 0 to 2"),
+        (Pair(Site((6,), (12,)), Site((1,), (0,))), "aligned", "the teacher has heads 0 to 11"),
+        (Pair(Site((6,), None, (0, 65)), Site((1,))), "aligned", "a head of the teacher has 64 numbers"),
         (Pair(Site((6,), (0, 1)), Site((1,), (0,))), "aligned", "128 wide, the student's 64"),
         (Pair(Site((6,), (0,), (0, 8)), Site((1,), (0,), (8, 20))), "aligned", "8 wide, the student's 12"),
         (Pair(Site((6,)), Site((1,)), "queries"), "shifted", "give `read: aligned`"),

@@ -63,7 +63,7 @@ def test_tokens_in_context_spare_special_tokens(classifier: Path, rows: Dataset)
     in_context = kdpipe.Intervention(sources="in_context")
     _, names = distilled(classifier, rows, interchange=in_context, tokenizer=load_tokenizer(classifier))
     assert "kl_counterfactual" in names
-    with pytest.raises(KdpipeError, match="which the `tokenizer` names"):
+    with pytest.raises(KdpipeError, match="which the tokenizer names"):
         distilled(classifier, rows, interchange=in_context)
 
 
@@ -95,6 +95,39 @@ def test_what_does_not_fit_is_refused(
         distilled(classifier, rows, **more)
 
 
-def test_an_unknown_alignment_is_refused() -> None:
-    with pytest.raises(KdpipeError, match="did you mean 'middle'"):
-        kdpipe.Intervention(alignment="midle")
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"alignment": "midle"}, "did you mean 'middle'"),
+        ({"alignment": []}, "expected at least one pair of sites, found none"),
+        ({"sources": "epochs"}, "did you mean 'epoch'"),
+        ({"positions": "scatered"}, "did you mean 'scattered'"),
+        ({"read": "shift"}, "did you mean 'shifted'"),
+        ({"swap": "token"}, "did you mean 'tokens'"),
+        ({"proportion": 5}, "expected a share from 0 to 1, found 5"),
+        ({"max_tokens": 0}, "expected at least 1, or None, found 0"),
+    ],
+)
+def test_unknown_choices_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(KdpipeError, match=message):
+        kdpipe.Intervention(**given)
+
+
+@pytest.mark.parametrize(
+    ("pair", "read", "message"),
+    [
+        (Pair(Site((9,)), Site((1,))), "aligned", "the teacher has blocks 0 to 3"),
+        (Pair(Site((1,), (0, 1)), Site((1,), (0,))), "aligned", "16 wide, the student's 8"),
+        (Pair(Site((1,), (0, 0)), Site((1,), (0, 1))), "aligned", "name each head once"),
+        (Pair(Site(()), Site((1,))), "aligned", "at least one"),
+        (Pair(Site((1,), None, (3, 3)), Site((1,))), "aligned", "name a range such as 0:64"),
+        (Pair(Site((1,)), Site((1,)), "keys"), "shifted", "give `read: aligned`"),
+    ],
+)
+def test_sites_that_models_lack_are_refused_before_the_training(
+    pair: Pair, read: Any, message: str, classifier: Path, rows: Dataset
+) -> None:
+    good = [Pair(Site((1,)), Site((1,)))] * 20
+    alone = [pair] if read == "shifted" else [*good, pair]
+    with pytest.raises(KdpipeError, match=message):
+        distilled(classifier, rows, interchange=kdpipe.Intervention(alignment=alone, read=read))

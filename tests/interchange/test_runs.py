@@ -137,6 +137,35 @@ def test_blocks_below_are_those_of_the_base_to_the_bit() -> None:
     assert torch.equal(above, BATCH["attention_mask"].bool())
 
 
+MODULES = {
+    "bert": ("encoder.layer.{}", "encoder.layer.{}.output", "embeddings"),
+    "distilbert": ("transformer.layer.{}", "transformer.layer.{}.ffn", "embeddings"),
+    "gpt2": ("h.{}", "h.{}.mlp", "wte"),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("at", ["output", "values"])
+def test_outputs_of_modules_are_those_of_the_intervened_run(name: str, at: At) -> None:
+    model = scattered(tiny(name))
+    whole, part, embeddings = MODULES[name]
+    places = [text.format(block) for text in (whole, part) for block in range(3)]
+    request = Request(tuple(Signal("module", place) for place in [*places, embeddings]))
+    found = runs(model, request, SITES["middle"], at)[COUNTERFACTUAL]
+    assert_alike(found, counterfactual(model, BATCH, request, SITES["middle"], at))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_below_the_site_are_those_of_the_base_to_the_bit(name: str) -> None:
+    model = scattered(tiny(name)).train()
+    whole, part, embeddings = MODULES[name]
+    below = [whole.format(0), part.format(0), part.format(1), embeddings]
+    request = Request(tuple(Signal("module", place) for place in below))
+    both = runs(model, request, SITES["middle"])
+    for signal, rows in both[BASE].items():
+        assert torch.equal(both[COUNTERFACTUAL][signal].values, rows.values)
+
+
 def test_only_the_columns_of_a_site_change() -> None:
     model = scattered(tiny("bert"))
     both = runs(model, Request(every_state(model)), Site((1,), (1,), (2, 5)))

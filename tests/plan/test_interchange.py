@@ -87,9 +87,11 @@ def test_a_file_of_mappings_is_an_input_of_the_node(graph_of, tmp_path, monkeypa
     ({f"{STUDENT}.interchange.alignment": "gone.nm"},
      "interchange.alignment: gone.nm: No such file or directory; give the path of a `.nm` file from the"
      " working folder"),
-    ({f"{STUDENT}.interchange.alignment": "late"}, "interchange.alignment: `late` needs 3 blocks, found 2"),
+    ({f"{STUDENT}.interchange.alignment": "late"},
+     "interchange.alignment: `late` needs 3 blocks of both models, the student has 2; take `middle`, or name"
+     " pairs of sites"),
     ({f"{STUDENT}.interchange.alignment": [{"teacher": {"blocks": [4]}, "student": {"blocks": [1]}}]},
-     "interchange.alignment: block 4 -> block 1: blocks 0 to 3 of the teacher exist"),
+     "interchange.alignment: block 4 -> block 1: the teacher has blocks 0 to 3; name some of these"),
     ({f"{STUDENT}.interchange.alignment": [
         {"teacher": {"blocks": [3], "dims": "3"}, "student": {"blocks": [1]}}]},
      "interchange.alignment[0].teacher.dims: expected a range such as `0:64`, found '3'"),
@@ -104,8 +106,19 @@ def test_a_file_of_mappings_is_an_input_of_the_node(graph_of, tmp_path, monkeypa
     ({f"{STUDENT}.losses": [{"loss": "hard", "run": "counterfactual"}]},
      "losses[0].run: hard compares with labels, which a counterfactual run has not; remove this"),
     ({f"{STUDENT}.training": {"torch_compile": True}},
-     "training.torch_compile: a counterfactual run begins and ends inside the model, which a compiled model"
-     " cannot; remove this"),
+     "training.torch_compile: runs that begin and end inside a model are not supported of a compiled model;"
+     " remove this"),
+    ({f"{STUDENT}.interchange.alignment": [
+        {"teacher": {"blocks": [3], "heads": [0, 0]}, "student": {"blocks": [1]}}]},
+     "interchange.alignment[0].teacher.heads: names 0 twice; name each once"),
+    ({f"{STUDENT}.interchange.alignment": [
+        {"teacher": {"blocks": [3], "dims": [6, 0]}, "student": {"blocks": [1]}}]},
+     "interchange.alignment[0].teacher.dims: expected a range whose end is above its begin, found 6:0"),
+    ({f"{STUDENT}.interchange.alignment": [
+        {"teacher": {"blocks": [1]}, "student": {"blocks": [1]}},
+        {"teacher": {"blocks": [2], "heads": [0, 1]}, "student": {"blocks": [1], "heads": [0]}}]},
+     "interchange.alignment: entry 1, block 2, heads 0 to 1 -> block 1, head 0: the teacher's site is 24"
+     " wide, the student's 12; take as many heads and numbers of both, or models of one width"),
 ])  # fmt: skip
 def test_mistakes(changes, expected, mistakes_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -124,8 +137,24 @@ def test_teacher_and_student_share_a_tokenizer(mistakes_of, config):
     config["models"]["other"] = {"pretrain": {**config["models"]["base"]["pretrain"], "vocab_size": 400}}
     config["models"]["small"]["extract"]["model"] = "other"
     found = mistakes_of(INTERCHANGE)
-    what = "activations are swapped token by token, but teacher and student have different tokenizers"
+    what = (
+        "activations are swapped token by token, but the tokenizers differ: the teacher's is of 'base', the"
+    )
+    what += " student's of 'other'; take a student with the teacher's tokenizer"
     assert f"{STUDENT}.interchange: {what}" in found
+
+
+def test_nothing_is_cached_beside_a_counterfactual_run(graph_of):
+    """The stage reads the stored signals of all teachers on all datasets, or of none."""
+    graph = graph_of({
+        "models.other": {"finetune": {"model": "base", "dataset": "task", "seed": 2}},
+        f"{STUDENT}.teacher": ["teacher", "other"],
+        f"{STUDENT}.losses": [
+            {"loss": "kl", "teacher": "teacher"}, {"loss": "kl", "teacher": "other", "run": "counterfactual"}
+        ],
+        f"{STUDENT}.interchange.alignment": "middle",
+    })  # fmt: skip
+    assert "knowledge" not in job_of(graph, "distill", "student").inputs
 
 
 def test_swapped_tokens_need_no_alignment(graph_of):

@@ -1,5 +1,6 @@
 """A training with counterfactual runs: what it logs, what it costs, and that it ends with the same bits."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import BertModel, PreTrainedModel
 
 from kdpipe.anatomy.alignments import named_alignment
 from kdpipe.artifacts.checkpoints import Checkpoints
@@ -23,10 +24,13 @@ from kdpipe.losses.cosine import CosineLoss
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.kl import KLLoss
 from kdpipe.models.loading import load_model, load_tokenizer
+from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.signals.capture import TEACHER, Origin, Teacher
+from kdpipe.stages import distill
 from kdpipe.training.learner import Learner
 from kdpipe.training.run import Outcome, train
 from kdpipe.training.terms import Weighted, build_objective
+from tests.stages.conftest import job_for
 from tests.tolerance import assert_close
 from tests.training.conftest import FAST, curve, weights
 from tests.training.test_resumption import Interrupted, KilledError, assert_same, die
@@ -108,6 +112,42 @@ def test_without_a_term_that_reads_the_run_nothing_changes(run: Run) -> None:
     assert outcome.history == same.history
     intervened, _ = run([*STANDARD, COUNTERFACTUAL])
     assert not torch.equal(weights(plain), weights(intervened))
+
+
+def test_without_a_term_that_reads_the_run_there_is_none(
+    language_model: Path, text_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interchange whose terms have no weight draws nothing, and runs each model once a step."""
+    seen: Counter[str] = Counter()
+
+    def counted(owner: Any, method: str) -> None:
+        original = getattr(owner, method)
+
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            seen[method] += 1
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(owner, method, call)
+
+    counted(Exchanges, "batch")
+    counted(BertModel, "forward")
+    for weight in (0, 1):
+        seen.clear()
+        losses = [{"loss": "kl"}, {"loss": "kl", "run": "counterfactual", "weight": weight}]
+        given = {
+            "teacher": "t",
+            "student": "s",
+            "dataset": "d",
+            "losses": losses,
+            "training": {"max_steps": 2},
+        }
+        given |= {"interchange": {"alignment": "middle"}, "masking": {"smoothing": 0}}
+        settings = DistillSettings.model_validate(given)
+        places = {"teacher": [language_model], "student": language_model, "data": [text_data]}
+        distill.run(settings, job_for(tmp_path / str(weight)), **places)
+        # Each model runs on the base, on the source and on from the site.
+        assert seen["forward"] == 2 * 2 * (1 + 2 * weight)
+        assert bool(seen["batch"]) == bool(weight)
 
 
 def test_what_is_exchanged_changes_no_other_draw(run: Run) -> None:

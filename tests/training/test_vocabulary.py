@@ -35,6 +35,7 @@ LOSSES = {
     "largest": [Weighted(KLLoss(), 0.3, top_k=3, positions="all"), Weighted(KLLoss(), 0.1, top_k=5)],
     "shifted": [Weighted(KLLoss(), probability_shift=True), Weighted(HiddenMSELoss(), 2.0)],
     "by batch": [Weighted(KLLoss(TemperatureSchedule(2.0, "flsw"))), Weighted(HardLoss())],
+    "largest by batch": [Weighted(KLLoss(TemperatureSchedule(2.0, "cwsm")), top_k=3), Weighted(KLLoss())],
 }
 
 

@@ -175,6 +175,11 @@ class Distillation(StageSettings):
         return tuple(Lesson(self, name, data) for data in self.datasets for name in self.teachers_of(data))
 
     @property
+    def intervenes(self) -> bool:
+        """Whether a term that is computed reads a counterfactual run."""
+        return any(lesson.intervenes for lesson in self.lessons)
+
+    @property
     def learner(self) -> str:
         """The model whose weights the trained model starts from."""
         return self.teachers[0]

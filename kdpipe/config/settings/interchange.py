@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from kdpipe.anatomy.alignments import NAMES, Alignment, At, Pair, Read, Site, named_alignment
+from kdpipe.anatomy.alignments import NAMES, Alignment, At, Pair, Read, Site
 from kdpipe.anatomy.mappings import SUFFIX, read_mappings
 from kdpipe.config.settings.base import NotEmpty, Settings
 from kdpipe.config.settings.bounds import Count
@@ -20,9 +20,30 @@ def _read_dims(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     first, _, last = value.partition(":")
-    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+    if not (first.isdecimal() and last.isdecimal()):
         raise ValueError(f"expected a range such as `0:64`, found {quoted(value)}")
     return int(first), int(last)
+
+
+def _rising(dims: tuple[int, int]) -> tuple[int, int]:
+    if dims[0] >= dims[1]:
+        raise ValueError(f"expected a range whose end is above its begin, found {dims[0]}:{dims[1]}")
+    return dims
+
+
+def _each_once(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    twice = [number for place, number in enumerate(numbers) if number in numbers[:place]]
+    if twice:
+        raise ValueError(f"names {twice[0]} twice; name each once")
+    return numbers
+
+
+Dims = Annotated[
+    tuple[Place, Place],
+    BeforeValidator(_read_dims, json_schema_input_type=str | tuple[int, int]),
+    AfterValidator(_rising),
+]
+Places = Annotated[tuple[Place, ...], NotEmpty, AfterValidator(_each_once)]
 
 
 class SiteSettings(Settings):
@@ -34,14 +55,9 @@ class SiteSettings(Settings):
         dims: the range of numbers of each head, as `"FIRST:LAST"` without LAST; by default all.
     """
 
-    blocks: Annotated[tuple[Place, ...], NotEmpty]
-    heads: Annotated[tuple[Place, ...], NotEmpty] | None = None
-    dims: (
-        Annotated[
-            tuple[Place, Place], BeforeValidator(_read_dims, json_schema_input_type=str | tuple[int, int])
-        ]
-        | None
-    ) = None
+    blocks: Places
+    heads: Places | None = None
+    dims: Dims | None = None
 
     @property
     def site(self) -> Site:
@@ -124,19 +140,19 @@ class InterchangeSettings(Settings):
         """Whether the sites follow from the depths of the models."""
         return isinstance(self.alignment, str) and self.file is None
 
-    def alignment_of(self, teacher: int, student: int) -> Alignment:
-        """Return the sites for two models of some depths.
+    @property
+    def sites(self) -> str | Alignment:
+        """The name of the alignment, or its entries.
 
         Raises:
-            KdpipeError: the models are too shallow, or the file is missing or is no `.nm` file.
+            KdpipeError: the file is missing or is no `.nm` file.
         """
-        if self.swap == "tokens":
-            return ((Pair(Site(()), Site(())),),)
-        if self.file is not None:
+        if self.file is not None and self.swap == "activations":
             return _mappings(self.file)
-        if isinstance(self.alignment, str):
-            return named_alignment(self.alignment, teacher, student)
-        return tuple((entry.pair,) for entry in self.alignment or ())
+        if isinstance(self.alignment, tuple):
+            return tuple((entry.pair,) for entry in self.alignment)
+        # A swap of tokens goes through no site.
+        return self.alignment if isinstance(self.alignment, str) and self.named else NAMES[0]
 
 
 def _mappings(file: Path) -> Alignment:

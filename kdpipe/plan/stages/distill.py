@@ -16,7 +16,6 @@ from kdpipe.config.settings.several import SamplingSettings, SeveralDatasets
 from kdpipe.plan.distillation import DistillationStage, is_cached
 from kdpipe.plan.entries import Facts
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.interchange import interchange_of
 from kdpipe.plan.model_stage import Known
 from kdpipe.plan.training import trained_facts
 
@@ -84,23 +83,20 @@ class Distill(DistillationStage[DistillSettings]):
         # A teacher with another tokenizer reads its own tokens; its stored logits of answers belong to these.
         read = {data for lesson, data in zip(taught, theirs, strict=True) if _reads_tokens(graph, lesson)}
         folders |= {"teacher_data": theirs} if read - {*folders["data"]} else {}
-        if any(_draws_tokens(lesson) for lesson in lessons):
-            dataset, *_ = self.settings_of(graph, *names).datasets
+        settings = self.settings_of(graph, *names)
+        in_context = settings.interchange is not None and settings.interchange.sources == "in_context"
+        if in_context and settings.intervenes:
+            dataset, *_ = settings.datasets
             folders["counts"] = [graph.layout.counts(dataset, graph.facts[names[0]].tokenizer)]
         return folders
 
     def files(self, graph: Graph, *names: str) -> list[Path]:
         settings = self.settings_of(graph, *names)
-        interchange = next(filter(None, map(interchange_of, settings.lessons)), None)
-        return [interchange.file] if interchange and interchange.file else []
+        file = settings.interchange.file if settings.interchange and settings.intervenes else None
+        return [file] if file else []
 
     def facts(self, name: str, settings: DistillSettings, known: Known) -> Facts:
         return trained_facts(settings.student, settings.datasets, known)
-
-
-def _draws_tokens(lesson: Lesson) -> bool:
-    interchange = interchange_of(lesson)
-    return interchange is not None and interchange.sources == "in_context"
 
 
 def _reads_tokens(graph: Graph, lesson: Lesson) -> bool:
