@@ -1,7 +1,7 @@
 """The base run of a model, and its counterfactual run: the same text with activations of another text.
 
 The source run ends where it is read, and the counterfactual run begins where the base run is written to. In a
-training the two runs so have the same dropout below the site.
+training, the two runs have the same dropout below the site.
 
 References:
     Wu et al. 2022, Causal Distillation for Language Models (arXiv 2112.02505); Geiger et al. 2022, Inducing

@@ -123,7 +123,7 @@ def _teachers_of(weighted: Weighted, teachers: Mapping[str, Shape], ensemble: En
     if weighted.teacher and not kinds:
         raise KdpipeError(f"{name}: reads no teacher, found {weighted.teacher!r}; leave it out")
     if weighted.run == COUNTERFACTUAL and not kinds:
-        raise KdpipeError(f"{name}: compares with labels, which a counterfactual run has not")
+        raise KdpipeError(f"{name}: compares with labels, which a counterfactual run does not have")
     if weighted.teacher and weighted.teacher not in teachers:
         raise KdpipeError(f"{name}: no teacher {weighted.teacher!r}; {suggest(weighted.teacher, teachers)}")
     if weighted.teacher or len(teachers) == 1:

@@ -104,7 +104,7 @@ def test_a_file_of_mappings_is_an_input_of_the_node(graph_of, tmp_path, monkeypa
      "cache: a counterfactual run needs the teacher beside the student, with other sources in each epoch;"
      " give `cache: off`, or remove it"),
     ({f"{STUDENT}.losses": [{"loss": "hard", "run": "counterfactual"}]},
-     "losses[0].run: hard compares with labels, which a counterfactual run has not; remove this"),
+     "losses[0].run: hard compares with labels, which a counterfactual run does not have; remove this"),
     ({f"{STUDENT}.training": {"torch_compile": True}},
      "training.torch_compile: runs that begin and end inside a model are not supported of a compiled model;"
      " remove this"),

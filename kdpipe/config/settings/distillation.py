@@ -138,7 +138,9 @@ class Distillation(StageSettings):
             if term.run == "base":
                 continue
             if not term.needs_teacher:
-                what = f"{term.loss} compares with labels, which a counterfactual run has not; remove this"
+                what = (
+                    f"{term.loss} compares with labels, which a counterfactual run does not have; remove this"
+                )
                 yield ("losses", index, "run"), what
             elif getattr(self, "interchange", None) is None:
                 what = "a counterfactual run needs `interchange` in the node, which `distill` takes"
