@@ -107,8 +107,8 @@ def distill(
         needs_head = request.needs_head or bool(intervened and intervened.needs_head)
         check_teacher(named[source.teacher], student, split, needs_head)
     interchanges = _interchanges(interchange, objective, named, student, cache)
-    if interchange and training.get("torch_compile"):
-        raise KdpipeError("torch_compile: is not supported beside `interchange`; leave it out")
+    if interchanges and training.get("torch_compile"):
+        raise KdpipeError("torch_compile: is not supported beside a counterfactual run; leave it out")
     if interchange:
         swapped = interchanges, split, collator.pad_id, tokenizer, collator.targets, seed
         collator.exchanges = interchange.exchanges(*swapped)
@@ -139,6 +139,8 @@ def _interchanges(
     cache: StoredPrecision | None,
 ) -> dict[Origin, Interchange]:
     """Return what is swapped, for each teacher whose counterfactual run a loss compares."""
+    if given is not None and not isinstance(given, Intervention):
+        raise KdpipeError(f"interchange: expected a kdpipe.Intervention, found {quoted(given)}")
     if not objective.counterfactual:
         return {}
     if given is None:

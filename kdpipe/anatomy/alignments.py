@@ -6,7 +6,7 @@ Reference:
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from kdpipe.anatomy.families import family_facts
 from kdpipe.anatomy.layers import check_depth
@@ -20,6 +20,8 @@ At = Literal["output", "queries", "keys", "values", "heads"]
 Read = Literal["aligned", "shifted"]
 Blocks = tuple[int, ...]
 NAMES = ("middle", "late", "full")
+# What is told of a pruned model whose heads are to be swapped.
+OF_PRUNED = "is pruned, and has other heads in each block; swap whole states, `at: output`"
 # The late blocks are counted from the end.
 LATE = (3, 2)
 
@@ -73,6 +75,11 @@ class Pair:
     teacher: Site
     student: Site
     at: At = "output"
+
+    @property
+    def of_heads(self) -> bool:
+        """Whether heads, or parts of heads, are swapped and not whole states."""
+        return self.at != "output" or not (self.teacher.whole and self.student.whole)
 
     def __str__(self) -> str:
         where = "" if self.at == "output" else f"{self.at} of "
@@ -141,7 +148,9 @@ def faults(alignment: Alignment, teacher: Shape, student: Shape, read: Read = "a
 
 
 def _pair_faults(pair: Pair, teacher: Shape, student: Shape, read: Read) -> Iterator[str]:
-    if pair.at != "output" and read == "shifted":
+    if pair.at not in get_args(At):
+        yield f"`at` is {pair.at!r}; take one of {', '.join(get_args(At))}"
+    elif pair.at != "output" and read == "shifted":
         yield "only what blocks return can be read a block below; give `read: aligned`"
     sides = (("teacher", pair.teacher, teacher), ("student", pair.student, student))
     found = [fault for who, site, shape in sides for fault in _site_faults(who, site, shape, pair.at)]

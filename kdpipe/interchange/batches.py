@@ -24,7 +24,7 @@ Sources = Literal["fixed", "epoch", "in_context"]
 Swap = Literal["activations", "tokens"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """How sources and positions are chosen.
 

@@ -1,7 +1,7 @@
 """Interchange interventions as they are asked for: what is swapped between two models, and where."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import numpy as np
@@ -19,7 +19,7 @@ from kdpipe.interchange.runs import Interchange
 CHOICES = {"positions": Positions, "sources": Sources, "swap": Swap, "read": Read}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Intervention(Choice):
     """A counterfactual run: activations of a source replace activations of a text, in teacher and student.
 
@@ -34,7 +34,7 @@ class Intervention(Choice):
     """
 
     alignment: str | Sequence[Pair] | Alignment = "middle"
-    read: Read = "aligned"
+    read: Read = field(default="aligned", kw_only=True)
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -50,6 +50,10 @@ class Intervention(Choice):
             raise KdpipeError(f"alignment: expected {', '.join(NAMES)} or pairs of sites, {what}")
         if not self.alignment:
             raise KdpipeError("alignment: expected at least one pair of sites, found none")
+        pairs = () if isinstance(self.alignment, str) else self.alignment
+        for pair in (one for entry in pairs for one in (entry if isinstance(entry, tuple) else (entry,))):
+            if not isinstance(pair, Pair):
+                raise KdpipeError(f"alignment: expected pairs of sites (`kdpipe.Pair`), found {quoted(pair)}")
 
     def between(self, teacher: Shape, student: Shape) -> Interchange:
         """Return what is swapped in two models.

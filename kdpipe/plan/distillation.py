@@ -241,7 +241,7 @@ def _column(graph: Graph, lesson: Lesson) -> Findings:
     if column not in dataset.kept:
         what = f"{dataset.name!r} keeps no column {column!r}; give it `keep: [{column}]`"
         yield ("teacher", "column"), f"{what}, which tables have"
-    if not is_cached(graph, lesson):
+    if not is_cached(graph, lesson) and not lesson.settings.intervenes:
         what = "the signals of teachers by a column are stored, for tasks with labels"
         yield ("cache",), f"{what}; remove `cache: off`, or take such a task"
     first, *others = (graph.facts[name].shape for name in lesson.settings.teachers)

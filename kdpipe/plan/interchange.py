@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kdpipe.anatomy.alignments import Alignment, alignment_between, faults
+from kdpipe.anatomy.alignments import OF_PRUNED, Alignment, alignment_between, faults
 from kdpipe.anatomy.families import LANGUAGE_MODELING, family_facts
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.base import ByColumn
@@ -31,13 +31,7 @@ def wrong_interchange(graph: Graph, lesson: Lesson) -> Findings:
         what = "activations are swapped token by token, but the tokenizers differ: the teacher's is of"
         found = f"{teacher.tokenizer!r}, the student's of {student.tokenizer!r}"
         yield ("interchange",), f"{what} {found}; take a student with the teacher's tokenizer"
-    try:
-        alignment = alignment_of(graph, lesson, settings) or ()
-    except KdpipeError as error:
-        yield ("interchange", "alignment"), str(error)
-    else:
-        for what in faults(alignment, teacher.shape, student.shape, settings.read):
-            yield ("interchange", "alignment"), what
+    yield from _wrong_sites(graph, lesson, settings)
     if getattr(lesson.settings.training, "torch_compile", None):
         what = "runs that begin and end inside a model are not supported of a compiled model"
         yield ("training", "torch_compile"), f"{what}; remove this"
@@ -52,11 +46,10 @@ def alignments(graph: Graph, lesson: Lesson) -> Iterator[str]:
     if settings.swap == "tokens":
         yield "tokens are swapped, in no block"
         return
-    found = alignment_of(graph, lesson, settings)
-    yield (
-        "; ".join(" or ".join(map(str, entry)) for entry in found or ())
-        or "known once the models are fetched"
-    )
+    found = alignment_of(graph, lesson, settings) or ()
+    sites = "; ".join(" or ".join(map(str, entry)) for entry in found)
+    below = ", read a block below" if settings.read == "shifted" else ""
+    yield f"{sites}{below}" if sites else "known once the models are fetched"
 
 
 def interchange_of(lesson: Lesson) -> InterchangeSettings | None:
@@ -73,6 +66,21 @@ def alignment_of(graph: Graph, lesson: Lesson, settings: InterchangeSettings) ->
     if settings.named and None in depths:
         return None
     return alignment_between(settings.sites, *(depth or 0 for depth in depths))
+
+
+def _wrong_sites(graph: Graph, lesson: Lesson, settings: InterchangeSettings) -> Findings:
+    """Yield which sites the models do not have."""
+    teacher, student = sides(graph, lesson)
+    try:
+        alignment = alignment_of(graph, lesson, settings) or ()
+    except KdpipeError as error:
+        yield ("interchange", "alignment"), str(error)
+    else:
+        for what in faults(alignment, teacher.shape, student.shape, settings.read):
+            yield ("interchange", "alignment"), what
+        for who, side in (("teacher", teacher), ("student", student)):
+            if side.ranked and any(pair.of_heads for entry in alignment for pair in entry):
+                yield ("interchange", "alignment"), f"the {who} {OF_PRUNED}"
 
 
 def _unsuited_data(graph: Graph, lesson: Lesson, settings: InterchangeSettings) -> Findings:

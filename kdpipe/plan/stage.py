@@ -56,7 +56,7 @@ class Job:
     def arguments(self) -> dict[str, str]:
         """Return the settings as JSON by option, without what the stage has no use for."""
         return {
-            option: settings.model_dump_json(exclude={*AFTERWARDS, *ELSEWHERE})
+            option: settings.model_dump_json(exclude={*AFTERWARDS, *ELSEWHERE, *settings.unread})
             for option, settings in self.settings.items()
         }
 

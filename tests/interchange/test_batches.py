@@ -55,7 +55,7 @@ def lengths(batch: dict[str, Any]) -> list[int]:
 def test_a_share_of_the_shorter_text_is_exchanged(
     positions: Any, share: float, most: int | None, text_data: Path
 ) -> None:
-    batch = collator(text_data, Choice(positions, share, most))(EXAMPLES)
+    batch = collator(text_data, Choice(positions=positions, proportion=share, max_tokens=most))(EXAMPLES)
     exchange = batch[EXCHANGE]
     for (write, read), own, other in zip(
         places(batch), lengths(batch), lengths(exchange["source"]), strict=True
@@ -70,7 +70,7 @@ def test_a_share_of_the_shorter_text_is_exchanged(
 
 
 def test_scattered_positions_are_anywhere(text_data: Path) -> None:
-    batches = collator(text_data, Choice("scattered"))
+    batches = collator(text_data, Choice(positions="scattered"))
     seen: Counter[int] = Counter()
     for epoch in range(60):
         batches.epoch = epoch
@@ -148,7 +148,7 @@ def test_sources_are_masked_too(text_data: Path) -> None:
 
 
 def test_masked_positions_are_those_that_are_to_be_predicted(text_data: Path) -> None:
-    batch = collator(text_data, Choice("masked"), masking())(EXAMPLES)
+    batch = collator(text_data, Choice(positions="masked"), masking())(EXAMPLES)
     width = batch["input_ids"].shape[1]
     predicted: dict[int, list[int]] = {}
     for place in batch["label_rows"].tolist():
@@ -169,7 +169,7 @@ def counts(vocabulary: int = 80) -> NDArray[np.int64]:
 
 @pytest.mark.parametrize("positions", ["consecutive", "scattered", "masked"])
 def test_in_context_only_plain_tokens_at_the_positions_change(positions: Any, text_data: Path) -> None:
-    choice = Choice(positions, sources="in_context")
+    choice = Choice(positions=positions, sources="in_context")
     batches = collator(text_data, choice, masking(), counts=counts())
     batch = batches(EXAMPLES)
     exchange = batch[EXCHANGE]
@@ -189,7 +189,7 @@ def test_in_context_only_plain_tokens_at_the_positions_change(positions: Any, te
 
 
 def test_in_context_draws_go_by_the_counts(text_data: Path) -> None:
-    batches = collator(text_data, Choice("scattered", sources="in_context"), counts=counts())
+    batches = collator(text_data, Choice(positions="scattered", sources="in_context"), counts=counts())
     drawn: Counter[int] = Counter()
     for epoch in range(20):
         batches.epoch = epoch
@@ -220,7 +220,7 @@ def test_pairs_of_texts_have_sources_of_two_texts(question_data: Path) -> None:
         assert source["token_type_ids"][row, :length].tolist() == types[:length].tolist()
 
 
-@pytest.mark.parametrize("choice", [Choice(), Choice("scattered", sources="epoch")])
+@pytest.mark.parametrize("choice", [Choice(), Choice(positions="scattered", sources="epoch")])
 @pytest.mark.parametrize("targets", [None, masking(), masking(kind=FixedMasking), NextToken()])
 def test_processes_have_the_parts_of_one_batch(
     choice: Choice, targets: Targets | None, text_data: Path
@@ -260,7 +260,7 @@ def test_entries_are_drawn_equally_often(text_data: Path) -> None:
 @pytest.mark.parametrize("targets", [None, NextToken()])
 def test_masked_positions_need_masked_tokens(targets: Targets | None, text_data: Path) -> None:
     with pytest.raises(KdpipeError, match="predicts masked tokens"):
-        collator(text_data, Choice("masked"), targets)
+        collator(text_data, Choice(positions="masked"), targets)
 
 
 def test_tokens_in_context_need_counts(text_data: Path) -> None:

@@ -30,6 +30,17 @@ SITES = {
     "a head": Site((1,), (1,)),
     "numbers of a head": Site((1,), (0, 1), (1, 3)),
 }
+# Families whose blocks return other things, or whose queries, keys and values share a map, at all sites.
+ALL_SITES = ("bert", "enct5", "gpt2")
+
+
+def sites_of(name: str) -> list[Any]:
+    """Return parameters of a test: a family with sites, of most families with a few."""
+    few = {key: SITES[key] for key in ("middle", "several")}
+    chosen = SITES if name in ALL_SITES else few
+    return [pytest.param(name, site, id=f"{name}-{key}") for key, site in chosen.items()]
+
+
 POSITIONS = {"classification": "examples", "question_answering": "spans"}
 
 
@@ -70,10 +81,8 @@ def runs(
 
 @pytest.mark.parametrize(("name", "head"), KINDS)
 @pytest.mark.parametrize("read", ["aligned", "shifted"])
-@pytest.mark.parametrize("site", [pytest.param(site, id=name) for name, site in SITES.items()])
+@pytest.mark.parametrize("site", [SITES["middle"], SITES["several"], SITES["last"]], ids=str)
 def test_runs_are_those_of_three_whole_runs(name: str, head: Head, site: Site, read: Read, with_head) -> None:
-    if name == "bigru" and not site.whole:
-        pytest.skip("it has no heads")
     model = scattered(with_head(name, head))
     positions: Any = POSITIONS.get(head.task, "labelled")
     request = Request((*every_state(model), LOGITS), positions)
@@ -82,9 +91,17 @@ def test_runs_are_those_of_three_whole_runs(name: str, head: Head, site: Site, r
     assert_alike(found[COUNTERFACTUAL], counterfactual(model, BATCH, request, site, "output", read))
 
 
+@pytest.mark.parametrize("read", ["aligned", "shifted"])
+@pytest.mark.parametrize(("name", "site"), [case for name in ALL_SITES for case in sites_of(name)])
+def test_any_states_of_blocks_can_be_swapped(name: str, site: Site, read: Read) -> None:
+    model = scattered(tiny(name))
+    request = Request(every_state(model))
+    found = runs(model, request, site, "output", read)
+    assert_alike(found[COUNTERFACTUAL], counterfactual(model, BATCH, request, site, "output", read))
+
+
 @pytest.mark.parametrize("at", ["queries", "keys", "values", "heads"])
-@pytest.mark.parametrize("site", [pytest.param(site, id=name) for name, site in SITES.items()])
-@pytest.mark.parametrize("name", PRUNABLE)
+@pytest.mark.parametrize(("name", "site"), [case for name in PRUNABLE for case in sites_of(name)])
 def test_what_heads_read_and_return_can_be_swapped(name: str, site: Site, at: At) -> None:
     model = scattered(tiny(name))
     request = Request(every_state(model, "attentions", "queries", "keys", "values"))
@@ -316,7 +333,10 @@ SHIPPED += [("full", 3), ("full", 6), ("full", 9)]
 DEPTHS = {"distilbert": "n_layers", "enct5": "num_layers", "gpt2": "n_layer"}
 
 
-@pytest.mark.parametrize("name", sorted(SHAPES))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in ALL_SITES else pytest.mark.slow) for name in sorted(SHAPES)],
+)
 @pytest.mark.parametrize(("alignment", "depth"), SHIPPED)
 def test_the_shipped_alignments_run_in_every_family(name: str, alignment: str, depth: int) -> None:
     field = DEPTHS.get(name, "num_hidden_layers")

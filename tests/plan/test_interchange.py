@@ -80,7 +80,13 @@ def test_a_file_of_mappings_is_an_input_of_the_node(graph_of, tmp_path, monkeypa
      "losses[1].run: a counterfactual run needs `interchange` in the node, which `distill` takes, such as"
      " `interchange: {alignment: middle}`"),
     ({f"{STUDENT}.interchange": {}},
-     "interchange.alignment: expected middle, late, full, a list of pairs or a `.nm` file"),
+     "interchange.alignment: expected middle, late, full, a list of pairs or a `.nm` file; only"
+     " `swap: tokens` needs none"),
+    ({f"{STUDENT}.interchange.alignment": "a{x}.nm"},
+     "interchange.alignment: expected a path without braces, found 'a{x}.nm'; rename the file; the"
+     " matrix has no variable 'x'; there is none"),
+    ({f"{STUDENT}.losses": [{"loss": "kl", "run": "counterfactual", "probability_shift": True}]},
+     "losses[0].probability_shift: goes by labels, which a counterfactual run does not have; remove this"),
     ({f"{STUDENT}.interchange.alignment": "midle"},
      "interchange.alignment: expected middle, late, full, a list of pairs or the path of a `.nm` file, found"
      " 'midle'; did you mean 'middle'?"),
@@ -123,6 +129,45 @@ def test_a_file_of_mappings_is_an_input_of_the_node(graph_of, tmp_path, monkeypa
 def test_mistakes(changes, expected, mistakes_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert mistakes_of({**INTERCHANGE, **changes}) == [f"{STUDENT}.{expected}"]
+
+
+def test_teachers_by_a_column_have_no_counterfactual_run(mistakes_of):
+    models = {"column": "language", "models": {"en": "teacher"}}
+    found = mistakes_of({**INTERCHANGE, f"{STUDENT}.teacher": models})
+    what = "the signals of teachers by a column are stored, and counterfactual runs cannot be"
+    assert f"{STUDENT}.teacher: {what}; take one teacher, or a list" in found
+    assert not any("cache" in line.partition(":")[0] for line in found)
+
+
+def test_an_interchange_that_no_term_reads_changes_nothing(graph_of):
+    job = job_of(graph_of({f"{STUDENT}.interchange.alignment": "middle"}), "distill", "student")
+    other = job_of(graph_of({f"{STUDENT}.interchange.alignment": "full"}), "distill", "student")
+    assert (job.decisive(), job.arguments()) == (other.decisive(), other.arguments())
+    read = job_of(graph_of(INTERCHANGE), "distill", "student")
+    assert read.decisive()["settings"]["interchange"]["alignment"] == "middle"
+
+
+@pytest.mark.parametrize(("at", "refused"), [("output", False), ("values", True)])
+def test_of_pruned_models_whole_outputs_are_swapped(at, refused, mistakes_of):
+    pairs = [{"teacher": {"blocks": [2]}, "student": {"blocks": [1]}, "at": at}]
+    found = mistakes_of({
+        **INTERCHANGE,
+        "models.narrow": {"prune": {"model": "teacher", "sparsity": 0.5}},
+        f"{STUDENT}.student": "narrow",
+        f"{STUDENT}.interchange.alignment": pairs,
+    })  # fmt: skip
+    what = "the student is pruned, and has other heads in each block; swap whole states, `at: output`"
+    assert (f"{STUDENT}.interchange.alignment: {what}" in found) == refused
+
+
+def test_a_swap_of_tokens_reads_no_file(graph_of):
+    graph = graph_of({**INTERCHANGE, f"{STUDENT}.interchange": {"swap": "tokens", "alignment": "gone.nm"}})
+    assert job_of(graph, "distill", "student").files == []
+
+
+def test_where_the_source_is_read_is_printed(graph_of):
+    graph = graph_of({**INTERCHANGE, f"{STUDENT}.interchange.read": "shifted"})
+    assert sites(graph) == ["teacher -> student: block 2 -> block 1, read a block below"]
 
 
 def test_a_schedule_has_no_counterfactual_run(mistakes_of):

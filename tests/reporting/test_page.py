@@ -192,3 +192,11 @@ def test_published_values_of_other_models_are_shown_on_own_datasets_first(
     assert section.index("0.864") < section.index("On other datasets: 1") < section.index("0.441")
     assert "&lt;One&gt;" in section
     assert "Three" not in section
+
+
+def test_the_page_says_what_is_averaged(config: dict[str, Any], make_results: Any):
+    config["report"] |= {"statistic": "median", "baseline": "teacher-{task}"}
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", render(make_results(config))))
+    assert "Median ± sample standard deviation over runs" in text
+    assert "The best median of each column" in text
+    assert "Below each median is the median difference to" in text

@@ -174,7 +174,9 @@ def test_only_counterfactual_terms_train_too(run: Run) -> None:
     assert changed == {"0", "1", "2", "3"}
 
 
-@pytest.mark.parametrize("choice", [Choice(), Choice("masked"), Choice("scattered", sources="epoch")])
+@pytest.mark.parametrize(
+    "choice", [Choice(), Choice(positions="masked"), Choice(positions="scattered", sources="epoch")]
+)
 def test_parts_of_a_batch_add_up_to_the_batch(choice: Choice, language_model: Path, text_data: Path) -> None:
     """Of texts of one length, a few maskings and one pair of sites follow from the examples alone."""
     student, teacher = load_model(language_model), load_model(language_model).eval()
@@ -213,7 +215,7 @@ def test_a_seed_gives_the_same_weights(run: Run, kind: str) -> None:
 
 def test_killed_it_ends_with_the_same_bits(run: Run) -> None:
     options = {**FAST, "num_train_epochs": 2, "logging_steps": 3}
-    losses, choice = [*STANDARD, COUNTERFACTUAL], Choice("scattered", sources="epoch")
+    losses, choice = [*STANDARD, COUNTERFACTUAL], Choice(positions="scattered", sources="epoch")
     undisturbed = run(losses, options, kind="full", choice=choice, state="a")
     for batches in (3, 9):
         with pytest.raises(KilledError):

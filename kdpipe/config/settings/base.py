@@ -39,6 +39,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The settings that nothing reads beside the others, so that a change of them changes nothing."""
+        return ()
+
     def references(self) -> References:
         """Yield (setting, kind, name) of each model and dataset that these settings name."""
         for field, reference in reference_fields(type(self)).items():
@@ -213,7 +218,8 @@ def decisive(settings: BaseModel) -> dict[str, Any]:
     The batch of an evaluation does not count: it changes only roundings, and users lower it to save memory.
     Nor does the tracker, which only shows a training.
     """
-    decisive = settings.model_dump(mode="json", exclude={*AFTERWARDS, "eval_batch_size"})
+    unread = settings.unread if isinstance(settings, Settings) else ()
+    decisive = settings.model_dump(mode="json", exclude={*AFTERWARDS, "eval_batch_size", *unread})
     if isinstance(training := decisive.get("training"), dict):
         for name in ("per_device_eval_batch_size", "report_to"):
             training.pop(name, None)

@@ -89,6 +89,8 @@ def _check_name(value: Any) -> Any:
     if isinstance(value, str) and value not in NAMES and not value.endswith(SUFFIX):
         what = f"expected {', '.join(NAMES)}, a list of pairs or the path of a `{SUFFIX}` file"
         raise ValueError(f"{what}, found {quoted(value)}; {suggest(value, NAMES)}")
+    if isinstance(value, str) and {*value} & {*"{}"}:
+        raise ValueError(f"expected a path without braces, found {quoted(value)}; rename the file")
     return value
 
 
@@ -124,16 +126,15 @@ class InterchangeSettings(Settings):
     @model_validator(mode="after")
     def _has_sites(self) -> Self:
         if self.alignment is None and self.swap == "activations":
-            raise mistake(
-                ("alignment",), f"expected {', '.join(NAMES)}, a list of pairs or a `{SUFFIX}` file"
-            )
+            what = f"expected {', '.join(NAMES)}, a list of pairs or a `{SUFFIX}` file"
+            raise mistake(("alignment",), f"{what}; only `swap: tokens` needs none")
         return self
 
     @property
     def file(self) -> Path | None:
-        """The file with the alignment, if there is one."""
+        """The file with the alignment, if one is read."""
         named = isinstance(self.alignment, str) and self.alignment.endswith(SUFFIX)
-        return Path(str(self.alignment)) if named else None
+        return Path(str(self.alignment)) if named and self.swap == "activations" else None
 
     @property
     def named(self) -> bool:
@@ -147,12 +148,14 @@ class InterchangeSettings(Settings):
         Raises:
             KdpipeError: the file is missing or is no `.nm` file.
         """
-        if self.file is not None and self.swap == "activations":
+        if self.swap == "tokens":
+            # It goes through no site.
+            return NAMES[0]
+        if self.file is not None:
             return _mappings(self.file)
         if isinstance(self.alignment, tuple):
             return tuple((entry.pair,) for entry in self.alignment)
-        # A swap of tokens goes through no site.
-        return self.alignment if isinstance(self.alignment, str) and self.named else NAMES[0]
+        return str(self.alignment)
 
 
 def _mappings(file: Path) -> Alignment:

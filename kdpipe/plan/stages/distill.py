@@ -1,7 +1,8 @@
 """`distill`: a student trained against one teacher or several."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import model_validator
 
@@ -52,6 +53,10 @@ class DistillSettings(SeveralDatasets, Distillation):
     def learner(self) -> str:
         return self.student
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        return () if self.intervenes else ("interchange",)
+
     @model_validator(mode="after")
     def _ensemble_of_its_teachers(self) -> Self:
         if self.ensemble is None:
@@ -94,6 +99,13 @@ class Distill(DistillationStage[DistillSettings]):
         settings = self.settings_of(graph, *names)
         file = settings.interchange.file if settings.interchange and settings.intervenes else None
         return [file] if file else []
+
+    def in_small(self, settings: DistillSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """Return the settings for a run in small, whose models have too few and too small heads for pairs."""
+        small = super().in_small(settings, factor, sizes)
+        if settings.interchange and not settings.interchange.named:
+            small["interchange"] = {**small["interchange"], "alignment": "middle"}
+        return small
 
     def facts(self, name: str, settings: DistillSettings, known: Known) -> Facts:
         return trained_facts(settings.student, settings.datasets, known)
