@@ -207,7 +207,7 @@ def _head_faults(who: str, site: Site, shape: Shape, at: At) -> Iterator[str]:
 def _head_size(shape: Shape, at: At) -> int | None:
     """Return the numbers of a head; None where heads do not share the width of the model."""
     if at != "output" and shape.family and not family_facts(shape.family)["heads_share_width"]:
-        return None
+        return shape.head_size
     return shape.width // shape.heads if shape.width and shape.heads else None
 
 

@@ -18,6 +18,7 @@ class Shape:
         prompts: longest input of a head for tokens, where that has a limit of its own.
         embeddings: size of a word embedding, where that may be another than a hidden state's.
         segments: texts of an example that it tells apart; None too where it is not told of them.
+        head_size: numbers of a query of a head, where heads do not share the width.
     """
 
     family: str | None = None
@@ -30,3 +31,4 @@ class Shape:
     prompts: int | None = None
     embeddings: int | None = None
     segments: int | None = None
+    head_size: int | None = None

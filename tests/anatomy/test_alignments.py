@@ -150,3 +150,13 @@ def test_models_without_heads_have_whole_states():
     assert not [*faults(named_alignment("middle", 12, 3), BASE, gru)]
     [found] = faults(((Pair(Site((6,)), Site((1,)), "keys"),),), BASE, gru)
     assert "the student has no heads" in found
+
+
+def test_heads_may_have_a_size_of_their_own():
+    wide, narrow = (Shape("enct5", depth=12, width=768, heads=12, head_size=size) for size in (64, 32))
+    pair = Pair(Site((6,)), Site((1,)), "values")
+    assert not [*faults(((pair,),), wide, wide)]
+    [found] = faults(((pair,),), wide, narrow)
+    assert "the teacher's site is 768 wide, the student's 384" in found
+    [found] = faults(((Pair(Site((6,), (0,), (32, 64)), Site((1,), (0,), (32, 64)), "keys"),),), wide, narrow)
+    assert "a head of the student has 32 numbers" in found

@@ -227,8 +227,8 @@ def test_a_folder_of_another_family_has_its_own_names(loaded):
     ({"model_type": "gpt2", "n_layer": 2, "n_embd": 16, "n_head": 8},
      Shape("gpt2", 2, 16, 8, 900, 128, neurons=64)),
     ({"model_type": "t5", "num_layers": 2, "d_model": 16},
-     Shape("t5", 2, 16, 4, 900, prompts=512, neurons=2048)),
-    ({"model_type": "enct5", "n_positions": 99}, Shape("enct5", 6, 48, 4, 900, prompts=99, neurons=2048)),
+     Shape("t5", 2, 16, 4, 900, prompts=512, neurons=2048, head_size=64)),
+    ({"model_type": "enct5", "n_positions": 99}, Shape("enct5", 6, 48, 4, 900, prompts=99, neurons=2048, head_size=64)),
     ({"model_type": "bigru"}, Shape("bigru", 6, 48, heads=0, vocabulary=900)),
 ])  # fmt: skip
 def test_tokens_that_a_family_reads(loaded, fields, shape):
@@ -330,7 +330,8 @@ def test_shapes_that_cannot_be(mistakes_of, architecture, what):
 def test_the_heads_of_t5_have_a_width_of_their_own(graph_of):
     architecture = {"family": "t5", "d_model": 24, "num_heads": 5}
     graph = graph_of({"models.m": {"create": {"architecture": architecture, "tokenizer": "base"}}})
-    assert graph.facts["m"].shape == Shape("t5", 6, 24, 5, 500, positions=None, prompts=512, neurons=2048)
+    t5 = Shape("t5", 6, 24, 5, 500, positions=None, prompts=512, neurons=2048, head_size=64)
+    assert graph.facts["m"].shape == t5
 
 
 def test_a_family_without_the_head_of_a_task_is_refused_by_name(mistakes_of):

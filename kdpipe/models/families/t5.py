@@ -28,6 +28,7 @@ class T5(Family):
         "neurons": "d_ff",
         "vocabulary": "vocab_size",
         "prompts": "n_positions",
+        "head_size": "d_kv",
     }
     heads: ClassVar[dict[str, tuple[str, ...]]] = {
         "ForSequenceClassification": ("EncT5ForSequenceClassification", "prompt.", "classifier."),
