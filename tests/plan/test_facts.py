@@ -228,7 +228,8 @@ def test_a_folder_of_another_family_has_its_own_names(loaded):
      Shape("gpt2", 2, 16, 8, 900, 128, neurons=64)),
     ({"model_type": "t5", "num_layers": 2, "d_model": 16},
      Shape("t5", 2, 16, 4, 900, prompts=512, neurons=2048, head_size=64)),
-    ({"model_type": "enct5", "n_positions": 99}, Shape("enct5", 6, 48, 4, 900, prompts=99, neurons=2048, head_size=64)),
+    ({"model_type": "enct5", "n_positions": 99},
+     Shape("enct5", 6, 48, 4, 900, prompts=99, neurons=2048, head_size=64)),
     ({"model_type": "bigru"}, Shape("bigru", 6, 48, heads=0, vocabulary=900)),
 ])  # fmt: skip
 def test_tokens_that_a_family_reads(loaded, fields, shape):
