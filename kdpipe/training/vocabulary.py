@@ -185,7 +185,7 @@ class _InParts(torch.autograd.Function):
             if not rows.learns:
                 continue
             inputs = [tensor for tensor in (piece, *weights) if tensor.requires_grad]
-            new = list(torch.autograd.grad(loss, inputs, allow_unused=True))
+            new = list(torch.autograd.grad(loss, inputs, materialize_grads=True))
             if piece.requires_grad:
                 part.put(new.pop(0), rows, gradients[0])
             for total, gradient in zip(gradients[1:], new, strict=True):
