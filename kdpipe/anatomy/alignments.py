@@ -18,6 +18,10 @@ from kdpipe.errors import KdpipeError
 At = Literal["output", "queries", "keys", "values", "heads"]
 # Where the source is read: where the base is written to, or a block below.
 Read = Literal["aligned", "shifted"]
+# Which positions are swapped, which text is the source, and what of the source the base receives.
+PositionRule = Literal["consecutive", "scattered", "masked"]
+SourceRule = Literal["fixed", "epoch", "in_context"]
+SwapRule = Literal["activations", "tokens"]
 Blocks = tuple[int, ...]
 NAMES = ("middle", "late", "full")
 # What is told of a pruned model whose heads are to be swapped.

@@ -6,12 +6,13 @@ student share them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kdpipe.anatomy.alignments import PositionRule, SourceRule, SwapRule
 from kdpipe.data.batches import Batch, Tokens, padded_width
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.data.targets import Integers64, Targets
@@ -19,9 +20,6 @@ from kdpipe.errors import KdpipeError
 from kdpipe.seeds import ALIGNMENT, PAIRING, POSITIONS, REPLACEMENT, draw_seed
 
 Bools = NDArray[np.bool_]
-Positions = Literal["consecutive", "scattered", "masked"]
-Sources = Literal["fixed", "epoch", "in_context"]
-Swap = Literal["activations", "tokens"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +36,11 @@ class Choice:
         swap: whether `activations` are exchanged or `tokens`.
     """
 
-    positions: Positions = "consecutive"
+    positions: PositionRule = "consecutive"
     proportion: float = 0.3
     max_tokens: int | None = None
-    sources: Sources = "fixed"
-    swap: Swap = "activations"
+    sources: SourceRule = "fixed"
+    swap: SwapRule = "activations"
 
     def count(self, shorter: int) -> int:
         """Return the number of positions that are exchanged, from the length of the shorter text."""

@@ -7,16 +7,27 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from kdpipe.anatomy.alignments import NAMES, Alignment, Pair, Read, alignment_between, faults, no_sites
+from kdpipe.anatomy.alignments import (
+    NAMES,
+    Alignment,
+    Pair,
+    PositionRule,
+    Read,
+    SourceRule,
+    SwapRule,
+    alignment_between,
+    faults,
+    no_sites,
+)
 from kdpipe.anatomy.families import shape_of
 from kdpipe.anatomy.shapes import Shape
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError, ModelError, quoted, suggest
-from kdpipe.interchange.batches import Choice, Exchanges, Positions, Sources, Swap
+from kdpipe.interchange.batches import Choice, Exchanges
 from kdpipe.interchange.runs import Interchange
 
-CHOICES = {"positions": Positions, "sources": Sources, "swap": Swap, "read": Read}
+CHOICES = {"positions": PositionRule, "sources": SourceRule, "swap": SwapRule, "read": Read}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,21 @@
 """`interchange`: the counterfactual run of a distillation, which has activations of another text."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from kdpipe.anatomy.alignments import NAMES, Alignment, At, Pair, Read, Site
+from kdpipe.anatomy.alignments import (
+    NAMES,
+    Alignment,
+    At,
+    Pair,
+    PositionRule,
+    Read,
+    Site,
+    SourceRule,
+    SwapRule,
+)
 from kdpipe.anatomy.mappings import SUFFIX, read_mappings
 from kdpipe.config.settings.base import NotEmpty, Settings
 from kdpipe.config.settings.bounds import Count
@@ -116,12 +126,12 @@ class InterchangeSettings(Settings):
     alignment: Annotated[
         str | Annotated[tuple[PairSettings, ...], NotEmpty] | None, AfterValidator(_check_name)
     ] = None
-    positions: Literal["consecutive", "scattered", "masked"] = "consecutive"
+    positions: PositionRule = "consecutive"
     proportion: float = Field(default=0.3, ge=0, le=1)
     max_tokens: Count | None = None
-    sources: Literal["fixed", "epoch", "in_context"] = "fixed"
+    sources: SourceRule = "fixed"
     read: Read = "aligned"
-    swap: Literal["activations", "tokens"] = "activations"
+    swap: SwapRule = "activations"
 
     @model_validator(mode="after")
     def _has_sites(self) -> Self:
