@@ -28,6 +28,8 @@ NAMES = ("middle", "late", "full")
 OF_PRUNED = "is pruned, and has other heads in each block; swap whole states, `at: output`"
 # The late blocks are counted from the end.
 LATE = (3, 2)
+# The source run and the counterfactual run are together about as long as the base run: passes of a batch.
+PASSES = 2
 
 
 @dataclass(frozen=True)

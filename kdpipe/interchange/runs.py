@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdpipe.anatomy.alignments import Alignment, At, Pair, Read, Site
+from kdpipe.anatomy.alignments import PASSES, Alignment, At, Pair, Read, Site
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal
 from kdpipe.data.batches import EXCHANGE
 from kdpipe.interchange.sites import (
@@ -32,9 +32,6 @@ from kdpipe.interchange.sites import (
 )
 from kdpipe.models.family import family_of
 from kdpipe.signals.capture import BASE, COUNTERFACTUAL, NOTHING, Request, Signals, Teacher, capture
-
-# The source run and the counterfactual run are together about as long as the base run.
-PASSES = 2
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from kdpipe import catalog
+from kdpipe.anatomy.alignments import PASSES
 from kdpipe.anatomy.families import LANGUAGE_MODELING, family_facts
 from kdpipe.anatomy.layers import parts
 from kdpipe.anatomy.positions import wrong_positions
@@ -29,8 +30,6 @@ from kdpipe.plan.suitability import needs_head
 from kdpipe.plan.training import TrainingStage
 
 D = TypeVar("D", bound=Distillation)
-# The source run and the counterfactual run are together about as long as the base run.
-INTERVENED = 2
 
 
 class DistillationStage(TrainingStage[D]):
@@ -93,13 +92,13 @@ class DistillationStage(TrainingStage[D]):
         return replace(cost, memory=cost.memory + cost.processes * PAIRED_ROW * rows)
 
     def passes(self, settings: D) -> int:
-        return INTERVENED if settings.intervenes else 1
+        return PASSES if settings.intervenes else 1
 
     def beside(self, graph: Graph, settings: D) -> int:
         beside = dict.fromkeys(settings.datasets, 0)
         for lesson in settings.lessons:
             if lesson.taught and not is_cached(graph, lesson):
-                passes = INTERVENED if lesson.intervenes else 1
+                passes = PASSES if lesson.intervenes else 1
                 beside[lesson.dataset] += passes * block_parameters(known(graph.facts[lesson.teacher].shape))
         # A batch is of one dataset.
         return max(beside.values())

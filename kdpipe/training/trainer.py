@@ -12,11 +12,11 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import TrainingArguments
 
 from kdpipe import processes
+from kdpipe.anatomy.alignments import PASSES
 from kdpipe.data.batches import Batch, encoded_for
 from kdpipe.data.mixing import Collators, MixedSampler
 from kdpipe.data.sampling import LengthGroupedSampler, sampled_lengths
 from kdpipe.errors import TrainingError, suggest
-from kdpipe.interchange.runs import PASSES
 from kdpipe.models.multitask import on_dataset
 from kdpipe.signals.answers import on_our_tokens
 from kdpipe.signals.capture import COUNTERFACTUAL, Origin, Signals, Teacher
