@@ -9,8 +9,8 @@ alignments, and the naive update for `middle` of 6 blocks: three whole runs of b
 logits, as the published code makes them. Each entry of an alignment is run once in a turn.
 
 The arithmetic of an alignment is that of its products of matrices: the source run ends at its site, the
-counterfactual run begins there, and a pass backward costs two forward. Seconds are processor seconds. Memory
-is the peak of a process of its own that makes one update.
+counterfactual run begins there, and a pass backward costs two forward. Seconds are processor seconds, with
+those of making the batch. Memory is the peak of a process of its own that makes one update.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,19 +31,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdpipe.anatomy.alignments import Alignment, Pair, named_alignment
+from kdpipe.anatomy.alignments import Pair, named_alignment
 from kdpipe.data.batches import EXCHANGE, Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Masking
 from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
-from kdpipe.interchange.batches import Choice, Exchanges
-from kdpipe.interchange.runs import Interchange, TeacherOfBoth
+from kdpipe.interchange.given import Intervention
+from kdpipe.interchange.runs import Interchange, teacher_of
 from kdpipe.losses.cosine import CosineLoss
 from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.kl import KLLoss
 from kdpipe.models.creation import create_language_model
 from kdpipe.models.dropout import use_fast_dropout
-from kdpipe.signals.capture import TEACHER, Origin, Teacher
+from kdpipe.signals.capture import TEACHER, Origin
 from kdpipe.training.learner import Learner
 from kdpipe.training.objective import Objective
 from kdpipe.training.terms import Weighted, build_objective
@@ -89,14 +89,15 @@ class Setting:
     student: Any
     batches: Collator
 
-    def interchanged(self, alignment: Alignment) -> Iterator[dict[str, Any]]:
-        """Yield a batch for each entry of an alignment."""
-        targets, split = self.batches.targets, self.batches.split
-        for entry in range(len(alignment)):
-            exchanges = Exchanges(split, 0, Choice(), [1] * len(alignment), 1, targets)
-            batch = Collator(split, 0, targets, exchanges=exchanges)(range(len(split)))
-            batch[EXCHANGE]["choice"] = (entry, 0)
-            yield batch
+    def exchanged(self, given: Intervention, objective: Objective) -> tuple[Collator, Interchange | None]:
+        """Return what makes batches with exchanges, and the interchange, if the objective reads any."""
+        batches, models = self.batches, (self.teacher.config, self.student.config)
+        interchanges = {teacher: given.between(*models) for teacher in objective.counterfactual}
+        exchanges = given.exchanges(
+            interchanges, batches.split, pad_id=0, tokenizer=None, targets=batches.targets, seed=1
+        )
+        collator = Collator(batches.split, 0, batches.targets, exchanges=exchanges)
+        return collator, next(iter(interchanges.values()), None)
 
 
 def setting_of(options: argparse.Namespace, depth: int) -> Setting:
@@ -123,19 +124,23 @@ def setting_of(options: argparse.Namespace, depth: int) -> Setting:
     return Setting(teacher.eval(), student.train(), Collator(split, 0, targets))
 
 
-def update_of(
-    setting: Setting, losses: list[Weighted], interchange: Interchange | None
-) -> Callable[[Any], None]:
-    """Return an update of a student, as kdpipe makes it."""
-    objective: Objective = build_objective(losses, LanguageModeling, {"teacher": SHAPE}, SHAPE, 1, VOCABULARY)
+def objective_of(losses: list[Weighted]) -> Objective:
+    """Return the weighted sum of losses."""
+    return build_objective(losses, LanguageModeling, {"teacher": SHAPE}, SHAPE, 1, VOCABULARY)
+
+
+def update_of(setting: Setting, losses: list[Weighted], given: Intervention) -> Callable[[int], None]:
+    """Return an update of a student with its batch, as kdpipe makes it, by the entry of the alignment."""
+    objective = objective_of(losses)
+    batches, interchange = setting.exchanged(given, objective)
     learner = Learner(setting.student, {"": objective}, {"": interchange})
     optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-5, fused=True)
-    teacher = Teacher(setting.teacher, objective.teachers[TEACHER])
-    if interchange:
-        asked = objective.teachers[TEACHER], objective.counterfactual[TEACHER]
-        teacher = TeacherOfBoth(setting.teacher, *asked, interchange)
+    teacher = teacher_of(
+        setting.teacher, objective.teachers[TEACHER], objective.counterfactual.get(TEACHER), interchange
+    )
 
-    def update(batch: dict[str, Any]) -> None:
+    def update(entry: int) -> None:
+        batch = batch_of(batches, entry)
         signals = {Origin("teacher", run): found for run, found in teacher.runs(batch).items()}
         scales = {
             term.name: objective.weights(0)[term.name] / batch["counts"][term.averaged_over]
@@ -149,16 +154,26 @@ def update_of(
     return update
 
 
+def batch_of(batches: Collator, entry: int) -> dict[str, Any]:
+    """Return the batch of all examples, with an entry of the alignment."""
+    batch = batches(range(len(batches.split)))
+    if EXCHANGE in batch:
+        batch[EXCHANGE]["choice"] = (entry, 0)
+    return batch
+
+
 # Depth and width, of which only the equality counts.
 SHAPE = (1, 1)
 
 
-def naive_update_of(setting: Setting, alignment: Alignment) -> Callable[[Any], None]:
+def naive_update_of(setting: Setting, given: Intervention) -> Callable[[int], None]:
     """Return an update as the published code makes it: six whole runs, and all logits of each."""
+    batches, interchange = setting.exchanged(given, objective_of([*STANDARD, COUNTERFACTUAL]))
+    assert interchange is not None
     optimizer = torch.optim.AdamW(setting.student.parameters(), lr=1e-5, fused=True)
 
-    def update(batch: dict[str, Any]) -> None:
-        pair = alignment[batch[EXCHANGE]["choice"][0]][0]
+    def update(entry: int) -> None:
+        batch, [pair] = batch_of(batches, entry), interchange.alignment[entry]
         real = batch["attention_mask"].bool()
         with torch.no_grad():
             base, swapped = whole_runs(setting.teacher, batch, pair.teacher.blocks)
@@ -212,20 +227,16 @@ def seconds_of(options: argparse.Namespace) -> dict[str, list[float]]:
     """Return the processor seconds of each side, turn by turn, after one uncounted turn."""
     sides: dict[str, list[Callable[[], None]]] = {}
     for depth in (3, 6, 9):
-        setting = setting_of(options, depth)
-        plain = setting.batches(range(options.size))
-        standard = update_of(setting, STANDARD, None)
-        sides[f"standard {depth}"] = [partial(standard, plain)]
-        unread = update_of(setting, [*STANDARD, Weighted(KLLoss(), 0.0, run="counterfactual")], None)
-        sides[f"unread {depth}"] = [partial(unread, plain)]
+        setting, middle = setting_of(options, depth), Intervention("middle")
+        unread = [*STANDARD, Weighted(KLLoss(), 0.0, run="counterfactual")]
+        sides[f"standard {depth}"] = [partial(update_of(setting, STANDARD, middle), 0)]
+        sides[f"unread {depth}"] = [partial(update_of(setting, unread, middle), 0)]
         for name in [name for name, own in ALIGNMENTS if own == depth]:
-            alignment = named_alignment(name, TEACHER_DEPTH, depth)
-            batches = [*setting.interchanged(alignment)]
-            update = update_of(setting, [*STANDARD, COUNTERFACTUAL], Interchange(alignment))
-            sides[f"{name} {depth}"] = [partial(update, batch) for batch in batches]
+            update = update_of(setting, [*STANDARD, COUNTERFACTUAL], Intervention(name))
+            entries = range(len(named_alignment(name, TEACHER_DEPTH, depth)))
+            sides[f"{name} {depth}"] = [partial(update, entry) for entry in entries]
             if (name, depth) == NAIVE:
-                naive = naive_update_of(setting, alignment)
-                sides["naive"] = [partial(naive, batch) for batch in batches]
+                sides["naive"] = [partial(naive_update_of(setting, Intervention(name)), 0)]
     found: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(options.repeats + 1):
         for name, updates in sides.items():
@@ -248,14 +259,11 @@ def megabytes_of(options: argparse.Namespace) -> dict[str, float]:
 def one_update(options: argparse.Namespace) -> None:
     """Make one update, and print the peak of this process's memory in megabytes."""
     name, depth = NAIVE
-    setting, alignment = setting_of(options, depth), named_alignment(name, TEACHER_DEPTH, depth)
-    [batch] = setting.interchanged(alignment)
-    if options.run == "naive":
-        naive_update_of(setting, alignment)(batch)
-    elif options.run == "kdpipe":
-        update_of(setting, [*STANDARD, COUNTERFACTUAL], Interchange(alignment))(batch)
-    else:
-        update_of(setting, STANDARD, None)(setting.batches(range(options.size)))
+    setting, given = setting_of(options, depth), Intervention(name)
+    losses = STANDARD if options.run == "standard" else [*STANDARD, COUNTERFACTUAL]
+    naive = options.run == "naive"
+    update = naive_update_of(setting, given) if naive else update_of(setting, losses, given)
+    update(0)
     # What `getrusage` returns contains the memory of the process that started this one.
     [peak] = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
     print(int(peak.split()[1]) / 1000)

@@ -20,7 +20,7 @@ from kdpipe.data.batches import Collator
 from kdpipe.errors import KdpipeError, ModelError, quoted
 from kdpipe.evaluation.reading import check_teacher, read_rows, take_over, targets_for
 from kdpipe.evaluation.scoring import padding_id, score, scorer
-from kdpipe.interchange.given import Intervention, shape_in
+from kdpipe.interchange.given import Intervention
 from kdpipe.interchange.runs import Interchange, teacher_of
 from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.loss import Loss
@@ -43,6 +43,14 @@ from kdpipe.training.terms import Shape, Weighted, build_objective
 from kdpipe.training.trial import shape_on
 
 LOG = logging.getLogger(__name__)
+# Fields of a training that runs the student as a whole, from its first block to its last.
+WHOLE_RUNS = (
+    "torch_compile",
+    "torch_compile_mode",
+    "torch_compile_backend",
+    "activation_checkpointing",
+    "gradient_checkpointing",
+)
 M = TypeVar("M", PreTrainedModel, Adapted)
 
 
@@ -107,11 +115,17 @@ def distill(
         needs_head = request.needs_head or bool(intervened and intervened.needs_head)
         check_teacher(named[source.teacher], student, split, needs_head)
     interchanges = _interchanges(interchange, objective, named, student, cache)
-    if interchanges and training.get("torch_compile"):
-        raise KdpipeError("torch_compile: is not supported beside a counterfactual run; leave it out")
+    if interchanges:
+        _refuse_beside_exchanges(student, training)
     if interchange:
-        swapped = interchanges, split, collator.pad_id, tokenizer, collator.targets, seed
-        collator.exchanges = interchange.exchanges(*swapped)
+        collator.exchanges = interchange.exchanges(
+            interchanges,
+            split,
+            pad_id=collator.pad_id,
+            tokenizer=tokenizer,
+            targets=collator.targets,
+            seed=seed,
+        )
     freeze_parameters(bare(student), freeze)
     held_out = None if validation is None else read_rows(student, validation)
     scored = scorer(held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size"))
@@ -151,9 +165,19 @@ def _interchanges(
     if any(isinstance(model, Adapted) for model in (*teachers.values(), student)):
         raise ModelError("a counterfactual run needs models of a family, found an adapted model")
     return {
-        origin: given.between(shape_in(teachers[origin.teacher].config), shape_in(student.config))
+        origin: given.between(teachers[origin.teacher].config, student.config)
         for origin in objective.counterfactual
     }
+
+
+def _refuse_beside_exchanges(student: Any, training: Mapping[str, Any]) -> None:
+    """Refuse trainings whose runs cannot begin or end at a block."""
+    for name in WHOLE_RUNS:
+        if training.get(name):
+            raise KdpipeError(f"{name}: is not supported beside a counterfactual run; leave it out")
+    if getattr(student, "is_activation_checkpointing", False):
+        what = "the student checkpoints its gradients, which is not supported beside a counterfactual run"
+        raise ModelError(f"{what}; call its `activation_checkpointing_disable` first")
 
 
 def _take_teacher(teacher: Any, student: Any, dataset: Any) -> None:

@@ -82,11 +82,6 @@ class Pair:
     student: Site
     at: At = "output"
 
-    @property
-    def of_heads(self) -> bool:
-        """Whether heads, or parts of heads, are swapped and not whole states."""
-        return self.at != "output" or not (self.teacher.whole and self.student.whole)
-
     def __str__(self) -> str:
         where = "" if self.at == "output" else f"{self.at} of "
         return f"{where}{self.teacher} -> {self.student}"
@@ -142,8 +137,27 @@ def named_alignment(name: str, teacher: int, student: int) -> Alignment:
     return _single((run, (block,)) for block, run in enumerate(_runs(teacher, student)))
 
 
-def faults(alignment: Alignment, teacher: Shape, student: Shape, read: Read = "aligned") -> Iterator[str]:
-    """Yield what of an alignment two models do not have, and what to do, as far as their shapes are known."""
+def faults(
+    alignment: Alignment,
+    teacher: Shape,
+    student: Shape,
+    read: Read = "aligned",
+    cut: tuple[bool, bool] = (False, False),
+) -> Iterator[str]:
+    """Yield what of an alignment two models do not have, and what to do, as far as their shapes are known.
+
+    Args:
+        alignment: the alignment.
+        teacher: the shape of the teacher.
+        student: the shape of the student.
+        read: where the source is read.
+        cut: whether blocks of the teacher, and of the student, have lost heads or neurons.
+    """
+    pairs = [pair for entry in alignment for pair in entry]
+    if cut[0] and any(_splits(pair.teacher, pair.at, teacher) for pair in pairs):
+        yield f"the teacher {OF_PRUNED}"
+    if cut[1] and any(_splits(pair.student, pair.at, student) for pair in pairs):
+        yield f"the student {OF_PRUNED}"
     for number, entry in enumerate(alignment):
         place = f"entry {number}, " if len(alignment) > 1 else ""
         yield from (
@@ -167,6 +181,13 @@ def _pair_faults(pair: Pair, teacher: Shape, student: Shape, read: Read) -> Iter
             f"the teacher's site is {widths[0]} wide, the student's {widths[1]}; take as many heads and"
             " numbers of both, or models of one width"
         )
+
+
+def _splits(site: Site, at: At, shape: Shape) -> bool:
+    """Tell whether less than whole states are swapped in a model."""
+    if at != "output" or not (shape.width and shape.heads):
+        return at != "output" or not site.whole
+    return site.columns(shape.width, shape.heads) != list(range(shape.width))
 
 
 def _single(pairs: Iterable[tuple[Blocks, Blocks]]) -> Alignment:

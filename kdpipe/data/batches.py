@@ -88,9 +88,11 @@ class Tokens:
             return cls(original, original, np.full_like(original, IGNORE_INDEX), lengths, examples)
         return cls(original, *targets(original, lengths, epoch, examples), lengths, examples)
 
-    def labelled(self, row: int) -> NDArray[np.int64]:
-        """Return the positions of an example that are to predict a token."""
-        return np.flatnonzero(self.predicted[row] != IGNORE_INDEX)
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Whether each position is to predict a token [B, L]."""
+        labelled: NDArray[np.bool_] = self.predicted != IGNORE_INDEX
+        return labelled
 
 
 class ExchangeMaker(Protocol):

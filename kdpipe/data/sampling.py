@@ -13,6 +13,10 @@ from kdpipe.seeds import ORDER, draw_seed
 SORTED_AT_ONCE = 1 << 20
 
 
+# How examples share batches.
+STRATEGIES = ("group_by_length", "random")
+
+
 def sampled_lengths(lengths: Integers, strategy: str) -> Integers:
     """Return the lengths by which examples share batches: `random` batches have examples of any lengths."""
     return np.zeros_like(lengths) if strategy == "random" else lengths

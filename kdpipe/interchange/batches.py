@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kdpipe.anatomy.alignments import PositionRule, SourceRule, SwapRule
 from kdpipe.data.batches import Batch, Tokens, padded_width
+from kdpipe.data.draws import uniform
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.data.targets import Integers64, Targets
 from kdpipe.errors import KdpipeError
@@ -42,10 +43,10 @@ class Choice:
     sources: SourceRule = "fixed"
     swap: SwapRule = "activations"
 
-    def count(self, shorter: int) -> int:
-        """Return the number of positions that are exchanged, from the length of the shorter text."""
-        count = int(shorter * self.proportion)
-        return count if self.max_tokens is None else min(count, self.max_tokens)
+    def counts(self, shorter: Integers64) -> Integers64:
+        """Return the numbers of positions that are exchanged, from the lengths of the shorter texts [B]."""
+        counts: Integers64 = (shorter * self.proportion).astype(np.int64)
+        return counts if self.max_tokens is None else np.minimum(counts, self.max_tokens)
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Exchanges:
     special: Sequence[int] = ()
     counts: NDArray[np.int64] | None = None
     _pairing: dict[int, NDArray[Any]] = field(default_factory=dict, init=False)
+    _shares: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.choice.positions == "masked" and not (self.targets and self.targets.masks):
@@ -84,6 +86,10 @@ class Exchanges:
             )
         if self.choice.sources == "in_context" and self.counts is None:
             raise KdpipeError("interchange.sources: `in_context` draws from counts of tokens, found none")
+        if self.counts is not None:
+            weights = self.counts.astype(np.float64)
+            weights[list(self.special)] = 0
+            self._shares = np.cumsum(weights) / weights.sum()
 
     def batch(self, whole: Integers64, places: Integers64, epoch: int, tokens: Tokens) -> Batch:
         """Return what is exchanged in the part of a batch whose examples stand in some places of it.
@@ -139,49 +145,40 @@ class Exchanges:
         self, whole: Integers64, epoch: int, tokens: Tokens, source: Tokens
     ) -> tuple[Bools, Bools]:
         """Return the positions of base and source that are exchanged [B, L], equally many in each row."""
-        ours, theirs = np.zeros(tokens.read.shape, dtype=bool), np.zeros(source.read.shape, dtype=bool)
-        for row, example in enumerate(whole.tolist()):
-            rng = np.random.default_rng(draw_seed(self.seed, POSITIONS, epoch, example))
-            if self.choice.sources == "in_context":
-                chosen = self._in_context(row, tokens, rng)
-                ours[row, chosen] = theirs[row, chosen] = True
-            else:
-                base, other = self._apart(row, tokens, int(source.lengths[row]), rng)
-                ours[row, base], theirs[row, other] = True, True
-        return ours, theirs
-
-    def _apart(
-        self, row: int, tokens: Tokens, other: int, rng: np.random.Generator
-    ) -> tuple[Integers64, Integers64]:
-        """Return positions of an example and of its source, whose length is `other`."""
-        own = int(tokens.lengths[row])
+        ours, theirs = (_real(side.lengths, side.read.shape[1]) for side in (tokens, source))
+        if self.choice.sources == "in_context":
+            chosen = self._in_context(whole, epoch, tokens, ours)
+            return chosen, chosen
         if self.choice.positions == "masked":
-            chosen = tokens.labelled(row)[:other]
-            return chosen, _scattered(len(chosen), other, rng)
-        count = self.choice.count(min(own, other))
-        draw = _span if self.choice.positions == "consecutive" else _scattered
-        return draw(count, own, rng), draw(count, other, rng)
+            chosen = tokens.labelled & (tokens.labelled.cumsum(1) <= source.lengths[:, None])
+            draws = self._uniform(whole, epoch, 1, theirs.shape[1])
+            return chosen, _scattered(theirs, chosen.sum(1), draws)
+        counts = self.choice.counts(np.minimum(tokens.lengths, source.lengths))
+        return self._chosen(whole, epoch, 0, ours, counts), self._chosen(whole, epoch, 1, theirs, counts)
 
-    def _in_context(self, row: int, tokens: Tokens, rng: np.random.Generator) -> Integers64:
-        """Return positions of an example whose tokens are not special."""
+    def _in_context(self, whole: Integers64, epoch: int, tokens: Tokens, real: Bools) -> Bools:
+        """Return positions whose tokens are not special [B, L]."""
         if self.choice.positions == "masked":
-            return tokens.labelled(row)
-        ids = tokens.original[row, : tokens.lengths[row]]
-        plain = np.flatnonzero(~np.isin(ids, self.special))
-        count = min(self.choice.count(len(ids)), len(plain))
-        draw = _span if self.choice.positions == "consecutive" else _scattered
-        return plain[draw(count, len(plain), rng)]
+            return tokens.labelled
+        plain = real & ~np.isin(tokens.original, self.special)
+        counts = np.minimum(self.choice.counts(tokens.lengths), plain.sum(1))
+        return self._chosen(whole, epoch, 0, plain, counts)
+
+    def _chosen(
+        self, whole: Integers64, epoch: int, side: int, candidates: Bools, counts: Integers64
+    ) -> Bools:
+        """Return so many of the candidates of each text [B, L]; sides have draws of their own."""
+        if self.choice.positions == "consecutive":
+            return _span(candidates, counts, self._uniform(whole, epoch, side, 1))
+        return _scattered(candidates, counts, self._uniform(whole, epoch, side, candidates.shape[1]))
+
+    def _uniform(self, whole: Integers64, epoch: int, side: int, count: int) -> NDArray[np.float64]:
+        return uniform(draw_seed(self.seed, POSITIONS, epoch, side), whole, count)
 
     def _replace(self, source: Tokens, chosen: Bools, whole: Integers64, epoch: int) -> None:
         """Replace chosen tokens of a source by draws from the counts of tokens."""
-        assert self.counts is not None
-        weights = self.counts.astype(np.float64)
-        weights[list(self.special)] = 0
-        shares = np.cumsum(weights) / weights.sum()
-        for row, example in enumerate(whole.tolist()):
-            rng = np.random.default_rng(draw_seed(self.seed, REPLACEMENT, epoch, example))
-            places = np.flatnonzero(chosen[row])
-            source.read[row, places] = np.searchsorted(shares, rng.random(len(places)), side="right")
+        draws = uniform(draw_seed(self.seed, REPLACEMENT, epoch), whole, chosen.shape[1])
+        source.read[chosen] = np.searchsorted(self._shares, draws[chosen], side="right")
 
     def _drawn(self, whole: Integers64, epoch: int) -> tuple[int, int]:
         """Return the entry of the alignment of a batch, and its alternative."""
@@ -215,13 +212,17 @@ def _first_tokens(
     return padded
 
 
-def _span(count: int, length: int, rng: np.random.Generator) -> Integers64:
-    """Return so many positions in a row of a text."""
-    start = int(rng.integers(length - count + 1))
-    return np.arange(start, start + count)
+def _span(candidates: Bools, counts: Integers64, draws: NDArray[np.float64]) -> Bools:
+    """Return so many candidates in a row of each text [B, L]; a draw [B, 1] says where they begin."""
+    place = candidates.cumsum(1) - 1
+    start = (draws * (candidates.sum(1) - counts + 1)[:, None]).astype(np.int64)
+    chosen: Bools = candidates & (place >= start) & (place < start + counts[:, None])
+    return chosen
 
 
-def _scattered(count: int, length: int, rng: np.random.Generator) -> Integers64:
-    """Return so many positions of a text, drawn without replacement."""
-    positions: Integers64 = np.sort(rng.permutation(length)[:count]).astype(np.int64)
-    return positions
+def _scattered(candidates: Bools, counts: Integers64, draws: NDArray[np.float64]) -> Bools:
+    """Return so many candidates of each text [B, L], those with the least of the draws [B, L]."""
+    order = np.where(candidates, draws, np.inf).argsort(1, kind="stable")
+    chosen = np.zeros_like(candidates)
+    np.put_along_axis(chosen, order, np.arange(order.shape[1]) < counts[:, None], axis=1)
+    return chosen

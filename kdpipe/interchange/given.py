@@ -13,6 +13,7 @@ from kdpipe.anatomy.alignments import (
     Pair,
     PositionRule,
     Read,
+    Site,
     SourceRule,
     SwapRule,
     alignment_between,
@@ -20,7 +21,6 @@ from kdpipe.anatomy.alignments import (
     no_sites,
 )
 from kdpipe.anatomy.families import shape_of
-from kdpipe.anatomy.shapes import Shape
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError, ModelError, quoted, suggest
@@ -59,27 +59,25 @@ class Intervention(Choice):
         if isinstance(self.alignment, str) and self.alignment not in NAMES:
             what = f"found {quoted(self.alignment)}; {suggest(self.alignment, NAMES)}"
             raise KdpipeError(f"alignment: expected {', '.join(NAMES)} or pairs of sites, {what}")
-        if not self.alignment:
-            raise KdpipeError("alignment: expected at least one pair of sites, found none")
-        pairs = () if isinstance(self.alignment, str) else self.alignment
-        for pair in (one for entry in pairs for one in (entry if isinstance(entry, tuple) else (entry,))):
-            if not isinstance(pair, Pair):
-                raise KdpipeError(f"alignment: expected pairs of sites (`kdpipe.Pair`), found {quoted(pair)}")
+        if not isinstance(self.alignment, str):
+            _check_pairs(self.alignment)
 
-    def between(self, teacher: Shape, student: Shape) -> Interchange:
+    def between(self, teacher: Any, student: Any) -> Interchange:
         """Return what is swapped in two models.
 
         Args:
-            teacher: the shape of the teacher.
-            student: the shape of the student.
+            teacher: the transformers config of the teacher.
+            student: the transformers config of the student.
 
         Raises:
             ModelError: a model lacks a site, or the sites differ in width.
         """
         if self.swap == "tokens":
             return Interchange(no_sites(), self.read)
-        alignment = alignment_between(self.alignment, teacher.depth or 0, student.depth or 0)
-        for what in faults(alignment, teacher, student, self.read):
+        theirs, ours = (shape_of(config.model_type, config.to_dict()) for config in (teacher, student))
+        alignment = alignment_between(self.alignment, theirs.depth or 0, ours.depth or 0)
+        cut = _is_cut(teacher), _is_cut(student)
+        for what in faults(alignment, theirs, ours, self.read, cut):
             raise ModelError(f"interchange: {what}")
         return Interchange(alignment, self.read)
 
@@ -121,9 +119,28 @@ class Intervention(Choice):
         return Exchanges(split, pad_id, self, alternatives, seed, targets, special, counts)
 
 
-def shape_in(config: Any) -> Shape:
-    """Return the shape of the model that a transformers config describes."""
-    return shape_of(config.model_type, config.to_dict())
+def _check_pairs(alignment: Any) -> None:
+    """Raise KdpipeError if an alignment is no list of pairs, or a site of a pair has no list of blocks."""
+    if not isinstance(alignment, Sequence):
+        raise KdpipeError(f"alignment: expected a list of pairs of sites, found {quoted(alignment)}")
+    if not alignment:
+        raise KdpipeError("alignment: expected at least one pair of sites, found none")
+    for pair in (one for entry in alignment for one in (entry if isinstance(entry, tuple) else (entry,))):
+        if not isinstance(pair, Pair):
+            raise KdpipeError(f"alignment: expected pairs of sites (`kdpipe.Pair`), found {quoted(pair)}")
+        for site in (pair.teacher, pair.student):
+            if not isinstance(site, Site):
+                raise KdpipeError(f"alignment: expected sites (`kdpipe.Site`), found {quoted(site)}")
+            for name in ("blocks", "heads", "dims"):
+                numbers = getattr(site, name)
+                if not isinstance(numbers, tuple) and not (numbers is None and name != "blocks"):
+                    what = f"expected a tuple such as (2,), found {quoted(numbers)}"
+                    raise KdpipeError(f"alignment: {name} of a site: {what}")
+
+
+def _is_cut(config: Any) -> bool:
+    """Tell whether blocks of the model that a config describes have lost heads or neurons."""
+    return bool(getattr(config, "unit_counts", None))
 
 
 def _counts(split: EncodedSplit, entries: int) -> NDArray[np.int64]:

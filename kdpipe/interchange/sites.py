@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from kdpipe.anatomy.alignments import OF_PRUNED, At, Site
-from kdpipe.anatomy.families import PRUNED
+from kdpipe.anatomy.alignments import At, Site
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
 from kdpipe.models.units import Group
@@ -83,8 +82,6 @@ def points_of(model: Any, site: Site, at: At) -> list[Point]:
 
 def _point(model: Any, site: Site, at: At, block: int) -> Point:
     family, body, device = family_of(model), model.base_model, model.device
-    if model.config.model_type.startswith(PRUNED) and (at != "output" or not site.whole):
-        raise ModelError(f"interchange: the {type(model).__name__} {OF_PRUNED}")
     if at == "output":
         fields = family.shape_fields
         width = getattr(model.config, fields["width"])

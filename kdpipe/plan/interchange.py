@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kdpipe.anatomy.alignments import OF_PRUNED, Alignment, alignment_between, faults
+from kdpipe.anatomy.alignments import Alignment, alignment_between, faults
 from kdpipe.anatomy.families import LANGUAGE_MODELING, family_facts
 from kdpipe.config.mistakes import Findings
 from kdpipe.config.settings.base import ByColumn
@@ -76,11 +76,9 @@ def _wrong_sites(graph: Graph, lesson: Lesson, settings: InterchangeSettings) ->
     except KdpipeError as error:
         yield ("interchange", "alignment"), str(error)
     else:
-        for what in faults(alignment, teacher.shape, student.shape, settings.read):
+        cut = bool(teacher.ranked), bool(student.ranked)
+        for what in faults(alignment, teacher.shape, student.shape, settings.read, cut):
             yield ("interchange", "alignment"), what
-        for who, side in (("teacher", teacher), ("student", student)):
-            if side.ranked and any(pair.of_heads for entry in alignment for pair in entry):
-                yield ("interchange", "alignment"), f"the {who} {OF_PRUNED}"
 
 
 def _unsuited_data(graph: Graph, lesson: Lesson, settings: InterchangeSettings) -> Findings:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -81,25 +81,26 @@ def baseline_values(scores: Sequence[Result], graph: Graph) -> list[float | None
     """Return the baseline's value for each score, with the same dataset, split, metric and common variables.
 
     If the baseline is a template, its nodes match by the variables that both names have, so that seed 1 is
-    compared with seed 1. If several nodes match, their mean counts. If the baseline is a node, every other
-    model is compared with this node.
+    compared with seed 1. If several nodes match, their mean counts, or as `report.statistic` says their
+    median. If the baseline is a node, every other model is compared with this node.
     """
     baseline = graph.document.report.baseline
+    average = median if graph.document.report.statistic == "median" else fmean
     reference = [score for score in scores if baseline in (score["model"], score["template"])]
     is_template = bool(reference) and reference[0]["template"] == baseline
     variables = graph.nodes[reference[0]["model"]].variables if is_template else {}
 
     @cache
-    def means(shared: tuple[str, ...]) -> dict[tuple[Any, ...], float]:
+    def averages(shared: tuple[str, ...]) -> dict[tuple[Any, ...], float]:
         values_by_key = defaultdict(list)
         for score in reference:
             values_by_key[_key(score, graph, shared)].append(score["value"])
-        return {key: fmean(values) for key, values in values_by_key.items()}
+        return {key: average(values) for key, values in values_by_key.items()}
 
     def value(score: Result) -> float | None:
         choice = graph.nodes[score["model"]].variables
         shared = tuple(name for name in variables if name in choice)
-        return means(shared).get(_key(score, graph, shared))
+        return averages(shared).get(_key(score, graph, shared))
 
     return [value(score) for score in scores]
 

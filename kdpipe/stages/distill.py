@@ -15,14 +15,15 @@ from kdpipe.adapters.teachers import (
     stored_signals,
 )
 from kdpipe.adapters.training import ensemble_of, load_learner, losses_of
+from kdpipe.anatomy.alignments import no_sites
 from kdpipe.artifacts.sums import require
 from kdpipe.config.settings.base import ByColumn
 from kdpipe.data.counterpart import CounterpartCollator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
 from kdpipe.evaluation.scoring import load_for, task_of
-from kdpipe.interchange.given import Intervention, shape_in
-from kdpipe.interchange.runs import Interchange, teacher_of
+from kdpipe.interchange.given import Intervention
+from kdpipe.interchange.runs import Interchange, TeacherOfBoth, teacher_of
 from kdpipe.models.compatibility import count_entries
 from kdpipe.models.family import config_shape
 from kdpipe.models.loading import read_model_config
@@ -85,6 +86,7 @@ def run(
         terms = [term for course in courses.values() for term in course.objective.terms]
         draft.record(**({"source_files": files} if files else {}))
         draft.record(pairs={term.name: list(term.pairs) for term in terms if term.pairs[0] != (None, None)})
+        draft.record(**({"sites": sites} if (sites := _sites(courses)) else {}))
 
 
 def _course(
@@ -122,7 +124,17 @@ def _course(
         teachers[origin] = teacher_of(teacher, request, intervened, interchanges.get(origin))
         if source.data != data:
             others[origin] = CounterpartCollator(counterpart(source, split), theirs.pad_token_id)
-    swapped = interchanges, split, tokenizer.pad_token_id, tokenizer, targets, settings.seed
+    exchanges = None
+    if intervention:
+        exchanges = intervention.exchanges(
+            interchanges,
+            split,
+            pad_id=tokenizer.pad_token_id,
+            tokenizer=tokenizer,
+            targets=targets,
+            seed=settings.seed,
+            counts=occurrences(counts),
+        )
     return course_on(
         data,
         tokenizer,
@@ -134,7 +146,7 @@ def _course(
         knowledge=knowledge,
         teachers=teachers,
         others=others,
-        exchanges=intervention.exchanges(*swapped, occurrences(counts)) if intervention else None,
+        exchanges=exchanges,
         interchange=next(iter(interchanges.values()), None),
     )
 
@@ -145,9 +157,19 @@ def _interchanges(
     """Return what is swapped, for each teacher whose counterfactual run is read."""
     folders = {origin: sources[origin.teacher].teacher for origin in objective.counterfactual}
     return {
-        origin: intervention.between(shape_in(read_model_config(folder)), shape_in(student.config))
+        origin: intervention.between(read_model_config(folder), student.config)
         for origin, folder in folders.items()
         if intervention is not None
+    }
+
+
+def _sites(courses: Mapping[str, Course]) -> dict[str, list[list[str]]]:
+    """Return the sites that are swapped, by teacher: the entries of the alignment, and the pairs of each."""
+    return {
+        origin.teacher: [[str(pair) for pair in entry] for entry in teacher.interchange.alignment]
+        for course in courses.values()
+        for origin, teacher in course.teachers.items()
+        if isinstance(teacher, TeacherOfBoth) and teacher.interchange.alignment != no_sites()
     }
 
 

@@ -9,7 +9,8 @@ from transformers import TrainingArguments
 
 from kdpipe import processes
 from kdpipe.anatomy.steps import wrong_delay, wrong_warmup
-from kdpipe.errors import TrainingError, suggest
+from kdpipe.data.sampling import STRATEGIES
+from kdpipe.errors import TrainingError, quoted, suggest
 from kdpipe.metrics import LOWER_IS_BETTER
 from kdpipe.models.precision import Precision, choose_precision, set_tf32
 from kdpipe.seeds import DROPOUT, draw_seed
@@ -25,7 +26,7 @@ OWN_DEFAULTS = {
     "save_only_model": True,
     "save_total_limit": 1,
     "report_to": "none",
-    "train_sampling_strategy": "group_by_length",
+    "train_sampling_strategy": STRATEGIES[0],
     "logging_first_step": True,
     "dataloader_pin_memory": False,
 }
@@ -44,6 +45,10 @@ def training_arguments(
     for name, wrong in (("warmup_steps", wrong_warmup), ("eval_delay", wrong_delay)):
         if fault := wrong(fields, steps):
             raise TrainingError(f"training.{name}: {fault}")
+    strategy = fields.get("train_sampling_strategy") or STRATEGIES[0]
+    if strategy not in STRATEGIES:
+        what = f"{quoted(strategy)} is not supported; {suggest(str(strategy), STRATEGIES)}"
+        raise TrainingError(f"training.train_sampling_strategy: {what}")
     # A null field counts as not set.
     fields = {
         name: value

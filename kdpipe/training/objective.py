@@ -163,10 +163,6 @@ class Objective(nn.Module):
         numbers = {term.name: term.loss.logged() for term in self.terms}
         return {f"{name} of {term}": value for term, each in numbers.items() for name, value in each.items()}
 
-    def forward(self, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Return the unweighted sum of each term over its rows or examples, by name."""
-        return {term.name: self.sum(term, signals, batch) for term in self.terms}
-
     def sum(self, term: Term, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]) -> Tensor:
         """Return the unweighted sum of a term over its rows or examples."""
         total = torch.zeros((), device=batch["input_ids"].device)

@@ -1,5 +1,6 @@
 """Counterfactual runs that Python code asks for."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from kdpipe.anatomy.alignments import Pair, Site
 from kdpipe.errors import KdpipeError
 from kdpipe.losses import HardLoss, KLLoss
 from kdpipe.models.loading import load_model, load_tokenizer
+from kdpipe.models.pruned import factorize
 
 ARGUMENTS: dict[str, Any] = {"max_steps": 2, "per_device_train_batch_size": 8, "bf16": False}
 LOSSES = [KLLoss(2.0), kdpipe.Weighted(KLLoss(2.0), run="counterfactual", name="kl")]
@@ -86,6 +88,8 @@ def test_a_language_model_learns_from_masked_positions(language_model: Path, row
         ({"losses": [kdpipe.Weighted(HardLoss(), run="counterfactual")]}, "compares with labels"),
         ({"losses": [kdpipe.Weighted(KLLoss(), run="countefactual")]}, "`base` or `counterfactual` as `run`"),
         ({"interchange": kdpipe.Intervention(positions="masked")}, "predicts masked tokens"),
+        ({"torch_compile_mode": "default"}, "torch_compile_mode: is not supported beside"),
+        ({"gradient_checkpointing": True}, "gradient_checkpointing: is not supported beside"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -106,6 +110,10 @@ def test_what_does_not_fit_is_refused(
         ({"swap": "token"}, "did you mean 'tokens'"),
         ({"proportion": 5}, "expected a share from 0 to 1, found 5"),
         ({"max_tokens": 0}, "expected at least 1, or None, found 0"),
+        ({"alignment": Pair(Site((1,)), Site((1,)))}, "expected a list of pairs of sites, found"),
+        ({"alignment": [Site((1,))]}, "expected pairs of sites"),
+        ({"alignment": [Pair(Site(1), Site((1,)))]}, r"blocks of a site: expected a tuple such as \(2,\)"),
+        ({"alignment": [Pair(Site((1,)), 1)]}, "expected sites"),
     ],
 )
 def test_unknown_choices_are_refused(given: dict[str, Any], message: str) -> None:
@@ -131,3 +139,30 @@ def test_sites_that_models_lack_are_refused_before_the_training(
     alone = [pair] if read == "shifted" else [*good, pair]
     with pytest.raises(KdpipeError, match=message):
         distilled(classifier, rows, interchange=kdpipe.Intervention(alignment=alone, read=read))
+
+
+def test_heads_of_a_student_that_has_lost_heads_are_refused_before_the_training(
+    classifier: Path, rows: Dataset
+) -> None:
+    teacher = load_model(classifier)
+    narrow = kdpipe.prune(teacher, rows, sparsity=0.5, batches=1)
+    good = [Pair(Site((1,)), Site((1,)))] * 20
+    every = Pair(Site((1,), (0, 1), (0, 8)), Site((1,), (0, 1), (0, 8)))
+    for pair, accepted in ((every, True), (Pair(Site((1,)), Site((1,)), "values"), False)):
+        interchange = kdpipe.Intervention(alignment=[*good, pair])
+        with nullcontext() if accepted else pytest.raises(KdpipeError, match="other heads in each block"):
+            kdpipe.distill(teacher, narrow, rows, LOSSES, interchange=interchange, **ARGUMENTS)
+
+
+def test_a_student_that_runs_its_blocks_again_is_refused(classifier: Path, rows: Dataset) -> None:
+    teacher, student = load_model(classifier), load_model(classifier)
+    student.activation_checkpointing_enable()
+    with pytest.raises(KdpipeError, match="call its `activation_checkpointing_disable` first"):
+        kdpipe.distill(teacher, student, rows, LOSSES, interchange=kdpipe.Intervention(), **ARGUMENTS)
+
+
+def test_a_student_with_narrow_embeddings_has_all_its_heads(classifier: Path, rows: Dataset) -> None:
+    teacher = load_model(classifier)
+    narrow = factorize(teacher, 4)
+    swap = kdpipe.Intervention(alignment=[Pair(Site((1,)), Site((1,)), "values")])
+    kdpipe.distill(teacher, narrow, rows, LOSSES, interchange=swap, **ARGUMENTS)

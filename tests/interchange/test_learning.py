@@ -21,6 +21,7 @@ from kdpipe.training.terms import Weighted, build_objective
 from tests.interchange.naive import counterfactual
 from tests.interchange.test_runs import BATCH
 from tests.models.conftest import bodies, scattered, with_head
+from tests.sums import sums_of
 from tests.tolerance import assert_close
 
 __all__ = ["bodies", "with_head"]
@@ -76,7 +77,7 @@ def test_the_loss_and_its_gradients_are_those_of_whole_runs(
     whole[STUDENT] = capture(student, batch, objective.runs["base"])
     own = counterfactual(student, batch, objective.runs[COUNTERFACTUAL], pair.student, pair.at)
     whole[Origin(run=COUNTERFACTUAL)] = own
-    expected = weighted(objective, objective(whole, batch))
+    expected = weighted(objective, sums_of(objective, whole, batch))
     expected.backward()
     assert_close(loss.detach(), expected.detach())
     assert_close(ours, gradients(student))

@@ -106,6 +106,10 @@ def test_a_file_of_mappings_is_an_input_of_the_node(graph_of, tmp_path, monkeypa
      " `scattered`"),
     ({f"{STUDENT}.interchange.proportion": 1.5},
      "interchange.proportion: should be less than or equal to 1, found 1.5"),
+    ({f"{STUDENT}.interchange.alignment": [{"teacher": {"blocks": 3}, "student": {"blocks": [1]}}]},
+     "interchange.alignment[0].teacher.blocks: expected a list such as [3], found 3"),
+    ({f"{STUDENT}.interchange.alignment": {"teacher": {"blocks": [3]}, "student": {"blocks": [1]}}},
+     "interchange.alignment: expected a list of pairs, found one pair; put it into a list: `- {teacher: …}`"),
     ({f"{STUDENT}.cache": "on"},
      "cache: a counterfactual run needs the teacher beside the student, with other sources in each epoch;"
      " give `cache: off`, or remove it"),
@@ -147,9 +151,15 @@ def test_an_interchange_that_no_term_reads_changes_nothing(graph_of):
     assert read.decisive()["settings"]["interchange"]["alignment"] == "middle"
 
 
-@pytest.mark.parametrize(("at", "refused"), [("output", False), ("values", True)])
-def test_of_pruned_models_whole_outputs_are_swapped(at, refused, mistakes_of):
-    pairs = [{"teacher": {"blocks": [2]}, "student": {"blocks": [1]}, "at": at}]
+WHOLE, EVERY = {"blocks": [1]}, {"blocks": [1], "heads": [0, 1], "dims": "0:12"}
+
+
+@pytest.mark.parametrize(
+    ("site", "at", "refused"),
+    [(WHOLE, "output", False), (EVERY, "output", False), (WHOLE, "values", True), (EVERY, "keys", True)],
+)
+def test_of_pruned_models_whole_outputs_are_swapped(site, at, refused, mistakes_of):
+    pairs = [{"teacher": site, "student": site, "at": at}]
     found = mistakes_of({
         **INTERCHANGE,
         "models.narrow": {"prune": {"model": "teacher", "sparsity": 0.5}},

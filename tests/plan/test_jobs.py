@@ -37,6 +37,16 @@ EVERYTHING: dict[str, Any] = {
     "datasets.texts": {"source": "text", "path": "texts", "labels": {"from": "teacher", "confidence": 0.9}},
     "models.augmented": {"finetune": {"model": "base", "dataset": "copied"}},
     "models.labelled": {"finetune": {"model": "base", "dataset": "texts", "evaluate": ["task"]}},
+    # A term of weight 0 reads no run, so the stage is told of none.
+    "models.factual": {
+        "distill": {
+            "teacher": "teacher",
+            "student": "teacher",
+            "dataset": "task",
+            "interchange": {"alignment": "middle"},
+            "losses": [{"loss": "kl"}, {"loss": "kl", "run": "counterfactual", "weight": 0}],
+        }
+    },
     "models.best": {"select": {"among": ["teacher", "student"], "dataset": "task", "export": ["task"]}},
 }
 

@@ -150,6 +150,12 @@ def test_the_mean_of_several_matches_counts(config: dict[str, Any], make_results
     assert found["teacher-mrpc"] == pytest.approx((0.70 + 0.72 + 0.77) / 3 - 0.05)
 
 
+def test_the_median_of_several_matches_counts_beside_medians(config: dict[str, Any], make_results: Any):
+    config["report"] |= {"statistic": "median", "baseline": "plain-{task}-{seed}"}
+    found = values(make_results(config), "test")
+    assert found["teacher-mrpc"] == pytest.approx(0.72 - 0.05)
+
+
 def test_a_template_without_the_variable_matches_every_run(config: dict[str, Any], make_results: Any):
     config["report"]["baseline"] = "teacher-{task}"
     found = values(make_results(config))

@@ -25,6 +25,7 @@ from kdpipe.training.terms import build_objective
 from tests.models.conftest import PRUNABLE, SHAPES, bodies, scattered
 
 __all__ = ["bodies"]
+from tests.sums import sums_of
 from tests.tolerance import rounding
 
 # The roundings of a half precision that a loss adds up: one of each number that is stored.
@@ -103,7 +104,7 @@ def test_a_cached_teacher_gives_the_losses_of_one_that_runs(
         made = capture(student, batch, objective.requests[STUDENT])
         # The weights of the blocks of `emd` change with every batch.
         fresh = deepcopy(objective)
-        online = objective({STUDENT: made, TEACHER: teacher(batch)}, batch)
+        online = sums_of(objective, {STUDENT: made, TEACHER: teacher(batch)}, batch)
         cached = fresh({STUDENT: made, **batch["signals"]}, batch)
     assert len(online) == len(every_term(task))
     for name, value in online.items():
@@ -142,7 +143,7 @@ def test_each_loss_is_the_same_of_every_family(
     batch = collator(range(20))
     made = capture(student, batch, objective.requests[STUDENT])
     fresh = deepcopy(objective)
-    online = objective({STUDENT: made, TEACHER: teacher(batch)}, batch)
+    online = sums_of(objective, {STUDENT: made, TEACHER: teacher(batch)}, batch)
     cached = fresh({STUDENT: made, **batch["signals"]}, batch)
     for name, value in online.items():
         assert value.item() > 0, name

@@ -25,6 +25,7 @@ from kdpipe.signals.capture import STUDENT, TEACHER, Request, Teacher, capture
 from kdpipe.training.objective import Objective
 from kdpipe.training.terms import build_objective
 from tests.models.conftest import bodies, scattered
+from tests.sums import sums_of
 from tests.tolerance import rounding
 
 __all__ = ["bodies"]
@@ -94,7 +95,7 @@ def test_stored_signals_teach_what_a_teacher_beside_the_student_does(
             made = capture(student, batch, objective.requests[STUDENT])
             # The weights of the blocks of `emd` change with every batch.
             fresh = deepcopy(objective)
-            beside = objective({STUDENT: made, TEACHER: online(batch)}, batch)
+            beside = sums_of(objective, {STUDENT: made, TEACHER: online(batch)}, batch)
             stored = fresh({STUDENT: made, **batch["signals"]}, batch)
         for name, value in beside.items():
             assert stored[name].item() == pytest.approx(value.item(), rel=rounding(), abs=1e-6), name

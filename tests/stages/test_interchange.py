@@ -60,6 +60,7 @@ def test_an_alignment_of_a_file_is_that_of_its_name(
     assert (named / "model.safetensors").read_bytes() == (read / "model.safetensors").read_bytes()
     assert read_manifest(read)["source_files"] == {"middle.nm": file_digest(Path("middle.nm"))}
     assert not read_manifest(named).get("source_files")
+    assert read_manifest(named)["sites"] == {"t": [["block 2 -> block 2"]]}
 
 
 def test_tokens_in_context_are_drawn_from_the_counts(

@@ -152,6 +152,13 @@ def test_what_needs_a_gpu_says_so(name: str, tmp_path: Path) -> None:
         training_arguments(settings(**{name: True}), tmp_path, seed=1, steps=10)
 
 
+def test_an_order_that_kdpipe_has_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        TrainingError, match="'sequential' is not supported; there is group_by_length, random"
+    ):
+        training_arguments({"train_sampling_strategy": "sequential"}, tmp_path, 1, 10)
+
+
 def test_a_warmup_as_long_as_the_training_is_told_when_its_length_is_known(tmp_path: Path) -> None:
     given = settings(lr_scheduler_type="polynomial", warmup_steps=0.99, bf16=False)
     with pytest.raises(TrainingError, match=r"training\.warmup_steps: expected fewer than the 10 steps"):

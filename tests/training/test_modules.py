@@ -19,6 +19,7 @@ from kdpipe.training.run import train
 from kdpipe.training.terms import Weighted, build_objective
 from kdpipe.training.trial import try_out
 from tests.signals.test_modules import hooks
+from tests.sums import sums_of
 from tests.tolerance import assert_close
 from tests.training.conftest import FAST, collator, student_of, weights
 from tests.training.test_callbacks import FailsAt
@@ -56,7 +57,7 @@ def test_a_term_is_the_weighted_mean_over_real_tokens_of_its_pairs(
         TEACHER: teachers[TEACHER](batch),
         STUDENT: capture(student, batch, objective.requests[STUDENT]),
     }
-    found = objective(signals, batch)["HiddenMSELoss"]
+    found = sums_of(objective, signals, batch)["HiddenMSELoss"]
     real = batch["attention_mask"].bool()
     expected: Any = sum(
         functional.mse_loss(

@@ -25,6 +25,7 @@ from kdpipe.models.loading import load_model, load_tokenizer
 from kdpipe.signals.capture import STUDENT, TEACHER, Request, Signals, capture
 from kdpipe.signals.rows import pack, rows_at
 from kdpipe.training.objective import Objective, Projection, Term
+from tests import sums
 from tests.tolerance import assert_close, rounding
 
 ROWS = torch.tensor([0, 1, 2, 4, 5])
@@ -49,7 +50,7 @@ def signals(width: int, seed: int, states: int = 3, padding: float = 0.0) -> Sig
 def sums_of(
     objective: Objective, student: Signals, teacher: Signals, batch: Any = BATCH
 ) -> dict[str, torch.Tensor]:
-    return dict(objective({STUDENT: student, TEACHER: teacher}, batch))
+    return sums.sums_of(objective, {STUDENT: student, TEACHER: teacher}, batch)
 
 
 def test_terms_equal_their_definitions_computed_by_hand() -> None:
@@ -92,7 +93,7 @@ def test_a_term_of_weight_zero_is_not_computed_and_asks_for_nothing() -> None:
     )
     assert objective.requests == {STUDENT: Request((LOGITS,), "examples")}
     assert objective.teachers == {}
-    assert list(objective({STUDENT: signals(6, 1)}, BATCH)) == ["hard"]
+    assert list(sums.sums_of(objective, {STUDENT: signals(6, 1)}, BATCH)) == ["hard"]
 
 
 def test_only_states_that_are_read_are_asked_for() -> None:

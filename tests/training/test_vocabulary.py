@@ -26,6 +26,7 @@ from kdpipe.training import vocabulary
 from kdpipe.training.objective import Objective
 from kdpipe.training.terms import Weighted, build_objective
 from kdpipe.training.vocabulary import scaled_sum
+from tests.sums import sums_of
 from tests.tolerance import assert_close
 from tests.training.conftest import weights
 
@@ -80,7 +81,7 @@ def at_once(made: Objective, student: Any, teacher: Any, batch: Mapping[str, Any
     signals: dict[Any, Signals] = {STUDENT: capture(student, batch, made.requests[STUDENT])}
     if TEACHER in made.teachers:
         signals[TEACHER] = Teacher(teacher, made.teachers[TEACHER])(batch)
-    sums: dict[str, Tensor] = made(signals, batch)
+    sums = sums_of(made, signals, batch)
     torch.stack([scale * sums[name] for name, scale in scales_of(made).items()]).sum().backward()
     return sums, gradients(student)
 

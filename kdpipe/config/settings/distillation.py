@@ -145,7 +145,7 @@ class Distillation(StageSettings):
             elif getattr(term, "probability_shift", False):
                 what = "goes by labels, which a counterfactual run does not have; remove this"
                 yield ("losses", index, "probability_shift"), what
-            elif getattr(self, "interchange", None) is None:
+            elif term.weight and getattr(self, "interchange", None) is None:
                 what = "a counterfactual run needs `interchange` in the node, which `distill` takes"
                 yield ("losses", index, "run"), f"{what}, such as `interchange: {{alignment: middle}}`"
 

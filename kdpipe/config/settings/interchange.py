@@ -41,6 +41,18 @@ def _rising(dims: tuple[int, int]) -> tuple[int, int]:
     return dims
 
 
+def _read_places(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError(f"expected a list such as [{value}], found {value}")
+    return value
+
+
+def _read_alignment(value: Any) -> Any:
+    if isinstance(value, dict):
+        raise ValueError("expected a list of pairs, found one pair; put it into a list: `- {teacher: …}`")
+    return value
+
+
 def _each_once(numbers: tuple[int, ...]) -> tuple[int, ...]:
     twice = [number for place, number in enumerate(numbers) if number in numbers[:place]]
     if twice:
@@ -53,7 +65,7 @@ Dims = Annotated[
     BeforeValidator(_read_dims, json_schema_input_type=str | tuple[int, int]),
     AfterValidator(_rising),
 ]
-Places = Annotated[tuple[Place, ...], NotEmpty, AfterValidator(_each_once)]
+Places = Annotated[tuple[Place, ...], NotEmpty, BeforeValidator(_read_places), AfterValidator(_each_once)]
 
 
 class SiteSettings(Settings):
@@ -124,7 +136,9 @@ class InterchangeSettings(Settings):
     """
 
     alignment: Annotated[
-        str | Annotated[tuple[PairSettings, ...], NotEmpty] | None, AfterValidator(_check_name)
+        str | Annotated[tuple[PairSettings, ...], NotEmpty] | None,
+        BeforeValidator(_read_alignment),
+        AfterValidator(_check_name),
     ] = None
     positions: PositionRule = "consecutive"
     proportion: float = Field(default=0.3, ge=0, le=1)
