@@ -23,10 +23,10 @@ from kdpipe.signals.capture import STUDENT, TEACHER, Request, Teacher, capture
 from kdpipe.training.objective import Objective
 from kdpipe.training.terms import build_objective
 from tests.models.conftest import PRUNABLE, SHAPES, bodies, scattered
-
-__all__ = ["bodies"]
 from tests.sums import sums_of
 from tests.tolerance import rounding
+
+__all__ = ["bodies"]
 
 # The roundings of a half precision that a loss adds up: one of each number that is stored.
 STORED = 4
@@ -105,7 +105,7 @@ def test_a_cached_teacher_gives_the_losses_of_one_that_runs(
         # The weights of the blocks of `emd` change with every batch.
         fresh = deepcopy(objective)
         online = sums_of(objective, {STUDENT: made, TEACHER: teacher(batch)}, batch)
-        cached = fresh({STUDENT: made, **batch["signals"]}, batch)
+        cached = sums_of(fresh, {STUDENT: made, **batch["signals"]}, batch)
     assert len(online) == len(every_term(task))
     for name, value in online.items():
         assert value.isfinite()
@@ -144,7 +144,7 @@ def test_each_loss_is_the_same_of_every_family(
     made = capture(student, batch, objective.requests[STUDENT])
     fresh = deepcopy(objective)
     online = sums_of(objective, {STUDENT: made, TEACHER: teacher(batch)}, batch)
-    cached = fresh({STUDENT: made, **batch["signals"]}, batch)
+    cached = sums_of(fresh, {STUDENT: made, **batch["signals"]}, batch)
     for name, value in online.items():
         assert value.item() > 0, name
         assert cached[name].item() == pytest.approx(value.item(), rel=rounding(), abs=1e-6), name

@@ -96,7 +96,7 @@ def test_stored_signals_teach_what_a_teacher_beside_the_student_does(
             # The weights of the blocks of `emd` change with every batch.
             fresh = deepcopy(objective)
             beside = sums_of(objective, {STUDENT: made, TEACHER: online(batch)}, batch)
-            stored = fresh({STUDENT: made, **batch["signals"]}, batch)
+            stored = sums_of(fresh, {STUDENT: made, **batch["signals"]}, batch)
         for name, value in beside.items():
             assert stored[name].item() == pytest.approx(value.item(), rel=rounding(), abs=1e-6), name
     assert len(seen) == 4
