@@ -14,6 +14,8 @@ WEIGHTS = "weights"
 PROJECTION = "projection"
 IMPORTANCE = "importance"
 AUGMENTATION = "augmentation"
+# Numbers of a teacher's states that are kept.
+KEPT = "kept numbers"
 # Of interchange interventions: sources, positions, tokens in context, and sites.
 PAIRING = "pairing"
 POSITIONS = "positions"

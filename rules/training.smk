@@ -85,7 +85,9 @@ use rule score_importance as cache_teacher with:
         data=read("data"),
         counts=read("counts"),
     output:
-        files(LAYOUT.knowledge("{teacher}", "{dataset}", "{key}"), "signals.arrow"),
+        files(
+            LAYOUT.knowledge("{teacher}", "{dataset}", "{key}"), "signals.arrow", "knowledge.json"
+        ),
     log:
         log_of("cache_teacher", "{teacher}/{dataset}/{key}"),
     params:

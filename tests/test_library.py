@@ -197,7 +197,7 @@ def test_large_signals_are_stored_in_short_record_batches(
             super().__init__(*arguments)
             parts.extend(len(column.parts) for column in self.columns.values())
 
-    monkeypatch.setattr("kdpipe.library.CachedKnowledge", Watched)
+    monkeypatch.setattr("kdpipe.library.lessons.CachedKnowledge", Watched)
     monkeypatch.setattr("kdpipe.signals.building.STORED_BYTES", 10_000)
     teacher, student = load_model(classifier), load_model(classifier)
     states = kdpipe.Weighted(HiddenMSELoss(), layers="spaced")

@@ -1,6 +1,6 @@
 """What the settings of an interchange say, as the library takes it."""
 
-from kdpipe.artifacts.sums import file_digest
+from kdpipe.artifacts.sums import SUMS, file_digest
 from kdpipe.config.settings.interchange import InterchangeSettings
 from kdpipe.interchange.given import Intervention
 from kdpipe.plan.stages.distill import DistillSettings
@@ -21,8 +21,9 @@ def intervention_of(settings: InterchangeSettings | None) -> Intervention | None
     )
 
 
-def mapping_digests(settings: DistillSettings) -> dict[str, str]:
-    """Return the SHA-256 of the file with the alignment, by its path."""
-    file = settings.interchange.file if settings.interchange else None
+def file_digests(settings: DistillSettings) -> dict[str, str]:
+    """Return the SHA-256 of the files that settings name: an alignment, and digests of stored signals."""
+    alignment = settings.interchange.file if settings.interchange and settings.intervenes else None
+    files = [alignment, settings.given and settings.given / SUMS]
     # The stage itself says that a file is missing.
-    return {str(file): file_digest(file)} if file and settings.intervenes and file.is_file() else {}
+    return {str(file): file_digest(file) for file in files if file and file.is_file()}

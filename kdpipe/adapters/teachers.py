@@ -5,14 +5,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdpipe.artifacts.sums import require
+from kdpipe.anatomy.knowledge import Selection
+from kdpipe.artifacts.sums import require, verify
 from kdpipe.config.settings.base import ByColumn
 from kdpipe.data.counterpart import Counterpart
-from kdpipe.data.encoded import EncodedSplit, SomeRows, kept_values, rows_with
+from kdpipe.data.encoded import EncodedSplit, SomeRows, kept_values, read_description, rows_with
 from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError, ModelError, listed
 from kdpipe.evaluation.scoring import task_of
+from kdpipe.knowledge.identity import data_digest, vocabulary_digest
+from kdpipe.knowledge.stored import SelectedKnowledge
 from kdpipe.models.loading import load_tokenizer
+from kdpipe.plan.saved.knowledge import read_knowledge
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.signals.by_rows import KnowledgeByRows
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
@@ -25,14 +29,20 @@ class Source:
     """Where the signals of a teacher on a dataset come from.
 
     Args:
-        teacher: the folder of the teacher.
+        teacher: the folder of the teacher; None where stored signals stand for it.
         data: the dataset as the teacher's tokenizer encodes it.
         stored: the folder of its stored signals; None where the teacher runs.
     """
 
-    teacher: Path
+    teacher: Path | None
     data: Path
     stored: Path | None
+
+    @property
+    def model(self) -> Path:
+        """The folder of the teacher, which is there."""
+        assert self.teacher is not None
+        return self.teacher
 
 
 def sources_of(
@@ -54,6 +64,10 @@ def sources_of(
     Raises:
         KdpipeError: there are more folders than teachers and datasets, or fewer.
     """
+    if settings.given:
+        [name], (data,) = settings.teachers, datasets.values()
+        verify(settings.given)
+        return {settings.datasets[0]: {name: Source(None, data, settings.given)}}
     folders = _by_name("teacher", settings.teachers, teacher)
     lessons = {f"{each.teacher} on {each.dataset}": each for each in settings.lessons}
     read = [name for name, lesson in lessons.items() if lesson.taught]
@@ -88,13 +102,16 @@ def checked(source: Source, request: Request, tokenizer: Any, data: Path, interv
     Raises:
         ModelError: teacher and student must see the same tokens, and have different tokenizers.
     """
+    if source.teacher is None:
+        _check_given(source, tokenizer, data)
+        return source
     windowed = task_of(data).positions == "spans"
     reads_ours = source.data == data and (source.stored is None or windowed)
     same = reads_ours or task_of(data).by_token or request.aligned or intervenes
     if not (same or windowed):
         return source
-    require(source.teacher, "tokenizer.json")
-    equal = load_tokenizer(source.teacher).get_vocab() == tokenizer.get_vocab()
+    require(source.model, "tokenizer.json")
+    equal = load_tokenizer(source.model).get_vocab() == tokenizer.get_vocab()
     if same and not equal:
         raise ModelError(
             f"{source.teacher} and the student have different tokenizers, but both must see the same tokens; "
@@ -103,10 +120,35 @@ def checked(source: Source, request: Request, tokenizer: Any, data: Path, interv
     return replace(source, data=data) if equal else source
 
 
+def _check_given(source: Source, tokenizer: Any, data: Path) -> None:
+    """Raise ModelError where a folder of stored signals was made on other tokens than the student reads."""
+    assert source.stored is not None
+    stored = read_knowledge(source.stored)
+    if stored.tokenizer != vocabulary_digest(tokenizer):
+        raise ModelError(
+            f"{source.stored} was stored with another tokenizer than the student's; take a student with the"
+            " teacher's tokenizer"
+        )
+    split, labels = EncodedSplit(data, "train"), read_description(data)["labels"]
+    if stored.data != data_digest(split) or stored.labels != (tuple(labels) if labels else None):
+        raise KdpipeError(
+            f"{source.stored} was stored on other examples, tokens or labels than {data} has; give the"
+            " dataset the settings that it had there: source, rows, seed and `max_length`"
+        )
+
+
 def stored_signals(
-    source: Source, stored: Path, data: Path, split: EncodedSplit, targets: Targets | None
+    source: Source,
+    stored: Path,
+    data: Path,
+    split: EncodedSplit,
+    targets: Targets | None,
+    request: Request,
+    selection: Selection | None,
 ) -> CachedKnowledge | MatchedAnswers:
     """Return the stored signals of a teacher, of answers to questions on the student's tokens."""
+    if selection is not None:
+        return SelectedKnowledge(stored / SIGNALS, split, selection, request, targets)
     if source.data == data or not split.windowed:
         return CachedKnowledge(stored / SIGNALS, split, targets)
     windows = counterpart(source, split)

@@ -15,7 +15,18 @@ Places = Place | tuple[Place, ...]
 # What rows of a batch may be: examples, real tokens, positions with a label, starts and ends of answers.
 Positions = Literal["examples", "tokens", "labelled", "spans"]
 # What a loss may be averaged over: the rows that it compares, whatever they are, or what is counted besides.
-Averaged = Literal["rows", "examples", "tokens", "labelled", "spans", "queries", "pairs"]
+Averaged = Literal[
+    "rows",
+    "examples",
+    "tokens",
+    "labelled",
+    "spans",
+    "queries",
+    "pairs",
+    "chosen",
+    "chosen pairs",
+    "chosen keys",
+]
 # The precisions that signals may be stored in. bfloat16 has fewer digits than float16, and float32's range.
 StoredPrecision = Literal["float16", "bfloat16", "float32"]
 BYTES: Mapping[StoredPrecision, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -31,19 +42,24 @@ class Signal:
         kind: its kind.
         place: the layer, from 0 for what the first block reads; the name of a module in the body; or how many
             outputs of a row it has.
+        ranked: the block, from 1, whose attention ranks its tokens; 0 where their order in the text counts.
     """
 
     kind: str
     place: Place = None
+    ranked: int = 0
 
     def __str__(self) -> str:
-        return self.kind if self.place is None else f"{self.kind}.{self.place}"
+        name = self.kind if self.place is None else f"{self.kind}.{self.place}"
+        return f"{name}@{self.ranked}" if self.ranked else name
 
     @classmethod
     def parse(cls, text: str) -> "Signal":
         """Return the signal that a text stands for."""
-        kind, _, place = text.partition(".")
-        return cls(kind, int(place) if SIGNAL_KINDS[kind].placed in ("layers", "largest") else place or None)
+        name, _, ranked = text.partition("@")
+        kind, _, place = name.partition(".")
+        numbered = SIGNAL_KINDS[kind].placed in ("layers", "largest")
+        return cls(kind, int(place) if numbered else place or None, int(ranked or 0))
 
     @classmethod
     def at(cls, kind: str, place: Place) -> "Signal":
@@ -127,6 +143,14 @@ LOGITS = Signal("logits")
 def first_layer(kinds: Iterable[str]) -> int:
     """Return the first layer that has signals of all these kinds."""
     return max(SIGNAL_KINDS[kind].first for kind in kinds)
+
+
+def counted(averaged: Averaged, kinds: Iterable[str]) -> Averaged:
+    """Return what a loss on signals of some kinds is averaged over where it compares chosen tokens alone."""
+    queries = any(SIGNAL_KINDS[kind].rows == "queries" for kind in kinds)
+    pairs: Averaged = "chosen keys" if queries else "chosen pairs"
+    chosen: Mapping[Averaged, Averaged] = {"tokens": "chosen", "queries": "chosen", "pairs": pairs}
+    return chosen.get(averaged, averaged)
 
 
 def takes_modules(kinds: Iterable[str]) -> bool:

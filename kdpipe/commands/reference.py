@@ -12,6 +12,7 @@ from kdpipe.config.settings.base import StageSettings
 from kdpipe.config.settings.dataset import CombineSettings, SourceSettings
 from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.interchange import InterchangeSettings, PairSettings, SiteSettings
+from kdpipe.config.settings.knowledge import KnowledgeSettings
 from kdpipe.config.settings.losses import ProjectionSettings, TermSettings
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.presets import PRESETS
@@ -57,6 +58,7 @@ def reference() -> str:
         "## Parts of stages and losses\n",
         *_tables({"`importance`": ImportanceSettings, "`labels`, a mapping": LabelSettings}),
         *_tables({"`masking`": MaskingSettings, "`projection`": ProjectionSettings}),
+        *_tables({"`knowledge`": KnowledgeSettings}),
         *_tables({"`interchange`": InterchangeSettings, "`alignment`, a pair": PairSettings}),
         *_tables({"`teacher` and `student` of a pair": SiteSettings}),
         *_tables({"`weight`, a mapping": WeightSettings, "`temperature`, a mapping": TemperatureSettings}),

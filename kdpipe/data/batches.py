@@ -120,6 +120,7 @@ class Collator:
         others: for sources that run on tokens of other tokenizers, what makes batches of the same examples as
             these encode them; they become the `encodings` of a batch.
         exchanges: chooses what is put into the examples for counterfactual runs, the `exchange` of a batch.
+        tokens: how many tokens of an example are compared where some are chosen; None for all.
 
     Attributes:
         epoch: the epoch, on which draws depend.
@@ -134,7 +135,9 @@ class Collator:
         knowledge: Mapping[Any, Knowledge] | None = None,
         others: Mapping[Any, OtherBatches] | None = None,
         exchanges: ExchangeMaker | None = None,
+        tokens: int | None = None,
     ) -> None:
+        self.tokens = tokens
         self.split = split
         self.pad_id = pad_id
         self.targets = targets
@@ -188,7 +191,7 @@ class Collator:
             tensors["encodings"] = encodings
         if self.exchanges:
             tensors[EXCHANGE] = self.exchanges.batch(whole, places, self.epoch, tokens)
-        return {**tensors, "counts": _counts(lengths, tensors)}
+        return {**tensors, "counts": _counts(lengths.astype(np.int64), tensors, self.tokens)}
 
     @cached_property
     def examples(self) -> Sequence[int]:
@@ -247,11 +250,21 @@ def on_device(batch: Mapping[str, Any], device: torch.device) -> Batch:
     return {name: entry.to(device) if isinstance(entry, Tensor) else entry for name, entry in batch.items()}
 
 
-def _counts(lengths: NDArray[np.integer[Any]], batch: Batch) -> dict[str, int]:
-    """Return the numbers by which losses are averaged (`Averaged` of `kdpipe.anatomy.signals`)."""
+def _counts(lengths: NDArray[np.int64], batch: Batch, chosen: int | None) -> dict[str, int]:
+    """Return the numbers by which losses are averaged (`Averaged` of `kdpipe.anatomy.signals`).
+
+    Args:
+        lengths: tokens of each example.
+        batch: the batch.
+        chosen: how many tokens of an example are chosen; None where all are compared.
+    """
     tokens = int(lengths.sum())
     counts = {"examples": len(lengths), "spans": 2 * len(lengths), "tokens": tokens, "queries": tokens}
     counts["pairs"] = int(np.square(lengths).sum())
+    if chosen is not None:
+        some = np.minimum(lengths, chosen)
+        counts |= {"chosen": int(some.sum()), "chosen pairs": int(np.square(some).sum())}
+        counts["chosen keys"] = int((some * lengths).sum())
     return counts | ({"labelled": len(batch["label_rows"])} if "label_rows" in batch else {})
 
 

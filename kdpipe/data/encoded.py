@@ -96,6 +96,13 @@ class MappedColumn:
         """Return the values of some rows, one after the other; of lists of a fixed size, as a matrix."""
         return np.concatenate([self.parts[part][0][first:last] for part, first, last in self._places(rows)])
 
+    def first(self, rows: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the first values of some rows, so many of each row, one after the other."""
+        places = zip(self._places(rows), counts.tolist(), strict=True)
+        return np.concatenate(
+            [self.parts[part][0][first : first + count] for (part, first, _), count in places]
+        )
+
     def lengths_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the numbers of values that some rows have."""
         return np.array([last - first for _, first, last in self._places(rows)], dtype=np.int64)
@@ -274,6 +281,9 @@ class _SomeOfColumn(MappedColumn):
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         return self._column[self._rows[rows]]
+
+    def first(self, rows: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+        return self._column.first(self._rows[rows], counts)
 
     def lengths_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return self._column.lengths_of(self._rows[rows])

@@ -21,16 +21,15 @@ from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal
 from kdpipe.data.batches import EXCHANGE
 from kdpipe.interchange.sites import (
     Point,
-    ReachedError,
     first_of,
     points_of,
-    run_body,
     run_until_read,
     starting_at,
     watching,
     with_first,
 )
 from kdpipe.models.family import family_of
+from kdpipe.signals.bodies import ReachedError, run_body
 from kdpipe.signals.capture import BASE, COUNTERFACTUAL, NOTHING, Request, Signals, Teacher, capture
 
 

@@ -14,13 +14,10 @@ from kdpipe.anatomy.alignments import At, Site
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of
 from kdpipe.models.units import Group
+from kdpipe.signals.bodies import ReachedError, run_body
 
 # The parts that a joint map of queries, keys and values gives.
 PARTS = ("queries", "keys", "values")
-
-
-class ReachedError(Exception):
-    """Ends a run whose further results nobody reads."""
 
 
 @dataclass(frozen=True)
@@ -185,14 +182,6 @@ def run_until_read(
     with watching(points, record):
         run_body(model, inputs)
     return found
-
-
-def run_body(model: Any, inputs: Mapping[str, Tensor]) -> None:
-    """Run the body of a model, to its end or until `ReachedError`."""
-    try:
-        model.base_model(**inputs)
-    except ReachedError:
-        return
 
 
 def first_of(output: Any) -> Tensor:

@@ -29,6 +29,7 @@ class Loss(Protocol):
         same_width: whether rows of student and teacher must be equally wide; a projection makes them so.
         same_heads: whether blocks of student and teacher must have equally many heads; or the option and its
             value with which they must.
+        first_token: whether the loss reads the first token of an example alone.
         divided_by: the option with the number of parts into which a row is divided, by default the number of
             the teacher's heads; "" for a loss that divides no rows.
     """
@@ -40,6 +41,7 @@ class Loss(Protocol):
     averaged_over: ClassVar[Averaged] = "rows"
     same_width: ClassVar[bool] = False
     same_heads: ClassVar[bool | tuple[str, str]] = False
+    first_token: ClassVar[bool] = False
     divided_by: ClassVar[str] = ""
 
     @property

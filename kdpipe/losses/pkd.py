@@ -21,6 +21,7 @@ class PKDLoss(Loss):
     teacher_kinds = ("hidden_states",)
     compares = "examples"
     averaged_over = "examples"
+    first_token = True
     same_width = True
 
     def __call__(self, student: Rows, target: Rows, kind: OutputKind) -> Tensor:

@@ -42,14 +42,49 @@ def attention_probabilities(
         keys: its keys [B, L, A, D].
         attention_mask: 0 at padding [B, L].
     """
-    family, length = family_of(model), queries.shape[1]
+    length = queries.shape[1]
     visible = attention_mask.bool()[:, None, None, :]
-    if family.causal:
+    if family_of(model).causal:
         visible = visible & torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
     with without_autocast(queries.device):
-        scaled = upcast(queries) * attention.scaling
-        scores = scaled.transpose(1, 2) @ upcast(keys).permute(0, 2, 3, 1)
-        bias = family.attention_bias(model.base_model, attention, length)
+        scores = _scores(attention, queries, keys)
+        bias = family_of(model).attention_bias(model.base_model, attention, length)
         scores = scores if bias is None else scores + bias
         probabilities: Tensor = hide(scores, visible).softmax(-1)
     return probabilities
+
+
+def token_weights(
+    model: Any, attention: Any, queries: Tensor, keys: Tensor, attention_mask: Tensor, scores: bool = False
+) -> Tensor:
+    """Return how much the token that stands for its text attends to each token, in float32 [B, L].
+
+    This is the first token, and of a causal model, whose first token sees only itself, the last one. The
+    attention is the mean over the heads. Padding has -inf.
+
+    Args:
+        model: the model.
+        attention: the module of a block that attends.
+        queries: its queries [B, L, A, D].
+        keys: its keys [B, L, A, D].
+        attention_mask: 0 at padding [B, L].
+        scores: whether scores before the softmax are averaged, and not probabilities.
+    """
+    family, (examples, length) = family_of(model), attention_mask.shape
+    last = attention_mask.sum(1) - 1
+    place = last if family.causal else torch.zeros_like(last)
+    row = place[:, None, None, None].expand(examples, 1, *queries.shape[2:])
+    with without_autocast(queries.device):
+        found = _scores(attention, queries.gather(1, row), keys)
+        bias = family.attention_bias(model.base_model, attention, length)
+        found = found if bias is None else found + bias[0].index_select(1, place).transpose(0, 1)[:, :, None]
+        found = found.masked_fill(~attention_mask.bool()[:, None, None, :], -torch.inf)
+        averaged: Tensor = (found if scores else found.softmax(-1)).mean((1, 2))
+    return averaged.masked_fill(~attention_mask.bool(), -torch.inf)
+
+
+def _scores(attention: Any, queries: Tensor, keys: Tensor) -> Tensor:
+    """Return the scaled products of queries [B, Q, A, D] and keys [B, L, A, D], in float32 [B, A, Q, L]."""
+    scaled = upcast(queries) * attention.scaling
+    scores: Tensor = scaled.transpose(1, 2) @ upcast(keys).permute(0, 2, 3, 1)
+    return scores

@@ -1,11 +1,13 @@
 """How large a cache of a teacher's signals may be, as far as a config shows it before it is made."""
 
+from collections.abc import Sequence
 from math import ceil
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING, family_facts
+from kdpipe.anatomy.knowledge import Share, stored_bytes
 from kdpipe.anatomy.shapes import Shape
-from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Signal, token_bytes
+from kdpipe.anatomy.signals import BYTES, LOGITS, SIGNAL_KINDS, Signal, token_bytes
 from kdpipe.declarations import constants
 from kdpipe.plan.entries import Dataset
 from kdpipe.plan.graph import Graph
@@ -24,8 +26,11 @@ def tell_size(graph: Graph, teacher: str, dataset: str, settings: CacheTeacherSe
         return f"{what}: its size is known once {teacher} is fetched"
     signals = settings.stored(shape.depth)
     numbers = _most_logits(data, shape, settings) if LOGITS in signals else 0
+    parts = settings.selected.shares(shape.depth) if settings.selected else {}
     states = sum(
-        _most_rows_of(signal, data, settings) * _row_bytes(signal, shape, data.max_length, settings)
+        _part_bytes(signal, parts[signal], shape, data.max_length, settings)
+        if signal in parts
+        else _most_rows_of(signal, data, settings) * _row_bytes(signal, shape, data.max_length, settings)
         for signal in signals
     )
     maskings = (settings.masking and settings.masking.fixed) or 1
@@ -66,6 +71,17 @@ def _row_bytes(signal: Signal, shape: Shape, length: int, settings: CacheTeacher
         # No module is known to be wider than the feed-forward layers.
         sizes["width"] = max(sizes["width"], sizes["neurons"])
     return 0 if signal == LOGITS else token_bytes([signal], sizes, length, settings.precision)
+
+
+def _part_bytes(
+    signal: Signal, shares: Sequence[Share], shape: Shape, length: int, settings: CacheTeacherSettings
+) -> float:
+    """Return the most bytes of a signal of which a part is stored, of an example of so many tokens."""
+    selected, each = settings.selected, BYTES[settings.precision]
+    row = _row_bytes(signal, shape, length, settings)
+    whole = selected is None or selected.selection.by_batch or SIGNAL_KINDS[signal.kind].attends
+    scheme = None if whole or selected is None else selected.hidden_scheme
+    return stored_bytes(shares, scheme, length, ceil(row / each), each, bool(signal.ranked))
 
 
 def _most_logits(dataset: Dataset, shape: Shape, settings: CacheTeacherSettings) -> int | None:

@@ -19,8 +19,9 @@ from kdpipe.errors import KdpipeError
 from kdpipe.plan.capacity import tell_size
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.heads import sides, wrong_heads
+from kdpipe.plan.heads import equally_deep, sides, wrong_heads
 from kdpipe.plan.interchange import alignments, wrong_interchange
+from kdpipe.plan.knowledge import pairs_of, reads_states, selected, wrong_knowledge
 from kdpipe.plan.modules import modules_of, wrong_modules
 from kdpipe.plan.outputs import check_outputs
 from kdpipe.plan.sizes import PAIRED_ROW, Cost, block_parameters, known, rows_of
@@ -52,10 +53,13 @@ class DistillationStage(TrainingStage[D]):
         return lesson.reads_head
 
     def knowledge(self, graph: Graph, settings: D) -> list[tuple[str, str, CacheTeacherSettings]]:
+        return [(*of[:2], graph.shared_cache(*of)) for of in self.asked(graph, settings)]
+
+    def asked(self, graph: Graph, settings: D) -> list[tuple[str, str, CacheTeacherSettings]]:
         return [
-            (lesson.teacher, lesson.dataset, cache_settings(graph, lesson))
+            (*lesson.pair, cache_settings(graph, lesson))
             for lesson in settings.lessons
-            if is_cached(graph, lesson)
+            if is_cached(graph, lesson) and not lesson.given
         ]
 
     def readings(self, graph: Graph, node: Node) -> Iterator[tuple[str, str, str]]:
@@ -109,6 +113,8 @@ def is_cached(graph: Graph, lesson: Lesson) -> bool:
     # The stage has stored signals of all teachers on all datasets, or of none.
     if not lesson.taught or lesson.settings.intervenes:
         return False
+    if lesson.given:
+        return True
     if lesson.settings.cache == "auto":
         return graph.datasets[lesson.dataset].task != LANGUAGE_MODELING
     return lesson.settings.cache == "on"
@@ -120,9 +126,12 @@ def cache_settings(graph: Graph, lesson: Lesson) -> CacheTeacherSettings:
     # Where it is unknown and not the teacher's, a check has refused maps.
     depth = graph.facts[lesson.learner].shape.depth
     signals: set[Signal] = set()
+    knowledge = selected(graph, lesson)
     maps: dict[str, LayerMapSettings] = {}
     for term in lesson.taught:
         kinds, pairs = term.teacher_kinds, pairs_of(graph, lesson, term)
+        if knowledge and reads_states(term):
+            continue
         signals |= {
             Signal.at(kind, place) for kind in kinds for side, _ in pairs or () for place in parts(side)
         }
@@ -141,6 +150,7 @@ def cache_settings(graph: Graph, lesson: Lesson) -> CacheTeacherSettings:
         fp16=getattr(settings.training, "fp16", None) or None,
         tf32=getattr(settings.training, "tf32", None),
         rows=lesson.rows,
+        selected=knowledge,
         **_masks(graph, lesson),
     )
 
@@ -163,17 +173,6 @@ def _is_causal(facts: Facts) -> bool:
 def layer_pairs(graph: Graph, lesson: Lesson) -> list[tuple[TermSettings, PlacePairs | None]]:
     """Return each term that matches places with their (teacher, student) pairs; None while unknown."""
     return [(term, pairs_of(graph, lesson, term)) for _, term in lesson.terms if term.matched]
-
-
-def pairs_of(graph: Graph, lesson: Lesson, term: TermSettings) -> PlacePairs | None:
-    """Return the (teacher, student) pairs of a term as `TermSettings.pairs` does."""
-    return term.pairs(*(side.shape.depth for side in sides(graph, lesson)))
-
-
-def equally_deep(graph: Graph, lesson: Lesson) -> bool:
-    """Tell whether teacher and student have the same depth, though it is not known yet."""
-    teacher, student = sides(graph, lesson)
-    return bool(teacher.deep_as) and teacher.deep_as == student.deep_as
 
 
 def _labels(graph: Graph, settings: Distillation) -> Findings:
@@ -224,7 +223,7 @@ def _cache(graph: Graph, lesson: Lesson) -> Findings:
     has_maps = any(
         term.pairs(None, None) is None and term.declared["states"] != "all" for term in lesson.taught
     )
-    if has_maps and student.shape.depth is None and student.tokenizer and not equally_deep(graph, lesson):
+    if has_maps and student.shape.depth is None and student.tokenizer and not equally_deep(teacher, student):
         yield (
             ("cache",),
             "which layers to store is unknown until the student is fetched; give `cache: off`, `layers` "
@@ -286,4 +285,5 @@ CHECKS = (
     wrong_heads,
     wrong_modules,
     wrong_interchange,
+    wrong_knowledge,
 )

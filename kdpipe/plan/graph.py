@@ -128,6 +128,22 @@ class Graph:
             for teacher, dataset, what in self.stage_of(name).knowledge(self, node.settings)
         }
 
+    def shared_cache(
+        self, teacher: str, dataset: str, asked: "CacheTeacherSettings"
+    ) -> "CacheTeacherSettings":
+        """Return the settings of the cache that holds what a node asks for, and what others take of it."""
+        return self._shared[teacher, dataset, asked.apart] if asked.selected else asked
+
+    @cached_property
+    def _shared(self) -> "dict[tuple[str, str, CacheTeacherSettings], CacheTeacherSettings]":
+        """What the nodes take of the states of one teacher on one dataset in one way, together."""
+        caches: dict[tuple[str, str, CacheTeacherSettings], list[CacheTeacherSettings]] = {}
+        for name, node in self.nodes.items():
+            for teacher, dataset, what in self.stage_of(name).asked(self, node.settings):
+                if what.selected:
+                    caches.setdefault((teacher, dataset, what.apart), []).append(what)
+        return {place: first.joined(others) for place, (first, *others) in caches.items()}
+
     @cached_property
     def whole(self) -> frozenset[str]:
         """The models that, as all their ancestors, have no mistake."""

@@ -16,6 +16,11 @@ def sides(graph: Graph, lesson: Lesson) -> tuple[Facts, Facts]:
     return graph.facts[lesson.teacher], graph.facts[lesson.learner]
 
 
+def equally_deep(teacher: Facts, student: Facts) -> bool:
+    """Tell whether two models have the same depth, though it is not known yet."""
+    return bool(teacher.deep_as) and teacher.deep_as == student.deep_as
+
+
 def wrong_heads(graph: Graph, lesson: Lesson) -> Findings:
     """Yield which terms compare attention heads that one side has not, or not as many."""
     facts, names = sides(graph, lesson), (lesson.teacher, lesson.learner)

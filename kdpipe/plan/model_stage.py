@@ -137,6 +137,10 @@ class ModelStage(Stage[M]):
         """Return the teachers whose stored signals it reads, on which dataset and which."""
         return []
 
+    def asked(self, graph: "Graph", settings: M) -> "list[tuple[str, str, CacheTeacherSettings]]":
+        """Return the same as of `knowledge`, where each cache holds only what the settings ask for."""
+        return []
+
     def importance(self, graph: "Graph", settings: M) -> "list[tuple[str, str, ScoreImportanceSettings]]":
         """Return the model whose scored units it reads, scored on which datasets and how."""
         return []

@@ -48,6 +48,8 @@ def _fault(graph: Graph, model: str, name: str) -> str:
 
 def _named_by_weights(graph: Graph, model: str) -> frozenset[str]:
     """Return the modules that the weights name of the loaded model that a model is made of, if any."""
+    if model not in graph.nodes:
+        return frozenset()
     family, origin = graph.facts[model].shape.family, model
     while made_of := set(graph.stage_of(origin).sized_by(graph.nodes[origin].settings)):
         origin = made_of.pop()

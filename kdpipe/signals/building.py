@@ -1,7 +1,7 @@
 """Run a teacher over a split, and store its signals: one row per example, in the order of the dataset."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,7 +27,15 @@ from kdpipe.errors import KdpipeError
 from kdpipe.models.precision import PrecisionName
 from kdpipe.signals.cache import EXAMPLES, MULTIPLIED, POSITIONS, PRECISION, SHAPE, TARGETS, examples_digest
 from kdpipe.signals.capture import Signals
-from kdpipe.signals.formats import as_numbers, examples_of, narrowed, precision_of, row_counts, row_shape
+from kdpipe.signals.formats import (
+    Listed,
+    as_numbers,
+    examples_of,
+    narrowed,
+    precision_of,
+    row_counts,
+    row_shape,
+)
 
 CACHED_BATCH = 32
 
@@ -99,6 +107,34 @@ class _Column:
             self.values[self.bounds[member] : self.bounds[member + 1]].view(rows.shape).copy_(rows)
 
 
+@dataclass
+class _Lists:
+    """The lists of a column of some examples.
+
+    Args:
+        metadata: what the column holds.
+        values: the list of each example.
+    """
+
+    metadata: Mapping[str, str]
+    values: list[NDArray[Any]]
+
+    def put(self, members: NDArray[np.int64], lists: Sequence[NDArray[Any]]) -> None:
+        """Store the lists of some examples in their places."""
+        for member, each in zip(members.tolist(), lists, strict=True):
+            self.values[member] = each
+
+    def stored(self, name: str) -> tuple[pa.Array, pa.Field]:
+        """Return the lists of all examples, and what they are."""
+        whole = np.concatenate(self.values)
+        bounds = np.concatenate([[0], np.cumsum([len(each) for each in self.values])])
+        numbers = pa.array(whole.reshape(-1))
+        if whole.ndim > 1:
+            numbers = pa.FixedSizeListArray.from_arrays(numbers, whole.shape[1])
+        array = pa.LargeListArray.from_arrays(bounds, numbers)
+        return array, pa.field(name, array.type, metadata=dict(self.metadata))
+
+
 def _computed(
     teacher: Callable[[Mapping[str, Any]], Signals],
     collator: Collator,
@@ -110,9 +146,15 @@ def _computed(
     """Return the signals of some examples in a row each; the teacher runs them by length."""
     split = collator.split
     columns: dict[Signal, _Column] = {}
+    lists: dict[str, _Lists] = {}
     for members in batches_by_length(split.lengths[indices], batch_size):
         batch = on_device(collator(indices[members].tolist()), device)
         for signal, rows in teacher(batch).items():
+            if isinstance(rows, Listed):
+                for each in rows.lists(signal, precision):
+                    empty = _Lists(each.metadata, [np.empty(0)] * len(indices))
+                    lists.setdefault(each.name, empty).put(members, each.values)
+                continue
             stored = replace(rows, values=narrowed(rows.values, signal, precision))
             if signal not in columns:
                 counts = row_counts(split, indices, signal, rows.positions, collator.targets)
@@ -121,6 +163,7 @@ def _computed(
                 columns[signal] = _Column(rows.positions, np.concatenate([[0], np.cumsum(counts)]), values)
             columns[signal].put(members, examples_of(stored, signal))
     stored_columns = [_stored(*item, precision) for item in sorted(columns.items(), key=itemgetter(0))]
+    stored_columns += [each.stored(name) for name, each in sorted(lists.items())]
     arrays, fields = zip(*stored_columns, strict=True)
     return pa.record_batch(list(arrays), schema=pa.schema(fields))
 

@@ -28,6 +28,8 @@ SIGNALS = "signals.arrow"
 EXAMPLES, MULTIPLIED, TARGETS = "examples", "multiplied", "targets"
 # Metadata of a column: the positions of its rows, the shape of a row, and the precision of its numbers.
 POSITIONS, SHAPE, PRECISION = "positions", "shape", "precision"
+# Metadata of a column that has a part of a signal, as `kdpipe.knowledge.storing` writes it: what it holds.
+FORM = "form"
 # The number of ids that are read at a time.
 IDS = 65_536
 
@@ -76,7 +78,8 @@ class CachedKnowledge:
                 f"{path} holds the teacher's signals on tokens that are masked in other ways; teacher and "
                 "student need one seed, one `masking` and the same counts of tokens"
             )
-        self._fields = {Signal.parse(field.name): field for field in schema}
+        whole = [field for field in schema if FORM.encode() not in field.metadata]
+        self._fields = {Signal.parse(field.name): field for field in whole}
         self.columns = {
             signal: MappedColumn([batch.column(field.name) for batch in batches])
             for signal, field in self._fields.items()

@@ -1,7 +1,7 @@
 """Run a student or a frozen teacher, and capture only the signals that some loss term reads."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -12,11 +12,12 @@ from torch.utils.hooks import RemovableHandle
 
 from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Place, Positions, Signal
 from kdpipe.errors import ModelError
-from kdpipe.models.attention import attention_of, attention_probabilities
+from kdpipe.models.attention import attention_of, attention_probabilities, token_weights
 from kdpipe.models.dropout import gives_weights
 from kdpipe.models.family import family_of
 from kdpipe.models.units import Group
 from kdpipe.signals.adapted import Adapted
+from kdpipe.signals.bodies import ending_below, run_body
 from kdpipe.signals.modules import find_module, token_outputs
 from kdpipe.signals.outputs import logits_at, outputs_of
 from kdpipe.signals.rows import LateLogits, Rows, pack, rows_at
@@ -53,10 +54,20 @@ class Request:
         return bool(self.outputs)
 
     @property
+    def last(self) -> int | None:
+        """The last block, from 1, that is read; None where the head or named modules are read."""
+        layers = [max(int(signal.place or 0), signal.ranked) for signal in self.signals if _of_layer(signal)]
+        return max(layers) if len(layers) == len(self.signals) > 0 else None
+
+    @property
     def aligned(self) -> bool:
         """Whether some signals have a row for each token, so that teacher and student need equal tokens."""
         by_token = self.needs_head and self.positions == "tokens"
         return by_token or any(SIGNAL_KINDS[signal.kind].aligned for signal in self.signals)
+
+
+def _of_layer(signal: Signal) -> bool:
+    return SIGNAL_KINDS[signal.kind].placed == "layers"
 
 
 # Asked of a run that serves another run alone.
@@ -82,7 +93,9 @@ STUDENT = Origin()
 TEACHER = Origin("teacher")
 
 
-def capture(model: Any, batch: Mapping[str, Any], request: Request, late: bool = False) -> Signals:
+def capture(
+    model: Any, batch: Mapping[str, Any], request: Request, late: bool = False, last: int | None = None
+) -> Signals:
     """Run a model on a batch and return the signals asked for, packed.
 
     Args:
@@ -90,18 +103,21 @@ def capture(model: Any, batch: Mapping[str, Any], request: Request, late: bool =
         batch: `input_ids` [B, L], the other inputs of the family, and the places of the rows.
         request: the signals that are captured.
         late: a head over the vocabulary computes no logits yet; all outputs stand as `LateLogits` for logits.
+        last: the last block that runs, counted from 1; None for all.
     """
     if isinstance(model, Adapted):
         wanted = [*request.inner, *([LOGITS] if request.needs_head else [])]
         signals: Signals = model.signals(batch, wanted, request.positions)
     else:
-        signals = _captured(model, batch, request, late)
+        signals = _captured(model, batch, request, late, last)
     if request.needs_head and not isinstance(signals[LOGITS], LateLogits):
         signals |= outputs_of(signals.pop(LOGITS), request.outputs)
     return signals
 
 
-def _captured(model: Any, batch: Mapping[str, Any], request: Request, late: bool) -> Signals:
+def _captured(
+    model: Any, batch: Mapping[str, Any], request: Request, late: bool, last: int | None
+) -> Signals:
     """Return the signals of the body, and the logits if any output is asked for."""
     inputs = {name: batch[name] for name in family_of(model).inputs if name in batch}
     with recording(model, request.inner, batch) as tensors:
@@ -109,7 +125,8 @@ def _captured(model: Any, batch: Mapping[str, Any], request: Request, late: bool
         if request.needs_head:
             signals[LOGITS] = logits_at(model, batch, inputs, request.positions, late)
         else:
-            model.base_model(**inputs)
+            with nullcontext() if last is None else ending_below(model, last):
+                run_body(model, inputs)
         for signal, tensor in tensors.items():
             signals[signal] = rows_at(pack(tensor(), batch["token_rows"]), "tokens", batch)
     return signals
@@ -135,12 +152,16 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, batch: Mapping[str, Any]) -> Signals:
         """Return the teacher's signals on a batch."""
-        return capture(self.model, batch, self.request)
+        return self._capture(batch)
 
     @torch.no_grad()
     def runs(self, batch: Mapping[str, Any]) -> dict[str, Signals]:
         """Return the signals of each of its runs on a batch, by the name of the run; logits may be late."""
-        return {BASE: capture(self.model, batch, self.request, late=True)}
+        return {BASE: self._capture(batch, late=True)}
+
+    def _capture(self, batch: Mapping[str, Any], late: bool = False) -> Signals:
+        """Run the model as far as its signals are read."""
+        return capture(self.model, batch, self.request, late, self.request.last)
 
 
 @contextmanager
@@ -155,6 +176,23 @@ def recording(
     run = Run(model, batch)
     try:
         yield {signal: RECORDERS[signal.kind](run, signal.place) for signal in signals}
+    finally:
+        for handle in run.handles:
+            handle.remove()
+
+
+@contextmanager
+def ranking(
+    model: Any, layers: Collection[int], batch: Mapping[str, Any], scores: bool = False
+) -> Iterator[Mapping[int, Getter]]:
+    """Record how some blocks attend to tokens while the model runs; arguments as of `token_weights`.
+
+    Yields:
+        For each block, from 1, a function that returns the weights [B, L], once the model has run.
+    """
+    run = Run(model, batch)
+    try:
+        yield {layer: _token_weights(run, layer, scores) for layer in layers}
     finally:
         for handle in run.handles:
             handle.remove()
@@ -257,6 +295,13 @@ def _attentions(run: Run, place: Place) -> Getter:
         return found.transpose(1, 2)
 
     return probabilities
+
+
+def _token_weights(run: Run, place: Place, scores: bool) -> Getter:
+    attention = attention_of(run.body, run.heads(place))
+    queries, keys = (_projected(part, run, place) for part in (0, 1))
+    mask = run.batch["attention_mask"]
+    return lambda: token_weights(run.model, attention, queries(), keys(), mask, scores)
 
 
 def _module(run: Run, place: Place) -> Getter:

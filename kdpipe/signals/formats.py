@@ -3,8 +3,9 @@
 numpy and Arrow have no bfloat16, so 16-bit integers hold its bits.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +21,34 @@ from kdpipe.signals.rows import Rows
 
 # The number of examples whose tokens are read at a time.
 EXAMPLES = 8192
+
+
+@dataclass(frozen=True)
+class StoredList:
+    """A column of the file with a list for each of some examples.
+
+    Args:
+        name: its name.
+        values: the list of each example, numbers [N] or rows of numbers [N, W].
+        metadata: what it holds.
+    """
+
+    name: str
+    values: Sequence[NDArray[Any]]
+    metadata: Mapping[str, str]
+
+
+@runtime_checkable
+class Listed(Protocol):
+    """Rows that say in which columns they are stored."""
+
+    def lists(self, signal: Signal, precision: StoredPrecision) -> Iterator[StoredList]:
+        """Yield the columns that hold the rows of a signal."""
+        ...
+
+    def bytes_of(self, signal: Signal, length: int, precision: StoredPrecision) -> int:
+        """Return the most bytes that an example of so many tokens takes."""
+        ...
 
 
 def precision_of(signal: Signal, precision: StoredPrecision) -> StoredPrecision:

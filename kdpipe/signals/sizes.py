@@ -12,7 +12,7 @@ from kdpipe.anatomy.signals import BYTES, Signal, StoredPrecision
 from kdpipe.data.batches import Collator, on_device
 from kdpipe.errors import KdpipeError
 from kdpipe.signals.capture import Signals
-from kdpipe.signals.formats import precision_of, row_counts, row_shape
+from kdpipe.signals.formats import Listed, precision_of, row_counts, row_shape
 
 LOG = logging.getLogger(__name__)
 # Bytes of the place where the rows of an example begin.
@@ -36,6 +36,12 @@ def measure(
     split, sizes = collator.split, {}
     every = np.arange(len(split))
     for signal, rows in teacher(on_device(collator([int(split.lengths.argmin())]), device)).items():
+        if isinstance(rows, Listed):
+            lengths, counts = np.unique(split.lengths, return_counts=True)
+            taken = zip(lengths.tolist(), counts.tolist(), strict=True)
+            whole = sum(count * rows.bytes_of(signal, length, precision) for length, count in taken)
+            sizes[signal] = (whole + OFFSET * len(split)) * collator.maskings
+            continue
         count = int(row_counts(split, every, signal, rows.positions, collator.targets).sum())
         width = int(np.prod(row_shape(rows, signal)))
         once = count * width * BYTES[precision_of(signal, precision)] + OFFSET * len(split)

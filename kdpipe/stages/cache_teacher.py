@@ -1,13 +1,14 @@
 """Run a frozen teacher once over a dataset and store the signals that students learn from."""
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
 from kdpipe import catalog
 from kdpipe.adapters.targets import targets_of
-from kdpipe.anatomy.families import family_facts, family_name
+from kdpipe.anatomy.families import family_facts, family_name, shape_of
+from kdpipe.anatomy.knowledge import Share
 from kdpipe.anatomy.signals import Positions
 from kdpipe.artifacts.artifact import device, versions
 from kdpipe.artifacts.sums import SUMS, file_digest
@@ -15,10 +16,14 @@ from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit, SomeRows, read_description, rows_with
 from kdpipe.digest import digest
 from kdpipe.evaluation.scoring import load_for, task_of
-from kdpipe.models.family import config_shape
-from kdpipe.models.loading import read_model_config
+from kdpipe.knowledge.identity import data_digest, vocabulary_digest
+from kdpipe.knowledge.storing import StoringTeacher
+from kdpipe.knowledge.tokens import separators_of
+from kdpipe.models.family import config_shape, depth_of
+from kdpipe.models.loading import load_tokenizer, read_model_config
 from kdpipe.models.precision import Precision, autocast, kept_precision, norms_in_fp32, set_tf32
 from kdpipe.plan.identity import PRUNED_MODELS, code_of, identity, module_of
+from kdpipe.plan.saved.knowledge import FILE, StoredKnowledge
 from kdpipe.plan.stage import definition
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.runner.command_line import main
@@ -70,6 +75,7 @@ def run(
             check_size(sizes, len(split), limit_gb)
             size = sum(sizes.values())
             _write(draft.folder / SIGNALS, frozen, collator, settings, precision, workspace, size)
+        draft.write_json(FILE, _described(settings, request, config, teacher, data))
         draft.record(
             precision=asdict(precision),
             examples=len(split),
@@ -79,6 +85,33 @@ def run(
             forwards=len(split) * maskings if needed else 0,
             backwards=0,
         )
+
+
+def _described(
+    settings: CacheTeacherSettings,
+    request: Request,
+    config: Any,
+    teacher: Path,
+    data: Path,
+) -> dict[str, Any]:
+    """Return what a student needs to know of the signals where the teacher is not."""
+    description, selected = read_description(data), settings.selected
+    labels = description["labels"]
+    depth, _ = config_shape(config)
+    parts = selected.shares(depth) if selected else {}
+    schemes = selected.model_dump(exclude={"parts"}) if selected else {}
+    stored = StoredKnowledge(
+        shape=shape_of(config.model_type, config.to_dict()),
+        task=description["task"],
+        labels=tuple(labels) if labels else None,
+        tokenizer=vocabulary_digest(load_tokenizer(teacher)),
+        data=data_digest(EncodedSplit(data, settings.split)),
+        signals={
+            str(signal): tuple(map(astuple, parts.get(signal, (Share(),)))) for signal in request.signals
+        },
+        **{name: schemes.get(name) for name in ("token_scheme", "hidden_scheme", "compat")},
+    )
+    return stored.model_dump(mode="json")
 
 
 def _dependencies(
@@ -124,7 +157,16 @@ def _load(
     if precision.name == "bfloat16":
         norms_in_fp32(model)
     targets = targets_of(model, tokenizer, data, settings.masking, counts, settings.seed)
-    return Teacher(model, request), Collator(split, tokenizer.pad_token_id, targets)
+    return _teacher(settings, model, request, tokenizer), Collator(split, tokenizer.pad_token_id, targets)
+
+
+def _teacher(settings: CacheTeacherSettings, model: Any, request: Request, tokenizer: Any) -> Teacher:
+    """Return the model as it gives what is stored."""
+    if settings.selected is None:
+        return Teacher(model, request)
+    shares = settings.selected.shares(depth_of(model))
+    stored = settings.selected.selection, separators_of(tokenizer), settings.precision, shares
+    return StoringTeacher(model, request, *stored)
 
 
 def _write(

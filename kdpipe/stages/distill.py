@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kdpipe.adapters.interchange import intervention_of, mapping_digests
+from kdpipe.adapters.interchange import file_digests, intervention_of
 from kdpipe.adapters.targets import occurrences
 from kdpipe.adapters.teachers import (
     Source,
@@ -24,10 +24,13 @@ from kdpipe.data.targets import Targets
 from kdpipe.evaluation.scoring import load_for, task_of
 from kdpipe.interchange.given import Intervention
 from kdpipe.interchange.runs import Interchange, TeacherOfBoth, teacher_of
+from kdpipe.knowledge.choosing import ChoosingTeacher
+from kdpipe.knowledge.tokens import separators_of
 from kdpipe.models.compatibility import count_entries
 from kdpipe.models.family import config_shape
 from kdpipe.models.loading import read_model_config
 from kdpipe.models.multitask import MultiTask, on_dataset
+from kdpipe.plan.saved.knowledge import read_knowledge
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
@@ -39,16 +42,16 @@ from kdpipe.signals.matched import MatchedAnswers
 from kdpipe.training.course import Course, course_on, prefix_of
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import save_outcome, train_courses
-from kdpipe.training.terms import build_objective
+from kdpipe.training.terms import Shape, build_objective
 
 
 def run(
     settings: DistillSettings,
     workspace: Workspace,
     *,
-    teacher: list[Path],
     student: Path,
     data: list[Path],
+    teacher: list[Path] | None = None,
     teacher_data: list[Path] | None = None,
     knowledge: list[Path] | None = None,
     counts: Path | None = None,
@@ -59,10 +62,10 @@ def run(
     no teacher runs. Then their configs are needed, and their tokenizers where teacher and student must see
     the same tokens, and for questions on contexts. `teacher_data` has the datasets as other tokenizers of
     teachers encode them, a folder for each teacher and dataset: where teachers run, and for questions on
-    contexts.
+    contexts. Where `knowledge.from` names stored signals, there is no teacher.
     """
-    datasets, files = dict(zip(settings.datasets, data, strict=True)), mapping_digests(settings)
-    sources = sources_of(settings, teacher, datasets, teacher_data or [], knowledge or [])
+    datasets, files = dict(zip(settings.datasets, data, strict=True)), file_digests(settings)
+    sources = sources_of(settings, teacher or [], datasets, teacher_data or [], knowledge or [])
     learner, tokenizer, targets = load_learner(
         student, datasets, settings.masking, counts, settings.freeze, settings.seed
     )
@@ -102,6 +105,7 @@ def _course(
     """Return what is learned on a dataset."""
     model, split = on_dataset(learner, name), EncodedSplit(data, "train")
     objective = _objective(settings, name, model, tokenizer, sources, data)
+    selection = settings.selection
     intervention = intervention_of(settings.interchange if settings.intervenes else None)
     interchanges = _interchanges(intervention, objective, sources, model)
     knowledge: dict[Origin, CachedKnowledge | MatchedAnswers | KnowledgeByRows] = {}
@@ -116,12 +120,16 @@ def _course(
         intervened = objective.counterfactual.get(origin)
         source = checked(sources[origin.teacher], request, tokenizer, data, intervened is not None)
         if source.stored is not None:
-            knowledge[origin] = stored_signals(source, source.stored, data, split, targets)
-            knowledge[origin].require(request)
+            read = stored_signals(source, source.stored, data, split, targets, request, selection)
+            read.require(request)
+            knowledge[origin] = read
             continue
         needs_head = request.needs_head or bool(intervened and intervened.needs_head)
-        teacher, theirs = load_for(source.data, source.teacher, head=needs_head)
+        teacher, theirs = load_for(source.data, source.model, head=needs_head)
         teachers[origin] = teacher_of(teacher, request, intervened, interchanges.get(origin))
+        if selection is not None:
+            apart = separators_of(tokenizer), settings.cache_precision
+            teachers[origin] = ChoosingTeacher(teacher, request, selection, *apart)
         if source.data != data:
             others[origin] = CounterpartCollator(counterpart(source, split), theirs.pad_token_id)
     exchanges = None
@@ -155,7 +163,7 @@ def _interchanges(
     intervention: Intervention | None, objective: Objective, sources: Mapping[str, Source], student: Any
 ) -> dict[Origin, Interchange]:
     """Return what is swapped, for each teacher whose counterfactual run is read."""
-    folders = {origin: sources[origin.teacher].teacher for origin in objective.counterfactual}
+    folders = {origin: sources[origin.teacher].model for origin in objective.counterfactual}
     return {
         origin: intervention.between(read_model_config(folder), student.config)
         for origin, folder in folders.items()
@@ -178,7 +186,7 @@ def _share_bodies(courses: Mapping[str, Course], sources: Mapping[str, Mapping[s
     running: dict[Path, dict[str, Any]] = {}
     for name, course in courses.items():
         for origin, teacher in course.teachers.items():
-            running.setdefault(sources[name][origin.teacher].teacher, {})[name] = teacher.model
+            running.setdefault(sources[name][origin.teacher].model, {})[name] = teacher.model
     for models in running.values():
         MultiTask(models)
 
@@ -191,14 +199,8 @@ def _objective(
     sources: Mapping[str, Source],
     data: Path,
 ) -> Objective:
-    for source in sources.values():
-        require(source.teacher, "config.json")
     taught = {lesson.teacher for lesson in settings.lessons if lesson.dataset == name and lesson.taught}
-    shapes = {
-        teacher: config_shape(read_model_config(source.teacher))
-        for teacher, source in sources.items()
-        if teacher in taught
-    }
+    shapes = {teacher: _shape_of(source) for teacher, source in sources.items() if teacher in taught}
     if isinstance(settings.teacher, ByColumn) and shapes:
         # They are as one teacher that is called as the column, and equally large where it matters.
         shapes = {settings.teacher.column: next(iter(shapes.values()))}
@@ -211,8 +213,19 @@ def _objective(
         count_entries(tokenizer),
         ensemble_of(settings.ensemble),
         prefix_of(name, settings.datasets),
+        settings.selection,
     )
 
 
+def _shape_of(source: Source) -> Shape:
+    """Return depth and width of a teacher."""
+    if source.teacher is None:
+        assert source.stored is not None
+        shape = read_knowledge(source.stored).shape
+        return shape.depth or 0, shape.width
+    require(source.teacher, "config.json")
+    return config_shape(read_model_config(source.teacher))
+
+
 if __name__ == "__main__":
-    main(run, several=True, sources=mapping_digests, in_part={"teacher": "knowledge"})
+    main(run, several=True, sources=file_digests, in_part={"teacher": "knowledge"})

@@ -74,7 +74,9 @@ def course_on(
     if objective is None:
         task = catalog.resolve("tasks", split.task)
         objective = Objective([hard_term(task, prefix)], task.kind)
-    collator = Collator(split, tokenizer.pad_token_id, targets, knowledge, others, exchanges)
+    collator = Collator(
+        split, tokenizer.pad_token_id, targets, knowledge, others, exchanges, objective.tokens
+    )
     evaluate = evaluate or validation_scorer(data, tokenizer, training, seed=seed, probability=probability)
     return Course(collator, objective, teachers or {}, evaluate, interchange)
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from kdpipe.anatomy.layers import parts
-from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Averaged, Places, Positions, Signal
+from kdpipe.anatomy.signals import LOGITS, SIGNAL_KINDS, Averaged, Places, Positions, Signal, counted
 from kdpipe.errors import ModelError
+from kdpipe.knowledge.rows import ChosenRows
 from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.loss import Loss, OutputKind
 from kdpipe.seeds import PROJECTION, draw_seed
@@ -58,6 +59,8 @@ class Term:
         student: the run that is compared with the target.
         over_pairs: whether the term is the mean or the sum over the pairs.
         shifted: the teacher's largest logit changes places with the logit of the label.
+        ranked: the block of the teacher that ranks the tokens of each pair; () where none does.
+        tokens: how many tokens of an example are compared; None for all.
     """
 
     name: str
@@ -73,6 +76,8 @@ class Term:
     student: Origin = STUDENT
     over_pairs: Literal["mean", "sum"] = "mean"
     shifted: bool = False
+    ranked: Sequence[int] = ()
+    tokens: int | None = None
 
     @property
     def key(self) -> str:
@@ -82,7 +87,8 @@ class Term:
     @property
     def averaged_over(self) -> Averaged:
         """The sum of the term is divided by the number of these."""
-        return self.positions if self.loss.averaged_over == "rows" else self.loss.averaged_over
+        averaged: Averaged = self.positions if self.loss.averaged_over == "rows" else self.loss.averaged_over
+        return averaged if self.tokens is None else counted(averaged, self.loss.student_kinds)
 
     @property
     def number_of_maps(self) -> int:
@@ -92,10 +98,17 @@ class Term:
 
     def reads(self) -> Iterator[tuple[Origin, Signal]]:
         """Yield the signals that the loss reads, each after its origin."""
-        for teacher, student in self.pairs:
-            for signal in _signals(self.loss.teacher_kinds, teacher):
+        for pair, (_, student) in enumerate(self.pairs):
+            for signal in self.taught(pair):
                 yield from ((origin, signal) for origin in self.teachers)
             yield from ((self.student, signal) for signal in _signals(self.loss.student_kinds, student))
+
+    def taught(self, pair: int) -> list[Signal]:
+        """Return the signals that the loss reads of the teacher for one of its pairs."""
+        ranked = self.ranked[pair] if self.ranked else 0
+        return [
+            replace(each, ranked=ranked) for each in _signals(self.loss.teacher_kinds, self.pairs[pair][0])
+        ]
 
 
 class Objective(nn.Module):
@@ -149,6 +162,11 @@ class Objective(nn.Module):
             if origin.teacher and origin.run == COUNTERFACTUAL
         }
 
+    @property
+    def tokens(self) -> int | None:
+        """How many tokens of an example are compared by the terms for which some are chosen."""
+        return next((term.tokens for term in self.terms if term.tokens is not None), None)
+
     def weights(self, share: float) -> dict[str, float]:
         """Return the weight of each term after a share of the training's steps, by name."""
         return {term.name: weight_at(term.weight, share) for term in self.terms}
@@ -174,10 +192,15 @@ class Objective(nn.Module):
         self, term: Term, pair: int, signals: Mapping[Origin, Signals], batch: Mapping[str, Any]
     ) -> Tensor:
         """Return the sum of a term's loss over the rows or examples of one of its pairs."""
-        theirs, ours = term.pairs[pair]
-        student = _read(term, term.loss.student_kinds, signals[term.student], ours, batch)
-        teacher = self._target(term, signals, theirs, batch)
+        ours = [*_signals(term.loss.student_kinds, term.pairs[pair][1])]
+        student = _read(term, ours, signals[term.student], batch)
+        teacher = self._target(term, signals, term.taught(pair), batch)
+        chosen = teacher[0] if teacher and isinstance(teacher[0], ChosenRows) else None
+        if chosen:
+            student = [chosen.of(rows) for rows in student]
         student = [self._projected(term, pair, state, rows) for state, rows in enumerate(student)]
+        if chosen:
+            student, teacher = ([chosen.weighed(rows) for rows in side] for side in (student, teacher))
         for rows in student if term.loss.same_width else ():
             _check_width(term.name, rows, teacher[0])
         if term.shifted:
@@ -186,12 +209,15 @@ class Objective(nn.Module):
         return term.loss(_side(term.loss, student), target, self.kind).sum()
 
     def _target(
-        self, term: Term, signals: Mapping[Origin, Signals], place: Places, batch: Mapping[str, Any]
+        self,
+        term: Term,
+        signals: Mapping[Origin, Signals],
+        wanted: Sequence[Signal],
+        batch: Mapping[str, Any],
     ) -> list[Rows]:
         """Return the teacher's rows, by kind and state; of several teachers, the rows of their logits."""
-        kinds = term.loss.teacher_kinds
-        sides = [_read(term, kinds, signals.get(origin, {}), place, batch) for origin in term.teachers]
-        if len(sides) == 1 or not kinds:
+        sides = [_read(term, wanted, signals.get(origin, {}), batch) for origin in term.teachers]
+        if len(sides) == 1 or not wanted:
             return sides[0]
         temperature = term.ensemble.temperature_of(term.loss)
         logits = term.ensemble([rows.values for (rows,) in sides], self.kind, temperature)
@@ -225,11 +251,8 @@ def _signals(kinds: Sequence[str], place: Places) -> Iterator[Signal]:
     yield from (Signal.at(kind, part) for kind in kinds for part in parts(place))
 
 
-def _read(
-    term: Term, kinds: Sequence[str], signals: Signals, place: Places, batch: Mapping[str, Any]
-) -> list[Rows]:
+def _read(term: Term, wanted: Sequence[Signal], signals: Signals, batch: Mapping[str, Any]) -> list[Rows]:
     """Return the rows of one side that a loss compares, by kind and state."""
-    wanted = list(_signals(kinds, place))
     sides = [signals[signal].at(term.positions, batch) for signal in wanted]
     if term.entries is None or LOGITS not in wanted:
         return sides

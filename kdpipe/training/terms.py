@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from kdpipe.anatomy.knowledge import Selection, top_pairs, wrong_selection
 from kdpipe.anatomy.layers import Layer, match_layers
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Places, Positions, first_layer
 from kdpipe.errors import KdpipeError, listed, suggest
@@ -57,6 +58,11 @@ class Weighted:
     teacher: str = ""
     run: Literal["base", "counterfactual"] = "base"
 
+    @property
+    def reads_states(self) -> bool:
+        """Whether it compares what the bodies of the models give."""
+        return bool(self.loss.teacher_kinds) and not SIGNAL_KINDS[self.loss.student_kinds[0]].needs_head
+
     def pairs(self, teacher_depth: int, student_depth: int) -> Sequence[tuple[Places, Places]]:
         """Return the (teacher, student) places that are compared."""
         kinds, states = self.loss.student_kinds, self.loss.states
@@ -76,6 +82,7 @@ def build_objective(
     entries: int | None = None,
     ensemble: Ensemble = MEAN_LOGITS,
     prefix: str = "",
+    selection: Selection | None = None,
 ) -> Objective:
     """Return the weighted sum of losses.
 
@@ -88,6 +95,7 @@ def build_objective(
         entries: number of entries of the tokenizer; other tasks than language modelling do not need it.
         ensemble: how losses on logits read several teachers as one; by default their mean logits.
         prefix: what the names of the terms begin with.
+        selection: how much of the teachers' states is compared; None for all.
 
     Raises:
         KdpipeError: a loss names no teacher, or reads of several what has no mean, or no loss reads one.
@@ -102,6 +110,10 @@ def build_objective(
         read = _teachers_of(weighted, teachers, ensemble)
         shapes = teachers[read[0]] if read else student, student
         term = _term(numbered, weighted, task, shapes, entries if task.masked else None)
+        if selection and weighted.reads_states:
+            if wrong := wrong_selection(selection, weighted.loss, bool(weighted.modules), weighted.positions):
+                raise KdpipeError(f"{name}: {wrong}")
+            term = _selected(term, selection, *(depth for depth, _ in shapes))
         teaching = tuple(Origin(teacher, weighted.run) for teacher in read) or term.teachers
         terms.append(replace(term, teachers=teaching, student=Origin(run=weighted.run), ensemble=ensemble))
     objective = Objective(terms, task.kind, seed)
@@ -115,6 +127,13 @@ def build_objective(
 def hard_term(task: type[Task], prefix: str = "") -> Term:
     """Return the term of training with labels alone; its name begins with a prefix."""
     return Term(f"{prefix}hard", HardLoss(), positions=task.positions)
+
+
+def _selected(term: Term, selection: Selection, teacher: int, student: int) -> Term:
+    """Return a term that compares what a selection takes of the states of models of some depths."""
+    pairs = top_pairs(term.pairs, selection.amount.layers)
+    ranked = [selection.ranking(pair, teacher, student) for pair in pairs]
+    return replace(term, pairs=pairs, ranked=ranked, tokens=selection.amount.tokens)
 
 
 def _teachers_of(weighted: Weighted, teachers: Mapping[str, Shape], ensemble: Ensemble) -> Sequence[str]:

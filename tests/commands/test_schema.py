@@ -81,7 +81,7 @@ def test_what_a_config_may_say_is_accepted(accepts, changed, changes):
     {"models.base.pretrain.architecture.hidden_sise": 8},
     {"models.base.pretrain.architecture.family": "gpt"},
     {"models.small.extract.architecture": "gpt"},
-    {"models.student.distill.knowledge": {}},
+    {"models.student.distill.knowledge": {"layer": 1}},
     {"models.student.distill.interchange": {"alignment": "middle", "positions": "any"}},
     {"models.student.distill.losses[0].loss": "kll"},
     {"models.student.distill.losses[0].layers": "last"},

@@ -77,7 +77,7 @@ class Distillation(StageSettings):
         training: fields of `TrainingArguments`.
     """
 
-    teacher: Teachers
+    teacher: Teachers | None = None
     dataset: TrainingData
     losses: LossTerms
     cache: Cache = "auto"
@@ -157,6 +157,8 @@ class Distillation(StageSettings):
     @property
     def teachers(self) -> tuple[str, ...]:
         """The teachers, in their order."""
+        if self.teacher is None:
+            return ()
         if isinstance(self.teacher, ByColumn):
             return tuple(dict.fromkeys(self.teacher.models.values()))
         models = self.teacher.values() if isinstance(self.teacher, dict) else named(self.teacher)
@@ -203,6 +205,16 @@ class Lesson:
     settings: Distillation
     teacher: str
     dataset: str
+
+    @property
+    def given(self) -> bool:
+        """Whether a folder of stored signals stands for the teacher."""
+        return getattr(self.settings, "given", None) is not None
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The teacher and the dataset."""
+        return self.teacher, self.dataset
 
     @property
     def terms(self) -> Iterator[tuple[int, LossTerm]]:

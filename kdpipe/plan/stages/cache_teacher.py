@@ -1,11 +1,22 @@
 """`cache_teacher`: the signals of a teacher that students learn from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from kdpipe.anatomy.families import LANGUAGE_MODELING
-from kdpipe.anatomy.layers import States, match_layers, parts
+from kdpipe.anatomy.knowledge import (
+    Amount,
+    Quirks,
+    RankedBy,
+    Selection,
+    Share,
+    TokenScheme,
+    WidthScheme,
+    ranking_layer,
+    top_pairs,
+)
+from kdpipe.anatomy.layers import Pairs, States, match_layers, parts
 from kdpipe.anatomy.signals import (
     SIGNAL_KINDS,
     STORED_BYTES,
@@ -17,12 +28,17 @@ from kdpipe.anatomy.signals import (
 )
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import Count, Seed
+from kdpipe.config.settings.losses import LayerMap
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.plan.entries import Dataset
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import KNOWLEDGE
 from kdpipe.plan.running import RunningStage
 from kdpipe.plan.stage import Job
+
+# Tokens, share of the width, and seed, as of `kdpipe.anatomy.knowledge.Share`.
+ShareNumbers = tuple[int | None, float | None, int]
+EVERYTHING: ShareNumbers = (None, None, 0)
 
 
 class LayerMapSettings(Settings):
@@ -37,14 +53,97 @@ class LayerMapSettings(Settings):
 
     kinds: tuple[str, ...]
     states: States = "one"
-    layers: str
+    layers: LayerMap
     student_depth: int | None
+
+    def pairs(self, depth: int) -> Pairs:
+        """Return the (teacher, student) pairs of layers of a teacher with so many blocks."""
+        student = self.student_depth or depth
+        return match_layers(self.layers, depth, student, first_layer(self.kinds), self.states)
 
     def signals(self, depth: int) -> Iterator[tuple[str, int]]:
         """Yield kind and layer of each signal that is stored of a teacher with so many blocks."""
-        first = first_layer(self.kinds)
-        for side, _ in match_layers(self.layers, depth, self.student_depth or depth, first, self.states):
+        for side, _ in self.pairs(depth):
             yield from ((kind, layer) for kind in self.kinds for layer in parts(side))
+
+
+class PartSettings(Settings):
+    """Signals that are stored in part.
+
+    Args:
+        signals: the signals, such as `hidden_states.8@8`, whose tokens the attention of block 8 ranks.
+        map: a layer map that the teacher's depth resolves, in place of signals.
+        top: how many of the map's pairs are stored, from the top; null for all.
+        ranked_by: whose attention ranks the tokens of the map's layers; null where none does.
+        shares: what is stored of each example, for each reader: tokens, share of the width, and a seed.
+    """
+
+    signals: tuple[str, ...] = ()
+    map: LayerMapSettings | None = None
+    top: int | None = None
+    ranked_by: RankedBy | None = None
+    shares: tuple[ShareNumbers, ...] = ()
+
+    def stored(self, depth: int) -> Iterator[Signal]:
+        """Yield the signals that are stored of a teacher with so many blocks."""
+        yield from map(Signal.parse, self.signals)
+        if self.map is None:
+            return
+        student, kinds = self.map.student_depth or depth, self.map.kinds
+        for pair in top_pairs(self.map.pairs(depth), self.top):
+            ranked = ranking_layer(pair, self.ranked_by, depth, student) if self.ranked_by else 0
+            for layer in parts(pair[0]):
+                yield from (Signal(kind, layer, ranked) for kind in kinds)
+
+
+class SelectedSettings(Settings):
+    """What is stored of a teacher's states where readers take a part of them.
+
+    Args:
+        token_scheme, hidden_scheme, compat: as of `knowledge`.
+        parts: the signals, and what is stored of them.
+    """
+
+    token_scheme: TokenScheme
+    hidden_scheme: WidthScheme
+    compat: Quirks
+    parts: tuple[PartSettings, ...] = ()
+
+    @property
+    def selection(self) -> Selection:
+        """How states are taken, whatever the amount."""
+        return Selection(Amount(), self.token_scheme, "own", self.hidden_scheme, self.compat)
+
+    def shares(self, depth: int) -> dict[Signal, tuple[Share, ...]]:
+        """Return what is stored of each signal of a teacher with so many blocks."""
+        found: dict[Signal, dict[Share, None]] = {}
+        for part in self.parts:
+            for signal in part.stored(depth):
+                found.setdefault(signal, {}).update(dict.fromkeys(Share(*share) for share in part.shares))
+        return {signal: tuple(found[signal]) for signal in sorted(found)}
+
+
+def merged(parts: Iterable[PartSettings]) -> tuple[PartSettings, ...]:
+    """Return the parts of several readers as one list, in an order that does not depend on theirs."""
+    shares: dict[PartSettings, set[ShareNumbers]] = {}
+    for part in parts:
+        alone = [part.model_copy(update={"signals": (signal,), "shares": ()}) for signal in part.signals]
+        for each in alone or [part.model_copy(update={"shares": ()})]:
+            shares.setdefault(each, set()).update(part.shares)
+    groups: dict[tuple[ShareNumbers, ...], list[PartSettings]] = {}
+    for part, taken in shares.items():
+        least = {EVERYTHING} if EVERYTHING in taken else taken
+        groups.setdefault(tuple(sorted(least, key=_by_size)), []).append(part)
+    found = []
+    for held, members in groups.items():
+        signals = sorted(signal for part in members for signal in part.signals)
+        found += [PartSettings(signals=tuple(signals), shares=held)] if signals else []
+        found += [part.model_copy(update={"shares": held}) for part in members if part.map]
+    return tuple(sorted(found, key=PartSettings.model_dump_json))
+
+
+def _by_size(share: ShareNumbers) -> list[tuple[bool, float]]:
+    return [(number is None, number or 0) for number in share]
 
 
 class CacheTeacherSettings(Settings):
@@ -64,6 +163,7 @@ class CacheTeacherSettings(Settings):
         positions: `all` where logits of all tokens are stored; by default logits of tokens with a label.
         rows: a column that the dataset keeps, and its values in the rows that the teacher runs on; null for
             all rows.
+        selected: what is stored of states where readers take a part of them; null where they take all.
     """
 
     signals: tuple[str, ...] = ()
@@ -78,11 +178,32 @@ class CacheTeacherSettings(Settings):
     seed: Seed = 0
     positions: Literal["all"] | None = None
     rows: tuple[str, tuple[str, ...]] | None = None
+    selected: SelectedSettings | None = None
+
+    @property
+    def apart(self) -> "CacheTeacherSettings":
+        """The settings without what is stored: readers that agree in these share a cache."""
+        selected = self.selected and self.selected.model_copy(update={"parts": ()})
+        return self.model_copy(update={"signals": (), "maps": (), "selected": selected})
+
+    def joined(self, others: "Iterable[CacheTeacherSettings]") -> "CacheTeacherSettings":
+        """Return the settings of a cache that also holds what other readers take."""
+        every = [self, *others]
+        parts = merged(part for cache in every if cache.selected for part in cache.selected.parts)
+        maps = {entry.model_dump_json(): entry for cache in every for entry in cache.maps}
+        return self.model_copy(
+            update={
+                "signals": tuple(sorted({signal for cache in every for signal in cache.signals})),
+                "maps": tuple(maps[name] for name in sorted(maps)),
+                "selected": self.selected and self.selected.model_copy(update={"parts": parts}),
+            }
+        )
 
     def stored(self, depth: int) -> tuple[Signal, ...]:
         """Return the signals that are stored of a teacher with so many blocks."""
         mapped = {Signal(kind, place) for entry in self.maps for kind, place in entry.signals(depth)}
-        return tuple(sorted({*map(Signal.parse, self.signals), *mapped}))
+        parts = self.selected.shares(depth) if self.selected else {}
+        return tuple(sorted({*map(Signal.parse, self.signals), *mapped, *parts}))
 
 
 class CacheTeacher(RunningStage[CacheTeacherSettings]):

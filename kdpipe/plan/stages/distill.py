@@ -7,17 +7,22 @@ from typing import Any, Self
 from pydantic import model_validator
 
 from kdpipe.anatomy.families import QUESTION_ANSWERING
-from kdpipe.config.settings.base import ByColumn, ModelName, Unavailable
+from kdpipe.anatomy.knowledge import Selection
+from kdpipe.config.mistakes import SettingError
+from kdpipe.config.settings.base import ByColumn, ModelName
 from kdpipe.config.settings.distillation import Distillation, EnsembleSettings, Lesson
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.interchange import InterchangeSettings
+from kdpipe.config.settings.knowledge import Knowledge
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.schedules import TemperatureSettings
 from kdpipe.config.settings.several import SamplingSettings, SeveralDatasets
+from kdpipe.errors import KdpipeError
 from kdpipe.plan.distillation import DistillationStage, is_cached
-from kdpipe.plan.entries import Facts
+from kdpipe.plan.entries import UNKNOWN, Facts
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Known
+from kdpipe.plan.saved.knowledge import read_knowledge
 from kdpipe.plan.training import trained_facts
 
 
@@ -33,6 +38,7 @@ class DistillSettings(SeveralDatasets, Distillation):
         losses: the loss terms; the loss is their weighted sum.
         masking: how targets are chosen, for language-modelling datasets.
         ensemble: how losses on logits read several teachers as one.
+        knowledge: how much of the teacher's states is distilled; by default all that losses read.
         interchange: the counterfactual run that terms with `run: counterfactual` read.
         freeze: globs of names of student parameters that stay as they are.
         cache: whether the teacher's signals are computed once and stored; `auto` does so for task data.
@@ -46,7 +52,7 @@ class DistillSettings(SeveralDatasets, Distillation):
     freeze: tuple[str, ...] = ()
     ensemble: EnsembleSettings | None = None
     sampling: SamplingSettings | None = None
-    knowledge: Unavailable = None
+    knowledge: Knowledge | None = None
     interchange: InterchangeSettings | None = None
 
     @property
@@ -54,8 +60,35 @@ class DistillSettings(SeveralDatasets, Distillation):
         return self.student
 
     @property
+    def given(self) -> Path | None:
+        """The folder of stored signals that stands for the teacher; None where a model teaches."""
+        return self.knowledge.folder if self.knowledge else None
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        # No model has such a name.
+        return (f"knowledge of {self.given}",) if self.given else super().teachers
+
+    @property
+    def selection(self) -> Selection | None:
+        """What is taken of the teachers' states; None for all."""
+        return self.knowledge.selection(self.seed) if self.knowledge else None
+
+    @property
     def unread(self) -> tuple[str, ...]:
         return () if self.intervenes else ("interchange",)
+
+    @model_validator(mode="after")
+    def _one_source_of_knowledge(self) -> Self:
+        if self.given is None and self.teacher is None:
+            raise mistake(("teacher",), "is required, or `knowledge: {from: FOLDER}` in its place")
+        if self.given is not None and self.teacher is not None:
+            raise mistake(("teacher",), "`knowledge: {from: FOLDER}` stands in its place; remove one of them")
+        if self.given is not None and len(self.datasets) > 1:
+            raise mistake(("dataset",), "a folder of stored signals is of one dataset, found several")
+        if self.given is not None and self.cache == "off":
+            raise mistake(("cache",), "signals are stored in `knowledge.from`, and no teacher could run")
+        return self
 
     @model_validator(mode="after")
     def _ensemble_of_its_teachers(self) -> Self:
@@ -83,7 +116,7 @@ class Distill(DistillationStage[DistillSettings]):
 
     def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
         folders, lessons = super().inputs(graph, *names), self.settings_of(graph, *names).lessons
-        taught = [lesson for lesson in lessons if lesson.taught]
+        taught = [lesson for lesson in lessons if lesson.taught and not lesson.given]
         theirs = [graph.encoded(lesson.dataset, lesson.teacher) for lesson in taught]
         # A teacher with another tokenizer reads its own tokens; its stored logits of answers belong to these.
         read = {data for lesson, data in zip(taught, theirs, strict=True) if _reads_tokens(graph, lesson)}
@@ -98,7 +131,7 @@ class Distill(DistillationStage[DistillSettings]):
     def files(self, graph: Graph, *names: str) -> list[Path]:
         settings = self.settings_of(graph, *names)
         file = settings.interchange.file if settings.interchange and settings.intervenes else None
-        return [file] if file else []
+        return [*([file] if file else []), *([settings.given / "SHA256SUMS"] if settings.given else [])]
 
     def in_small(self, settings: DistillSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
         """Return the settings for a run in small, whose models have too few and too small heads for pairs."""
@@ -107,8 +140,28 @@ class Distill(DistillationStage[DistillSettings]):
             small["interchange"] = {**small["interchange"], "alignment": "middle"}
         return small
 
+    def folder_read(self, settings: DistillSettings) -> tuple[str, Path] | None:
+        return ("knowledge", settings.given) if settings.given else None
+
     def facts(self, name: str, settings: DistillSettings, known: Known) -> Facts:
+        if settings.given:
+            [teacher] = settings.teachers
+            known.facts[teacher] = UNKNOWN
+            known.facts[teacher] = _stands_for_teacher(settings.given)
         return trained_facts(settings.student, settings.datasets, known)
+
+
+def _stands_for_teacher(folder: Path) -> Facts:
+    """Return what a folder of stored signals says of its teacher.
+
+    Raises:
+        SettingError: it is no such folder.
+    """
+    try:
+        stored = read_knowledge(folder)
+    except KdpipeError as error:
+        raise SettingError("knowledge", str(error)) from None
+    return Facts("", stored.shape, stored.task, labels=stored.labels)
 
 
 def _reads_tokens(graph: Graph, lesson: Lesson) -> bool:

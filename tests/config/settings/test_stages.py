@@ -27,11 +27,6 @@ def test_a_cache_is_switched_as_yaml_reads_it(given, read):
     assert DistillSettings(**DISTILL, cache=given).cache == read
 
 
-def test_what_distill_cannot_do_yet_is_refused_by_name():
-    refused = [(("knowledge",), "not available in this version")]
-    assert mistakes_in(DistillSettings, **DISTILL, knowledge={}) == refused
-
-
 KL, HIDDEN = {"loss": "kl"}, {"loss": "hidden_mse"}
 FLSW = {"loss": "kl", "temperature": "flsw"}
 

@@ -1,40 +1,31 @@
-"""Distil, prune and score transformers models in Python, with the code of the workflow's stages.
+"""`kdpipe.distill`: a student trained in Python, with the code of the stage `distill`.
 
 A dataset is a `datasets.Dataset` of token ids and labels, as `transformers.Trainer` takes it
 (`kdpipe.data.tokenized`). The head of a model says what the task is.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from transformers import PreTrainedModel, TrainerCallback
 
 from kdpipe import catalog
-from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING
-from kdpipe.anatomy.signals import BYTES, StoredPrecision
+from kdpipe.anatomy.knowledge import Amount, Selection
+from kdpipe.anatomy.signals import StoredPrecision
 from kdpipe.data.batches import Collator
 from kdpipe.errors import KdpipeError, ModelError, quoted
 from kdpipe.evaluation.reading import check_teacher, read_rows, take_over, targets_for
-from kdpipe.evaluation.scoring import padding_id, score, scorer
+from kdpipe.evaluation.scoring import padding_id, scorer
 from kdpipe.interchange.given import Intervention
-from kdpipe.interchange.runs import Interchange, teacher_of
+from kdpipe.interchange.runs import Interchange
+from kdpipe.library.lessons import Taught, lessons
 from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.loss import Loss
 from kdpipe.models.compatibility import count_entries
-from kdpipe.models.precision import autocast, choose_precision, default_device, norms_in_fp32
-from kdpipe.pruning.criteria.mask_gradient import MaskGradient
-from kdpipe.pruning.criterion import Reduction
-from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
-from kdpipe.pruning.importance import check_finite, first_batches, label_losses, score_units
+from kdpipe.models.precision import default_device
 from kdpipe.signals.adapted import Adapted, bare
-from kdpipe.signals.building import write_knowledge
-from kdpipe.signals.cache import CachedKnowledge
-from kdpipe.signals.capture import TEACHER, Origin, Teacher
-from kdpipe.signals.sizes import measure
+from kdpipe.signals.capture import TEACHER, Origin
 from kdpipe.training.given import weighted_losses
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import freeze as freeze_parameters
@@ -66,6 +57,7 @@ def distill(
     callbacks: Sequence[TrainerCallback] = (),
     cache: StoredPrecision | None = None,
     ensemble: Ensemble = MEAN_LOGITS,
+    knowledge: Selection | str | None = None,
     interchange: Intervention | None = None,
     seed: int = 42,
     **training: Any,
@@ -85,6 +77,8 @@ def distill(
         cache: the precision in which the teacher's signals are stored before the training, in a temporary
             file, so that the teacher runs once; None lets it run beside the student in every epoch.
         ensemble: how losses on logits read several teachers as one.
+        knowledge: how much of the teachers' states is compared, such as `1l_10t_0.1h`, or a
+            `kdpipe.Selection`; None for all.
         interchange: the counterfactual run that losses with `run="counterfactual"` compare.
         seed: seed of the order of rows, of masks, dropout and projections.
         training: fields of `transformers.TrainingArguments`, and `early_stopping_patience`.
@@ -109,14 +103,16 @@ def distill(
     ours = shape_on(student, collator, weighted)
     entries = count_entries(tokenizer) if tokenizer else None
     task = catalog.resolve("tasks", split.task)
-    objective = build_objective(weighted, task, shapes, ours, seed, entries, ensemble)
+    selection = _selection_of(knowledge, seed)
+    objective = build_objective(weighted, task, shapes, ours, seed, entries, ensemble, selection=selection)
+    collator.tokens = objective.tokens
     for source, request in objective.teachers.items():
         intervened = objective.counterfactual.get(source)
         needs_head = request.needs_head or bool(intervened and intervened.needs_head)
         check_teacher(named[source.teacher], student, split, needs_head)
     interchanges = _interchanges(interchange, objective, named, student, cache)
     if interchanges:
-        _refuse_beside_exchanges(student, training)
+        _refuse_beside_exchanges(student, training, selection)
     if interchange:
         collator.exchanges = interchange.exchanges(
             interchanges,
@@ -129,7 +125,8 @@ def distill(
     freeze_parameters(bare(student), freeze)
     held_out = None if validation is None else read_rows(student, validation)
     scored = scorer(held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size"))
-    with _lessons(named, objective, collator, cache, training, interchanges) as (batches, teachers):
+    taught = Taught(named, objective, interchanges, selection, tokenizer)
+    with lessons(taught, collator, cache, training) as (batches, teachers):
         train(
             student,
             objective,
@@ -170,8 +167,20 @@ def _interchanges(
     }
 
 
-def _refuse_beside_exchanges(student: Any, training: Mapping[str, Any]) -> None:
-    """Refuse trainings whose runs cannot begin or end at a block."""
+def _selection_of(knowledge: Selection | str | None, seed: int) -> Selection | None:
+    """Return what is taken of states."""
+    if isinstance(knowledge, str):
+        return Selection(Amount.parse(knowledge), seed=seed)
+    if knowledge is not None and not isinstance(knowledge, Selection):
+        what = f"expected an amount such as `1l_10t_0.1h`, or a kdpipe.Selection, found {quoted(knowledge)}"
+        raise KdpipeError(f"knowledge: {what}")
+    return knowledge
+
+
+def _refuse_beside_exchanges(student: Any, training: Mapping[str, Any], selection: Selection | None) -> None:
+    """Refuse what cannot be beside runs that begin or end at a block."""
+    if selection is not None:
+        raise KdpipeError("knowledge: is not built beside a counterfactual run; leave one of them out")
     for name in WHOLE_RUNS:
         if training.get(name):
             raise KdpipeError(f"{name}: is not supported beside a counterfactual run; leave it out")
@@ -190,137 +199,3 @@ def _take_teacher(teacher: Any, student: Any, dataset: Any) -> None:
         )
     take_over(student, teacher, dataset)
     take_over(teacher, student, dataset)
-
-
-@contextmanager
-def _lessons(
-    named: Mapping[str, Any],
-    objective: Objective,
-    collator: Collator,
-    cache: StoredPrecision | None,
-    training: Mapping[str, Any],
-    interchanges: Mapping[Origin, Interchange],
-) -> Iterator[tuple[Collator, Mapping[Origin, Teacher]]]:
-    """Yield the batches, and the teacher if it runs beside the student; else batches hold its signals."""
-    teachers = {
-        source: teacher_of(
-            named[source.teacher].eval(),
-            request,
-            objective.counterfactual.get(source),
-            interchanges.get(source),
-        )
-        for source, request in objective.teachers.items()
-    }
-    if cache is None:
-        yield collator, teachers
-        return
-    if cache not in BYTES:
-        raise KdpipeError(f"cache: expected {' or '.join(BYTES)}, found {quoted(cache)}")
-    targets, precision = collator.targets, choose_precision(training)
-    if targets and targets.maskings is None:
-        raise KdpipeError("cache: text is masked anew in every epoch, so nothing can be stored; leave it out")
-    with TemporaryDirectory() as folder:
-        stored = {}
-        for number, (source, run) in enumerate(teachers.items()):
-            file = Path(folder, str(number))
-            if precision.name == "bfloat16":
-                norms_in_fp32(run.model)
-            with autocast(precision):
-                size = sum(measure(run, collator, cache, run.model.device).values())
-                device, multiplied = run.model.device, precision.name
-                write_knowledge(file, run, collator, cache, device, multiplied=multiplied, size=size)
-            stored[source] = CachedKnowledge(file, collator.split, targets)
-        yield Collator(collator.split, collator.pad_id, targets, stored), {}
-
-
-def prune(
-    model: PreTrainedModel,
-    dataset: Any,
-    *,
-    sparsity: float,
-    criterion: type[Any] = MaskGradient,
-    reduction: Reduction = "batch",
-    batches: int | None = 64,
-    batch_size: int = 32,
-    seed: int = 42,
-) -> PreTrainedModel:
-    """Return a copy of a model without the heads and neurons that matter least for the loss on a dataset.
-
-    Args:
-        model: the model, with a head for the task.
-        dataset: tokenized rows with labels.
-        sparsity: the share of heads, and of neurons, that goes, from 0 to below 1; of a model that was pruned
-            before the share of the first model.
-        criterion: how heads and neurons are scored, a `kdpipe.pruning.criterion.Criterion`.
-        reduction: as of `Criterion`.
-        batches: number of batches that are read, in the order of the seed; None for all.
-        batch_size: rows of a batch.
-        seed: seed of the order.
-
-    Raises:
-        KdpipeError: the rows do not fit the model, or the model has lost more units already.
-    """
-    if not 0 <= sparsity < 1:
-        raise KdpipeError(f"sparsity: expected a share from 0 to below 1, found {sparsity}")
-    if batch_size < 1 or (batches is not None and batches < 1):
-        fault = f"found batches={batches} and batch_size={batch_size}"
-        raise KdpipeError(f"prune: expected at least one batch of at least one row, {fault}")
-    if not isinstance(criterion, type):
-        raise KdpipeError(
-            f"criterion: expected a class, such as {MaskGradient.__name__} of {MaskGradient.__module__},"
-            f" found {quoted(criterion)}"
-        )
-    if isinstance(model, Adapted):
-        raise ModelError(
-            "prune: expected a model of a family, found an adapted model, whose units nobody names"
-        )
-    split = read_rows(model, dataset)
-    if split.task == LANGUAGE_MODELING:
-        raise KdpipeError(
-            "prune: units are ranked by the loss on labels; prune a model with a head for a task"
-        )
-    task = catalog.resolve("tasks", split.task)
-    _, rows = first_batches(split, padding_id(model, None), batch_size, batches, seed)
-    losses = label_losses(model, task.kind, task.positions)
-    scores = score_units(model, criterion, rows, losses, reduction=reduction, seed=seed)
-    check_finite(scores, type(model).__name__)
-    pruned: Any = prune_to_sparsity(model, sparsity, ranks_from(model, scores))
-    return pruned.to(model.device).eval()  # type: ignore[no-any-return]
-
-
-def evaluate(
-    model: PreTrainedModel | Adapted,
-    dataset: Any,
-    *,
-    metrics: Sequence[str] = (),
-    tokenizer: Any = None,
-    batch_size: int | None = None,
-    seed: int = 42,
-) -> dict[str, float]:
-    """Return the scores of a model on a dataset, by the names of the metrics.
-
-    Args:
-        model: the model, with a head for the task.
-        dataset: tokenized rows with labels.
-        metrics: names of the metrics; by default the metrics of the task.
-        tokenizer: the tokenizer, which masked language modelling needs.
-        batch_size: rows of a batch.
-        seed: seed of masks.
-
-    Raises:
-        KdpipeError: the rows do not fit the model, or have no labels.
-    """
-    split = read_rows(model, dataset)
-    if split.task == QUESTION_ANSWERING:
-        raise KdpipeError(
-            "evaluate: answers are scored as texts, which rows of token ids do not have; score a model for"
-            " question answering with the workflow (`evaluate` in a config)"
-        )
-    if split.task != LANGUAGE_MODELING and "labels" not in split.columns:
-        raise KdpipeError("evaluate: expected rows with a column `labels`, found none")
-    targets_for(model, tokenizer, split, seed)
-    known = catalog.resolve("tasks", split.task).all_metrics
-    if unknown := set(metrics) - set(known):
-        raise KdpipeError(f"metrics: expected some of {', '.join(known)}, found {', '.join(sorted(unknown))}")
-    evaluation = score(model, tokenizer, split, metrics=metrics, batch_size=batch_size, seed=seed)
-    return dict(evaluation.metrics)
