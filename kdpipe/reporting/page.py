@@ -19,6 +19,7 @@ from kdpipe.reporting.pruning import importance_maps, pruned_shapes
 from kdpipe.reporting.published import own_lines
 from kdpipe.reporting.structures import model_structures
 from kdpipe.reporting.tables import lay_out
+from kdpipe.reporting.utility import utilities
 
 TEMPLATE = "report.html.j2"
 
@@ -45,6 +46,7 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
         tables=lay_out(aggregated, report.baseline),
         elsewhere=published_elsewhere(graph),
         plots=[*parameters_plot(aggregated), *further_plots(aggregated, report.plots)],
+        utilities=utilities(graph, aggregated),
         curves=loss_curves(graph),
         ledger=read_ledger(graph),
         model_costs=model_costs(graph),

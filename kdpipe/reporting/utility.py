@@ -1,0 +1,201 @@
+"""How much of a teacher's states is enough: the scores of students against what they took of the teacher.
+
+Reference:
+    Lu et al. 2021, Marginal Utility Diminishes (arXiv 2106.05691), figure 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+
+from kdpipe.anatomy.knowledge import Selection, Share, stored_bytes
+from kdpipe.anatomy.signals import BYTES, SIGNAL_KINDS, Signal
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.config.settings.distillation import Distillation, Lesson
+from kdpipe.data.encoded import read_description
+from kdpipe.metrics import LOWER_IS_BETTER
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.knowledge import reads_states, selection_of, signals_of
+from kdpipe.plan.sizes import known
+from kdpipe.reporting.figures import add_legend, grid_of_axes, look_of, to_svg, use_log_scale
+from kdpipe.reporting.grouping import model_groups
+
+# The share of what all states gain that a part of them is to keep.
+ENOUGH = 0.97
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a student took of its teacher's states.
+
+    Args:
+        amount: in words.
+        dimension: which dimension is cut: `layers`, `tokens`, `width`, several, or none.
+        megabytes: what it takes of all training examples, stored.
+        seconds: of all its trainings, those of states and those after it.
+    """
+
+    amount: str
+    dimension: str
+    megabytes: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """The score of students, over their runs.
+
+    Args:
+        model: the group of runs.
+        taken: what they took.
+        score: the average.
+        spread: the sample standard deviation; NaN of one run.
+        kept: the share of what all states gain over none; None where all gain nothing.
+    """
+
+    model: str
+    taken: Taken
+    score: float
+    spread: float
+    kept: float | None
+
+
+@dataclass(frozen=True)
+class Utility:
+    """The students of a dataset by what they took.
+
+    Args:
+        dataset, split, metric: where they are scored.
+        none: the score of the baseline, which took no states.
+        points: the students, those that took least first.
+        enough: the first of these that keeps the gain; None where none does, or where there is no gain.
+        svg: their scores against what they took.
+    """
+
+    dataset: str
+    split: str
+    metric: str
+    none: float
+    points: list[Point]
+    enough: Point | None
+    svg: str
+
+
+def utilities(graph: Graph, aggregated: pd.DataFrame) -> list[Utility]:
+    """Return the students of each dataset that took all states or a part, where the baseline took none."""
+    taken = _taken(graph)
+    rows = aggregated[aggregated["primary"]].sort_values("selection", kind="stable")
+    found = []
+    for dataset, scores in rows.groupby("dataset", sort=False):
+        scores = scores[scores["split"] == scores["split"].iloc[0]]
+        none = scores[scores["template"] == graph.document.report.baseline]
+        mine = scores[scores["model"].isin(taken)]
+        if len(none) == 1 and len(mine) > 1:
+            found.append(_utility(str(dataset), mine, float(none["average"].iloc[0]), taken))
+    return found
+
+
+def _utility(dataset: str, scores: pd.DataFrame, none: float, taken: Mapping[str, Taken]) -> Utility:
+    first = scores.iloc[0]
+    sign = -1 if first["metric"] in LOWER_IS_BETTER else 1
+    whole = [row["average"] for _, row in scores.iterrows() if not taken[row["model"]].dimension]
+    gain = fmean(whole) - none if whole else 0.0
+    points = [
+        Point(row["model"], taken[row["model"]], row["average"], row["spread"], kept)
+        for _, row in scores.iterrows()
+        for kept in [(row["average"] - none) / gain if sign * gain > 0 else None]
+    ]
+    points.sort(key=lambda point: point.taken.megabytes)
+    enough = next((point for point in points if point.kept is not None and point.kept >= ENOUGH), None)
+    named = dataset, str(first["split"]), str(first["metric"])
+    return Utility(*named, none, points, enough, _drawn(dataset, str(first["metric"]), none, points))
+
+
+def _drawn(dataset: str, metric: str, none: float, points: list[Point]) -> str:
+    """Return the scores against what was taken, as an SVG element."""
+    by: dict[str, list[Point]] = {}
+    for point in points:
+        by.setdefault(point.taken.dimension or "all", []).append(point)
+    looks = {name: look_of(index) for index, name in enumerate(by)}
+    with grid_of_axes(1, 1, (6.4, 3.4)) as (figure, [axis]):
+        axis.axhline(none, color="#7d8590", linestyle=":")
+        for name, part in by.items():
+            places = [point.taken.megabytes for point in part]
+            values, spreads = [point.score for point in part], [point.spread for point in part]
+            axis.plot(places, values, color=looks[name]["color"], alpha=0.5)
+            axis.errorbar(places, values, spreads, linestyle="", capsize=2, **looks[name])
+        use_log_scale(axis, "x")
+        axis.set_title(dataset)
+        axis.set_xlabel("megabytes of the teacher's states")
+        axis.set_ylabel(metric.replace("_", " "))
+        add_legend(figure, looks)
+        return to_svg(figure, salt=f"utility of {dataset}")
+
+
+def _taken(graph: Graph) -> dict[str, Taken]:
+    """Return what the models of each group took, if they or what they start from took states of a teacher."""
+    found: dict[str, list[Taken]] = {}
+    for model, group in model_groups(graph).items():
+        chain = graph.trained_from(model)
+        takes = [name for name in chain if getattr(graph.nodes[name].settings, "knowledge", None) is not None]
+        source = next(iter(takes), None)
+        if source is not None:
+            seconds = sum(_seconds(graph, name) for name in chain[: chain.index(source) + 1])
+            found.setdefault(group, []).append(_taken_by(graph, source, seconds))
+    return {group: _mean(each) for group, each in found.items()}
+
+
+def _taken_by(graph: Graph, model: str, seconds: float) -> Taken:
+    settings: Any = graph.nodes[model].settings
+    assert isinstance(settings, Distillation)
+    lessons = settings.lessons
+    size = sum(_bytes(graph, lesson) for lesson in lessons)
+    return Taken(*_described(selection_of(lessons[0])), size / 1e6, seconds)
+
+
+def _described(selection: Selection | None) -> tuple[str, str]:
+    """Return what a selection takes in words, and the dimensions that it cuts."""
+    if selection is None:
+        return "all", ""
+    amount, ways = selection.amount, []
+    if amount.layers is not None:
+        ways.append(("layers", f"{amount.layers} layer{'s' if amount.layers > 1 else ''}"))
+    if amount.tokens is not None:
+        ways.append(("tokens", f"{amount.tokens} tokens ({selection.token_scheme})"))
+    if amount.hidden is not None:
+        ways.append(("width", f"{amount.hidden:g} of the width ({selection.hidden_scheme})"))
+    return ", ".join(text for _, text in ways), " and ".join(name for name, _ in ways)
+
+
+def _bytes(graph: Graph, lesson: Lesson) -> float:
+    """Return the bytes of all training examples that a student takes of its teacher's states."""
+    split = read_description(graph.encoded(lesson.dataset, lesson.learner))["splits"]["train"]
+    length = round(split["tokens"] / max(split["rows"], 1))
+    terms = filter(reads_states, lesson.taught)
+    signals = {signal for term in terms for signal in signals_of(graph, lesson, term)}
+    rows: int = split["rows"]
+    return rows * sum(_example_bytes(graph, lesson, signal, length) for signal in signals)
+
+
+def _example_bytes(graph: Graph, lesson: Lesson, signal: Signal, length: int) -> float:
+    """Return the bytes of a signal of an example of so many tokens, in half precision."""
+    selection, shape = selection_of(lesson), known(graph.facts[lesson.teacher].shape)
+    kind, each = SIGNAL_KINDS[signal.kind], BYTES["float16"]
+    row = round(kind.token_bytes(shape, length, "float16", signal.place) / each)
+    if selection is None:
+        return stored_bytes([Share()], None, length, row, each, False)
+    scheme = None if kind.attends else selection.hidden_scheme
+    return stored_bytes([selection.share], scheme, length, row, each, bool(signal.ranked))
+
+
+def _seconds(graph: Graph, model: str) -> float:
+    return float(read_manifest(graph.layout.model(model))["seconds"])
+
+
+def _mean(each: list[Taken]) -> Taken:
+    """Return what several runs took, with their mean seconds."""
+    first = each[0]
+    return Taken(first.amount, first.dimension, first.megabytes, fmean(taken.seconds for taken in each))
