@@ -8,9 +8,9 @@ All sides take turns in one process, in float32 and on one thread: a standard up
 alignments, and the naive update for `middle` of 6 blocks: three whole runs of both models, each with all its
 logits, as the published code makes them. Each entry of an alignment is run once in a turn.
 
-The arithmetic of an alignment is that of its products of matrices: the source run ends at its site, the
-counterfactual run begins there, and a pass backward costs two forward. Seconds are processor seconds, with
-those of making the batch. Memory is the peak of a process of its own that makes one update.
+The arithmetic of an alignment counts its products of matrices: the source run ends at its site, the
+counterfactual run begins there, and a pass backward costs two forward. Seconds are processor seconds, and
+include the making of the batch. Memory is the peak of a process of its own that makes one update.
 """
 
 import argparse

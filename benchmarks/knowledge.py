@@ -5,7 +5,7 @@
 The teacher is a BERT-base with random weights; the students have the shapes of ROSITA (6 layers, 2 heads, 768
 neurons, embeddings of rank 128) and TinyBERT (4 layers, 312 wide). Both sides take turns in one process, in
 float32 and on one thread. A step is a batch and an update: online the teacher runs for it, offline its states
-are read from the mapped file. The arithmetic of a side is that of its products of matrices; a pass backward
+are read from the mapped file. The arithmetic of a side counts its products of matrices; a pass backward
 costs two forward.
 """
 

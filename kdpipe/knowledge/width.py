@@ -42,7 +42,7 @@ def kept_numbers(
 
 
 def factors_of(kept: Tensor, lengths: Sequence[int], share: float) -> Tensor:
-    """Return the factors with which a mean over a row's numbers is a mean over those that are kept [N, W].
+    """Return the factors with which a mean over a row's numbers is a mean over the kept numbers [N, W].
 
     Args:
         kept: which numbers are kept [N, W].

@@ -7,7 +7,7 @@ Reference:
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -23,9 +23,6 @@ from kdpipe.plan.sizes import known
 from kdpipe.reporting.figures import add_legend, grid_of_axes, look_of, to_svg, use_log_scale
 from kdpipe.reporting.grouping import model_groups
 
-# The share of what all states gain that a part of them is to keep.
-ENOUGH = 0.97
-
 
 @dataclass(frozen=True)
 class Taken:
@@ -35,7 +32,7 @@ class Taken:
         amount: in words.
         dimension: which dimension is cut: `layers`, `tokens`, `width`, several, or none.
         megabytes: what it takes of all training examples, stored.
-        seconds: of all its trainings, those of states and those after it.
+        seconds: of all its trainings: on states, and after states.
     """
 
     amount: str
@@ -70,7 +67,7 @@ class Utility:
     Args:
         dataset, split, metric: where they are scored.
         none: the score of the baseline, which took no states.
-        points: the students, those that took least first.
+        points: the students; the student that took least comes first.
         enough: the first of these that keeps the gain; None where none does, or where there is no gain.
         svg: their scores against what they took.
     """
@@ -82,6 +79,9 @@ class Utility:
     points: list[Point]
     enough: Point | None
     svg: str
+
+    # The share of what all states gain that a part of them is to keep.
+    ENOUGH: ClassVar[float] = 0.97
 
 
 def utilities(graph: Graph, aggregated: pd.DataFrame) -> list[Utility]:
@@ -109,9 +109,11 @@ def _utility(dataset: str, scores: pd.DataFrame, none: float, taken: Mapping[str
         for kept in [(row["average"] - none) / gain if sign * gain > 0 else None]
     ]
     points.sort(key=lambda point: point.taken.megabytes)
-    enough = next((point for point in points if point.kept is not None and point.kept >= ENOUGH), None)
+    keeping = (point for point in points if point.kept is not None and point.kept >= Utility.ENOUGH)
     named = dataset, str(first["split"]), str(first["metric"])
-    return Utility(*named, none, points, enough, _drawn(dataset, str(first["metric"]), none, points))
+    return Utility(
+        *named, none, points, next(keeping, None), _drawn(dataset, str(first["metric"]), none, points)
+    )
 
 
 def _drawn(dataset: str, metric: str, none: float, points: list[Point]) -> str:

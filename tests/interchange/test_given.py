@@ -165,4 +165,6 @@ def test_a_student_with_narrow_embeddings_has_all_its_heads(classifier: Path, ro
     teacher = load_model(classifier)
     narrow = factorize(teacher, 4)
     swap = kdpipe.Intervention(alignment=[Pair(Site((1,)), Site((1,)), "values")])
-    kdpipe.distill(teacher, narrow, rows, LOSSES, interchange=swap, **ARGUMENTS)
+    logs = Logs()
+    kdpipe.distill(teacher, narrow, rows, LOSSES, interchange=swap, callbacks=[logs], **ARGUMENTS)
+    assert "kl_counterfactual" in logs.names

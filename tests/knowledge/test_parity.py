@@ -112,7 +112,7 @@ def sides(
 def assert_equal(
     objective: Objective, student: Any, teacher: ChoosingTeacher, batch: dict[str, Any], tolerance: float
 ) -> None:
-    """Compare the losses of stored states with those of a teacher that runs."""
+    """Compare the losses against stored states with the losses against a teacher that runs."""
     made = capture(student, batch, objective.requests[STUDENT])
     # The weights of the blocks of `emd` change with every batch.
     fresh = deepcopy(objective)
