@@ -13,6 +13,7 @@ from kdpipe.commands.stand_ins import StandIn, shrinkage, small_sizes, stand_in
 from kdpipe.commands.thinning import thinned_graph
 from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings, read_dataset
 from kdpipe.config.settings.report import ReportSettings
+from kdpipe.errors import ConfigError, Problem
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.entries import Dataset
 from kdpipe.plan.graph import Graph
@@ -60,13 +61,14 @@ def shrink(
         splits_of: returns the splits of a dataset whose files are there.
 
     Raises:
-        ConfigError: the config has mistakes, variables have no such values, or no random model can replace a
-            model.
+        ConfigError: the config has mistakes, variables have no such values, no random model can replace a
+            model, or stored signals stand for a teacher.
         KdpipeError: the small graph needs other values.
     """
     # This reports the mistakes of all values.
     whole = build_graph(config)
     graph = thinned_graph(config, values)
+    _refuse_stored_signals(graph)
     # A relative path would lie below `data_dir`.
     place = folder.absolute()
     datasets = {
@@ -89,6 +91,15 @@ def shrink(
         "report": _report(ReportSettings.model_validate(config.get("report", {})), whole, graph),
     }
     return Shrunk(small, list(datasets.values()), list(models.values()))
+
+
+def _refuse_stored_signals(graph: Graph) -> None:
+    """Refuse folders of stored signals, which are of models in full size."""
+    nodes = [node for node in graph.nodes.values() if getattr(node.settings, "given", None)]
+    what = "a small student cannot learn from signals of full size; shrink a config that names a `teacher`"
+    where = dict.fromkeys(f"models.{node.template}.{node.stage}.knowledge.from" for node in nodes)
+    if where:
+        raise ConfigError([Problem(place, what) for place in where])
 
 
 def _is_missing(dataset: Dataset, graph: Graph) -> bool:

@@ -1,5 +1,6 @@
 """A config in small: the same graph, valid, with one value of each variable."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from kdpipe.commands.shrink import shrink
 from kdpipe.config.document import read_config
 from kdpipe.errors import ConfigError, KdpipeError
 from kdpipe.plan.build import build_graph
+from kdpipe.plan.saved.knowledge import FILE
 from kdpipe.plan.stages.preprocess import preprocess_settings
+from tests.plan.test_knowledge import STORED
 
 CONFIG = Path(__file__).parents[2] / "config"
 PAPERS = {
@@ -314,3 +317,25 @@ def test_a_model_of_a_family_that_its_name_does_not_tell(in_small):
         in_small(
             {"datasets": {"task": GLUE}, "models": {**TRAINED, "base": {"load": {"path": "some/model"}}}}
         )
+
+
+def test_stored_signals_that_stand_for_a_teacher(in_small, tmp_path):
+    (tmp_path / FILE).write_text(json.dumps(STORED))
+    distill = {
+        "student": "base",
+        "dataset": "task",
+        "knowledge": {"tokens": 10, "hidden": 0.1, "from": str(tmp_path)},
+    }
+    losses = [{"loss": "hidden_mse", "layers": [[4, 12]], "projection": {"kind": "linear"}}]
+    what = (
+        "models.student.distill.knowledge.from: a small student cannot learn from signals of full size;"
+        " shrink a config that names a `teacher`"
+    )
+    with pytest.raises(ConfigError) as error:
+        in_small(
+            {
+                "datasets": {"task": GLUE},
+                "models": {**MODELS, "student": {"distill": {**distill, "losses": losses}}},
+            }
+        )
+    assert [str(problem) for problem in error.value.problems] == [what]

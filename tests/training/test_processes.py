@@ -15,15 +15,16 @@ import torch
 from kdpipe.anatomy.signals import LOGITS, Signal
 from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.squad import SquadSource
+from kdpipe.knowledge.storing import StoringTeacher
 from kdpipe.models.creation import create_body, special_tokens, train_wordpiece
 from kdpipe.models.loading import load_frozen, load_with_head, save_model
 from kdpipe.signals.building import write_knowledge
-from kdpipe.signals.capture import Request, Teacher
+from kdpipe.signals.capture import TEACHER, Request, Teacher
 from kdpipe.training.arguments import training_arguments
 from tests import tolerance
 from tests.conftest import CLASSIFICATION, QUESTION_ANSWERING, sentences
 from tests.training.conftest import FAST, collator
-from tests.training.together import SAME, Places, resumed, save
+from tests.training.together import SAME, Places, resumed, save, selected
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -51,8 +52,14 @@ def places(
     for name, (model, head, request, data) in teachers.items():
         teacher = Teacher(load_frozen(model, head, cpu), request)
         write_knowledge(folder / name, teacher, collator(data), "float32", cpu)
+    selection, objective = selected()
+    source, wanted = load_frozen(classifier, CLASSIFICATION, cpu), objective.teachers[TEACHER]
+    shares = dict.fromkeys(wanted.signals, (selection.share,))
+    part = StoringTeacher(source, wanted, selection, (), "float32", shares)
+    write_knowledge(folder / "part", part, collator(task_data), "float32", cpu)
     return {
         **spelling(folder, squad),
+        "part": folder / "part",
         "reader": reader,
         "question_data": question_data,
         "answers": folder / "answers",

@@ -14,6 +14,7 @@ import torch
 
 from kdpipe import processes
 from kdpipe.anatomy.alignments import named_alignment
+from kdpipe.anatomy.knowledge import Amount, Selection
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.data.batches import Collator
 from kdpipe.data.counterpart import Counterpart, CounterpartCollator
@@ -25,6 +26,7 @@ from kdpipe.evaluation.tasks.language_modeling import LanguageModeling
 from kdpipe.evaluation.tasks.question_answering import QuestionAnswering
 from kdpipe.interchange.batches import Choice, Exchanges
 from kdpipe.interchange.runs import Interchange, TeacherOfBoth
+from kdpipe.knowledge.stored import SelectedKnowledge
 from kdpipe.losses.ensemble import Ensemble
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.kl import KLLoss
@@ -40,7 +42,7 @@ from kdpipe.signals.capture import COUNTERFACTUAL, TEACHER, Origin, Teacher
 from kdpipe.training.course import Course
 from kdpipe.training.objective import Objective, Projection, Term
 from kdpipe.training.run import Outcome, train, train_together
-from kdpipe.training.terms import hard_term
+from kdpipe.training.terms import Weighted, build_objective, hard_term
 from tests.conftest import CLASSIFICATION, QUESTION_ANSWERING
 from tests.training.conftest import FAST, HEAD, collator, distillation_terms, student_of
 from tests.training.test_resumption import BEST, Interrupted, KilledError, die
@@ -95,6 +97,25 @@ def partly_read(places: Places, state: Path) -> Trained:
     batches.knowledge = {TEACHER: CachedKnowledge(places["knowledge"], batches.split)}
     objective = Objective([Term("hidden_mse", HiddenMSELoss(), 1.0, "tokens", [(4, 2)])], "categorical")
     options = {**ODD, "weight_decay": 0.1}
+    return model, train(model, objective, batches, options, seed=5, checkpoints=Checkpoints(state))
+
+
+def selected() -> tuple[Selection, Objective]:
+    """Return a part of states, and the objective that compares it."""
+    selection = Selection(Amount(1, 3, 0.3))
+    terms = [Weighted(HiddenMSELoss(), layers=[(2, 1), (4, 2)])]
+    depths = {"teacher": (4, 16)}, (2, 16)
+    return selection, build_objective(terms, Classification, *depths, seed=1, selection=selection)
+
+
+def of_a_part(places: Places, state: Path) -> Trained:
+    """Some tokens of the top states, and of each text some numbers of these, as they were stored."""
+    model, batches = student_of(places["classifier"], seed=2), collator(places["task_data"])
+    selection, objective = selected()
+    request = objective.teachers[TEACHER]
+    batches.knowledge = {TEACHER: SelectedKnowledge(places["part"], batches.split, selection, request)}
+    batches.tokens = objective.tokens
+    options = {**ODD, "per_device_train_batch_size": 7, "gradient_accumulation_steps": 3}
     return model, train(model, objective, batches, options, seed=5, checkpoints=Checkpoints(state))
 
 
@@ -256,7 +277,18 @@ def two_tasks(places: Places, state: Path) -> Trained:
 SAME: dict[str, Callable[[Places, Path], Trained]] = {
     function.__name__: function
     for function in (
-        *(plain, distilled, partly_read, masked, windows, other_tokens, best, sizes, taught_by_two),
+        *(
+            plain,
+            distilled,
+            partly_read,
+            of_a_part,
+            masked,
+            windows,
+            other_tokens,
+            best,
+            sizes,
+            taught_by_two,
+        ),
         *(swapped, two_tasks),
     )
 }
