@@ -161,13 +161,26 @@ def _not_given(graph: Graph, lesson: Lesson, selection: Selection | None) -> Fin
             yield ("knowledge", name), f"{knowledge.folder} was stored by {found}, found {wanted}"
     for index, term in lesson.terms:
         for signal in signals_of(graph, lesson, term) if term in lesson.taught else ():
-            if signal not in held:
-                what = f"{term.loss} reads the teacher's {signal}, which {knowledge.folder} has not"
-                yield ("losses", index), f"{what}; it has {listed(map(str, held))}"
-            elif reads_states(term) and not covers(held[signal], own, knowledge.hidden_scheme, width or 1):
-                amounts = " or ".join(map(str, held[signal]))
-                what = f"{knowledge.folder} has {amounts} of {signal}, not all of what is taken: {own}"
-                yield ("knowledge",), f"{what}; take less, or one of these"
+            place = _unranked(signal)
+            alike = [other for other in held if _unranked(other) == place]
+            if not alike:
+                what = f"{term.loss} reads the teacher's {place}, which {knowledge.folder} has not"
+                yield ("losses", index), f"{what}; it has {listed(str(_unranked(other)) for other in held)}"
+                continue
+            part = own if reads_states(term) else Share()
+            if signal not in held or not covers(held[signal], part, knowledge.hidden_scheme, width or 1):
+                amounts = " or ".join(_told(share, other) for other in alike for share in held[other])
+                what = f"{knowledge.folder} has {amounts} of {place}, not all of what is taken"
+                yield ("knowledge",), f"{what}: {_told(part, signal)}; take less, or one of these"
+
+
+def _unranked(signal: Signal) -> Signal:
+    return replace(signal, ranked=0)
+
+
+def _told(share: Share, signal: Signal) -> str:
+    """Return what is taken of a signal, and which block chose it."""
+    return f"{share} (ranked by block {signal.ranked})" if signal.ranked else str(share)
 
 
 def signals_of(graph: Graph, lesson: Lesson, term: TermSettings) -> Iterator[Signal]:

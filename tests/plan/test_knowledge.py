@@ -229,11 +229,13 @@ def test_a_folder_of_stored_signals_stands_for_a_teacher(given, graph_of, tmp_pa
 
 
 @pytest.mark.parametrize(("knowledge", "stored", "expected"), [
-    ({**JOINT, "tokens": 20}, {}, "knowledge: {} has 10 tokens, 0.1 of the width of hidden_states.4@4, not"
-     " all of what is taken: 20 tokens, 0.1 of the width; take less, or one of these"),
-    ({**JOINT, "layers": 2}, {}, "losses[0]: hidden_mse reads the teacher's hidden_states.2@2, which {}"
-     " has not; it has"
-     " hidden_states.4@4, logits"),
+    ({**JOINT, "tokens": 20}, {}, "knowledge: {} has 10 tokens, 0.1 of the width (ranked by block 4) of"
+     " hidden_states.4, not all of what is taken: 20 tokens, 0.1 of the width (ranked by block 4); take less,"
+     " or one of these"),
+    ({}, {}, "knowledge: {} has 10 tokens, 0.1 of the width (ranked by block 4) of hidden_states.4, not"
+     " all of what is taken: all tokens; take less, or one of these"),
+    ({**JOINT, "layers": 2}, {}, "losses[0]: hidden_mse reads the teacher's hidden_states.2, which {}"
+     " has not; it has hidden_states.4, logits"),
     ({**JOINT, "token_scheme": "attention"}, {}, "knowledge.token_scheme: {} was stored by"
      " attention_no_sep, found"
      " attention"),
