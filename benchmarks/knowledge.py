@@ -39,7 +39,7 @@ from kdpipe.signals.building import write_knowledge
 from kdpipe.signals.cache import SIGNALS
 from kdpipe.signals.capture import TEACHER, Signals
 from kdpipe.training.learner import Learner
-from kdpipe.training.objective import Projection
+from kdpipe.training.projection import Projection
 from kdpipe.training.terms import Weighted, build_objective
 
 VOCABULARY, DEPTH, WIDTH, NEURONS = 30_522, 12, 768, 3072

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from kdpipe.data.encoded import open_batches, split_file
+from kdpipe.data.encoded import split_file
+from kdpipe.data.mapped import open_batches
 
 
 def read_split(folder: Path, split: str) -> pa.Table:

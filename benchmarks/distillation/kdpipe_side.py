@@ -12,7 +12,8 @@ from benchmarks.distillation import setting
 from kdpipe.artifacts.checkpoints import Checkpoints
 from kdpipe.catalog import resolve
 from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import EncodedSplit, MappedColumn
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.mapped import MappedColumn
 from kdpipe.evaluation.scoring import head_of, task_of
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.family import config_shape

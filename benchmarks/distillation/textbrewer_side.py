@@ -14,7 +14,8 @@ from textbrewer import (
 from torch.utils.data import DataLoader
 
 from benchmarks.distillation import setting
-from kdpipe.data.encoded import open_batches, split_file
+from kdpipe.data.encoded import split_file
+from kdpipe.data.mapped import open_batches
 from kdpipe.evaluation.scoring import head_of
 from kdpipe.models.loading import load_frozen, load_tokenizer, load_with_head
 from kdpipe.models.precision import default_device

@@ -17,7 +17,7 @@ from kdpipe.losses.temperature import TemperatureSchedule
 from kdpipe.models.compatibility import check_fit
 from kdpipe.models.loading import load_tokenizer, load_with_head
 from kdpipe.models.multitask import MultiTask, start_for
-from kdpipe.training.objective import Projection
+from kdpipe.training.projection import Projection
 from kdpipe.training.run import freeze
 from kdpipe.training.terms import Weighted
 from kdpipe.training.weights import WeightSchedule

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.corpus import CleaningRules
-from kdpipe.data.encoded import MappedColumn, examples_file, open_batches, split_file
+from kdpipe.data.encoded import examples_file, split_file
 from kdpipe.data.encoding import Encoded, Encoder, encoder_for
+from kdpipe.data.mapped import MappedColumn, open_batches
 from kdpipe.data.packing import WholeTextEncoder, packed
 from kdpipe.data.pipeline import Pipeline, chunks
 from kdpipe.data.source import Answer, Example, Source

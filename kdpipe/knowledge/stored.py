@@ -13,7 +13,8 @@ from torch import Tensor
 
 from kdpipe.anatomy.knowledge import Selection, Share, covers
 from kdpipe.anatomy.signals import Signal, StoredPrecision
-from kdpipe.data.encoded import EncodedSplit, MappedColumn, open_batches, ragged
+from kdpipe.data.encoded import EncodedSplit, ragged
+from kdpipe.data.mapped import MappedColumn, open_batches
 from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError
 from kdpipe.knowledge.choosing import compared, is_selected

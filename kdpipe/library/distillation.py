@@ -14,6 +14,7 @@ from kdpipe import catalog
 from kdpipe.anatomy.knowledge import Amount, Selection
 from kdpipe.anatomy.signals import StoredPrecision
 from kdpipe.data.batches import Collator
+from kdpipe.data.tokenized import TokenizedSplit
 from kdpipe.errors import KdpipeError, ModelError, quoted
 from kdpipe.evaluation.reading import check_teacher, read_rows, take_over, targets_for
 from kdpipe.evaluation.scoring import padding_id, scorer
@@ -96,20 +97,11 @@ def distill(
     collator = Collator(split, padding_id(student, tokenizer), targets_for(student, tokenizer, split, seed))
     for model in (*named.values(), student):
         model.to(default_device())
-    shapes: dict[str, Shape] = {}
-    for name, model in named.items():
-        read = [loss for loss in weighted if loss.teacher in ("", name)]
-        shapes[name] = shape_on(model, collator, read)
-    ours = shape_on(student, collator, weighted)
-    entries = count_entries(tokenizer) if tokenizer else None
-    task = catalog.resolve("tasks", split.task)
     selection = _selection_of(knowledge, seed)
-    objective = build_objective(weighted, task, shapes, ours, seed, entries, ensemble, selection=selection)
+    entries = count_entries(tokenizer) if tokenizer else None
+    objective = _objective(named, student, weighted, collator, seed, entries, ensemble, selection)
+    _check_teachers(named, student, split, objective)
     collator.tokens = objective.tokens
-    for source, request in objective.teachers.items():
-        intervened = objective.counterfactual.get(source)
-        needs_head = request.needs_head or bool(intervened and intervened.needs_head)
-        check_teacher(named[source.teacher], student, split, needs_head)
     interchanges = _interchanges(interchange, objective, named, student, cache)
     if interchanges:
         _refuse_beside_exchanges(student, training, selection)
@@ -140,6 +132,33 @@ def distill(
         )
     trained: M = student.eval()
     return trained
+
+
+def _objective(
+    teachers: Mapping[str, Any],
+    student: Any,
+    losses: Sequence[Weighted],
+    collator: Collator,
+    seed: int,
+    entries: int | None,
+    ensemble: Ensemble,
+    selection: Selection | None,
+) -> Objective:
+    """Return the sum of the losses between teachers and student."""
+    shapes: dict[str, Shape] = {}
+    for name, model in teachers.items():
+        read = [loss for loss in losses if loss.teacher in ("", name)]
+        shapes[name] = shape_on(model, collator, read)
+    ours, task = shape_on(student, collator, losses), catalog.resolve("tasks", collator.split.task)
+    return build_objective(losses, task, shapes, ours, seed, entries, ensemble, selection=selection)
+
+
+def _check_teachers(
+    teachers: Mapping[str, Any], student: Any, split: TokenizedSplit, objective: Objective
+) -> None:
+    """Refuse teachers whose heads cannot be compared with the student's, where losses compare heads."""
+    for origin in objective.teachers:
+        check_teacher(teachers[origin.teacher], student, split, objective.reads_head(origin))
 
 
 def _interchanges(

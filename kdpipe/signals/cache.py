@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdpipe.anatomy.signals import Signal
-from kdpipe.data.encoded import EncodedSplit, MappedColumn, open_batches
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.mapped import MappedColumn, open_batches
 from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError, listed
 from kdpipe.models.precision import Precision

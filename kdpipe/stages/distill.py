@@ -18,6 +18,7 @@ from kdpipe.adapters.training import ensemble_of, load_learner, losses_of
 from kdpipe.anatomy.alignments import no_sites
 from kdpipe.artifacts.sums import require
 from kdpipe.config.settings.base import ByColumn
+from kdpipe.data.batches import Knowledge
 from kdpipe.data.counterpart import CounterpartCollator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
@@ -35,10 +36,7 @@ from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
-from kdpipe.signals.by_rows import KnowledgeByRows
-from kdpipe.signals.cache import CachedKnowledge
 from kdpipe.signals.capture import Origin, Teacher
-from kdpipe.signals.matched import MatchedAnswers
 from kdpipe.training.course import Course, course_on, prefix_of
 from kdpipe.training.objective import Objective
 from kdpipe.training.run import save_outcome, train_courses
@@ -105,33 +103,11 @@ def _course(
     """Return what is learned on a dataset."""
     model, split = on_dataset(learner, name), EncodedSplit(data, "train")
     objective = _objective(settings, name, model, tokenizer, sources, data)
-    selection = settings.selection
     intervention = intervention_of(settings.interchange if settings.intervenes else None)
     interchanges = _interchanges(intervention, objective, sources, model)
-    knowledge: dict[Origin, CachedKnowledge | MatchedAnswers | KnowledgeByRows] = {}
-    teachers: dict[Origin, Teacher] = {}
-    others = {}
-    for origin, request in objective.teachers.items():
-        if isinstance(settings.teacher, ByColumn):
-            for source in sources.values():
-                checked(source, request, tokenizer, data)
-            knowledge[origin] = signals_by_column(settings, settings.teacher, name, sources, split, request)
-            continue
-        intervened = objective.counterfactual.get(origin)
-        source = checked(sources[origin.teacher], request, tokenizer, data, intervened is not None)
-        if source.stored is not None:
-            read = stored_signals(source, source.stored, data, split, targets, request, selection)
-            read.require(request)
-            knowledge[origin] = read
-            continue
-        needs_head = request.needs_head or bool(intervened and intervened.needs_head)
-        teacher, theirs = load_for(source.data, source.model, head=needs_head)
-        teachers[origin] = teacher_of(teacher, request, intervened, interchanges.get(origin))
-        if selection is not None:
-            apart = separators_of(tokenizer), settings.cache_precision
-            teachers[origin] = ChoosingTeacher(teacher, request, selection, *apart)
-        if source.data != data:
-            others[origin] = CounterpartCollator(counterpart(source, split), theirs.pad_token_id)
+    read = _read(settings, objective, sources, tokenizer, data)
+    running = {origin: source for origin, source in read.items() if source.stored is None}
+    teachers, others = _teachers(settings, objective, running, interchanges, tokenizer, data, split)
     exchanges = None
     if intervention:
         exchanges = intervention.exchanges(
@@ -151,12 +127,80 @@ def _course(
         probability=settings.masking.probability,
         objective=objective,
         targets=targets,
-        knowledge=knowledge,
+        knowledge=_knowledge(settings, name, objective, read, sources, data, split, targets),
         teachers=teachers,
         others=others,
         exchanges=exchanges,
         interchange=next(iter(interchanges.values()), None),
     )
+
+
+def _read(
+    settings: DistillSettings,
+    objective: Objective,
+    sources: Mapping[str, Source],
+    tokenizer: Any,
+    data: Path,
+) -> dict[Origin, Source]:
+    """Return where the signals of each teacher come from, checked; nothing for teachers by a column."""
+    if isinstance(settings.teacher, ByColumn):
+        for request in objective.teachers.values():
+            for source in sources.values():
+                checked(source, request, tokenizer, data)
+        return {}
+    return {
+        origin: checked(sources[origin.teacher], request, tokenizer, data, origin in objective.counterfactual)
+        for origin, request in objective.teachers.items()
+    }
+
+
+def _knowledge(
+    settings: DistillSettings,
+    name: str,
+    objective: Objective,
+    read: Mapping[Origin, Source],
+    sources: Mapping[str, Source],
+    data: Path,
+    split: EncodedSplit,
+    targets: Targets | None,
+) -> dict[Origin, Knowledge]:
+    """Return the signals that are stored."""
+    if isinstance(settings.teacher, ByColumn):
+        by = settings, settings.teacher, name, sources, split
+        return {origin: signals_by_column(*by, request) for origin, request in objective.teachers.items()}
+    found: dict[Origin, Knowledge] = {}
+    for origin, source in read.items():
+        if source.stored is not None:
+            request = objective.teachers[origin]
+            signals = stored_signals(source, source.stored, data, split, targets, request, settings.selection)
+            signals.require(request)
+            found[origin] = signals
+    return found
+
+
+def _teachers(
+    settings: DistillSettings,
+    objective: Objective,
+    running: Mapping[Origin, Source],
+    interchanges: Mapping[Origin, Interchange],
+    tokenizer: Any,
+    data: Path,
+    split: EncodedSplit,
+) -> tuple[dict[Origin, Teacher], dict[Origin, CounterpartCollator]]:
+    """Return the teachers that run, and the batches of those that read other tokens than the student."""
+    teachers: dict[Origin, Teacher] = {}
+    others = {}
+    for origin, source in running.items():
+        request, intervened = objective.teachers[origin], objective.counterfactual.get(origin)
+        model, theirs = load_for(source.data, source.model, head=objective.reads_head(origin))
+        if settings.selection is not None:
+            apart = separators_of(tokenizer), settings.cache_precision
+            teachers[origin] = ChoosingTeacher(model, request, settings.selection, *apart)
+        else:
+            teachers[origin] = teacher_of(model, request, intervened, interchanges.get(origin))
+        if source.data != data:
+            others[origin] = CounterpartCollator(counterpart(source, split), theirs.pad_token_id)
+    return teachers, others
 
 
 def _interchanges(

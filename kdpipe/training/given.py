@@ -12,7 +12,7 @@ from kdpipe.anatomy.signals import SIGNAL_KINDS, takes_modules
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.errors import KdpipeError, quoted
 from kdpipe.signals.capture import BASE, COUNTERFACTUAL
-from kdpipe.training.objective import ACTIVATIONS, Projection
+from kdpipe.training.projection import ACTIVATIONS, Projection
 from kdpipe.training.terms import POSITIONS, Weighted
 from kdpipe.training.weights import WeightSchedule
 

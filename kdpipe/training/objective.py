@@ -16,26 +16,11 @@ from kdpipe.losses.loss import Loss, OutputKind
 from kdpipe.seeds import PROJECTION, draw_seed
 from kdpipe.signals.capture import COUNTERFACTUAL, NOTHING, STUDENT, TEACHER, Origin, Request, Signals
 from kdpipe.signals.rows import Rows
+from kdpipe.training.projection import Projection
 from kdpipe.training.weights import WeightSchedule, weight_at
 
-ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
 # From the first positions that a term reads, rows at all later positions can be made.
 WIDEST: Sequence[Positions] = ("tokens", "spans", "labelled", "examples")
-
-
-@dataclass(frozen=True)
-class Projection:
-    """Maps the student's rows to the teacher's width (`proj` of TextBrewer's matches).
-
-    Args:
-        kind: linear, or linear followed by relu or tanh.
-        shared: all pairs of layers share one map, instead of a map for each pair.
-        learning_rate: the learning rate of the maps; None for the learning rate of the training.
-    """
-
-    kind: Literal["linear", "relu", "tanh"] = "linear"
-    shared: bool = False
-    learning_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -144,8 +129,9 @@ class Objective(nn.Module):
 
     def project(self, term: Term, widths: Sequence[tuple[int, int]]) -> None:
         """Give a term its projections, by the teacher's width and the student's of each of them."""
+        assert term.projection is not None
         seed = draw_seed(self.seed, PROJECTION, self.terms.index(term))
-        self.projections[term.key] = _projections(term.projection, widths, seed)
+        self.projections[term.key] = term.projection.maps(widths, seed)
 
     @property
     def teachers(self) -> dict[Origin, Request]:
@@ -161,6 +147,11 @@ class Objective(nn.Module):
             for origin, request in self.requests.items()
             if origin.teacher and origin.run == COUNTERFACTUAL
         }
+
+    def reads_head(self, origin: Origin) -> bool:
+        """Tell whether a term reads what the head of a teacher gives, in any run."""
+        runs = self.teachers[origin], self.counterfactual.get(origin)
+        return any(run is not None and run.needs_head for run in runs)
 
     @property
     def tokens(self) -> int | None:
@@ -284,18 +275,3 @@ def _side(loss: Loss, sides: Sequence[Rows]) -> Any:
     if loss.states == "two" and len(taken) == 1:
         return taken * 2
     return taken if len(taken) > 1 or loss.states == "all" else taken[0]
-
-
-def _projections(
-    projection: Projection | None, widths: Sequence[tuple[int, int]], seed: int
-) -> nn.ModuleList:
-    assert projection is not None
-    activation = ACTIVATIONS[projection.kind]
-    generator = torch.Generator().manual_seed(seed)
-    maps = nn.ModuleList()
-    for teacher_width, student_width in widths[:1] if projection.shared else widths:
-        linear = nn.Linear(student_width, teacher_width)
-        nn.init.normal_(linear.weight, std=0.02, generator=generator)
-        nn.init.zeros_(linear.bias)
-        maps.append(nn.Sequential(linear, activation()))
-    return maps

@@ -15,7 +15,8 @@ from kdpipe.losses.hard import HardLoss
 from kdpipe.losses.loss import Loss
 from kdpipe.losses.top_k import TopKLoss
 from kdpipe.signals.capture import BASE, COUNTERFACTUAL, Origin
-from kdpipe.training.objective import Objective, Projection, Term
+from kdpipe.training.objective import Objective, Term
+from kdpipe.training.projection import Projection
 from kdpipe.training.weights import WeightSchedule
 
 Shape = tuple[int, int | None]

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kdpipe.data.encoded import MappedColumn, count_tokens, open_batches
+from kdpipe.data.encoded import count_tokens
+from kdpipe.data.mapped import MappedColumn, open_batches
 from kdpipe.errors import DataError
 
 LISTS = [[1, 2], [], [3], [4, 5, 6], [7]]

@@ -12,7 +12,8 @@ from kdpipe.anatomy.units import count_removed
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.models.extraction import extract_as
 from kdpipe.models.pruned import CLASSES, count_parameters, pruned_config
-from kdpipe.training.objective import Objective, Projection, Term
+from kdpipe.training.objective import Objective, Term
+from kdpipe.training.projection import Projection
 from tests.models.conftest import tiny
 
 UNCHANGED = {"head": [12] * 12, "neuron": [3072] * 12}

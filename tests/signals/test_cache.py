@@ -12,7 +12,8 @@ import torch
 
 from kdpipe.anatomy.signals import LOGITS, Signal, StoredPrecision
 from kdpipe.data.batches import Collator
-from kdpipe.data.encoded import EncodedSplit, open_batches
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.mapped import open_batches
 from kdpipe.errors import KdpipeError
 from kdpipe.models.loading import Head, load_frozen
 from kdpipe.signals import building

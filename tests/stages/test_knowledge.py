@@ -10,7 +10,8 @@ import pytest
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.artifacts.sums import write_sums
-from kdpipe.data.encoded import EncodedSplit, open_batches
+from kdpipe.data.encoded import EncodedSplit
+from kdpipe.data.mapped import open_batches
 from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.evaluation.scoring import load_for
 from kdpipe.models.creation import train_wordpiece

@@ -13,7 +13,8 @@ from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.soft_cross_entropy import SoftCrossEntropyLoss
 from kdpipe.models.loading import Head, load_with_head
-from kdpipe.training.objective import Objective, Projection, Term
+from kdpipe.training.objective import Objective, Term
+from kdpipe.training.projection import Projection
 from kdpipe.training.terms import hard_term
 
 HEAD = Head("classification", ("0", "1"))

@@ -12,7 +12,8 @@ from kdpipe.losses.kl import KLLoss
 from kdpipe.losses.temperature import TemperatureSchedule
 from kdpipe.models.loading import load_frozen
 from kdpipe.signals.capture import TEACHER, Teacher
-from kdpipe.training.objective import Objective, Projection, Term
+from kdpipe.training.objective import Objective, Term
+from kdpipe.training.projection import Projection
 from kdpipe.training.run import Outcome, train
 from kdpipe.training.weights import WeightSchedule
 from tests.training.conftest import FAST, HEAD, collator, curve, student_of, weights

@@ -14,7 +14,8 @@ from kdpipe.evaluation.tasks.classification import Classification
 from kdpipe.losses.hidden_mse import HiddenMSELoss
 from kdpipe.losses.mmd import MMDLoss
 from kdpipe.signals.capture import STUDENT, TEACHER, Teacher, capture
-from kdpipe.training.objective import Objective, Projection
+from kdpipe.training.objective import Objective
+from kdpipe.training.projection import Projection
 from kdpipe.training.run import train
 from kdpipe.training.terms import Weighted, build_objective
 from kdpipe.training.trial import try_out

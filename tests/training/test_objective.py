@@ -24,7 +24,8 @@ from kdpipe.losses.temperature import TemperatureSchedule
 from kdpipe.models.loading import load_model, load_tokenizer
 from kdpipe.signals.capture import STUDENT, TEACHER, Request, Signals, capture
 from kdpipe.signals.rows import pack, rows_at
-from kdpipe.training.objective import Objective, Projection, Term
+from kdpipe.training.objective import Objective, Term
+from kdpipe.training.projection import Projection
 from tests import sums
 from tests.tolerance import assert_close, rounding
 

@@ -21,7 +21,8 @@ from kdpipe.signals.building import write_knowledge
 from kdpipe.signals.cache import CachedKnowledge
 from kdpipe.signals.capture import Origin, Teacher
 from kdpipe.training.course import Course
-from kdpipe.training.objective import Objective, Projection
+from kdpipe.training.objective import Objective
+from kdpipe.training.projection import Projection
 from kdpipe.training.run import Outcome, train_together
 from kdpipe.training.terms import Weighted, build_objective
 from tests.training.conftest import FAST, collator

@@ -23,7 +23,8 @@ from kdpipe.seeds import draw_seed
 from kdpipe.signals.building import write_knowledge
 from kdpipe.signals.cache import SIGNALS, CachedKnowledge
 from kdpipe.signals.capture import TEACHER, Teacher
-from kdpipe.training.objective import Objective, Projection
+from kdpipe.training.objective import Objective
+from kdpipe.training.projection import Projection
 from kdpipe.training.run import freeze, train
 from kdpipe.training.weights import WeightSchedule, weight_at
 from tests.tolerance import assert_close, rounding

@@ -40,7 +40,8 @@ from kdpipe.pruning.cut import prune_to_sparsity, rank_units
 from kdpipe.signals.cache import CachedKnowledge
 from kdpipe.signals.capture import COUNTERFACTUAL, TEACHER, Origin, Teacher
 from kdpipe.training.course import Course
-from kdpipe.training.objective import Objective, Projection, Term
+from kdpipe.training.objective import Objective, Term
+from kdpipe.training.projection import Projection
 from kdpipe.training.run import Outcome, train, train_together
 from kdpipe.training.terms import Weighted, build_objective, hard_term
 from tests.conftest import CLASSIFICATION, QUESTION_ANSWERING
