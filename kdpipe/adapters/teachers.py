@@ -13,6 +13,7 @@ from kdpipe.data.encoded import EncodedSplit, SomeRows, kept_values, read_descri
 from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError, ModelError, listed
 from kdpipe.evaluation.scoring import task_of
+from kdpipe.knowledge.choosing import selects
 from kdpipe.knowledge.identity import data_digest, vocabulary_digest
 from kdpipe.knowledge.stored import SelectedKnowledge
 from kdpipe.models.loading import load_tokenizer
@@ -66,7 +67,7 @@ def sources_of(
     """
     if settings.given:
         [name], (data,) = settings.teachers, datasets.values()
-        verify(settings.given)
+        _verify(settings.given)
         return {settings.datasets[0]: {name: Source(None, data, settings.given)}}
     folders = _by_name("teacher", settings.teachers, teacher)
     lessons = {f"{each.teacher} on {each.dataset}": each for each in settings.lessons}
@@ -78,6 +79,15 @@ def sources_of(
         data = encoded.get(name, datasets[lesson.dataset])
         sources[lesson.dataset][lesson.teacher] = Source(folders[lesson.teacher], data, stored.get(name))
     return sources
+
+
+def _verify(given: Path) -> None:
+    """Raise KdpipeError if a folder of stored signals is not as it was written; no stage makes it here."""
+    try:
+        verify(given)
+    except KdpipeError as error:
+        what, _, _ = str(error).rpartition("; ")
+        raise KdpipeError(f"{what or error}; copy the folder again") from None
 
 
 def _by_name(option: str, names: Sequence[str], folders: Sequence[Path]) -> dict[str, Path]:
@@ -147,7 +157,7 @@ def stored_signals(
     selection: Selection | None,
 ) -> CachedKnowledge | MatchedAnswers:
     """Return the stored signals of a teacher, of answers to questions on the student's tokens."""
-    if selection is not None:
+    if selection is not None and selects(selection, request):
         return SelectedKnowledge(stored / SIGNALS, split, selection, request, targets)
     if source.data == data or not split.windowed:
         return CachedKnowledge(stored / SIGNALS, split, targets)

@@ -6,11 +6,11 @@ Reference:
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from kdpipe.anatomy.layers import parts
 from kdpipe.errors import KdpipeError, quoted
@@ -25,6 +25,12 @@ WidthScheme = Literal["magnitude", "uniform", "random"]
 # Whether the selection is the paper's, or has the quirks of the published code.
 Quirks = Literal["paper", "code"]
 AMOUNT = re.compile(r"([1-9]\d{0,5})l_([1-9]\d{0,5})t_(0\.\d*[1-9]\d*|1(?:\.0+)?)h")
+SCHEMES = {
+    "token_scheme": TokenScheme,
+    "ranked_by": RankedBy,
+    "hidden_scheme": WidthScheme,
+    "compat": Quirks,
+}
 # Bytes of the position of a token.
 POSITION = 2
 P = TypeVar("P", bound=tuple[Any, Any])
@@ -43,6 +49,19 @@ class Amount:
     layers: int | None = None
     tokens: int | None = None
     hidden: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "tokens"):
+            number = getattr(self, name)
+            if number is not None and (not isinstance(number, int) or number < 1):
+                raise KdpipeError(
+                    f"{name}: expected a number from 1, or None for all, found {quoted(number)}"
+                )
+        if self.hidden is not None and not 0 < self.hidden <= 1:
+            what = f"expected a share above 0 and at most 1, found {quoted(self.hidden)}"
+            raise KdpipeError(f"hidden: {what}")
+        if self.hidden == 1:
+            object.__setattr__(self, "hidden", None)
 
     @classmethod
     def parse(cls, text: str) -> "Amount":
@@ -78,7 +97,32 @@ class Share:
 
     def __str__(self) -> str:
         tokens = "all tokens" if self.tokens is None else f"{self.tokens} tokens"
-        return tokens if self.hidden is None else f"{tokens}, {self.hidden:g} of the width"
+        if self.hidden is None:
+            return tokens
+        return f"{tokens}, {self.hidden:g} of the width" + (f" (seed {self.seed})" if self.seed else "")
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How states were taken that are stored, whatever the amount; None where whole states are stored.
+
+    Args:
+        token_scheme, hidden_scheme, compat: as of `Selection`.
+    """
+
+    token_scheme: TokenScheme | None = "attention_no_sep"
+    hidden_scheme: WidthScheme | None = "magnitude"
+    compat: Quirks | None = "paper"
+
+
+def ways_of(amount: Amount, tokens: TokenScheme, hidden: WidthScheme, compat: Quirks) -> Ways:
+    """Return how an amount is taken: the defaults stand for ways that do not matter for it."""
+    ranks = amount.tokens is not None and tokens.startswith("attention")
+    return Ways(
+        tokens if amount.tokens is not None else Ways.token_scheme,
+        hidden if amount.hidden is not None else Ways.hidden_scheme,
+        compat if ranks or amount.hidden is not None else Ways.compat,
+    )
 
 
 @dataclass(frozen=True)
@@ -103,6 +147,11 @@ class Selection:
     hidden_scheme: WidthScheme = "magnitude"
     compat: Quirks = "paper"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in SCHEMES.items():
+            if (found := getattr(self, name)) not in (names := get_args(known)):
+                raise KdpipeError(f"{name}: expected {' or '.join(names)}, found {quoted(found)}")
 
     @property
     def share(self) -> Share:
@@ -144,6 +193,8 @@ def wrong_selection(selection: Selection, loss: Any, modules: bool, positions: s
         positions: `all`, `masked`, or None for the positions that suit the loss.
     """
     amount = selection.amount
+    if amount.layers and modules:
+        return "`layers` takes some pairs of layers, and this loss compares modules"
     if amount.layers and loss.states == "all":
         return "`layers` takes some pairs of layers, and this loss compares all blocks"
     if amount.tokens and loss.first_token:
@@ -208,6 +259,32 @@ def columns_of(scheme: WidthScheme, share: Share, width: int) -> list[int] | Non
     return sorted(drawn[: count_numbers(share.hidden, width)])
 
 
+def is_part(share: Share, whole: Share, scheme: WidthScheme) -> bool:
+    """Tell whether all that a share takes is among what another one takes, whatever the width."""
+    deep = whole.tokens is None or share.tokens in range(whole.tokens + 1)
+    if whole.hidden is None:
+        return deep
+    if share.hidden is None or share.hidden > whole.hidden or share.seed != whole.seed:
+        return False
+    if scheme == "magnitude":
+        # The largest of fewer tokens are not all among the largest of more.
+        return share.tokens == whole.tokens
+    return deep and (scheme == "random" or share.hidden == whole.hidden)
+
+
+def largest_shares(shares: Iterable[Share], scheme: WidthScheme) -> tuple[Share, ...]:
+    """Return the shares that are no parts of others, in an order of their own."""
+    every = dict.fromkeys(shares)
+    kept = [
+        share for share in every if not any(is_part(share, each, scheme) for each in every if each != share)
+    ]
+    return tuple(sorted(kept, key=_size))
+
+
+def _size(share: Share) -> tuple[tuple[bool, float], ...]:
+    return tuple((number is None, number or 0) for number in (share.tokens, share.hidden, share.seed))
+
+
 def covers(stored: Sequence[Share], wanted: Share, scheme: WidthScheme, width: int) -> bool:
     """Tell whether a share can be taken of what was stored for some shares.
 
@@ -217,21 +294,40 @@ def covers(stored: Sequence[Share], wanted: Share, scheme: WidthScheme, width: i
         scheme: which numbers of a state are taken.
         width: the width of a state.
     """
-    deep = [share for share in stored if share.tokens is None or wanted.tokens in range(share.tokens + 1)]
-    if wanted in stored or any(share.hidden is None for share in deep):
+    if any(is_part(wanted, share, scheme) for share in stored):
         return True
-    if scheme == "magnitude":
-        # The largest of fewer tokens are not all among the largest of more.
-        return any(share.tokens == wanted.tokens and _as_wide(share, wanted) for share in stored)
     own = columns_of(scheme, wanted, width)
     kept = {column for share in stored for column in columns_of(scheme, share, width) or ()}
     # Columns are stored of all tokens that any share takes.
-    return own is not None and bool(deep) and kept.issuperset(own)
+    deep = any(share.tokens is None or wanted.tokens in range(share.tokens + 1) for share in stored)
+    return own is not None and deep and kept.issuperset(own)
 
 
-def _as_wide(share: Share, other: Share) -> bool:
-    """Tell whether a share of the width is at least as large as another one."""
-    return share.hidden is None or (other.hidden is not None and share.hidden >= other.hidden)
+def differing_way(
+    stored: Ways, shares: Sequence[Share], wanted: Selection, ranked: bool
+) -> tuple[str, str | None, str] | None:
+    """Return in what way stored states were taken that are of no use for a selection; None where in none.
+
+    Args:
+        stored: how they were taken.
+        shares: what was stored of a signal.
+        wanted: what is taken of it.
+        ranked: whether attention ranked its tokens.
+
+    Returns:
+        The name of the way, how states were taken, and how they are to be taken.
+    """
+    share = wanted.share
+    whole = any(is_part(Share(share.tokens), each, wanted.hidden_scheme) for each in shares)
+    matters = {
+        "token_scheme": ranked,
+        "compat": ranked,
+        "hidden_scheme": share.hidden is not None and not whole and not wanted.by_batch,
+    }
+    for name in (name for name, counts in matters.items() if counts):
+        if (found := getattr(stored, name)) != (own := getattr(wanted, name)):
+            return name, found, own
+    return None
 
 
 def stored_bytes(

@@ -18,12 +18,14 @@ from kdpipe.config.settings.dataset import source_settings
 from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.losses import term_settings
 from kdpipe.declarations import docstring
+from kdpipe.plan.capacity import tell_size
 from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import model_stages
 
-# The largest number of nodes that are shown of a template.
+# The largest number of nodes that are shown of a template, and of sizes of caches.
 SHOWN = 3
+MOST_CACHES = 12
 # A setting in the docstring of its class.
 ARGUMENT = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 
@@ -32,10 +34,11 @@ def summary(graph: Graph) -> str:
     """Return the output of `kdpipe check` for a config without mistakes: shapes, matched layers, numbers."""
     heading = ("model", "stage", "family", "depth", "width", "heads", "sparsity", "vocabulary", "head")
     nodes = list(_shown(graph))
-    # Students of one teacher share a cache, which is told once.
-    remarks = [
-        *dict.fromkeys(line for node in nodes for line in graph.stage_of(node.name).remarks(graph, node))
-    ]
+    remarks = [line for node in nodes for line in graph.stage_of(node.name).remarks(graph, node)]
+    told = (tell_size(graph, teacher, data, cache) for (teacher, data, _), cache in graph.caches.items())
+    caches = [*dict.fromkeys(told)]
+    sizes = caches[:MOST_CACHES]
+    sizes += [f"and {len(caches) - MOST_CACHES} more caches"] if len(caches) > MOST_CACHES else []
     unscored = [f"{name} is not scored: {why}" for name, why in _unscored(graph, nodes)]
     unscored += ["`evaluate: [DATASET]` says what a model is scored on"] if unscored else []
     stages = Counter(node.stage for node in graph.nodes.values())
@@ -47,7 +50,7 @@ def summary(graph: Graph) -> str:
     shapes = aligned([heading, *(_shape_row(graph, node) for node in nodes)])
     templates = Counter(node.template for node in graph.nodes.values())
     more = [f"{name}: {n} models, {SHOWN} are shown" for name, n in templates.items() if n > SHOWN]
-    parts = [shapes, more, remarks, unscored, [total]]
+    parts = [shapes, more, remarks, sizes, unscored, [total]]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
@@ -67,7 +70,9 @@ def describe_graph(graph: Graph) -> str:
 def _made_of(entry: Node | Dataset) -> list[str]:
     """Return what a model or a dataset is made of, each after the setting that names it."""
     references = entry.settings.references()
-    return [f"{setting} {name}" for setting, _, name in references if setting not in AFTERWARDS]
+    made_of = [f"{setting} {name}" for setting, _, name in references if setting not in AFTERWARDS]
+    given = getattr(entry.settings, "given", None)
+    return [*([f"stored signals {given}"] if given else []), *made_of]
 
 
 def mermaid(graph: Graph) -> str:

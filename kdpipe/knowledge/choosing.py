@@ -76,6 +76,11 @@ def is_selected(signal: Signal) -> bool:
     return not SIGNAL_KINDS[signal.kind].needs_head
 
 
+def selects(selection: Selection | None, request: Request) -> bool:
+    """Tell whether a selection takes a part of what is requested of a teacher."""
+    return selection is not None and any(map(is_selected, request.signals))
+
+
 def chosen_tokens(rows: Rows, places: Tensor) -> ChosenRows:
     """Return the rows at the places of the chosen tokens [N] of the flattened batch."""
     found = torch.searchsorted(rows.places, places)
@@ -98,11 +103,11 @@ def compared(
         return rows
     lengths = rows.lengths
     if selection.by_batch:
-        kept = largest_of_batch(rows.values, hidden)
+        kept = largest_of_batch(rows.values, hidden, precision)
     elif kept is None:
         kept = kept_numbers(rows.values, lengths, selection.hidden_scheme, selection.share, precision)
     assert kept is not None
     if selection.compat == "code":
         # The student's other numbers are compared with zeros.
         return replace(rows, values=rows.values * kept)
-    return replace(rows, factors=factors_of(kept, lengths, hidden))
+    return replace(rows, factors=factors_of(kept, lengths))

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kdpipe.anatomy.knowledge import Selection, Share, covers
+from kdpipe.anatomy.knowledge import Selection, Share, Ways, covers, differing_way
 from kdpipe.anatomy.signals import Signal, StoredPrecision
 from kdpipe.data.encoded import EncodedSplit, ragged
 from kdpipe.data.mapped import MappedColumn, open_batches
 from kdpipe.data.targets import Targets
 from kdpipe.errors import KdpipeError
 from kdpipe.knowledge.choosing import compared, is_selected
+from kdpipe.knowledge.columns import BITS, COLUMNS, PLACES, SHARES, WAYS, most_tokens
 from kdpipe.knowledge.rows import ChosenRows
-from kdpipe.knowledge.storing import BITS, COLUMNS, NUMBERS, PLACES, SHARES
-from kdpipe.signals.cache import FORM, PRECISION, SHAPE, CachedKnowledge
+from kdpipe.signals.cache import PRECISION, SHAPE, CachedKnowledge
 from kdpipe.signals.capture import Request, Signals
 from kdpipe.signals.formats import by_pair, restored
 from kdpipe.signals.rows import Rows
@@ -60,6 +60,12 @@ class SelectedKnowledge(CachedKnowledge):
             for signal in filter(is_selected, request.signals)
             if str(signal) in columns
         }
+        rows = np.tile(split.lengths.astype(np.int64), (targets and targets.maskings) or 1)
+        if any(not part.fits(rows) for part in self._parts.values()):
+            raise KdpipeError(
+                f"{path} holds the teacher's states on other tokens than the student reads; matching states"
+                " or attentions needs equal tokenizers"
+            )
 
     def require(self, request: Request) -> None:
         """Raise KdpipeError if the file lacks signals that losses read, or has less of them."""
@@ -69,6 +75,10 @@ class SelectedKnowledge(CachedKnowledge):
             if part is None:
                 what = f"the losses read the teacher's {signal}, which the file lacks"
                 raise KdpipeError(f"{self.path}: {what}; cache the teacher for these losses")
+            if way := differing_way(part.ways, part.shares, self.selection, bool(signal.ranked)):
+                name, found, own = way
+                what = f"{name} of the file is {found}, found {own}"
+                raise KdpipeError(f"{self.path}: {what}; cache the teacher for this knowledge")
             if not part.covers(wanted, self.selection):
                 what = f"the knowledge of {signal} is {wanted}, of which the file has a part"
                 raise KdpipeError(f"{self.path}: {what}; cache the teacher for this amount")
@@ -101,6 +111,7 @@ class _Part:
         places: the positions of its tokens in their texts; None where these are the first ones.
         shape: the shape of a row that has all numbers.
         precision: the precision of the numbers.
+        ways: how it was taken.
         shares: what was taken.
         columns: the columns of its rows; None for all.
         pairs: whether it is stored by pair of query and key.
@@ -111,6 +122,7 @@ class _Part:
     places: MappedColumn | None
     shape: tuple[int, ...]
     precision: StoredPrecision
+    ways: Ways
     shares: tuple[Share, ...]
     columns: list[int] | None
     pairs: bool
@@ -123,14 +135,24 @@ class _Part:
         about = {key.decode(): value.decode() for key, value in fields[str(signal)].items()}
         return cls(
             columns[str(signal)],
-            columns[f"{signal} {BITS}"] if about[FORM] == NUMBERS else None,
-            columns[f"{PLACES}@{signal.ranked}"] if signal.ranked else None,
+            columns.get(f"{signal} {BITS}"),
+            columns.get(f"{signal} {PLACES}"),
             tuple(json.loads(about[SHAPE])),
             about[PRECISION],  # type: ignore[arg-type]
-            tuple(Share(*share) for share in json.loads(about[SHARES])),
+            Ways(*json.loads(about.get(WAYS, "[null, null, null]"))),
+            # A column without this has whole states.
+            tuple(Share(*share) for share in json.loads(about.get(SHARES, "[[null, null]]"))),
             json.loads(about.get(COLUMNS, "null")),
             by_pair(signal),
         )
+
+    def fits(self, lengths: NDArray[np.int64]) -> bool:
+        """Tell whether it is of texts with so many tokens [N]."""
+        most = most_tokens(self.shares)
+        counts = lengths if most is None else np.minimum(lengths, most)
+        if self.bits is not None:
+            return bool((self.bits.lengths() == -(counts * self.shape[-1] // -8)).all())
+        return bool((self.column.lengths() == (counts * lengths if self.pairs else counts)).all())
 
     def covers(self, wanted: Share, selection: Selection) -> bool:
         """Tell whether a share can be taken of it."""

@@ -7,7 +7,7 @@ one after the other, and a bit for each number that tells whether it is kept.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from math import prod
 from typing import Any
 
@@ -16,21 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kdpipe.anatomy.knowledge import Selection, Share, columns_of, stored_bytes
+from kdpipe.anatomy.knowledge import Selection, Share, Ways, columns_of, stored_bytes
 from kdpipe.anatomy.signals import BYTES, Signal, StoredPrecision
 from kdpipe.knowledge.choosing import ChoosingTeacher
+from kdpipe.knowledge.columns import BITS, COLUMNS, NUMBERS, PLACES, ROWS, SHARES, WAYS, most_tokens
 from kdpipe.knowledge.rows import ChosenRows
 from kdpipe.knowledge.width import kept_numbers
 from kdpipe.signals.cache import FORM, POSITIONS, PRECISION, SHAPE
 from kdpipe.signals.capture import Request, Signals
 from kdpipe.signals.formats import StoredList, as_numbers, by_pair, narrowed, precision_of, row_shape
 from kdpipe.signals.rows import Rows
-
-# What a column holds: rows; the numbers that are kept of them, one after the other; which numbers these are,
-# as bits; or the positions of tokens, by the block that ranks them.
-ROWS, NUMBERS, BITS, PLACES = "rows", "numbers", "bits", "places"
-# Metadata of a column: what it holds, which columns of a state its rows have, and what was taken.
-COLUMNS, SHARES = "columns", "shares"
 
 
 class StoringTeacher(ChoosingTeacher):
@@ -64,33 +59,30 @@ class StoringTeacher(ChoosingTeacher):
 
     def select(self, signal: Signal, rows: ChosenRows) -> Rows:
         shares = self.shares[signal]
+        if [*shares] == [Share()] and not signal.ranked:
+            return Rows(rows.values, rows.places, rows.size, rows.positions)
         most = most_tokens(shares)
         first = rows if most is None else rows.first(most)
         kept = None
-        if (
-            first.values.dim() == 2
-            and self.selection.hidden_scheme == "magnitude"
-            and not self.selection.by_batch
-        ):
+        if self._keeps_numbers(first, shares):
             kept = kept_by_any(first, shares, self.precision)
         taken = first.values, first.places, first.size, first.positions, None
         return PartRows(*taken, self._texts, self.selection, shares, kept)
 
+    def _keeps_numbers(self, rows: ChosenRows, shares: Sequence[Share]) -> bool:
+        """Tell whether each example keeps numbers of its own, and no share has all numbers of all tokens."""
+        selection = self.selection
+        if rows.values.dim() > 2 or selection.hidden_scheme != "magnitude" or selection.by_batch:
+            return False
+        return Share(most_tokens(shares)) not in shares
 
-def most_tokens(shares: Sequence[Share]) -> int | None:
-    """Return how many tokens of an example are stored; None for all."""
-    counts = [share.tokens for share in shares]
-    return None if None in counts else max(filter(None, counts))
 
-
-def kept_by_any(rows: ChosenRows, shares: Sequence[Share], precision: StoredPrecision) -> Tensor | None:
-    """Return which numbers any of some shares takes as the largest of its tokens [N, W]; None for all."""
+def kept_by_any(rows: ChosenRows, shares: Sequence[Share], precision: StoredPrecision) -> Tensor:
+    """Return which numbers any of some shares takes as the largest of its tokens [N, W]."""
     kept = torch.zeros_like(rows.values, dtype=torch.bool)
     for share in shares:
         taken = rows.ranks < (rows.size[1] if share.tokens is None else share.tokens)
         if share.hidden is None:
-            if bool(taken.all()):
-                return None
             kept[taken] = True
             continue
         part = rows if share.tokens is None else rows.first(share.tokens)
@@ -118,15 +110,17 @@ class PartRows(ChosenRows):
 
     def lists(self, signal: Signal, precision: StoredPrecision) -> Iterator[StoredList]:
         """Yield the columns that hold the rows, each with a list for each example."""
+        assert self.selection is not None
         values = narrowed(self.values, signal, precision)
         bounds = np.cumsum(self.lengths)[:-1]
         if signal.ranked:
             places = (self.places % self.size[1]).cpu().numpy().astype(np.uint16)
-            yield StoredList(f"{PLACES}@{signal.ranked}", np.split(places, bounds), {FORM: PLACES})
+            yield StoredList(f"{signal} {PLACES}", np.split(places, bounds), {FORM: PLACES})
         about = {
             FORM: ROWS,
             POSITIONS: self.positions,
             PRECISION: precision_of(signal, precision),
+            WAYS: json.dumps([getattr(self.selection, field.name) for field in fields(Ways)]),
             SHARES: json.dumps([astuple(share) for share in self.shares]),
             SHAPE: json.dumps(row_shape(self, signal)),
         }

@@ -6,8 +6,11 @@ Reference:
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kdpipe.anatomy.knowledge import Share, WidthScheme, columns_of, count_numbers
@@ -31,44 +34,55 @@ def kept_numbers(
         return None
     columns = columns_of(scheme, share, states.shape[1])
     if columns is None:
-        sizes = states.to(getattr(torch, precision)).abs().float()
-        kept = [
-            _largest(part.flatten(), share.hidden).view_as(part) for part in torch.split(sizes, [*lengths])
-        ]
-        return torch.cat(kept)
+        sizes = _sizes(states, precision)
+        bounds = np.cumsum(lengths)[:-1]
+        kept = np.concatenate([_largest(part, share.hidden) for part in np.split(sizes, bounds)])
+        return torch.from_numpy(kept).to(states.device)
     kept_columns = torch.zeros(states.shape[1], dtype=torch.bool, device=states.device)
     kept_columns[torch.tensor(columns, device=states.device)] = True
     return kept_columns.expand_as(states)
 
 
-def factors_of(kept: Tensor, lengths: Sequence[int], share: float) -> Tensor:
+def factors_of(kept: Tensor, lengths: Sequence[int]) -> Tensor:
     """Return the factors with which a mean over a row's numbers is a mean over the kept numbers [N, W].
 
     Args:
         kept: which numbers are kept [N, W].
         lengths: chosen tokens of each example.
-        share: the share that is kept of each example.
     """
-    width = kept.shape[1]
-    scales = [(length * width / count_numbers(share, length * width)) ** 0.5 for length in lengths]
     counts = torch.tensor(lengths, device=kept.device)
-    rows = torch.tensor(scales, device=kept.device).repeat_interleave(counts)
-    return kept * rows[:, None]
+    examples = torch.arange(len(lengths), device=kept.device).repeat_interleave(counts)
+    numbers = torch.zeros(len(lengths), device=kept.device).index_add_(0, examples, kept.sum(1).float())
+    scales = (counts * kept.shape[1] / numbers.clamp(min=1)).sqrt()
+    return kept * scales[examples][:, None]
 
 
-def largest_of_batch(states: Tensor, share: float) -> Tensor:
+def largest_of_batch(states: Tensor, share: float, precision: StoredPrecision) -> Tensor:
     """Return which numbers are among a share of the largest of a batch [N, W], as in the published code."""
-    sizes = states.abs()
-    return sizes >= _nth_largest(sizes.flatten(), count_numbers(share, sizes.numel()))
+    sizes = _sizes(states, precision)
+    return torch.from_numpy(sizes >= _nth_largest(sizes, count_numbers(share, sizes.size))).to(states.device)
 
 
-def _largest(sizes: Tensor, share: float) -> Tensor:
+def _sizes(states: Tensor, precision: StoredPrecision) -> NDArray[Any]:
+    """Return numbers [N, W] that are in the order of the sizes of states as they are stored.
+
+    Without their signs, the bits of floating-point numbers are in the order of the numbers.
+    """
+    stored = states.detach().to("cpu", getattr(torch, precision)).abs()
+    return stored.view(torch.int32 if stored.element_size() == 4 else torch.int16).numpy()
+
+
+def _largest(sizes: NDArray[Any], share: float) -> NDArray[np.bool_]:
     """Return which numbers of an example are the largest, exactly a share of all; of equal ones the first."""
-    count = count_numbers(share, sizes.numel())
+    count = count_numbers(share, sizes.size)
     least = _nth_largest(sizes, count)
-    above, equal = sizes > least, sizes == least
-    return above | equal & (equal.cumsum(0) <= count - above.sum())
+    kept: NDArray[np.bool_] = sizes >= least
+    if surplus := int(kept.sum()) - count:
+        equal = np.flatnonzero(sizes == least)
+        kept.reshape(-1)[equal[len(equal) - surplus :]] = False
+    return kept
 
 
-def _nth_largest(sizes: Tensor, number: int) -> Tensor:
-    return sizes.kthvalue(sizes.numel() - number + 1).values
+def _nth_largest(sizes: NDArray[Any], number: int) -> Any:
+    place = sizes.size - number
+    return np.partition(sizes, place, axis=None)[place]

@@ -20,6 +20,7 @@ from kdpipe.evaluation.reading import check_teacher, read_rows, take_over, targe
 from kdpipe.evaluation.scoring import padding_id, scorer
 from kdpipe.interchange.given import Intervention
 from kdpipe.interchange.runs import Interchange
+from kdpipe.knowledge.choosing import selects
 from kdpipe.library.lessons import Taught, lessons
 from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.loss import Loss
@@ -101,6 +102,8 @@ def distill(
     entries = count_entries(tokenizer) if tokenizer else None
     objective = _objective(named, student, weighted, collator, seed, entries, ensemble, selection)
     _check_teachers(named, student, split, objective)
+    if selection and not any(selects(selection, request) for request in objective.teachers.values()):
+        raise KdpipeError("knowledge: no loss reads states of a teacher; leave it out")
     collator.tokens = objective.tokens
     interchanges = _interchanges(interchange, objective, named, student, cache)
     if interchanges:

@@ -12,7 +12,7 @@ from kdpipe.anatomy.signals import BYTES, StoredPrecision
 from kdpipe.data.batches import Collator
 from kdpipe.errors import KdpipeError, quoted
 from kdpipe.interchange.runs import Interchange, teacher_of
-from kdpipe.knowledge.choosing import ChoosingTeacher, is_selected
+from kdpipe.knowledge.choosing import ChoosingTeacher, is_selected, selects
 from kdpipe.knowledge.stored import SelectedKnowledge
 from kdpipe.knowledge.storing import StoringTeacher
 from kdpipe.knowledge.tokens import separators_of
@@ -60,7 +60,7 @@ class Taught:
     def teacher(self, source: Origin, cache: StoredPrecision | None) -> Teacher:
         """Return a teacher as it runs beside a student, or as its signals are stored in a precision."""
         model, request = self.models[source.teacher].eval(), self.objective.teachers[source]
-        if self.selection is None:
+        if self.selection is None or not selects(self.selection, request):
             swapped = self.objective.counterfactual.get(source), self.interchanges.get(source)
             return teacher_of(model, request, *swapped)
         if cache is None:
@@ -71,7 +71,7 @@ class Taught:
     def stored(self, source: Origin, file: Path, collator: Collator) -> CachedKnowledge:
         """Return the signals of a teacher that a file holds."""
         split, targets, request = collator.split, collator.targets, self.objective.teachers[source]
-        if self.selection is None:
+        if self.selection is None or not selects(self.selection, request):
             return CachedKnowledge(file, split, targets)
         return SelectedKnowledge(file, split, self.selection, request, targets)
 

@@ -16,7 +16,6 @@ from kdpipe.config.settings.distillation import Distillation, Lesson
 from kdpipe.config.settings.losses import PlacePairs, TermSettings
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
-from kdpipe.plan.capacity import tell_size
 from kdpipe.plan.entries import Facts, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.heads import equally_deep, sides, wrong_heads
@@ -82,8 +81,6 @@ class DistillationStage(TrainingStage[D]):
             for sites in alignments(graph, lesson):
                 told[f"{node.name}: interchange: {lesson.teacher} -> student: {sites}"] = None
         yield from told
-        for cache in self.knowledge(graph, self.settings_of(graph, node.name)):
-            yield tell_size(graph, *cache)
 
     def sized_by(self, settings: D) -> list[str]:
         return [settings.learner]

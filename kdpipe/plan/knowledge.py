@@ -1,10 +1,20 @@
 """What of a teacher's states a distillation takes."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
-from kdpipe.anatomy.knowledge import Selection, Share, columns_of, covers, top_pairs, wrong_selection
+from kdpipe.anatomy.knowledge import (
+    Amount,
+    Selection,
+    Share,
+    columns_of,
+    covers,
+    differing_way,
+    top_pairs,
+    ways_of,
+    wrong_selection,
+)
 from kdpipe.anatomy.layers import parts
 from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal
 from kdpipe.config.mistakes import Findings
@@ -57,18 +67,17 @@ def whole_pairs(graph: Graph, lesson: Lesson, term: TermSettings) -> PlacePairs 
 
 
 def selected(graph: Graph, lesson: Lesson) -> SelectedSettings | None:
-    """Return what the cache of a lesson's teacher holds of its states; None where it holds whole states."""
+    """Return what the cache of a lesson's teacher holds of its states; None where it holds no part."""
     knowledge, selection = knowledge_of(lesson), selection_of(lesson)
-    if knowledge is None or selection is None:
+    terms = [term for term in lesson.taught if reads_states(term)]
+    if knowledge is None or selection is None or not terms:
         return None
     shares = tuple((share.tokens, share.hidden, share.seed) for share in knowledge.shares(selection))
-    found = (_part(graph, lesson, term, knowledge, selection) for term in lesson.taught if reads_states(term))
-    return SelectedSettings(
-        token_scheme=selection.token_scheme,
-        hidden_scheme=selection.hidden_scheme,
-        compat=selection.compat,
-        parts=merged(part.model_copy(update={"shares": shares}) for part in found),
-    )
+    ways = ways_of(knowledge.stored, selection.token_scheme, selection.hidden_scheme, selection.compat)
+    found = (_part(graph, lesson, term, knowledge, selection) for term in terms)
+    parts = (part.model_copy(update={"shares": shares}) for part in found)
+    assert ways.hidden_scheme is not None
+    return SelectedSettings(**asdict(ways), parts=merged(parts, ways.hidden_scheme))
 
 
 def _part(
@@ -102,9 +111,10 @@ def wrong_knowledge(graph: Graph, lesson: Lesson) -> Findings:
         yield from _not_given(graph, lesson, selection)
     if selection is None:
         return
-    terms = [(index, term) for index, term in lesson.terms if term.weight and reads_states(term)]
-    if not terms:
+    every = [term for other in lesson.settings.lessons for _, term in other.terms]
+    if not any(term.weight and reads_states(term) for term in every):
         yield ("knowledge",), "no loss term with a weight reads states of the teacher; remove this"
+    terms = [(index, term) for index, term in lesson.terms if term.weight and reads_states(term)]
     if isinstance(lesson.settings.teacher, ByColumn):
         yield ("knowledge",), "is not built for teachers by a column; remove this, or take one teacher"
     if lesson.intervenes:
@@ -113,6 +123,9 @@ def wrong_knowledge(graph: Graph, lesson: Lesson) -> Findings:
         declared = SimpleNamespace(**term.declared)
         if wrong := wrong_selection(selection, declared, bool(modules_of(term)), term.positions):
             yield ("losses", index), f"{term.loss}: {wrong}"
+    attends = [SIGNAL_KINDS[kind].attends for _, term in terms for kind in term.teacher_kinds]
+    if selection.amount.hidden and attends and all(attends):
+        yield ("knowledge", "hidden"), "is of hidden states, which no loss term compares; remove this"
     yield from _amounts(graph, lesson, selection, [term for _, term in terms])
 
 
@@ -154,11 +167,7 @@ def _not_given(graph: Graph, lesson: Lesson, selection: Selection | None) -> Fin
     if knowledge is None or knowledge.folder is None or graph.facts[lesson.teacher] is UNKNOWN:
         return
     stored = read_knowledge(knowledge.folder)
-    held, own = stored.shares, selection.share if selection else Share()
-    for name, asked in (("token_scheme", own.tokens), ("hidden_scheme", own.hidden), ("compat", selection)):
-        found, wanted = getattr(stored, name), getattr(knowledge, name)
-        if asked is not None and found != wanted:
-            yield ("knowledge", name), f"{knowledge.folder} was stored by {found}, found {wanted}"
+    held, own = stored.shares, selection or Selection(Amount())
     for index, term in lesson.terms:
         for signal in signals_of(graph, lesson, term) if term in lesson.taught else ():
             place = _unranked(signal)
@@ -167,11 +176,14 @@ def _not_given(graph: Graph, lesson: Lesson, selection: Selection | None) -> Fin
                 what = f"{term.loss} reads the teacher's {place}, which {knowledge.folder} has not"
                 yield ("losses", index), f"{what}; it has {listed(str(_unranked(other)) for other in held)}"
                 continue
-            part = own if reads_states(term) else Share()
-            if signal not in held or not covers(held[signal], part, knowledge.hidden_scheme, width or 1):
+            part = own.share if reads_states(term) else Share()
+            if signal not in held or not covers(held[signal], part, own.hidden_scheme, width or 1):
                 amounts = " or ".join(_told(share, other) for other in alike for share in held[other])
                 what = f"{knowledge.folder} has {amounts} of {place}, not all of what is taken"
                 yield ("knowledge",), f"{what}: {_told(part, signal)}; take less, or one of these"
+            elif way := differing_way(stored.ways, held[signal], own, bool(signal.ranked)):
+                name, found, wanted = way
+                yield ("knowledge", name), f"{knowledge.folder} was stored by {found}, found {wanted}"
 
 
 def _unranked(signal: Signal) -> Signal:

@@ -5,21 +5,18 @@ Reference:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from statistics import fmean
 from typing import Any, ClassVar
 
 import pandas as pd
 
-from kdpipe.anatomy.knowledge import Selection, Share, stored_bytes
-from kdpipe.anatomy.signals import BYTES, SIGNAL_KINDS, Signal
+from kdpipe.anatomy.knowledge import Selection, Ways, ways_of
 from kdpipe.artifacts.artifact import read_manifest
-from kdpipe.config.settings.distillation import Distillation, Lesson
-from kdpipe.data.encoded import read_description
+from kdpipe.config.settings.distillation import Distillation
 from kdpipe.metrics import LOWER_IS_BETTER
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.knowledge import reads_states, selection_of, signals_of
-from kdpipe.plan.sizes import known
+from kdpipe.plan.knowledge import selection_of
 from kdpipe.reporting.figures import add_legend, grid_of_axes, look_of, to_svg, use_log_scale
 from kdpipe.reporting.grouping import model_groups
 
@@ -31,12 +28,14 @@ class Taken:
     Args:
         amount: in words.
         dimension: which dimension is cut: `layers`, `tokens`, `width`, several, or none.
+        ways: how the amount is chosen, where it is not as by default.
         megabytes: what it takes of all training examples, stored.
         seconds: of all its trainings: on states, and after states.
     """
 
     amount: str
     dimension: str
+    ways: str
     megabytes: float
     seconds: float
 
@@ -69,6 +68,7 @@ class Utility:
         none: the score of the baseline, which took no states.
         points: the students; the student that took least comes first.
         enough: the first of these that keeps the gain; None where none does, or where there is no gain.
+        whole: the mean score of students that took all states; None where none did.
         svg: their scores against what they took.
     """
 
@@ -78,6 +78,7 @@ class Utility:
     none: float
     points: list[Point]
     enough: Point | None
+    whole: float | None
     svg: str
 
     # The share of what all states gain that a part of them is to keep.
@@ -101,8 +102,9 @@ def utilities(graph: Graph, aggregated: pd.DataFrame) -> list[Utility]:
 def _utility(dataset: str, scores: pd.DataFrame, none: float, taken: Mapping[str, Taken]) -> Utility:
     first = scores.iloc[0]
     sign = -1 if first["metric"] in LOWER_IS_BETTER else 1
-    whole = [row["average"] for _, row in scores.iterrows() if not taken[row["model"]].dimension]
-    gain = fmean(whole) - none if whole else 0.0
+    every = [row["average"] for _, row in scores.iterrows() if not taken[row["model"]].dimension]
+    whole = fmean(every) if every else None
+    gain = 0.0 if whole is None else whole - none
     points = [
         Point(row["model"], taken[row["model"]], row["average"], row["spread"], kept)
         for _, row in scores.iterrows()
@@ -110,17 +112,17 @@ def _utility(dataset: str, scores: pd.DataFrame, none: float, taken: Mapping[str
     ]
     points.sort(key=lambda point: point.taken.megabytes)
     keeping = (point for point in points if point.kept is not None and point.kept >= Utility.ENOUGH)
-    named = dataset, str(first["split"]), str(first["metric"])
-    return Utility(
-        *named, none, points, next(keeping, None), _drawn(dataset, str(first["metric"]), none, points)
-    )
+    split, metric = str(first["split"]), str(first["metric"])
+    svg = _drawn(dataset, metric, none, points)
+    return Utility(dataset, split, metric, none, points, next(keeping, None), whole, svg)
 
 
 def _drawn(dataset: str, metric: str, none: float, points: list[Point]) -> str:
     """Return the scores against what was taken, as an SVG element."""
     by: dict[str, list[Point]] = {}
     for point in points:
-        by.setdefault(point.taken.dimension or "all", []).append(point)
+        ways = f" ({point.taken.ways})" if point.taken.ways else ""
+        by.setdefault((point.taken.dimension or "all") + ways, []).append(point)
     looks = {name: look_of(index) for index, name in enumerate(by)}
     with grid_of_axes(1, 1, (6.4, 3.4)) as (figure, [axis]):
         axis.axhline(none, color="#7d8590", linestyle=":")
@@ -153,15 +155,14 @@ def _taken(graph: Graph) -> dict[str, Taken]:
 def _taken_by(graph: Graph, model: str, seconds: float) -> Taken:
     settings: Any = graph.nodes[model].settings
     assert isinstance(settings, Distillation)
-    lessons = settings.lessons
-    size = sum(_bytes(graph, lesson) for lesson in lessons)
-    return Taken(*_described(selection_of(lessons[0])), size / 1e6, seconds)
+    size: float = read_manifest(graph.layout.model(model))["knowledge"]["bytes"]
+    return Taken(*_described(selection_of(settings.lessons[0])), size / 1e6, seconds)
 
 
-def _described(selection: Selection | None) -> tuple[str, str]:
-    """Return what a selection takes in words, and the dimensions that it cuts."""
+def _described(selection: Selection | None) -> tuple[str, str, str]:
+    """Return what a selection takes in words, the dimensions that it cuts, and the ways in which it does."""
     if selection is None:
-        return "all", ""
+        return "all", "", ""
     amount, ways = selection.amount, []
     if amount.layers is not None:
         ways.append(("layers", f"{amount.layers} layer{'s' if amount.layers > 1 else ''}"))
@@ -169,28 +170,10 @@ def _described(selection: Selection | None) -> tuple[str, str]:
         ways.append(("tokens", f"{amount.tokens} tokens ({selection.token_scheme})"))
     if amount.hidden is not None:
         ways.append(("width", f"{amount.hidden:g} of the width ({selection.hidden_scheme})"))
-    return ", ".join(text for _, text in ways), " and ".join(name for name, _ in ways)
-
-
-def _bytes(graph: Graph, lesson: Lesson) -> float:
-    """Return the bytes of all training examples that a student takes of its teacher's states."""
-    split = read_description(graph.encoded(lesson.dataset, lesson.learner))["splits"]["train"]
-    length = round(split["tokens"] / max(split["rows"], 1))
-    terms = filter(reads_states, lesson.taught)
-    signals = {signal for term in terms for signal in signals_of(graph, lesson, term)}
-    rows: int = split["rows"]
-    return rows * sum(_example_bytes(graph, lesson, signal, length) for signal in signals)
-
-
-def _example_bytes(graph: Graph, lesson: Lesson, signal: Signal, length: int) -> float:
-    """Return the bytes of a signal of an example of so many tokens, in half precision."""
-    selection, shape = selection_of(lesson), known(graph.facts[lesson.teacher].shape)
-    kind, each = SIGNAL_KINDS[signal.kind], BYTES["float16"]
-    row = round(kind.token_bytes(shape, length, "float16", signal.place) / each)
-    if selection is None:
-        return stored_bytes([Share()], None, length, row, each, False)
-    scheme = None if kind.attends else selection.hidden_scheme
-    return stored_bytes([selection.share], scheme, length, row, each, bool(signal.ranked))
+    usual, own = Ways(), ways_of(amount, selection.token_scheme, selection.hidden_scheme, selection.compat)
+    others = [way for way, other in zip(astuple(own), astuple(usual), strict=True) if way != other]
+    others += [f"ranked by {selection.ranked_by}"] if selection.ranks and selection.ranked_by != "own" else []
+    return ", ".join(text for _, text in ways), " and ".join(name for name, _ in ways), ", ".join(others)
 
 
 def _seconds(graph: Graph, model: str) -> float:
@@ -200,4 +183,4 @@ def _seconds(graph: Graph, model: str) -> float:
 def _mean(each: list[Taken]) -> Taken:
     """Return what several runs took, with their mean seconds."""
     first = each[0]
-    return Taken(first.amount, first.dimension, first.megabytes, fmean(taken.seconds for taken in each))
+    return replace(first, seconds=fmean(taken.seconds for taken in each))

@@ -66,21 +66,25 @@ def run(
     LOG.info("matrices are multiplied in %s", precision)
     about, entry = {}, None
     if knowledge_dir:
-        about = _dependencies(settings, request, precision, workspace.threads, teacher, data, counts)
+        about = _dependencies(settings, request, depth, precision, workspace.threads, teacher, data, counts)
         entry = Path(knowledge_dir, digest(about))
     with workspace.artifact() as draft, shared(entry, draft.folder / SIGNALS, about) as needed:
         if needed:
             frozen, collator = _load(settings, request, precision, split, teacher, data, counts)
             sizes = measure(frozen, collator, settings.precision, frozen.model.device)
             check_size(sizes, len(split), limit_gb)
-            size = sum(sizes.values())
-            _write(draft.folder / SIGNALS, frozen, collator, settings, precision, workspace, size)
+            _write(
+                draft.folder / SIGNALS, frozen, collator, settings, precision, workspace, sum(sizes.values())
+            )
+        size = (draft.folder / SIGNALS).stat().st_size
+        LOG.info("the cache has %.3f MB", size / 1e6)
         draft.write_json(FILE, _described(settings, request, config, teacher, data))
         draft.record(
             precision=asdict(precision),
             examples=len(split),
             tokens=int(split.lengths.sum()),
             signals=list(map(str, request.signals)),
+            bytes=size,
             maskings=maskings,
             forwards=len(split) * maskings if needed else 0,
             backwards=0,
@@ -98,7 +102,6 @@ def _described(
     description, selected = read_description(data), settings.selected
     labels = description["labels"]
     depth, _ = config_shape(config)
-    parts = selected.shares(depth) if selected else {}
     schemes = selected.model_dump(exclude={"parts"}) if selected else {}
     stored = StoredKnowledge(
         shape=shape_of(config.model_type, config.to_dict()),
@@ -106,17 +109,24 @@ def _described(
         labels=tuple(labels) if labels else None,
         tokenizer=vocabulary_digest(load_tokenizer(teacher)),
         data=data_digest(EncodedSplit(data, settings.split)),
-        signals={
-            str(signal): tuple(map(astuple, parts.get(signal, (Share(),)))) for signal in request.signals
-        },
+        signals=_held(settings, request, depth),
         **{name: schemes.get(name) for name in ("token_scheme", "hidden_scheme", "compat")},
     )
     return stored.model_dump(mode="json")
 
 
+def _held(
+    settings: CacheTeacherSettings, request: Request, depth: int
+) -> dict[str, tuple[tuple[Any, ...], ...]]:
+    """Return what is stored of each signal: tokens, share of the width, and a seed, for each amount."""
+    parts = settings.selected.shares(depth) if settings.selected else {}
+    return {str(signal): tuple(map(astuple, parts.get(signal, (Share(),)))) for signal in request.signals}
+
+
 def _dependencies(
     settings: CacheTeacherSettings,
     request: Request,
+    depth: int,
     precision: Precision,
     threads: int,
     teacher: Path,
@@ -126,6 +136,7 @@ def _dependencies(
     """Return all that the stored signals depend on, whatever the folders and the names of the models."""
     family = catalog.FAMILIES[family_name(read_model_config(teacher).model_type)]
     task = catalog.TASKS[read_description(data)["task"]]
+    selected = settings.selected
     roots = definition("cache_teacher").module, PRUNED_MODELS, *map(module_of, (family, task))
     return {
         "teacher": file_digest(teacher / SUMS),
@@ -133,6 +144,7 @@ def _dependencies(
         "split": [settings.split, settings.rows],
         "masks": [settings.model_dump()["masking"], settings.seed, counts and file_digest(counts / SUMS)],
         "signals": [*map(str, request.signals)],
+        "parts": selected and [selected.model_dump(exclude={"parts"}), _held(settings, request, depth)],
         "positions": request.positions,
         "stored": settings.precision,
         "multiplied": [precision.name, settings.tf32],

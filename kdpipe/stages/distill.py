@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdpipe.adapters.interchange import file_digests, intervention_of
+from kdpipe.adapters.knowledge import taken_bytes, teacher_shape
 from kdpipe.adapters.targets import occurrences
 from kdpipe.adapters.teachers import (
     Source,
@@ -16,6 +17,7 @@ from kdpipe.adapters.teachers import (
 )
 from kdpipe.adapters.training import ensemble_of, load_learner, losses_of
 from kdpipe.anatomy.alignments import no_sites
+from kdpipe.anatomy.knowledge import Selection
 from kdpipe.artifacts.sums import require
 from kdpipe.config.settings.base import ByColumn
 from kdpipe.data.batches import Knowledge
@@ -25,13 +27,12 @@ from kdpipe.data.targets import Targets
 from kdpipe.evaluation.scoring import load_for, task_of
 from kdpipe.interchange.given import Intervention
 from kdpipe.interchange.runs import Interchange, TeacherOfBoth, teacher_of
-from kdpipe.knowledge.choosing import ChoosingTeacher
+from kdpipe.knowledge.choosing import ChoosingTeacher, selects
 from kdpipe.knowledge.tokens import separators_of
 from kdpipe.models.compatibility import count_entries
 from kdpipe.models.family import config_shape
 from kdpipe.models.loading import read_model_config
 from kdpipe.models.multitask import MultiTask, on_dataset
-from kdpipe.plan.saved.knowledge import read_knowledge
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
@@ -88,6 +89,7 @@ def run(
         draft.record(**({"source_files": files} if files else {}))
         draft.record(pairs={term.name: list(term.pairs) for term in terms if term.pairs[0] != (None, None)})
         draft.record(**({"sites": sites} if (sites := _sites(courses)) else {}))
+        draft.record(**_taken(settings, courses, sources, datasets, learner, tokenizer))
 
 
 def _course(
@@ -102,7 +104,7 @@ def _course(
 ) -> Course:
     """Return what is learned on a dataset."""
     model, split = on_dataset(learner, name), EncodedSplit(data, "train")
-    objective = _objective(settings, name, model, tokenizer, sources, data)
+    objective = _objective(settings, name, model, tokenizer, sources, data, settings.selection)
     intervention = intervention_of(settings.interchange if settings.intervenes else None)
     interchanges = _interchanges(intervention, objective, sources, model)
     read = _read(settings, objective, sources, tokenizer, data)
@@ -193,9 +195,10 @@ def _teachers(
     for origin, source in running.items():
         request, intervened = objective.teachers[origin], objective.counterfactual.get(origin)
         model, theirs = load_for(source.data, source.model, head=objective.reads_head(origin))
-        if settings.selection is not None:
+        selection = settings.selection
+        if selection is not None and selects(selection, request):
             apart = separators_of(tokenizer), settings.cache_precision
-            teachers[origin] = ChoosingTeacher(model, request, settings.selection, *apart)
+            teachers[origin] = ChoosingTeacher(model, request, selection, *apart)
         else:
             teachers[origin] = teacher_of(model, request, intervened, interchanges.get(origin))
         if source.data != data:
@@ -225,6 +228,26 @@ def _sites(courses: Mapping[str, Course]) -> dict[str, list[list[str]]]:
     }
 
 
+def _taken(
+    settings: DistillSettings,
+    courses: Mapping[str, Course],
+    sources: Mapping[str, Mapping[str, Source]],
+    datasets: Mapping[str, Path],
+    learner: Any,
+    tokenizer: Any,
+) -> dict[str, dict[str, float]]:
+    """Return the bytes of what is taken of states, and their share of all that the losses could read."""
+    if settings.knowledge is None:
+        return {}
+    taken = whole = 0
+    for name, course in courses.items():
+        given = settings, name, on_dataset(learner, name), tokenizer, sources[name], datasets[name]
+        sizes, copies = (sources[name], course.collator.split.lengths), course.collator.maskings
+        taken += copies * taken_bytes(course.objective, settings.selection, *sizes)
+        whole += copies * taken_bytes(_objective(*given, None), None, *sizes)
+    return {"knowledge": {"bytes": taken, "share": taken / whole if whole else 0.0}}
+
+
 def _share_bodies(courses: Mapping[str, Course], sources: Mapping[str, Mapping[str, Source]]) -> None:
     """Let a teacher that runs on several datasets have one body for all of them."""
     running: dict[Path, dict[str, Any]] = {}
@@ -242,7 +265,9 @@ def _objective(
     tokenizer: Any,
     sources: Mapping[str, Source],
     data: Path,
+    selection: Selection | None,
 ) -> Objective:
+    """Return the loss on a dataset, with what is taken of states."""
     taught = {lesson.teacher for lesson in settings.lessons if lesson.dataset == name and lesson.taught}
     shapes = {teacher: _shape_of(source) for teacher, source in sources.items() if teacher in taught}
     if isinstance(settings.teacher, ByColumn) and shapes:
@@ -257,18 +282,16 @@ def _objective(
         count_entries(tokenizer),
         ensemble_of(settings.ensemble),
         prefix_of(name, settings.datasets),
-        settings.selection,
+        selection,
     )
 
 
 def _shape_of(source: Source) -> Shape:
     """Return depth and width of a teacher."""
-    if source.teacher is None:
-        assert source.stored is not None
-        shape = read_knowledge(source.stored).shape
-        return shape.depth or 0, shape.width
-    require(source.teacher, "config.json")
-    return config_shape(read_model_config(source.teacher))
+    if source.teacher is not None:
+        require(source.teacher, "config.json")
+    shape = teacher_shape(source)
+    return shape.depth or 0, shape.width
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def build_objective(
         KdpipeError: a loss names no teacher, or reads of several what has no mean, or no loss reads one.
     """
     names = Counter[str]()
-    terms = []
+    terms, pairs = [], 0
     for weighted in losses:
         name = f"{prefix}{weighted.name or type(weighted.loss).__name__}"
         name += f"_{weighted.run}" if weighted.run != BASE else ""
@@ -112,11 +112,13 @@ def build_objective(
         shapes = teachers[read[0]] if read else student, student
         term = _term(numbered, weighted, task, shapes, entries if task.masked else None)
         if selection and weighted.reads_states:
-            if wrong := wrong_selection(selection, weighted.loss, bool(weighted.modules), weighted.positions):
-                raise KdpipeError(f"{name}: {wrong}")
-            term = _selected(term, selection, *(depth for depth, _ in shapes))
+            pairs = max(pairs, len(term.pairs))
+            term = _selected(term, weighted, selection, *(depth for depth, _ in shapes))
         teaching = tuple(Origin(teacher, weighted.run) for teacher in read) or term.teachers
         terms.append(replace(term, teachers=teaching, student=Origin(run=weighted.run), ensemble=ensemble))
+    if pairs and selection and (selection.amount.layers or 0) > pairs:
+        what = f"the losses compare at most {pairs} pairs of layers, found {selection.amount.layers}"
+        raise KdpipeError(f"knowledge: {what}")
     objective = Objective(terms, task.kind, seed)
     read_names = {origin.teacher for origin in objective.requests}
     unread = [name for name in teachers if len(teachers) > 1 and name not in read_names]
@@ -130,8 +132,10 @@ def hard_term(task: type[Task], prefix: str = "") -> Term:
     return Term(f"{prefix}hard", HardLoss(), positions=task.positions)
 
 
-def _selected(term: Term, selection: Selection, teacher: int, student: int) -> Term:
+def _selected(term: Term, weighted: Weighted, selection: Selection, teacher: int, student: int) -> Term:
     """Return a term that compares what a selection takes of the states of models of some depths."""
+    if wrong := wrong_selection(selection, weighted.loss, bool(weighted.modules), weighted.positions):
+        raise KdpipeError(f"{term.name}: {wrong}")
     pairs = top_pairs(term.pairs, selection.amount.layers)
     ranked = [selection.ranking(pair, teacher, student) for pair in pairs]
     return replace(term, pairs=pairs, ranked=ranked, tokens=selection.amount.tokens)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from kdpipe.anatomy.layers import parts
-from kdpipe.anatomy.signals import SIGNAL_KINDS, Place, Places, Signal
+from kdpipe.anatomy.signals import SIGNAL_KINDS, Signal
 from kdpipe.data.batches import Collator, encoded_for, on_device
 from kdpipe.errors import ModelError, listed
 from kdpipe.models.family import config_shape
@@ -46,7 +46,7 @@ def try_out(
             signals[origin] = {signal: rows.to("cpu") for signal, rows in found.items()}
     student.train(training)
     for term in unknown:
-        widths = [width for pair in term.pairs for width in _widths(term, pair, signals)]
+        widths = [width for pair in range(len(term.pairs)) for width in _widths(term, pair, signals)]
         if term.projection is not None:
             _check_shared(term, widths)
             objective.project(term, [(theirs, ours) for _, theirs, ours in widths])
@@ -87,26 +87,19 @@ def shape_on(model: Any, collator: Collator, losses: Sequence[Weighted]) -> Shap
     return depth, None
 
 
-def _widths(
-    term: Term, pair: tuple[Places, Places], signals: Mapping[Origin, Signals]
-) -> Iterator[tuple[str, int, int]]:
+def _widths(term: Term, pair: int, signals: Mapping[Origin, Signals]) -> Iterator[tuple[str, int, int]]:
     """Yield for a pair, or each block of a student, its places, a teacher's width and the student's."""
+    theirs, ours = map(parts, term.pairs[pair])
     for origin in term.teachers:
-        yield from _widths_of(term, pair, signals, origin)
+        teacher = _width(signals[origin], term.taught(pair)[0])
+        for place in ours if term.loss.states == "all" else ours[:1]:
+            compared = "" if place is None else f" {theirs[0]} and {place}"
+            student = Signal.at(term.loss.student_kinds[0], place)
+            yield compared, teacher, _width(signals[term.student], student)
 
 
-def _widths_of(
-    term: Term, pair: tuple[Places, Places], signals: Mapping[Origin, Signals], origin: Origin
-) -> Iterator[tuple[str, int, int]]:
-    theirs, ours = parts(pair[0]), parts(pair[1])
-    teacher = _width(signals[origin], term.loss.teacher_kinds[0], theirs[0])
-    for place in ours if term.loss.states == "all" else ours[:1]:
-        compared = "" if place is None else f" {theirs[0]} and {place}"
-        yield compared, teacher, _width(signals[term.student], term.loss.student_kinds[0], place)
-
-
-def _width(signals: Signals, kind: str, place: Place) -> int:
-    return signals[Signal.at(kind, place)].values.shape[-1]
+def _width(signals: Signals, signal: Signal) -> int:
+    return signals[signal].values.shape[-1]
 
 
 def _check_shared(term: Term, widths: Sequence[tuple[str, int, int]]) -> None:

@@ -321,6 +321,7 @@ def test_a_model_of_a_family_that_its_name_does_not_tell(in_small):
 
 def test_stored_signals_that_stand_for_a_teacher(in_small, tmp_path):
     (tmp_path / FILE).write_text(json.dumps(STORED))
+    (tmp_path / "SHA256SUMS").touch()
     distill = {
         "student": "base",
         "dataset": "task",

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kdpipe.anatomy.knowledge import Amount, Selection, Share
-from kdpipe.anatomy.signals import StoredPrecision
+from kdpipe.anatomy.signals import Signal, StoredPrecision
 from kdpipe.data.batches import Collator
 from kdpipe.data.encoded import EncodedSplit
 from kdpipe.data.targets import Targets
@@ -37,7 +37,7 @@ from kdpipe.losses import (
 from kdpipe.models.loading import load_model, load_tokenizer, load_with_head
 from kdpipe.signals.building import write_knowledge
 from kdpipe.signals.cache import SIGNALS
-from kdpipe.signals.capture import STUDENT, TEACHER, capture
+from kdpipe.signals.capture import STUDENT, TEACHER, Request, capture
 from kdpipe.training.objective import Objective
 from kdpipe.training.terms import Weighted, build_objective
 from tests.models.conftest import PRUNABLE, bodies, scattered
@@ -202,9 +202,10 @@ def test_gradients_reach_the_chosen_tokens_and_numbers_alone(language_model: Pat
     student, source = (
         scattered(load_with_head(language_model, head_of(task_data), seed).eval(), seed) for seed in (1, 2)
     )
-    objective = objective_for([Weighted(HiddenMSELoss(), layers="last")], JOINT, task_data)
+    selection = Selection(Amount(1, 4, 0.3))
+    objective = objective_for([Weighted(HiddenMSELoss(), layers="last")], selection, task_data)
     batch = Collator(EncodedSplit(task_data, "train"), 0, tokens=objective.tokens)(range(12))
-    teacher = ChoosingTeacher(source, objective.teachers[TEACHER], JOINT, SEPARATORS)
+    teacher = ChoosingTeacher(source, objective.teachers[TEACHER], selection, SEPARATORS)
     theirs = teacher(batch)
     made = capture(student, batch, objective.requests[STUDENT])
     [state] = [signal for signal in made if signal.kind == "hidden_states"]
@@ -263,3 +264,112 @@ def test_losses_that_take_no_part_refuse_it(
 ) -> None:
     with pytest.raises(KdpipeError, match=message):
         objective_for([loss], Selection(amount), task_data)
+
+
+# What was stored, of which the selection is a part that was not stored by itself.
+PREFIXES = {
+    "tokens": (Selection(Amount(tokens=5)), [Share(12)]),
+    "width of all numbers": (Selection(Amount(2, 5, 0.3)), [Share(12)]),
+    "width of the same tokens": (Selection(Amount(2, 5, 0.3)), [Share(5, 0.6)]),
+    "fixed before": (Selection(Amount(2, 5, 0.3)), [Share(tokens, 0.5) for tokens in range(1, 13)]),
+    "spread": (Selection(Amount(2, 5, 0.25), hidden_scheme="uniform"), [Share(12, 0.5)]),
+    "drawn": (Selection(Amount(2, 5, 0.25), hidden_scheme="random", seed=3), [Share(12, 0.5, 3)]),
+    "code": (Selection(Amount(2, 5, 0.25), compat="code"), [Share(12)]),
+}
+
+
+@pytest.mark.parametrize(("selection", "shares"), PREFIXES.values(), ids=PREFIXES)
+def test_a_part_of_what_was_stored_gives_the_losses_of_a_teacher_that_runs(
+    selection: Selection, shares: list[Share], language_model: Path, task_data: Path, tmp_path: Path
+) -> None:
+    head = head_of(task_data)
+    student, source = (scattered(load_with_head(language_model, head, seed).eval(), seed) for seed in (1, 2))
+    losses = [Weighted(HiddenMSELoss(), layers="spaced"), Weighted(CosineLoss(), layers="last")]
+    objective, split = objective_for(losses, selection, task_data), EncodedSplit(task_data, "train")
+    request = objective.teachers[TEACHER]
+    every = dict.fromkeys(request.signals, shares)
+    storing = StoringTeacher(source, request, selection, SEPARATORS, "float32", every)
+    collator = Collator(split, 0, tokens=objective.tokens)
+    write_knowledge(tmp_path / SIGNALS, storing, collator, "float32", torch.device("cpu"))
+    stored = SelectedKnowledge(tmp_path / SIGNALS, split, selection, request)
+    stored.require(request)
+    cached = Collator(split, 0, knowledge={TEACHER: stored}, tokens=objective.tokens)
+    teacher = ChoosingTeacher(source, request, selection, SEPARATORS, "float32")
+    assert_equal(objective, student, teacher, cached(range(20)), rounding())
+
+
+def test_signals_that_one_block_ranks_keep_as_many_tokens_as_their_readers_take(
+    language_model: Path, task_data: Path, tmp_path: Path
+) -> None:
+    head = head_of(task_data)
+    student, source = (scattered(load_with_head(language_model, head, seed).eval(), seed) for seed in (1, 2))
+    selection, split = Selection(Amount(tokens=12)), EncodedSplit(task_data, "train")
+    objective = objective_for([Weighted(HiddenMSELoss(), layers=[(0, 0)])], selection, task_data)
+    request = objective.teachers[TEACHER]
+    shares = {Signal("hidden_states", 0, 1): (Share(12),), Signal("hidden_states", 1, 1): (Share(5),)}
+    both = Request(tuple(shares), request.positions)
+    storing = StoringTeacher(source, both, selection, SEPARATORS, "float32", shares)
+    collator = Collator(split, 0, tokens=objective.tokens)
+    write_knowledge(tmp_path / SIGNALS, storing, collator, "float32", torch.device("cpu"))
+    stored = SelectedKnowledge(tmp_path / SIGNALS, split, selection, request)
+    cached = Collator(split, 0, knowledge={TEACHER: stored}, tokens=objective.tokens)
+    teacher = ChoosingTeacher(source, request, selection, SEPARATORS, "float32")
+    assert_equal(objective, student, teacher, cached(range(20)), rounding())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("compat", ["paper", "code"])
+def test_the_loss_is_that_of_a_loop_over_examples_layers_and_tokens(
+    compat: Any, language_model: Path, task_data: Path
+) -> None:
+    """From whole states and attention alone: no code of the selection has a part in the loop."""
+    head = head_of(task_data)
+    student, source = (scattered(load_with_head(language_model, head, seed).eval(), seed) for seed in (1, 2))
+    pairs = [(1, 1), (2, 2), (4, 3)]
+    selection = Selection(Amount(2, 3, 0.3), compat=compat)
+    loss = Weighted(HiddenMSELoss(), layers=pairs, over_pairs="sum")
+    objective = objective_for([loss], selection, task_data)
+    batch = Collator(EncodedSplit(task_data, "train"), 0, tokens=objective.tokens)(range(20))
+    teacher = ChoosingTeacher(source, objective.teachers[TEACHER], selection, SEPARATORS, "float32")
+    made = capture(student, batch, objective.requests[STUDENT])
+    [found] = sums_of(objective, {STUDENT: made, TEACHER: teacher(batch)}, batch).values()
+    expected = 0.0
+    for theirs, ours in pairs[1:]:
+        states = [_states(model, batch)[place] for model, place in ((source, theirs), (student, ours))]
+        chosen = _ranked_by_hand(source, batch, theirs, 3, scores=compat == "code")
+        values = [(states[0][row, tokens], states[1][row, tokens]) for row, tokens in enumerate(chosen)]
+        if compat == "code":
+            every = torch.cat([target.flatten().abs() for target, _ in values]).sort(descending=True).values
+            least = every[int(0.3 * len(every)) - 1]
+            squares = [(own - target * (target.abs() >= least)).square() for target, own in values]
+            expected += sum(float(each.mean(1).sum()) for each in squares)
+            continue
+        for target, own in values:
+            kept = target.flatten().abs().argsort(descending=True)[: int(0.3 * target.numel())]
+            squared = (own - target).flatten()[kept].square()
+            expected += len(target) * float(squared.mean())
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+def _states(model: Any, batch: dict[str, Any]) -> list[torch.Tensor]:
+    words = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    return [*model(**words, output_hidden_states=True).hidden_states]
+
+
+def _ranked_by_hand(model: Any, batch: dict[str, Any], layer: int, tokens: int, scores: bool) -> list[Any]:
+    """Return the best tokens of each text, by the mean attention of the first one over the heads."""
+    block = model.base_model.encoder.layer[layer - 1].attention.self
+    below = _states(model, batch)[layer - 1]
+    heads = block.num_attention_heads
+    query, key = (
+        part(below).view(*below.shape[:2], heads, -1).transpose(1, 2) for part in (block.query, block.key)
+    )
+    logits = (query[:, :, :1] @ key.transpose(2, 3)).squeeze(2) / query.shape[-1] ** 0.5
+    real = batch["attention_mask"].bool()
+    weights = logits if scores else logits.masked_fill(~real[:, None], -torch.inf).softmax(-1)
+    found = []
+    for row, weight in enumerate(weights.mean(1)):
+        words = batch["input_ids"][row].tolist()
+        order = [(words[p] in SEPARATORS, -float(weight[p]), p) for p in range(len(words)) if real[row, p]]
+        found.append([place for *_, place in sorted(order)][:tokens])
+    return found

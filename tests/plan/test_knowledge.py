@@ -8,6 +8,7 @@ import pytest
 
 from kdpipe.anatomy.knowledge import Share
 from kdpipe.anatomy.signals import Signal
+from kdpipe.commands.describe import describe_graph, summary
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.jobs import job_of
 from kdpipe.plan.saved.knowledge import FILE
@@ -110,11 +111,11 @@ def test_a_check_prints_the_pairs_that_are_left_and_the_size(graph_of):
     graph = graph_of(
         {f"{STUDENT}.knowledge": "1l_10t_0.1h", f"{STUDENT}.losses": [HIDDEN], "datasets.task.rows": 500}
     )
-    told = [*graph.stage_of("student").remarks(graph, graph.nodes["student"])]
-    assert told[0] == "student: hidden_mse spaced: (teacher, student) (4, 2)"
+    told = summary(graph)
+    assert "student: hidden_mse spaced: (teacher, student) (4, 2)\n" in told
     # A tenth of 240 numbers in half precision, a bit for each, and 2 bytes for the place of each token.
     size = 24 * 2 + 240 / 8 + 10 * 2
-    assert f"at most {size / 1e6:.3g} MB an example" in told[1]
+    assert f"at most {size / 1e6:.3g} MB an example" in told
 
 
 @pytest.mark.parametrize(("knowledge", "losses", "expected"), [
@@ -149,6 +150,11 @@ def test_a_check_prints_the_pairs_that_are_left_and_the_size(graph_of):
     ({"tokens": 5}, [{"loss": "hidden_mse", "modules": [["pooler", "pooler"]]}], "losses[0]: hidden_mse:"
      " attention ranks"
      " the tokens of layers, and not of modules; give `token_scheme: left_first`"),
+    ({"layers": 1}, [{"loss": "hidden_mse", "modules": [["pooler", "pooler"]]}], "losses[0]: hidden_mse:"
+     " `layers` takes some pairs of layers, and this loss compares modules"),
+    ({"hidden": 0.5}, [{"loss": "attention_mse"}], "knowledge.hidden: is of hidden states, which no loss term"
+     " compares; remove this"),
+    (3, [HIDDEN], "knowledge: should be a mapping, or an amount such as `1l_10t_0.1h`, found 3"),
     ({"tokens": 5, "cached": "1l_3t_1h"}, [HIDDEN], "knowledge.cached: 1l_3t_1h has fewer layers than are"
      " taken: all"),
     ({"layers": 1, "tokens": 5, "cached": "1l_3t_1h"}, [HIDDEN], "knowledge.cached: 1l_3t_1h has fewer"
@@ -200,13 +206,13 @@ STORED = {
 
 @pytest.fixture
 def given(tmp_path: Path):
-    """Return a function that writes a folder of stored signals, and returns the settings of a student of"
-    " it."""
+    """A function that writes a folder of stored signals, and returns the settings of its student."""
 
     def write(knowledge, **stored):
         folder = tmp_path / "stored"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / FILE).write_text(json.dumps(STORED | stored))
+        (folder / "SHA256SUMS").touch()
         distill = {key: value for key, value in STATES.items() if key != "teacher"}
         return {"models.student": {"distill": distill | {"knowledge": {**knowledge, "from": str(folder)}}}}
 
@@ -270,3 +276,59 @@ def test_a_student_needs_a_teacher(mistakes_of):
     hard = {**distill, "losses": [{"loss": "hard"}]}
     what = "is required, or `knowledge: {from: FOLDER}` in its place"
     assert mistakes_of({"models.student": {"distill": hard}}) == [f"{STUDENT}.teacher: {what}"]
+
+
+def key_of(graph):
+    [(_, _, key)] = graph.caches
+    return key
+
+
+@pytest.mark.parametrize(("larger", "smaller"), [
+    ({"tokens": 20}, {"tokens": 10}),
+    ({"tokens": 10, "hidden": 0.5}, {"tokens": 10, "hidden": 0.1}),
+    ({"layers": 2, "tokens": 10}, {"layers": 1, "tokens": 5}),
+    ({"tokens": 9, "hidden": 0.5, "hidden_scheme": "random"},
+     {"tokens": 5, "hidden": 0.1, "hidden_scheme": "random"}),
+    # Ways that do not matter for an amount.
+    ({"layers": 2}, {"layers": 2, "token_scheme": "left_first", "hidden_scheme": "random"}),
+])  # fmt: skip
+def test_a_smaller_amount_changes_no_cache(larger, smaller, graph_of):
+    alone = graph_of({f"{STUDENT}.losses": [HIDDEN], f"{STUDENT}.knowledge": larger})
+    distill = {**STATES, "losses": [HIDDEN], "knowledge": smaller}
+    beside = graph_of({
+        f"{STUDENT}.losses": [HIDDEN], f"{STUDENT}.knowledge": larger, "models.second": {"distill": distill}
+    })  # fmt: skip
+    assert key_of(beside) == key_of(alone)
+
+
+def test_of_several_teachers_one_may_give_states(graph_of):
+    graph = graph_of({
+        "models.other": {"finetune": {"model": "base", "dataset": "task", "seed": 5}},
+        f"{STUDENT}.teacher": ["teacher", "other"],
+        f"{STUDENT}.losses": [{"loss": "kl"}, {**HIDDEN, "teacher": "teacher"}],
+        f"{STUDENT}.knowledge": "1l_4t_0.5h",
+    })  # fmt: skip
+    held = {teacher: cache.selected for (teacher, *_), cache in graph.caches.items()}
+    assert held["other"] is None
+    assert held["teacher"].shares(4) == {Signal("hidden_states", 4, 4): (Share(4, 0.5),)}
+
+
+def test_a_folder_of_whole_states_serves_every_amount_that_attention_does_not_rank(given, graph_of):
+    whole = {
+        "signals": {f"hidden_states.{layer}": [[None, None, 0]] for layer in range(5)},
+        **dict.fromkeys(("token_scheme", "hidden_scheme", "compat")),
+    }
+    for knowledge in ({}, {"layers": 1}, {"hidden": 0.3}, {"tokens": 3, "token_scheme": "left_first"}):
+        assert graph_of(given(knowledge, **whole)).caches == {}
+
+
+def test_an_incomplete_copy_is_told_before_anything_runs(given, mistakes_of, tmp_path):
+    settings = given(JOINT)
+    (tmp_path / "stored" / "SHA256SUMS").unlink()
+    assert any("found no SHA256SUMS; copy the whole folder" in told for told in mistakes_of(settings))
+
+
+def test_the_graph_shows_where_stored_signals_come_from(given, graph_of, tmp_path):
+    settings = {**given(JOINT), "models.teacher": {"load": {"path": "someone/something"}}}
+    line = next(line for line in describe_graph(graph_of(settings)).splitlines() if "student" in line)
+    assert f"stored signals {tmp_path / 'stored'}" in line

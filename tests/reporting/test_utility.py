@@ -15,7 +15,8 @@ STATES = [{"loss": "hidden_mse", "layers": [[0, 0], [2, 1]]}]
 # Scores on the validation split of mrpc by seed; without states 0.70, 0.72, 0.77.
 TAKEN = {"joint": [0.76, 0.80, 0.84], "tokens": [0.80, 0.82, 0.895], "student": [0.80, 0.82, 0.90]}
 AMOUNTS = {"joint": "1l_10t_0.5h", "tokens": {"tokens": 10}, "student": {}}
-TOKENS = {"train": {"rows": 100, "tokens": 2000}}
+# Bytes that students took, as their manifests tell.
+BYTES = {"joint": 7_000, "tokens": 20_000, "student": 32_000}
 
 
 @pytest.fixture
@@ -30,10 +31,11 @@ def told(config: dict[str, Any], make_results: Any, monkeypatch: pytest.MonkeyPa
             monkeypatch.setitem(SCORES, name, TAKEN[name])
         config["report"] |= {"baseline": "plain-{task}-{seed}", **changes}
         graph = make_results(config)
-        for dataset in ("mrpc", "sst2"):
-            folder = graph.encoded(dataset, "base")
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "dataset.json").write_text(json.dumps({"splits": TOKENS}))
+        for model in graph.nodes:
+            if (name := model.split("-")[0]) in BYTES:
+                file = graph.layout.model(model) / "manifest.json"
+                told = json.loads(file.read_text()) | {"knowledge": {"bytes": BYTES[name], "share": 0.5}}
+                file.write_text(json.dumps(told))
         aggregated = aggregate(collect_results(graph), graph)
         return graph, aggregated, utilities(graph, aggregated)
 
@@ -53,16 +55,31 @@ def test_the_smallest_amount_that_keeps_nearly_all_is_named(told: Any) -> None:
     assert sst2.dataset == "sst2"
 
 
-def test_megabytes_are_those_of_all_training_examples(told: Any) -> None:
+def test_what_students_took_is_told_in_words(told: Any) -> None:
     _, _, [mrpc, _] = told()
     joint, tokens, whole = (point.taken for point in mrpc.points)
-    # 20 tokens an example, 4 numbers of 2 bytes a state. Whole: two states.
-    assert whole.megabytes == pytest.approx(100 * 2 * 20 * 8 / 1e6)
-    assert tokens.megabytes == pytest.approx(100 * 2 * (10 * 8 + 2 * 10) / 1e6)
-    # Half of the numbers of one state, a bit for each number, and the places of tokens.
-    assert joint.megabytes == pytest.approx(100 * (20 * 2 + 40 / 8 + 2 * 10) / 1e6)
+    assert [taken.megabytes for taken in (joint, tokens, whole)] == [0.007, 0.02, 0.032]
     assert joint.amount == "1 layer, 10 tokens (attention_no_sep), 0.5 of the width (magnitude)"
     assert (joint.dimension, whole.dimension) == ("layers and tokens and width", "")
+
+
+def test_ways_have_lines_of_their_own(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        AMOUNTS, "left", {"tokens": 10, "token_scheme": "left_first", "hidden_scheme": "random"}
+    )
+    monkeypatch.setitem(TAKEN, "left", [0.7, 0.71, 0.72])
+    monkeypatch.setitem(BYTES, "left", 20_000)
+    _, _, [mrpc, _] = told()
+    [left] = [point.taken for point in mrpc.points if point.model.startswith("left")]
+    assert (left.dimension, left.ways) == ("tokens", "left_first")
+    assert "tokens (left_first)" in mrpc.svg
+
+
+def test_where_nobody_took_all_nothing_is_said_of_a_gain(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(AMOUNTS, "student")
+    graph, aggregated, [mrpc, _] = told()
+    assert (mrpc.whole, mrpc.enough) == (None, None)
+    assert "No student took all states" in render_page(graph, aggregated)
 
 
 def test_without_a_baseline_nothing_is_told(told: Any) -> None:

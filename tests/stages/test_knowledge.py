@@ -158,8 +158,8 @@ def test_bytes_are_as_the_formula_says(teacher: Path, task_data: Path, tmp_path:
         for name in batch.schema.names:
             values = batch.column(name).flatten()
             taken[name] = taken.get(name, 0) + values.nbytes
-    states = [size for name, size in taken.items() if name.startswith("hidden")]
-    assert taken["places@3"] == places
+    states = [size for name, size in taken.items() if not name.endswith(("places", "logits"))]
+    assert taken["hidden_states.3@3 places"] == places
     assert sum(states) == pytest.approx(2 * state, rel=0.001)
 
 
@@ -178,3 +178,93 @@ def test_a_teacher_runs_no_further_than_it_is_read(teacher: Path, task_data: Pat
         patched.setattr("kdpipe.stages.cache_teacher.load_for", load)
         cache_teacher.run(taken, job_for(tmp_path / "cache"), teacher=teacher, data=task_data)
     assert set(ran) == {0, 1}
+
+
+def signals_of(
+    folder: Path, model: Path, data: Path, part: dict[str, Any], shared: Path | None = None, **ways: Any
+) -> Path:
+    """Store a part of a state; return the file."""
+    selected = {**SELECTED, **ways, "parts": [part]}
+    taken = CacheTeacherSettings.model_validate({"selected": selected, "bf16": False, "eval_batch_size": 4})
+    more = {"knowledge_dir": str(shared)} if shared else {}
+    cache_teacher.run(taken, job_for(folder), teacher=model, data=data, **more)
+    return folder / SIGNALS
+
+
+def test_results_share_only_what_was_taken_in_the_same_way_and_amount(
+    teacher: Path, task_data: Path, tmp_path: Path
+) -> None:
+    state, shared = {"signals": ["hidden_states.4@4"], "shares": [(4, 0.3, 0)]}, tmp_path / "all"
+    first = signals_of(tmp_path / "first", teacher, task_data, state, shared)
+    again = signals_of(tmp_path / "again", teacher, task_data, state, shared)
+    assert first.stat().st_ino == again.stat().st_ino
+    larger = {**state, "shares": [(8, 0.5, 0)]}
+    for name, part, ways in (("way", state, {"token_scheme": "attention"}), ("amount", larger, {})):
+        file = signals_of(tmp_path / name, teacher, task_data, part, shared, **ways)
+        alone = signals_of(tmp_path / f"{name}-alone", teacher, task_data, part, **ways)
+        assert file.read_bytes() == alone.read_bytes() != first.read_bytes()
+
+
+def test_short_texts_are_stored_in_the_form_of_long_texts(
+    teacher: Path, task_data: Path, tmp_path: Path
+) -> None:
+    """Of short texts one reader takes all numbers; batches are of texts of like lengths."""
+    middle = int(np.median(EncodedSplit(task_data, "train").lengths))
+    part = {"signals": ["hidden_states.4@4"], "shares": [(middle, None, 0), (middle + 20, 0.5, 0)]}
+    [batch, *_] = open_batches(signals_of(tmp_path / "cache", teacher, task_data, part))
+    assert "hidden_states.4@4 bits" in batch.schema.names
+
+
+def test_states_that_were_stored_in_another_way_are_refused(
+    teacher: Path, classifier: Path, task_data: Path, tmp_path: Path
+) -> None:
+    cache = stored(tmp_path / "cache", teacher, task_data)
+    for name, other in (("token_scheme", "attention"), ("hidden_scheme", "uniform"), ("compat", "code")):
+        with pytest.raises(KdpipeError, match=f"{name} of the file is .*, found {other}"):
+            distilled_from(cache, tmp_path / name, classifier, task_data, **{name: other})
+
+
+def test_a_folder_of_whole_states_serves_parts_and_the_other_way_round(
+    teacher: Path, classifier: Path, task_data: Path, tmp_path: Path
+) -> None:
+    whole = CacheTeacherSettings.model_validate(
+        {"signals": ["logits", "hidden_states.3", "hidden_states.4"], "precision": "float32", "bf16": False}
+    )
+    cache_teacher.run(whole, job_for(tmp_path / "whole"), teacher=teacher, data=task_data)
+    taken = {"layers": 2, "tokens": None, "hidden": 0.3}
+    of_whole = distilled_from(tmp_path / "whole", tmp_path / "a", classifier, task_data, **taken)
+    online = distilled(tmp_path / "b", classifier, task_data, teacher, **taken)
+    assert logged(of_whole, "hidden_mse") == pytest.approx(logged(online, "hidden_mse"), rel=1e-4)
+    part = {"signals": ["hidden_states.3", "hidden_states.4"], "shares": [(None, None, 0)]}
+    kept = CacheTeacherSettings.model_validate(
+        {**whole.model_dump(), "signals": ["logits"], "selected": {**SELECTED, "parts": [part]}}
+    )
+    cache_teacher.run(kept, job_for(tmp_path / "parts"), teacher=teacher, data=task_data)
+    given = {**GIVEN, "losses": [{"loss": "hidden_mse", "layers": [[3, 3], [4, 4]]}]}
+    settings = DistillSettings.model_validate({**given, "knowledge": {"from": str(tmp_path / "parts")}})
+    distill.run(settings, job_for(tmp_path / "all"), student=classifier, data=[task_data])
+
+
+def test_the_manifest_tells_what_was_taken(
+    teacher: Path, classifier: Path, task_data: Path, tmp_path: Path
+) -> None:
+    taken = read_manifest(distilled(tmp_path / "online", classifier, task_data, teacher))["knowledge"]
+    lengths = EncodedSplit(task_data, "train").lengths
+    tokens = np.minimum(lengths, 4)
+    # Of two states: positions, numbers of 2 bytes, and a bit for each number.
+    state = 2 * tokens + 2 * (tokens * 16 * 0.3).astype(int) + np.ceil(tokens * 16 / 8)
+    assert taken["bytes"] == 2 * state.sum()
+    assert taken["share"] == pytest.approx(2 * state.sum() / (5 * 2 * 16 * lengths.sum()))
+
+
+def test_a_student_learns_the_states_of_a_few_examples_by_heart(
+    teacher: Path, classifier: Path, task_data: Path, tmp_path: Path
+) -> None:
+    cache = stored(tmp_path / "cache", teacher, task_data)
+    training = {**TRAINING, "max_steps": 300, "learning_rate": 5e-3}
+    given = {**GIVEN, "training": training, "knowledge": {**JOINT, "from": str(cache)}}
+    distill.run(
+        DistillSettings.model_validate(given), job_for(tmp_path / "s"), student=classifier, data=[task_data]
+    )
+    losses = logged(tmp_path / "s", "hidden_mse")
+    assert np.mean(losses[-6:]) < 0.1 * losses[0]

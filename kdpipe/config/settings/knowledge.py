@@ -58,6 +58,8 @@ class KnowledgeBase(Settings):
     def _fits_together(self) -> Self:
         if self.tokens is not None and self.token_scheme == "all":
             raise mistake(("token_scheme",), "`all` takes all tokens; remove `tokens`, or take others")
+        if self.cached and self.folder:
+            raise mistake(("cached",), "says what is stored, and the folder `from` is stored; remove this")
         for name in ("layers", "tokens", "hidden"):
             own, most = getattr(self.amount, name), getattr(self.stored, name)
             if most is not None and (own is None or own > most):
@@ -74,13 +76,12 @@ class KnowledgeBase(Settings):
     @property
     def amount(self) -> Amount:
         """How much is taken."""
-        return Amount(self.layers, self.tokens, None if self.hidden == 1 else self.hidden)
+        return Amount(self.layers, self.tokens, self.hidden)
 
     @property
     def stored(self) -> Amount:
         """How much is stored at least."""
-        amount = Amount.parse(self.cached) if self.cached else self.amount
-        return Amount(amount.layers, amount.tokens, None if amount.hidden == 1 else amount.hidden)
+        return Amount.parse(self.cached) if self.cached else self.amount
 
     def selection(self, seed: int) -> Selection | None:
         """Return what is taken of states, with numbers that a seed draws; None for all."""
@@ -94,7 +95,7 @@ class KnowledgeBase(Settings):
         own, most = selection.share, self.stored
         whole = selection.by_batch or most.hidden is None
         if whole or self.hidden_scheme != "magnitude" or not self.cached:
-            return (Share(most.tokens, None if whole else most.hidden, own.seed),)
+            return (Share(most.tokens) if whole else Share(most.tokens, most.hidden, own.seed),)
         # The largest numbers of fewer tokens are not all among the largest of more.
         return tuple(Share(tokens, most.hidden) for tokens in range(1, (most.tokens or 0) + 1))
 
@@ -113,8 +114,10 @@ else:
 
 def _read(value: Any) -> Any:
     """Read an amount in one word, such as `1l_10t_0.1h`."""
-    if not isinstance(value, str):
+    if isinstance(value, dict | KnowledgeBase) or value is None:
         return value
+    if not isinstance(value, str):
+        raise ValueError("should be a mapping, or an amount such as `1l_10t_0.1h`")
     amount = Amount.parse(_read_amount(value))
     return {"layers": amount.layers, "tokens": amount.tokens, "hidden": amount.hidden}
 

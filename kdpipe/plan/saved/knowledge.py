@@ -4,12 +4,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from kdpipe.anatomy.knowledge import Quirks, Share, TokenScheme, WidthScheme
+from kdpipe.anatomy.knowledge import Quirks, Share, TokenScheme, Ways, WidthScheme
 from kdpipe.anatomy.shapes import Shape
 from kdpipe.anatomy.signals import Signal
 from kdpipe.errors import KdpipeError, listed, quoted
 
-FILE = "knowledge.json"
+FILE, SUMS = "knowledge.json", "SHA256SUMS"
 
 
 class StoredKnowledge(BaseModel, strict=True, frozen=True, extra="forbid"):
@@ -37,6 +37,11 @@ class StoredKnowledge(BaseModel, strict=True, frozen=True, extra="forbid"):
     signals: dict[str, tuple[tuple[int | None, float | None, int], ...]]
 
     @property
+    def ways(self) -> Ways:
+        """How states were taken."""
+        return Ways(self.token_scheme, self.hidden_scheme, self.compat)
+
+    @property
     def shares(self) -> dict[Signal, tuple[Share, ...]]:
         """What is stored of each signal."""
         return {
@@ -53,6 +58,8 @@ def read_knowledge(folder: Path) -> StoredKnowledge:
     """
     file = folder / FILE
     what = f"{folder}: expected a folder of stored signals, which `cache_teacher` makes,"
+    if file.is_file() and not (folder / SUMS).is_file():
+        raise KdpipeError(f"{what} found no {SUMS}; copy the whole folder")
     try:
         return StoredKnowledge.model_validate_json(file.read_bytes())
     except OSError as error:

@@ -1,6 +1,7 @@
 """`cache_teacher`: the signals of a teacher that students learn from."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from kdpipe.anatomy.knowledge import (
     Share,
     TokenScheme,
     WidthScheme,
+    largest_shares,
     ranking_layer,
     top_pairs,
 )
@@ -38,7 +40,6 @@ from kdpipe.plan.stage import Job
 
 # Tokens, share of the width, and seed, as of `kdpipe.anatomy.knowledge.Share`.
 ShareNumbers = tuple[int | None, float | None, int]
-EVERYTHING: ShareNumbers = (None, None, 0)
 
 
 class LayerMapSettings(Settings):
@@ -120,10 +121,10 @@ class SelectedSettings(Settings):
         for part in self.parts:
             for signal in part.stored(depth):
                 found.setdefault(signal, {}).update(dict.fromkeys(Share(*share) for share in part.shares))
-        return {signal: tuple(found[signal]) for signal in sorted(found)}
+        return {signal: largest_shares(found[signal], self.hidden_scheme) for signal in sorted(found)}
 
 
-def merged(parts: Iterable[PartSettings]) -> tuple[PartSettings, ...]:
+def merged(parts: Iterable[PartSettings], scheme: WidthScheme) -> tuple[PartSettings, ...]:
     """Return the parts of several readers as one list, in an order that does not depend on theirs."""
     shares: dict[PartSettings, set[ShareNumbers]] = {}
     for part in parts:
@@ -132,18 +133,14 @@ def merged(parts: Iterable[PartSettings]) -> tuple[PartSettings, ...]:
             shares.setdefault(each, set()).update(part.shares)
     groups: dict[tuple[ShareNumbers, ...], list[PartSettings]] = {}
     for part, taken in shares.items():
-        least = {EVERYTHING} if EVERYTHING in taken else taken
-        groups.setdefault(tuple(sorted(least, key=_by_size)), []).append(part)
+        largest = largest_shares((Share(*share) for share in taken), scheme)
+        groups.setdefault(tuple(map(astuple, largest)), []).append(part)
     found = []
     for held, members in groups.items():
         signals = sorted(signal for part in members for signal in part.signals)
         found += [PartSettings(signals=tuple(signals), shares=held)] if signals else []
         found += [part.model_copy(update={"shares": held}) for part in members if part.map]
     return tuple(sorted(found, key=PartSettings.model_dump_json))
-
-
-def _by_size(share: ShareNumbers) -> list[tuple[bool, float]]:
-    return [(number is None, number or 0) for number in share]
 
 
 class CacheTeacherSettings(Settings):
@@ -189,13 +186,15 @@ class CacheTeacherSettings(Settings):
     def joined(self, others: "Iterable[CacheTeacherSettings]") -> "CacheTeacherSettings":
         """Return the settings of a cache that also holds what other readers take."""
         every = [self, *others]
-        parts = merged(part for cache in every if cache.selected for part in cache.selected.parts)
+        selected = self.selected
+        taken = (part for cache in every if cache.selected for part in cache.selected.parts)
+        parts = merged(taken, selected.hidden_scheme) if selected else ()
         maps = {entry.model_dump_json(): entry for cache in every for entry in cache.maps}
         return self.model_copy(
             update={
                 "signals": tuple(sorted({signal for cache in every for signal in cache.signals})),
                 "maps": tuple(maps[name] for name in sorted(maps)),
-                "selected": self.selected and self.selected.model_copy(update={"parts": parts}),
+                "selected": selected and selected.model_copy(update={"parts": parts}),
             }
         )
 
@@ -228,7 +227,9 @@ class CacheTeacher(RunningStage[CacheTeacherSettings]):
 
     def kept_bytes(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
         settings: Any = job.settings["settings"]
-        signals = [*map(Signal.parse, settings.signals), *_mapped(settings, shape["depth"])]
+        # Parts are counted as whole: the teacher gives whole states, of which a part is copied.
+        parts = settings.selected.shares(shape["depth"]) if settings.selected else ()
+        signals = [*map(Signal.parse, settings.signals), *_mapped(settings, shape["depth"]), *parts]
         length = dataset.max_length
         example = length * token_bytes(signals, shape, length, settings.precision)
         # A record batch holds at least one example. The teacher's batch is taken to be as large.

@@ -22,7 +22,7 @@ from kdpipe.plan.distillation import DistillationStage, is_cached
 from kdpipe.plan.entries import UNKNOWN, Facts
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Known
-from kdpipe.plan.saved.knowledge import read_knowledge
+from kdpipe.plan.saved.knowledge import SUMS, read_knowledge
 from kdpipe.plan.training import trained_facts
 
 
@@ -86,6 +86,8 @@ class DistillSettings(SeveralDatasets, Distillation):
             raise mistake(("teacher",), "`knowledge: {from: FOLDER}` stands in its place; remove one of them")
         if self.given is not None and len(self.datasets) > 1:
             raise mistake(("dataset",), "a folder of stored signals is of one dataset, found several")
+        if self.knowledge and self.knowledge.cached and self.cache == "off":
+            raise mistake(("knowledge", "cached"), "says what is stored, and `cache: off` stores nothing")
         if self.given is not None and self.cache == "off":
             raise mistake(("cache",), "signals are stored in `knowledge.from`, and no teacher could run")
         return self
@@ -131,7 +133,7 @@ class Distill(DistillationStage[DistillSettings]):
     def files(self, graph: Graph, *names: str) -> list[Path]:
         settings = self.settings_of(graph, *names)
         file = settings.interchange.file if settings.interchange and settings.intervenes else None
-        return [*([file] if file else []), *([settings.given / "SHA256SUMS"] if settings.given else [])]
+        return [*([file] if file else []), *([settings.given / SUMS] if settings.given else [])]
 
     def in_small(self, settings: DistillSettings, factor: int, sizes: Mapping[str, int]) -> dict[str, Any]:
         """Return the settings for a run in small, whose models have too few and too small heads for pairs."""
