@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup
-WORKFLOW := Snakefile rules
+WORKFLOW := Snakefile rules workflow
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 .DEFAULT_GOAL := help

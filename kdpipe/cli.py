@@ -1,25 +1,24 @@
-"""The command line of kdpipe: check, explain and run a config; `_parser` says what each command does."""
+"""The command line of kdpipe: check, explain and run a config; `_parser` says what each command does.
+
+A command imports what it needs when it runs, so that `kdpipe --help` answers at once.
+"""
 
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from kdpipe import catalog
 from kdpipe.anatomy.analysis import DEPTH
-from kdpipe.commands.describe import describable, describe, describe_graph, list_names, mermaid, summary
-from kdpipe.commands.schema import config_schema
-from kdpipe.commands.shrink import shrink
-from kdpipe.config.document import read_config
-from kdpipe.config.paths import folder_fault
-from kdpipe.config.settings.bounds import MANY
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError, quoted, suggest
-from kdpipe.plan.build import load_graph
-from kdpipe.plan.saved.analysis import analyze_folder
+from kdpipe.places import ENDINGS, SNAKEFILE, default_config, find_config
+
+MOST = 10**9
+CONFIGS = "config files, merged from left to right (default: config.yaml)"
+CONFIG: dict[str, Any] = {"nargs": "*", "type": Path, "help": CONFIGS}
+NO_DATA: dict[str, Any] = {"dest": "data", "action": "store_false", "help": "do not look at data files"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -53,22 +52,28 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:end], arguments[end + 1 :]
 
 
-def _cores(text: str) -> str:
-    if text != "all" and not (text.isdecimal() and 1 <= int(text[:20]) <= MANY):
-        what = f"expected a number of processor cores, or all, found {quoted(text)}"
-        raise argparse.ArgumentTypeError(what)
-    return text
-
-
 def _fail(message: str) -> NoReturn:
     print(message, file=sys.stderr)
     sys.exit(EXIT_STATUS)
 
 
+def _configs(words: Sequence[Path]) -> list[Path]:
+    """Return the config files that a command line names; `config.yaml` where it names none."""
+    return [find_config(path) for path in words] or [default_config()]
+
+
+def _apart(words: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the configs and the models among the words of a command line, in any order."""
+    files = [Path(word) for word in words if word.endswith(ENDINGS) or Path(word).is_file()]
+    return _configs(files), [word for word in words if Path(word) not in files]
+
+
 def _check(options: argparse.Namespace) -> None:
-    graph = load_graph(options.config)
+    from kdpipe.commands.describe import summary
+    from kdpipe.plan.build import load_graph
+
+    graph = load_graph(_configs(options.config))
     if options.data:
-        # This import takes longer than the check of a config.
         from kdpipe.commands.check_data import check_data
 
         check_data(graph)
@@ -78,19 +83,34 @@ def _check(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     from kdpipe.commands.run import start
 
-    start(options.config, options.cores, options.flags, options.data)
+    configs, models = _apart(options.words)
+    how = {"slurm": options.slurm, "dry": options.dry, "data": options.data}
+    start(configs, models, options.cores, options.flags, **how)
+
+
+def _graph(options: argparse.Namespace) -> None:
+    from kdpipe.commands.describe import describe_graph, mermaid
+    from kdpipe.plan.build import load_graph
+
+    show = mermaid if options.mermaid else describe_graph
+    print(show(load_graph(_configs(options.config))))
 
 
 def _why(options: argparse.Namespace) -> None:
     from kdpipe.commands.changes import explain_changes
+    from kdpipe.plan.build import load_graph
 
-    print(explain_changes(load_graph(options.config), options.node))
+    configs, models = _apart(options.words)
+    if len(models) != 1:
+        raise KdpipeError(f"MODEL: expected the name of a model, found {' and '.join(models) or 'none'}")
+    print(explain_changes(load_graph(configs), models[0]))
 
 
 def _clean(options: argparse.Namespace) -> None:
     from kdpipe.commands.clean import find_leftovers, remove
+    from kdpipe.plan.build import load_graph
 
-    graph = load_graph(options.config)
+    graph = load_graph(_configs(options.config))
     leftovers, foreign = find_leftovers(graph)
     for folder, why in foreign.items():
         print(f"foreign: {folder}; {why}, left alone")
@@ -103,49 +123,62 @@ def _clean(options: argparse.Namespace) -> None:
 
 
 def _shrink(options: argparse.Namespace) -> None:
-    from kdpipe.adapters.sources import source_of
-    from kdpipe.artifacts.faults import tell_fault
-    from kdpipe.commands.samples import write_model, write_sample
-    from kdpipe.commands.shrunk import rewritten
+    from kdpipe.commands.shrunk import write_shrunk
 
-    if fault := folder_fault(options.output / "results"):
-        raise KdpipeError(f"--output: {fault}")
-    config, values = read_config(options.config), dict(options.value)
-    small = shrink(config, options.output, values, lambda settings: source_of(settings).splits())
-    file = options.output / "config.yaml"
-    try:
-        with rewritten(options.output, options.config):
-            for dataset in small.datasets:
-                write_sample(dataset.sources[0], dataset.task)
-            for model in small.models:
-                write_model(model)
-            text = yaml.safe_dump(small.config, sort_keys=False, allow_unicode=True)
-            file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        what = f"expected a folder, or a path where one can be made: {error}"
-        raise KdpipeError(f"--output: {tell_fault(error, file) or what}") from None
-    graph = load_graph([file])
-    samples = [f"dataset {dataset.name}" for dataset in small.datasets]
-    samples += [f"model {model.name}" for model in small.models]
-    print(f"made up: {', '.join(samples) or 'nothing'}")
-    print(f"report: {graph.layout.report / 'report.html'}, after this command:")
-    print(f"snakemake --cores 2 --configfile {file}")
+    for line in write_shrunk(_configs(options.config), options.output, dict(options.value)):
+        print(line)
 
 
 def _describe(options: argparse.Namespace) -> None:
-    if options.what in describable():
+    from kdpipe.commands.describe import describe, names
+    from kdpipe.plan.saved.analysis import analyze_folder
+
+    if options.what in names():
         print(describe(options.what))
     elif Path(options.what).is_dir():
         print(analyze_folder(Path(options.what)).as_text(options.depth))
     else:
-        hint = suggest(options.what, describable())
+        hint = suggest(options.what, names())
         raise KdpipeError(
             f"{quoted(options.what)} is neither a name of the catalog nor the folder of a model; {hint}"
         )
 
 
+def _list(options: argparse.Namespace) -> None:
+    from kdpipe.commands.listing import list_kinds, list_names
+
+    print(list_names(options.kind) if options.kind else list_kinds())
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from kdpipe.commands.schema import config_schema
+
+    print(json.dumps(config_schema(), indent=2))
+
+
+class _Version(argparse.Action):
+    """Prints the version, which takes a while to find."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"kdpipe {version('kdpipe')}")
+        parser.exit()
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and 1 <= int(text[:20]) <= MOST
+
+
+def _cores(text: str) -> str:
+    if text != "all" and not _is_number(text):
+        what = f"expected a number of processor cores, or all, found {quoted(text)}"
+        raise argparse.ArgumentTypeError(what)
+    return text
+
+
 def _depth(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:20]) <= MANY:
+    if not _is_number(text):
         raise argparse.ArgumentTypeError(f"expected a number from 1, found {quoted(text)}")
     return int(text)
 
@@ -159,51 +192,61 @@ def _choice(text: str) -> tuple[str, str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("kdpipe", description="Compress language models with a workflow.")
-    commands = parser.add_subparsers(required=True, dest="name")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(required=True, dest="name", metavar="COMMAND")
 
-    def add(
-        name: str, run: Callable[[argparse.Namespace], None], text: str, *nodes: str, configs: str = "+"
-    ) -> Callable[..., Any]:
+    def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> Callable[..., Any]:
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(command=run)
-        for node in nodes:
-            command.add_argument(node, help="name of the model")
-        if configs:
-            files = f"config files, merged from left to right{' (default: config.yaml)' * (configs == '*')}"
-            command.add_argument("config", nargs=configs, type=Path, help=files)
         return command.add_argument
 
-    no_data: dict[str, Any] = {"dest": "data", "action": "store_false", "help": "do not look at data files"}
-    text = "find every mistake of a config and of its data's first rows; print shapes and matched layers"
-    add("check", _check, text)("--no-data", **no_data)
-    text = "check a config and run the workflow; arguments after `--` go to Snakemake"
-    argument = add("run", _run, text, configs="*")
-    argument("--no-data", **no_data)
-    argument("--cores", type=_cores, default="all", help="processor cores that jobs share (default: all)")
-    text = "print the models and what they are made from"
-    argument = add("graph", lambda options: print(options.form(load_graph(options.config))), text)
-    facts = {"action": "store_const", "const": mermaid, "default": describe_graph}
-    argument("--mermaid", dest="form", help="as a Mermaid diagram", **facts)
-    add("why", _why, "print what has changed since a model was made, and the model's inputs", "node")
-    argument = add("clean", _clean, "list the results that can be removed without any job running again")
-    argument("--yes", action="store_true", help="remove them")
+    _add_runs(add)
+    _add_views(add)
+    return parser
+
+
+def _add_runs(add: Callable[..., Callable[..., Any]]) -> None:
+    """Add the commands that run a config, or make or remove files."""
+    argument = add("run", _run, "check a config and run the workflow; arguments after `--` go to Snakemake")
+    text = f"{CONFIGS}, and the models that are made (default: all, and the report)"
+    argument("words", nargs="*", metavar="FILE.yaml or MODEL", help=text)
+    argument("--cores", type=_cores, help="processor cores that jobs share (default: all)")
+    argument("--slurm", action="store_true", help="run the jobs on a SLURM cluster")
+    argument("--dry-run", dest="dry", action="store_true", help="list the jobs, run none")
+    argument("--no-data", **NO_DATA)
     argument = add("shrink", _shrink, "write a small copy of a graph, to test it before days of computing")
+    argument("config", **CONFIG)
     text = "folder for config.yaml, sample data and results"
     argument("--output", type=Path, default=Path("shrunk"), help=text)
     text = "the value of a matrix variable in the copy (default: its first value)"
-    facts = {"default": [], "type": _choice, "metavar": "VARIABLE=VALUE", "help": text}
+    facts: dict[str, Any] = {"default": [], "type": _choice, "metavar": "VARIABLE=VALUE", "help": text}
     argument("--value", action="append", **facts)
-    text = "print the settings of a stage, a source, a loss, or `importance`; or what a model consists of"
-    argument = add("describe", _describe, text, configs="")
+    argument = add("clean", _clean, "list the results that can be removed without any job running again")
+    argument("config", **CONFIG)
+    argument("--yes", action="store_true", help="remove them")
+
+
+def _add_views(add: Callable[..., Callable[..., Any]]) -> None:
+    """Add the commands that print what is asked."""
+    text = "find every mistake of a config and of its data's first rows; print shapes and matched layers"
+    argument = add("check", _check, text)
+    argument("config", **CONFIG)
+    argument("--no-data", **NO_DATA)
+    argument = add("graph", _graph, "print the models and what they are made from")
+    argument("config", **CONFIG)
+    argument("--mermaid", action="store_true", help="as a Mermaid diagram")
+    text = "print what has changed since a model was made, and the model's inputs"
+    add("why", _why, text)("words", nargs="+", metavar="FILE.yaml or MODEL", help=f"{CONFIGS}, and a model")
+    text = "print the settings of a stage, a source, a loss or another name; or what a model consists of"
+    argument = add("describe", _describe, text)
     argument("what", metavar="NAME", help="see kdpipe list; or the folder of a model")
     text = f"parts of the names of a model's modules that are shown (default: {DEPTH})"
     argument("--depth", type=_depth, default=DEPTH, help=text)
-    text = "print the names that a config may use"
-    argument = add("list", lambda options: print(list_names(options.kind)), text, configs="")
-    argument("kind", choices=sorted(catalog.KINDS))
-    text = "print a JSON Schema for editors"
-    add("schema", lambda options: print(json.dumps(config_schema(), indent=2)), text, configs="")
-    return parser
+    argument = add("list", _list, "print the names that a config may use, by kind")
+    argument("kind", nargs="?", choices=sorted([*catalog.KINDS, "configs", "metrics"]))
+    add("schema", _schema, "print a JSON Schema for editors")
+    text = "print the path of the Snakefile, for `snakemake --snakefile`"
+    add("snakefile", lambda options: print(SNAKEFILE), text)
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def test_a_config_is_shrunk_to_a_folder(run, tmp_path, monkeypatch):
     assert output.splitlines() == [
         "made up: dataset mnli, model bert",
         f"report: {folder / 'results/report/report.html'}, after this command:",
-        f"snakemake --cores 2 --configfile {folder / 'config.yaml'}",
+        f"kdpipe run {folder / 'config.yaml'} --cores 2",
     ]
     assert run("check", folder / "config.yaml")[0] == 0
     assert (folder / "data/mnli/dev_mismatched.tsv").exists()
@@ -257,6 +257,49 @@ def test_what_cannot_be_described_is_told(run, tmp_path):
     assert errors.startswith(f"{tmp_path / 'config.json'} cannot be read (there is none)")
 
 
+def test_a_shipped_config_is_found_from_anywhere(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in ("textbrewer-conll", "config/textbrewer-conll.yaml", "textbrewer-conll.yaml"):
+        assert run("check", "--no-data", path)[::2] == (0, "")
+    status, _, errors = run("check", "textbrewer-colln.yaml")
+    what = (
+        "textbrewer-colln.yaml: cannot be read: No such file or directory; did you mean 'textbrewer-conll'?"
+    )
+    assert (status, errors) == (2, f"{what}\n")
+
+
+def test_the_config_of_the_folder_comes_before_the_default_run(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "narrow-student" in run("graph")[1]
+    (tmp_path / "config.yaml").write_text("models: {mine: {load: {path: a/b}}}")
+    assert run("graph")[1] == "mine  load()\n"
+
+
+def test_all_kinds_are_listed(run):
+    status, output, _ = run("list")
+    kinds = {line.split()[0] for line in output.splitlines()}
+    assert (status, kinds) == (0, {*catalog.KINDS, "configs", "metrics"})
+    assert "perplexity  " in run("list", "metrics")[1]
+    assert "minilm-mrpc  " in run("list", "configs")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        *((stage, "setting") for stage in catalog.STAGES),
+        ("report", "baseline"),
+        ("training", "num_train_epochs"),
+        ("perplexity", "perplexity: a metric of language_modeling; lower is better"),
+        ("threads", "threads: processor threads of each job"),
+        ("config", "cache_limit_gb"),
+    ],
+)
+def test_what_a_config_names_is_described(run, name, found):
+    status, output, _ = run("describe", name)
+    assert status == 0
+    assert found in output
+
+
 @pytest.mark.parametrize("kind", catalog.KINDS)
 def test_names_are_listed(run, kind):
     status, output, _ = run("list", kind)
@@ -270,7 +313,7 @@ def test_the_schema_is_json(run):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["chek"], ["check"], ["list", "lossess"], ["describe", "prune", "--depth", "0"]]
+    "arguments", [[], ["chek"], ["why"], ["list", "lossess"], ["describe", "prune", "--depth", "0"]]
 )
 def test_wrong_arguments(run, arguments):
     status, output, errors = run(*arguments)

@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from functools import partial
 from types import NoneType
 
@@ -12,16 +12,23 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from kdpipe import catalog
+from kdpipe.commands.listing import metrics
+from kdpipe.commands.tables import aligned
+from kdpipe.config.document import Document
 from kdpipe.config.settings.augmentation import AugmentationSettings, augmentation_settings
 from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
-from kdpipe.config.settings.dataset import source_settings
+from kdpipe.config.settings.dataset import CombineSettings, SourceSettings, source_settings
 from kdpipe.config.settings.importance import ImportanceSettings
-from kdpipe.config.settings.losses import term_settings
-from kdpipe.declarations import docstring
+from kdpipe.config.settings.interchange import InterchangeSettings
+from kdpipe.config.settings.knowledge import KnowledgeSettings
+from kdpipe.config.settings.losses import ProjectionSettings, term_settings
+from kdpipe.config.settings.masking import MaskingSettings
+from kdpipe.config.settings.report import ReportSettings
+from kdpipe.config.settings.training import training_settings
 from kdpipe.plan.capacity import tell_size
 from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.model_stage import model_stages
+from kdpipe.plan.stage import definition
 
 # The largest number of nodes that are shown of a template, and of sizes of caches.
 SHOWN = 3
@@ -96,19 +103,41 @@ def _arrows(entry: Node | Dataset, target: str, ids: Mapping[tuple[str, str], st
 
 
 def describable() -> dict[str, Callable[[], type[BaseModel]]]:
-    """Return stages, sources, losses, augmentations and `importance`, each with what returns its settings."""
+    """Return the names that have settings, each with what returns these."""
     return {
-        **{name: partial(getattr, stage, "settings") for name, stage in model_stages().items()},
+        **{name: partial(getattr, definition(name), "settings") for name in catalog.STAGES},
         **{source: partial(source_settings, source) for source in catalog.SOURCES},
         **{method: partial(augmentation_settings, method) for method in catalog.AUGMENTATIONS},
         **{loss: partial(term_settings, loss) for loss in catalog.LOSSES},
         "augment": lambda: AugmentationSettings,
+        "combine": lambda: CombineSettings,
+        "config": lambda: Document,
+        "datasets": lambda: SourceSettings,
         "importance": lambda: ImportanceSettings,
+        "interchange": lambda: InterchangeSettings,
+        "knowledge": lambda: KnowledgeSettings,
+        "masking": lambda: MaskingSettings,
+        "projection": lambda: ProjectionSettings,
+        "report": lambda: ReportSettings,
+        "training": training_settings,
     }
 
 
+def names() -> list[str]:
+    """Return the names that can be described."""
+    return sorted({*describable(), *Document.model_fields, *metrics()})
+
+
 def describe(name: str) -> str:
-    """Return the settings of a stage, a source, a loss and the like with their defaults and meanings."""
+    """Return the settings of a stage, a source, a loss and the like with their defaults and meanings.
+
+    A top-level key of a config without settings of its own is told in a line, and so is a metric.
+    """
+    if name in metrics():
+        return f"{name}: a metric {metrics()[name]}"
+    if name not in describable():
+        [(_, default, meaning)] = [row for row in setting_rows(Document) if row[0] == name]
+        return f"{name}: {meaning}" + (f" (default: {default})" if default else "")
     settings = describable()[name]()
     rows = [("setting", "default", "meaning"), *setting_rows(settings)]
     return "\n".join([summary_of(settings), "", *aligned(rows)])
@@ -137,12 +166,6 @@ def setting_rows(settings: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
             yield field, _default(facts), meaning.get(field, "")
 
 
-def list_names(kind: str) -> str:
-    """Return the names of a kind in the catalog, each with the first line of its docstring."""
-    entries = sorted(catalog.KINDS[kind].items())
-    return "\n".join(aligned([(name, docstring(target).partition("\n")[0]) for name, target in entries]))
-
-
 def _default(field: FieldInfo) -> str:
     if UNAVAILABLE in field.metadata:
         return "not available in this version"
@@ -156,14 +179,6 @@ def _default(field: FieldInfo) -> str:
             for part in parts
         )
     return "" if default is None else json.dumps(default, default=str)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines whose columns align."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
 
 
 def _number(things: Sized, name: str) -> str:

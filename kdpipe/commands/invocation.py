@@ -21,10 +21,10 @@ from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.ownership import adopt, check_folder
 from kdpipe.commands.reruns import Reruns
 from kdpipe.commands.rules import Rules
-from kdpipe.commands.run import DEFAULT
 from kdpipe.commands.screen import Screen, take_screen
 from kdpipe.config.document import merge, read_config
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
+from kdpipe.places import default_config
 from kdpipe.plan.build import build_graph
 from kdpipe.runner.lock import share
 from kdpipe.runner.logs import check_log
@@ -113,9 +113,9 @@ class Invocation:
         """
         settings = self._workflow.config_settings
         if not self._is_module:
-            files = settings.configfiles or [Path(self._workflow.basedir, "config.yaml")]
+            files = settings.configfiles or [default_config()]
             return merge(read_config(files), settings.config), files
-        files = [] if config else [DEFAULT]
+        files = [] if config else [default_config()]
         whole = dict(config) or read_config(files)
         results = str(whole.get("results", "results"))
         # The `prefix` of a module stands before all of its paths.

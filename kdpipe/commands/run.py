@@ -6,29 +6,41 @@ Snakemake reads config files and makes folders first, and a fault there would en
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 
 from platformdirs import user_cache_path
 
 from kdpipe.artifacts.faults import tell_fault
-from kdpipe.errors import KdpipeError
+from kdpipe.errors import KdpipeError, quoted, suggest
+from kdpipe.places import SNAKEFILE, WORKFLOW
 from kdpipe.plan.build import load_graph
+from kdpipe.plan.graph import Graph
 
-ROOT = Path(__file__).parents[2]
-DEFAULT = ROOT / "config.yaml"
 # The beginnings of flags of Snakemake that kdpipe sets; a user may shorten a flag.
 RESERVED = ("--configf", "--dir", "--snakef", "-d", "-s")
 
 
-def start(configs: Sequence[Path], cores: str, flags: Sequence[str], data: bool = True) -> None:
+def start(
+    configs: Sequence[Path],
+    models: Sequence[str],
+    cores: str | None,
+    flags: Sequence[str],
+    *,
+    slurm: bool = False,
+    dry: bool = False,
+    data: bool = True,
+) -> None:
     """Become Snakemake, which runs the workflow.
 
     Args:
-        configs: config files, merged from left to right; none for config.yaml.
-        cores: the number of processor cores that jobs share, or `all`.
+        configs: config files, merged from left to right.
+        models: the models that are made and scored, or templates of models; [] for all, and the report.
+        cores: the number of processor cores that jobs share, or `all`; None for the usual number.
         flags: further flags for Snakemake.
+        slurm: whether jobs run on a SLURM cluster, with the profile that comes with kdpipe.
+        dry: whether jobs are listed and not run.
         data: whether to check data files first.
 
     Raises:
@@ -37,17 +49,38 @@ def start(configs: Sequence[Path], cores: str, flags: Sequence[str], data: bool 
     for flag in flags:
         if flag.startswith(RESERVED):
             raise KdpipeError(f"{flag}: give configs before `--`, and start in the folder to work in")
-    graph = load_graph(configs or [DEFAULT])
-    if data:
+    graph = load_graph(configs)
+    targets = [str(path / "SHA256SUMS") for path in _targets(graph, models)]
+    if data and not dry:
         # This import takes longer than the check of a config.
         from kdpipe.commands.check_data import check_data
 
         check_data(graph)
     _check_places()
-    files = ["--configfile", *map(str, configs)] if configs else []
-    command = ["snakemake", *files, "--snakefile", str(ROOT / "Snakefile"), "--cores", cores, *flags]
+    where = ["--workflow-profile", str(WORKFLOW / "profiles" / "slurm")] if slurm else []
+    number = cores or (None if slurm else "all")
+    command = ["snakemake", *targets, "--configfile", *map(str, configs), "--snakefile", str(SNAKEFILE)]
+    command += [*where, *(["--cores", number] if number else []), *(["--dry-run"] if dry else []), *flags]
     print(shlex.join(command), file=sys.stderr, flush=True)
     os.execv(sys.executable, [sys.executable, "-m", *command])
+
+
+def _targets(graph: Graph, names: Sequence[str]) -> Iterator[Path]:
+    """Yield the folders of models, and of their evaluations.
+
+    Raises:
+        KdpipeError: the config has no such model.
+    """
+    templates = {node.template for node in graph.nodes.values()}
+    for name in names:
+        models = [model for model, node in graph.nodes.items() if name in (model, node.template)]
+        if not models:
+            raise KdpipeError(
+                f"{quoted(name)}: there is no such model; {suggest(name, {*graph.nodes, *templates})}"
+            )
+        for model in models:
+            yield graph.layout.model(model)
+            yield from (graph.layout.evaluation(*pair) for pair in graph.evaluations if pair[0] == model)
 
 
 def _check_places() -> None:

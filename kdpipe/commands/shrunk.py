@@ -2,18 +2,61 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
+from kdpipe.adapters.sources import source_of
+from kdpipe.artifacts.faults import tell_fault
 from kdpipe.artifacts.sums import file_digest
+from kdpipe.commands.samples import write_model, write_sample
+from kdpipe.commands.shrink import shrink
+from kdpipe.config.document import read_config
+from kdpipe.config.paths import folder_fault
 from kdpipe.errors import KdpipeError
+from kdpipe.plan.build import load_graph
 
 # Lists the files that `kdpipe shrink` wrote, each with its digest.
 LIST = ".shrunk.json"
 # The places of these files in the folder; the results lie beside them.
 WRITTEN = ("config.yaml", "data", "models")
 REMEDY = "give a folder that is new or empty"
+
+
+def write_shrunk(configs: Sequence[Path], output: Path, values: Mapping[str, str]) -> Iterator[str]:
+    """Write a small copy of a graph to a folder, and yield what to say of it.
+
+    Args:
+        configs: the config files.
+        output: the folder for config.yaml, sample data and results.
+        values: values of matrix variables.
+
+    Raises:
+        KdpipeError: the config has mistakes, or nothing can be written to the folder.
+    """
+    if fault := folder_fault(output / "results"):
+        raise KdpipeError(f"--output: {fault}")
+    small = shrink(read_config(configs), output, values, lambda settings: source_of(settings).splits())
+    file = output / "config.yaml"
+    try:
+        with rewritten(output, configs):
+            for dataset in small.datasets:
+                write_sample(dataset.sources[0], dataset.task)
+            for model in small.models:
+                write_model(model)
+            text = yaml.safe_dump(small.config, sort_keys=False, allow_unicode=True)
+            file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        what = f"expected a folder, or a path where one can be made: {error}"
+        raise KdpipeError(f"--output: {tell_fault(error, file) or what}") from None
+    graph = load_graph([file])
+    samples = [f"dataset {dataset.name}" for dataset in small.datasets]
+    samples += [f"model {model.name}" for model in small.models]
+    yield f"made up: {', '.join(samples) or 'nothing'}"
+    yield f"report: {graph.layout.report / 'report.html'}, after this command:"
+    yield f"kdpipe run {file} --cores 2"
 
 
 @contextmanager

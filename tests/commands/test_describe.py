@@ -4,16 +4,9 @@ from types import NoneType
 import pytest
 
 from kdpipe import catalog
-from kdpipe.commands.describe import (
-    aligned,
-    describe,
-    describe_graph,
-    list_names,
-    meanings,
-    mermaid,
-    summary,
-    summary_of,
-)
+from kdpipe.commands.describe import describe, describe_graph, meanings, mermaid, summary, summary_of
+from kdpipe.commands.listing import list_names
+from kdpipe.commands.tables import aligned
 from kdpipe.config.document import Document
 from kdpipe.config.settings.augmentation import LabelSettings, augmentation_settings
 from kdpipe.config.settings.base import UNAVAILABLE, Settings

@@ -15,7 +15,8 @@ from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.commands.changes import explain_changes
 from kdpipe.commands.check_data import check_data
 from kdpipe.commands.clean import find_leftovers
-from kdpipe.commands.describe import describe, describe_graph, list_names, summary
+from kdpipe.commands.describe import describe, describe_graph, summary
+from kdpipe.commands.listing import list_names
 from kdpipe.commands.samples import write_sample
 from kdpipe.commands.schema import config_schema
 from kdpipe.commands.shrink import SMALL_ROWS, shrink

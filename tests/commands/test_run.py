@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kdpipe.commands.run import start
 from kdpipe.errors import EXIT_STATUS
 from tests.workflow.conftest import ROOT, jobs
 
@@ -122,6 +123,7 @@ def test_it_is_snakemake_that_runs(tmp_path: Path, config: str) -> None:
     done = run(tmp_path, config, "--cores", "1", "--", "--nocolor", "-n")
     assert done.returncode == 0, done.stderr
     assert f"snakemake --configfile {config} --snakefile" in done.stderr
+    assert done.stderr.splitlines()[0].endswith("--cores 1 --nocolor -n")
     assert jobs(done.stdout + done.stderr) == ["load", "report"]
     assert run(tmp_path, config, "--cores", "1", "--", "no-such-rule").returncode == 1
 
@@ -133,3 +135,27 @@ def test_data_are_looked_at_first(tmp_path: Path, config: str) -> None:
     Path(config).write_text(yaml.safe_dump(content), encoding="utf-8")
     assert refused(run(tmp_path, config)).startswith("datasets.d: expected data files ")
     assert run(tmp_path, config, "--no-data", "--", "-n").returncode == 0
+
+
+@pytest.mark.slow
+def test_some_models_are_made_and_no_report(tmp_path: Path, config: str) -> None:
+    content = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    content["matrix"] = {"n": [1, 2]}
+    content["models"]["cut-{n}"] = {"extract": {"model": "base", "layers": "first:1"}}
+    Path(config).write_text(yaml.safe_dump(content), encoding="utf-8")
+    for names, rules in ((["cut-1"], ["extract", "load"]), (["cut-{n}"], ["extract", "extract", "load"])):
+        done = run(tmp_path, *names, "--dry-run")
+        assert done.returncode == 0, done.stderr
+        assert jobs(done.stdout + done.stderr) == rules
+    assert refused(run(tmp_path, config, "cut-3")) == "'cut-3': there is no such model; did you mean 'cut-2'?"
+
+
+def test_what_is_run_on_a_cluster(tmp_path: Path, config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = []
+    monkeypatch.setattr("os.execv", lambda _, command: commands.append(command[3:]))
+    monkeypatch.chdir(tmp_path)
+    start([Path(config)], [], None, ["--profile", "site"], slurm=True)
+    profile = ["--workflow-profile", str(ROOT / "profiles/slurm")]
+    assert commands == [
+        ["--configfile", config, "--snakefile", str(ROOT / "Snakefile"), *profile, "--profile", "site"]
+    ]

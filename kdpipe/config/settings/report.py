@@ -1,11 +1,12 @@
 """`report`: what the report compares, and against what."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from kdpipe.config.paths import LocalPath
 from kdpipe.config.settings.base import Settings
+from kdpipe.places import shipped_file
 
 # The columns of the results that a plot may name, besides matrix variables.
 AXES = ("parameters", "depth", "width", "seconds", "model", "template", "stage", "dataset", "split")
@@ -42,5 +43,5 @@ class ReportSettings(Settings):
     baseline: str | None = None
     over: tuple[str, ...] = ("seed",)
     statistic: Literal["mean", "median"] = "mean"
-    published: LocalPath | None = None
+    published: Annotated[LocalPath, AfterValidator(shipped_file)] | None = None
     plots: tuple[PlotSettings, ...] = Field(default=())

@@ -31,7 +31,7 @@ OPTION = re.compile(
 
 
 class TrainingBase(Settings):
-    """The base of the generated training settings.
+    """A training: the fields of `transformers.TrainingArguments`, and a field of kdpipe.
 
     Args:
         early_stopping_patience: evaluations without improvement of `metric_for_best_model` after which

@@ -1,0 +1,51 @@
+"""The names that a config may use, by kind, for `kdpipe list`."""
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import takewhile
+from pathlib import Path
+
+from kdpipe import catalog
+from kdpipe.commands.tables import aligned
+from kdpipe.declarations import constants, docstring
+from kdpipe.metrics import LOWER_IS_BETTER
+from kdpipe.places import shipped_configs
+
+# The end of a sentence.
+SENTENCE = re.compile(r"(?<! al)\. ")
+
+
+def list_kinds() -> str:
+    """Return the kinds of names, each with its names."""
+    kinds: dict[str, Iterable[str]] = {**catalog.KINDS, "configs": shipped_configs(), "metrics": metrics()}
+    return "\n".join(aligned([(kind, ", ".join(sorted(names))) for kind, names in sorted(kinds.items())]))
+
+
+def list_names(kind: str) -> str:
+    """Return the names of a kind, each with a line that says what it is."""
+    return "\n".join(aligned(sorted(_meanings(kind).items())))
+
+
+def _meanings(kind: str) -> Mapping[str, str]:
+    if kind == "metrics":
+        return metrics()
+    if kind == "configs":
+        return {name: _heading(path) for name, path in shipped_configs().items()}
+    return {name: docstring(target).partition("\n")[0] for name, target in catalog.KINDS[kind].items()}
+
+
+def _heading(config: Path) -> str:
+    """Return the first sentence of the comment that a config begins with."""
+    lines = takewhile(lambda line: line.startswith("#"), config.read_text(encoding="utf-8").splitlines())
+    sentence, *_ = SENTENCE.split(" ".join(line.lstrip("# ") for line in lines), maxsplit=1)
+    return sentence.removesuffix(".")
+
+
+def metrics() -> dict[str, str]:
+    """Return the metrics, each with the tasks that it scores and its direction."""
+    tasks: dict[str, list[str]] = {}
+    for task, target in catalog.TASKS.items():
+        for metric in constants(target)["all_metrics"]:
+            tasks.setdefault(metric, []).append(task)
+    better = {name: "lower" if name in LOWER_IS_BETTER else "higher" for name in tasks}
+    return {name: f"of {' and '.join(of)}; {better[name]} is better" for name, of in tasks.items()}

@@ -1,0 +1,46 @@
+"""Where the workflow lies: its Snakefile, rules, profiles and configs."""
+
+from pathlib import Path
+
+from kdpipe.errors import KdpipeError, suggest
+
+PACKAGE = Path(__file__).parent
+# A wheel has a copy of the workflow in the package; a checkout has it around the package.
+WORKFLOW = PACKAGE / "workflow" if (PACKAGE / "workflow").is_dir() else PACKAGE.parent
+SNAKEFILE = WORKFLOW / "Snakefile"
+CONFIG = Path("config.yaml")
+# Files with these endings are configs, and other words of a command line are names of models.
+ENDINGS = (".yaml", ".yml")
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Return the configs that come with kdpipe besides the default run, by name."""
+    found = {path.stem: path for path in sorted((WORKFLOW / "config").glob("*.yaml"))}
+    return {name: path for name, path in found.items() if name != CONFIG.stem}
+
+
+def default_config() -> Path:
+    """Return `config.yaml` of the working folder; where there is none, the default run."""
+    return CONFIG if CONFIG.exists() else WORKFLOW / CONFIG
+
+
+def find_config(path: Path) -> Path:
+    """Return a config file: of the user, or one that comes with kdpipe, such as `config/minilm-mrpc.yaml`.
+
+    Raises:
+        KdpipeError: there is no such file.
+    """
+    if path.exists() or path.is_absolute():
+        return path
+    shipped = shipped_configs()
+    if path.parent in (Path(), Path("config")) and path.stem in shipped:
+        return shipped[path.stem]
+    what = f"{path}: cannot be read: No such file or directory"
+    hint = suggest(path.stem, shipped)
+    raise KdpipeError(f"{what}; {hint}" if hint.startswith("did") else what)
+
+
+def shipped_file(path: Path) -> Path:
+    """Return a file that a config names: from the working folder, or as it comes with kdpipe."""
+    shipped = WORKFLOW / path
+    return shipped if shipped.is_file() and not path.exists() else path
