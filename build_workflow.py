@@ -4,7 +4,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PARTS = ("Snakefile", "rules", "profiles", "config", "config.yaml")
+PARTS = ("Snakefile", "rules", "profiles", "config", "config.yaml", "CITATION.cff")
 
 
 class WorkflowHook(BuildHookInterface[Any]):

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 from kdpipe import catalog
 from kdpipe.anatomy.analysis import DEPTH
+from kdpipe.commands.new import RECIPES
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError, quoted, suggest
-from kdpipe.places import ENDINGS, SNAKEFILE, default_config, find_config
+from kdpipe.places import CITATION, ENDINGS, SNAKEFILE, default_config, find_config
 
 MOST = 10**9
 CONFIGS = "config files, merged from left to right (default: config.yaml)"
@@ -122,6 +123,20 @@ def _clean(options: argparse.Namespace) -> None:
     print(f"{total:10.1f} MB  {'removed' if options.yes else 'may be removed, with --yes'}")
 
 
+def _new(options: argparse.Namespace) -> None:
+    from kdpipe.commands.new import write_new
+
+    print(*write_new(options.recipe, options.data, options.output), sep="\n")
+
+
+def _test(options: argparse.Namespace) -> None:
+    from kdpipe.commands.trial import run_trial
+
+    status, told = run_trial()
+    print(told)
+    sys.exit(status)
+
+
 def _shrink(options: argparse.Namespace) -> None:
     from kdpipe.commands.shrunk import write_shrunk
 
@@ -207,6 +222,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_runs(add: Callable[..., Callable[..., Any]]) -> None:
     """Add the commands that run a config, or make or remove files."""
+    argument = add("new", _new, "write a short config to start from, for a kind of task and your file")
+    argument("recipe", choices=sorted(RECIPES), metavar="RECIPE", help="see kdpipe list recipes")
+    argument("--data", type=Path, help="your file; columns of texts and labels are found")
+    argument("--output", type=Path, default=Path("config.yaml"), help="the config (default: config.yaml)")
     argument = add("run", _run, "check a config and run the workflow; arguments after `--` go to Snakemake")
     text = f"{CONFIGS}, and the models that are made (default: all, and the report)"
     argument("words", nargs="*", metavar="FILE.yaml or MODEL", help=text)
@@ -214,6 +233,7 @@ def _add_runs(add: Callable[..., Callable[..., Any]]) -> None:
     argument("--slurm", action="store_true", help="run the jobs on a SLURM cluster")
     argument("--dry-run", dest="dry", action="store_true", help="list the jobs, run none")
     argument("--no-data", **NO_DATA)
+    add("test", _test, "make a chain of small models with what is installed, in about two minutes")
     argument = add("shrink", _shrink, "write a small copy of a graph, to test it before days of computing")
     argument("config", **CONFIG)
     text = "folder for config.yaml, sample data and results"
@@ -243,8 +263,10 @@ def _add_views(add: Callable[..., Callable[..., Any]]) -> None:
     text = f"parts of the names of a model's modules that are shown (default: {DEPTH})"
     argument("--depth", type=_depth, default=DEPTH, help=text)
     argument = add("list", _list, "print the names that a config may use, by kind")
-    argument("kind", nargs="?", choices=sorted([*catalog.KINDS, "configs", "metrics"]))
+    argument("kind", nargs="?", choices=sorted([*catalog.KINDS, "configs", "metrics", "recipes"]))
     add("schema", _schema, "print a JSON Schema for editors")
+    text = "print how to cite kdpipe"
+    add("citation", lambda options: print(CITATION.read_text(encoding="utf-8"), end=""), text)
     text = "print the path of the Snakefile, for `snakemake --snakefile`"
     add("snakefile", lambda options: print(SNAKEFILE), text)
 

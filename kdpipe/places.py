@@ -7,7 +7,7 @@ from kdpipe.errors import KdpipeError, suggest
 PACKAGE = Path(__file__).parent
 # A wheel has a copy of the workflow in the package; a checkout has it around the package.
 WORKFLOW = PACKAGE / "workflow" if (PACKAGE / "workflow").is_dir() else PACKAGE.parent
-SNAKEFILE = WORKFLOW / "Snakefile"
+SNAKEFILE, CITATION = WORKFLOW / "Snakefile", WORKFLOW / "CITATION.cff"
 CONFIG = Path("config.yaml")
 # Files with these endings are configs, and other words of a command line are names of models.
 ENDINGS = (".yaml", ".yml")

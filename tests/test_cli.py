@@ -278,7 +278,7 @@ def test_the_config_of_the_folder_comes_before_the_default_run(run, tmp_path, mo
 def test_all_kinds_are_listed(run):
     status, output, _ = run("list")
     kinds = {line.split()[0] for line in output.splitlines()}
-    assert (status, kinds) == (0, {*catalog.KINDS, "configs", "metrics"})
+    assert (status, kinds) == (0, {*catalog.KINDS, "configs", "metrics", "recipes"})
     assert "perplexity  " in run("list", "metrics")[1]
     assert "minilm-mrpc  " in run("list", "configs")[1]
 

@@ -6,6 +6,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from kdpipe import catalog
+from kdpipe.commands.new import known_recipes
 from kdpipe.commands.tables import aligned
 from kdpipe.declarations import constants, docstring
 from kdpipe.metrics import LOWER_IS_BETTER
@@ -18,6 +19,7 @@ SENTENCE = re.compile(r"(?<! al)\. ")
 def list_kinds() -> str:
     """Return the kinds of names, each with its names."""
     kinds: dict[str, Iterable[str]] = {**catalog.KINDS, "configs": shipped_configs(), "metrics": metrics()}
+    kinds["recipes"] = known_recipes()
     return "\n".join(aligned([(kind, ", ".join(sorted(names))) for kind, names in sorted(kinds.items())]))
 
 
@@ -29,6 +31,8 @@ def list_names(kind: str) -> str:
 def _meanings(kind: str) -> Mapping[str, str]:
     if kind == "metrics":
         return metrics()
+    if kind == "recipes":
+        return known_recipes()
     if kind == "configs":
         return {name: _heading(path) for name, path in shipped_configs().items()}
     return {name: docstring(target).partition("\n")[0] for name, target in catalog.KINDS[kind].items()}

@@ -8,6 +8,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
+import yaml
 
 from tests.workflow.conftest import ROOT, write_config
 
@@ -69,3 +70,14 @@ def test_snakemake_itself_takes_the_snakefile(
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "pretrain" in done.stdout
+
+
+def test_a_chain_is_made_with_what_is_installed(installed: Path, tmp_path: Path) -> None:
+    done = kdpipe(tmp_path, installed, "test")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("kdpipe works here: 7 models and 1 report were made in ")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_the_citation_is_shipped(installed: Path, tmp_path: Path) -> None:
+    assert yaml.safe_load(kdpipe(tmp_path, installed, "citation").stdout)["title"].startswith("kdpipe")

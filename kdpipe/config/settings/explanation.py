@@ -148,7 +148,8 @@ def _message(model: type[BaseModel], detail: ErrorDetails) -> str:
     message, value = detail["msg"].removeprefix(VALUE_ERROR), detail["input"]
     match detail["type"]:
         case "extra_forbidden":
-            return f"unknown key; {suggest(str(detail['loc'][-1]), model.model_fields)}"
+            key = str(detail["loc"][-1])
+            return f"unknown key; {suggest(getattr(model, 'meant', {}).get(key, key), model.model_fields)}"
         case "missing":
             return "is required"
         case "literal_error":

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 
@@ -38,6 +38,14 @@ class TrainingBase(Settings):
             training stops.
     """
 
+    # What other trainers call fields.
+    meant: ClassVar[Mapping[str, str]] = {
+        "batch_size": "per_device_train_batch_size",
+        "epochs": "num_train_epochs",
+        "lr": "learning_rate",
+        "steps": "max_steps",
+        "warmup": "warmup_steps",
+    }
     early_stopping_patience: int | None = Field(default=None, ge=1, le=MANY)
 
     @model_validator(mode="after")
