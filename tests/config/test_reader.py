@@ -160,6 +160,12 @@ def test_a_list_of_teachers_runs_over_the_variables_that_the_name_lacks(graph_of
     ]
 
 
+@pytest.mark.parametrize(("given", "meant"), [("epochs", "num_train_epochs"), ("lr", "learning_rate")])
+def test_what_other_trainers_call_a_field_is_understood(given, meant, mistakes_of):
+    [found] = mistakes_of({"models.teacher.finetune.training": {given: 3}})
+    assert found.endswith(f"finetune.training.{given}: unknown key; did you mean {meant!r}?")
+
+
 def test_more_is_found_when_a_setting_is_wrong(mistakes_of):
     assert sorted(mistakes_of({
         "models.teacher.finetune": {"model": "bse", "dataset": "tsk", "seed": -1, "training": {"optm": "x"}},
