@@ -1,4 +1,5 @@
-# What the rules share: the places of artifacts, the inputs of a job, and its environment.
+# What the rules share. It needs the config that Snakemake has read. It gives the graph of models (GRAPH), the jobs of
+# rules (RULES), the places of artifacts (LAYOUT), and functions for inputs and outputs.
 import shlex
 import sys
 from pathlib import Path

@@ -1,4 +1,5 @@
-# Stages that fetch datasets from the Hub, augment them, encode them with a tokenizer, and count their tokens.
+# Stages that prepare data. They need files of the user, repositories of the Hub, and the tokenizers of models. They give
+# datasets: fetched, augmented, encoded with a tokenizer (data/), and counts of their tokens (counts/).
 
 
 use rule stage as fetch with:

@@ -1,4 +1,5 @@
-# Stages that make a model without training: they load, draw, cut or choose its weights.
+# Stages that make a model without training. They need other models, and scores of units or of models. They give models
+# whose weights are loaded, drawn, cut or chosen (models/).
 
 
 use rule stage as load with:

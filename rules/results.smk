@@ -1,4 +1,5 @@
-# Stages that make results: scores, exports, and the report.
+# Stages that make results. They need models and encoded datasets. They give scores (evaluations/), answers for a
+# benchmark's server, and the report (report/).
 
 
 use rule score_importance as evaluate with:

@@ -1,4 +1,5 @@
-# The rule that all others inherit; it has no output. The Python of Snakemake runs the jobs, even if nobody has
+# The rule that all others inherit. It needs the settings and inputs of a job (RULES), and gives the command that runs a
+# stage; it has no output of its own. The Python of Snakemake runs the jobs, even if nobody has
 # activated its environment. Threads that spin while they wait would slow down other jobs of the machine.
 rule stage:
     log:

@@ -1,4 +1,5 @@
-# Stages that train a model, and stages that score its units or store a teacher's signals for a training.
+# Stages that train a model, and stages that prepare a training. They need models and encoded datasets. They give trained
+# models (models/), the importance of a model's units (importance/), and stored signals of teachers (knowledge/).
 
 
 use rule stage as pretrain with:

@@ -144,7 +144,9 @@ def _be_module(module: str, *words: str) -> NoReturn:
         sys.stderr.write(f"{status}\n")
         status = 1
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        # The log of a process may lie on a full disk; Python too ignores this at its end.
+        with suppress(OSError):
+            stream.flush()
     os._exit(status or 0)
 
 

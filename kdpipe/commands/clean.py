@@ -62,9 +62,14 @@ def find_leftovers(graph: Graph) -> tuple[list[Leftover], dict[Path, str]]:
             if objection := _objection(graph, folder):
                 foreign[folder] = objection
             else:
-                files = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
-                leftovers.append(Leftover(folder, why, sum(file.lstat().st_size for file in files)))
+                leftovers.append(Leftover(folder, why, folder_size(folder)))
     return leftovers, foreign
+
+
+def folder_size(folder: Path) -> int:
+    """Return the bytes of the files in a folder, and below it."""
+    files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sum(file.lstat().st_size for file in files)
 
 
 def remove(graph: Graph, leftover: Leftover) -> None:

@@ -29,8 +29,8 @@ from kdpipe.plan.build import build_graph
 from kdpipe.runner.lock import share
 from kdpipe.runner.logs import check_log
 
-# The largest number of lines about changed artifacts at a start.
-SHOWN = 10
+# The largest number of lines about changed artifacts at a start, and the least bytes that are worth a word.
+SHOWN, LEAST_BACK = 10, 5_000_000
 
 
 class Invocation:
@@ -81,6 +81,7 @@ class Invocation:
         quiet = self._workflow.output_settings.quiet or ()
         if not self._workflow.is_main_process or Quietness.ALL in quiet:
             return
+        words = self._screen.last_words(logs) if self._screen else []
         # The imports of this module would slow down every start, and every job of a cluster.
         from kdpipe.reporting.tables import format_results
 
@@ -88,8 +89,7 @@ class Invocation:
             print(f"\n{format_results(self.graph)}".rstrip())
         except KdpipeError as error:
             print(error)
-        words = self._screen.last_words(logs) if self._screen else []
-        for line in filter(None, [self._tell_report(), *words]):
+        for line in filter(None, [self._tell_report(), self._tell_disk(), *words]):
             print(line)
 
     def is_made_again(self, folder: Path) -> bool:
@@ -141,7 +141,7 @@ class Invocation:
         if self._is_module:
             self._begin_as_module(self._reruns)
         else:
-            self._screen = take_screen(self._workflow, self._tell_report)
+            self._screen = take_screen(self._workflow, self._tell_report, self.graph.layout.state)
 
     def _begin_as_module(self, reruns: Reruns) -> None:
         """Do the work of the handlers now: Snakemake does not call the handlers of a module."""
@@ -167,6 +167,20 @@ class Invocation:
         is_new = any(job.rule.name == "report" for job in self._workflow.dag.finished_jobs)
         earlier = not is_new and self.is_made_again(self.graph.layout.report)
         return f"report{' of an earlier run' if earlier else ''}: {page}"
+
+    def _tell_disk(self) -> str:
+        """Return a line with the room that the results take, and what of it may be given back."""
+        from kdpipe.commands.clean import find_leftovers, folder_size
+
+        try:
+            leftovers, _ = find_leftovers(self.graph)
+            room = folder_size(self.graph.layout.results)
+        except (KdpipeError, OSError):
+            # Another process removes files meanwhile.
+            return ""
+        back = sum(leftover.size for leftover in leftovers)
+        more = f"; `kdpipe clean` would give back {back / 1e9:.2f} GB" if back >= LEAST_BACK else ""
+        return f"disk: {room / 1e9:.2f} GB in {self.graph.layout.results}{more}"
 
     def _forget_finished(self) -> None:
         """Remove the copies of artifacts whose jobs have ended, as Snakemake has seen."""

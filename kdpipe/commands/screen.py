@@ -1,10 +1,12 @@
-"""The screen of a run: a line for each job that begins, and a summary at the end.
+"""The screen of a run: a line for each job that begins, ends or fails, and a summary at the end.
 
-Snakemake's own lines stand in its log, which the summary names if a job failed. With Snakemake's options
-`--verbose`, `--quiet`, `--printshellcmds` and `--dry-run` they stand on the screen instead.
+A terminal shows a line for each job that is at work instead of a line for its begin. Snakemake's own lines
+stand in its log, which the summary names if a job failed. With Snakemake's options `--verbose`, `--quiet`,
+`--printshellcmds` and `--dry-run` they stand on the screen instead.
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -14,6 +16,10 @@ from typing import Any
 from snakemake.common import NOTHING_TO_BE_DONE_MSG
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
+
+from kdpipe.commands.live import Live
+from kdpipe.commands.work import Work, duration
+from kdpipe.runner.progress import VARIABLE
 
 # The rule that only names the targets of a run.
 TARGET = "all"
@@ -42,15 +48,20 @@ class Screen(logging.Handler):
 
     Args:
         report: returns a line with the place of the report, or "" without a report.
+        state: the folder of state, where jobs tell how far they have come.
+        terminal: whether lines may change.
     """
 
-    def __init__(self, report: Callable[[], str]) -> None:
+    def __init__(self, report: Callable[[], str], state: Path, terminal: bool = False) -> None:
         super().__init__()
         self._report = report
         self._jobs: dict[int, Any] = {}
         self._failed: dict[int, str] = {}
-        self._total = 0
         self._stopped = False
+        self._work = Work(state)
+        self._live = Live(sys.stderr, self._work.lines) if terminal else None
+        if terminal:
+            os.environ[VARIABLE] = "1"
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a log record of Snakemake, or leave it to the log."""
@@ -61,8 +72,17 @@ class Screen(logging.Handler):
             LogEvent.JOB_ERROR: self._fails,
         }
         if line := shows.get(getattr(record, "event", None), self._others)(record):
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
+            if self._live:
+                self._live.say(line)
+            else:
+                sys.stderr.write(f"{line}\n")
+                sys.stderr.flush()
+
+    def close(self) -> None:
+        """Leave nothing on the screen that would change."""
+        if self._live:
+            self._live.close()
+        super().close()
 
     def last_words(self, logs: Collection[str]) -> list[str]:
         """Return the last lines of a run: a line for each failed job, or the way to go on after a stop.
@@ -70,23 +90,31 @@ class Screen(logging.Handler):
         Args:
             logs: the logs of Snakemake.
         """
+        self.close()
         if self._stopped:
             return ["stopped; to go on from here, start the same command again"]
         return [*self._failed.values(), *(f"Snakemake's log is {log}" for log in logs if self._failed)]
 
     def _counts(self, record: Any) -> str:
-        self._total = record.stats["total"] - record.stats.get(TARGET, 0)
-        return f"{self._total} jobs to run"
+        self._work.expect({rule: n for rule, n in record.stats.items() if rule not in (TARGET, "total")})
+        return f"{self._work.total} jobs to run"
 
     def _begins(self, record: Any) -> str:
         if record.rule_name == TARGET:
             return ""
         self._jobs.setdefault(record.jobid, record)
-        return f"{time.strftime('%H:%M:%S')}  {len(self._jobs)} of {self._total}  {_name(record)}"
+        folder = Path(record.output[0]).parent
+        self._work.begin(record.jobid, record.rule_name, _name(record), folder)
+        if self._live:
+            return ""
+        return f"{_now()}  {len(self._jobs)} of {self._work.total}  {_name(record)}"
 
     def _ends(self, record: Any) -> str:
         self._failed.pop(record.job_id, None)
-        return ""
+        if record.job_id not in self._jobs:
+            return ""
+        seconds = self._work.end(record.job_id)
+        return f"{_now()}  done  {_name(self._jobs[record.job_id])}, {duration(seconds)}"
 
     def _fails(self, record: Any) -> str:
         """Show the error of a job, unless its stage has shown it on this screen."""
@@ -98,10 +126,11 @@ class Screen(logging.Handler):
         # Snakemake names all jobs of a group that failed, even jobs that are finished or never began.
         if record.indent and (not logs or all(Path(output).exists() for output in job.output)):
             return ""
+        self._work.end(record.jobid)
         self._failed[record.jobid] = f"failed: {_name(job)}; its log is {', '.join(job.log)}"
         last = next((line for log in reversed(logs) for line in reversed(_lines(log))), "")
         by_stage = last.startswith(f"{job.rule_name} ")
-        if self._stopped or (by_stage and job.local):
+        if self._stopped or (by_stage and job.local and not self._live):
             return ""
         last = last or "it was ended, and its log says nothing"
         return last if by_stage else f"{_name(job)} failed: {last}"
@@ -118,12 +147,13 @@ class Screen(logging.Handler):
         return "" if not shown or any(words in message for words in FAILED) else message
 
 
-def take_screen(workflow: Any, report: Callable[[], str]) -> Screen | None:
+def take_screen(workflow: Any, report: Callable[[], str], state: Path) -> Screen | None:
     """Replace Snakemake's screen, unless an option of the user asks for its lines.
 
     Args:
         workflow: Snakemake's workflow.
         report: returns a line with the place of the report, or "" without a report.
+        state: the folder of state, where jobs tell how far they have come.
     """
     asked = workflow.output_settings
     names = [handler.name for handler in logger.handlers]
@@ -131,9 +161,13 @@ def take_screen(workflow: Any, report: Callable[[], str]) -> Screen | None:
         return None
     if "DefaultStreamHandler" not in names:
         return None
-    screen = Screen(report)
+    screen = Screen(report, state, sys.stderr.isatty())
     logger.handlers[names.index("DefaultStreamHandler")] = screen
     return screen
+
+
+def _now() -> str:
+    return time.strftime("%H:%M:%S")
 
 
 def _name(job: Any) -> str:

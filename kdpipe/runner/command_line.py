@@ -33,6 +33,7 @@ from kdpipe.plan.identity import code_of, identity, modules_named
 from kdpipe.plan.stage import definition
 from kdpipe.runner.launch import TEAM, await_others
 from kdpipe.runner.logs import MARK, check_log
+from kdpipe.runner.progress import is_shown_elsewhere
 from kdpipe.runner.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
@@ -274,7 +275,9 @@ def _logging(path: Path | None) -> Iterator[TextIO]:
     """Send all output to the log, and yield the terminal for progress bars and the last message."""
     console = sys.stderr
     if path is not None:
-        console = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
+        # The screen of a run draws on the terminal, and tells what the log ends with.
+        shown = os.open(os.devnull, os.O_WRONLY) if is_shown_elsewhere() else os.dup(sys.stderr.fileno())
+        console = os.fdopen(shown, "w", buffering=1)
         with _open_log(path) as log:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()

@@ -22,6 +22,7 @@ from kdpipe.artifacts.sums import verify
 from kdpipe.digest import digest
 from kdpipe.errors import KdpipeError
 from kdpipe.runner.lock import locked
+from kdpipe.runner.progress import progress_bar
 
 LOG = logging.getLogger("kdpipe")
 
@@ -139,6 +140,5 @@ class Workspace:
                 discard(folder)
 
     def progress(self, total: int | None, what: str, unit: str = "step") -> "tqdm[Any]":
-        """Return a progress bar, which shows nothing where the console is no terminal."""
-        hidden = not self.console.isatty()
-        return tqdm(desc=what, total=total, unit=unit, file=self.console, disable=hidden, leave=False)
+        """Return a progress bar, which shows nothing where nobody looks."""
+        return progress_bar(self.output, self.state, self.console, total, what, unit)

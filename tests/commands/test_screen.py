@@ -17,7 +17,7 @@ PLUGIN = "/env/snakemake_executor_plugin_slurm/__init__.py"
 
 @pytest.fixture
 def screen() -> Screen:
-    return Screen(lambda: "")
+    return Screen(lambda: "", Path("state"))
 
 
 def record(event: LogEvent | None = None, level: int = logging.INFO, **facts: Any) -> logging.LogRecord:

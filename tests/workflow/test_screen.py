@@ -1,10 +1,12 @@
 """The screen of a run: the user reads nothing else."""
 
 import os
+import pty
 import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,8 +53,11 @@ def test_a_run_shows_a_line_a_job_then_the_scores_and_where_the_report_is(
     assert f"{len(begun)} jobs to run" in lines
     (head,) = (at for at, line in enumerate(lines) if line.split()[:2] == ["task", "parameters"])
     assert [line.split()[0] for line in lines[head + 3 : head + 5]] == ["a", "b"]
-    assert lines[-1] == "report: results/report/report.html"
-    assert len(lines) < len(begun) + 15
+    assert lines[-2] == "report: results/report/report.html"
+    assert re.fullmatch(r"disk: \d\.\d\d GB in results", lines[-1])
+    done = [line for line in lines if re.fullmatch(rf"{TIME}  done  .+, \d+ s", line)]
+    assert len(done) == len(begun)
+    assert len(lines) < 2 * len(begun) + 15
     assert run(tmp_path, two)[-1] == "Nothing to be done; report: results/report/report.html"
     two["models"]["b"]["finetune"]["seed"] = 3
     lines = run(tmp_path, two, "results/models/a/SHA256SUMS")
@@ -124,3 +129,26 @@ def start_training(config: dict[str, Any], folder: Path) -> "subprocess.Popen[st
     while process.poll() is None and not (log.exists() and "INFO step" in log.read_text()):
         time.sleep(0.1)
     return process
+
+
+def test_a_terminal_shows_what_is_at_work_and_an_error_once(two: dict[str, Any], tmp_path: Path) -> None:
+    two["models"]["b"]["finetune"]["training"] = DIVERGES
+    write_config(tmp_path / "config.yaml", two)
+    terminal, theirs = pty.openpty()
+    command = [*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--keep-going"]
+    process = subprocess.Popen(
+        [*command, "--configfile", "config.yaml"], cwd=tmp_path, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    # The terminal is at its end when no process has it open.
+    with suppress(OSError):
+        while part := os.read(terminal, 65536):
+            shown += part
+    assert process.wait(60) == 1
+    text = shown.decode()
+    assert re.search(r"  finetune a +\d+ s", text)
+    assert re.search(r"\d of 7 done, \d at work", text)
+    assert re.search(rf"{TIME}  done  finetune a, \d+ s", text)
+    assert text.count("finetune b: the loss") == 1
+    assert "failed: finetune b; its log is results/logs/finetune/b.log" in text

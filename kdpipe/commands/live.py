@@ -1,0 +1,60 @@
+"""The lines at the bottom of a terminal that change while jobs are at work."""
+
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+# Seconds between two looks at the jobs.
+INTERVAL = 0.5
+UP, CLEAR = "\x1b[{}F", "\x1b[J"
+
+
+class Live:
+    """Lines below all that was said, drawn again and again until it is closed.
+
+    Args:
+        stream: the terminal.
+        lines: returns the lines as they are now.
+    """
+
+    def __init__(self, stream: TextIO, lines: Callable[[], Sequence[str]]) -> None:
+        self._stream, self._lines = stream, lines
+        self._drawn = 0
+        self._lock, self._closed = threading.RLock(), threading.Event()
+        threading.Thread(target=self._redraw, daemon=True).start()
+
+    def say(self, text: str) -> None:
+        """Print text above the lines."""
+        with self._lock:
+            self._erase()
+            self._stream.write(f"{text}\n")
+            self._draw()
+
+    def close(self) -> None:
+        """Remove the lines."""
+        self._closed.set()
+        with self._lock:
+            self._erase()
+            self._stream.flush()
+
+    def _redraw(self) -> None:
+        while not self._closed.wait(INTERVAL):
+            with self._lock:
+                self._erase()
+                self._draw()
+
+    def _erase(self) -> None:
+        if self._drawn:
+            self._stream.write(UP.format(self._drawn) + CLEAR)
+            self._drawn = 0
+
+    def _draw(self) -> None:
+        if self._closed.is_set():
+            return
+        width, height = shutil.get_terminal_size()
+        # A line that is cut by the terminal would take two of its lines.
+        shown = [line[: width - 1] for line in self._lines()][-(height - 1) :]
+        self._stream.write("".join(f"{line}\n" for line in shown))
+        self._stream.flush()
+        self._drawn = len(shown)

@@ -1,0 +1,107 @@
+"""What a run tells of the jobs that are at work, and how long the rest may take."""
+
+import io
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from kdpipe.commands.live import Live
+from kdpipe.commands.work import Work, duration, progress_line
+from kdpipe.runner.progress import VARIABLE, FileBar, progress_bar, progress_file
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which a test sets."""
+    now = [1000.0]
+    monkeypatch.setattr("kdpipe.commands.work.time.time", lambda: now[0])
+    return now
+
+
+def test_jobs_at_work_and_the_rest_are_told(clock: list[float], tmp_path: Path) -> None:
+    jobs = Work(tmp_path / ".state")
+    jobs.expect({"distill": 3, "evaluate": 2})
+    assert jobs.lines() == []
+    jobs.begin(1, "distill", "distill one", tmp_path / "models/one")
+    clock[0] += 40
+    assert jobs.lines()[-1] == "0 of 5 done, 1 at work"
+    assert jobs.end(1) == 40
+    jobs.begin(2, "distill", "distill two", tmp_path / "models/two")
+    jobs.begin(3, "evaluate", "evaluate one task", tmp_path / "evaluations/one/task")
+    clock[0] += 10
+    first, second, every = jobs.lines()
+    assert first.split() == ["distill", "two", "10", "s"]
+    assert second.split() == ["evaluate", "one", "task", "10", "s"]
+    # Two distillations and two evaluations, by the only job that has ended, less ten seconds of both jobs.
+    assert every == f"1 of 5 done, 2 at work; about {duration((4 * 40 - 2 * 10) / 2)} left"
+
+
+def test_the_progress_of_a_job_is_read_from_its_file(clock: list[float], tmp_path: Path) -> None:
+    state, folder = tmp_path / ".state", tmp_path / "models/one"
+    jobs = Work(state)
+    jobs.expect({"distill": 1})
+    jobs.begin(1, "distill", "distill one", folder)
+    file = progress_file(folder, state)
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"n": 25, "total": 100, "elapsed": 5.0, "unit": "step", "prefix": "distill"}))
+    assert jobs.lines()[0].endswith("0 s  [####............]  25%  25 of 100 steps, 5 steps/s, 15 s left")
+    file.write_text("{")
+    assert jobs.lines()[0].endswith("0 s")
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"n": 0, "total": 9}, ""),
+        ({"n": 30, "total": None}, "30 examples, 3 examples/s"),
+        ({"n": 12, "total": 10}, "[################] 100%  12 of 10 examples, 1.2 examples/s, 0 s left"),
+    ],
+)
+def test_a_line_of_progress(told: dict[str, int | None], expected: str) -> None:
+    assert progress_line({"elapsed": 10.0, "unit": "example", **told}) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")]
+)
+def test_seconds_in_words(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_a_bar_tells_a_file_and_removes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "1")
+    folder, state = tmp_path / "models/one", tmp_path / ".state"
+    with progress_bar(folder, state, io.StringIO(), None, "distill", "step") as bar:
+        assert isinstance(bar, FileBar)
+        bar.reset(total=10)
+        bar.mininterval = 0
+        bar.update(4)
+        bar.refresh()
+        told = json.loads(progress_file(folder, state).read_text())
+        assert (told["n"], told["total"], told["unit"]) == (4, 10, "step")
+    assert not progress_file(folder, state).exists()
+
+
+def test_lines_below_give_way_to_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kdpipe.commands.live.INTERVAL", 1000.0)
+    screen, lines = io.StringIO(), ["one", "two"]
+    live = Live(screen, lambda: lines)
+    live.say("first")
+    live.say("second")
+    lines.clear()
+    live.close()
+    up = "\x1b[2F\x1b[J"
+    assert screen.getvalue() == f"first\none\ntwo\n{up}second\none\ntwo\n{up}"
+
+
+def test_lines_are_drawn_again_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kdpipe.commands.live.INTERVAL", 0.01)
+    screen = io.StringIO()
+    live = Live(screen, lambda: ["at work"])
+    deadline = time.monotonic() + 10
+    while screen.getvalue().count("at work") < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    live.close()
+    assert screen.getvalue().count("at work") >= 3
