@@ -3,20 +3,11 @@
 # Start it with `snakemake --cores 2`; `--configfile FILE` takes another config than config.yaml.
 
 
-include: "rules/common.smk"
-include: "rules/stage.smk"
-include: "rules/data.smk"
-include: "rules/models.smk"
-include: "rules/training.smk"
-include: "rules/results.smk"
+include: "rules/parts.smk"
 
 
-# This rule names every node, so that Snakemake still lists a node whose job has failed.
 rule all:
     default_target: True
     input:
-        [done(LAYOUT.model(name)) for name in GRAPH.nodes],
-        [done(LAYOUT.evaluation(*pair)) for pair in GRAPH.evaluations],
-        [done(LAYOUT.export(*pair)) for pair in GRAPH.exports],
-        done(LAYOUT.report),
+        every_result(),
     localrule: True

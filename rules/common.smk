@@ -35,6 +35,14 @@ def model_files(*names):
     return files(LAYOUT.model("{model}"), *MODEL_FILES, *names)
 
 
+def every_result():
+    """The models, their scores, and the report: a target names every node, as Snakemake lists only what it names."""
+    targets = [LAYOUT.model(name) for name in GRAPH.nodes]
+    targets += [LAYOUT.evaluation(*pair) for pair in GRAPH.evaluations]
+    targets += [LAYOUT.export(*pair) for pair in GRAPH.exports]
+    return [done(folder) for folder in [*targets, LAYOUT.report]]
+
+
 def log_of(stage, wildcards):
     """The log of a job, below the results."""
     return local(f"{LAYOUT.results}/logs/{stage}/{wildcards}.log")
