@@ -185,6 +185,12 @@ def _is_number(text: str) -> bool:
     return text.isdecimal() and 1 <= int(text[:20]) <= MOST
 
 
+def _completion(options: argparse.Namespace) -> None:
+    import shtab
+
+    print(shtab.complete(_parser(), options.shell))
+
+
 def _cores(text: str) -> str:
     if text != "all" and not _is_number(text):
         what = f"expected a number of processor cores, or all, found {quoted(text)}"
@@ -265,6 +271,8 @@ def _add_views(add: Callable[..., Callable[..., Any]]) -> None:
     argument = add("list", _list, "print the names that a config may use, by kind")
     argument("kind", nargs="?", choices=sorted([*catalog.KINDS, "configs", "metrics", "recipes"]))
     add("schema", _schema, "print a JSON Schema for editors")
+    text = "print a script with which a shell completes commands and options"
+    add("completion", _completion, text)("shell", choices=("bash", "zsh", "tcsh"))
     text = "print how to cite kdpipe"
     add("citation", lambda options: print(CITATION.read_text(encoding="utf-8"), end=""), text)
     text = "print the path of the Snakefile, for `snakemake --snakefile`"

@@ -275,6 +275,23 @@ def test_the_config_of_the_folder_comes_before_the_default_run(run, tmp_path, mo
     assert run("graph")[1] == "mine  load()\n"
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_shells_complete_commands(run, shell):
+    status, output, _ = run("completion", shell)
+    assert status == 0
+    assert "shrink" in output
+    assert "dry-run" in output
+
+
+def test_a_shell_takes_its_script(run, tmp_path):
+    (tmp_path / "script").write_text(run("completion", "bash")[1])
+    code = (
+        f"source {tmp_path / 'script'}; COMP_WORDS=(kdpipe shr); COMP_CWORD=1; _shtab_kdpipe; echo $COMPREPLY"
+    )
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True)
+    assert done.stdout == "shrink\n"
+
+
 def test_all_kinds_are_listed(run):
     status, output, _ = run("list")
     kinds = {line.split()[0] for line in output.splitlines()}
