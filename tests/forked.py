@@ -156,7 +156,7 @@ def _run(module: str, words: Sequence[str]) -> None:
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def be_stage(stage: str, arguments: Sequence[str], console: Path, folder: Path) -> None:
+def be_stage(stage: str, arguments: Sequence[str], console: Path, folder: Path) -> NoReturn:
     """Be the process of a stage, as its command line starts it.
 
     Args:
@@ -169,4 +169,5 @@ def be_stage(stage: str, arguments: Sequence[str], console: Path, folder: Path) 
         for number in (1, 2):
             os.dup2(stream.fileno(), number)
     os.chdir(folder)
-    _run(f"kdpipe.stages.{stage}", arguments)
+    # multiprocessing would end with another status where a log lies on a full disk.
+    _be_module(f"kdpipe.stages.{stage}", *arguments)

@@ -18,7 +18,8 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from kdpipe.commands.live import Live
-from kdpipe.commands.work import Work, duration
+from kdpipe.commands.work import Work
+from kdpipe.durations import duration
 from kdpipe.runner.progress import VARIABLE
 
 # The rule that only names the targets of a run.
@@ -114,7 +115,7 @@ class Screen(logging.Handler):
         if record.job_id not in self._jobs:
             return ""
         seconds = self._work.end(record.job_id)
-        return f"{_now()}  done  {_name(self._jobs[record.job_id])}, {duration(seconds)}"
+        return f"{_now()}  done  {_name(self._jobs[record.job_id])}, {duration(round(seconds))}"
 
     def _fails(self, record: Any) -> str:
         """Show the error of a job, unless its stage has shown it on this screen."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from kdpipe.durations import duration
 from kdpipe.runner.progress import progress_file
 
 # The width of a bar, and of the names of jobs where these are shorter.
@@ -73,13 +74,13 @@ class Work:
             return []
         names = max(NAMES, *(len(job.name) for job in running))
         rest = self._rest(running)
-        told = f"; about {duration(rest)} left" if rest is not None else ""
+        told = f"; about {duration(round(rest))} left" if rest is not None else ""
         counts = f"{self._done} of {self.total} done, {len(running)} at work{told}"
         return [*(f"  {job.name:{names}}  {self._progress(job)}" for job in running), counts]
 
     def _progress(self, job: AtWork) -> str:
         """Return how far a job has come, in a line."""
-        worked = duration(time.time() - job.began)
+        worked = duration(round(time.time() - job.began))
         try:
             told = json.loads(progress_file(job.folder, self._state).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -108,14 +109,5 @@ def progress_line(told: Mapping[str, Any]) -> str:
         return f"{done} {unit}s, {speed}"
     share = min(1.0, done / total)
     bar = "#" * round(share * BAR)
-    left = duration(max(0, total - done) / rate)
+    left = duration(round(max(0, total - done) / rate))
     return f"[{bar:.<{BAR}}] {share:4.0%}  {done} of {total} {unit}s, {speed}, {left} left"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in words, such as `1 h 05 min`, `3 min 20 s` or `12 s`."""
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"

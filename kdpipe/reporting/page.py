@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kdpipe.anatomy.analysis import mebibytes
 from kdpipe.config.document import Document, merge
+from kdpipe.durations import duration
 from kdpipe.matching import plain
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.published import Line
@@ -85,13 +86,3 @@ def settings_text(document: Document, section: str) -> dict[str, str]:
         }
     look: dict[str, Any] = {"allow_unicode": True, "default_flow_style": None, "width": 100}
     return {template: yaml.safe_dump(entry, sort_keys=False, **look) for template, entry in entries.items()}
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in its two largest units, such as `3 min 05 s`."""
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

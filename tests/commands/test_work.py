@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from kdpipe.commands.live import Live
-from kdpipe.commands.work import Work, duration, progress_line
+from kdpipe.commands.work import Work, progress_line
+from kdpipe.durations import duration
 from kdpipe.runner.progress import VARIABLE, FileBar, progress_bar, progress_file
 
 
@@ -35,7 +36,7 @@ def test_jobs_at_work_and_the_rest_are_told(clock: list[float], tmp_path: Path) 
     assert first.split() == ["distill", "two", "10", "s"]
     assert second.split() == ["evaluate", "one", "task", "10", "s"]
     # Two distillations and two evaluations, by the only job that has ended, less ten seconds of both jobs.
-    assert every == f"1 of 5 done, 2 at work; about {duration((4 * 40 - 2 * 10) / 2)} left"
+    assert every == f"1 of 5 done, 2 at work; about {duration((4 * 40 - 2 * 10) // 2)} left"
 
 
 def test_the_progress_of_a_job_is_read_from_its_file(clock: list[float], tmp_path: Path) -> None:
@@ -61,13 +62,6 @@ def test_the_progress_of_a_job_is_read_from_its_file(clock: list[float], tmp_pat
 )
 def test_a_line_of_progress(told: dict[str, int | None], expected: str) -> None:
     assert progress_line({"elapsed": 10.0, "unit": "example", **told}) == expected
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")]
-)
-def test_seconds_in_words(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_a_bar_tells_a_file_and_removes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

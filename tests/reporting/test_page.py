@@ -10,9 +10,10 @@ import yaml
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from kdpipe.durations import duration
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
-from kdpipe.reporting.page import duration, render_page, settings_text
+from kdpipe.reporting.page import render_page, settings_text
 from kdpipe.reporting.results import collect_results
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
