@@ -14,10 +14,20 @@ from kdpipe import catalog
 from kdpipe.anatomy.analysis import DEPTH
 from kdpipe.commands.new import RECIPES
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError, quoted, suggest
-from kdpipe.places import CITATION, ENDINGS, SNAKEFILE, default_config, find_config
+from kdpipe.places import (
+    CITATION,
+    ENDINGS,
+    SNAKEFILE,
+    default_config,
+    default_note,
+    find_config,
+    shipped_configs,
+)
 
 MOST = 10**9
 CONFIGS = "config files, merged from left to right (default: config.yaml)"
+# How shells complete the names of files, as `shtab.FILE` says.
+FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 CONFIG: dict[str, Any] = {"nargs": "*", "type": Path, "help": CONFIGS}
 NO_DATA: dict[str, Any] = {"dest": "data", "action": "store_false", "help": "do not look at data files"}
 
@@ -25,7 +35,7 @@ NO_DATA: dict[str, Any] = {"dest": "data", "action": "store_false", "help": "do 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit, with status 0, or 2 for a mistake that the user can mend."""
     command, flags = _split(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(command, argparse.Namespace(flags=flags))
+    options = _options(command, flags)
     try:
         Path.cwd()
     except FileNotFoundError:
@@ -47,6 +57,17 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"{error.filename or 'standard output'}: {error.strerror or error}")
 
 
+def _options(command: list[str], flags: list[str]) -> argparse.Namespace:
+    """Return what a command line says; configs and models may stand before and after options."""
+    parser = _parser()
+    options, more = parser.parse_known_args(command, argparse.Namespace(flags=flags))
+    if more and (not hasattr(options, "words") or any(word.startswith("-") for word in more)):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:
+        options.words += more
+    return options
+
+
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Return the arguments of kdpipe, and the arguments that `run` passes on to Snakemake."""
     end = arguments.index("--") if arguments[:1] == ["run"] and "--" in arguments else len(arguments)
@@ -60,13 +81,16 @@ def _fail(message: str) -> NoReturn:
 
 def _configs(words: Sequence[Path]) -> list[Path]:
     """Return the config files that a command line names; `config.yaml` where it names none."""
+    if not words and (note := default_note()):
+        print(note, file=sys.stderr)
     return [find_config(path) for path in words] or [default_config()]
 
 
 def _apart(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Return the configs and the models among the words of a command line, in any order."""
-    files = [Path(word) for word in words if word.endswith(ENDINGS) or Path(word).is_file()]
-    return _configs(files), [word for word in words if Path(word) not in files]
+    shipped = shipped_configs()
+    files = [word for word in words if word.endswith(ENDINGS) or "/" in word or word in shipped]
+    return _configs([*map(Path, files)]), [word for word in words if word not in files]
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -126,7 +150,8 @@ def _clean(options: argparse.Namespace) -> None:
 def _new(options: argparse.Namespace) -> None:
     from kdpipe.commands.new import write_new
 
-    print(*write_new(options.recipe, options.data, options.output), sep="\n")
+    named = {"text": options.text, "label": options.label}
+    print(*write_new(options.recipe, options.data, options.output, named), sep="\n")
 
 
 def _test(options: argparse.Namespace) -> None:
@@ -230,25 +255,28 @@ def _add_runs(add: Callable[..., Callable[..., Any]]) -> None:
     """Add the commands that run a config, or make or remove files."""
     argument = add("new", _new, "write a short config to start from, for a kind of task and your file")
     argument("recipe", choices=sorted(RECIPES), metavar="RECIPE", help="see kdpipe list recipes")
-    argument("--data", type=Path, help="your file; columns of texts and labels are found")
-    argument("--output", type=Path, default=Path("config.yaml"), help="the config (default: config.yaml)")
+    argument("--data", type=Path, help="your file; columns of texts and labels are found").complete = FILES
+    argument("--text", help="the column of texts, where another one is found")
+    argument("--label", help="the column of labels, where another one is found")
+    text = "the config (default: config.yaml)"
+    argument("--output", type=Path, default=Path("config.yaml"), help=text).complete = FILES
     argument = add("run", _run, "check a config and run the workflow; arguments after `--` go to Snakemake")
     text = f"{CONFIGS}, and the models that are made (default: all, and the report)"
-    argument("words", nargs="*", metavar="FILE.yaml or MODEL", help=text)
+    argument("words", nargs="*", metavar="FILE.yaml or MODEL", help=text).complete = FILES
     argument("--cores", type=_cores, help="processor cores that jobs share (default: all)")
     argument("--slurm", action="store_true", help="run the jobs on a SLURM cluster")
     argument("--dry-run", dest="dry", action="store_true", help="list the jobs, run none")
     argument("--no-data", **NO_DATA)
     add("test", _test, "make a chain of small models with what is installed, in about two minutes")
     argument = add("shrink", _shrink, "write a small copy of a graph, to test it before days of computing")
-    argument("config", **CONFIG)
+    argument("config", **CONFIG).complete = FILES
     text = "folder for config.yaml, sample data and results"
     argument("--output", type=Path, default=Path("shrunk"), help=text)
     text = "the value of a matrix variable in the copy (default: its first value)"
     facts: dict[str, Any] = {"default": [], "type": _choice, "metavar": "VARIABLE=VALUE", "help": text}
     argument("--value", action="append", **facts)
     argument = add("clean", _clean, "list the results that can be removed without any job running again")
-    argument("config", **CONFIG)
+    argument("config", **CONFIG).complete = FILES
     argument("--yes", action="store_true", help="remove them")
 
 
@@ -256,13 +284,16 @@ def _add_views(add: Callable[..., Callable[..., Any]]) -> None:
     """Add the commands that print what is asked."""
     text = "find every mistake of a config and of its data's first rows; print shapes and matched layers"
     argument = add("check", _check, text)
-    argument("config", **CONFIG)
+    argument("config", **CONFIG).complete = FILES
     argument("--no-data", **NO_DATA)
     argument = add("graph", _graph, "print the models and what they are made from")
-    argument("config", **CONFIG)
+    argument("config", **CONFIG).complete = FILES
     argument("--mermaid", action="store_true", help="as a Mermaid diagram")
     text = "print what has changed since a model was made, and the model's inputs"
-    add("why", _why, text)("words", nargs="+", metavar="FILE.yaml or MODEL", help=f"{CONFIGS}, and a model")
+    argument = add("why", _why, text)
+    argument(
+        "words", nargs="+", metavar="FILE.yaml or MODEL", help=f"{CONFIGS}, and a model"
+    ).complete = FILES
     text = "print the settings of a stage, a source, a loss or another name; or what a model consists of"
     argument = add("describe", _describe, text)
     argument("what", metavar="NAME", help="see kdpipe list; or the folder of a model")

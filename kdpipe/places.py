@@ -1,5 +1,6 @@
 """Where the workflow lies: its Snakefile, rules, profiles and configs."""
 
+import os
 from pathlib import Path
 
 from kdpipe.errors import KdpipeError, suggest
@@ -20,8 +21,16 @@ def shipped_configs() -> dict[str, Path]:
 
 
 def default_config() -> Path:
-    """Return `config.yaml` of the working folder; where there is none, the default run."""
-    return CONFIG if CONFIG.exists() else WORKFLOW / CONFIG
+    """Return `config.yaml` of the working folder, or `config.yml`; where there is none, the default run."""
+    # A link that leads nowhere is a mistake of the user, and no reason to take another config.
+    names = (path for path in (CONFIG, CONFIG.with_suffix(".yml")) if os.path.lexists(path))
+    return next(names, WORKFLOW / CONFIG)
+
+
+def default_note() -> str:
+    """Return what to tell a user who names no config and has none; "" where the working folder has one."""
+    elsewhere = default_config() == WORKFLOW / CONFIG and Path.cwd() != WORKFLOW
+    return "there is no config.yaml here, so the default run of kdpipe is taken" if elsewhere else ""
 
 
 def find_config(path: Path) -> Path:

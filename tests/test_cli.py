@@ -270,7 +270,9 @@ def test_a_shipped_config_is_found_from_anywhere(run, tmp_path, monkeypatch):
 
 def test_the_config_of_the_folder_comes_before_the_default_run(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "narrow-student" in run("graph")[1]
+    _, output, errors = run("graph")
+    assert "narrow-student" in output
+    assert errors == "there is no config.yaml here, so the default run of kdpipe is taken\n"
     (tmp_path / "config.yaml").write_text("models: {mine: {load: {path: a/b}}}")
     assert run("graph")[1] == "mine  load()\n"
 
@@ -290,6 +292,10 @@ def test_a_shell_takes_its_script(run, tmp_path):
     )
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True)
     assert done.stdout == "shrink\n"
+    (tmp_path / "mine.yaml").touch()
+    asked = "COMP_WORDS=(kdpipe check mi); COMP_CWORD=2; _shtab_kdpipe; echo $COMPREPLY"
+    code = f"cd {tmp_path}; source {tmp_path / 'script'}; {asked}"
+    assert subprocess.run(["bash", "-c", code], capture_output=True, text=True).stdout == "mine.yaml\n"
 
 
 def test_all_kinds_are_listed(run):

@@ -53,11 +53,12 @@ class Amount:
     def __post_init__(self) -> None:
         for name in ("layers", "tokens"):
             number = getattr(self, name)
-            if number is not None and (not isinstance(number, int) or number < 1):
+            if number is not None and (type(number) is not int or number < 1):
                 raise KdpipeError(
                     f"{name}: expected a number from 1, or None for all, found {quoted(number)}"
                 )
-        if self.hidden is not None and not 0 < self.hidden <= 1:
+        known = isinstance(self.hidden, int | float | None) and not isinstance(self.hidden, bool)
+        if not known or (self.hidden is not None and not 0 < self.hidden <= 1):
             what = f"expected a share above 0 and at most 1, found {quoted(self.hidden)}"
             raise KdpipeError(f"hidden: {what}")
         if self.hidden == 1:
@@ -149,6 +150,10 @@ class Selection:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.amount, Amount):
+            raise KdpipeError(f"amount: expected a kdpipe.Amount, found {quoted(self.amount)}")
+        if self.amount.tokens is not None and self.token_scheme == "all":
+            raise KdpipeError("token_scheme: `all` takes all tokens; leave `tokens` out, or take others")
         for name, known in SCHEMES.items():
             if (found := getattr(self, name)) not in (names := get_args(known)):
                 raise KdpipeError(f"{name}: expected {' or '.join(names)}, found {quoted(found)}")
@@ -274,9 +279,19 @@ def is_part(share: Share, whole: Share, scheme: WidthScheme) -> bool:
 
 def largest_shares(shares: Iterable[Share], scheme: WidthScheme) -> tuple[Share, ...]:
     """Return the shares that are no parts of others, in an order of their own."""
-    every = dict.fromkeys(shares)
+    every = [*dict.fromkeys(shares)]
+    if scheme == "magnitude":
+        # The largest share of each number of tokens; there may be hundreds of these numbers.
+        whole = [share for share in every if share.hidden is None]
+        largest: dict[int | None, Share] = {}
+        for share in sorted((share for share in every if share.hidden is not None), key=_size):
+            largest[share.tokens] = share
+        every = [*whole, *largest.values()]
+        rivals = whole
+    else:
+        rivals = every
     kept = [
-        share for share in every if not any(is_part(share, each, scheme) for each in every if each != share)
+        share for share in every if not any(is_part(share, each, scheme) for each in rivals if each != share)
     ]
     return tuple(sorted(kept, key=_size))
 
@@ -317,12 +332,12 @@ def differing_way(
     Returns:
         The name of the way, how states were taken, and how they are to be taken.
     """
-    share = wanted.share
+    share = wanted.stored
     whole = any(is_part(Share(share.tokens), each, wanted.hidden_scheme) for each in shares)
     matters = {
         "token_scheme": ranked,
         "compat": ranked,
-        "hidden_scheme": share.hidden is not None and not whole and not wanted.by_batch,
+        "hidden_scheme": share.hidden is not None and not whole,
     }
     for name in (name for name, counts in matters.items() if counts):
         if (found := getattr(stored, name)) != (own := getattr(wanted, name)):

@@ -5,6 +5,7 @@ screen, Snakemake's locks and the messages at the end.
 """
 
 import atexit
+import shlex
 import shutil
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -24,7 +25,7 @@ from kdpipe.commands.rules import Rules
 from kdpipe.commands.screen import Screen, take_screen
 from kdpipe.config.document import merge, read_config
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
-from kdpipe.places import default_config
+from kdpipe.places import CONFIG, default_config, default_note
 from kdpipe.plan.build import build_graph
 from kdpipe.runner.lock import share
 from kdpipe.runner.logs import check_log
@@ -54,6 +55,7 @@ class Invocation:
         with _exit_on_mistakes(Path()):
             whole, files = self._read(config)
             self.graph = build_graph(whole, files)
+        self._files = files
         self.rules = Rules(self.graph, whole, workflow.output_settings.dryrun)
         self._reruns: Reruns | None = None
         self._screen: Screen | None = None
@@ -114,6 +116,8 @@ class Invocation:
         settings = self._workflow.config_settings
         if not self._is_module:
             files = settings.configfiles or [default_config()]
+            if not settings.configfiles and self._workflow.is_main_process and (note := default_note()):
+                print(note, file=sys.stderr)
             return merge(read_config(files), settings.config), files
         files = [] if config else [default_config()]
         whole = dict(config) or read_config(files)
@@ -179,7 +183,8 @@ class Invocation:
             # Another process removes files meanwhile.
             return ""
         back = sum(leftover.size for leftover in leftovers)
-        more = f"; `kdpipe clean` would give back {back / 1e9:.2f} GB" if back >= LEAST_BACK else ""
+        command = shlex.join(["kdpipe", "clean", *(str(file) for file in self._files if file != CONFIG)])
+        more = f"; `{command}` would give back {back / 1e9:.2f} GB" if back >= LEAST_BACK else ""
         return f"disk: {room / 1e9:.2f} GB in {self.graph.layout.results}{more}"
 
     def _forget_finished(self) -> None:

@@ -1,8 +1,10 @@
 """The lines at the bottom of a terminal that change while jobs are at work."""
 
+import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TextIO
 
 # Seconds between two looks at the jobs.
@@ -38,9 +40,17 @@ class Live:
             self._erase()
             self._stream.flush()
 
+    def _size(self) -> tuple[int, int]:
+        """Return the width and the height of the terminal."""
+        try:
+            return os.get_terminal_size(self._stream.fileno())
+        except (OSError, ValueError):
+            return shutil.get_terminal_size()
+
     def _redraw(self) -> None:
         while not self._closed.wait(INTERVAL):
-            with self._lock:
+            # What the lines tell must not stop a run, and a terminal may be gone.
+            with suppress(Exception), self._lock:
                 self._erase()
                 self._draw()
 
@@ -52,9 +62,9 @@ class Live:
     def _draw(self) -> None:
         if self._closed.is_set():
             return
-        width, height = shutil.get_terminal_size()
+        width, height = self._size()
         # A line that is cut by the terminal would take two of its lines.
-        shown = [line[: width - 1] for line in self._lines()][-(height - 1) :]
+        shown = [line[: width - 1] for line in self._lines()][-max(1, height - 1) :]
         self._stream.write("".join(f"{line}\n" for line in shown))
         self._stream.flush()
         self._drawn = len(shown)

@@ -72,17 +72,25 @@ class Screen(logging.Handler):
             LogEvent.JOB_FINISHED: self._ends,
             LogEvent.JOB_ERROR: self._fails,
         }
-        if line := shows.get(getattr(record, "event", None), self._others)(record):
-            if self._live:
-                self._live.say(line)
-            else:
-                sys.stderr.write(f"{line}\n")
-                sys.stderr.flush()
+        try:
+            if line := shows.get(getattr(record, "event", None), self._others)(record):
+                self._say(line)
+        except Exception:
+            # What the screen shows must not stop a run.
+            self.handleError(record)
+
+    def _say(self, line: str) -> None:
+        if self._live:
+            self._live.say(line)
+        else:
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
     def close(self) -> None:
         """Leave nothing on the screen that would change."""
         if self._live:
             self._live.close()
+            os.environ.pop(VARIABLE, None)
         super().close()
 
     def last_words(self, logs: Collection[str]) -> list[str]:
@@ -104,8 +112,8 @@ class Screen(logging.Handler):
         if record.rule_name == TARGET:
             return ""
         self._jobs.setdefault(record.jobid, record)
-        folder = Path(record.output[0]).parent
-        self._work.begin(record.jobid, record.rule_name, _name(record), folder)
+        folder = Path(record.output[0]).parent if record.output else None
+        self._work.begin(record.jobid, record.rule_name, _name(record), folder, bool(record.local))
         if self._live:
             return ""
         return f"{_now()}  {len(self._jobs)} of {self._work.total}  {_name(record)}"
@@ -127,7 +135,7 @@ class Screen(logging.Handler):
         # Snakemake names all jobs of a group that failed, even jobs that are finished or never began.
         if record.indent and (not logs or all(Path(output).exists() for output in job.output)):
             return ""
-        self._work.end(record.jobid)
+        self._work.stop(record.jobid)
         self._failed[record.jobid] = f"failed: {_name(job)}; its log is {', '.join(job.log)}"
         last = next((line for log in reversed(logs) for line in reversed(_lines(log))), "")
         by_stage = last.startswith(f"{job.rule_name} ")

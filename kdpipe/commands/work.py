@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from threading import RLock
 from typing import Any
 
 from kdpipe.durations import duration
@@ -24,13 +25,15 @@ class AtWork:
         rule: its rule.
         name: its rule, and what it makes.
         began: when it began, in seconds.
-        folder: the folder of its artifact.
+        folder: the folder of its artifact; None for a job that makes none.
+        local: whether it runs on this machine; a cluster begins other jobs later.
     """
 
     rule: str
     name: str
     began: float
-    folder: Path
+    folder: Path | None
+    local: bool
 
 
 class Work:
@@ -45,66 +48,85 @@ class Work:
         self._left = Counter[str]()
         self._seconds: dict[str, list[float]] = {}
         self._running: dict[int, AtWork] = {}
-        self.total = self._done = 0
+        self._done: set[int] = set()
+        # The lines are drawn by another thread.
+        self._lock = RLock()
+        self.total = 0
 
     def expect(self, numbers: Mapping[str, int]) -> None:
         """Take over how many jobs of each rule there are."""
         self._left = Counter(numbers)
         self.total = self._left.total()
 
-    def begin(self, number: int, rule: str, name: str, folder: Path) -> None:
+    def begin(self, number: int, rule: str, name: str, folder: Path | None, local: bool = True) -> None:
         """Note that a job begins."""
-        self._running[number] = AtWork(rule, name, time.time(), folder)
+        with self._lock:
+            self._running[number] = AtWork(rule, name, time.time(), folder, local)
+
+    def stop(self, number: int) -> None:
+        """Note that a job has failed; it may begin again."""
+        with self._lock:
+            self._running.pop(number, None)
 
     def end(self, number: int) -> float:
         """Note that a job has ended, and return its seconds."""
-        job = self._running.pop(number, None)
-        if job is None:
-            return 0.0
-        seconds = time.time() - job.began
-        self._seconds.setdefault(job.rule, []).append(seconds)
-        self._left[job.rule] -= 1
-        self._done += 1
-        return seconds
+        with self._lock:
+            job = self._running.pop(number, None)
+            if job is None:
+                return 0.0
+            seconds = time.time() - job.began
+            self._seconds.setdefault(job.rule, []).append(seconds)
+            self._left[job.rule] -= number not in self._done
+            self._done.add(number)
+            return seconds
 
     def lines(self) -> list[str]:
         """Return a line for each job at work, and a line for all jobs."""
-        running = [*self._running.values()]
+        with self._lock:
+            running = [*self._running.values()]
+            rest = self._rest(running)
         if not running:
             return []
         names = max(NAMES, *(len(job.name) for job in running))
-        rest = self._rest(running)
         told = f"; about {duration(round(rest))} left" if rest is not None else ""
-        counts = f"{self._done} of {self.total} done, {len(running)} at work{told}"
+        counts = f"{len(self._done)} of {self.total} done, {len(running)} at work{told}"
         return [*(f"  {job.name:{names}}  {self._progress(job)}" for job in running), counts]
 
     def _progress(self, job: AtWork) -> str:
         """Return how far a job has come, in a line."""
         worked = duration(round(time.time() - job.began))
-        try:
-            told = json.loads(progress_file(job.folder, self._state).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        if job.folder is None:
             return worked
-        return f"{worked}  {progress_line(told)}".rstrip()
+        file = progress_file(job.folder, self._state)
+        try:
+            # A stage that was killed leaves its file.
+            if file.stat().st_mtime < job.began:
+                return worked
+            return f"{worked}  {progress_line(json.loads(file.read_text(encoding='utf-8')))}".rstrip()
+        except (OSError, ValueError, KeyError, TypeError):
+            return worked
 
     def _rest(self, running: list[AtWork]) -> float | None:
-        """Return the seconds that all that is left may take; None where no job has ended."""
-        every = [seconds for each in self._seconds.values() for seconds in each]
-        if not every:
-            return None
+        """Return the seconds that the other jobs may take; None while a job of some rule has yet to end."""
         means = {rule: fmean(each) for rule, each in self._seconds.items()}
-        whole = sum(number * means.get(rule, fmean(every)) for rule, number in self._left.items())
-        worked = sum(min(time.time() - job.began, means.get(job.rule, fmean(every))) for job in running)
+        left = {rule: number for rule, number in self._left.items() if number > 0}
+        # A cluster begins jobs when it has room for them.
+        if not running or left.keys() - means.keys() or not all(job.local for job in running):
+            return None
+        whole = sum(number * means[rule] for rule, number in left.items())
+        worked = sum(min(time.time() - job.began, means[job.rule]) for job in running)
         return max(0.0, whole - worked) / len(running)
 
 
 def progress_line(told: Mapping[str, Any]) -> str:
     """Return what a job tells of its progress: a bar, steps, rate and the time that is left."""
     done, total, unit = told["n"], told["total"], told["unit"]
-    if not done:
+    # A training that goes on has not made its first steps now.
+    made = done - told["initial"]
+    if made <= 0:
         return ""
-    rate = done / max(told["elapsed"], 1e-3)
-    speed = f"{rate:.3g} {unit}s/s"
+    rate = made / max(told["elapsed"], 1e-3)
+    speed = f"{rate:,.0f} {unit}s/s" if rate >= 100 else f"{rate:.2g} {unit}s/s"
     if not total:
         return f"{done} {unit}s, {speed}"
     share = min(1.0, done / total)

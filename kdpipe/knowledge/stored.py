@@ -71,7 +71,7 @@ class SelectedKnowledge(CachedKnowledge):
         """Raise KdpipeError if the file lacks signals that losses read, or has less of them."""
         super().require(Request(tuple(request.outputs), request.positions))
         for signal in filter(is_selected, request.signals):
-            part, wanted = self._parts.get(signal), self.selection.share
+            part, wanted = self._parts.get(signal), self.selection.stored
             if part is None:
                 what = f"the losses read the teacher's {signal}, which the file lacks"
                 raise KdpipeError(f"{self.path}: {what}; cache the teacher for these losses")
@@ -157,7 +157,7 @@ class _Part:
     def covers(self, wanted: Share, selection: Selection) -> bool:
         """Tell whether a share can be taken of it."""
         # Of attentions and of heads no width is taken.
-        whole = len(self.shape) > 1 or self.pairs or selection.by_batch
+        whole = len(self.shape) > 1 or self.pairs
         share = replace(wanted, hidden=None, seed=0) if whole else wanted
         stored = [replace(each, hidden=None, seed=0) for each in self.shares] if whole else self.shares
         return covers(stored, share, selection.hidden_scheme, self.shape[-1])

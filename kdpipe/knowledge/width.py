@@ -79,7 +79,7 @@ def _largest(sizes: NDArray[Any], share: float) -> NDArray[np.bool_]:
     kept: NDArray[np.bool_] = sizes >= least
     if surplus := int(kept.sum()) - count:
         equal = np.flatnonzero(sizes == least)
-        kept.reshape(-1)[equal[len(equal) - surplus :]] = False
+        kept.flat[equal[len(equal) - surplus :]] = False
     return kept
 
 

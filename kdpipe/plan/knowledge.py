@@ -111,8 +111,13 @@ def wrong_knowledge(graph: Graph, lesson: Lesson) -> Findings:
         yield from _not_given(graph, lesson, selection)
     if selection is None:
         return
-    every = [term for other in lesson.settings.lessons for _, term in other.terms]
-    if not any(term.weight and reads_states(term) for term in every):
+    every = [
+        (other, term)
+        for other in lesson.settings.lessons
+        for _, term in other.terms
+        if term.weight and reads_states(term)
+    ]
+    if not every:
         yield ("knowledge",), "no loss term with a weight reads states of the teacher; remove this"
     terms = [(index, term) for index, term in lesson.terms if term.weight and reads_states(term)]
     if isinstance(lesson.settings.teacher, ByColumn):
@@ -123,15 +128,18 @@ def wrong_knowledge(graph: Graph, lesson: Lesson) -> Findings:
         declared = SimpleNamespace(**term.declared)
         if wrong := wrong_selection(selection, declared, bool(modules_of(term)), term.positions):
             yield ("losses", index), f"{term.loss}: {wrong}"
-    attends = [SIGNAL_KINDS[kind].attends for _, term in terms for kind in term.teacher_kinds]
+    attends = [SIGNAL_KINDS[kind].attends for _, term in every for kind in term.teacher_kinds]
     if selection.amount.hidden and attends and all(attends):
         yield ("knowledge", "hidden"), "is of hidden states, which no loss term compares; remove this"
-    yield from _amounts(graph, lesson, selection, [term for _, term in terms])
+    yield from _amounts(graph, lesson, selection, every)
 
 
-def _amounts(graph: Graph, lesson: Lesson, selection: Selection, terms: Iterable[TermSettings]) -> Findings:
+def _amounts(
+    graph: Graph, lesson: Lesson, selection: Selection, terms: Iterable[tuple[Lesson, TermSettings]]
+) -> Findings:
+    """Yield what is wrong with the amounts of a node, all of whose terms on states are given."""
     teacher, student = sides(graph, lesson)
-    numbers = [len(pairs) for term in terms if (pairs := _checked_pairs(graph, lesson, term))]
+    numbers = [len(pairs) for other, term in terms if (pairs := _checked_pairs(graph, other, term))]
     layers, knowledge = selection.amount.layers, knowledge_of(lesson)
     if numbers and layers is not None and layers > max(numbers):
         what = f"the terms compare at most {max(numbers)} pairs of layers, found {layers}"
@@ -176,7 +184,7 @@ def _not_given(graph: Graph, lesson: Lesson, selection: Selection | None) -> Fin
                 what = f"{term.loss} reads the teacher's {place}, which {knowledge.folder} has not"
                 yield ("losses", index), f"{what}; it has {listed(str(_unranked(other)) for other in held)}"
                 continue
-            part = own.share if reads_states(term) else Share()
+            part = own.stored if reads_states(term) else Share()
             if signal not in held or not covers(held[signal], part, own.hidden_scheme, width or 1):
                 amounts = " or ".join(_told(share, other) for other in alike for share in held[other])
                 what = f"{knowledge.folder} has {amounts} of {place}, not all of what is taken"

@@ -6,6 +6,7 @@ Reference:
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
+from math import nan
 from statistics import fmean
 from typing import Any, ClassVar
 
@@ -155,7 +156,7 @@ def _taken(graph: Graph) -> dict[str, Taken]:
 def _taken_by(graph: Graph, model: str, seconds: float) -> Taken:
     settings: Any = graph.nodes[model].settings
     assert isinstance(settings, Distillation)
-    size: float = read_manifest(graph.layout.model(model))["knowledge"]["bytes"]
+    size: float = read_manifest(graph.layout.model(model)).get("knowledge", {}).get("bytes", nan)
     return Taken(*_described(selection_of(settings.lessons[0])), size / 1e6, seconds)
 
 

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from kdpipe import processes
 from kdpipe.artifacts.ownership import state_name
 
 # A run that shows the progress of all its jobs sets this variable.
@@ -39,7 +40,7 @@ class FileBar(tqdm):  # type: ignore[misc]
         self.place = place
         with suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
-        super().__init__(file=io.StringIO(), mininterval=INTERVAL, leave=False, **options)
+        super().__init__(file=io.StringIO(), mininterval=INTERVAL, miniters=1, leave=False, **options)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write the progress, or remove the file at the end, where the message is empty."""
@@ -48,7 +49,8 @@ class FileBar(tqdm):  # type: ignore[misc]
             if msg == "":
                 self.place.unlink(missing_ok=True)
                 return
-            facts = {name: self.format_dict[name] for name in ("n", "total", "elapsed", "unit", "prefix")}
+            names = ("n", "total", "initial", "elapsed", "unit", "prefix")
+            facts = {name: self.format_dict[name] for name in names}
             part = self.place.with_suffix(".part")
             part.write_text(json.dumps(facts), encoding="utf-8")
             part.replace(self.place)
@@ -59,6 +61,7 @@ def progress_bar(
 ) -> "tqdm[Any]":
     """Return a progress bar; where the console is no terminal, it shows nothing."""
     options: dict[str, Any] = {"desc": what, "total": total, "unit": unit}
-    if is_shown_elsewhere():
+    if is_shown_elsewhere() and not processes.rank():
         return FileBar(progress_file(output, state), **options)
-    return tqdm(file=console, disable=not console.isatty(), leave=False, **options)
+    hidden = bool(processes.rank()) or not console.isatty()
+    return tqdm(file=console, disable=hidden, leave=False, **options)

@@ -54,7 +54,9 @@ class ProgressBar(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Set the number of steps, and the number of steps of earlier runs."""
         self.bar.reset(total=state.max_steps)
-        self.bar.update(state.global_step)
+        # Steps of earlier runs say nothing of the rate.
+        self.bar.n = self.bar.initial = self.bar.last_print_n = state.global_step
+        self.bar.refresh()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Advance by a step."""

@@ -111,7 +111,7 @@ def build_objective(
         read = _teachers_of(weighted, teachers, ensemble)
         shapes = teachers[read[0]] if read else student, student
         term = _term(numbered, weighted, task, shapes, entries if task.masked else None)
-        if selection and weighted.reads_states:
+        if selection and weighted.weight and weighted.reads_states:
             pairs = max(pairs, len(term.pairs))
             term = _selected(term, weighted, selection, *(depth for depth, _ in shapes))
         teaching = tuple(Origin(teacher, weighted.run) for teacher in read) or term.teachers

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kdpipe.cli import main
 from kdpipe.commands.run import start
 from kdpipe.errors import EXIT_STATUS
 from tests.workflow.conftest import ROOT, jobs
@@ -135,6 +136,25 @@ def test_data_are_looked_at_first(tmp_path: Path, config: str) -> None:
     Path(config).write_text(yaml.safe_dump(content), encoding="utf-8")
     assert refused(run(tmp_path, config)).startswith("datasets.d: expected data files ")
     assert run(tmp_path, config, "--no-data", "--", "-n").returncode == 0
+
+
+def test_configs_and_models_stand_before_and_after_options(
+    tmp_path: Path, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = []
+    monkeypatch.setattr("os.execv", lambda _, command: commands.append(command[3:]))
+    monkeypatch.chdir(tmp_path)
+    for words in (["base", "--cores", "1", config], [config, "--cores", "1", "base"]):
+        main(["run", *words, "--no-data"])
+    shipped = str(ROOT / "config/textbrewer-conll.yaml")
+    main(["run", "textbrewer-conll", "--dry-run"])
+    (tmp_path / "base").touch()
+    main(["run", "base", config, "--dry-run"])
+    targets = [command[: command.index("--configfile")] for command in commands]
+    assert targets == [["results/models/base/SHA256SUMS"]] * 2 + [[], ["results/models/base/SHA256SUMS"]]
+    assert commands[2][1] == shipped
+    with pytest.raises(SystemExit):
+        main(["run", config, "--core-dump"])
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import time
 from pathlib import Path
 
@@ -29,14 +30,36 @@ def test_jobs_at_work_and_the_rest_are_told(clock: list[float], tmp_path: Path) 
     clock[0] += 40
     assert jobs.lines()[-1] == "0 of 5 done, 1 at work"
     assert jobs.end(1) == 40
-    jobs.begin(2, "distill", "distill two", tmp_path / "models/two")
-    jobs.begin(3, "evaluate", "evaluate one task", tmp_path / "evaluations/one/task")
-    clock[0] += 10
+    jobs.begin(2, "evaluate", "evaluate one task", tmp_path / "evaluations/one/task")
+    # Nobody knows yet how long an evaluation takes.
+    assert jobs.lines()[-1] == "1 of 5 done, 1 at work"
+    clock[0] += 6
+    jobs.end(2)
+    jobs.begin(3, "distill", "distill two", tmp_path / "models/two")
+    jobs.begin(4, "evaluate", "evaluate two task", tmp_path / "evaluations/two/task")
+    clock[0] += 4
     first, second, every = jobs.lines()
-    assert first.split() == ["distill", "two", "10", "s"]
-    assert second.split() == ["evaluate", "one", "task", "10", "s"]
-    # Two distillations and two evaluations, by the only job that has ended, less ten seconds of both jobs.
-    assert every == f"1 of 5 done, 2 at work; about {duration((4 * 40 - 2 * 10) // 2)} left"
+    assert first.split() == ["distill", "two", "4", "s"]
+    assert second.split() == ["evaluate", "two", "task", "4", "s"]
+    # Two distillations and an evaluation, less four seconds of both jobs.
+    assert every == f"2 of 5 done, 2 at work; about {duration((2 * 40 + 6 - 2 * 4) // 2)} left"
+    jobs.begin(5, "distill", "distill three", tmp_path / "models/three", local=False)
+    assert jobs.lines()[-1] == "2 of 5 done, 3 at work"
+
+
+def test_a_job_that_fails_and_begins_again_counts_once(clock: list[float], tmp_path: Path) -> None:
+    jobs = Work(tmp_path)
+    jobs.expect({"distill": 2})
+    for _ in range(3):
+        jobs.begin(1, "distill", "distill one", None)
+        clock[0] += 5
+        jobs.stop(1)
+    jobs.begin(1, "distill", "distill one", None)
+    assert jobs.lines() == [f"  {'distill one':28}  0 s", "0 of 2 done, 1 at work"]
+    clock[0] += 10
+    jobs.end(1)
+    jobs.begin(2, "distill", "distill two", None)
+    assert jobs.lines()[-1] == "1 of 2 done, 1 at work; about 10 s left"
 
 
 def test_the_progress_of_a_job_is_read_from_its_file(clock: list[float], tmp_path: Path) -> None:
@@ -46,9 +69,15 @@ def test_the_progress_of_a_job_is_read_from_its_file(clock: list[float], tmp_pat
     jobs.begin(1, "distill", "distill one", folder)
     file = progress_file(folder, state)
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"n": 25, "total": 100, "elapsed": 5.0, "unit": "step", "prefix": "distill"}))
+    told = {"n": 25, "total": 100, "initial": 0, "elapsed": 5.0, "unit": "step"}
+    file.write_text(json.dumps(told))
     assert jobs.lines()[0].endswith("0 s  [####............]  25%  25 of 100 steps, 5 steps/s, 15 s left")
-    file.write_text("{")
+    for text in ("{", "{}", "null"):
+        file.write_text(text)
+        assert jobs.lines()[0].endswith("0 s")
+    # A stage that was killed before has left it.
+    file.write_text(json.dumps(told))
+    os.utime(file, (0, 0))
     assert jobs.lines()[0].endswith("0 s")
 
 
@@ -58,10 +87,17 @@ def test_the_progress_of_a_job_is_read_from_its_file(clock: list[float], tmp_pat
         ({"n": 0, "total": 9}, ""),
         ({"n": 30, "total": None}, "30 examples, 3 examples/s"),
         ({"n": 12, "total": 10}, "[################] 100%  12 of 10 examples, 1.2 examples/s, 0 s left"),
+        ({"n": 2000, "total": None}, "2000 examples, 200 examples/s"),
+        # A training that goes on after 900 steps.
+        ({"n": 900, "total": 1000, "initial": 900}, ""),
+        (
+            {"n": 910, "total": 1000, "initial": 900},
+            "[###############.]  91%  910 of 1000 examples, 1 examples/s, 1 min 30 s left",
+        ),
     ],
 )
 def test_a_line_of_progress(told: dict[str, int | None], expected: str) -> None:
-    assert progress_line({"elapsed": 10.0, "unit": "example", **told}) == expected
+    assert progress_line({"initial": 0, "elapsed": 10.0, "unit": "example", **told}) == expected
 
 
 def test_a_bar_tells_a_file_and_removes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from kdpipe.anatomy.knowledge import Share
+from kdpipe.anatomy.knowledge import Share, largest_shares
 from kdpipe.anatomy.signals import Signal
 from kdpipe.commands.describe import describe_graph, summary
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.jobs import job_of
+from kdpipe.plan.resources import memory_mb
 from kdpipe.plan.saved.knowledge import FILE
 from tests.configs import CONFIG
 
@@ -332,3 +333,51 @@ def test_the_graph_shows_where_stored_signals_come_from(given, graph_of, tmp_pat
     settings = {**given(JOINT), "models.teacher": {"load": {"path": "someone/something"}}}
     line = next(line for line in describe_graph(graph_of(settings)).splitlines() if "student" in line)
     assert f"stored signals {tmp_path / 'stored'}" in line
+
+
+HUB = {"models.teacher": {"load": {"path": "someone/something"}}}
+
+
+@pytest.mark.parametrize("layers", ["top:20", [[2, 1], [4, 2]], "spaced"])
+def test_a_teacher_of_unknown_depth_keeps_no_map_from_its_resources(layers, graph_of):
+    losses = [{"loss": "hidden_mse", "layers": layers}]
+    knowledge = {"layers": 1, "tokens": 10, "ranked_by": "own"}
+    graph = graph_of({**HUB, f"{STUDENT}.losses": losses, f"{STUDENT}.knowledge": knowledge})
+    [names] = graph.caches
+    job = job_of(graph, "cache_teacher", *names)
+    assert memory_mb(graph, job, 1) > 0
+
+
+def test_of_a_teacher_of_unknown_depth_fewer_layers_change_no_cache(graph_of):
+    changes = {**HUB, f"{STUDENT}.losses": [HIDDEN], f"{STUDENT}.knowledge": {"layers": 2, "tokens": 10}}
+    distill = {**STATES, "losses": [HIDDEN], "knowledge": {"layers": 1, "tokens": 5}}
+    beside = graph_of({**changes, "models.second": {"distill": distill}})
+    assert key_of(beside) == key_of(graph_of(changes))
+
+
+def test_layers_and_width_are_judged_by_all_terms_of_a_node(graph_of):
+    graph = graph_of({
+        "models.other": {"finetune": {"model": "base", "dataset": "task", "seed": 5}},
+        f"{STUDENT}.teacher": ["teacher", "other"],
+        f"{STUDENT}.losses": [
+            {**HIDDEN, "teacher": "teacher"},
+            {"loss": "attention_mse", "layers": "last", "teacher": "other"},
+        ],
+        f"{STUDENT}.knowledge": {"layers": 2, "hidden": 0.3},
+    })  # fmt: skip
+    assert len(graph.caches) == 2
+
+
+@pytest.mark.parametrize("stored", [
+    {"token_scheme": "left_first", "signals": {"hidden_states.4": [[10, 0.1, 0]]}},
+    {"hidden_scheme": "uniform", "compat": "code", "signals": {"hidden_states.4": [[10, 0.1, 0]]}},
+])  # fmt: skip
+def test_the_codes_choice_needs_the_whole_width(stored, given, mistakes_of):
+    knowledge = {**JOINT, "token_scheme": "left_first", "compat": "code"}
+    told = mistakes_of(given(knowledge, **stored))
+    assert any("not all of what is taken: 10 tokens;" in line for line in told)
+
+
+def test_the_largest_shares_are_found():
+    shares = [Share(5, 0.5), Share(5, 0.1), Share(4), Share(3, 0.5), Share(6, 0.2), Share(5, 0.5)]
+    assert largest_shares(shares, "magnitude") == (Share(4), Share(5, 0.5), Share(6, 0.2))

@@ -75,7 +75,7 @@ def test_snakemake_itself_takes_the_snakefile(
 def test_a_chain_is_made_with_what_is_installed(installed: Path, tmp_path: Path) -> None:
     done = kdpipe(tmp_path, installed, "test")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith("kdpipe works here: 7 models and 1 report were made in ")
+    assert done.stdout.splitlines()[-1].startswith("kdpipe works here: 7 models and a report were made in ")
     assert [*tmp_path.iterdir()] == []
 
 

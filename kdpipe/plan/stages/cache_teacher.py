@@ -1,6 +1,6 @@
 """`cache_teacher`: the signals of a teacher that students learn from."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +14,12 @@ from kdpipe.anatomy.knowledge import (
     Share,
     TokenScheme,
     WidthScheme,
+    is_part,
     largest_shares,
     ranking_layer,
     top_pairs,
 )
-from kdpipe.anatomy.layers import Pairs, States, match_layers, parts
+from kdpipe.anatomy.layers import ANY_DEPTH, Pairs, States, match_layers, parts
 from kdpipe.anatomy.signals import (
     SIGNAL_KINDS,
     STORED_BYTES,
@@ -126,21 +127,44 @@ class SelectedSettings(Settings):
 
 def merged(parts: Iterable[PartSettings], scheme: WidthScheme) -> tuple[PartSettings, ...]:
     """Return the parts of several readers as one list, in an order that does not depend on theirs."""
-    shares: dict[PartSettings, set[ShareNumbers]] = {}
+    alone: dict[str, PartSettings] = {}
+    shares: dict[str, set[ShareNumbers]] = {}
     for part in parts:
-        alone = [part.model_copy(update={"signals": (signal,), "shares": ()}) for signal in part.signals]
-        for each in alone or [part.model_copy(update={"shares": ()})]:
-            shares.setdefault(each, set()).update(part.shares)
-    groups: dict[tuple[ShareNumbers, ...], list[PartSettings]] = {}
-    for part, taken in shares.items():
-        largest = largest_shares((Share(*share) for share in taken), scheme)
-        groups.setdefault(tuple(map(astuple, largest)), []).append(part)
+        for each in _apart(part):
+            name = each.model_dump_json()
+            alone[name] = each
+            shares.setdefault(name, set()).update(part.shares)
+    taken = {name: largest_shares((Share(*share) for share in shares[name]), scheme) for name in alone}
+    groups: dict[tuple[Share, ...], list[PartSettings]] = {}
+    for name, part in alone.items():
+        if not any(_holds(other, taken[key], part, taken[name], scheme) for key, other in alone.items()):
+            groups.setdefault(taken[name], []).append(part)
     found = []
-    for held, members in groups.items():
+    for largest, members in groups.items():
+        held = tuple(astuple(share) for share in largest)
         signals = sorted(signal for part in members for signal in part.signals)
         found += [PartSettings(signals=tuple(signals), shares=held)] if signals else []
         found += [part.model_copy(update={"shares": held}) for part in members if part.map]
     return tuple(sorted(found, key=PartSettings.model_dump_json))
+
+
+def _apart(part: PartSettings) -> list[PartSettings]:
+    """Return a part for each of its signals, or the part with its map, without shares."""
+    alone = [part.model_copy(update={"signals": (signal,), "shares": ()}) for signal in part.signals]
+    return alone or [part.model_copy(update={"shares": ()})]
+
+
+def _holds(
+    other: PartSettings,
+    held: Sequence[Share],
+    part: PartSettings,
+    wanted: Sequence[Share],
+    scheme: WidthScheme,
+) -> bool:
+    """Tell whether a part takes more of the pairs of a map than another part takes, and all that it takes."""
+    same = other.map is not None and (other.map, other.ranked_by) == (part.map, part.ranked_by)
+    deeper = other.top != part.top and (other.top is None or other.top > (part.top or ANY_DEPTH))
+    return same and deeper and all(any(is_part(each, share, scheme) for share in held) for each in wanted)
 
 
 class CacheTeacherSettings(Settings):
@@ -227,9 +251,7 @@ class CacheTeacher(RunningStage[CacheTeacherSettings]):
 
     def kept_bytes(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
         settings: Any = job.settings["settings"]
-        # Parts are counted as whole: the teacher gives whole states, of which a part is copied.
-        parts = settings.selected.shares(shape["depth"]) if settings.selected else ()
-        signals = [*map(Signal.parse, settings.signals), *_mapped(settings, shape["depth"]), *parts]
+        signals = [*map(Signal.parse, settings.signals), *_mapped(settings, shape["depth"])]
         length = dataset.max_length
         example = length * token_bytes(signals, shape, length, settings.precision)
         # A record batch holds at least one example. The teacher's batch is taken to be as large.
@@ -241,6 +263,12 @@ class CacheTeacher(RunningStage[CacheTeacherSettings]):
 
 
 def _mapped(settings: CacheTeacherSettings, depth: int) -> Iterator[Signal]:
-    """Yield the signals that layer maps may choose, which name no more than there are."""
-    for kind in {kind for entry in settings.maps for kind in entry.kinds}:
+    """Yield the signals that layer maps may choose, which name no more than there are, and parts as whole.
+
+    The teacher gives whole states, of which a part is copied.
+    """
+    parts = settings.selected.parts if settings.selected else ()
+    maps = [*settings.maps, *(part.map for part in parts if part.map)]
+    for kind in {kind for entry in maps for kind in entry.kinds}:
         yield from (Signal(kind, place) for place in SIGNAL_KINDS[kind].places(depth))
+    yield from {Signal.parse(signal) for part in parts for signal in part.signals}
