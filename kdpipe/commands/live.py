@@ -42,10 +42,12 @@ class Live:
 
     def _size(self) -> tuple[int, int]:
         """Return the width and the height of the terminal."""
-        try:
-            return os.get_terminal_size(self._stream.fileno())
-        except (OSError, ValueError):
-            return shutil.get_terminal_size()
+        with suppress(OSError, ValueError):
+            width, height = os.get_terminal_size(self._stream.fileno())
+            # A terminal that nobody looks at may have no size.
+            if width and height:
+                return width, height
+        return shutil.get_terminal_size()
 
     def _redraw(self) -> None:
         while not self._closed.wait(INTERVAL):

@@ -28,7 +28,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in names.splitlines():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, source / name)
+        shutil.copy(ROOT / name, source / name, follow_symlinks=False)
     code = "from snakedeploy.client import main; main()"
     words = ["deploy-workflow", str(source), str(folder / "mine"), "--tag", "any", "--name", "kdpipe"]
     subprocess.run([sys.executable, "-c", code, *words], check=True)
