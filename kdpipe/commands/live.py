@@ -13,7 +13,7 @@ UP, CLEAR = "\x1b[{}F", "\x1b[J"
 
 
 class Live:
-    """Lines below all that was said, drawn again and again until it is closed.
+    """Lines at the bottom of a terminal, which are drawn again and again until `close`.
 
     Args:
         stream: the terminal.

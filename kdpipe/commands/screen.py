@@ -126,7 +126,7 @@ class Screen(logging.Handler):
         return f"{_now()}  done  {_name(self._jobs[record.job_id])}, {duration(round(seconds))}"
 
     def _fails(self, record: Any) -> str:
-        """Show the error of a job, unless its stage has shown it on this screen."""
+        """Show the error of a job, unless its stage has shown the error; on a terminal no stage does."""
         if record.jobid not in self._jobs:
             return str(record.getMessage())
         job = self._jobs[record.jobid]
