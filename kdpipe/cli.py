@@ -28,7 +28,7 @@ MOST = 10**9
 CONFIGS = "config files, merged from left to right (default: config.yaml)"
 # How shells complete the names of files, as `shtab.FILE` says.
 FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
-CONFIG: dict[str, Any] = {"nargs": "*", "type": Path, "help": CONFIGS}
+CONFIG: dict[str, Any] = {"nargs": "*", "metavar": "FILE.yaml", "help": CONFIGS}
 NO_DATA: dict[str, Any] = {"dest": "data", "action": "store_false", "help": "do not look at data files"}
 
 
@@ -63,8 +63,7 @@ def _options(command: list[str], flags: list[str]) -> argparse.Namespace:
     options, more = parser.parse_known_args(command, argparse.Namespace(flags=flags))
     if more and (not hasattr(options, "words") or any(word.startswith("-") for word in more)):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
-    if more:
-        options.words += more
+    options.words = [*getattr(options, "words", ()), *more]
     return options
 
 
@@ -79,25 +78,25 @@ def _fail(message: str) -> NoReturn:
     sys.exit(EXIT_STATUS)
 
 
-def _configs(words: Sequence[Path]) -> list[Path]:
+def _configs(words: Sequence[str]) -> list[Path]:
     """Return the config files that a command line names; `config.yaml` where it names none."""
     if not words and (note := default_note()):
         print(note, file=sys.stderr)
-    return [find_config(path) for path in words] or [default_config()]
+    return [find_config(Path(word)) for word in words] or [default_config()]
 
 
 def _apart(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Return the configs and the models among the words of a command line, in any order."""
     shipped = shipped_configs()
     files = [word for word in words if word.endswith(ENDINGS) or "/" in word or word in shipped]
-    return _configs([*map(Path, files)]), [word for word in words if word not in files]
+    return _configs(files), [word for word in words if word not in files]
 
 
 def _check(options: argparse.Namespace) -> None:
     from kdpipe.commands.describe import summary
     from kdpipe.plan.build import load_graph
 
-    graph = load_graph(_configs(options.config))
+    graph = load_graph(_configs(options.words))
     if options.data:
         from kdpipe.commands.check_data import check_data
 
@@ -118,7 +117,7 @@ def _graph(options: argparse.Namespace) -> None:
     from kdpipe.plan.build import load_graph
 
     show = mermaid if options.mermaid else describe_graph
-    print(show(load_graph(_configs(options.config))))
+    print(show(load_graph(_configs(options.words))))
 
 
 def _why(options: argparse.Namespace) -> None:
@@ -135,7 +134,7 @@ def _clean(options: argparse.Namespace) -> None:
     from kdpipe.commands.clean import find_leftovers, remove
     from kdpipe.plan.build import load_graph
 
-    graph = load_graph(_configs(options.config))
+    graph = load_graph(_configs(options.words))
     leftovers, foreign = find_leftovers(graph)
     for folder, why in foreign.items():
         print(f"foreign: {folder}; {why}, left alone")
@@ -165,7 +164,7 @@ def _test(options: argparse.Namespace) -> None:
 def _shrink(options: argparse.Namespace) -> None:
     from kdpipe.commands.shrunk import write_shrunk
 
-    for line in write_shrunk(_configs(options.config), options.output, dict(options.value)):
+    for line in write_shrunk(_configs(options.words), options.output, dict(options.value)):
         print(line)
 
 
@@ -269,25 +268,25 @@ def _add_runs(add: Callable[..., Callable[..., Any]]) -> None:
     argument("--no-data", **NO_DATA)
     add("test", _test, "make a chain of small models with what is installed, in about two minutes")
     argument = add("shrink", _shrink, "write a small copy of a graph, to test it before days of computing")
-    argument("config", **CONFIG).complete = FILES
+    argument("words", **CONFIG).complete = FILES
     text = "folder for config.yaml, sample data and results"
     argument("--output", type=Path, default=Path("shrunk"), help=text)
     text = "the value of a matrix variable in the copy (default: its first value)"
     facts: dict[str, Any] = {"default": [], "type": _choice, "metavar": "VARIABLE=VALUE", "help": text}
     argument("--value", action="append", **facts)
     argument = add("clean", _clean, "list the results that can be removed without any job running again")
-    argument("config", **CONFIG).complete = FILES
+    argument("words", **CONFIG).complete = FILES
     argument("--yes", action="store_true", help="remove them")
 
 
 def _add_views(add: Callable[..., Callable[..., Any]]) -> None:
-    """Add the commands that print what is asked."""
+    """Add the commands that print facts of a config, of a model or of kdpipe."""
     text = "find every mistake of a config and of its data's first rows; print shapes and matched layers"
     argument = add("check", _check, text)
-    argument("config", **CONFIG).complete = FILES
+    argument("words", **CONFIG).complete = FILES
     argument("--no-data", **NO_DATA)
     argument = add("graph", _graph, "print the models and what they are made from")
-    argument("config", **CONFIG).complete = FILES
+    argument("words", **CONFIG).complete = FILES
     argument("--mermaid", action="store_true", help="as a Mermaid diagram")
     text = "print what has changed since a model was made, and the model's inputs"
     argument = add("why", _why, text)

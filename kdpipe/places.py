@@ -34,7 +34,7 @@ def default_note() -> str:
 
 
 def find_config(path: Path) -> Path:
-    """Return a config file: of the user, or one that comes with kdpipe, such as `config/minilm-mrpc.yaml`.
+    """Return a config file: a file of the user, or a config of kdpipe, such as `config/minilm-mrpc.yaml`.
 
     Raises:
         KdpipeError: there is no such file.
@@ -42,7 +42,7 @@ def find_config(path: Path) -> Path:
     if path.exists() or path.is_absolute():
         return path
     shipped = shipped_configs()
-    if path.parent in (Path(), Path("config")) and path.stem in shipped:
+    if path.parent in (Path(), Path("config")) and path.stem in shipped and path.suffix in ("", *ENDINGS):
         return shipped[path.stem]
     what = f"{path}: cannot be read: No such file or directory"
     hint = suggest(path.stem, shipped)

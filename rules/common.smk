@@ -36,7 +36,7 @@ def model_files(*names):
 
 
 def every_result():
-    """The models, their scores, and the report: a target names every node, as Snakemake lists only what it names."""
+    """The models, their scores, and the report: Snakemake lists a node whose job has failed only if a target names it."""
     targets = [LAYOUT.model(name) for name in GRAPH.nodes]
     targets += [LAYOUT.evaluation(*pair) for pair in GRAPH.evaluations]
     targets += [LAYOUT.export(*pair) for pair in GRAPH.exports]

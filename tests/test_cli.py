@@ -298,6 +298,13 @@ def test_a_shell_takes_its_script(run, tmp_path):
     assert subprocess.run(["bash", "-c", code], capture_output=True, text=True).stdout == "mine.yaml\n"
 
 
+def test_configs_stand_before_and_after_options(run, write):
+    base = write("models: {a: {load: {path: x/y}}}", "base.yaml")
+    overlay = write("models: {b: {extract: {model: a, layers: [0]}}}", "overlay.yaml")
+    assert run("graph", base, "--mermaid", overlay)[1].count("-->|model|") == 1
+    assert run("describe", "kl", "--depth", "2", base)[0] == 2
+
+
 def test_all_kinds_are_listed(run):
     status, output, _ = run("list")
     kinds = {line.split()[0] for line in output.splitlines()}

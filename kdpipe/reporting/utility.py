@@ -6,7 +6,6 @@ Reference:
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
-from math import nan
 from statistics import fmean
 from typing import Any, ClassVar
 
@@ -147,16 +146,17 @@ def _taken(graph: Graph) -> dict[str, Taken]:
         chain = graph.trained_from(model)
         takes = [name for name in chain if getattr(graph.nodes[name].settings, "knowledge", None) is not None]
         source = next(iter(takes), None)
-        if source is not None:
+        # Earlier versions did not write down what students took.
+        told = read_manifest(graph.layout.model(source)).get("knowledge") if source else None
+        if source and told:
             seconds = sum(_seconds(graph, name) for name in chain[: chain.index(source) + 1])
-            found.setdefault(group, []).append(_taken_by(graph, source, seconds))
+            found.setdefault(group, []).append(_taken_by(graph, source, told["bytes"], seconds))
     return {group: _mean(each) for group, each in found.items()}
 
 
-def _taken_by(graph: Graph, model: str, seconds: float) -> Taken:
+def _taken_by(graph: Graph, model: str, size: float, seconds: float) -> Taken:
     settings: Any = graph.nodes[model].settings
     assert isinstance(settings, Distillation)
-    size: float = read_manifest(graph.layout.model(model)).get("knowledge", {}).get("bytes", nan)
     return Taken(*_described(selection_of(settings.lessons[0])), size / 1e6, seconds)
 
 

@@ -189,7 +189,7 @@ def _teachers(
     data: Path,
     split: EncodedSplit,
 ) -> tuple[dict[Origin, Teacher], dict[Origin, CounterpartCollator]]:
-    """Return the teachers that run, and the batches of those that read other tokens than the student."""
+    """Return the teachers that run, and the batches of teachers that read other tokens than the student."""
     teachers: dict[Origin, Teacher] = {}
     others = {}
     for origin, source in running.items():

@@ -1,4 +1,4 @@
-"""Numbers of states are chosen as they are defined, and compared as a mean over those that are kept."""
+"""Numbers of states are chosen as they are defined, and compared as a mean over the numbers that are kept."""
 
 from typing import Any
 

@@ -21,7 +21,7 @@ BYTES = {"joint": 7_000, "tokens": 20_000, "student": 32_000}
 
 @pytest.fixture
 def told(config: dict[str, Any], make_results: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return what is told of mrpc by students that took some amounts, after changes of the config."""
+    """A function that changes the config, and returns what the report tells of the students."""
 
     def tell(**changes: Any) -> Any:
         student = config["models"].pop("student-{task}-{seed}")["distill"]
