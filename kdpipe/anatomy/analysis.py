@@ -1,4 +1,7 @@
-"""What a model consists of: parameters and memory of its modules; heads and neurons of its blocks."""
+"""What a model consists of: parameters and memory of its modules; heads and neurons of its blocks.
+
+And how many multiply-adds a text takes.
+"""
 
 import re
 from collections import Counter
@@ -9,6 +12,7 @@ from typing import Any
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import family_facts, family_name, shape_of
+from kdpipe.anatomy.multiply_adds import multiply_adds, usual_length
 from kdpipe.anatomy.units import UNIT_KINDS
 
 # Parts of a name that are shown unless more are asked for: usually down to embeddings, encoder and head.
@@ -24,11 +28,13 @@ class Weight:
         count: number of its entries; 0 if it is tied.
         size: bytes that it takes; 0 if it is tied.
         tied_to: name of the parameter whose entries it uses; "" for a parameter of its own.
+        shape: its sizes; of a tied parameter, the sizes of the other parameter.
     """
 
     count: int
     size: int
     tied_to: str = ""
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,15 @@ class Analysis:
         parameters = [counts[index] for index in sorted(counts)]
         return [Block(*numbers) for numbers in zip(parameters, *units, strict=True)]
 
+    def multiply_adds(self, length: int) -> int | None:
+        """Return the multiply-adds for one text of so many tokens, padding included.
+
+        None stands for a model of a family that kdpipe does not know. Attentions of a causal model count in
+        full, and so does the logit of each token in the vocabulary.
+        """
+        sizes = {name: weight.shape for name, weight in self.weights.items()}
+        return multiply_adds(self.config, sizes, length)
+
     def as_text(self, depth: int = DEPTH) -> str:
         """Return the modules to a depth, and the blocks, as tables."""
         modules, blocks = self.modules(depth), self.blocks()
@@ -123,6 +138,9 @@ class Analysis:
             total += f", {len(blocks)} block{'s' if len(blocks) > 1 else ''}"
             rows = [(str(index), *_block_row(block)) for index, block in enumerate(blocks)]
             tables.append([("block", "parameters", "heads", "neurons"), *rows])
+        length = usual_length(self.config)
+        if (number := self.multiply_adds(length)) is not None:
+            total += f", {number:,} multiply-adds for {length} tokens"
         return "\n\n".join([total, *map(_table, tables)])
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ def analyze(model: PreTrainedModel) -> Analysis:
     owners: dict[int, str] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         owner = owners.setdefault(id(parameter), name)
-        own = Weight(parameter.numel(), parameter.numel() * parameter.element_size())
-        weights[name] = own if owner == name else Weight(0, 0, owner)
+        count, shape = parameter.numel(), tuple(parameter.shape)
+        own = Weight(count, count * parameter.element_size(), shape=shape)
+        weights[name] = own if owner == name else Weight(0, 0, owner, shape)
     return Analysis({**model.config.to_dict(), "architectures": [type(model).__name__]}, weights)

@@ -62,7 +62,10 @@ def test_as_text(golden: Path):
     lines = [line.split("  ") for line in analyze_folder(golden).as_text(depth=1).splitlines()]
     rows = [[cell.strip() for cell in line if cell] for line in lines]
     assert rows == [
-        ["BertForSequenceClassification: 6,947 parameters, 0.03 MiB, 2 blocks"],
+        [
+            "BertForSequenceClassification: 6,947 parameters, 0.03 MiB, 2 blocks, "
+            "196,912 multiply-adds for 32 tokens"
+        ],
         [],
         ["module", "parameters", "share", "memory"],
         ["bert", "6,896", "99.27 %", "0.03 MiB"],

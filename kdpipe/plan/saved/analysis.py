@@ -24,13 +24,15 @@ def analyze_folder(folder: Path) -> Analysis:
     """
     raw = read_object(folder / CONFIG)
     tensors = {name: tensor for name, tensor in list_tensors(folder).items() if not name.endswith(COUNTED)}
-    weights = {name: Weight(prod(tensor.shape), tensor.size) for name, tensor in tensors.items()}
+    weights = {
+        name: Weight(prod(tensor.shape), tensor.size, shape=tensor.shape) for name, tensor in tensors.items()
+    }
     config = raw
     family = family_name(str(raw.get("model_type")))
     if family in catalog.FAMILIES:
         config = _known(folder, family, raw, tensors)
         ties = tied_names(family, config["architectures"][0], tensors)
-        weights |= {name: Weight(0, 0, tied_to) for name, tied_to in ties.items()}
+        weights |= {name: Weight(0, 0, own, tensors[own].shape) for name, own in ties.items()}
     # A header lists tensors by type, and block 10 before block 2.
     return Analysis(config, {name: weights[name] for name in sorted(weights, key=_place)})
 
