@@ -16,6 +16,8 @@ IMPORTANCE = "importance"
 AUGMENTATION = "augmentation"
 # Numbers of a teacher's states that are kept.
 KEPT = "kept numbers"
+# Examples and runs, for confidence intervals.
+RESAMPLING = "resampling"
 # Of interchange interventions: sources, positions, tokens in context, and sites.
 PAIRING = "pairing"
 POSITIONS = "positions"

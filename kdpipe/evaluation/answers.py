@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 import numpy as np
+from numpy.typing import NDArray
 
 ExactAndF1 = tuple[float, float]
 PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -20,29 +21,37 @@ SEGMENT = re.compile("[\u4e00-\u9fa5]|[^\\W\u4e00-\u9fa5]+(?:[.,][^\\W\u4e00-\u9
 LANGUAGE_SAMPLE = 100
 
 
-def answer_metrics(
+def answer_scores(
     predictions: Sequence[str], answers: Sequence[Sequence[str]], contexts: Sequence[str]
-) -> dict[str, float]:
-    """Return F1 and exact match, from 0 to 1; an empty text means no answer.
+) -> NDArray[np.float64]:
+    """Return exact match and F1 of each prediction [N, 2]; an empty text means no answer.
 
-    If some questions have no answer, the scores are SQuAD v2.0's. Questions with and without an answer
-    also get scores of their own, if the split has such questions. The contexts decide the language.
+    If some questions have no answer, the scores are SQuAD v2.0's. The contexts decide the language.
     """
-    answerable = np.array([bool(golds) for golds in answers])
-    version2 = not answerable.all()
+    version2 = not all(answers)
     chinese = is_chinese(contexts[:LANGUAGE_SAMPLE])
-    scores = np.array(
-        [
-            cmrc_score(prediction, golds) if chinese else squad_score(prediction, golds, version2)
-            for prediction, golds in zip(predictions, answers, strict=True)
-        ]
-    )
+    scores = [
+        cmrc_score(prediction, golds) if chinese else squad_score(prediction, golds, version2)
+        for prediction, golds in zip(predictions, answers, strict=True)
+    ]
+    return np.array(scores)
+
+
+def answer_metrics(scores: NDArray[np.float64], answerable: NDArray[np.bool_]) -> dict[str, float]:
+    """Return mean F1 and exact match, from 0 to 1.
+
+    Questions with and without an answer also get scores of their own, if some questions have no answer.
+
+    Args:
+        scores: exact match and F1 of each question [N, 2].
+        answerable: whether each question has an answer [N].
+    """
     exact, f1 = scores.T
     metrics = {"f1": f1.mean(), "exact_match": exact.mean()}
     if answerable.any():
         metrics |= {"has_answer_f1": f1[answerable].mean()}
         metrics |= {"has_answer_exact_match": exact[answerable].mean()}
-    if version2:
+    if not answerable.all():
         metrics |= {"no_answer_accuracy": exact[~answerable].mean()}
     return {name: float(value) for name, value in metrics.items()}
 

@@ -76,6 +76,41 @@ def squared_error(gold: Values, predicted: Values) -> float:
     return float(np.square(gold - predicted).mean())
 
 
+def share(part: Values, whole: Values) -> Values:
+    """Return part / whole, 0 where the whole is 0."""
+    ratio: Values = np.divide(part, whole, out=np.zeros(np.shape(part)), where=np.asarray(whole) != 0)
+    return ratio
+
+
+def mean(total: Values, count: Values) -> Values:
+    """Return total / count, NaN where the count is 0."""
+    ratio: Values = np.divide(
+        total, count, out=np.full(np.shape(total), np.nan), where=np.asarray(count) != 0
+    )
+    return ratio
+
+
+def correlation_from_sums(sums: Values) -> Values:
+    """Return Pearson's correlations [B] from the sums of 1, x, y, xx, yy and xy [B, 6]; 0 of a constant side.
+
+    The sums of numbers that are centred before lose fewer digits.
+    """
+    n, x, y, xx, yy, xy = sums.T
+    left, right = (np.maximum(square - total**2 / n, 0) for square, total in ((xx, x), (yy, y)))
+    return share(xy - x * y / n, np.sqrt(left * right))
+
+
+def matthews_from_sums(both: Values, predicted: Values, gold: Values) -> Values:
+    """Return Matthews' coefficients [B] from counts of each class [B, C]; 0 of a constant side.
+
+    Reference:
+        Gorodkin 2004, Comparing two K-category assignments by a K-category correlation coefficient, eq. 8.
+    """
+    n, right = gold.sum(-1), both.sum(-1)
+    left, other = (n**2 - np.square(counts).sum(-1) for counts in (predicted, gold))
+    return share(right * n - (predicted * gold).sum(-1), np.sqrt(left * other))
+
+
 def mean_of(*metrics: Metric) -> Metric:
     """Return a metric that is the mean of other metrics."""
     return lambda gold, predicted: sum(metric(gold, predicted) for metric in metrics) / len(metrics)

@@ -1,6 +1,6 @@
 """The contract of a task: its head, the meaning of its logits, and how its models are scored."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -103,6 +103,21 @@ class Task(Protocol):
     @staticmethod
     def evaluate(subject: Subject) -> Evaluation:
         """Score a model on a split; on a split without labels the model only predicts."""
+        ...
+
+    @staticmethod
+    def parts(predictions: pa.Table, classes: Sequence[str]) -> NDArray[np.float64]:
+        """Return what each example adds to the sums that the metrics follow from [N, P].
+
+        Args:
+            predictions: the predictions of `evaluate`, on a split with labels.
+            classes: the names of the labels, in the order of the dataset; () for a task without names.
+        """
+        ...
+
+    @staticmethod
+    def from_sums(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return the metrics [B] that follow from sums of parts [B, P]; NaN where no example counts."""
         ...
 
 

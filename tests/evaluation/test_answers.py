@@ -4,10 +4,12 @@ import random
 import re
 import string
 from collections import Counter
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
-from kdpipe.evaluation.answers import answer_metrics, cmrc_score, is_chinese, squad_score
+from kdpipe.evaluation.answers import answer_metrics, answer_scores, cmrc_score, is_chinese, squad_score
 
 ENGLISH = [
     "the",
@@ -134,22 +136,30 @@ def test_chinese_is_compared_by_character(prediction: str, answer: str, exact: f
     assert cmrc_score(prediction, [answer]) == pytest.approx((exact, f1))
 
 
+def measured(
+    predictions: Sequence[str], answers: Sequence[Sequence[str]], contexts: Sequence[str]
+) -> dict[str, float]:
+    """Return the metrics of answers."""
+    scores = answer_scores(predictions, answers, contexts)
+    return answer_metrics(scores, np.array([bool(golds) for golds in answers]))
+
+
 def test_the_language_is_told_from_the_text() -> None:
     assert is_chinese(["北京在哪里", "Nexon 开发的游戏"])
     assert not is_chinese(["Beijing (北京) is the capital of China.", ""])
-    assert answer_metrics(["北"], [["北京"]], ["北京在哪里"])["f1"] == pytest.approx(2 / 3)
-    assert answer_metrics(["北"], [["北京"]], ["Where is Beijing (北京) on the map?"])["f1"] == 0.0
+    assert measured(["北"], [["北京"]], ["北京在哪里"])["f1"] == pytest.approx(2 / 3)
+    assert measured(["北"], [["北京"]], ["Where is Beijing (北京) on the map?"])["f1"] == 0.0
 
 
 def test_questions_without_an_answer_are_told_apart() -> None:
     predictions, answers = ["the river", "", "sea", ""], [["river"], ["sea"], [], []]
-    assert answer_metrics(predictions, answers, ["x"] * 4) == {
+    assert measured(predictions, answers, ["x"] * 4) == {
         "f1": 0.5,
         "exact_match": 0.5,
         "has_answer_f1": 0.5,
         "has_answer_exact_match": 0.5,
         "no_answer_accuracy": 0.5,
     }
-    assert list(answer_metrics([""], [[]], ["x"])) == ["f1", "exact_match", "no_answer_accuracy"]
-    told = list(answer_metrics(["a"], [["b"]], ["x"]))
+    assert list(measured([""], [[]], ["x"])) == ["f1", "exact_match", "no_answer_accuracy"]
+    told = list(measured(["a"], [["b"]], ["x"]))
     assert told == ["f1", "exact_match", "has_answer_f1", "has_answer_exact_match"]

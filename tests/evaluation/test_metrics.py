@@ -9,11 +9,11 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from kdpipe import catalog
-from kdpipe.evaluation.answers import answer_metrics
 from kdpipe.evaluation.metrics import compute, count_classes, pearson, spearman
 from kdpipe.evaluation.tasks import classification, multi_label, regression
 from kdpipe.evaluation.tasks.token_classification import entity_metrics
 from kdpipe.metrics import LOWER_IS_BETTER
+from tests.evaluation.test_answers import measured
 from tests.tolerance import rounding
 
 
@@ -82,7 +82,7 @@ def test_splits_without_any_entity_label_or_answer_have_a_score() -> None:
     for labels in product((none, all_on), repeat=2):
         scores = compute(multi_label.METRICS, list(multi_label.METRICS), *labels)
         assert all(math.isfinite(value) for value in scores.values())
-    assert answer_metrics(["", "b"], [[], []], ["b", "b"])["no_answer_accuracy"] == 0.5
+    assert measured(["", "b"], [[], []], ["b", "b"])["no_answer_accuracy"] == 0.5
 
 
 def test_labels_that_apply_or_not() -> None:
@@ -112,7 +112,7 @@ def scores(task: str, *, right: bool) -> dict[str, float]:
         tags = [["O", "B-X"][i] for i in gold], [["O", "B-X"][i] for i in predicted]
         return entity_metrics([tags[0]], [tags[1]])
     if task == "question_answering":
-        return answer_metrics(["a b", ""] if right else ["c", "c"], [["a b"], []], ["a b c", "a b c"])
+        return measured(["a b", ""] if right else ["c", "c"], [["a b"], []], ["a b c", "a b c"])
     metrics = {
         "classification": classification.classification_metrics(2),
         "multi_label": multi_label.METRICS,

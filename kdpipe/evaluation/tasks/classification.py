@@ -1,8 +1,24 @@
 """Classification: one of several labels for a text or a pair of texts."""
 
-import pyarrow as pa
+from collections.abc import Sequence
 
-from kdpipe.evaluation.metrics import Metric, accuracy, compute, count_classes, f1, matthews, mean_of
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from kdpipe.evaluation.metrics import (
+    Metric,
+    accuracy,
+    compute,
+    count_classes,
+    f1,
+    matthews,
+    matthews_from_sums,
+    mean,
+    mean_of,
+    share,
+)
 from kdpipe.evaluation.task import Evaluation, Subject, Task, example_logits
 
 
@@ -34,6 +50,29 @@ class Classification(Task):
         scores = compute(classification_metrics(len(names)), subject.metrics, gold, predicted)
         predictions = pa.table({**columns, "scores": list(logits)})
         return Evaluation(scores, len(predicted), predictions, count_classes(gold, predicted))
+
+    @staticmethod
+    def parts(predictions: pa.Table, classes: Sequence[str]) -> NDArray[np.float64]:
+        """Return whether each class is predicted rightly, is predicted, and is the label [N, 3C]."""
+        predicted, gold = (_one_hot(predictions[name], classes) for name in ("prediction", "label"))
+        return np.concatenate([predicted * gold, predicted, gold], 1)
+
+    @staticmethod
+    def from_sums(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return accuracy, F1 and Matthews' correlation from the counts of classes."""
+        both, predicted, gold = np.split(sums, 3, 1)
+        right = mean(both.sum(1), gold.sum(1))
+        by_class, occurs = share(2 * both, predicted + gold), predicted + gold > 0
+        own_f1 = by_class[:, 1] if both.shape[1] == 2 else mean(by_class.sum(1), occurs.sum(1))
+        averaged = (right + own_f1) / 2
+        matthews = matthews_from_sums(both, predicted, gold)
+        return {"accuracy": right, "f1": own_f1, "accuracy_and_f1": averaged, "matthews": matthews}
+
+
+def _one_hot(names: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.float64]:
+    places = pc.index_in(names, pa.array(classes)).to_numpy()
+    one_hot: NDArray[np.float64] = np.eye(len(classes))[places]
+    return one_hot
 
 
 def classification_metrics(classes: int) -> dict[str, Metric]:

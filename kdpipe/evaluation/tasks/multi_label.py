@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from kdpipe.evaluation.metrics import accuracy, compute, count_classes, f1
+from kdpipe.evaluation.metrics import accuracy, compute, count_classes, f1, mean, share
 from kdpipe.evaluation.task import Evaluation, Subject, Task, example_logits
 
 METRICS = {"f1_micro": f1("micro"), "f1_macro": f1("macro"), "accuracy": accuracy}
@@ -39,6 +41,25 @@ class MultiLabel(Task):
         scores = compute(METRICS, subject.metrics, gold, predicted)
         predictions = pa.table({**columns, "scores": list(logits)})
         return Evaluation(scores, len(predicted), predictions, count_classes(gold, predicted))
+
+    @staticmethod
+    def parts(predictions: pa.Table, classes: Sequence[str]) -> NDArray[np.float64]:
+        """Return whether each label is found, predicted and true, whether all are right, and 1 [N, 3C+2]."""
+        predicted, gold = (_applies(predictions[name], classes) for name in ("prediction", "label"))
+        right = (predicted == gold).all(1, keepdims=True)
+        return np.concatenate([predicted * gold, predicted, gold, right, np.ones_like(right)], 1)
+
+    @staticmethod
+    def from_sums(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return F1 and accuracy from the counts of labels."""
+        both, predicted, gold = np.split(sums[:, :-2], 3, 1)
+        micro = share(2 * both.sum(1), predicted.sum(1) + gold.sum(1))
+        macro = share(2 * both, predicted + gold).mean(1)
+        return {"f1_micro": micro, "f1_macro": macro, "accuracy": mean(sums[:, -2], sums[:, -1])}
+
+
+def _applies(rows: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.float64]:
+    return np.array([[name in chosen for name in classes] for chosen in rows.to_pylist()], float)
 
 
 def _chosen(rows: Any, names: Sequence[str]) -> pa.Array:

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kdpipe.data.encoded import EncodedSplit, examples_file, ragged
-from kdpipe.evaluation.answers import answer_metrics
+from kdpipe.evaluation.answers import answer_metrics, answer_scores
+from kdpipe.evaluation.metrics import mean
 from kdpipe.evaluation.task import USUAL_ANSWERS, AnswerLimits, Evaluation, Subject, Task, run_batches
 
 # So many starts and ends of each window are combined, and so many answers stay.
@@ -39,13 +40,34 @@ class QuestionAnswering(Task):
     def evaluate(subject: Subject) -> Evaluation:
         """Score a model by its best answers.
 
-        In the predictions, `scores` is the score of the best answer minus the score of no answer, and `nbest`
-        has the best answers with their scores.
+        In the predictions, `scores` is the score of the best answer minus the score of no answer, `nbest`
+        has the best answers with their scores, and `exact_match` and `f1` are those of each question.
         """
         search = AnswerSearch(subject.split, subject.answers)
         for indices, _, logits in run_batches(subject, "spans"):
             search.add(indices, logits.cpu().numpy())
         return search.evaluation(subject.metrics)
+
+    @staticmethod
+    def parts(predictions: pa.Table, classes: Sequence[str]) -> NDArray[np.float64]:
+        """Return F1, exact match and 1 of each question: where it has an answer, and where not [N, 6]."""
+        names = ("f1", "exact_match")
+        scores = np.stack([*(predictions[name].to_numpy() for name in names), np.ones(len(predictions))], 1)
+        answerable = predictions["label"].is_valid().to_numpy()[:, None]
+        return np.concatenate([scores * answerable, scores * ~answerable], 1)
+
+    @staticmethod
+    def from_sums(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return F1 and exact match of all questions, and of those with an answer and without."""
+        has, lacks = np.split(sums, 2, 1)
+        whole = has + lacks
+        return {
+            "f1": mean(whole[:, 0], whole[:, 2]),
+            "exact_match": mean(whole[:, 1], whole[:, 2]),
+            "has_answer_f1": mean(has[:, 0], has[:, 2]),
+            "has_answer_exact_match": mean(has[:, 1], has[:, 2]),
+            "no_answer_accuracy": mean(lacks[:, 1], lacks[:, 2]),
+        }
 
 
 class AnswerSearch:
@@ -92,7 +114,11 @@ class AnswerSearch:
         if known:
             columns["label"] = pa.array([golds[0] if golds else None for golds in answers], pa.string())
         columns |= {"scores": pa.array(margins, pa.float32()), "nbest": _lists(candidates, len(contexts))}
-        measured = answer_metrics(predictions.tolist(), answers, contexts) if known else {}
+        measured = {}
+        if known:
+            scores = answer_scores(predictions.tolist(), answers, contexts)
+            measured = answer_metrics(scores, np.array([bool(golds) for golds in answers]))
+            columns |= {"exact_match": scores[:, 0], "f1": scores[:, 1]}
         others = () if all(answers) else measured
         reported = [name for name in dict.fromkeys((*metrics, *others)) if name in measured]
         return Evaluation({name: measured[name] for name in reported}, len(contexts), pa.table(columns))

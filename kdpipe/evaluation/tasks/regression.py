@@ -1,8 +1,20 @@
 """Regression: a number for a text or a pair of texts."""
 
-import pyarrow as pa
+from collections.abc import Sequence
 
-from kdpipe.evaluation.metrics import compute, mean_of, pearson, spearman, squared_error
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from kdpipe.evaluation.metrics import (
+    compute,
+    correlation_from_sums,
+    mean,
+    mean_of,
+    pearson,
+    spearman,
+    squared_error,
+)
 from kdpipe.evaluation.task import Evaluation, Subject, Task, example_logits
 
 METRICS = {
@@ -38,3 +50,29 @@ class Regression(Task):
         return Evaluation(
             scores, len(predicted), pa.table({**columns, "scores": predicted[:, None].tolist()})
         )
+
+    @staticmethod
+    def parts(predictions: pa.Table, classes: Sequence[str]) -> NDArray[np.float64]:
+        """Return moments of the values, moments of their ranks in the whole split, and the square [N, 13]."""
+        from scipy.stats import rankdata
+
+        values = [predictions[name].to_numpy().astype(float) for name in ("prediction", "label")]
+        ranks = [rankdata(side) for side in values]
+        square = np.square(values[0] - values[1])[:, None]
+        return np.concatenate([_moments(*values), _moments(*ranks), square], 1)
+
+    @staticmethod
+    def from_sums(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return correlations and the mean squared difference; ranks are the ranks of the whole split."""
+        pearson, spearman = correlation_from_sums(sums[:, :6]), correlation_from_sums(sums[:, 6:12])
+        return {
+            "pearson": pearson,
+            "spearman": spearman,
+            "pearson_and_spearman": (pearson + spearman) / 2,
+            "squared_error": mean(sums[:, 12], sums[:, 0]),
+        }
+
+
+def _moments(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    x, y = x - x.mean(), y - y.mean()
+    return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], 1)

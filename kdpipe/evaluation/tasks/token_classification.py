@@ -1,6 +1,7 @@
 """Token classification: a tag for every word, scored by the entities that the tags mark."""
 
 from collections.abc import Sequence
+from operator import eq
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from kdpipe.data.encoded import split_runs
 from kdpipe.data.words import OUTSIDE
+from kdpipe.evaluation.metrics import mean, share
 from kdpipe.evaluation.task import Evaluation, Subject, Task, run_batches
 
 # Types of the columns; a split whose sentences have no words does not show the types.
@@ -44,6 +46,31 @@ class TokenClassification(Task):
         reported = [*subject.metrics, *(name for name in measured if ":" in name)] if measured else []
         columns["scores"] = pa.array(split_runs(scores, split.word_lengths), SCORES)
         return Evaluation({name: measured[name] for name in reported}, len(tags), pa.table(columns))
+
+    @staticmethod
+    def parts(predictions: pa.Table, classes: Sequence[str]) -> NDArray[np.float64]:
+        """Return right, predicted and true entities of each sentence, right words, and words [N, 5]."""
+        from seqeval.metrics.sequence_labeling import get_entities
+
+        rows = []
+        for predicted, gold in zip(
+            *(predictions[name].to_pylist() for name in ("prediction", "label")), strict=True
+        ):
+            found, true = set(get_entities(predicted)), set(get_entities(gold))
+            right = sum(map(eq, predicted, gold))
+            rows.append((len(found & true), len(found), len(true), right, len(gold)))
+        return np.array(rows, float)
+
+    @staticmethod
+    def from_sums(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return precision, recall and F1 of entities, and the share of words with the right tag."""
+        both, predicted, gold, right, words = sums.T
+        return {
+            "f1": share(2 * both, predicted + gold),
+            "precision": share(both, predicted),
+            "recall": share(both, gold),
+            "accuracy": mean(right, words),
+        }
 
 
 def entity_metrics(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, float]:
