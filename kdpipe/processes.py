@@ -5,8 +5,10 @@ Processes exchange values over the CPU, whatever device the model is on.
 """
 
 import os
+import platform
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from kdpipe.errors import KdpipeError
@@ -24,6 +26,16 @@ def count() -> int:
 def rank() -> int:
     """Return the number of this process, from 0; the first process does the work that is done once."""
     return int(os.environ.get("RANK", 0))
+
+
+def processor() -> str:
+    """Return the name of this machine's processor, and the number of its cores that this process may use."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(names, platform.machine())}, {len(os.sched_getaffinity(0))} cores"
 
 
 def is_another_task() -> bool:

@@ -29,6 +29,7 @@ use rule stage as report with:
         models=read("models"),
         evaluations=read("evaluations"),
         importance=read("importance"),
+        data=read("data"),
         files=read_files,
     output:
         files(LAYOUT.report, "report.html", "results.parquet", "results.csv"),

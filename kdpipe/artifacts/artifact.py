@@ -29,6 +29,7 @@ from kdpipe.artifacts.state import discard
 from kdpipe.artifacts.sums import MANIFEST, SUMS, damaged, files_below, read_listing, read_sums, write_sums
 from kdpipe.environment import acting
 from kdpipe.errors import KdpipeError
+from kdpipe.processes import processor
 
 PACKAGES = (
     "kdpipe",
@@ -90,6 +91,7 @@ def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) 
             "versions": versions(),
             "commit": _commit(),
             "device": device(),
+            "machine": processor(),
             "seconds": round(clock.seconds(), 3),
             **draft.facts,
         }

@@ -5,6 +5,7 @@ screen, Snakemake's locks and the messages at the end.
 """
 
 import atexit
+import os
 import shlex
 import shutil
 import sys
@@ -27,6 +28,7 @@ from kdpipe.config.document import merge, read_config
 from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError
 from kdpipe.places import CONFIG, default_config, default_note
 from kdpipe.plan.build import build_graph
+from kdpipe.plan.stages.report import COMMAND
 from kdpipe.runner.lock import share
 from kdpipe.runner.logs import check_log
 
@@ -61,6 +63,7 @@ class Invocation:
         self._screen: Screen | None = None
         # Each job of a cluster reads the Snakefile again.
         if workflow.is_main_process:
+            os.environ.setdefault(COMMAND, shlex.join(["snakemake", *sys.argv[1:]]))
             self._look_around()
 
     def begin(self) -> None:

@@ -17,6 +17,7 @@ from kdpipe.errors import KdpipeError, quoted, suggest
 from kdpipe.places import SNAKEFILE, WORKFLOW
 from kdpipe.plan.build import load_graph
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.stages.report import COMMAND
 
 # The beginnings of flags of Snakemake that kdpipe sets; a user may shorten a flag.
 RESERVED = ("--configf", "--dir", "--snakef", "-d", "-s")
@@ -62,6 +63,7 @@ def start(
     command = ["snakemake", *targets, "--configfile", *map(str, configs), "--snakefile", str(SNAKEFILE)]
     command += [*where, *(["--cores", number] if number else []), *(["--dry-run"] if dry else []), *flags]
     print(shlex.join(command), file=sys.stderr, flush=True)
+    os.environ[COMMAND] = shlex.join(["kdpipe", *sys.argv[1:]])
     os.execv(sys.executable, [sys.executable, "-m", *command])
 
 

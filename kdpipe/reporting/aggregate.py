@@ -1,8 +1,9 @@
 """The results averaged over runs: mean or median, and spread, beside a baseline and published values."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
+from math import nan
 from statistics import fmean, median
 from typing import Any
 
@@ -10,26 +11,25 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import CHOSEN
-from kdpipe.reporting.grouping import group_names, model_groups
+from kdpipe.reporting.differences import GROUP, Result, difference_intervals
+from kdpipe.reporting.grouping import dataset_groups, model_groups
 from kdpipe.reporting.published import own_lines, published_values
 from kdpipe.reporting.results import in_braces, variable_columns
 
 SELECTION_SPLIT = "validation"
-# A row of the results.
-Result = Mapping[str, Any]
 
 
-def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
+def aggregate(results: pa.Table, graph: Graph, *, intervals: bool = False) -> pd.DataFrame:
     """Average results over the variables of `report.over`.
 
     There is a row for each model, dataset, split and metric of the dataset, where models and datasets are
     groups (`kdpipe.reporting.grouping`). The columns are `model`, `template`, `stage`, `dataset`, `split`,
     `metric`; `average` (the mean, or as `report.statistic` says the median), `spread` (sample standard
     deviation) and `runs`; `n`, `parameters`, `depth`, `width` and
-    `seconds` as means; `difference` to the baseline with `difference_spread`; `published`; `selection`
+    `seconds` as means; `difference` to the baseline with `difference_spread`, and with its interval from
+    `low` to `high` (NaN without `intervals`); `published`; `selection`
     (whether models are chosen by the split); `primary` (whether models for the dataset's task are chosen by
     the metric); and each variable that is not averaged over, with its name in braces.
 
@@ -39,13 +39,14 @@ def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
     report = graph.document.report
     rows = _with_groups(results, graph)
     scores: list[Any] = rows.to_dict("records")
-    rows["difference"] = rows["value"] - np.array(baseline_values(scores, graph), float)
+    baselines = baseline_scores(scores, graph)
+    rows["difference"] = rows["value"] - np.array(baseline_values(baselines, graph), float)
     own, _ = own_lines(graph)
     rows["published"] = np.array(published_values(scores, own), float)
     variables = [name for name in ("seed", *variable_columns(graph)) if name not in report.over]
     columns = {in_braces(name): (in_braces(name), "first") for name in variables}
-    groups = rows.groupby(["dataset_group", "model_group", "split", "metric"], sort=False)
-    return (
+    groups = rows.groupby(list(GROUP), sort=False)
+    averaged = (
         groups.agg(
             template=("template", "first"),
             stage=("stage", "first"),
@@ -63,6 +64,10 @@ def aggregate(results: pa.Table, graph: Graph) -> pd.DataFrame:
         .reset_index()
         .rename(columns={"dataset_group": "dataset", "model_group": "model"})
     )
+    found = difference_intervals(scores, baselines, graph) if intervals else {}
+    keys = zip(*(averaged[name.removesuffix("_group")] for name in GROUP), strict=True)
+    bounds = [found.get(key, (nan, nan)) for key in keys]
+    return averaged.assign(low=[low for low, _ in bounds], high=[high for _, high in bounds])
 
 
 def selection_splits(graph: Graph) -> set[tuple[str, str]]:
@@ -77,37 +82,40 @@ def selection_splits(graph: Graph) -> set[tuple[str, str]]:
     return chosen | {(dataset, SELECTION_SPLIT) for dataset in graph.datasets}
 
 
-def baseline_values(scores: Sequence[Result], graph: Graph) -> list[float | None]:
-    """Return the baseline's value for each score, with the same dataset, split, metric and common variables.
+def baseline_values(baselines: Sequence[Sequence[Result]], graph: Graph) -> list[float | None]:
+    """Return the value of each score's baselines: their mean, or as `report.statistic` says their median."""
+    average = median if graph.document.report.statistic == "median" else fmean
+    return [average(score["value"] for score in each) if each else None for each in baselines]
+
+
+def baseline_scores(scores: Sequence[Result], graph: Graph) -> list[Sequence[Result]]:
+    """Return the baseline's scores for each score, with the same dataset, split, metric and common variables.
 
     If the baseline is a template, its nodes match by the variables that both names have, so that seed 1 is
-    compared with seed 1. If several nodes match, their mean counts, or as `report.statistic` says their
-    median. If the baseline is a node, every other model is compared with this node.
+    compared with seed 1; several nodes may match. If the baseline is a node, every model is compared with it.
     """
     baseline = graph.document.report.baseline
-    average = median if graph.document.report.statistic == "median" else fmean
     reference = [score for score in scores if baseline in (score["model"], score["template"])]
     is_template = bool(reference) and reference[0]["template"] == baseline
     variables = graph.nodes[reference[0]["model"]].variables if is_template else {}
 
     @cache
-    def averages(shared: tuple[str, ...]) -> dict[tuple[Any, ...], float]:
-        values_by_key = defaultdict(list)
+    def matching(shared: tuple[str, ...]) -> dict[tuple[Any, ...], list[Result]]:
+        by_key = defaultdict(list)
         for score in reference:
-            values_by_key[_key(score, graph, shared)].append(score["value"])
-        return {key: average(values) for key, values in values_by_key.items()}
+            by_key[_key(score, graph, shared)].append(score)
+        return by_key
 
-    def value(score: Result) -> float | None:
+    def matches(score: Result) -> Sequence[Result]:
         choice = graph.nodes[score["model"]].variables
         shared = tuple(name for name in variables if name in choice)
-        return averages(shared).get(_key(score, graph, shared))
+        return matching(shared).get(_key(score, graph, shared), ())
 
-    return [value(score) for score in scores]
+    return [matches(score) for score in scores]
 
 
 def _with_groups(results: pa.Table, graph: Graph) -> pd.DataFrame:
-    matrix, over = Matrix(graph.document.matrix), graph.document.report.over
-    datasets = group_names(graph.document.datasets, matrix, over)
+    datasets = dataset_groups(graph)
     rows: pd.DataFrame = results.to_pandas(integer_object_nulls=True)
     variables = {column: in_braces(name) for name, column in variable_columns(graph).items()}
     rows = rows.rename(columns={"seed": in_braces("seed"), **variables})

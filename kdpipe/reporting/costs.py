@@ -131,7 +131,8 @@ def _environment(manifests: Sequence[Manifest]) -> dict[str, str]:
     values_of: dict[str, set[str]] = {}
     for manifest in manifests:
         commit = (manifest["commit"] or "")[:12]
-        facts = {**manifest["versions"], "device": manifest["device"], "commit": commit}
+        machine = manifest.get("machine", "")
+        facts = {**manifest["versions"], "device": manifest["device"], "machine": machine, "commit": commit}
         for name, value in facts.items():
             values_of.setdefault(name, set()).add(value)
     texts = {name: ", ".join(sorted(values - {""})) for name, values in values_of.items()}

@@ -1,17 +1,19 @@
 """Matplotlib figures as SVG for the report, with the same bytes each time and the colours of the page."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any, Literal
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.transforms import Bbox
 
 # A reader can tell these colours apart, on white and on near-black.
 COLOURS = ("#3b7dd8", "#e0731d", "#2a9d6f", "#c9455f", "#8a63d2", "#1899ad", "#a0703c", "#7d8590")
@@ -19,6 +21,10 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 # The style sheet of the page replaces these colours, so that figures follow a light or dark page.
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
 PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)"}
+
+# Size of the names of points, and where a name may begin or end, from its point, in points of 1/72 inch.
+NAME_SIZE = 7.5
+SHIFTS = [(side, row * 1.2 * NAME_SIZE) for row in (0, 1, -1, 2, -2) for side in (5, -5)]
 
 STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
@@ -88,6 +94,29 @@ def add_legend(figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:
     ]
     figure.set_size_inches(width, height + 0.1 + 0.2 * -(-len(looks) // columns))
     figure.legend(handles, list(looks), loc="outside lower left", ncols=columns)
+
+
+def name_points(axis: Axes, xs: Iterable[float], ys: Iterable[float], names: Iterable[str]) -> None:
+    """Write a name beside each point, where it covers no other name if there is such a place."""
+    axis.margins(x=0.18, y=0.12)
+    axis.autoscale_view()
+    taken: list[Bbox] = []
+    for x, y, name in zip(xs, ys, names, strict=True):
+        places = {shift: _box(axis, (x, y), name, shift) for shift in SHIFTS}
+        shift = min(places, key=lambda shift: sum(map(places[shift].overlaps, taken)))
+        taken.append(places[shift])
+        align = "left" if shift[0] > 0 else "right"
+        axis.annotate(
+            name, (x, y), shift, textcoords="offset points", ha=align, va="center", fontsize=NAME_SIZE
+        )
+
+
+def _box(axis: Axes, point: tuple[float, float], name: str, shift: tuple[float, float]) -> Bbox:
+    """Return about the rectangle in pixels of a name that is shifted from its point by points."""
+    pixels = axis.figure.dpi / 72
+    x, y = axis.transData.transform(point) + pixels * np.array(shift)
+    width, height = pixels * NAME_SIZE * 0.62 * len(name), pixels * NAME_SIZE * 1.1
+    return Bbox.from_bounds(x - (0 if shift[0] > 0 else width), y - height / 2, width, height)
 
 
 def look_of(index: int) -> dict[str, Any]:

@@ -12,6 +12,12 @@ def model_groups(graph: Graph) -> dict[str, str]:
     return group_names(document.models, Matrix(document.matrix), document.report.over)
 
 
+def dataset_groups(graph: Graph) -> dict[str, str]:
+    """Return the group of each dataset by the variables in `report.over`."""
+    document = graph.document
+    return group_names(document.datasets, Matrix(document.matrix), document.report.over)
+
+
 def group_names(templates: Iterable[str], matrix: Matrix, over: Sequence[str]) -> dict[str, str]:
     """Return the group of each name: the name with the variables in `over` left open.
 

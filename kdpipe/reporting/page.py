@@ -1,5 +1,7 @@
 """The report as one HTML page that needs no other file."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -7,26 +9,37 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kdpipe.anatomy.analysis import mebibytes
+from kdpipe.artifacts.sums import SUMS
 from kdpipe.config.document import Document, merge
 from kdpipe.durations import duration
 from kdpipe.matching import plain
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.published import Line
-from kdpipe.reporting.costs import model_costs, read_ledger
+from kdpipe.reporting.agreement import agreements
+from kdpipe.reporting.calibration import calibrations, reliability_figure
+from kdpipe.reporting.costs import ModelCost, model_costs, read_ledger
 from kdpipe.reporting.curves import loss_curves, tradeoff_curves
 from kdpipe.reporting.diagram import draw_graph
-from kdpipe.reporting.plots import further_plots, parameters_plot
+from kdpipe.reporting.grouping import dataset_groups
+from kdpipe.reporting.measurements import measurements
+from kdpipe.reporting.overview import Overview, overview
+from kdpipe.reporting.plots import further_plots, tradeoff_plots
 from kdpipe.reporting.pruning import importance_maps, pruned_shapes
 from kdpipe.reporting.published import own_lines
 from kdpipe.reporting.structures import model_structures
-from kdpipe.reporting.tables import lay_out
+from kdpipe.reporting.tables import ScoreTable, lay_out
 from kdpipe.reporting.utility import utilities
 
 TEMPLATE = "report.html.j2"
 
 
-def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
+def render_page(graph: Graph, aggregated: pd.DataFrame, command: str = "") -> str:
     """Return the report of a graph whose models and evaluations are finished, from its aggregated results.
+
+    Args:
+        graph: the graph.
+        aggregated: its aggregated results.
+        command: the command that the user has started; "" where it is not known.
 
     Raises:
         ConfigError: `report.plots` names a column or metric that the results do not have.
@@ -40,23 +53,65 @@ def render_page(graph: Graph, aggregated: pd.DataFrame) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"duration": duration, "mebibytes": mebibytes}
+    tables, structures = lay_out(aggregated, report.baseline), model_structures(graph)
+    costs, steps = (
+        model_costs(graph),
+        overview(graph, lay_out(aggregated, report.baseline, most=3), structures, measurements(graph)),
+    )
+    chosen, splits = list(steps.sizes.index), splits_of(graph, tables)
+    calibrated = calibrations(graph, chosen, splits)
     return environment.get_template(TEMPLATE).render(
         report=report,
         graph=graph,
         diagram=draw_graph(graph),
-        tables=lay_out(aggregated, report.baseline),
+        tables=tables,
+        overview=steps,
         elsewhere=published_elsewhere(graph),
-        plots=[*parameters_plot(aggregated), *further_plots(aggregated, report.plots)],
+        plots=[
+            *tradeoff_plots(aggregated, quantities(steps, costs)),
+            *further_plots(aggregated, report.plots),
+        ],
+        agreements=agreements(graph, chosen, splits),
+        calibrations=calibrated,
+        reliability=reliability_figure(calibrated) if calibrated else "",
         utilities=utilities(graph, aggregated),
         curves=loss_curves(graph),
         ledger=read_ledger(graph),
-        model_costs=model_costs(graph),
+        finished=finished(graph),
+        command=command,
+        model_costs=costs,
         importances=list(importance_maps(graph)),
         shapes=pruned_shapes(graph),
-        structures=model_structures(graph),
+        structures=structures,
         tradeoffs=list(tradeoff_curves(graph)),
         settings={section: settings_text(graph.document, section) for section in ("models", "datasets")},
     )
+
+
+def finished(graph: Graph) -> str:
+    """Return the day on which the last model or evaluation was finished, in universal time."""
+    layout = graph.layout
+    folders = [*map(layout.model, graph.nodes), *(layout.evaluation(*pair) for pair in graph.evaluations)]
+    last = max((folder / SUMS).stat().st_mtime for folder in folders)
+    return f"{datetime.fromtimestamp(last, UTC):%Y-%m-%d}"
+
+
+def splits_of(graph: Graph, tables: Sequence[ScoreTable]) -> dict[str, str]:
+    """Return the first split of each dataset's table."""
+    first = {table.dataset: table.splits[0].name for table in tables if table.splits}
+    return {name: first[group] for name, group in dataset_groups(graph).items() if group in first}
+
+
+def quantities(steps: Overview, costs: Sequence[ModelCost]) -> dict[str, dict[str, float]]:
+    """Return what scores are plotted against, by the name of the quantity and by model."""
+    found: dict[str, Any] = {
+        "parameters": steps.sizes["parameters"].to_dict(),
+        "minutes of computation, with ancestors": {cost.model: cost.cost.seconds / 60 for cost in costs},
+    }
+    for shape in steps.shapes:
+        name = f"ms for a batch of {shape.batch} texts of {shape.length} tokens, {shape.format}"
+        found[name] = (1000 * steps.sizes[shape]).to_dict()
+    return found
 
 
 class Elsewhere(NamedTuple):

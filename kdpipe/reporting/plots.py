@@ -1,4 +1,4 @@
-"""Plots of the aggregated results: scores against parameters, and the plots of `report.plots`."""
+"""Plots of the aggregated results: scores against size, time and cost, and the plots of `report.plots`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,21 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from kdpipe.config.settings.report import AXES, PlotSettings
 from kdpipe.errors import ConfigError, Problem
-from kdpipe.reporting.figures import add_legend, grid_of_axes, look_of, to_svg, use_log_scale
+from kdpipe.reporting.figures import (
+    add_legend,
+    grid_of_axes,
+    look_of,
+    name_points,
+    to_svg,
+    use_log_scale,
+)
 
 PANEL_SIZES = {1: (6.4, 3.4), 2: (5.3, 3.2), 3: (3.7, 2.8)}
 LOGARITHMIC_FROM = 20
+# Ticks from this number on are written in thousands or millions.
+SHORTENED_FROM = 1e4
+# Names that the points of a panel have at most, by the number of columns.
+MOST_NAMES = {1: 24, 2: 16, 3: 10}
 # Tick labels with more characters than this in all are rotated.
 CROWDED_FROM = 40
 
@@ -26,14 +37,20 @@ class Plot:
     svg: str
 
 
-def parameters_plot(aggregated: pd.DataFrame) -> Iterator[Plot]:
-    """Plot the first metric of each task against the parameters of the models, if there are scores."""
+def tradeoff_plots(aggregated: pd.DataFrame, quantities: Mapping[str, Mapping[str, float]]) -> Iterator[Plot]:
+    """Plot the first metric of each task against quantities of the models, with names on the points.
+
+    Args:
+        aggregated: the aggregated results.
+        quantities: values by model, by the name of the quantity; one that no two models have gives no plot.
+    """
     scores = _one_split(aggregated[aggregated["primary"]])
-    if scores.empty:
-        return
     metrics = ", ".join(dict.fromkeys(scores["metric"])).replace("_", " ")
-    scores = scores.assign(x=scores["parameters"], series=scores["template"])
-    yield _plot(scores, PlotSettings(x="parameters", y=metrics))
+    for quantity, values in quantities.items():
+        rows = scores.assign(x=scores["model"].map(values), series=scores["template"])
+        rows = rows[rows["x"].notna()]
+        if len(rows):
+            yield _plot(rows, PlotSettings(x=quantity, y=metrics), named=True)
 
 
 def further_plots(aggregated: pd.DataFrame, settings: Sequence[PlotSettings]) -> list[Plot]:
@@ -71,20 +88,25 @@ def _one_split(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["split"] == splits.reindex(rows.index)]
 
 
-def _plot(rows: pd.DataFrame, plot: PlotSettings) -> Plot:
+def _plot(rows: pd.DataFrame, plot: PlotSettings, *, named: bool = False) -> Plot:
+    """Draw scores; with `named`, points that are few enough have names, and else there is a legend."""
     by = f" by {plot.by}" if plot.by else ""
     title = f"{plot.y} against {plot.x}{by}"
     rows = rows.assign(series=rows["series"].map(_text))
     looks = {name: look_of(index) for index, name in enumerate(rows["series"].unique())}
     panels = _panels(rows, plot)
     columns = min(len(panels), 3)
+    named = named and max(map(len, panels.values())) <= MOST_NAMES[columns]
     with grid_of_axes(len(panels), columns, PANEL_SIZES[columns]) as (figure, axes):
         for axis, (name, part) in zip(axes, panels.items(), strict=True):
             _draw(axis, part, plot, looks)
             axis.set_title(name)
             axis.set_xlabel(plot.x)
             axis.set_ylabel(part["metric"].iloc[0].replace("_", " "))
-        add_legend(figure, looks)
+            if named:
+                name_points(axis, part["x"], part["average"], part["series"])
+        if not named:
+            add_legend(figure, looks)
         return Plot(title[0].upper() + title[1:], to_svg(figure, salt=title))
 
 
@@ -124,7 +146,8 @@ def _scale(axis: Axes, values: "pd.Series[float]") -> None:
         use_log_scale(axis, "x")
     else:
         axis.xaxis.set_major_locator(MaxNLocator(5))
-    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if values.max() >= SHORTENED_FROM:
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def _text(value: object) -> str:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.published import Key, Line, read_published
-from kdpipe.reporting.grouping import group_names, model_groups
+from kdpipe.reporting.grouping import dataset_groups, model_groups
 
 
 def published_values(scores: Sequence[Mapping[str, Any]], lines: Sequence[Line]) -> list[float | None]:
@@ -40,8 +39,7 @@ def own_lines(graph: Graph) -> tuple[list[Line], list[Line]]:
 
 def _metrics(graph: Graph) -> dict[str, set[str]]:
     """Return the metrics of each dataset, by its name, its group and its template."""
-    document = graph.document
-    groups = group_names(document.datasets, Matrix(document.matrix), document.report.over)
+    groups = dataset_groups(graph)
     metrics: dict[str, set[str]] = {}
     for name, dataset in graph.datasets.items():
         for known in (name, groups.get(name, name), dataset.template):

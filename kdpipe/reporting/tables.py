@@ -14,6 +14,8 @@ from kdpipe.reporting.results import collect_results
 
 # The mark of the best score of a column in a text.
 BEST = "*"
+# Decimals of a score.
+MOST = 4
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,20 @@ class Score:
     """The score of a model in a column: mean or median over runs, and standard deviation; "" where unknown.
 
     Args:
+        value: the mean or median as a number; NaN where unknown.
         best: whether no model has a better mean or median.
         difference: difference to the baseline, with its sign.
-        verdict: `better` or `worse` than the baseline.
+        interval: its confidence interval.
+        verdict: `better` or `worse` than the baseline, if the interval leaves out 0.
     """
+
+    value: float = math.nan
 
     average: str = ""
     spread: str = ""
     best: bool = False
     difference: str = ""
+    interval: str = ""
     difference_spread: str = ""
     verdict: str = ""
     published: str = ""
@@ -83,10 +90,10 @@ class ScoreTable:
         return [column for split in self.splits for column in split.columns]
 
 
-def lay_out(aggregated: pd.DataFrame, baseline: str | None = None) -> list[ScoreTable]:
-    """Lay the results of `aggregate` out as one table per dataset."""
+def lay_out(aggregated: pd.DataFrame, baseline: str | None = None, *, most: int = MOST) -> list[ScoreTable]:
+    """Lay the results of `aggregate` out as one table per dataset, with at most so many decimals."""
     datasets = aggregated.groupby("dataset", sort=False)
-    return [_table(str(dataset), part, baseline) for dataset, part in datasets]
+    return [_table(str(dataset), part, baseline, most) for dataset, part in datasets]
 
 
 def format_results(graph: Graph) -> str:
@@ -113,22 +120,23 @@ def format_table(aggregated: pd.DataFrame) -> str:
     return "\n".join(tables).rstrip() or "no model was evaluated"
 
 
-def decimals(values: Sequence[float]) -> int:
-    """Return the number of decimals, at most four, that shows four digits of the smallest value."""
+def decimals(values: Sequence[float], most: int = MOST) -> int:
+    """Return the number of decimals, at most `most`, that shows as many digits of the smallest value."""
     sizes = [abs(value) for value in values if math.isfinite(value) and value]
     if not sizes:
-        return 4
-    return min(4, max(0, 3 - math.floor(math.log10(min(sizes)))))
+        return most
+    return min(most, max(0, most - 1 - math.floor(math.log10(min(sizes)))))
 
 
-def _table(dataset: str, part: pd.DataFrame, baseline: str | None) -> ScoreTable:
+def _table(dataset: str, part: pd.DataFrame, baseline: str | None, most: int) -> ScoreTable:
     splits, by_column = [], []
-    for name, scores in part.groupby("split", sort=False):
+    # Splits that choose no model come first.
+    for name, scores in part.sort_values("selection", kind="stable").groupby("split", sort=False):
         by_metric = {str(metric): rows for metric, rows in scores.groupby("metric", sort=False)}
         columns = tuple(
             Column(metric, bool(rows["published"].notna().any())) for metric, rows in by_metric.items()
         )
-        by_column += [_scores(column, by_metric[column.metric], baseline) for column in columns]
+        by_column += [_scores(column, by_metric[column.metric], baseline, most) for column in columns]
         splits.append(Split(str(name), _range(scores["n"]), bool(scores["selection"].any()), columns))
     rows = [
         Row(
@@ -148,34 +156,43 @@ def _range(values: "pd.Series[float]") -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _scores(column: Column, rows: pd.DataFrame, baseline: str | None) -> dict[str, Score]:
-    places = decimals(list(rows["average"]))
+def _scores(column: Column, rows: pd.DataFrame, baseline: str | None, most: int) -> dict[str, Score]:
+    places = decimals(list(rows["average"]), most)
     averages = rows["average"].round(places)
     best = averages.min() if column.lower_is_better else averages.max()
     scores = {}
     for row, average in zip(rows.to_dict("records"), averages, strict=True):
         is_baseline = baseline in (row["model"], row["template"])
         scores[str(row["model"])] = Score(
-            average=_number(row["average"], places),
-            spread=_number(row["spread"], places),
+            value=row["average"],
+            average=format_number(row["average"], places),
+            spread=format_number(row["spread"], places),
             best=average == best and len(rows) > 1,
-            difference="baseline" if is_baseline else _number(row["difference"], places, "+"),
-            difference_spread="" if is_baseline else _number(row["difference_spread"], places),
-            verdict="" if is_baseline else _verdict(row["difference"], places, column),
-            published=_number(row["published"], places),
+            difference="baseline" if is_baseline else format_number(row["difference"], places, "+"),
+            interval=format_interval(row["low"], row["high"], places),
+            difference_spread="" if is_baseline else format_number(row["difference_spread"], places),
+            verdict=_verdict(row["low"], row["high"], column),
+            published=format_number(row["published"], places),
         )
     return scores
 
 
-def _number(value: float, places: int, sign: str = "") -> str:
+def format_number(value: float, places: int, sign: str = "") -> str:
     """Return a number as text, with a true minus sign; empty for NaN."""
     return "" if math.isnan(value) else f"{value:{sign}.{places}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _verdict(difference: float, places: int, column: Column) -> str:
-    if math.isnan(difference) or not round(difference, places):
-        return ""
-    return "worse" if (difference < 0) != column.lower_is_better else "better"
+def format_interval(low: float, high: float, places: int) -> str:
+    """Return an interval as text; empty if it is unknown."""
+    ends = [format_number(end, places, "+") for end in (low, high)]
+    return f"[{', '.join(ends)}]" if all(ends) else ""
+
+
+def _verdict(low: float, high: float, column: Column) -> str:
+    """Return whether an interval lies on one side of 0; "" if it does not, or is unknown."""
+    if low > 0 or high < 0:
+        return "worse" if (high < 0) != column.lower_is_better else "better"
+    return ""
 
 
 def _lines(table: ScoreTable) -> list[str]:

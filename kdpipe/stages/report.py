@@ -1,5 +1,6 @@
 """Write the report of a config: a page to read, and the results as tables."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from kdpipe.artifacts.sums import SUMS, file_digest
 from kdpipe.plan.build import load_graph
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.jobs import job_of
+from kdpipe.plan.stages.report import COMMAND
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.page import render_page
 from kdpipe.reporting.results import collect_results, write_results
@@ -21,8 +23,8 @@ def run(workspace: Workspace, *, config: Path) -> None:
     results = collect_results(graph)
     # The digests come before the published values are read, which may change from here on.
     origin = _origin(graph)
-    aggregated = aggregate(results, graph)
-    page = render_page(graph, aggregated)
+    aggregated = aggregate(results, graph, intervals=True)
+    page = render_page(graph, aggregated, os.environ.get(COMMAND, ""))
     with workspace.artifact() as draft:
         draft.record(**origin)
         write_results(results, draft.folder)

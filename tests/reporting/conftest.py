@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from kdpipe.artifacts.artifact import Draft, publish
 from kdpipe.artifacts.checkpoints import Clock
@@ -18,6 +20,7 @@ from kdpipe.artifacts.parquet import HISTORY, METRICS_SCHEMA, write_parquet
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.entries import Node
 from kdpipe.plan.graph import Graph
+from tests.encoded import write_split
 
 MakeResults = Callable[..., Graph]
 SPLITS = {"validation": 40, "test": 20}
@@ -55,6 +58,10 @@ SCORED = pa.table(
         "score": [0.2, 0.8, *np.arange(8) / 10, *np.arange(8)[::-1] / 20],
     }
 )
+
+# Of the words [CLS] and [SEP], and of three words that differ.
+TOKENIZER = Tokenizer(WordLevel({"[CLS]": 0, "[SEP]": 1, "warm": 2, "cold": 3, "film": 4}, unk_token="[SEP]"))
+TOKENIZER.add_special_tokens(["[CLS]", "[SEP]"])
 
 
 def example_config(results: Path) -> dict[str, Any]:
@@ -164,9 +171,17 @@ def write_tree(config: Mapping[str, Any]) -> Graph:
                 for split, n in SPLITS.items()
             ]
             write_parquet(draft.folder / "metrics.parquet", rows, METRICS_SCHEMA)
-    for dataset in graph.datasets:
-        with _artifact(graph, layout.data(dataset, "base"), seconds=4.0):
-            pass
+            tables = [_predictions(model, metric, split) for split in SPLITS]
+            pq.write_table(pa.concat_tables(tables), draft.folder / "predictions.parquet")
+    for dataset, entry in graph.datasets.items():
+        with _artifact(graph, layout.data(dataset, "base"), seconds=4.0) as draft:
+            labels = ["no", "yes"] if entry.task == "classification" else None
+            description = {"task": entry.task, "labels": labels, "splits": dict.fromkeys(SPLITS)}
+            draft.write_json("dataset.json", description)
+            for split, size in SPLITS.items():
+                ids = [[0, 2 + place % 3, 4, 1] for place in range(size)]
+                rows = pa.table({"input_ids": ids, "length": pa.array([4] * size, pa.int32())})
+                write_split(draft.folder, split, rows)
     for cache in graph.caches:
         with _artifact(graph, layout.knowledge(*cache), seconds=8.0, forwards=50, backwards=0):
             pass
@@ -174,6 +189,21 @@ def write_tree(config: Mapping[str, Any]) -> Graph:
         with _artifact(graph, layout.importance(*key), seconds=4.0, forwards=32, backwards=32) as draft:
             pq.write_table(SCORED, draft.folder / "scores.parquet")
     return graph
+
+
+def _predictions(model: str, metric: str, split: str) -> pa.Table:
+    """Return predictions with about the accuracy or perplexity of a model; every second label is `yes`."""
+    size = SPLITS[split]
+    ids = {"id": [f"{split}-{place}" for place in range(size)], "split": [split] * size}
+    if metric == "perplexity":
+        entropy = np.full(size, np.log(score(model, split)))
+        return pa.table({**ids, "cross_entropy": entropy, "targets": np.ones(size, int)})
+    right = np.arange(size) < round(score(model, split) * size)
+    labels = np.arange(size) % 2
+    predicted = np.where(right, labels, 1 - labels)
+    names = np.array(["no", "yes"])
+    logits = np.eye(2)[predicted] * 2.0
+    return pa.table({**ids, "prediction": names[predicted], "label": names[labels], "scores": list(logits)})
 
 
 def _pruned(node: Node) -> dict[str, Any]:
@@ -207,6 +237,7 @@ def _write_model(graph: Graph, node: Node) -> None:
         depth = graph.facts[node.name].shape.depth
         config = {"model_type": "bert", "hidden_size": 4, "num_hidden_layers": depth}
         draft.write_json("config.json", config | _pruned(node))
+        TOKENIZER.save(str(draft.folder / "tokenizer.json"))
         if node.stage == "schedule":
             write_parquet(draft.folder / "candidates.parquet", CANDIDATES, CANDIDATES_SCHEMA)
         tensors: dict[str, NDArray[Any]] = {

@@ -10,7 +10,7 @@ import pytest
 
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.graph import Graph
-from kdpipe.reporting.aggregate import aggregate, baseline_values, selection_splits
+from kdpipe.reporting.aggregate import aggregate, baseline_scores, baseline_values, selection_splits
 from kdpipe.reporting.results import collect_results
 
 
@@ -132,7 +132,7 @@ def test_a_variable_may_be_named_like_a_column(config: dict[str, Any], make_resu
 
 def values(graph: Graph, split: str = "validation") -> dict[str, float | None]:
     scores = collect_results(graph).to_pylist()
-    found = zip(scores, baseline_values(scores, graph), strict=True)
+    found = zip(scores, baseline_values(baseline_scores(scores, graph), graph), strict=True)
     return {score["model"]: value for score, value in found if score["split"] == split}
 
 

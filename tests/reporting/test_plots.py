@@ -1,11 +1,14 @@
+from itertools import combinations
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from kdpipe.errors import ConfigError
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
-from kdpipe.reporting.plots import Plot, further_plots, parameters_plot
+from kdpipe.reporting.figures import grid_of_axes, name_points
+from kdpipe.reporting.plots import Plot, further_plots, tradeoff_plots
 from kdpipe.reporting.results import collect_results
 
 
@@ -14,11 +17,36 @@ def draw(graph: Graph) -> list[Plot]:
     return further_plots(aggregated, graph.document.report.plots)
 
 
+def sizes(aggregated: Any) -> dict[str, dict[str, float]]:
+    return {"parameters": dict(zip(aggregated["model"], aggregated["parameters"], strict=True))}
+
+
 def test_scores_against_parameters(example: Graph):
-    (plot,) = parameters_plot(aggregate(collect_results(example), example))
+    aggregated = aggregate(collect_results(example), example)
+    (plot,) = tradeoff_plots(aggregated, sizes(aggregated) | {"ms": {"unknown": 1.0}})
     assert plot.title == "Perplexity, accuracy against parameters"
-    for text in ("text, test", "mrpc, test", "sst2, test", "teacher-{task}", "student-{task}-{seed}"):
+    for text in ("text, test", "mrpc, test", "sst2, test"):
         assert f">{text}<" in plot.svg
+    # Each point has its name, in each panel.
+    for name in ("teacher-{task}", "student-{task}-{seed}"):
+        assert plot.svg.count(f">{name}<") == 2
+
+
+def test_many_points_have_a_legend(example: Graph):
+    few = aggregate(collect_results(example), example)
+    many = pd.concat([few.assign(model=few["model"] + str(number)) for number in range(9)], ignore_index=True)
+    (plot,) = tradeoff_plots(many, sizes(many))
+    assert plot.svg.count(">student-{task}-{seed}<") == 1
+
+
+def test_names_do_not_cover_each_other():
+    with grid_of_axes(1, 1, (6, 4)) as (figure, [axis]):
+        axis.plot([1, 1, 1, 5], [1, 1, 1, 5], "o")
+        name_points(axis, [1, 1, 1, 5], [1, 1, 1, 5], ["first", "second", "third", "fourth"])
+        figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in axis.texts]
+    assert [text.get_text() for text in axis.texts] == ["first", "second", "third", "fourth"]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def test_no_plot_without_scores(config: dict[str, Any], make_results: Any):
@@ -26,7 +54,7 @@ def test_no_plot_without_scores(config: dict[str, Any], make_results: Any):
         for settings in entry.values():
             settings["evaluate"] = []
     graph = make_results(config)
-    assert list(parameters_plot(aggregate(collect_results(graph), graph))) == []
+    assert list(tradeoff_plots(aggregate(collect_results(graph), graph), {"parameters": {}})) == []
 
 
 @pytest.mark.parametrize(

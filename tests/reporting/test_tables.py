@@ -19,6 +19,8 @@ DEFAULTS = {
     "parameters": 1000.0,
     "difference": None,
     "difference_spread": None,
+    "low": None,
+    "high": None,
     "published": None,
     "selection": False,
 }
@@ -26,7 +28,7 @@ DEFAULTS = {
 
 def frame(*rows: dict[str, Any]) -> pd.DataFrame:
     table = pd.DataFrame([{**DEFAULTS, "template": row["model"], **row} for row in rows])
-    numbers = ["average", "spread", "difference", "difference_spread", "published"]
+    numbers = ["average", "spread", "difference", "difference_spread", "low", "high", "published"]
     table[numbers] = table[numbers].astype(float)
     return table
 
@@ -61,13 +63,13 @@ def test_columns_are_splits_by_metrics_and_a_missing_score_is_empty():
     )
     (found,) = lay_out(table)
     assert [(split.name, split.n, split.selection) for split in found.splits] == [
-        ("validation", "100", True),
         ("test", "408", False),
+        ("validation", "100", True),
     ]
-    assert [column.metric for column in found.columns] == ["accuracy", "accuracy", "f1"]
+    assert [column.metric for column in found.columns] == ["accuracy", "f1", "accuracy"]
     student = found.rows[1]
     assert (student.model, student.parameters, student.runs) == ("student", 1234567, 3)
-    assert student.scores == (Score(), Score(average="0.6000", spread="0.0123"), Score())
+    assert student.scores == (Score(value=0.6, average="0.6000", spread="0.0123"), Score(), Score())
 
 
 def test_the_best_is_the_largest_or_the_smallest_and_ties_share_it():
@@ -82,20 +84,25 @@ def test_the_best_is_the_largest_or_the_smallest_and_ties_share_it():
 def test_a_difference_is_signed_and_judged():
     rows = [
         row("teacher", 0.9, difference=0.0, difference_spread=0.0),
-        row("better", 0.95, difference=0.05, difference_spread=0.012),
-        row("worse", 0.8, difference=-0.1),
-        row("equal", 0.9, difference=0.00001),
+        row("better", 0.95, difference=0.05, difference_spread=0.012, low=0.01, high=0.09),
+        row("worse", 0.8, difference=-0.1, low=-0.2, high=-0.001),
+        row("equal", 0.9, difference=0.01, low=-0.01, high=0.02),
+        row("unknown", 0.9, difference=0.00001),
     ]
     (found,) = lay_out(frame(*rows), "teacher")
     scores = [line.scores[0] for line in found.rows]
     minus = "\N{MINUS SIGN}"
-    assert [score.difference for score in scores] == ["baseline", "+0.0500", f"{minus}0.1000", "+0.0000"]
-    assert [score.verdict for score in scores] == ["", "better", "worse", ""]
-    assert [score.difference_spread for score in scores] == ["", "0.0120", "", ""]
+    signed = ["baseline", "+0.0500", f"{minus}0.1000", "+0.0100", "+0.0000"]
+    assert [score.difference for score in scores] == signed
+    assert [score.verdict for score in scores] == ["", "better", "worse", "", ""]
+    assert [score.difference_spread for score in scores] == ["", "0.0120", "", "", ""]
+    assert scores[1].interval == "[+0.0100, +0.0900]"
+    assert scores[2].interval == f"[{minus}0.2000, {minus}0.0010]"
+    assert scores[4].interval == ""
 
 
 def test_less_perplexity_is_better():
-    (found,) = lay_out(frame(row("student", 12.0, "perplexity", difference=-2.0)), "teacher")
+    (found,) = lay_out(frame(row("student", 12.0, "perplexity", low=-3.0, high=-1.0)), "teacher")
     assert found.rows[0].scores[0].verdict == "better"
 
 
@@ -108,12 +115,12 @@ def test_published_values_have_a_column_where_there_are_any():
 def test_a_table_per_dataset_with_aligned_columns(example: Graph):
     text = format_table(aggregate(collect_results(example), example))
     assert text.split("\n\n")[1] == (
-        "mrpc                 parameters  runs        validation              test\n"
+        "mrpc                 parameters  runs              test        validation\n"
         "                                               accuracy          accuracy\n"
         "-------------------------------------------------------------------------\n"
-        "teacher-mrpc                 22     1  0.8500*           0.8000*\n"
-        "plain-mrpc-{seed}            21     3  0.7300  ± 0.0361  0.6800  ± 0.0361\n"
-        "student-mrpc-{seed}          21     3  0.8400  ± 0.0529  0.7900  ± 0.0529"
+        "teacher-mrpc                 22     1  0.8000*           0.8500*\n"
+        "plain-mrpc-{seed}            21     3  0.6800  ± 0.0361  0.7300  ± 0.0361\n"
+        "student-mrpc-{seed}          21     3  0.7900  ± 0.0529  0.8400  ± 0.0529"
     )
 
 

@@ -51,6 +51,10 @@ def config(tmp_path: Path) -> Path:
     with Workspace(graph.layout.evaluation("base", "text"), graph.layout.state).artifact() as draft:
         rows = [{"metric": "perplexity", "value": 12.5, "split": "test", "n": 7}]
         write_parquet(draft.folder / "metrics.parquet", rows, METRICS_SCHEMA)
+    with Workspace(graph.encoded("text", "base"), graph.layout.state).artifact() as draft:
+        draft.write_json(
+            "dataset.json", {"task": "language_modeling", "labels": None, "splits": {"test": {}}}
+        )
     return path
 
 

@@ -8,6 +8,9 @@ from kdpipe.config.settings.base import Settings
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import Job, Stage
 
+# The variable with the command that the user has started, which the report shows.
+COMMAND = "KDPIPE_COMMAND"
+
 
 class Report(Stage[Document]):
     """Write the report of a config: a page to read, and the results as tables."""
@@ -29,6 +32,7 @@ class Report(Stage[Document]):
             "models": [layout.model(name) for name in graph.nodes],
             "evaluations": [layout.evaluation(*pair) for pair in graph.evaluations],
             "importance": [layout.importance(*key) for key in graph.importances],
+            "data": list(dict.fromkeys(graph.encoded(data, model) for model, data in graph.evaluations)),
         }
 
     def files(self, graph: Graph, *names: str) -> list[Path]:

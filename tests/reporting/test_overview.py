@@ -1,0 +1,95 @@
+"""The first table: the steps of chains, with sizes, times, and the best trade-offs."""
+
+from math import isnan
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from kdpipe.plan.graph import Graph
+from kdpipe.reporting.aggregate import aggregate
+from kdpipe.reporting.overview import Overview, Shape, Step, overview
+from kdpipe.reporting.results import collect_results
+from kdpipe.reporting.structures import model_structures
+from kdpipe.reporting.tables import lay_out
+
+
+def look(graph: Graph, measured: pd.DataFrame | None = None) -> Overview:
+    tables = lay_out(aggregate(collect_results(graph), graph))
+    return overview(graph, tables, model_structures(graph), pd.DataFrame() if measured is None else measured)
+
+
+def by_name(found: Overview) -> dict[str, Step]:
+    return {step.name: step for step in found.steps}
+
+
+def test_models_of_several_tasks_share_a_row(example: Graph):
+    found = look(example)
+    names = ["base", "teacher-{task}", "init", "plain-{task}-{seed}", "student-{task}-{seed}"]
+    assert [step.name for step in found.steps] == names
+    assert [(place.dataset, place.split.name) for place in found.places] == [
+        ("text", "test"),
+        ("mrpc", "test"),
+        ("sst2", "test"),
+    ]
+    student = by_name(found)["student-{task}-{seed}"]
+    assert (student.stage, student.sources) == ("distill", ("teacher-{task}", "init"))
+    assert [cell.score.average for cell in student.cells] == ["", "0.7900", "0.6900"]
+
+
+def test_models_that_are_scored_on_each_dataset_have_rows_of_their_own(
+    config: dict[str, Any], make_results: Any
+):
+    config["models"]["teacher-{task}"]["finetune"]["evaluate"] = ["mrpc", "sst2"]
+    names = [step.name for step in look(make_results(config)).steps]
+    assert "teacher-mrpc" in names
+    assert "plain-sst2-{seed}" in names
+
+
+def test_candidates_are_no_steps(pruning: Graph):
+    steps = by_name(look(pruning))
+    assert "maxi" in steps
+    assert not {"maxi-{ta}", "maxi-0.6", "maxi-0.8"} & steps.keys()
+    # Of a chain, each step is there: the assistant, and what was cut of it.
+    assert {"teacher", "assistant-{seed}", "init-{seed}", "mini-{seed}"} <= steps.keys()
+
+
+def test_sizes_are_compared_with_the_largest_ancestor(example: Graph):
+    steps = by_name(look(example))
+    student, base = steps["student-{task}-{seed}"], steps["base"]
+    assert (student.parameters, base.parameters) == (21, 22)
+    assert student.smaller == pytest.approx(22 / 21)
+    assert isnan(base.smaller)
+    # 20 numbers of eight bytes, and one of four.
+    assert student.megabytes == pytest.approx(164e-6)
+
+
+def test_times_are_means_over_runs_and_compared_with_what_was_measured(example: Graph):
+    shape = {"format": "torch", "batch": 1, "length": 32}
+    times = {"teacher-mrpc": 0.8, "student-mrpc-1": 0.1, "student-mrpc-2": 0.3}
+    measured = pd.DataFrame(
+        [{"model": name, "median_seconds": time, **shape} for name, time in times.items()]
+    )
+    steps, key = by_name(look(example, measured)), Shape(**shape)
+    assert steps["student-{task}-{seed}"].seconds == {key: pytest.approx(0.2)}
+    assert steps["student-{task}-{seed}"].faster == {key: pytest.approx(4)}
+    assert steps["plain-{task}-{seed}"].seconds == {}
+    assert steps["teacher-{task}"].faster == {}
+
+
+def test_the_best_tradeoffs_are_marked(example: Graph):
+    """The teacher is the best; the student is better than what is as small."""
+    steps = by_name(look(example))
+    marks = {name: [cell.tradeoff for cell in step.cells[1:]] for name, step in steps.items()}
+    assert marks["teacher-{task}"] == [True, True]
+    assert marks["student-{task}-{seed}"] == [True, True]
+    assert marks["plain-{task}-{seed}"] == [False, False]
+    # One model alone is no trade-off.
+    assert not steps["base"].cells[0].tradeoff
+
+
+def test_less_perplexity_is_a_better_tradeoff(config: dict[str, Any], make_results: Any):
+    config["models"]["init"]["extract"]["evaluate"] = ["text"]
+    steps = by_name(look(make_results(config)))
+    # The tree gives `init` a perplexity of 0.5 with fewer weights than `base`, which has 25.
+    assert (steps["init"].cells[0].tradeoff, steps["base"].cells[0].tradeoff) == (True, False)
