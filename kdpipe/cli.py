@@ -130,6 +130,12 @@ def _why(options: argparse.Namespace) -> None:
     print(explain_changes(load_graph(configs), models[0]))
 
 
+def _compare(options: argparse.Namespace) -> None:
+    from kdpipe.commands.compare import compare_results
+
+    print(compare_results(options.first, options.second))
+
+
 def _clean(options: argparse.Namespace) -> None:
     from kdpipe.commands.clean import find_leftovers, remove
     from kdpipe.plan.build import load_graph
@@ -293,6 +299,10 @@ def _add_views(add: Callable[..., Callable[..., Any]]) -> None:
     argument(
         "words", nargs="+", metavar="FILE.yaml or MODEL", help=f"{CONFIGS}, and a model"
     ).complete = FILES
+    text = "print the scores of two results side by side, and the settings in which they differ"
+    argument = add("compare", _compare, text)
+    for name in ("first", "second"):
+        argument(name, type=Path, metavar="FOLDER", help="what a config calls `results`").complete = FILES
     text = "print the settings of a stage, a source, a loss or another name; or what a model consists of"
     argument = add("describe", _describe, text)
     argument("what", metavar="NAME", help="see kdpipe list; or the folder of a model")

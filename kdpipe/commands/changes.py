@@ -122,7 +122,7 @@ def _notes(graph: Graph, job: Job) -> Iterator[str]:
     # A damaged manifest is among the reasons.
     with suppress(KdpipeError):
         manifest = read_manifest(job.folder)
-        for package, then, now in _differences(manifest["versions"], versions()):
+        for package, then, now in differences(manifest["versions"], versions()):
             yield f"{package} {_in_words(then, now)}"
         if not graph.document.rerun.code:
             yield from _code(manifest, job)
@@ -133,7 +133,7 @@ def _settings(then: Mapping[str, Any], job: Job, threads: int) -> Iterator[str]:
     if not definition(job.stage).one_thread:
         now["threads"] = threads
     before = {option: then.get(option) for option in now}
-    for path, old, new in _differences(_flat(before), _flat(now)):
+    for path, old, new in differences(flattened(before), flattened(now)):
         yield f"{path} {_in_words(old, new)}"
 
 
@@ -163,7 +163,7 @@ def _code(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
     if "code" not in manifest:
         yield "its manifest does not name the code that made it"
         return
-    for module, then, now in _differences(manifest["code"]["modules"], code_of(job.modules)):
+    for module, then, now in differences(manifest["code"]["modules"], code_of(job.modules)):
         how = "has changed" if NONE not in (then, now) else _in_words(then, now)
         yield f"{module} {how}"
 
@@ -174,18 +174,19 @@ def _in_words(then: Any, now: Any) -> str:
     return "is gone" if now is NONE else f"was {json.dumps(then)} and is {json.dumps(now)}"
 
 
-def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Yield what two mappings do not share: the key and both values, `NONE` where there is none."""
     for key in sorted(then.keys() | now.keys()):
         pair = then.get(key, NONE), now.get(key, NONE)
         if pair[0] != pair[1]:
             yield key, *pair
 
 
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
+def flattened(value: Any, path: str = "") -> dict[str, Any]:
     """Return the values of nested mappings and lists by their key paths."""
     if not value or not isinstance(value, Mapping | list):
         # JSON writes a small decimal as YAML reads a text.
         return {path: read_number(value)}
     items = value.items() if isinstance(value, Mapping) else enumerate(value)
-    parts = (_flat(item, f"{path}.{key}" if path else str(key)) for key, item in items)
+    parts = (flattened(item, f"{path}.{key}" if path else str(key)) for key, item in items)
     return {key: item for part in parts for key, item in part.items()}

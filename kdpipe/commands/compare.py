@@ -1,0 +1,84 @@
+"""`kdpipe compare`: the scores of two results side by side, and the settings in which they differ."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from kdpipe.artifacts.artifact import read_manifest
+from kdpipe.artifacts.sums import SUMS
+from kdpipe.commands.changes import NONE, differences, flattened
+from kdpipe.commands.tables import aligned
+from kdpipe.errors import KdpipeError
+from kdpipe.plan.build import build_graph
+from kdpipe.plan.graph import Graph
+from kdpipe.plan.layout import Layout
+from kdpipe.reporting.comparison import Compared, Side, compare
+from kdpipe.reporting.tables import decimals, format_interval, format_number
+
+
+def compare_results(first: Path, second: Path) -> str:
+    """Return the scores of two folders of results side by side, and the settings in which they differ.
+
+    Raises:
+        KdpipeError: a folder has no report, or something in it was changed.
+    """
+    one, other = _settings(first), _settings(second)
+    scores = compare(_graph(one, first), _graph(other, second))
+    lines = [f"A: {first}", f"B: {second}", *_tables(scores), "", *_differing(one, other)]
+    return "\n".join(lines)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """Return the config that a report was made of, without the places of files."""
+    report = Layout(folder).report
+    if not (report / SUMS).is_file():
+        raise KdpipeError(
+            f"{folder}: expected results with a finished report, found none; give the folder that the config"
+            " names as `results`, after `kdpipe run` has ended"
+        )
+    config: dict[str, Any] = read_manifest(report)["settings"]["config"]
+    return config
+
+
+def _graph(settings: Mapping[str, Any], results: Path) -> Graph:
+    """Return the graph of a config; published values are not compared, and their file may be gone."""
+    report = {**settings["report"], "published": None}
+    return build_graph({**settings, "results": str(results), "report": report})
+
+
+def _tables(scores: Iterable[Compared]) -> Iterator[str]:
+    for place, rows in groupby(scores, lambda row: row.key.place):
+        yield ""
+        yield from aligned([(", ".join(place), "A", "B", "B - A"), *map(_cells, rows)])
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    rows = [(path, *map(_value, pair)) for path, *pair in differences(flattened(one), flattened(other))]
+    yield "settings that differ:" if rows else "the settings are the same"
+    if rows:
+        yield from (f"  {line}" for line in aligned([("", "A", "B"), *rows]))
+
+
+def _cells(row: Compared) -> tuple[str, ...]:
+    places = decimals([row.first.average, row.second.average])
+    difference = format_number(row.difference, places, "+")
+    bounds = format_interval(*row.interval, places)
+    return (
+        row.key.model,
+        *(_score(side, places) for side in (row.first, row.second)),
+        f"{difference} {bounds}".strip(),
+    )
+
+
+def _score(side: Side, places: int) -> str:
+    if isnan(side.average):
+        return "not there"
+    spread = format_number(side.spread, places)
+    return f"{format_number(side.average, places)}{f' ± {spread}' if spread else ''}"
+
+
+def _value(value: Any) -> str:
+    return "not there" if value is NONE else json.dumps(value)
