@@ -11,6 +11,7 @@ NAMES = {
     "analyze": "kdpipe.models.analysis",
     "distill": "kdpipe.library.distillation",
     "evaluate": "kdpipe.library.scoring",
+    "measure": "kdpipe.evaluation.latency",
     "prune": "kdpipe.library.pruning",
     "Amount": "kdpipe.anatomy.knowledge",
     "Ensemble": "kdpipe.losses.ensemble",
