@@ -98,6 +98,7 @@ STAGES = {
     "cache_teacher": "kdpipe.plan.stages.cache_teacher:CacheTeacher",
     "evaluate": "kdpipe.plan.stages.evaluate:Evaluate",
     "export": "kdpipe.plan.stages.export:Export",
+    "measure": "kdpipe.plan.stages.measure:Measure",
     "report": "kdpipe.plan.stages.report:Report",
 }
 

@@ -36,11 +36,18 @@ def model_files(*names):
 
 
 def every_result():
-    """The models, their scores, and the report: Snakemake lists a node whose job has failed only if a target names it."""
+    """The models, their scores and measurements, and the report: Snakemake lists a node whose job has failed only if a target names it."""
     targets = [LAYOUT.model(name) for name in GRAPH.nodes]
     targets += [LAYOUT.evaluation(*pair) for pair in GRAPH.evaluations]
     targets += [LAYOUT.export(*pair) for pair in GRAPH.exports]
+    targets += [LAYOUT.measurement(name) for name in GRAPH.measured]
     return [done(folder) for folder in [*targets, LAYOUT.report]]
+
+
+def all_cores(wildcards):
+    """The cores that all jobs share, so that a job runs alone. On a cluster each job has cores of its own."""
+    cores = workflow.resource_settings.cores
+    return cores if workflow.local_exec and cores else RULES.threads(wildcards)
 
 
 def log_of(stage, wildcards):
@@ -103,6 +110,7 @@ wildcard_constraints:
     tokenizer="[^/]+",
     counted="[^/]+",
     exported="[^/]+",
+    measured="[^/]+",
     teacher="[^/]+",
     scored="[^/]+",
     key="[^/]+",

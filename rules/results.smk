@@ -1,5 +1,5 @@
 # Stages that make results. They need models and encoded datasets. They give scores (evaluations/), answers for a
-# benchmark's server, and the report (report/).
+# benchmark's server, latencies and sizes (measurements/), and the report (report/).
 
 
 use rule score_importance as evaluate with:
@@ -24,10 +24,28 @@ use rule score_importance as export with:
         log_of("export", "{exported}/{dataset}"),
 
 
+use rule stage as measure with:
+    input:
+        model=read("model"),
+    output:
+        files(LAYOUT.measurement("{measured}"), "measurements.parquet"),
+    log:
+        log_of("measure", "{measured}"),
+    # No other job of the machine disturbs the times, so that threads may spin while they wait.
+    threads: all_cores
+    resources:
+        mem_mb=RULES.memory,
+        runtime=RULES.runtime,
+        gpu=min(1, GPUS),
+    params:
+        network="export HF_HUB_OFFLINE=1; unset OMP_WAIT_POLICY",
+
+
 use rule stage as report with:
     input:
         models=read("models"),
         evaluations=read("evaluations"),
+        measurements=read("measurements"),
         importance=read("importance"),
         data=read("data"),
         files=read_files,

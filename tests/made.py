@@ -62,7 +62,7 @@ def graph(graph_with: Callable[..., Graph], tmp_path: Path) -> Graph:
 
 def make(graph: Graph, job: Job) -> None:
     """Write an artifact as if its stage had made it."""
-    threads = 1 if definition(job.stage).one_thread else graph.document.threads
+    threads = definition(job.stage).threads(graph)
     modules = code_of(job.modules)
     settings = job.decisive()
     origin = {

@@ -20,6 +20,18 @@ METRICS_SCHEMA = pa.schema(
         ("classes", pa.int64()),
     ]
 )
+# The figures of a model on batches of one shape; `bytes` is the size of its weights on disk.
+MEASUREMENTS_SCHEMA = pa.schema(
+    [
+        ("format", pa.string()),
+        *((name, pa.int64()) for name in ("batch", "length", "threads", "warmup", "repeats")),
+        ("median_seconds", pa.float64()),
+        ("p95_seconds", pa.float64()),
+        ("peak_bytes", pa.int64()),
+        ("device", pa.string()),
+        ("bytes", pa.int64()),
+    ]
+)
 
 
 def write_parquet(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:

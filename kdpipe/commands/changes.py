@@ -108,7 +108,7 @@ def _changed(graph: Graph, job: Job) -> Iterator[str]:
     except KdpipeError as error:
         yield str(error)
         return
-    yield from _settings(manifest.get("settings", {}), job, graph.document.threads)
+    yield from _settings(manifest.get("settings", {}), job, graph)
     yield from _inputs(manifest.get("inputs", {}), job, graph.layout.results)
     yield from _files(manifest, job)
     if graph.document.rerun.code:
@@ -128,10 +128,11 @@ def _notes(graph: Graph, job: Job) -> Iterator[str]:
             yield from _code(manifest, job)
 
 
-def _settings(then: Mapping[str, Any], job: Job, threads: int) -> Iterator[str]:
+def _settings(then: Mapping[str, Any], job: Job, graph: Graph) -> Iterator[str]:
     now = job.decisive()
-    if not definition(job.stage).one_thread:
-        now["threads"] = threads
+    stage = definition(job.stage)
+    if not stage.one_thread:
+        now["threads"] = stage.threads(graph)
     before = {option: then.get(option) for option in now}
     for path, old, new in differences(flattened(before), flattened(now)):
         yield f"{path} {_in_words(old, new)}"

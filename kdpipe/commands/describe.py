@@ -23,6 +23,7 @@ from kdpipe.config.settings.interchange import InterchangeSettings
 from kdpipe.config.settings.knowledge import KnowledgeSettings
 from kdpipe.config.settings.losses import ProjectionSettings, term_settings
 from kdpipe.config.settings.masking import MaskingSettings
+from kdpipe.config.settings.measure import LatencySettings, MeasureSettings
 from kdpipe.config.settings.report import ReportSettings
 from kdpipe.config.settings.training import training_settings
 from kdpipe.plan.capacity import tell_size
@@ -50,9 +51,11 @@ def summary(graph: Graph) -> str:
     unscored += ["`evaluate: [DATASET]` says what a model is scored on"] if unscored else []
     stages = Counter(node.stage for node in graph.nodes.values())
     counts = ", ".join(f"{count} {stage}" for stage, count in stages.items())
+    measured = f", {_number(graph.measured, 'measurement')}" if graph.measured else ""
     total = (
         f"{_number(graph.nodes, 'model')} ({counts}), {_number(graph.datasets, 'dataset')}, "
-        f"{_number(graph.caches, 'teacher cache')}, {_number(graph.evaluations, 'evaluation')}; no mistakes"
+        f"{_number(graph.caches, 'teacher cache')}, {_number(graph.evaluations, 'evaluation')}{measured}; "
+        "no mistakes"
     )
     shapes = aligned([heading, *(_shape_row(graph, node) for node in nodes)])
     templates = Counter(node.template for node in graph.nodes.values())
@@ -116,7 +119,9 @@ def describable() -> dict[str, Callable[[], type[BaseModel]]]:
         "importance": lambda: ImportanceSettings,
         "interchange": lambda: InterchangeSettings,
         "knowledge": lambda: KnowledgeSettings,
+        "latency": lambda: LatencySettings,
         "masking": lambda: MaskingSettings,
+        "measure": lambda: MeasureSettings,
         "projection": lambda: ProjectionSettings,
         "report": lambda: ReportSettings,
         "training": training_settings,

@@ -15,6 +15,7 @@ from kdpipe.config.settings.interchange import InterchangeSettings, PairSettings
 from kdpipe.config.settings.knowledge import KnowledgeSettings
 from kdpipe.config.settings.losses import ProjectionSettings, TermSettings
 from kdpipe.config.settings.masking import MaskingSettings
+from kdpipe.config.settings.measure import LatencySettings, MeasureSettings
 from kdpipe.config.settings.presets import PRESETS
 from kdpipe.config.settings.report import ReportSettings
 from kdpipe.config.settings.schedules import TemperatureSettings, WeightSettings
@@ -39,6 +40,7 @@ def reference() -> str:
         HEADER,
         "## The config\n",
         *_tables({"top level": Document, "`report`": ReportSettings}),
+        *_tables({"`measure`": MeasureSettings, "`latency`": LatencySettings}),
         "## Stages\n\nEvery stage takes these settings:\n",
         *_rows(StageSettings),
         *_tables(known(model_stages()), StageSettings),

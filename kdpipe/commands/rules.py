@@ -122,7 +122,7 @@ class Rules:
 
     def threads(self, wildcards: Wildcards) -> int:
         """Return the processor threads of a job, which are part of its result, whatever `--cores` grants."""
-        return 1 if self.stage(wildcards).one_thread else self.graph.document.threads
+        return self.stage(wildcards).threads(self.graph)
 
     def memory(self, wildcards: Wildcards, attempt: int) -> int:
         """Return the memory that a job asks for in MB, more at each attempt."""

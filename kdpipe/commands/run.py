@@ -68,7 +68,7 @@ def start(
 
 
 def _targets(graph: Graph, names: Sequence[str]) -> Iterator[Path]:
-    """Yield the folders of models, and of their evaluations.
+    """Yield the folders of models, and of their evaluations and measurements.
 
     Raises:
         KdpipeError: the config has no such model.
@@ -83,6 +83,7 @@ def _targets(graph: Graph, names: Sequence[str]) -> Iterator[Path]:
         for model in models:
             yield graph.layout.model(model)
             yield from (graph.layout.evaluation(*pair) for pair in graph.evaluations if pair[0] == model)
+            yield from (graph.layout.measurement(name) for name in graph.measured if name == model)
 
 
 def _check_places() -> None:

@@ -26,7 +26,7 @@ SMALL_ROWS = 2 * SMALL_BATCH
 # The suffixes of sample files, where a source reads no `.txt`. They also replace datasets of the Hub.
 ENDINGS = {"glue": ".tsv", "squad": ".json", "table": ".jsonl"}
 # What small models inherit no more, and where the signals of small teachers are not to lie.
-NOT_IN_SMALL = ("defaults", "knowledge_dir")
+NOT_IN_SMALL = ("defaults", "knowledge_dir", "measure")
 # Settings of the user's files and repositories, which sample files do without.
 OF_FILES = ("columns", "delimiter", "encoding", "hub", "revision", "rows")
 
@@ -90,6 +90,7 @@ def shrink(
         "models": dict(_models(graph, models)),
         "report": _report(ReportSettings.model_validate(config.get("report", {})), whole, graph),
     }
+    small |= _measure(whole, graph)
     return Shrunk(small, list(datasets.values()), list(models.values()))
 
 
@@ -190,6 +191,15 @@ def _report(report: ReportSettings, whole: Graph, graph: Graph) -> dict[str, Any
         plot.model_dump(exclude_unset=True) for plot in report.plots if not lost & {plot.x, plot.y, plot.by}
     ]
     return report.model_dump(mode="json", exclude_unset=True, exclude=left_out) | {"plots": plots}
+
+
+def _measure(whole: Graph, graph: Graph) -> dict[str, Any]:
+    """Return the section that says how the models of the small graph are measured; {} without any."""
+    measured = [name for name in whole.measured if name in graph.nodes]
+    if whole.document.measure is None or not measured:
+        return {}
+    given = whole.document.measure.model_dump(mode="json", exclude_unset=True)
+    return {"measure": given | {"models": measured}}
 
 
 def _columns(graph: Graph) -> set[str]:

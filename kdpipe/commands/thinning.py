@@ -20,7 +20,7 @@ def thinned_graph(config: Mapping[str, Any], values: Mapping[str, str]) -> Graph
     """Return the graph of a config with one choice from each block of the matrix that is needed.
 
     A variable has one value in all blocks if it can. Where a template has several entries, each entry becomes
-    a template of its own. The graph has no report, and nothing that no node reads.
+    a template of its own. The graph has no report, no measurements, and nothing that no node reads.
 
     Args:
         config: a config without mistakes.
@@ -96,8 +96,9 @@ def _graph_of(config: Mapping[str, Any], matrix: Any) -> Graph:
         KdpipeError: the graph needs another part.
     """
     try:
-        # The report may name models that this part leaves out.
-        return build_graph({**config, "models": _models(config), "matrix": matrix, "report": {}})
+        # The report and the measurements may name models that this part leaves out.
+        left_out: Block = {"report": {}, "measure": None}
+        return build_graph({**config, "models": _models(config), "matrix": matrix, **left_out})
     except ConfigError as error:
         blocks = matrix if isinstance(matrix, list) else [matrix]
         part = (f"{name}={value}" for block in blocks for name in block for value in block[name])

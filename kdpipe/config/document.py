@@ -13,6 +13,7 @@ from kdpipe.config.paths import OutputFolder
 from kdpipe.config.settings.base import NotEmpty, Settings
 from kdpipe.config.settings.bounds import MANY, MOST_THREADS, Seed
 from kdpipe.config.settings.explanation import value_at
+from kdpipe.config.settings.measure import MeasureSettings
 from kdpipe.config.settings.report import ReportSettings
 from kdpipe.errors import ConfigError
 
@@ -50,6 +51,7 @@ class Document(Settings):
         defaults: settings by stage that nodes inherit.
         models: nodes by name.
         rerun: the changes that count besides settings and inputs.
+        measure: the models whose latency, memory and size on disk are measured; by default none.
         report: settings of the report.
     """
 
@@ -68,6 +70,7 @@ class Document(Settings):
     defaults: dict[str, Any] = Field(default_factory=dict)
     models: Annotated[dict[str, Any], NotEmpty]
     rerun: RerunSettings = RerunSettings()
+    measure: MeasureSettings | None = None
     report: ReportSettings = ReportSettings()
 
     def defaults_of(self, stage: str) -> Mapping[str, Any]:

@@ -16,11 +16,11 @@ from kdpipe.errors import ConfigError, Problem
 from kdpipe.plan.checks import check_graph, check_report
 from kdpipe.plan.datasets import work_out_datasets
 from kdpipe.plan.entries import UNKNOWN, Dataset, Node
-from kdpipe.plan.expansion import check_defaults, expand_datasets, expand_models
+from kdpipe.plan.expansion import check_defaults, expand_datasets, expand_measured, expand_models
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Known, model_stages
 from kdpipe.plan.overlaps import check_folders, check_inputs
-from kdpipe.plan.references import makers_of, order_datasets, order_nodes
+from kdpipe.plan.references import check_measured, makers_of, order_datasets, order_nodes
 
 
 def load_graph(paths: Sequence[Path]) -> Graph:
@@ -56,6 +56,8 @@ def _build(config: Mapping[str, Any], files: Sequence[Path]) -> Graph:
     all_datasets = expand_datasets(document, matrix, mistakes)
     all_nodes = expand_models(document, matrix, mistakes)
     check_report(document, all_nodes, matrix.variables, mistakes)
+    all_measured = expand_measured(document, matrix, mistakes)
+    check_measured(all_measured, all_nodes, matrix.variables, mistakes)
 
     datasets = order_datasets(all_datasets, all_nodes, matrix.variables, mistakes)
     makers = makers_of(datasets)
@@ -63,7 +65,8 @@ def _build(config: Mapping[str, Any], files: Sequence[Path]) -> Graph:
     known = Known(dict.fromkeys(all_nodes, UNKNOWN), {})
     nodes = _work_out(nodes, datasets, makers, known, document, mistakes)
     datasets = {name: known.datasets[name] for name in datasets if name in known.datasets}
-    graph = Graph(document, nodes, datasets, known.facts)
+    measured = tuple(name for name in all_measured if name in nodes)
+    graph = Graph(document, nodes, datasets, known.facts, measured)
     check_graph(graph, mistakes)
     check_inputs(graph, mistakes)
     check_folders(graph, files, mistakes)

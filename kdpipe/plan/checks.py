@@ -1,4 +1,4 @@
-"""Checks of a graph as a whole: heads, exports, segments, lengths, what the stages check, and the report.
+"""Checks of a graph as a whole: heads, exports, segments, lengths, measurements, the stages, and the report.
 
 A check of a node yields (setting of the node's stage, what is wrong). What is not known of a model passes.
 """
@@ -34,6 +34,7 @@ def check_graph(graph: Graph, mistakes: Mistakes) -> None:
             named = what if name == node.template else f"{what} (in {name})"
             mistakes.add(where, named, name)
         _check_lengths(graph, node, mistakes)
+    _check_measured(graph, mistakes)
 
 
 def _heads(graph: Graph, node: Node) -> Findings:
@@ -86,6 +87,20 @@ def _check_lengths(graph: Graph, node: Node, mistakes: Mistakes) -> None:
                 dataset = graph.datasets[dataset.settings.base]
             what = f"{name!r} has {dataset.max_length}, but {model!r} reads at most {positions} tokens"
             mistakes.add(("datasets", dataset.template, "max_length"), what, f"{model} {name}")
+
+
+def _check_measured(graph: Graph, mistakes: Mistakes) -> None:
+    """Find measured lengths that are longer than the positions of a model."""
+    lengths = graph.document.measure.latency.length if graph.document.measure else ()
+    for name in graph.measured:
+        facts = graph.facts[name]
+        # Of several heads the first runs.
+        task = facts.heads[min(facts.heads)][0] if facts.heads else facts.head or ""
+        positions = longest_input(facts.shape, task)
+        for index, length in enumerate(lengths):
+            if positions and length > positions:
+                what = f"found {length}, but {name!r} reads at most {positions} tokens"
+                mistakes.add(("measure", "latency", "length", index), what, name)
 
 
 def check_report(

@@ -57,6 +57,21 @@ def expand_models(document: Document, matrix: Matrix, mistakes: Mistakes) -> dic
     return models
 
 
+def expand_measured(document: Document, matrix: Matrix, mistakes: Mistakes) -> dict[str, Where]:
+    """Return the names of the models that are measured, each with its place in the config."""
+    places: dict[str, Where] = {}
+    for index, template in enumerate(document.measure.models if document.measure else ()):
+        where = ("measure", "models", index)
+        try:
+            names = matrix.fill_all(template, {})
+        except MatrixError as error:
+            mistakes.add(where, str(error))
+            continue
+        for name in names:
+            places.setdefault(name, where)
+    return places
+
+
 def check_defaults(document: Document, mistakes: Mistakes) -> None:
     """Look for unknown stages and settings in `defaults`, which no model may use."""
     for stage, settings in document.defaults.items():

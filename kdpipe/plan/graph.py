@@ -30,12 +30,14 @@ class Graph:
         nodes: models by name, each after the models that it is made from.
         datasets: datasets by name.
         facts: what is known of each model.
+        measured: the models whose latency, memory and size are measured.
     """
 
     document: Document
     nodes: Mapping[str, Node]
     datasets: Mapping[str, Dataset]
     facts: Mapping[str, Facts] = field(repr=False)
+    measured: tuple[str, ...] = ()
 
     @cached_property
     def layout(self) -> Layout:

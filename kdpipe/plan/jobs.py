@@ -3,7 +3,7 @@
 The rules of the workflow are made from these; and `kdpipe why` compares them with what was.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from kdpipe import catalog
@@ -21,7 +21,7 @@ def job_of(graph: Graph, stage: str, *names: str) -> Job:
 
 
 def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
-    """Return the jobs that models and their scores need, each after the jobs that it reads from."""
+    """Return the jobs that models and their results need, each after the jobs that it reads from."""
     jobs: dict[Path, Job] = {}
 
     def visit(job: Job) -> None:
@@ -33,10 +33,9 @@ def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
 
     for name in models:
         visit(model_job(graph, name))
-    for stage, pairs in (("evaluate", graph.evaluations), ("export", graph.exports)):
-        for name, dataset in pairs:
-            if name in models:
-                visit(job_of(graph, stage, name, dataset))
+    for stage, model, *names in _results(graph):
+        if model in models:
+            visit(job_of(graph, stage, model, *names))
     return list(jobs.values())
 
 
@@ -48,6 +47,13 @@ def all_jobs(graph: Graph) -> list[Job]:
 def model_job(graph: Graph, model: str) -> Job:
     """Return the job that makes a model."""
     return job_of(graph, graph.nodes[model].stage, model)
+
+
+def _results(graph: Graph) -> Iterator[tuple[str, ...]]:
+    """Yield what is asked for of finished models: a stage, a model, and further names of a job."""
+    yield from (("evaluate", *pair) for pair in graph.evaluations)
+    yield from (("export", *pair) for pair in graph.exports)
+    yield from (("measure", name) for name in graph.measured)
 
 
 def _maker(graph: Graph, folder: Path) -> Job:

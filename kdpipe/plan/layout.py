@@ -5,7 +5,7 @@ from pathlib import Path
 
 MODELS, DATA, COUNTS, IMPORTANCE = "models", "data", "counts", "importance"
 KNOWLEDGE, EVALUATIONS, EXPORTS = "knowledge", "evaluations", "exports"
-AUGMENTED = "augmented"
+AUGMENTED, MEASUREMENTS = "augmented", "measurements"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class Layout:
     def export(self, model: str, dataset: str) -> Path:
         """Folder of a model's labels of a dataset's test splits."""
         return self.results / EXPORTS / model / dataset
+
+    def measurement(self, model: str) -> Path:
+        """Folder of a model's latency, memory and size."""
+        return self.results / MEASUREMENTS / model
 
     @property
     def report(self) -> Path:

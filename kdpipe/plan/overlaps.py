@@ -103,7 +103,7 @@ def _folders(graph: Graph) -> Iterator[Path]:
     """Yield the folders of what there may be of each model and dataset, and of all of them."""
     layout = graph.layout
     for model in graph.nodes:
-        yield layout.model(model)
+        yield from (layout.model(model), layout.measurement(model))
         yield from (layout.evaluation(model, ""), layout.export(model, ""))
         yield from (layout.importance(model, "", ""), layout.knowledge(model, "", ""))
     for dataset in graph.datasets:

@@ -83,6 +83,23 @@ def order_nodes(
     return _in_order("models", nodes, parents, lost, mistakes, through)
 
 
+def check_measured(
+    measured: Mapping[str, Where], nodes: Mapping[str, object], variables: Sequence[str], mistakes: Mistakes
+) -> None:
+    """Find measured models that a config does not define.
+
+    Args:
+        measured: the names of the models, each with its place in the config.
+        nodes: the models that the config defines.
+        variables: the variables of the matrix.
+        mistakes: takes the mistakes.
+    """
+    models = _names(nodes, {}, variables)["model"]
+    for name, where in measured.items():
+        if name not in models:
+            models.tell(name, where, name, mistakes)
+
+
 def _names(
     nodes: Mapping[str, object], datasets: Mapping[str, object], variables: Sequence[str]
 ) -> "dict[str, _Names]":

@@ -29,6 +29,6 @@ def minutes(graph: Graph, job: Job, attempt: int = 1) -> int:
     """Return the time that a job asks for, in minutes; more at each attempt, as far as it may."""
     stage = definition(job.stage)
     cost = stage.cost(graph, job)
-    speed = cost.gpus * GPU_SPEED or graph.document.threads * THREAD_SPEED
+    speed = cost.gpus * GPU_SPEED or stage.threads(graph) * THREAD_SPEED
     seconds = cost.tokens / ENCODED + cost.operations / speed
     return min(attempt * (MINUTES + round(seconds / 60)), stage.longest)

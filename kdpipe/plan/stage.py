@@ -127,6 +127,10 @@ class Stage(Generic[S]):
         """Return the settings of a job."""
         return self.settings()
 
+    def threads(self, graph: "Graph") -> int:
+        """Return the processor threads of a job, which its result depends on."""
+        return 1 if self.one_thread else graph.document.threads
+
     def options(self, graph: "Graph", *names: str) -> dict[str, Settings]:
         """Return the settings of a job, by option of its command line."""
         return {"settings": self.settings_of(graph, *names)}

@@ -23,6 +23,25 @@ def test_a_change_of_threads(graph: Graph, graph_with: Callable[..., Graph]) -> 
     assert f"{graph.layout.model('small')} would" not in found
 
 
+def test_other_batches_measure_a_model_again(graph_with: Callable[..., Graph], tmp_path: Path) -> None:
+    (tmp_path / "glue/MRPC").mkdir(parents=True)
+
+    def measured(**latency: Any) -> Graph:
+        return graph_with(lambda config: config.update(measure={"models": ["teacher"], "latency": latency}))
+
+    graph = measured(threads=3)
+    for job in jobs_for(graph, graph.nodes):
+        make(graph, job)
+    assert explain_changes(graph, "teacher") == "teacher is as the config says"
+    found = explain_changes(measured(batch=[2, 32], threads=4), "teacher").splitlines()
+    assert found == [
+        f"{graph.layout.measurement('teacher')} would be made again:",
+        "  settings.batch.0 was 1 and is 2",
+        "  settings.threads was 3 and is 4",
+        "  threads was 3 and is 4",
+    ]
+
+
 def test_an_artifact_that_was_made_before_code_was_recorded(graph: Graph) -> None:
     path = graph.layout.model("small") / MANIFEST
     manifest = json.loads(path.read_text())

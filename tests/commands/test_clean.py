@@ -15,7 +15,7 @@ from kdpipe.artifacts.sums import MANIFEST, SUMS, write_sums
 from kdpipe.commands.clean import find_leftovers, remove
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.jobs import model_job
+from kdpipe.plan.jobs import job_of, model_job
 from kdpipe.reporting.costs import read_ledger
 from kdpipe.runner.lock import locked
 from tests.made import make
@@ -53,6 +53,20 @@ def test_a_cache_whose_readers_are_done_and_nothing_that_is_needed(graph: Graph)
     remove(graph, leftover)
     assert offered(graph) == []
     assert not copy.exists()
+
+
+def test_measurements_of_models_that_are_not_measured_any_more(
+    graph: Graph, graph_with: Callable[..., Graph]
+) -> None:
+    def measuring(*models: str) -> Graph:
+        return graph_with(lambda config: config.update(measure={"models": [*models]}))
+
+    both = measuring("teacher", "student")
+    for name in both.measured:
+        make(both, job_of(both, "measure", name))
+    assert offered(both) == ["knowledge"]
+    assert offered(measuring("student")) == ["knowledge", "measurements/teacher"]
+    assert offered(graph) == ["knowledge", "measurements/student", "measurements/teacher"]
 
 
 def test_what_a_tracker_keeps_is_never_removed(graph: Graph) -> None:

@@ -43,6 +43,13 @@ def test_the_summary_has_shapes_pairs_and_numbers(graph_of):
     )
 
 
+def test_measurements_are_counted(graph_of):
+    lines = summary(graph_of({"measure": {"models": ["teacher"]}})).splitlines()
+    assert lines[-1].endswith("3 evaluations, 1 measurement; no mistakes")
+    assert re.search(r"^models +required +the models; variables", describe("measure"), re.MULTILINE)
+    assert re.search(r"^length +\[32, 128\] +tokens of each text", describe("latency"), re.MULTILINE)
+
+
 def test_of_models_that_lose_units_the_sparsity_is_shown(graph_of):
     text = summary(graph_of({
         "models.cut": {"prune": {"model": "teacher", "sparsity": 0.75}},

@@ -17,7 +17,8 @@ from tests.workflow.conftest import ROOT
 
 @pytest.fixture
 def rules(config, graph_of, tmp_path):
-    graph = graph_of({"results": str(tmp_path), "threads": 3, "gpus": 2})
+    measure = {"models": ["teacher"], "latency": {"threads": 5}}
+    graph = graph_of({"results": str(tmp_path), "threads": 3, "gpus": 2, "measure": measure})
     return Rules(graph, config, dry=False)
 
 
@@ -31,6 +32,7 @@ def test_wildcards_say_which_job_is_meant(rules):
     assert rules.job({"model": "teacher", "dataset": "task"}).stage == "evaluate"
     assert rules.job({"exported": "teacher", "dataset": "task"}).stage == "export"
     assert rules.job({"counted": "task", "tokenizer": "base"}).stage == "count_tokens"
+    assert rules.job({"measured": "teacher"}).stage == "measure"
     assert rules.job({}).stage == "report"
 
 
@@ -38,6 +40,7 @@ def test_only_trainings_have_a_process_for_each_gpu(rules):
     assert rules.training({"model": "teacher"}) == "kdpipe.runner.launch 2 finetune"
     assert rules.program({"model": "small"}) == "kdpipe.stages.extract"
     assert [rules.threads({"model": name}) for name in ("teacher", "small")] == [3, 1]
+    assert rules.threads({"measured": "teacher"}) == 5
 
 
 def test_more_is_asked_for_at_each_attempt(rules):

@@ -157,6 +157,25 @@ def test_configs_and_models_stand_before_and_after_options(
         main(["run", config, "--core-dump"])
 
 
+def test_models_that_are_measured_are_measured(
+    tmp_path: Path, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = []
+    monkeypatch.setattr("os.execv", lambda _, command: commands.append(command[3:]))
+    monkeypatch.chdir(tmp_path)
+    content = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    content["models"]["cut"] = {"extract": {"model": "base", "layers": "first:1"}}
+    content["measure"] = {"models": ["cut"], "latency": {"length": [8]}}
+    Path(config).write_text(yaml.safe_dump(content), encoding="utf-8")
+    start([Path(config)], ["base", "cut"], None, [], data=False)
+    [command] = commands
+    assert command[: command.index("--configfile")] == [
+        "results/models/base/SHA256SUMS",
+        "results/models/cut/SHA256SUMS",
+        "results/measurements/cut/SHA256SUMS",
+    ]
+
+
 @pytest.mark.slow
 def test_some_models_are_made_and_no_report(tmp_path: Path, config: str) -> None:
     content = yaml.safe_load(Path(config).read_text(encoding="utf-8"))

@@ -233,6 +233,20 @@ def test_a_report_keeps_what_is_of_the_models_that_are_kept(in_small, write):
     assert in_small(config, task="b")[0].config["report"] == kept
 
 
+def test_the_models_that_are_kept_are_measured(in_small):
+    seeds = {"model-{seed}": {"finetune": {"model": "base", "dataset": "task", "seed": "{seed}"}}}
+    other = {"unread": {"load": {"path": "some/distilbert"}}}
+    latency = {"batch": [4], "threads": 2}
+    config = {"matrix": {"seed": [1, 2]}, "datasets": {"task": GLUE}, "models": MODELS | seeds | other}
+    measure = {"models": ["model-{seed}", "base", "unread"], "latency": latency}
+    small, graph = in_small({**config, "measure": measure})
+    assert small.config["measure"] == {"models": ["model-1", "base"], "latency": latency}
+    assert graph.measured == ("model-1", "base")
+    assert in_small({**config, "measure": measure}, seed="2")[1].measured == ("model-2", "base")
+    assert "measure" not in in_small({**config, "measure": {"models": ["model-2", "unread"]}})[0].config
+    assert "measure" not in in_small(config)[0].config
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -48,6 +48,7 @@ EVERYTHING: dict[str, Any] = {
         }
     },
     "models.best": {"select": {"among": ["teacher", "student"], "dataset": "task", "export": ["task"]}},
+    "measure": {"models": ["best"]},
 }
 
 

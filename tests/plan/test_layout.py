@@ -11,6 +11,7 @@ def test_folders_are_those_of_the_design():
         "counts": layout.counts("d", "t"),
         "knowledge": layout.knowledge("m", "d", "k"),
         "evaluation": layout.evaluation("m", "d"),
+        "measurement": layout.measurement("m"),
         "report": layout.report,
         "state": layout.state,
     } == {
@@ -19,6 +20,7 @@ def test_folders_are_those_of_the_design():
         "counts": Path("r/counts/d/t"),
         "knowledge": Path("r/knowledge/m/d/k"),
         "evaluation": Path("r/evaluations/m/d"),
+        "measurement": Path("r/measurements/m"),
         "report": Path("r/report"),
         "state": Path("r/.state"),
     }

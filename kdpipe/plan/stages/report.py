@@ -31,6 +31,7 @@ class Report(Stage[Document]):
         return {
             "models": [layout.model(name) for name in graph.nodes],
             "evaluations": [layout.evaluation(*pair) for pair in graph.evaluations],
+            "measurements": [layout.measurement(name) for name in graph.measured],
             "importance": [layout.importance(*key) for key in graph.importances],
             "data": list(dict.fromkeys(graph.encoded(data, model) for model, data in graph.evaluations)),
         }
