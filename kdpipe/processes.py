@@ -5,7 +5,7 @@ Processes exchange values over the CPU, whatever device the model is on.
 """
 
 import os
-import platform
+import re
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from kdpipe.errors import KdpipeError
 
 # The other processes wait while the first process scores a model. No process waits for an ended process.
 PATIENCE = timedelta(days=1)
+CPUINFO = Path("/proc/cpuinfo")
 T = TypeVar("T")
 
 
@@ -29,13 +30,10 @@ def rank() -> int:
 
 
 def processor() -> str:
-    """Return the name of this machine's processor, and the number of its cores that this process may use."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(names, platform.machine())}, {len(os.sched_getaffinity(0))} cores"
+    """Return the name of this machine's processor; `cpu` where the system does not tell."""
+    text = CPUINFO.read_text(encoding="utf-8", errors="replace") if CPUINFO.exists() else ""
+    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else "cpu"
 
 
 def is_another_task() -> bool:

@@ -91,7 +91,7 @@ def publish(output: Path, state: Path, origin: Mapping[str, Any], clock: Clock) 
             "versions": versions(),
             "commit": _commit(),
             "device": device(),
-            "machine": processor(),
+            "machine": f"{processor()}, {os.cpu_count()} cores",
             "seconds": round(clock.seconds(), 3),
             **draft.facts,
         }

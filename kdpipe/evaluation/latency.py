@@ -16,9 +16,9 @@ from transformers import PreTrainedModel
 
 from kdpipe.anatomy.families import HEAD_TASKS, family_name, longest_input, shape_of
 from kdpipe.errors import KdpipeError, ModelError
-from kdpipe.models import precision
 from kdpipe.models.family import family_of
 from kdpipe.models.loading import head_kind
+from kdpipe.processes import processor
 
 # The numbers of passes that warm up, and their seconds at least.
 WARMUP, WARMUP_SECONDS = 3, 0.5
@@ -174,6 +174,4 @@ def _name(device: torch.device) -> str:
     """Return the name of a GPU or of the processor; `cpu` where the system does not tell."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    text = precision.CPUINFO.read_text(encoding="utf-8") if precision.CPUINFO.exists() else ""
-    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else "cpu"
+    return processor()

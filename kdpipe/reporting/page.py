@@ -21,7 +21,7 @@ from kdpipe.reporting.costs import ModelCost, model_costs, read_ledger
 from kdpipe.reporting.curves import loss_curves, tradeoff_curves
 from kdpipe.reporting.diagram import draw_graph
 from kdpipe.reporting.grouping import dataset_groups
-from kdpipe.reporting.measurements import measurements
+from kdpipe.reporting.measurements import read_measurements
 from kdpipe.reporting.overview import Overview, overview
 from kdpipe.reporting.plots import further_plots, tradeoff_plots
 from kdpipe.reporting.pruning import importance_maps, pruned_shapes
@@ -56,7 +56,7 @@ def render_page(graph: Graph, aggregated: pd.DataFrame, command: str = "") -> st
     tables, structures = lay_out(aggregated, report.baseline), model_structures(graph)
     costs, steps = (
         model_costs(graph),
-        overview(graph, lay_out(aggregated, report.baseline, most=3), structures, measurements(graph)),
+        overview(graph, lay_out(aggregated, report.baseline, most=3), structures, read_measurements(graph)),
     )
     chosen, splits = list(steps.sizes.index), splits_of(graph, tables)
     calibrated = calibrations(graph, chosen, splits)

@@ -147,7 +147,7 @@ def test_the_processor_is_named_where_the_system_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "cpuinfo"
-    monkeypatch.setattr("kdpipe.models.precision.CPUINFO", file)
+    monkeypatch.setattr("kdpipe.processes.CPUINFO", file)
     assert brief(tiny("bert"), 1, 8).device == "cpu"
     file.write_text("processor\t: 0\nmodel name\t: A Processor 5\nflags\t\t: avx2\n")
     assert brief(tiny("bert"), 1, 8).device == "A Processor 5"
