@@ -22,6 +22,7 @@ from kdpipe.interchange.given import Intervention
 from kdpipe.interchange.runs import Interchange
 from kdpipe.knowledge.choosing import selects
 from kdpipe.library.lessons import Taught, lessons
+from kdpipe.library.progress import check_trainer_callbacks, progress_bar
 from kdpipe.losses.ensemble import MEAN_LOGITS, Ensemble
 from kdpipe.losses.loss import Loss
 from kdpipe.models.compatibility import count_entries
@@ -62,6 +63,7 @@ def distill(
     knowledge: Selection | str | None = None,
     interchange: Intervention | None = None,
     seed: int = 42,
+    progress: bool | None = None,
     **training: Any,
 ) -> M:
     """Train a student in place against a teacher or several, and return the student.
@@ -75,7 +77,8 @@ def distill(
         validation: tokenized rows that the student is scored on, where `eval_strategy` asks for it.
         tokenizer: the tokenizer, which masked language modelling needs.
         freeze: globs of names of student parameters that stay as they are.
-        callbacks: callbacks of `transformers.Trainer`, whose `model` is the student.
+        callbacks: callbacks of `transformers.Trainer`, whose `model` is the student; logs have the mean of
+            each loss by its name.
         cache: the precision in which the teacher's signals are stored before the training, in a temporary
             file, so that the teacher runs once; None lets it run beside the student in every epoch.
         ensemble: how losses on logits read several teachers as one.
@@ -83,11 +86,14 @@ def distill(
             `kdpipe.Selection`; None for all.
         interchange: the counterfactual run that losses with `run="counterfactual"` compare.
         seed: seed of the order of rows, of masks, dropout and projections.
+        progress: whether bars are shown of the signals that are stored and of the steps; by default on a
+            terminal and in a notebook.
         training: fields of `transformers.TrainingArguments`, and `early_stopping_patience`.
 
     Raises:
         KdpipeError: models, rows, losses and arguments do not fit together.
     """
+    check_trainer_callbacks(callbacks, training)
     named: dict[str, Any] = dict(teacher) if isinstance(teacher, Mapping) else {TEACHER.teacher: teacher}
     if not named or not all(isinstance(name, str) and name for name in named):
         raise ModelError(f"teacher: expected models by their names, found {quoted([*named])}")
@@ -121,7 +127,8 @@ def distill(
     held_out = None if validation is None else read_rows(student, validation)
     scored = scorer(held_out, tokenizer, seed=seed, batch_size=training.get("per_device_eval_batch_size"))
     taught = Taught(named, objective, interchanges, selection, tokenizer)
-    with lessons(taught, collator, cache, training) as (batches, teachers):
+    learned = lessons(taught, collator, cache, training, progress)
+    with learned as (batches, teachers), progress_bar(progress, "distill", "step") as bar:
         train(
             student,
             objective,
@@ -131,6 +138,7 @@ def distill(
             teachers=teachers,
             evaluate=scored,
             callbacks=callbacks,
+            bar=bar,
             interchange=next(iter(interchanges.values()), None),
         )
     trained: M = student.eval()

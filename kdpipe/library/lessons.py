@@ -11,12 +11,14 @@ from kdpipe.anatomy.knowledge import Selection
 from kdpipe.anatomy.signals import BYTES, StoredPrecision
 from kdpipe.data.batches import Collator
 from kdpipe.errors import KdpipeError, quoted
+from kdpipe.evaluation.task import Advance
 from kdpipe.interchange.runs import Interchange, teacher_of
 from kdpipe.knowledge.choosing import ChoosingTeacher, is_selected, selects
 from kdpipe.knowledge.stored import SelectedKnowledge
 from kdpipe.knowledge.storing import StoringTeacher
 from kdpipe.knowledge.tokens import separators_of
-from kdpipe.models.precision import autocast, choose_precision, norms_in_fp32
+from kdpipe.library.progress import progress_bar
+from kdpipe.models.precision import Precision, autocast, choose_precision, norms_in_fp32
 from kdpipe.signals.building import write_knowledge
 from kdpipe.signals.cache import CachedKnowledge
 from kdpipe.signals.capture import Origin, Teacher
@@ -78,7 +80,11 @@ class Taught:
 
 @contextmanager
 def lessons(
-    taught: Taught, collator: Collator, cache: StoredPrecision | None, training: Mapping[str, Any]
+    taught: Taught,
+    collator: Collator,
+    cache: StoredPrecision | None,
+    training: Mapping[str, Any],
+    progress: bool | None = None,
 ) -> Iterator[tuple[Collator, Mapping[Origin, Teacher]]]:
     """Yield the batches, and the teachers if they run beside the student; else batches hold their signals.
 
@@ -87,6 +93,7 @@ def lessons(
         collator: the batches.
         cache: the precision in which signals are stored; None lets teachers run.
         training: the arguments of the training.
+        progress: whether a bar of the signals is shown that are stored, as of `progress_bar`.
 
     Raises:
         KdpipeError: the precision is not known, or text is masked anew in every epoch.
@@ -101,14 +108,28 @@ def lessons(
     if targets and targets.maskings is None:
         raise KdpipeError("cache: text is masked anew in every epoch, so nothing can be stored; leave it out")
     with TemporaryDirectory() as folder:
-        stored = {}
-        for number, (source, run) in enumerate(teachers.items()):
-            file = Path(folder, str(number))
-            if precision.name == "bfloat16":
-                norms_in_fp32(run.model)
-            with autocast(precision):
-                size = sum(measure(run, collator, cache, run.model.device).values())
-                device, multiplied = run.model.device, precision.name
-                write_knowledge(file, run, collator, cache, device, multiplied=multiplied, size=size)
-            stored[source] = taught.stored(source, file, collator)
+        total = len(teachers) * len(collator.split) * collator.maskings
+        with progress_bar(progress, "cache", "example", total) as bar:
+            stored = {}
+            for number, (source, run) in enumerate(teachers.items()):
+                file = Path(folder, str(number))
+                _store(file, run, collator, cache, precision, bar.update)
+                stored[source] = taught.stored(source, file, collator)
         yield Collator(collator.split, collator.pad_id, targets, stored, tokens=collator.tokens), {}
+
+
+def _store(
+    file: Path,
+    run: Teacher,
+    collator: Collator,
+    cache: StoredPrecision,
+    precision: Precision,
+    advance: Advance,
+) -> None:
+    """Run a teacher over all rows, and write its signals."""
+    if precision.name == "bfloat16":
+        norms_in_fp32(run.model)
+    with autocast(precision):
+        device, multiplied = run.model.device, precision.name
+        size = sum(measure(run, collator, cache, device).values())
+        write_knowledge(file, run, collator, cache, device, advance, multiplied=multiplied, size=size)

@@ -1,14 +1,18 @@
 """`kdpipe.prune`: a model without the heads and neurons that matter least."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from transformers import PreTrainedModel
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import LANGUAGE_MODELING
+from kdpipe.data.batches import Batch
 from kdpipe.errors import KdpipeError, ModelError, quoted
 from kdpipe.evaluation.reading import read_rows
 from kdpipe.evaluation.scoring import padding_id
+from kdpipe.evaluation.task import Advance
+from kdpipe.library.progress import Callback, check_functions, followed
 from kdpipe.pruning.criteria.mask_gradient import MaskGradient
 from kdpipe.pruning.criterion import Reduction
 from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
@@ -26,6 +30,8 @@ def prune(
     batches: int | None = 64,
     batch_size: int = 32,
     seed: int = 42,
+    callbacks: Sequence[Callback] = (),
+    progress: bool | None = None,
 ) -> PreTrainedModel:
     """Return a copy of a model without the heads and neurons that matter least for the loss on a dataset.
 
@@ -39,6 +45,9 @@ def prune(
         batches: number of batches that are read, in the order of the seed; None for all.
         batch_size: rows of a batch.
         seed: seed of the order.
+        callbacks: functions that are called after each batch, with the number of batches that are read and
+            the number of all batches.
+        progress: whether a bar is shown; by default on a terminal and in a notebook.
 
     Raises:
         KdpipeError: the rows do not fit the model, or the model has lost more units already.
@@ -48,6 +57,7 @@ def prune(
     if batch_size < 1 or (batches is not None and batches < 1):
         fault = f"found batches={batches} and batch_size={batch_size}"
         raise KdpipeError(f"prune: expected at least one batch of at least one row, {fault}")
+    check_functions(callbacks)
     if not isinstance(criterion, type):
         raise KdpipeError(
             f"criterion: expected a class, such as {MaskGradient.__name__} of {MaskGradient.__module__},"
@@ -63,9 +73,19 @@ def prune(
             "prune: units are ranked by the loss on labels; prune a model with a head for a task"
         )
     task = catalog.resolve("tasks", split.task)
-    _, rows = first_batches(split, padding_id(model, None), batch_size, batches, seed)
+    read, rows = first_batches(split, padding_id(model, None), batch_size, batches, seed)
     losses = label_losses(model, task.kind, task.positions)
-    scores = score_units(model, criterion, rows, losses, reduction=reduction, seed=seed)
+    total = -(-read // batch_size) if criterion.reads_data else 0
+    with followed(progress, callbacks, "prune", "batch", total) as advance:
+        counted = _counted(rows, advance)
+        scores = score_units(model, criterion, counted, losses, reduction=reduction, seed=seed)
     check_finite(scores, type(model).__name__)
     pruned: Any = prune_to_sparsity(model, sparsity, ranks_from(model, scores))
     return pruned.to(model.device).eval()  # type: ignore[no-any-return]
+
+
+def _counted(batches: Iterable[Batch], advance: Advance) -> Iterator[Batch]:
+    """Yield batches, and count each when its reader comes back."""
+    for batch in batches:
+        yield batch
+        advance(1)

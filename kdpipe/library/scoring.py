@@ -10,6 +10,7 @@ from kdpipe.anatomy.families import LANGUAGE_MODELING, QUESTION_ANSWERING
 from kdpipe.errors import KdpipeError
 from kdpipe.evaluation.reading import read_rows, targets_for
 from kdpipe.evaluation.scoring import score
+from kdpipe.library.progress import Callback, check_functions, followed
 from kdpipe.signals.adapted import Adapted
 
 
@@ -21,6 +22,8 @@ def evaluate(
     tokenizer: Any = None,
     batch_size: int | None = None,
     seed: int = 42,
+    callbacks: Sequence[Callback] = (),
+    progress: bool | None = None,
 ) -> dict[str, float]:
     """Return the scores of a model on a dataset, by the names of the metrics.
 
@@ -31,10 +34,14 @@ def evaluate(
         tokenizer: the tokenizer, which masked language modelling needs.
         batch_size: rows of a batch.
         seed: seed of masks.
+        callbacks: functions that are called after each batch, with the number of examples that are scored and
+            the number of all examples.
+        progress: whether a bar is shown; by default on a terminal and in a notebook.
 
     Raises:
         KdpipeError: the rows do not fit the model, or have no labels.
     """
+    check_functions(callbacks)
     split = read_rows(model, dataset)
     if split.task == QUESTION_ANSWERING:
         raise KdpipeError(
@@ -47,5 +54,6 @@ def evaluate(
     known = catalog.resolve("tasks", split.task).all_metrics
     if unknown := set(metrics) - set(known):
         raise KdpipeError(f"metrics: expected some of {', '.join(known)}, found {', '.join(sorted(unknown))}")
-    evaluation = score(model, tokenizer, split, metrics=metrics, batch_size=batch_size, seed=seed)
-    return dict(evaluation.metrics)
+    how: dict[str, Any] = {"metrics": metrics, "batch_size": batch_size, "seed": seed}
+    with followed(progress, callbacks, "evaluate", "example", len(split)) as advance:
+        return dict(score(model, tokenizer, split, advance=advance, **how).metrics)
