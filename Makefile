@@ -12,7 +12,7 @@ WORKFLOW := Snakefile rules workflow
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow check format schema reference bench
+.PHONY: help setup run test test-slow check format schema reference docs bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "setting up $(VENV): a few minutes, about 2 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt $(TORCH_INDEX:%=--index-url %) torch
-	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[lint,slurm,test]'
+	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[docs,lint,slurm,test]'
 	@touch $@
 
 run: setup ## run the workflow on config.yaml (CORES=all)
@@ -55,8 +55,13 @@ format: setup ## format the code and mend what can be mended
 schema: setup ## write the JSON Schema of configs for editors
 	$(BIN)/kdpipe schema > config/schema.json
 
-reference: setup ## write docs/reference.md from the settings
+reference: setup ## write docs/reference.md from the settings, docs/cli.md from the command line
 	env -u KDPIPE_DATA $(BIN)/python -m kdpipe.commands.reference > docs/reference.md
+	$(BIN)/python -c 'from kdpipe import cli; from kdpipe.commands.manual import manual; print(manual(cli._parser()))' > docs/cli.md
+
+docs: setup ## make a site of docs/ in site/; every warning counts
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning docs site
+	@echo "wrote site/index.html"
 
 bench: run ## run the benchmarks, but that of a cluster
 	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[bench,offline]'

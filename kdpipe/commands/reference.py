@@ -24,8 +24,8 @@ from kdpipe.plan.model_stage import model_stages
 
 HEADER = """# Every setting
 
-`make reference` writes this page from the docstrings of the settings. `docs/config.md` says how settings work
-together, and `kdpipe describe NAME` prints a single table.
+`make reference` writes this page from the docstrings of the settings. [What a config may say](config.md)
+tells how settings work together, and `kdpipe describe NAME` prints a single table.
 """
 
 
