@@ -30,6 +30,7 @@ STATE_FOLDERS = {
     "checkpoints": "checkpoints of a finished artifact",
     "drafts": "half-written",
     "finished": f"a copy {ABANDONED}",
+    "progress": "the progress of a job that has ended",
 }
 
 
@@ -67,9 +68,9 @@ def find_leftovers(graph: Graph) -> tuple[list[Leftover], dict[Path, str]]:
 
 
 def folder_size(folder: Path) -> int:
-    """Return the bytes of the files in a folder, and below it."""
-    files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    return sum(file.lstat().st_size for file in files)
+    """Return the bytes of the files in a folder, and below it; several names of one file count once."""
+    facts = [path.lstat() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    return sum({(file.st_dev, file.st_ino): file.st_size for file in facts}.values())
 
 
 def remove(graph: Graph, leftover: Leftover) -> None:

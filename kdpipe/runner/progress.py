@@ -24,12 +24,12 @@ def is_shown_elsewhere() -> bool:
 
 
 def progress_file(output: Path, state: Path) -> Path:
-    """Return the file that tells how far the stage of an artifact has come."""
-    return state / "progress" / f"{state_name(output, state)}.json"
+    """Return the file that tells how far the stage of an artifact has come, in a folder of its own."""
+    return state / "progress" / state_name(output, state) / "progress.json"
 
 
 class FileBar(tqdm):  # type: ignore[misc]
-    """A progress bar that writes to a file, which it removes at its end.
+    """A progress bar that writes to a file, which it removes with its folder at its end.
 
     Args:
         place: the file.
@@ -48,6 +48,7 @@ class FileBar(tqdm):  # type: ignore[misc]
         with suppress(OSError):
             if msg == "":
                 self.place.unlink(missing_ok=True)
+                self.place.parent.rmdir()
                 return
             names = ("n", "total", "initial", "elapsed", "unit", "prefix")
             facts = {name: self.format_dict[name] for name in names}

@@ -1,5 +1,6 @@
 """`kdpipe clean` offers leftovers for removal, and never a file that somebody needs."""
 
+import io
 import os
 import shutil
 from collections.abc import Callable
@@ -12,12 +13,13 @@ import pytest
 from kdpipe.artifacts.artifact import finished
 from kdpipe.artifacts.ownership import state_name
 from kdpipe.artifacts.sums import MANIFEST, SUMS, write_sums
-from kdpipe.commands.clean import find_leftovers, remove
+from kdpipe.commands.clean import find_leftovers, folder_size, remove
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.jobs import job_of, model_job
 from kdpipe.reporting.costs import read_ledger
 from kdpipe.runner.lock import locked
+from kdpipe.runner.progress import VARIABLE, progress_bar, progress_file
 from tests.made import make
 
 Change = Callable[[dict[str, Any]], object]
@@ -132,6 +134,24 @@ def test_the_copy_of_what_is_finished_stays_until_its_workflow_has_ended(graph: 
     assert copies.joinpath("models+student").exists()
     (copies / "models+gone").mkdir()
     assert offered(graph) == ["knowledge", ".state/finished/models+gone"]
+
+
+def test_the_progress_of_dead_jobs_goes_and_of_a_running_job_stays(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "1")
+    state, running = graph.layout.state, graph.layout.model("teacher")
+    folders = [graph.layout.model(model) for model in ("student", "teacher")]
+    # A bar that nobody holds ends.
+    bars = [progress_bar(folder, state, io.StringIO(), 10, "steps", "step") for folder in folders]
+    with locked(state / "locks" / state_name(running, state)):
+        leftovers, _ = find_leftovers(graph)
+        (left,) = (leftover for leftover in leftovers if "progress" in leftover.folder.parts)
+        assert left.folder == state / "progress/models+student"
+        remove(graph, left)
+    assert [progress_file(folder, state).exists() for folder in folders] == [False, True]
+    for bar in bars:
+        bar.close()
 
 
 def test_what_goes_on_from_a_checkpoint_keeps_it(graph: Graph, graph_with: Callable[..., Graph]) -> None:
@@ -302,3 +322,11 @@ def test_the_size_is_of_what_is_removed(graph: Graph, tmp_path: Path) -> None:
     (draft / "data").write_bytes(bytes(1000))
     (leftover,) = (one for one in find_leftovers(graph)[0] if one.folder == draft)
     assert 1000 < leftover.size < 10_000
+
+
+def test_a_file_of_several_names_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "model").write_bytes(bytes(1000))
+    (tmp_path / "other").write_bytes(bytes(10))
+    os.link(tmp_path / "model", tmp_path / "state/copy")
+    assert folder_size(tmp_path) == 1010

@@ -111,7 +111,7 @@ def test_a_bar_tells_a_file_and_removes_it(tmp_path: Path, monkeypatch: pytest.M
         bar.refresh()
         told = json.loads(progress_file(folder, state).read_text())
         assert (told["n"], told["total"], told["unit"]) == (4, 10, "step")
-    assert not progress_file(folder, state).exists()
+    assert not progress_file(folder, state).parent.exists()
 
 
 def test_lines_below_give_way_to_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
