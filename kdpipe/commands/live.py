@@ -32,6 +32,7 @@ class Live:
             self._erase()
             self._stream.write(f"{text}\n")
             self._draw()
+            self._stream.flush()
 
     def close(self) -> None:
         """Remove the lines."""
@@ -55,6 +56,7 @@ class Live:
             with suppress(Exception), self._lock:
                 self._erase()
                 self._draw()
+                self._stream.flush()
 
     def _erase(self) -> None:
         if self._drawn:
@@ -68,5 +70,4 @@ class Live:
         # A line that is cut by the terminal would take two of its lines.
         shown = [line[: width - 1] for line in self._lines()][-max(1, height - 1) :]
         self._stream.write("".join(f"{line}\n" for line in shown))
-        self._stream.flush()
         self._drawn = len(shown)

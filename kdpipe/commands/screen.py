@@ -1,15 +1,18 @@
 """The screen of a run: a line for each job that begins, ends or fails, and a summary at the end.
 
-A terminal shows a line for each job that is at work instead of a line for its begin. Snakemake's own lines
-stand in its log, which the summary names if a job failed. With Snakemake's options `--verbose`, `--quiet`,
-`--printshellcmds` and `--dry-run` they stand on the screen instead.
+A terminal shows a line for each job that is at work instead of a line for its begin, and above these lines
+what other processes write to it. Snakemake's own lines stand in its log, which the summary names if a job
+failed. With Snakemake's options `--verbose`, `--quiet`, `--printshellcmds` and `--dry-run` they stand on the
+screen instead.
 """
 
 import logging
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from snakemake.common import NOTHING_TO_BE_DONE_MSG
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from kdpipe.commands.diversion import Diversion, copy_of
+from kdpipe.commands.failures import UNOPENED, last_line, logs_of, where
 from kdpipe.commands.live import Live
 from kdpipe.commands.work import Work
 from kdpipe.durations import duration
@@ -24,15 +29,13 @@ from kdpipe.runner.progress import VARIABLE
 
 # The rule that only names the targets of a run.
 TARGET = "all"
-# The number of bytes at the end of a log that are searched for its last line.
-LAST = 10_000
-# Seconds by which the clocks of two machines may differ.
-CLOCKS = 60
 # Messages of Snakemake when Ctrl-C or SIGTERM stops it, and the lines that replace them.
 STOPS = {
     "Terminating processes on user request": "stopping; trainings write a checkpoint first",
     "Will exit after finishing currently running jobs": "stopping as soon as the running jobs have ended",
 }
+# Snakemake names a job by its number, and a group by the number of its last job.
+AGAIN = re.compile(r"Trying to restart job (.+)\.")
 # Executors tell of the jobs of a cluster, such as their numbers there.
 EXECUTOR = "snakemake_executor_plugin_"
 # Messages of Snakemake about any failed job; the screen has a line for each failed job instead.
@@ -58,19 +61,26 @@ class Screen(logging.Handler):
         self._report = report
         self._jobs: dict[int, Any] = {}
         self._failed: dict[int, str] = {}
+        # The names of jobs and groups, and how often each was tried again.
+        self._names: dict[str, str] = {}
+        self._tries = Counter[str]()
         self._stopped = False
         self._work = Work(state)
-        self._live = Live(sys.stderr, self._work.lines) if terminal else None
+        self._live = self._diversion = None
         if terminal:
             os.environ[VARIABLE] = "1"
+            self._live = Live(copy_of(sys.stderr), self._work.lines)
+            self._diversion = Diversion(self._live.say)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a log record of Snakemake, or leave it to the log."""
         shows: Mapping[Any, Callable[[Any], str]] = {
             LogEvent.RUN_INFO: self._counts,
+            LogEvent.GROUP_INFO: self._names_group,
             LogEvent.JOB_INFO: self._begins,
             LogEvent.JOB_FINISHED: self._ends,
             LogEvent.JOB_ERROR: self._fails,
+            LogEvent.GROUP_ERROR: self._group_fails,
         }
         try:
             if line := shows.get(getattr(record, "event", None), self._others)(record):
@@ -88,7 +98,8 @@ class Screen(logging.Handler):
 
     def close(self) -> None:
         """Leave nothing on the screen that would change."""
-        if self._live:
+        if self._live and self._diversion:
+            self._diversion.close()
             self._live.close()
             os.environ.pop(VARIABLE, None)
         super().close()
@@ -108,10 +119,16 @@ class Screen(logging.Handler):
         self._work.expect({rule: n for rule, n in record.stats.items() if rule not in (TARGET, "total")})
         return f"{self._work.total} jobs to run"
 
+    def _names_group(self, record: Any) -> str:
+        name = " and ".join(sorted(" ".join([job.rule.name, *job.wildcards]) for job in record.jobs))
+        self._names |= {job.uuid(): name for job in record.jobs}
+        return ""
+
     def _begins(self, record: Any) -> str:
         if record.rule_name == TARGET:
             return ""
-        self._jobs.setdefault(record.jobid, record)
+        self._jobs[record.jobid] = record
+        self._names[str(record.jobid)] = _name(record)
         folder = Path(record.output[0]).parent if record.output else None
         self._work.begin(record.jobid, record.rule_name, _name(record), folder, bool(record.local))
         if self._live:
@@ -126,23 +143,52 @@ class Screen(logging.Handler):
         return f"{_now()}  done  {_name(self._jobs[record.job_id])}, {duration(round(seconds))}"
 
     def _fails(self, record: Any) -> str:
-        """Show the error of a job, unless its stage has shown the error; on a terminal no stage does."""
+        """Show the error of a job; the error of a group has told of the jobs in it."""
+        if record.indent:
+            return ""
         if record.jobid not in self._jobs:
             return str(record.getMessage())
         job = self._jobs[record.jobid]
-        files = filter(Path.is_file, map(Path, job.log))
-        logs = [log for log in files if log.stat().st_mtime > job.created - CLOCKS]
-        # Snakemake names all jobs of a group that failed, even jobs that are finished or never began.
-        if record.indent and (not logs or all(Path(output).exists() for output in job.output)):
-            return ""
         self._work.stop(record.jobid)
-        self._failed[record.jobid] = f"failed: {_name(job)}; its log is {', '.join(job.log)}"
-        last = next((line for log in reversed(logs) for line in reversed(_lines(log))), "")
+        return self._tell(job, [log for log in record.log if log not in job.log])
+
+    def _group_fails(self, record: Any) -> str:
+        """Show the error of a group: of its jobs that began and are not finished, or else of all of them."""
+        jobs = [self._jobs[told["jobid"]] for told in record.job_error_info if told["jobid"] in self._jobs]
+        for job in jobs:
+            self._work.stop(job.jobid)
+        left = [job for job in jobs if not all(map(os.path.exists, job.output))] or jobs
+        began = [job for job in left if logs_of(job)]
+        if began:
+            return "\n".join(filter(None, (self._tell(job, record.aux_logs) for job in began)))
+        if not left:
+            return str(record.getMessage())
+        names = " and ".join(map(_name, left))
+        self._failed[left[0].jobid] = f"failed: {names}; {where(record.aux_logs)}"
+        return "" if self._stopped else f"{names} failed: {UNOPENED}"
+
+    def _tell(self, job: Any, others: Sequence[str]) -> str:
+        """Return a line for a job that failed, or "" if its stage has shown the error.
+
+        Args:
+            job: the record of its begin.
+            others: logs besides its own, such as the log of a cluster.
+        """
+        logs = logs_of(job)
+        self._failed[job.jobid] = f"failed: {_name(job)}; {where(logs or others)}"
+        last = last_line(logs)
         by_stage = last.startswith(f"{job.rule_name} ")
+        # On a terminal whose last lines change no stage shows its errors.
         if self._stopped or (by_stage and job.local and not self._live):
             return ""
-        last = last or "it was ended, and its log says nothing"
+        last = last or ("it was ended, and its log says nothing" if logs else UNOPENED)
         return last if by_stage else f"{_name(job)} failed: {last}"
+
+    def _again(self, job: str) -> str:
+        """Show that a job, or a group, is tried again."""
+        name = self._names.get(job, job)
+        self._tries[name] += 1
+        return f"{_now()}  again  {name}, try {self._tries[name] + 1}"
 
     def _others(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
@@ -150,6 +196,8 @@ class Screen(logging.Handler):
             # Snakemake repeats this message whenever a job ends.
             before, self._stopped = self._stopped, True
             return "" if before else line
+        if found := AGAIN.fullmatch(message):
+            return self._again(found[1])
         if message == NOTHING_TO_BE_DONE_MSG:
             return "; ".join(["Nothing to be done", *filter(None, [self._report()])])
         shown = record.levelno >= logging.WARNING or EXECUTOR in record.pathname
@@ -181,11 +229,3 @@ def _now() -> str:
 
 def _name(job: Any) -> str:
     return " ".join([job.rule_name, *job.wildcards.values()])
-
-
-def _lines(log: Path) -> list[str]:
-    """Return the last lines of a log, but not its first line, which marks every log."""
-    with log.open("rb") as stream:
-        stream.readline()
-        stream.seek(max(stream.tell(), log.stat().st_size - LAST))
-        return [line for line in stream.read().decode(errors="replace").splitlines() if line.strip()]

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,8 +34,17 @@ def begin(screen: Screen, folder: Path, number: int, rule: str, local: bool = Fa
     screen.emit(record(LogEvent.JOB_INFO, jobid=number, **facts, **places))
 
 
-def fail(screen: Screen, number: int, grouped: bool = False) -> None:
-    screen.emit(record(LogEvent.JOB_ERROR, logging.ERROR, jobid=number, indent=grouped))
+def fail(screen: Screen, number: int, folder: Path = Path(), rule: str = "finetune") -> None:
+    facts = {"jobid": number, "indent": False, "log": [str(folder / f"{rule}.log")]}
+    screen.emit(record(LogEvent.JOB_ERROR, logging.ERROR, **facts))
+
+
+def fail_as_group(screen: Screen, numbers: range, aux_logs: list[str]) -> None:
+    """Let jobs fail as `GroupJob.log_error` tells it: the group, then each of its jobs."""
+    told = [{"jobid": number} for number in numbers]
+    screen.emit(record(LogEvent.GROUP_ERROR, logging.ERROR, job_error_info=told, aux_logs=aux_logs))
+    for number in numbers:
+        screen.emit(record(LogEvent.JOB_ERROR, logging.ERROR, jobid=number, indent=True, log=[]))
 
 
 def test_of_a_group_the_job_that_failed_is_told(
@@ -50,13 +60,51 @@ def test_of_a_group_the_job_that_failed_is_told(
     (tmp_path / "evaluate.log").write_text(f"{MARK}\nevaluate m: no such split\n")
     os.utime(tmp_path / "evaluate.log", (0, 0))
     capsys.readouterr()
-    for number in range(3):
-        fail(screen, number, grouped=True)
+    fail_as_group(screen, range(3), ["slurm.log"])
     assert capsys.readouterr().err == "finetune m: the loss is nan\n"
     log = tmp_path / "finetune.log"
     assert screen.last_words(["snakemake.log"]) == [
         f"failed: finetune m; its log is {log}",
         "Snakemake's log is snakemake.log",
+    ]
+
+
+def test_of_a_group_that_opened_no_log_all_jobs_and_the_cluster_s_log_are_told(
+    screen: Screen, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, rule in enumerate(("load", "finetune", "evaluate")):
+        begin(screen, tmp_path, number, rule)
+    (tmp_path / "load").touch()
+    capsys.readouterr()
+    fail_as_group(screen, range(3), ["slurm.log"])
+    assert capsys.readouterr().err == "finetune m and evaluate m failed: it ended before it opened its log\n"
+    assert screen.last_words([]) == ["failed: finetune m and evaluate m; its log is slurm.log"]
+
+
+class Member:
+    """What the screen reads of a job of a group."""
+
+    def __init__(self, rule: str) -> None:
+        self.rule = SimpleNamespace(name=rule)
+        self.wildcards = ["m"]
+
+    def uuid(self) -> str:
+        return f"uuid-of-{self.rule.name}"
+
+
+def test_jobs_and_groups_that_are_tried_again_are_told(
+    screen: Screen, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = {Member("finetune"), Member("evaluate")}
+    screen.emit(record(LogEvent.GROUP_INFO, group_id="g", jobs=members))
+    begin(screen, tmp_path, 7, "load")
+    capsys.readouterr()
+    for job in ("7", "uuid-of-evaluate", "7"):
+        screen.emit(record(msg=f"Trying to restart job {job}."))
+    assert [line.split("  ", 1)[1] for line in capsys.readouterr().err.splitlines()] == [
+        "again  load m, try 2",
+        "again  evaluate m and finetune m, try 2",
+        "again  load m, try 3",
     ]
 
 
@@ -84,8 +132,11 @@ def test_a_job_that_ended_before_its_log(
     capsys.readouterr()
     fail(screen, 1)
     fail(screen, 2)
+    (tmp_path / "finetune.log").write_text(f"{MARK}\n")
+    fail(screen, 1, tmp_path)
     assert capsys.readouterr().err == (
-        "finetune m failed: it was ended, and its log says nothing\nError in rule\n"
+        "finetune m failed: it ended before it opened its log\nError in rule\n"
+        "finetune m failed: it was ended, and its log says nothing\n"
     )
 
 

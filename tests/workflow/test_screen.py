@@ -1,18 +1,17 @@
 """The screen of a run: the user reads nothing else."""
 
 import os
-import pty
 import re
 import signal
 import subprocess
 import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.terminal import run_on_terminal, shown
 from tests.workflow.conftest import ROOT, SNAKEMAKE, snakemake, write_config
 
 pytestmark = pytest.mark.slow
@@ -134,21 +133,27 @@ def start_training(config: dict[str, Any], folder: Path) -> "subprocess.Popen[st
 def test_a_terminal_shows_what_is_at_work_and_an_error_once(two: dict[str, Any], tmp_path: Path) -> None:
     two["models"]["b"]["finetune"]["training"] = DIVERGES
     write_config(tmp_path / "config.yaml", two)
-    terminal, theirs = pty.openpty()
     command = [*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--keep-going"]
-    process = subprocess.Popen(
-        [*command, "--configfile", "config.yaml"], cwd=tmp_path, stdout=theirs, stderr=theirs
-    )
-    os.close(theirs)
-    shown = b""
-    # The terminal is at its end when no process has it open.
-    with suppress(OSError):
-        while part := os.read(terminal, 65536):
-            shown += part
-    assert process.wait(60) == 1
-    text = shown.decode()
+    status, text = run_on_terminal([*command, "--configfile", "config.yaml"], tmp_path)
+    assert status == 1
     assert re.search(r"  finetune a +\d+ s", text)
     assert re.search(r"\d of 7 done, \d at work", text)
-    assert re.search(rf"{TIME}  done  finetune a, \d+ s", text)
+    assert re.search(rf"{TIME}  done  finetune a, .*\d+ s", text)
     assert text.count("finetune b: the loss") == 1
     assert "failed: finetune b; its log is results/logs/finetune/b.log" in text
+
+
+def test_what_a_stage_says_before_its_log_opens_stays_on_a_terminal(
+    two: dict[str, Any], tmp_path: Path
+) -> None:
+    write_config(tmp_path / "config.yaml", two)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/torch.py").write_text("raise ImportError('libcudart.so.12: cannot open it')")
+    command = [*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
+    path = {"PYTHONPATH": os.pathsep.join([str(tmp_path / "broken"), str(ROOT)])}
+    status, text = run_on_terminal([*command, "--configfile", "config.yaml"], tmp_path, path)
+    assert status == 1
+    lines = shown(text)
+    assert "ImportError: libcudart.so.12: cannot open it" in lines
+    assert "load base failed: it ended before it opened its log" in lines
+    assert "failed: load base; it has no log" in lines
