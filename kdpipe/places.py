@@ -53,3 +53,8 @@ def shipped_file(path: Path) -> Path:
     """Return a file that a config names: from the working folder, or as it comes with kdpipe."""
     shipped = WORKFLOW / path
     return shipped if shipped.is_file() and not path.exists() else path
+
+
+def shipped_name(file: Path) -> Path:
+    """Return the path by which a config names a file that comes with kdpipe, wherever kdpipe lies."""
+    return file.relative_to(WORKFLOW) if file.is_relative_to(WORKFLOW) else file

@@ -150,7 +150,8 @@ def _inputs(then: Mapping[str, str], job: Job, results: Path) -> Iterator[str]:
 
 
 def _files(manifest: Mapping[str, Any], job: Job) -> Iterator[str]:
-    then, now = manifest.get("source_files") or {}, {str(file): file for file in job.files}
+    then = manifest.get("source_files") or {}
+    now = {definition(job.stage).named(file): file for file in job.files}
     for name, file in now.items():
         if name not in then:
             yield f"{file} is new"

@@ -115,7 +115,7 @@ def check_report(
     if baseline and baseline not in {*models, *document.models}:
         what = f"there is no model {baseline!r}; {suggest(baseline, document.models)}"
         mistakes.add(("report", "baseline"), what)
-    published = document.report.published
+    published = document.report.published_file
     if published and not published.is_file():
         what = f"there is no file {published}; relative paths start at the working folder"
         mistakes.add(("report", "published"), what)

@@ -125,7 +125,7 @@ def _read(graph: Graph) -> Iterator[tuple[Where, str, Path]]:
             for setting, pattern in patterns:
                 for path in _places(pattern):
                     yield ("datasets", dataset.template, *setting), name, path
-    if published := graph.document.report.published:
+    if published := graph.document.report.published_file:
         yield ("report", "published"), "", published
 
 

@@ -147,6 +147,10 @@ class Stage(Generic[S]):
         """Return the existing files of the user's that a job reads; for a fetched dataset, its digests."""
         return [path for source in self.sources(graph, *names) for path in source.local_files()]
 
+    def named(self, file: Path) -> str:
+        """Return the name that a manifest gives to a file that a job reads."""
+        return str(file)
+
     def runs(self, graph: "Graph", *names: str) -> Iterable[str]:
         """Return the models and datasets whose code a job runs: their families and tasks."""
         return ()

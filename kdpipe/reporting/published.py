@@ -26,7 +26,7 @@ def own_lines(graph: Graph) -> tuple[list[Line], list[Line]]:
     Raises:
         DataError: the file of published values, or a line of it, is malformed.
     """
-    path = graph.document.report.published
+    path = graph.document.report.published_file
     groups, metrics = model_groups(graph), _metrics(graph)
     models = {*groups, *groups.values(), *(node.template for node in graph.nodes.values())}
     own: list[Line] = []

@@ -9,6 +9,7 @@ from kdpipe.artifacts.sums import SUMS, file_digest
 from kdpipe.plan.build import load_graph
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.jobs import job_of
+from kdpipe.plan.stage import definition
 from kdpipe.plan.stages.report import COMMAND
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.page import render_page
@@ -41,7 +42,7 @@ def _origin(graph: Graph) -> dict[str, Any]:
             for folders in job.inputs.values()
             for folder in folders
         },
-        "source_files": {str(file): file_digest(file) for file in job.files},
+        "source_files": {definition(job.stage).named(file): file_digest(file) for file in job.files},
     }
 
 

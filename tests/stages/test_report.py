@@ -132,3 +132,32 @@ def test_a_report_is_not_made_again_for_how_json_writes_a_number(tmp_path: Path)
     origin = {"code": {"identity": "", "roots": [], "modules": code_of(made.modules)}}
     run(Workspace(made.folder, graph.layout.state, origin=origin), config=tmp_path / "config.json")
     assert changes(graph, [made]) == {made.folder: []}
+
+
+def test_a_report_stays_when_kdpipe_moves_and_not_when_a_shipped_file_changes(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    content = {**json.loads(config.read_text()), "report": {"published": "config/published/paper.csv"}}
+    config.write_text(json.dumps(content))
+    shipped = [tmp_path / place / "config/published/paper.csv" for place in ("checkout", "site")]
+    for file in shipped:
+        file.parent.mkdir(parents=True)
+        file.write_text("model,dataset,metric,value\nbase,text,perplexity,11.25\n")
+    monkeypatch.setattr("kdpipe.places.WORKFLOW", tmp_path / "checkout")
+    graph = build_graph(content)
+    made = job_of(graph, "report")
+    origin = {"code": {"identity": "", "roots": [], "modules": code_of(made.modules)}}
+    run(Workspace(made.folder, graph.layout.state, origin=origin), config=config)
+    manifest = json.loads((made.folder / "manifest.json").read_text())
+    assert manifest["settings"]["config"]["report"]["published"] == "config/published/paper.csv"
+    assert list(manifest["source_files"]) == ["config/published/paper.csv"]
+    assert "11.25" in (made.folder / "report.html").read_text(encoding="utf-8")
+
+    monkeypatch.setattr("kdpipe.places.WORKFLOW", tmp_path / "site")
+    graph = build_graph(content)
+    job = job_of(graph, "report")
+    assert job.files == [shipped[1]]
+    assert changes(graph, [job]) == {made.folder: []}
+    shipped[1].write_text("model,dataset,metric,value\nbase,text,perplexity,11.5\n")
+    assert changes(graph, [job]) == {made.folder: [f"{shipped[1]} has changed"]}

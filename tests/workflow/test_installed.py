@@ -10,7 +10,7 @@ from zipfile import ZipFile
 import pytest
 import yaml
 
-from tests.workflow.conftest import ROOT, write_config
+from tests.workflow.conftest import ROOT, snakemake, write_config
 
 pytestmark = pytest.mark.slow
 
@@ -51,13 +51,17 @@ def test_a_run_from_a_wheel_makes_the_same_bytes(
     installed: Path, finished: Path, config: dict[str, Any], tmp_path: Path
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in installed.rglob("*")}
-    write_config(tmp_path / "config.yaml", config)
+    report = {"published": "config/published/tinybert.csv"}
+    write_config(tmp_path / "config.yaml", {**config, "report": report})
     done = kdpipe(tmp_path, installed, "run", "--cores", "2")
     assert done.returncode == 0, done.stderr
     for model in ("base", "teacher", "student"):
         sums = [place / "results/models" / model / "SHA256SUMS" for place in (tmp_path, finished)]
         assert sums[0].read_bytes() == sums[1].read_bytes()
     assert {path: path.stat().st_mtime_ns for path in installed.rglob("*")} == before
+    # The checkout has another path, and makes nothing again.
+    done = snakemake(tmp_path, "-n", "--configfile", "config.yaml")
+    assert "Nothing to be done" in done.stdout, done.stdout
 
 
 def test_snakemake_itself_takes_the_snakefile(

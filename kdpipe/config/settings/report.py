@@ -1,8 +1,9 @@
 """`report`: what the report compares, and against what."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from kdpipe.config.paths import LocalPath
 from kdpipe.config.settings.base import Settings
@@ -43,5 +44,10 @@ class ReportSettings(Settings):
     baseline: str | None = None
     over: tuple[str, ...] = ("seed",)
     statistic: Literal["mean", "median"] = "mean"
-    published: Annotated[LocalPath, AfterValidator(shipped_file)] | None = None
+    published: LocalPath | None = None
     plots: tuple[PlotSettings, ...] = Field(default=())
+
+    @property
+    def published_file(self) -> Path | None:
+        """The file of published values; the setting stays as it is, wherever kdpipe is installed."""
+        return None if self.published is None else shipped_file(self.published)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kdpipe.config.document import Document
 from kdpipe.config.settings.base import Settings
+from kdpipe.places import shipped_name
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import Job, Stage
 
@@ -37,5 +38,8 @@ class Report(Stage[Document]):
         }
 
     def files(self, graph: Graph, *names: str) -> list[Path]:
-        published = graph.document.report.published
+        published = graph.document.report.published_file
         return [published] if published is not None and published.exists() else []
+
+    def named(self, file: Path) -> str:
+        return str(shipped_name(file))
