@@ -32,6 +32,11 @@ from kdpipe.plan.stages.report import COMMAND
 from kdpipe.runner.lock import share
 from kdpipe.runner.logs import check_log
 
+# Only the main Snakefile has a default run: another workflow would get models that it never asked for.
+NO_CONFIG = (
+    "the module of kdpipe: expected a config with `models`, found an empty config; give it to the module as "
+    "`config: config`, below `configfile: \"config.yaml\"`, or as a part such as `config: config[\"kdpipe\"]`"
+)
 # The largest number of lines about changed artifacts at a start, and the least bytes that are worth a word.
 SHOWN, LEAST_BACK = 10, 5_000_000
 
@@ -122,11 +127,12 @@ class Invocation:
             if not settings.configfiles and self._workflow.is_main_process and (note := default_note()):
                 print(note, file=sys.stderr)
             return merge(read_config(files), settings.config), files
-        files = [] if config else [default_config()]
-        whole = dict(config) or read_config(files)
-        results = str(whole.get("results", "results"))
+        if not config:
+            raise KdpipeError(NO_CONFIG)
+        results = str(config.get("results", "results"))
         # The `prefix` of a module stands before all of its paths.
-        return whole | {"results": self._workflow.modifier.path_modifier.replace_prefix(results)}, files
+        prefixed = {"results": self._workflow.modifier.path_modifier.replace_prefix(results)}
+        return {**config, **prefixed}, []
 
     def _look_around(self) -> None:
         """Find the artifacts that are made again by their manifests, not by times or Snakemake's records.

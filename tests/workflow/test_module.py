@@ -69,6 +69,18 @@ def test_a_mistake_in_the_config_that_is_handed_in_is_told(tmp_path: Path, confi
     assert "Traceback" not in done.stdout
 
 
+@pytest.mark.parametrize("given", ["", "config: config"], ids=["none", "empty"])
+def test_without_a_config_no_default_run_is_taken(tmp_path: Path, given: str) -> None:
+    snakefile = tmp_path / "Snakefile"
+    snakefile.write_text(
+        f"module kdpipe:\n    snakefile: {str(ROOT / 'Snakefile')!r}\n    {given}\nuse rule * from kdpipe\n"
+    )
+    done = snakemake(tmp_path, "-n", snakefile=snakefile)
+    assert done.returncode == EXIT_STATUS, done.stdout
+    assert "the module of kdpipe: expected a config with `models`, found an empty config" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 def test_it_is_as_snakemake_s_linter_wants_it(tmp_path: Path, config: dict[str, Any]) -> None:
     path = write_config(tmp_path / "config.yaml", config)
     done = snakemake(tmp_path, "--configfile", path, "--lint")
