@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from kdpipe import catalog
 from kdpipe.anatomy.analysis import DEPTH
 from kdpipe.commands.new import RECIPES
-from kdpipe.errors import EXIT_STATUS, ConfigError, KdpipeError, quoted, suggest
+from kdpipe.errors import EXIT_STATUS, INTERRUPTED_STATUS, ConfigError, KdpipeError, quoted, suggest
 from kdpipe.places import (
     CITATION,
     ENDINGS,
@@ -33,7 +33,7 @@ NO_DATA: dict[str, Any] = {"dest": "data", "action": "store_false", "help": "do 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit, with status 0, or 2 for a mistake that the user can mend."""
+    """Run a command and exit, with status 0, 2 for a mistake that the user can mend, or 130 after Ctrl-C."""
     command, flags = _split(sys.argv[1:] if arguments is None else arguments)
     options = _options(command, flags)
     try:
@@ -48,6 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"{error}\n{count} mistake{'s' if count > 1 else ''} found")
     except KdpipeError as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED_STATUS)
     except BrokenPipeError:
         # The reader, such as `head`, has closed the pipe. Without this, Python would complain at its exit.
         sys.stdout = None

@@ -19,6 +19,8 @@ from typing import Any
 EXIT_STATUS = 2
 # A temporary failure, by sysexits.h.
 STOPPED_STATUS = 75
+# What shells give to a command that Ctrl-C has ended: 128, and the number of the signal.
+INTERRUPTED_STATUS = 130
 # The largest numbers of characters of a quoted value, of a place, and of a whole message.
 MOST_QUOTED, MOST_PLACE, MOST_MESSAGE = 80, 200, 800
 # The largest number of mistakes in one message.

@@ -35,7 +35,7 @@ from kdpipe.runner.logs import check_log
 # Only the main Snakefile has a default run: another workflow would get models that it never asked for.
 NO_CONFIG = (
     "the module of kdpipe: expected a config with `models`, found an empty config; give it to the module as "
-    "`config: config`, below `configfile: \"config.yaml\"`, or as a part such as `config: config[\"kdpipe\"]`"
+    '`config: config`, below `configfile: "config.yaml"`, or as a part such as `config: config["kdpipe"]`'
 )
 # The largest number of lines about changed artifacts at a start, and the least bytes that are worth a word.
 SHOWN, LEAST_BACK = 10, 5_000_000
