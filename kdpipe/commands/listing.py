@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from itertools import takewhile
 from pathlib import Path
 
 from kdpipe import catalog
@@ -12,8 +11,8 @@ from kdpipe.declarations import constants, docstring
 from kdpipe.metrics import LOWER_IS_BETTER
 from kdpipe.places import shipped_configs
 
-# The end of a sentence.
-SENTENCE = re.compile(r"(?<! al)\. ")
+# How the first line of a config says that it is laid over another config.
+OVERLAY = re.compile(r"An overlay of config/([\w.-]+)\.yaml: (.+)")
 
 
 def list_kinds() -> str:
@@ -34,15 +33,21 @@ def _meanings(kind: str) -> Mapping[str, str]:
     if kind == "recipes":
         return known_recipes()
     if kind == "configs":
-        return {name: _heading(path) for name, path in shipped_configs().items()}
+        return {name: _told(name, path) for name, path in shipped_configs().items()}
     return {name: docstring(target).partition("\n")[0] for name, target in catalog.KINDS[kind].items()}
 
 
-def _heading(config: Path) -> str:
-    """Return the first sentence of the comment that a config begins with."""
-    lines = takewhile(lambda line: line.startswith("#"), config.read_text(encoding="utf-8").splitlines())
-    sentence, *_ = SENTENCE.split(" ".join(line.lstrip("# ") for line in lines), maxsplit=1)
-    return sentence.removesuffix(".")
+def heading(config: Path) -> tuple[str, str]:
+    """Return the config that a config is laid over, or "", and what the config is, by its first line."""
+    first, *_ = config.read_text(encoding="utf-8").splitlines()
+    line = first.lstrip("# ").removesuffix(".")
+    overlay = OVERLAY.fullmatch(line)
+    return (overlay[1], overlay[2]) if overlay else ("", line)
+
+
+def _told(name: str, config: Path) -> str:
+    below, what = heading(config)
+    return f"overlay, as in `kdpipe run {below} {name}`: {what}" if below else what
 
 
 def metrics() -> dict[str, str]:

