@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from kdpipe import catalog
 from kdpipe.anatomy.analysis import DEPTH
-from kdpipe.commands.new import RECIPES
+from kdpipe.commands.recipes import RECIPES
 from kdpipe.errors import EXIT_STATUS, INTERRUPTED_STATUS, ConfigError, KdpipeError, quoted, suggest
 from kdpipe.places import (
     CITATION,
@@ -157,8 +157,8 @@ def _clean(options: argparse.Namespace) -> None:
 def _new(options: argparse.Namespace) -> None:
     from kdpipe.commands.new import write_new
 
-    named = {"text": options.text, "label": options.label}
-    print(*write_new(options.recipe, options.data, options.output, named), sep="\n")
+    said = {name: getattr(options, name) for name in ("text", "text_pair", "label", "delimiter", "encoding")}
+    print(*write_new(options.recipe, options.data, options.output, said), sep="\n")
 
 
 def _test(options: argparse.Namespace) -> None:
@@ -264,7 +264,12 @@ def _add_runs(add: Callable[..., Callable[..., Any]]) -> None:
     argument("recipe", choices=sorted(RECIPES), metavar="RECIPE", help="see kdpipe list recipes")
     argument("--data", type=Path, help="your file; columns of texts and labels are found").complete = FILES
     argument("--text", help="the column of texts, where another one is found")
+    text = "the column of second texts, where another one is found; it makes a task of pairs"
+    argument("--text-pair", help=text)
     argument("--label", help="the column of labels, where another one is found")
+    text = "the character between the cells of CSV or TSV, such as ';' or '\\t', where another one is found"
+    argument("--delimiter", type=lambda text: text.replace("\\t", "\t"), help=text)
+    argument("--encoding", help="how the text is encoded, such as latin-1, where it is not UTF-8")
     text = "the config (default: config.yaml)"
     argument("--output", type=Path, default=Path("config.yaml"), help=text).complete = FILES
     argument = add("run", _run, "check a config and run the workflow; arguments after `--` go to Snakemake")

@@ -305,6 +305,28 @@ def test_configs_stand_before_and_after_options(run, write):
     assert run("describe", "kl", "--depth", "2", base)[0] == 2
 
 
+def test_a_config_is_written_for_a_file_as_options_say(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"h\u00fcbsch {n}\tnicht so {n}\t{n % 2}\n" for n in range(9))
+    (tmp_path / "x.csv").write_text(f"a\tb\tc\n{rows}", encoding="latin-1")
+    options = (
+        "--text",
+        "b",
+        "--text-pair",
+        "a",
+        "--label",
+        "c",
+        "--delimiter",
+        "\\t",
+        "--encoding",
+        "latin-1",
+    )
+    assert run("new", "text-classification", "--data", "x.csv", *options)[0] == 0
+    text = (tmp_path / "config.yaml").read_text()
+    for line in ('text: "b"', 'text_pair: "a"', 'label: "c"', 'delimiter: "\\t"', 'encoding: "latin-1"'):
+        assert f"    {line}\n" in text
+
+
 def test_all_kinds_are_listed(run):
     status, output, _ = run("list")
     kinds = {line.split()[0] for line in output.splitlines()}
@@ -322,6 +344,11 @@ def test_all_kinds_are_listed(run):
         ("perplexity", "perplexity: a metric of language_modeling; lower is better"),
         ("threads", "threads: processor threads of each job"),
         ("config", "cache_limit_gb"),
+        ("seed", "seed: seed of nodes"),
+        ("metrics", "accuracy"),
+        ("losses", "soft_cross_entropy"),
+        ("configs", "minilm-mrpc"),
+        ("recipes", "pair-classification"),
     ],
 )
 def test_what_a_config_names_is_described(run, name, found):

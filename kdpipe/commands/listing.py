@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from kdpipe import catalog
-from kdpipe.commands.new import known_recipes
+from kdpipe.commands.recipes import known_recipes
 from kdpipe.commands.tables import aligned
 from kdpipe.declarations import constants, docstring
 from kdpipe.metrics import LOWER_IS_BETTER

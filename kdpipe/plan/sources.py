@@ -79,7 +79,10 @@ def check_source(settings: SourceSettings, task: str) -> None:
     """Raise SettingError if what is said of the files of a dataset does not fit together, or its task."""
     options = settings.options
     faults = chain(
-        _files(settings), _text(options), _places(options.get("columns")), _columns(settings, options, task)
+        _files(settings),
+        text_faults(options),
+        _places(options.get("columns")),
+        _columns(settings, options, task),
     )
     for setting, what in faults:
         raise SettingError(setting, what)
@@ -100,7 +103,8 @@ def _files(settings: SourceSettings) -> Faults:
         yield next(iter(shares)), f"the shares {named} leave nothing to train on"
 
 
-def _text(options: Mapping[str, Any]) -> Faults:
+def text_faults(options: Mapping[str, Any]) -> Faults:
+    """Yield what is said of how text is written that no text can have, each with its setting."""
     encoding, delimiter = options.get("encoding"), options.get("delimiter")
     if encoding is not None and not _decodes(encoding):
         usual = "usual are utf-8, utf-16, latin-1, cp1252"

@@ -2,13 +2,17 @@
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kdpipe.commands.check_data import check_data
-from kdpipe.commands.new import RECIPES, find_label, find_text, write_new
+from kdpipe.commands.columns import find_label, find_texts
+from kdpipe.commands.new import write_new
+from kdpipe.commands.recipes import RECIPES
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.build import load_graph
 
@@ -44,11 +48,14 @@ def files() -> dict[str, Path]:
         }
         for number in range(3)
     ]
+    pairs = [(n, WORDS[n % 3], "is it so?", n / 10, ("no", "yes")[n % 2]) for n in range(40)]
     Path("words.conll").write_text("a O\nbook B-X\n\n" * 20)
     Path("texts.txt").write_text("\n".join(WORDS * 20))
     Path("questions.json").write_text(json.dumps({"data": articles, "version": "1.1"}))
     return {
         "text-classification": table(Path("reviews.csv"), ["id", "review", "liked"], labelled),
+        "pair-classification": table(Path("pairs.csv"), ["n", "a", "b", "likeness", "same"], pairs),
+        "pair-regression": table(Path("likeness.csv"), ["n", "a", "b", "score"], [row[:4] for row in pairs]),
         "text-regression": table(Path("ratings.csv"), ["words", "stars"], scored),
         "token-classification": Path("words.conll"),
         "language-modeling": Path("texts.txt"),
@@ -109,9 +116,96 @@ TABLES: dict[str, tuple[list[dict[str, object]], tuple[str | None, str | None]]]
 def test_which_columns_are_taken(
     rows: list[dict[str, object]], expected: tuple[str | None, str | None]
 ) -> None:
-    text = find_text(rows, [*rows[0]])
+    text, _ = find_texts(rows, [*rows[0]], pair=False)
     label = find_label(rows, [name for name in rows[0] if name != text], numbers=False)
     assert (text, label) == expected
+
+
+@pytest.mark.parametrize(("names", "expected"), [
+    (("premise", "hypothesis", "comment"), ("premise", "hypothesis")),
+    (("comment", "sentence1", "sentence2"), ("sentence1", "sentence2")),
+    (("text_b", "text_a", "comment"), ("text_a", "text_b")),
+    (("mine", "yours", "word"), ("mine", "yours")),
+    (("mine", "word", "number"), ("mine", None)),
+])  # fmt: skip
+def test_which_two_columns_are_a_pair(names: tuple[str, ...], expected: tuple[str, str | None]) -> None:
+    cells = {"word": "one", "number": 3, "mine": "some text of mine", "comment": "a long text " * 20}
+    row = {name: cells.get(name, f"a text of {name}") for name in names}
+    assert find_texts([row] * 3, names, pair=True) == expected
+
+
+def test_the_user_may_name_a_column_of_a_pair(folder: Path) -> None:
+    rows = [(f"some {n}", f"{TEXT} that is longer {n}", f"{TEXT} {n}", n % 2) for n in range(20)]
+    file = table(Path("x.csv"), ["title", "body", "lead", "label"], rows)
+    for said, expected in (
+        ({"text_pair": "title"}, ("body", "title")),
+        ({"text": "title", "text_pair": "lead"}, ("title", "lead")),
+    ):
+        write_new("text-classification", file, Path(f"{expected[0]}.yaml"), said)
+        settings = load_graph([Path(f"{expected[0]}.yaml")]).datasets["data"].sources[0].model_dump()
+        assert (settings["text"], settings["text_pair"]) == expected
+    with pytest.raises(KdpipeError, match="expected two columns of texts, and a column of labels"):
+        write_new(
+            "pair-classification", table(Path("y.csv"), ["a", "b"], [(TEXT, 1)] * 9), Path("y.yaml"), {}
+        )
+
+
+def source(config: str) -> dict[str, Any]:
+    """Return the settings of the source in a config, whose file must be as the config says."""
+    graph = load_graph([Path(config)])
+    check_data(graph)
+    return graph.datasets["data"].sources[0].model_dump()
+
+
+@pytest.mark.parametrize(("delimiter", "encoding"), [(";", "utf-16"), ("\t", "utf-8"), ("|", "utf-16")])
+def test_how_a_file_is_written_is_found_and_told(folder: Path, delimiter: str, encoding: str) -> None:
+    rows = [f"{n}{delimiter}{TEXT}, with a comma {n}{delimiter}{n % 2}" for n in range(20)]
+    lines = [delimiter.join(("id", "text", "label")), *rows]
+    Path("x.csv").write_text("\n".join(lines), encoding=encoding)
+    told = write_new("text-classification", Path("x.csv"), Path("config.yaml"), {})
+    assert f"the delimiter of x.csv is {json.dumps(delimiter)}" in told
+    assert ('the encoding of x.csv is "utf-16"' in told) == (encoding == "utf-16")
+    settings = source("config.yaml")
+    assert [settings[name] for name in ("text", "label", "delimiter", "encoding")] == [
+        *("text", "label", delimiter, encoding)
+    ]
+
+
+def test_a_usual_file_needs_no_words_on_how_it_is_written(folder: Path) -> None:
+    write_new("text-classification", files()["text-classification"], Path("config.yaml"), {})
+    text = Path("config.yaml").read_text()
+    assert "delimiter" not in text
+    assert "encoding" not in text
+
+
+def test_an_encoding_that_a_file_does_not_tell_is_asked_for(folder: Path) -> None:
+    rows = "".join(f"ein h\u00fcbscher Film {n},{n % 2}\n" for n in range(20))
+    Path("x.csv").write_text(f"text,label\n{rows}", encoding="latin-1")
+    with pytest.raises(KdpipeError, match=r"x\.csv:2: expected UTF-8 text, found byte 0xfc .* `--encoding`"):
+        write_new("text-classification", Path("x.csv"), Path("config.yaml"), {})
+    write_new("text-classification", Path("x.csv"), Path("config.yaml"), {"encoding": "latin-1"})
+    assert source("config.yaml")["encoding"] == "latin-1"
+    Path("words.conll").write_text("h\u00fcbsch O\n\n" * 20, encoding="utf-16")
+    told = write_new("token-classification", Path("words.conll"), Path("words.yaml"), {})
+    assert 'the encoding of words.conll is "utf-16"' in told
+    assert source("words.yaml")["encoding"] == "utf-16"
+
+
+@pytest.mark.parametrize(("recipe", "file", "said", "why"), [
+    ("token-classification", "x.conll", {"text": "a"}, "--text: token-classification reads no columns"),
+    ("language-modeling", "x.txt", {"delimiter": ";"}, "--delimiter: expected a CSV or TSV file of a table"),
+    ("text-classification", "x.jsonl", {"delimiter": ";"}, "--delimiter: expected a CSV or TSV file"),
+    ("text-classification", "x.parquet", {"encoding": "utf-8"}, "--encoding: .parquet files say themselves"),
+    ("text-classification", "x.csv", {"encoding": "latin-99"}, "--encoding: Python knows no encoding"),
+    ("text-classification", "x.csv", {"delimiter": ";;"}, "--delimiter: expected one character"),
+])  # fmt: skip
+def test_what_the_user_says_has_to_fit(
+    folder: Path, recipe: str, file: str, said: dict[str, str], why: str
+) -> None:
+    Path(file).touch()
+    with pytest.raises(KdpipeError, match=re.escape(why)):
+        write_new(recipe, Path(file), Path("config.yaml"), said)
+    assert not Path("config.yaml").exists()
 
 
 def test_numbers_that_count_rows_are_no_scores() -> None:

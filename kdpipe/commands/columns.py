@@ -1,0 +1,134 @@
+"""What the columns of a user's table are for, and how the text of a user's file is written."""
+
+import codecs
+import gzip
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from kdpipe.data.lines import UTF8
+from kdpipe.data.table_files import DELIMITERS, Form, open_table
+from kdpipe.errors import DataError
+
+Row = Mapping[str, Any]
+# Cells of rows that lack a value.
+EMPTY: tuple[Any, ...] = ("", None)
+# The rows by which columns are told apart, and the most labels that a column of labels has.
+ROWS, MOST_LABELS = 1000, 100
+# Usual names of columns of labels, and of texts.
+LABELS = ("label", "labels", "sentiment", "class", "category", "target", "stars", "rating", "score")
+TEXTS = ("text", "sentence", "review", "content", "comment", "message", "document", "body")
+# Usual names of the columns of two texts, and ends of names that are alike but for these.
+PAIRS = (("premise", "hypothesis"), ("question", "sentence"), ("question", "answer"), ("query", "passage"))
+ENDS = (("1", "2"), ("a", "b"), ("0", "1"))
+# The bytes that a text in an encoding other than UTF-8 may begin with; the first four are longer than two.
+BEGINS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a table are for.
+
+    Args:
+        names: all columns.
+        text: the column of texts.
+        label: the column of labels.
+        text_pair: the column of second texts, if there is one.
+    """
+
+    names: tuple[str, ...]
+    text: str
+    label: str
+    text_pair: str | None = None
+
+
+def encoding_of(file: Path) -> str:
+    """Return the encoding that the first bytes of a file tell, as Python names it; else UTF-8."""
+    start = b""
+    # A file that cannot be read is told when its text is read.
+    with suppress(OSError, EOFError), gzip.open(file) if file.suffix == ".gz" else file.open("rb") as content:
+        start = content.read(4)
+    return next((name for mark, name in BEGINS.items() if start.startswith(mark)), UTF8)
+
+
+def delimiter_of(file: Path, encoding: str) -> str | None:
+    """Return the delimiter of a TSV or CSV file where another than the usual one divides its first rows."""
+    fitting = (mark for mark in (None, *DELIMITERS) if _divides(file, Form(mark, encoding)))
+    return next(fitting, None)
+
+
+def _divides(file: Path, form: Form) -> bool:
+    """Tell whether the first rows of a table have several cells, each row as many as the header."""
+    table = open_table(file, form)
+    try:
+        return len(table.columns()) > 1 and all(True for _ in islice(table.cells(()), ROWS))
+    except DataError:
+        return False
+
+
+def find_texts(rows: Sequence[Row], names: Sequence[str], pair: bool) -> tuple[str | None, str | None]:
+    """Return the column of some rows that has texts, and of a pair the column of second texts.
+
+    These are columns of usual names, or else the columns of the longest texts, in the order of the file.
+    """
+    lengths = dict(_lengths(rows, names))
+    if not pair:
+        usual = [name for name in lengths if name.lower() in TEXTS]
+        return max(usual or lengths, key=lambda name: lengths[name], default=None), None
+    if usual := [(a, b) for a in lengths for b in lengths if _are_a_pair(a.lower(), b.lower())]:
+        return usual[0]
+    longest = sorted(lengths, key=lambda name: lengths[name], reverse=True)[:2]
+    first, second, *_ = [*(name for name in names if name in longest), None, None]
+    return first, second
+
+
+def _lengths(rows: Sequence[Row], names: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Yield the columns of texts, each with the mean number of characters of a text."""
+    for name in names:
+        cells = [row[name] for row in rows if row[name] not in EMPTY]
+        # Lists and numbers are no texts, and words have blanks between them.
+        texts = [cell for cell in cells if isinstance(cell, str) and " " in cell.strip()]
+        if len(texts) > len(cells) / 2:
+            yield name, fmean(map(len, texts))
+
+
+def _are_a_pair(first: str, second: str) -> bool:
+    alike = first[:-1] == second[:-1] and (first[-1:], second[-1:]) in ENDS
+    return alike or (first, second) in PAIRS
+
+
+def find_label(rows: Sequence[Row], names: Sequence[str], numbers: bool) -> str | None:
+    """Return the column of some rows that has labels: one of a usual name, or else the last that may be one.
+
+    Args:
+        rows: the rows.
+        names: the columns, without the columns of texts.
+        numbers: whether labels are numbers.
+    """
+    cells = {name: [str(row[name]) for row in rows if row[name] not in EMPTY] for name in names}
+    fit = {name: _are_numbers(values) if numbers else len({*values}) > 1 for name, values in cells.items()}
+    usual = {name.lower(): name for name in names if fit[name]}
+    if found := next((usual[name] for name in LABELS if name in usual), None):
+        return found
+    # A label comes again and again; numbers that count the rows do not.
+    most = {name: max(2, min(MOST_LABELS, len(values) // 2)) for name, values in cells.items()}
+    again = [name for name in names if fit[name] and (numbers or len({*cells[name]}) <= most[name])]
+    if numbers:
+        again = [name for name in again if len({*cells[name]}) < len(cells[name])] or again
+    return again[-1] if again else None
+
+
+def _are_numbers(texts: Sequence[str]) -> bool:
+    try:
+        return bool([*map(float, texts)])
+    except ValueError:
+        return False
