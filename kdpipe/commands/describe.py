@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from kdpipe import catalog
-from kdpipe.commands.listing import metrics
+from kdpipe.commands.listing import kinds, list_names, metrics
 from kdpipe.commands.tables import aligned
 from kdpipe.config.document import Document
 from kdpipe.config.settings.augmentation import AugmentationSettings, augmentation_settings
@@ -130,14 +130,17 @@ def describable() -> dict[str, Callable[[], type[BaseModel]]]:
 
 def names() -> list[str]:
     """Return the names that can be described."""
-    return sorted({*describable(), *Document.model_fields, *metrics()})
+    return sorted({*describable(), *Document.model_fields, *metrics(), *kinds()})
 
 
 def describe(name: str) -> str:
     """Return the settings of a stage, a source, a loss and the like with their defaults and meanings.
 
-    A top-level key of a config without settings of its own is told in a line, and so is a metric.
+    A top-level key of a config without settings of its own is told in a line, and so is a metric. A kind of
+    names, such as `metrics`, is told as a list of its names.
     """
+    if name in kinds():
+        return list_names(name)
     if name in metrics():
         return f"{name}: a metric {metrics()[name]}"
     if name not in describable():

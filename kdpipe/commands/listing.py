@@ -15,11 +15,15 @@ from kdpipe.places import shipped_configs
 OVERLAY = re.compile(r"An overlay of config/([\w.-]+)\.yaml: (.+)")
 
 
-def list_kinds() -> str:
+def kinds() -> dict[str, Iterable[str]]:
     """Return the kinds of names, each with its names."""
-    kinds: dict[str, Iterable[str]] = {**catalog.KINDS, "configs": shipped_configs(), "metrics": metrics()}
-    kinds["recipes"] = known_recipes()
-    return "\n".join(aligned([(kind, ", ".join(sorted(names))) for kind, names in sorted(kinds.items())]))
+    own = {"configs": shipped_configs(), "metrics": metrics(), "recipes": known_recipes()}
+    return {**catalog.KINDS, **own}
+
+
+def list_kinds() -> str:
+    """Return a line for each kind of names, with its names."""
+    return "\n".join(aligned([(kind, ", ".join(sorted(names))) for kind, names in sorted(kinds().items())]))
 
 
 def list_names(kind: str) -> str:
