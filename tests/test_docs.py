@@ -15,7 +15,7 @@ import kdpipe
 from kdpipe import catalog, cli
 from kdpipe.cli import main
 from kdpipe.commands.manual import manual
-from kdpipe.commands.new import RECIPES
+from kdpipe.commands.recipes import RECIPES
 from kdpipe.commands.reference import reference
 from kdpipe.config.document import DATA_VARIABLE
 from kdpipe.plan.build import build_graph

@@ -17,8 +17,12 @@ OVERLAY = re.compile(r"An overlay of config/([\w.-]+)\.yaml: (.+)")
 
 def kinds() -> dict[str, Iterable[str]]:
     """Return the kinds of names, each with its names."""
-    own = {"configs": shipped_configs(), "metrics": metrics(), "recipes": known_recipes()}
-    return {**catalog.KINDS, **own}
+    return {
+        **catalog.KINDS,
+        "configs": shipped_configs(),
+        "metrics": metrics(),
+        "recipes": known_recipes(),
+    }
 
 
 def list_kinds() -> str:
