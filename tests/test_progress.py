@@ -62,7 +62,10 @@ def test_bars_are_shown_on_a_terminal_alone_unless_asked(
         kdpipe.evaluate(model, rows, progress=False)
         kdpipe.evaluate(model, rows)
         terminal.flush()
-        shown = os.read(ours, 4096).decode()
+        shown = ""
+        # A terminal hands on what is written in pieces.
+        while "100%" not in shown:
+            shown += os.read(ours, 4096).decode()
     os.close(ours)
     assert shown.count("evaluate: 100%") == 1
 

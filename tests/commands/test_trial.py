@@ -36,19 +36,28 @@ def test_ctrl_c_stops_the_run_and_removes_its_folder(sign: str, tmp_path: Path) 
     assert not [*tmp_path.glob("kdpipe-test-*")]
 
 
-def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
-    # The command waits for what somebody writes.
-    os.mkfifo(tmp_path / "config.yaml")
-    code = "import sys; from kdpipe.cli import main; print('begins', flush=True); main(sys.argv[1:])"
+WAITS = """
+import time
+from kdpipe import cli
+
+def wait(words):
+    print("begins", flush=True)
+    time.sleep(60)
+
+cli._configs = wait
+cli.main(["graph"])
+"""
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "graph", str(tmp_path / "config.yaml")],
+        [sys.executable, "-c", WAITS],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.readline() == "begins\n"
-    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == INTERRUPTED_STATUS

@@ -101,7 +101,7 @@ def test_what_counts_as_a_change(edit, file, old, new, counts):
     }),
     ("models/__init__.py", '"enct5", "pruned"', '"enct5"', {
         "augment", "cache_teacher", "create", "distill", "evaluate", "export", "extract", "finetune", "load",
-        "measure", "pretrain", "prune", "schedule", "score_importance",
+        "measure", "pretrain", "prune", "report", "schedule", "score_importance",
     }),
 ])  # fmt: skip
 def test_stages_that_read_a_module(edit, file, old, new, stages):

@@ -30,6 +30,9 @@ LOSSES = [
 ]
 
 
+SCORES = ("exact_match", "f1", "scores", "nbest")
+
+
 def values(folder: Path, name: str) -> list[float]:
     return [row["value"] for row in read_parquet(folder / "history.parquet") if row["name"] == name]
 
@@ -53,7 +56,7 @@ def test_from_files_to_a_student(squad: Path, language_model: Path, tmp_path: Pa
     metrics = {row["metric"]: row["value"] for row in read_parquet(tmp_path / "scores" / "metrics.parquet")}
     assert [metrics["f1"]] == values(teacher, "eval_f1")
     predictions = read_parquet(tmp_path / "scores" / "predictions.parquet")
-    assert list(predictions[0]) == ["id", "prediction", "label", "scores", "nbest", "split"]
+    assert list(predictions[0]) == ["id", "prediction", "label", *SCORES, "split"]
     assert [row["id"] for row in predictions] == [f"q{number}" for number in range(32)]
 
     wanted = CacheTeacherSettings(
