@@ -30,7 +30,7 @@ LOSSES = [
 ]
 
 
-SCORES = ("exact_match", "f1", "scores", "nbest")
+SCORES = ("scores", "nbest", "exact_match", "f1")
 
 
 def values(folder: Path, name: str) -> list[float]:
