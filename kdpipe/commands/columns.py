@@ -1,37 +1,21 @@
-"""What the columns of a user's table are for, and how the text of a user's file is written."""
+"""What the columns of a user's table are for, told by their names and by the first rows."""
 
-import codecs
-import gzip
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 from statistics import fmean
 from typing import Any
-
-from kdpipe.data.lines import UTF8
-from kdpipe.data.table_files import DELIMITERS, Form, open_table
-from kdpipe.errors import DataError
 
 Row = Mapping[str, Any]
 # Cells of rows that lack a value.
 EMPTY: tuple[Any, ...] = ("", None)
-# The rows by which columns are told apart, and the most labels that a column of labels has.
-ROWS, MOST_LABELS = 1000, 100
+# The most labels that a column of labels has.
+MOST_LABELS = 100
 # Usual names of columns of labels, and of texts.
 LABELS = ("label", "labels", "sentiment", "class", "category", "target", "stars", "rating", "score")
 TEXTS = ("text", "sentence", "review", "content", "comment", "message", "document", "body")
 # Usual names of the columns of two texts, and ends of names that are alike but for these.
 PAIRS = (("premise", "hypothesis"), ("question", "sentence"), ("question", "answer"), ("query", "passage"))
 ENDS = (("1", "2"), ("a", "b"), ("0", "1"))
-# The bytes that a text in an encoding other than UTF-8 may begin with; the first four are longer than two.
-BEGINS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 
 
 @dataclass(frozen=True)
@@ -51,30 +35,6 @@ class Columns:
     text_pair: str | None = None
 
 
-def encoding_of(file: Path) -> str:
-    """Return the encoding that the first bytes of a file tell, as Python names it; else UTF-8."""
-    start = b""
-    # A file that cannot be read is told when its text is read.
-    with suppress(OSError, EOFError), gzip.open(file) if file.suffix == ".gz" else file.open("rb") as content:
-        start = content.read(4)
-    return next((name for mark, name in BEGINS.items() if start.startswith(mark)), UTF8)
-
-
-def delimiter_of(file: Path, encoding: str) -> str | None:
-    """Return the delimiter of a TSV or CSV file where another than the usual one divides its first rows."""
-    fitting = (mark for mark in (None, *DELIMITERS) if _divides(file, Form(mark, encoding)))
-    return next(fitting, None)
-
-
-def _divides(file: Path, form: Form) -> bool:
-    """Tell whether the first rows of a table have several cells, each row as many as the header."""
-    table = open_table(file, form)
-    try:
-        return len(table.columns()) > 1 and all(True for _ in islice(table.cells(()), ROWS))
-    except DataError:
-        return False
-
-
 def find_texts(rows: Sequence[Row], names: Sequence[str], pair: bool) -> tuple[str | None, str | None]:
     """Return the column of some rows that has texts, and of a pair the column of second texts.
 
@@ -84,8 +44,8 @@ def find_texts(rows: Sequence[Row], names: Sequence[str], pair: bool) -> tuple[s
     if not pair:
         usual = [name for name in lengths if name.lower() in TEXTS]
         return max(usual or lengths, key=lambda name: lengths[name], default=None), None
-    if usual := [(a, b) for a in lengths for b in lengths if _are_a_pair(a.lower(), b.lower())]:
-        return usual[0]
+    if pairs := [(a, b) for a in lengths for b in lengths if _are_a_pair(a.lower(), b.lower())]:
+        return pairs[0]
     longest = sorted(lengths, key=lambda name: lengths[name], reverse=True)[:2]
     first, second, *_ = [*(name for name in names if name in longest), None, None]
     return first, second

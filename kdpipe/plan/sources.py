@@ -1,6 +1,5 @@
 """Where a dataset is read from: its files or its repository, and whether what a config says of them fits."""
 
-import codecs
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,13 +13,12 @@ from kdpipe.config.paths import folder_fault
 from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings
 from kdpipe.config.signatures import constructor_options
 from kdpipe.errors import quoted
+from kdpipe.plan.text import text_faults
 
 REPOSITORY_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 # No name on the Hub begins with a dot or a slash.
 FOLDER = ("./", "../", "/")
 LOCAL = ".local"
-# What ends lines or quotes in the files themselves.
-UNFIT = '\r\n"\0'
 # The tasks that read an option of the sources of tables.
 READ_FOR = {
     "text_pair": ("classification", "regression", "multi_label"),
@@ -101,25 +99,6 @@ def _files(settings: SourceSettings) -> Faults:
     if sum(shares.values()) >= 1:
         named = " and ".join(map(str, shares.values()))
         yield next(iter(shares)), f"the shares {named} leave nothing to train on"
-
-
-def text_faults(options: Mapping[str, Any]) -> Faults:
-    """Yield what is said of how text is written that no text can have, each with its setting."""
-    encoding, delimiter = options.get("encoding"), options.get("delimiter")
-    if encoding is not None and not _decodes(encoding):
-        usual = "usual are utf-8, utf-16, latin-1, cp1252"
-        yield "encoding", f"Python knows no encoding of text {quoted(encoding)}; {usual}"
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in UNFIT):
-        what = 'expected one character between cells, such as ";", or "\\t" for a tab'
-        yield "delimiter", f"{what}; found {quoted(delimiter)}"
-
-
-def _decodes(encoding: str) -> bool:
-    """Tell whether Python decodes text of an encoding, piece by piece."""
-    try:
-        return isinstance(codecs.getincrementaldecoder(encoding)().decode(b""), str)
-    except (LookupError, ValueError, TypeError):
-        return False
 
 
 def _places(columns: Mapping[str, int | str] | None) -> Faults:

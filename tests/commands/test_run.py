@@ -147,9 +147,9 @@ def test_configs_and_models_stand_before_and_after_options(
     for words in (["base", "--cores", "1", config], [config, "--cores", "1", "base"]):
         main(["run", *words, "--no-data"])
     shipped = str(ROOT / "config/textbrewer-conll.yaml")
-    main(["run", "textbrewer-conll", "--dry-run"])
+    main(["run", "textbrewer-conll", "--no-data"])
     (tmp_path / "base").touch()
-    main(["run", "base", config, "--dry-run"])
+    main(["run", "base", config, "--no-data"])
     targets = [command[: command.index("--configfile")] for command in commands]
     assert targets == [["results/models/base/SHA256SUMS"]] * 2 + [[], ["results/models/base/SHA256SUMS"]]
     assert commands[2][1] == shipped
