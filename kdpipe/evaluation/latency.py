@@ -107,6 +107,8 @@ def _check(model: PreTrainedModel, length: int, numbers: Mapping[str, int]) -> N
     if not isinstance(model, PreTrainedModel):
         found = f"found a {type(model).__name__}"
         raise ModelError(f"measure: expected a model of a family (`kdpipe list families`), {found}")
+    # This raises where kdpipe does not know the family.
+    family_of(model)
     shape = shape_of(family_name(model.config.model_type), model.config.to_dict())
     task, *_ = HEAD_TASKS.get(head_kind(model.config, type(model).__name__), ("",))
     longest = longest_input(shape, task)

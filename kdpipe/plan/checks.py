@@ -11,6 +11,7 @@ from kdpipe.anatomy.families import ONE_SEGMENT, QUESTION_ANSWERING, longest_inp
 from kdpipe.config.document import Document
 from kdpipe.config.mistakes import Findings, Mistakes
 from kdpipe.config.settings.dataset import has_pairs
+from kdpipe.config.settings.measure import LatencySettings
 from kdpipe.config.settings.report import AXES
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError, suggest
@@ -91,15 +92,18 @@ def _check_lengths(graph: Graph, node: Node, mistakes: Mistakes) -> None:
 
 def _check_measured(graph: Graph, mistakes: Mistakes) -> None:
     """Find measured lengths that are longer than the positions of a model."""
-    lengths = graph.document.measure.latency.length if graph.document.measure else ()
+    latency = graph.document.measure.latency if graph.document.measure else LatencySettings()
+    found = "found" if "length" in latency.model_fields_set else "the default is"
     for name in graph.measured:
         facts = graph.facts[name]
         # Of several heads the first runs.
         task = facts.heads[min(facts.heads)][0] if facts.heads else facts.head or ""
         positions = longest_input(facts.shape, task)
-        for index, length in enumerate(lengths):
+        for index, length in enumerate(latency.length):
             if positions and length > positions:
-                what = f"found {length}, but {name!r} reads at most {positions} tokens"
+                what = (
+                    f"{found} {length}, but {name!r} reads at most {positions} tokens; give shorter lengths"
+                )
                 mistakes.add(("measure", "latency", "length", index), what, name)
 
 

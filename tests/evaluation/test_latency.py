@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from transformers import XLMConfig, XLMModel
 
 import kdpipe
 from kdpipe.errors import KdpipeError
@@ -129,6 +130,7 @@ def test_the_peak_is_of_the_passes() -> None:
         (tiny("roberta"), {"length": 41}, "expected at most 40 tokens"),
         (tiny("bert"), {"batch": 0}, "batch: expected a number from 1, found 0"),
         (tiny("bert"), {"threads": -1}, "threads: expected a number from 1, found -1"),
+        (XLMModel(XLMConfig(emb_dim=8, n_heads=2, n_layers=1)), {}, "families: 'xlm' is not known"),
         (nn.Linear(2, 2), {}, r"measure: expected a model of a family \(`kdpipe list families`\), found a L"),
     ],
 )

@@ -66,7 +66,17 @@ def test_mistakes_are_told_with_their_places(mistakes_of):
         "measure.models[2]: there is no model 't-{sd}'; the matrix has no variable 'sd'; "
         "did you mean 'seed'?",
         "measure.models[4]: there is no model 't-4'; did you mean 't-3'?",
-        "measure.latency.length[1]: found 65, but 'teacher' reads at most 64 tokens",
+        "measure.latency.length[1]: found 65, but 'teacher' reads at most 64 tokens; give shorter lengths",
+    ]  # fmt: skip
+
+
+def test_a_default_length_that_a_model_cannot_read(mistakes_of):
+    assert mistakes_of({
+        "models.base.pretrain.architecture.max_position_embeddings": 64,
+        "datasets.text.max_length": 64, "datasets.task.max_length": 64, "measure": {"models": ["teacher"]},
+    }) == [
+        "measure.latency.length[1]: the default is 128, but 'teacher' reads at most 64 tokens; "
+        "give shorter lengths"
     ]  # fmt: skip
 
 
@@ -102,7 +112,9 @@ def test_what_a_model_reads_goes_by_the_head_that_runs(mistakes_of):
         "models.texts": {"finetune": {"model": "raw", "dataset": "task"}},
         "models.tags": {"finetune": {"model": "raw", "dataset": "tags"}},
         "models.both": {"finetune": {"model": "raw", "dataset": ["tags", "task"]}},
-    }) == ["measure.latency.length[0]: found 200, but 'tags' reads at most 130 tokens"]  # fmt: skip
+    }) == [
+        "measure.latency.length[0]: found 200, but 'tags' reads at most 130 tokens; give shorter lengths"
+    ]  # fmt: skip
 
 
 def test_what_is_not_known_of_a_model_passes(graph_of):

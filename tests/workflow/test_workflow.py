@@ -53,7 +53,10 @@ def test_a_temperature_reruns_its_node_and_what_descends(folder: Path, config: d
         (lambda c: c.update(report={"title": "other"}), ["report"]),
         (lambda c: c["models"]["teacher"]["finetune"].update(evaluate=[]), ["report"]),
         (lambda c: c["models"]["teacher"]["finetune"].update(export="task"), ["export", "report"]),
-        (lambda c: c.update(measure={"models": ["teacher"]}), ["measure", "report"]),
+        (
+            lambda c: c.update(measure={"models": ["teacher"], "latency": {"length": [8]}}),
+            ["measure", "report"],
+        ),
         (
             lambda c: c["models"].update(more={"extract": {"model": "base", "layers": [1]}}),
             ["extract", "report"],
