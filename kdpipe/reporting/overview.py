@@ -227,17 +227,19 @@ def _cell(cells: Mapping[str, Cell], groups: Iterable[str]) -> Cell:
 def _row_names(graph: Graph, chosen: Sequence[str], cells: Sequence[Mapping[str, Cell]]) -> dict[str, str]:
     """Return the row of each group: groups that differ only in variables of datasets share a row.
 
-    If this gave a row two scores on one dataset, each group has a row of its own.
+    If this gave a row two scores on one dataset, each group has a row of its own. Groups of a template
+    without scores share a row.
     """
     document, matrix = graph.document, Matrix(graph.document.matrix)
     of_datasets = {name for template in document.datasets for name in matrix.variables_in(template)}
     names = group_names(document.models, matrix, [*document.report.over, *of_datasets])
-    row_of = {group: names[name] for name, group in model_groups(graph).items() if group in chosen}
-    for each in cells:
-        rows = [row_of[group] for group in each]
-        if len(set(rows)) < len(rows):
-            return {group: group for group in chosen}
-    return row_of
+    groups = {group: name for name, group in model_groups(graph).items() if group in chosen}
+    scored = set[str]().union(*cells)
+    templates = {group: graph.nodes[name].template for group, name in groups.items() if group not in scored}
+    row_of = {group: names[name] for group, name in groups.items() if group in scored}
+    if any(len({row_of[group] for group in each}) < len(each) for each in cells):
+        row_of = {group: group for group in scored}
+    return row_of | templates
 
 
 def _numbers(size: "pd.Series[float]", ratio: "pd.Series[float]", shapes: Sequence[Shape]) -> dict[str, Any]:

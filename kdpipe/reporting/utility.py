@@ -168,9 +168,9 @@ def _described(selection: Selection | None) -> tuple[str, str, str]:
     if amount.layers is not None:
         ways.append(("layers", f"{amount.layers} layer{'s' if amount.layers > 1 else ''}"))
     if amount.tokens is not None:
-        ways.append(("tokens", f"{amount.tokens} tokens ({selection.token_scheme})"))
+        ways.append(("tokens", f"{amount.tokens} tokens"))
     if amount.hidden is not None:
-        ways.append(("width", f"{amount.hidden:g} of the width ({selection.hidden_scheme})"))
+        ways.append(("width", f"{amount.hidden:g} of the width"))
     usual, own = Ways(), ways_of(amount, selection.token_scheme, selection.hidden_scheme, selection.compat)
     others = [way for way, other in zip(astuple(own), astuple(usual), strict=True) if way != other]
     others += [f"ranked by {selection.ranked_by}"] if selection.ranks and selection.ranked_by != "own" else []
