@@ -19,6 +19,7 @@ from kdpipe.artifacts.sums import MANIFEST, NAME, SUMS, entries, file_digest, re
 from kdpipe.config.paths import place_fault
 from kdpipe.digest import digest
 from kdpipe.errors import KdpipeError
+from kdpipe.plan.layout import CARD, Layout
 
 # A longer name would be too long together with the endings of the files of state.
 LONGEST_PLACE = 180
@@ -85,10 +86,10 @@ def foreign_paths(output: Path, state: Path) -> Iterator[Path]:
         return
     written = written_files(output, state)
     for name, path in entries(output, written):
-        if path.name.startswith(".") or _is_as_written(path, written.get(name, ())):
+        if path.name.startswith(".") or is_as_written(path, written.get(name, ())):
             continue
         # Another process may have put its files there since the list was read.
-        if not _is_as_written(path, written_files(output, state).get(name, ())):
+        if not is_as_written(path, written_files(output, state).get(name, ())):
             yield path
 
 
@@ -172,7 +173,17 @@ def _vouched_for(output: Path, state: Path) -> Written:
     except (KdpipeError, OSError, ValueError):
         return {}
     lists = {name: [facts_of(output / name)] for name in (MANIFEST, SUMS)}
-    return {**{name: [{"sha256": value}] for name, value in sums.items()}, **lists}
+    files = {name: [{"sha256": value}] for name, value in sums.items()}
+    return {**files, **lists, **_card_of(output, state)}
+
+
+def _card_of(output: Path, state: Path) -> Written:
+    """Return the facts of the card that kdpipe has written for a model; {} without a card."""
+    layout = Layout(state.parent)
+    if output != layout.model(output.name):
+        return {}
+    facts = written_files(layout.cards, state).get(f"{output.name}.md")
+    return {CARD: facts} if facts else {}
 
 
 def _is_ours(manifest: Path, place: str) -> bool:
@@ -184,7 +195,8 @@ def _is_ours(manifest: Path, place: str) -> bool:
     return "kdpipe" in content["versions"] and content.get(PLACE, place) == place
 
 
-def _is_as_written(path: Path, files: Sequence[FileFacts]) -> bool:
+def is_as_written(path: Path, files: Sequence[FileFacts]) -> bool:
+    """Tell whether a file is one of the files with these facts."""
     if not files or path.is_symlink() or not path.is_file():
         return False
     try:

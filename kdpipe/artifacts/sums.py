@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.errors import KdpipeError
+from kdpipe.plan.layout import CARD
 
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
@@ -103,6 +104,8 @@ def read_listing(path: Path) -> bytes:
 def verify(folder: Path, but: Collection[str] = (), whole: bool = True) -> str:
     """Check every file of an artifact against its digest, and return the digest of the artifact.
 
+    Its manifest and a card have no digest.
+
     Args:
         folder: the artifact's folder.
         but: names of files that have to be there, but are not read.
@@ -121,7 +124,7 @@ def verify(folder: Path, but: Collection[str] = (), whole: bool = True) -> str:
                 f"{path} is not what its stage wrote: {SUMS} beside it has another SHA-256; {remedy(path)}"
             )
     for name, path in entries(folder, sums):
-        if name not in (*sums, SUMS, MANIFEST) and not path.name.startswith("."):
+        if name not in (*sums, SUMS, MANIFEST, CARD) and not path.name.startswith("."):
             raise KdpipeError(
                 f"{path} is not in {folder / SUMS}: move it away if it is yours, else {remedy(path)}"
             )

@@ -6,6 +6,9 @@ from pathlib import Path
 MODELS, DATA, COUNTS, IMPORTANCE = "models", "data", "counts", "importance"
 KNOWLEDGE, EVALUATIONS, EXPORTS = "knowledge", "evaluations", "exports"
 AUGMENTED, MEASUREMENTS = "augmented", "measurements"
+CARDS = "cards"
+# The card of a model, in its folder; users may edit it.
+CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,10 @@ class Layout:
     def model(self, name: str) -> Path:
         """Folder of a model."""
         return self.results / MODELS / name
+
+    def card(self, name: str) -> Path:
+        """Card of a model, for people and for the Hub."""
+        return self.model(name) / CARD
 
     def data(self, dataset: str, tokenizer: str) -> Path:
         """Folder of a dataset encoded with the tokenizer of a node."""
@@ -53,6 +60,11 @@ class Layout:
     def measurement(self, model: str) -> Path:
         """Folder of a model's latency, memory and size."""
         return self.results / MEASUREMENTS / model
+
+    @property
+    def cards(self) -> Path:
+        """Folder with a copy of the card of every model."""
+        return self.results / CARDS
 
     @property
     def report(self) -> Path:

@@ -12,6 +12,8 @@ def test_folders_are_those_of_the_design():
         "knowledge": layout.knowledge("m", "d", "k"),
         "evaluation": layout.evaluation("m", "d"),
         "measurement": layout.measurement("m"),
+        "card": layout.card("m"),
+        "cards": layout.cards,
         "report": layout.report,
         "state": layout.state,
     } == {
@@ -21,6 +23,8 @@ def test_folders_are_those_of_the_design():
         "knowledge": Path("r/knowledge/m/d/k"),
         "evaluation": Path("r/evaluations/m/d"),
         "measurement": Path("r/measurements/m"),
+        "card": Path("r/models/m/README.md"),
+        "cards": Path("r/cards"),
         "report": Path("r/report"),
         "state": Path("r/.state"),
     }
