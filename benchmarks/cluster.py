@@ -103,16 +103,16 @@ def level_of(jobs: list[list[Path]]) -> list[int]:
     graph = build_graph(read_config([ROOT / "config.yaml"]))
     maker = {folder: index for index, folders in enumerate(jobs) for folder in folders}
     levels = [0] * len(jobs)
-    levels[maker[graph.layout.report]] = len(jobs)
     for job in jobs_for(graph, graph.nodes):
         number = maker.get(job.folder)
         if number is not None:
             sources = [maker.get(folder, number) for folders in job.inputs.values() for folder in folders]
             deeper = [levels[source] + 1 for source in sources if source != number]
             levels[number] = max([levels[number], *deeper])
-    # The report waits for all other jobs.
-    *others, _ = sorted(set(levels))
-    return [min(level, max(others) + 1) for level in levels]
+    # The report waits for all these jobs, and the cards wait for the report.
+    deepest = max(levels)
+    levels[maker[graph.layout.report]], levels[maker[graph.layout.cards]] = deepest + 1, deepest + 2
+    return levels
 
 
 if __name__ == "__main__":

@@ -100,6 +100,7 @@ STAGES = {
     "export": "kdpipe.plan.stages.export:Export",
     "measure": "kdpipe.plan.stages.measure:Measure",
     "report": "kdpipe.plan.stages.report:Report",
+    "card": "kdpipe.plan.stages.card:Card",
 }
 
 # What may show a training, each by the name of an extra.

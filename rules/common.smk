@@ -36,12 +36,12 @@ def model_files(*names):
 
 
 def every_result():
-    """The models, their scores and measurements, and the report: Snakemake lists a node whose job has failed only if a target names it."""
+    """The models, their scores and measurements, report and cards: Snakemake lists a node whose job has failed only if a target names it."""
     targets = [LAYOUT.model(name) for name in GRAPH.nodes]
     targets += [LAYOUT.evaluation(*pair) for pair in GRAPH.evaluations]
     targets += [LAYOUT.export(*pair) for pair in GRAPH.exports]
     targets += [LAYOUT.measurement(name) for name in GRAPH.measured]
-    return [done(folder) for folder in [*targets, LAYOUT.report]]
+    return [done(folder) for folder in [*targets, LAYOUT.report, LAYOUT.cards]]
 
 
 def all_cores(wildcards):
@@ -114,3 +114,4 @@ wildcard_constraints:
     teacher="[^/]+",
     scored="[^/]+",
     key="[^/]+",
+    cards="cards",

@@ -1,5 +1,6 @@
 # Stages that make results. They need models and encoded datasets. They give scores (evaluations/), answers for a
-# benchmark's server, latencies and sizes (measurements/), and the report (report/).
+# benchmark's server, latencies and sizes (measurements/), the report (report/), and the cards of models (cards/, and the
+# README.md of each model).
 
 
 use rule score_importance as evaluate with:
@@ -59,3 +60,13 @@ use rule stage as report with:
     params:
         # The stage finds its inputs by the config.
         arguments=RULES.whole_config,
+
+
+use rule report as card with:
+    input:
+        report=read("report"),
+        files=read_files,
+    output:
+        files(LAYOUT.results / "{cards}"),
+    log:
+        log_of("card", "{cards}"),

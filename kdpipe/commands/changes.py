@@ -57,7 +57,7 @@ def changes(graph: Graph, jobs: Sequence[Job], asked: Collection[Path] = ()) -> 
     """
     reasons, idle = {}, set()
     for job in jobs:
-        missing, changed = list(_missing(job.folder)), list(_changed(graph, job))
+        missing, changed = list(_missing(job)), list(_changed(graph, job))
         request = ["it was asked for"] if job.folder in asked else []
         reasons[job.folder] = [*request, *missing, *changed]
         if definition(job.stage).only_read and missing and not changed and not request:
@@ -86,8 +86,9 @@ def unseen(job: Job, reasons: Collection[str]) -> Iterator[str]:
         yield f"{job.folder} is not there; a change of its settings, files or code would go unseen here"
 
 
-def _missing(folder: Path) -> Iterator[str]:
-    """Yield the missing parts of an artifact."""
+def _missing(job: Job) -> Iterator[str]:
+    """Yield the missing parts and copies of an artifact."""
+    folder = job.folder
     if not (folder / SUMS).is_file() or not (folder / MANIFEST).exists():
         yield "it is not there"
         return
@@ -97,6 +98,7 @@ def _missing(folder: Path) -> Iterator[str]:
         yield f"its {SUMS} is not as it was written"
         return
     yield from (f"its {name} is not there" for name in names if not (folder / name).is_file())
+    yield from (f"{file} is not there" for file in job.copies if not os.path.lexists(file))
 
 
 def _changed(graph: Graph, job: Job) -> Iterator[str]:
@@ -117,7 +119,7 @@ def _changed(graph: Graph, job: Job) -> Iterator[str]:
 
 def _notes(graph: Graph, job: Job) -> Iterator[str]:
     """Yield what has changed but is no reason to make an artifact again."""
-    if any(_missing(job.folder)):
+    if any(_missing(job)):
         return
     # A damaged manifest is among the reasons.
     with suppress(KdpipeError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kdpipe import catalog
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.layout import MODELS
+from kdpipe.plan.layout import CARDS, MODELS
 from kdpipe.plan.sources import hub_folder
 from kdpipe.plan.stage import Job, definition
 
@@ -41,7 +41,7 @@ def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
 
 def all_jobs(graph: Graph) -> list[Job]:
     """Return all jobs of a graph, each after the jobs that it reads from."""
-    return [*jobs_for(graph, graph.nodes), job_of(graph, "report")]
+    return [*jobs_for(graph, graph.nodes), job_of(graph, "report"), job_of(graph, "card", CARDS)]
 
 
 def model_job(graph: Graph, model: str) -> Job:

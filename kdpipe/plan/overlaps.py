@@ -108,7 +108,7 @@ def _folders(graph: Graph) -> Iterator[Path]:
         yield from (layout.importance(model, "", ""), layout.knowledge(model, "", ""))
     for dataset in graph.datasets:
         yield from (layout.data(dataset, ""), layout.counts(dataset, ""), layout.augmented(dataset))
-    yield from (layout.report, layout.state, layout.results / LOGS)
+    yield from (layout.cards, layout.report, layout.state, layout.results / LOGS)
     if graph.fetches:
         yield hub_folder(graph.document.data_dir)
 

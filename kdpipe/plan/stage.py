@@ -42,6 +42,7 @@ class Job:
         inputs: the artifacts that it reads, by option of its command line.
         files: files that it reads besides.
         fetched: datasets of the Hub that it reads; their files of digests are among `files`.
+        copies: files in the folders of other artifacts to which it copies what it makes.
     """
 
     stage: str
@@ -52,6 +53,7 @@ class Job:
     inputs: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     files: Sequence[Path] = ()
     fetched: Sequence[Path] = ()
+    copies: Sequence[Path] = ()
 
     def arguments(self) -> dict[str, str]:
         """Return the settings as JSON by option, without what the stage has no use for."""

@@ -34,6 +34,7 @@ def test_wildcards_say_which_job_is_meant(rules):
     assert rules.job({"counted": "task", "tokenizer": "base"}).stage == "count_tokens"
     assert rules.job({"measured": "teacher"}).stage == "measure"
     assert rules.job({}).stage == "report"
+    assert rules.job({"cards": "cards"}).stage == "card"
 
 
 def test_only_trainings_have_a_process_for_each_gpu(rules):

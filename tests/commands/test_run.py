@@ -125,7 +125,7 @@ def test_it_is_snakemake_that_runs(tmp_path: Path, config: str) -> None:
     assert done.returncode == 0, done.stderr
     assert f"snakemake --configfile {config} --snakefile" in done.stderr
     assert done.stderr.splitlines()[0].endswith("--cores 1 --nocolor -n")
-    assert jobs(done.stdout + done.stderr) == ["load", "report"]
+    assert jobs(done.stdout + done.stderr) == ["card", "load", "report"]
     assert run(tmp_path, config, "--cores", "1", "--", "no-such-rule").returncode == 1
 
 

@@ -80,7 +80,7 @@ def run_stage(graph: Graph, job: Job, config: Path, seconds: float) -> tuple[int
     Args:
         graph: the graph.
         job: the job.
-        config: the file of the whole config, which the report reads.
+        config: the file of the whole config, which the report and the cards read.
         seconds: the time after which the stage is killed.
     """
     log = graph.layout.results / "logs" / f"{job.stage}.log"
@@ -104,7 +104,7 @@ def _arguments(graph: Graph, job: Job, config: Path) -> list[str]:
         "output": [str(job.folder)],
         "state": [str(definition(job.stage).state(graph))],
     }
-    if job.stage == "report":
+    if job.stage in ("report", "card"):
         told["config"] = [str(config)]
     else:
         told |= {option: [text] for option, text in job.arguments().items()}

@@ -12,6 +12,8 @@ from kdpipe.plan.stage import definition
 from kdpipe.plan.stages.cache_teacher import LayerMapSettings
 from kdpipe.plan.stages.preprocess import preprocess_settings
 
+# Stages that are told the whole config.
+WHOLE = ("report", "card")
 LOSSES: list[dict[str, Any]] = [{"loss": "kl", "temperature": 2}, {"loss": "hidden_mse", "layers": "spaced"}]
 
 
@@ -265,9 +267,9 @@ def test_a_model_is_scored_in_batches_of_its_own_training_or_of_those_that_it_is
 
 
 def test_how_many_examples_are_scored_at_once_makes_nothing_again(graph_of):
-    before = {job.folder: job.decisive() for job in all_jobs(graph_of()) if job.stage != "report"}
+    before = {job.folder: job.decisive() for job in all_jobs(graph_of()) if job.stage not in WHOLE}
     graph = graph_of({f"models.student.distill.training.{EVAL}": 8})
-    after = {job.folder: job.decisive() for job in all_jobs(graph) if job.stage != "report"}
+    after = {job.folder: job.decisive() for job in all_jobs(graph) if job.stage not in WHOLE}
     assert before == after
     told = {job.stage: job.arguments()["settings"] for job in all_jobs(graph) if "settings" in job.settings}
     assert f'"{EVAL}":8' in told["distill"]

@@ -22,12 +22,14 @@ def there(tmp_path, monkeypatch, language_model):
         "data/text/train.txt",
         "texts/a.txt",
         "report/published.csv",
+        "cards/published.csv",
         "counts/text/dev.txt",
         "data/hub/mine/train.txt",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("the film\n")
-    (tmp_path / "report/published.csv").write_text("model,dataset,metric,value\n")
+    for name in ("report/published.csv", "cards/published.csv"):
+        (tmp_path / name).write_text("model,dataset,metric,value\n")
     return tmp_path
 
 
@@ -56,6 +58,7 @@ def clash(path, artifact):
      "datasets.text.splits.path", ("data/../counts/text/dev.txt", "counts/text")),
     (".", {"report.published": "report/published.csv"}, "report.published",
      ("report/published.csv", "report")),
+    (".", {"report.published": "cards/published.csv"}, "report.published", ("cards/published.csv", "cards")),
     ("results", {"datasets.text": {**TEXT, "path": "hub/mine"},
                  "datasets.hub": {"source": "text", "hub": "a/b"}},
      "datasets.text.path", ("data/hub/mine", "data/hub")),

@@ -108,6 +108,7 @@ def test_every_job_asks_for_something(graph_of):
         job_of(graph, "preprocess", "task", "base"),
         job_of(graph, "cache_teacher", *key),
         job_of(graph, "report"),
+        job_of(graph, "card", "cards"),
     ]
     for job in jobs:
         assert isinstance(job, Job)

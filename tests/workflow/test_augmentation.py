@@ -63,7 +63,7 @@ def test_it_runs_to_its_report_and_again_what_has_changed(augmented: dict[str, A
     run = snakemake(tmp_path, "--configfile", write_config(file, augmented))
     assert run.returncode == 0, run.stdout
     assert jobs(run.stdout) == sorted(
-        ["augment", "preprocess", "cache_teacher", "distill", "evaluate", "report"]
+        ["augment", "preprocess", "cache_teacher", "distill", "evaluate", "report", "card"]
     )
     assert (made / SUMS).read_bytes() != before
 

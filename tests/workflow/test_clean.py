@@ -59,7 +59,7 @@ def test_what_is_of_no_node_goes_and_what_is_unfinished_stays(folder: Path, conf
         "models+teacher",
     ]
     plan = snakemake(folder, "--configfile", "config.yaml", "-n").stdout
-    assert jobs(plan) == ["cache_teacher", "distill", "evaluate", "report"]
+    assert jobs(plan) == ["cache_teacher", "card", "distill", "evaluate", "report"]
     assert (state / "checkpoints/models+student/key").exists()
 
 

@@ -46,7 +46,7 @@ def replace(path: Path, old: str, new: str) -> None:
 
 
 def test_a_loss_reruns_the_student_that_is_trained_by_it(listed: Callable[..., list[str]]) -> None:
-    assert listed(LOSS, OLD, NEW) == ["distill", "evaluate", "report"]
+    assert listed(LOSS, OLD, NEW) == ["card", "distill", "evaluate", "report"]
 
 
 def test_a_comment_and_a_loss_that_nothing_uses_rerun_nothing(listed: Callable[..., list[str]]) -> None:
@@ -70,4 +70,4 @@ def test_what_code_made_that_is_there_no_more_is_made_again(
     done = snakemake(folder, "--configfile", "config.yaml", "--", target, snakefile=copied / "Snakefile")
     assert done.returncode == 0, done.stdout
     assert jobs(done.stdout) == ["distill"]
-    assert listed(LOSS, NEW, OLD) == ["distill", "evaluate", "report"]
+    assert listed(LOSS, NEW, OLD) == ["card", "distill", "evaluate", "report"]

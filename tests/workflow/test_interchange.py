@@ -30,12 +30,17 @@ def test_a_changed_mapping_makes_the_student_again(folder: Path, config: dict[st
     done = snakemake(folder, "--configfile", file)
     assert done.returncode == 0, done.stdout
     # The teacher runs beside the student, so that nothing of it is cached.
-    assert jobs(done.stdout) == ["distill", "evaluate", "report"]
+    assert jobs(done.stdout) == ["card", "distill", "evaluate", "report"]
     history = pd.read_parquet(folder / "results/models/student/history.parquet")
     assert {"kl", "kl_counterfactual"} <= set(history["name"])
     assert jobs(snakemake(folder, "--configfile", file, "-n").stdout) == []
     (folder / "sites.nm").write_text(mapping(1))
-    assert jobs(snakemake(folder, "--configfile", file, "-n").stdout) == ["distill", "evaluate", "report"]
+    assert jobs(snakemake(folder, "--configfile", file, "-n").stdout) == [
+        "card",
+        "distill",
+        "evaluate",
+        "report",
+    ]
     (folder / "sites.nm").unlink()
     gone = snakemake(folder, "--configfile", file, "-n")
     assert gone.returncode

@@ -69,7 +69,7 @@ def test_it_runs_to_its_report_and_again_what_has_changed(
         assert done.returncode == 0, done.stdout
         return jobs(done.stdout)
 
-    made = ["distill", "distill", "evaluate", "load", "noise", "preprocess", "report"]
+    made = ["card", "distill", "distill", "evaluate", "load", "noise", "preprocess", "report"]
     assert run() == ["cache_teacher", *made]
     assert (place / "results/report/report.html").stat().st_size > 10_000
     online, cached = (
@@ -81,7 +81,7 @@ def test_it_runs_to_its_report_and_again_what_has_changed(
     assert run("-n") == []
 
     replace(own / "tests/own/value_mse.py", "self.scale * (", "2 * self.scale * (")
-    changed = ["distill", "distill", "evaluate", "report"]
+    changed = ["card", "distill", "distill", "evaluate", "report"]
     assert run("-n") == changed
     why = [sys.executable, "-m", "kdpipe.cli", "why", "cached", "config.yaml"]
     done = subprocess.run(why, cwd=place, capture_output=True, text=True)

@@ -40,7 +40,7 @@ def test_elsewhere_nothing_is_made_again_and_a_setting_is_noticed(
     config = json.loads(json.dumps(config))
     config["models"]["small"]["extract"]["seed"] = 3
     config["models"]["student"]["distill"]["losses"][0]["temperature"] = 4
-    assert listed(elsewhere, config) == ["distill", "evaluate", "extract", "report"]
+    assert listed(elsewhere, config) == ["card", "distill", "evaluate", "extract", "report"]
 
 
 def test_moved_results_are_those_that_were_moved(elsewhere: Path, config: dict[str, Any]) -> None:
@@ -53,10 +53,10 @@ def test_moved_results_are_those_that_were_moved(elsewhere: Path, config: dict[s
 @pytest.mark.parametrize(
     ("gone", "expected"),
     [
-        ("report/report.html", ["report"]),
-        ("evaluations/student/task/predictions.parquet", ["evaluate", "report"]),
-        ("models/student/history.parquet", ["distill", "evaluate", "report"]),
-        ("models/student/manifest.json", ["distill", "evaluate", "report"]),
+        ("report/report.html", ["card", "report"]),
+        ("evaluations/student/task/predictions.parquet", ["card", "evaluate", "report"]),
+        ("models/student/history.parquet", ["card", "distill", "evaluate", "report"]),
+        ("models/student/manifest.json", ["card", "distill", "evaluate", "report"]),
         # Nothing that reads it would be made again.
         ("data/task/base/train.arrow", []),
     ],
@@ -76,7 +76,7 @@ def test_what_outlived_a_killed_run_hides_nothing_that_is_to_be_made(
     for name in ("dataset.json", "manifest.json", "SHA256SUMS"):
         record = urlsafe_b64encode(f"results/data/task/base/{name}".encode()).decode()
         (folder / ".snakemake/incomplete" / record).write_text("{}")
-    assert listed(folder, config) == ["distill", "evaluate", "report"]
+    assert listed(folder, config) == ["card", "distill", "evaluate", "report"]
 
 
 def test_an_edited_file_is_noticed_whatever_its_time(
@@ -95,8 +95,14 @@ def test_an_edited_file_is_noticed_whatever_its_time(
 
 
 def test_what_the_user_asks_for_reruns_what_reads_it(folder: Path, config: dict[str, Any]) -> None:
-    assert listed(folder, config, "--forcerun", "extract") == ["distill", "evaluate", "extract", "report"]
-    assert listed(folder, config, "--forcerun", "results/report/SHA256SUMS") == ["report"]
+    assert listed(folder, config, "--forcerun", "extract") == [
+        "card",
+        "distill",
+        "evaluate",
+        "extract",
+        "report",
+    ]
+    assert listed(folder, config, "--forcerun", "results/report/SHA256SUMS") == ["card", "report"]
     changed = json.loads(json.dumps(config))
     changed["models"]["teacher"]["finetune"]["seed"] = 9
     assert listed(folder, changed, "--", "results/models/small/SHA256SUMS") == []

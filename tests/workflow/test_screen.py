@@ -46,7 +46,7 @@ def test_a_run_shows_a_line_a_job_then_the_scores_and_where_the_report_is(
     lines = run(tmp_path, two)
     begun = [found[1] for line in lines if (found := BEGINS.fullmatch(line))]
     assert sorted(begun) == [
-        *("evaluate a task", "evaluate b task", "finetune a", "finetune b"),
+        *("card cards", "evaluate a task", "evaluate b task", "finetune a", "finetune b"),
         *("load base", "preprocess task base", "report"),
     ]
     assert f"{len(begun)} jobs to run" in lines
@@ -137,7 +137,7 @@ def test_a_terminal_shows_what_is_at_work_and_an_error_once(two: dict[str, Any],
     status, text = run_on_terminal([*command, "--configfile", "config.yaml"], tmp_path)
     assert status == 1
     assert re.search(r"  finetune a +\d+ s", text)
-    assert re.search(r"\d of 7 done, \d at work", text)
+    assert re.search(r"\d of 8 done, \d at work", text)
     assert re.search(rf"{TIME}  done  finetune a, .*\d+ s", text)
     assert text.count("finetune b: the loss") == 1
     assert "failed: finetune b; its log is results/logs/finetune/b.log" in text

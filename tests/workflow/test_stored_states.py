@@ -31,13 +31,13 @@ def run(folder: Path, config: dict[str, Any]) -> list[str]:
 def test_smaller_amounts_rerun_nothing_and_a_larger_one_all_readers(
     folder: Path, taught: dict[str, Any]
 ) -> None:
-    assert run(folder, taught) == ["cache_teacher", "distill", "evaluate", "report"]
+    assert run(folder, taught) == ["cache_teacher", "card", "distill", "evaluate", "report"]
     smaller, larger = deepcopy(taught), deepcopy(taught)
     student = taught["models"]["student"]["distill"]
     smaller["models"]["second"] = {"distill": {**student, "knowledge": {**LARGE, "hidden": 0.1}}}
-    assert run(folder, smaller) == ["distill", "evaluate", "report"]
+    assert run(folder, smaller) == ["card", "distill", "evaluate", "report"]
     larger["models"]["second"] = {"distill": {**student, "knowledge": {**LARGE, "tokens": 9}}}
-    assert run(folder, larger) == ["cache_teacher", *["distill"] * 2, *["evaluate"] * 2, "report"]
+    assert run(folder, larger) == ["cache_teacher", "card", *["distill"] * 2, *["evaluate"] * 2, "report"]
 
 
 def test_a_student_is_made_where_the_teacher_never_was(

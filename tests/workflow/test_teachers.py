@@ -30,6 +30,6 @@ def test_it_runs_to_its_report_and_again_what_has_changed(config: dict[str, Any]
     models["student"]["distill"]["ensemble"] = {"average": "probabilities", "weights": [3, 1]}
     run = snakemake(tmp_path, "--configfile", write_config(file, config))
     assert run.returncode == 0, run.stdout
-    assert jobs(run.stdout) == ["distill", "evaluate", "report"]
+    assert jobs(run.stdout) == ["card", "distill", "evaluate", "report"]
     assert (student / SUMS).read_bytes() != before
     assert jobs(snakemake(tmp_path, "--configfile", str(file), "--dry-run").stdout) == []

@@ -44,30 +44,30 @@ def test_run_again_there_is_nothing_to_be_done(folder: Path) -> None:
 def test_a_temperature_reruns_its_node_and_what_descends(folder: Path, config: dict[str, Any]) -> None:
     changed = copy.deepcopy(config)
     changed["models"]["student"]["distill"]["losses"][0]["temperature"] = 4
-    assert listed(folder, changed) == ["distill", "evaluate", "report"]
+    assert listed(folder, changed) == ["card", "distill", "evaluate", "report"]
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda c: c.update(report={"title": "other"}), ["report"]),
-        (lambda c: c["models"]["teacher"]["finetune"].update(evaluate=[]), ["report"]),
-        (lambda c: c["models"]["teacher"]["finetune"].update(export="task"), ["export", "report"]),
+        (lambda c: c.update(report={"title": "other"}), ["card", "report"]),
+        (lambda c: c["models"]["teacher"]["finetune"].update(evaluate=[]), ["card", "report"]),
+        (lambda c: c["models"]["teacher"]["finetune"].update(export="task"), ["card", "export", "report"]),
         (
             lambda c: c.update(measure={"models": ["teacher"], "latency": {"length": [8]}}),
             ["measure", "report"],
         ),
         (
             lambda c: c["models"].update(more={"extract": {"model": "base", "layers": [1]}}),
-            ["extract", "report"],
+            ["card", "extract", "report"],
         ),
         (
             lambda c: c["models"]["student"]["distill"]["losses"][1].update(layers="last"),
-            ["cache_teacher", "distill", "evaluate", "report"],
+            ["cache_teacher", "card", "distill", "evaluate", "report"],
         ),
         (
             lambda c: c["models"]["teacher"]["finetune"].update(seed=9),
-            ["cache_teacher", "distill", "evaluate", "evaluate", "finetune", "report"],
+            ["cache_teacher", "card", "distill", "evaluate", "evaluate", "finetune", "report"],
         ),
     ],
 )
@@ -83,20 +83,20 @@ def test_more_gpus_rerun_nothing(folder: Path, config: dict[str, Any]) -> None:
 
 def test_a_config_file_is_used_alone(folder: Path, config: dict[str, Any]) -> None:
     only = {**config, "models": {"base": config["models"]["base"]}, "results": "other"}
-    assert listed(folder, only) == ["pretrain", "report"]
+    assert listed(folder, only) == ["card", "pretrain", "report"]
 
 
 def test_overlays_are_merged(folder: Path, config: dict[str, Any]) -> None:
     overlay = write_config(folder / "overlay.yaml", {"models": {"student": {"distill": {"seed": 3}}}})
     done = snakemake(folder, "--configfile", "config.yaml", overlay, "-n")
-    assert jobs(done.stdout) == ["distill", "evaluate", "report"]
+    assert jobs(done.stdout) == ["card", "distill", "evaluate", "report"]
 
 
 def test_the_default_config_is_read_only_without_a_config_file(tmp_path: Path) -> None:
     done = snakemake(tmp_path, "-n")
     assert done.returncode == 0, done.stdout
     counted = jobs(done.stdout)
-    assert len(counted) <= 29
+    assert len(counted) <= 30
     assert {"pretrain", "finetune", "extract", "distill", "prune", "schedule"} <= set(counted)
     assert {"preprocess", "count_tokens", "cache_teacher", "score_importance", "report"} <= set(counted)
 
@@ -113,7 +113,12 @@ def test_a_failed_node_costs_nothing_else_and_is_listed_again(folder: Path, conf
     assert before.items() - after.items() == {
         (name, before[name]) for name in before if name.startswith("models/student/")
     }
-    assert jobs(snakemake(folder, "--configfile", path, "-n").stdout) == ["distill", "evaluate", "report"]
+    assert jobs(snakemake(folder, "--configfile", path, "-n").stdout) == [
+        "card",
+        "distill",
+        "evaluate",
+        "report",
+    ]
 
 
 def test_a_model_is_scored_on_its_own_dataset_in_the_job_that_trains_it(
@@ -137,7 +142,8 @@ def test_a_rebuild_to_the_same_bytes_stops_there(folder: Path, config: dict[str,
     done = snakemake(folder, "--configfile", "config.yaml", "--", "results/models/small/SHA256SUMS")
     assert done.returncode == 0, done.stdout
     assert digests(folder / "results") == before
-    assert listed(folder, config) == []
+    # The card has gone with the model.
+    assert listed(folder, config) == ["card"]
 
 
 def test_a_dataset_of_the_hub_is_fetched_once(folder: Path, config: dict[str, Any]) -> None:

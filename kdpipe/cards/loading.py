@@ -1,0 +1,50 @@
+"""How a saved model is loaded: the kind of its head, and the lines of Python that load it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from kdpipe.anatomy.families import PRUNED, family_facts, stock_class
+from kdpipe.anatomy.heads import HEADS
+from kdpipe.plan.saved.files import CONFIG, read_object
+
+# The function that takes the name of a model, up to the name.
+LOADS = 'from_pretrained("{}"'
+OURS = "import kdpipe.models"
+
+
+def head_kind(folder: Path) -> str:
+    """Return the kind of head of a saved model, such as `ForMaskedLM`; "" without a head."""
+    config = read_object(folder / CONFIG)
+    architecture = stock_class((config.get("architectures") or [""])[0])
+    heads = family_facts(config["model_type"])["heads"]
+    return next((kind for kind, (name, *_) in heads.items() if name == architecture), "")
+
+
+def needs_kdpipe(folder: Path) -> bool:
+    """Tell whether transformers alone does not know the architecture of a saved model."""
+    kind = str(read_object(folder / CONFIG)["model_type"])
+    return kind.startswith(PRUNED) or not family_facts(kind)["config_class"].startswith("transformers.")
+
+
+def head_folders(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the folders of a model's heads, each after its dataset; for one head the model's own after ""."""
+    heads = sorted(path.parent for path in folder.glob(f"{HEADS}/*/{CONFIG}"))
+    yield from ((path.name, path) for path in heads) if heads else (("", folder),)
+
+
+def loading_lines(folder: Path) -> list[str]:
+    """Return the lines of Python that load a model and its tokenizer by the name of its folder."""
+    heads = dict(head_folders(folder))
+    classes = {dataset: f"AutoModel{head_kind(path)}" for dataset, path in heads.items()}
+    load = LOADS.format(folder.name)
+    lines = [OURS] if needs_kdpipe(folder) else []
+    lines += [f"from transformers import {', '.join(sorted({*classes.values(), 'AutoTokenizer'}))}", ""]
+    for dataset, name in classes.items():
+        part = f', subfolder="{HEADS}/{dataset}"' if dataset else ""
+        lines.append(f"model = {name}.{load}{part})")
+    return [*lines, f"tokenizer = AutoTokenizer.{load})"]
+
+
+def loaded_as(card: str, model: str, name: str) -> str:
+    """Return a card whose lines load the model by another name, such as the name of a repository."""
+    return card.replace(LOADS.format(model), LOADS.format(name))

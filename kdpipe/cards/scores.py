@@ -1,0 +1,59 @@
+"""The scores of each model, beside their mean and spread over the runs that the report averages over."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from kdpipe.config.matrix import Matrix
+from kdpipe.plan.graph import Graph
+from kdpipe.reporting.aggregate import aggregate
+from kdpipe.reporting.grouping import group_names, model_groups
+
+
+class Score(NamedTuple):
+    """A score of a model.
+
+    Args:
+        dataset: the dataset.
+        split: the split.
+        metric: the metric.
+        value: the score.
+        n: the number of examples or tokens.
+        average: mean or median over the runs that differ only in `report.over`.
+        spread: sample standard deviation over these runs; NaN for a single run.
+        runs: their number.
+    """
+
+    dataset: str
+    split: str
+    metric: str
+    value: float
+    n: int
+    average: float
+    spread: float
+    runs: int
+
+
+def model_scores(graph: Graph, results: pa.Table) -> Mapping[str, Sequence[Score]]:
+    """Return the scores of each model by the metrics of its datasets, from the results of the graph."""
+    if not results.num_rows:
+        return {}
+    document = graph.document
+    # Cards show no published values. `aggregate` would demand a score for each of them.
+    report = document.report.model_copy(update={"published": None})
+    shown = replace(graph, document=document.model_copy(update={"report": report}))
+    models = model_groups(graph)
+    datasets = group_names(document.datasets, Matrix(document.matrix), report.over)
+    place = ["model", "dataset", "split", "metric"]
+    over_runs = aggregate(results, shown).set_index(place)[["average", "spread", "runs"]]
+    groups: dict[Any, Any] = over_runs.to_dict("index")
+    scores: dict[str, list[Score]] = {}
+    for row in results.to_pylist():
+        dataset, split, metric = row["dataset"], row["split"], row["metric"]
+        # Other metrics, such as the scores of single types of entities, are only in the results.
+        if group := groups.get((models[row["model"]], datasets[dataset], split, metric)):
+            score = Score(dataset, split, metric, row["value"], row["n"], **group)
+            scores.setdefault(row["model"], []).append(score)
+    return scores
