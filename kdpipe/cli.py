@@ -176,6 +176,13 @@ def _shrink(options: argparse.Namespace) -> None:
         print(line)
 
 
+def _push(options: argparse.Namespace) -> None:
+    from kdpipe.commands.push import push
+
+    configs, how = _configs(options.words), {"private": options.private, "revision": options.revision}
+    print(push(options.model, options.repository, configs, **how))
+
+
 def _describe(options: argparse.Namespace) -> None:
     from kdpipe.commands.describe import describe, names
     from kdpipe.plan.saved.analysis import analyze_folder
@@ -287,6 +294,12 @@ def _add_runs(add: Callable[..., Callable[..., Any]]) -> None:
     text = "the value of a matrix variable in the copy (default: its first value)"
     facts: dict[str, Any] = {"default": [], "type": _choice, "metavar": "VARIABLE=VALUE", "help": text}
     argument("--value", action="append", **facts)
+    argument = add("push", _push, "put a model on the Hub: its weights, config, tokenizer and card")
+    argument("model", metavar="MODEL", help="a model of the config; or the folder of a model, with a slash")
+    argument("repository", metavar="REPO", help="OWNER/NAME; the repository is made if there is none")
+    argument("words", **CONFIG).complete = FILES
+    argument("--private", action="store_true", help="push only to a repository that nobody else sees")
+    argument("--revision", metavar="BRANCH", help="the branch that takes the model (default: main)")
     argument = add("clean", _clean, "list the results that can be removed without any job running again")
     argument("words", **CONFIG).complete = FILES
     argument("--yes", action="store_true", help="remove them")
