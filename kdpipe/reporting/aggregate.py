@@ -13,8 +13,7 @@ import pyarrow as pa
 
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import CHOSEN
-from kdpipe.reporting.differences import GROUP, Result, difference_intervals
-from kdpipe.reporting.grouping import dataset_groups, model_groups
+from kdpipe.reporting.grouping import GROUP, Result, dataset_groups, model_groups
 from kdpipe.reporting.published import own_lines, published_values
 from kdpipe.reporting.results import in_braces, variable_columns
 
@@ -64,10 +63,17 @@ def aggregate(results: pa.Table, graph: Graph, *, intervals: bool = False) -> pd
         .reset_index()
         .rename(columns={"dataset_group": "dataset", "model_group": "model"})
     )
-    found = difference_intervals(scores, baselines, graph) if intervals else {}
+    found = _intervals(scores, baselines, graph) if intervals else {}
     keys = zip(*(averaged[name.removesuffix("_group")] for name in GROUP), strict=True)
     bounds = [found.get(key, (nan, nan)) for key in keys]
     return averaged.assign(low=[low for low, _ in bounds], high=[high for _, high in bounds])
+
+
+def _intervals(*scored: Any) -> dict[tuple[Any, ...], tuple[float, float]]:
+    # The tasks import torch, which takes a second, and the table at the end of a run needs no intervals.
+    from kdpipe.reporting.differences import difference_intervals
+
+    return difference_intervals(*scored)
 
 
 def selection_splits(graph: Graph) -> set[tuple[str, str]]:

@@ -10,12 +10,9 @@ from numpy.typing import NDArray
 
 from kdpipe.evaluation.resampling import interval, resampled_sums
 from kdpipe.plan.graph import Graph
+from kdpipe.reporting.grouping import GROUP, Result
 from kdpipe.reporting.predictions import classes_of, read_predictions, task_of
 
-# The columns that results are averaged by.
-GROUP = ("dataset_group", "model_group", "split", "metric")
-# A row of the results.
-Result = Mapping[str, Any]
 Interval = tuple[float, float]
 # The model, the dataset and the split of a score.
 Place = tuple[str, str, str]

@@ -1,9 +1,15 @@
 """Groups of nodes and datasets that differ only in the variables that the report averages over."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from kdpipe.config.matrix import Choice, Matrix, Value
 from kdpipe.plan.graph import Graph
+
+# The columns that results are averaged by.
+GROUP = ("dataset_group", "model_group", "split", "metric")
+# A row of the results.
+Result = Mapping[str, Any]
 
 
 def model_groups(graph: Graph) -> dict[str, str]:

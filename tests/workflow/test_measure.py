@@ -23,7 +23,7 @@ def test_models_are_measured_one_at_a_time(folder: Path, config: dict[str, Any])
     config = {**config, "measure": {"models": ["teacher", "student"], "latency": LATENCY}}
     assert "\n    threads: 2\n" in run(folder, config, "-n")
     told = run(folder, config)
-    assert jobs(told) == ["measure", "measure", "report"]
+    assert jobs(told) == ["card", "measure", "measure", "report"]
     steps = re.findall(r"^[\d:]{8}  (done|\d of \d)  measure", told, re.MULTILINE)
     assert [step == "done" for step in steps] == [False, True, False, True]
     inputs = read_manifest(folder / "results/report")["inputs"]
@@ -34,7 +34,7 @@ def test_models_are_measured_one_at_a_time(folder: Path, config: dict[str, Any])
     assert read_manifest(folder / "results/measurements/teacher")["settings"]["threads"] == 1
     assert jobs(run(folder, config, "-n")) == []
     more = {**config, "measure": {"models": ["teacher", "student"], "latency": {**LATENCY, "threads": 2}}}
-    assert jobs(run(folder, more, "-n")) == ["measure", "measure", "report"]
-    # A measurement that is made again to other times makes nothing but the report again.
+    assert jobs(run(folder, more, "-n")) == ["card", "measure", "measure", "report"]
+    # A measurement that is made again to other times makes nothing but the report and the cards again.
     again = run(folder, config, "-n", "--forcerun", "results/measurements/student/SHA256SUMS")
-    assert jobs(again) == ["measure", "report"]
+    assert jobs(again) == ["card", "measure", "report"]
