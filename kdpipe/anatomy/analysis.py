@@ -1,6 +1,6 @@
-"""What a model consists of: parameters and memory of its modules; heads and neurons of its blocks.
+"""What a model consists of: parameters and memory of its modules, heads and neurons of its blocks.
 
-And how many multiply-adds a text takes.
+The multiply-adds of a text follow from its parts.
 """
 
 import re

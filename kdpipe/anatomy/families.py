@@ -105,6 +105,13 @@ def longest_input(shape: Shape, task: str) -> int | None:
     return shape.prompts if shape.prompts and task == "token_classification" else shape.positions
 
 
+def head_kind(config: Mapping[str, Any]) -> str:
+    """Return the kind of head of a saved model, such as `ForMaskedLM`; "" without a head of its family."""
+    architecture = stock_class((config.get("architectures") or [""])[0])
+    heads = family_facts(config["model_type"])["heads"]
+    return next((kind for kind, (name, *_) in heads.items() if name == architecture), "")
+
+
 def head_task(family: str, config: Mapping[str, Any]) -> str | None:
     """Return the task of the head that a saved model has, or "" without a head that its family names.
 

@@ -14,9 +14,9 @@ from kdpipe.anatomy.families import (
     HEAD_TASKS,
     family_facts,
     family_name,
+    head_kind,
     longest_input,
     shape_of,
-    stock_class,
 )
 from kdpipe.anatomy.heads import in_body
 
@@ -45,7 +45,7 @@ def multiply_adds(config: Mapping[str, Any], sizes: Mapping[str, tuple[int, ...]
     attends = "heads" in facts.get("shape_fields", ())
     if not facts or (attends and not facts["unit_names"]):
         return None
-    run = _Run(family, _head(config, facts), length)
+    run = _Run(family, head_kind(config), length)
     maps = {name: prod(size) for name, size in sizes.items() if len(size) == 2 and not _is_table(name)}
     linear = sum(entries * run.reads(name) for name, entries in maps.items())
     return linear + (_products(maps, run, config) if attends else 0)
@@ -56,7 +56,7 @@ def usual_length(config: Mapping[str, Any]) -> int:
     family = _family(config)
     if not family:
         return USUAL_LENGTH
-    task, *_ = HEAD_TASKS.get(_head(config, family_facts(family)), ("",))
+    task, *_ = HEAD_TASKS.get(head_kind(config), ("",))
     return min(USUAL_LENGTH, longest_input(shape_of(family, config), task) or USUAL_LENGTH)
 
 
@@ -108,12 +108,6 @@ def _family(config: Mapping[str, Any]) -> str:
     """Return the family of a model; "" of a family that kdpipe does not know."""
     family = family_name(str(config.get("model_type")))
     return family if family in catalog.FAMILIES else ""
-
-
-def _head(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    """Return the kind of head of a model, such as `ForMaskedLM`; "" without a head that its family names."""
-    architecture = stock_class((config.get("architectures") or [""])[0])
-    return next((kind for kind, (name, *_) in facts["heads"].items() if name == architecture), "")
 
 
 def _is_table(name: str) -> bool:

@@ -1,7 +1,6 @@
 """The card of a model: what it is, how it was made and what it scores, for people and for the Hub."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -24,7 +23,6 @@ from kdpipe.reporting.results import read_size
 TEMPLATE = "card.md.j2"
 # What a card tells the version of.
 TOLD = ("python", "kdpipe", "torch", "transformers", "tokenizers")
-MEASUREMENTS = Path("measurements")
 
 
 class Cards:
@@ -73,15 +71,15 @@ class Cards:
             last=steps[-1],
             settings=_settings_text(steps),
             data={name: _described(graph, name) for name in datasets},
-            latencies=latency_table(rows) if (rows := measured(graph.layout.results, model)) else "",
+            latencies=latency_table(rows) if (rows := measured(graph, model)) else "",
             environment=environment_line(read_manifest(folder), TOLD),
         )
 
 
-def measured(results: Path, model: str) -> list[dict[str, Any]]:
-    """Return the latency of a model, a row for each format, batch and length; [] where none was measured."""
-    file = results / MEASUREMENTS / model / "measurements.parquet"
-    return read_parquet(file) if file.is_file() else []
+def measured(graph: Graph, model: str) -> list[dict[str, Any]]:
+    """Return the latency of a model, a row for each format, batch and length; [] where none is measured."""
+    file = graph.layout.measurement(model) / "measurements.parquet"
+    return read_parquet(file) if model in graph.measured and file.is_file() else []
 
 
 def _settings_text(steps: Sequence[Step]) -> str:

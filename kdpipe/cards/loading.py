@@ -1,23 +1,15 @@
-"""How a saved model is loaded: the kind of its head, and the lines of Python that load it."""
+"""How a saved model is loaded: the folders of its heads, and the lines of Python that load it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from kdpipe.anatomy.families import PRUNED, family_facts, stock_class
+from kdpipe.anatomy.families import PRUNED, family_facts, head_kind
 from kdpipe.anatomy.heads import HEADS
 from kdpipe.plan.saved.files import CONFIG, read_object
 
 # The function that takes the name of a model, up to the name.
 LOADS = 'from_pretrained("{}"'
 OURS = "import kdpipe.models"
-
-
-def head_kind(folder: Path) -> str:
-    """Return the kind of head of a saved model, such as `ForMaskedLM`; "" without a head."""
-    config = read_object(folder / CONFIG)
-    architecture = stock_class((config.get("architectures") or [""])[0])
-    heads = family_facts(config["model_type"])["heads"]
-    return next((kind for kind, (name, *_) in heads.items() if name == architecture), "")
 
 
 def needs_kdpipe(folder: Path) -> bool:
@@ -35,7 +27,9 @@ def head_folders(folder: Path) -> Iterator[tuple[str, Path]]:
 def loading_lines(folder: Path) -> list[str]:
     """Return the lines of Python that load a model and its tokenizer by the name of its folder."""
     heads = dict(head_folders(folder))
-    classes = {dataset: f"AutoModel{head_kind(path)}" for dataset, path in heads.items()}
+    classes = {
+        dataset: f"AutoModel{head_kind(read_object(path / CONFIG))}" for dataset, path in heads.items()
+    }
     load = LOADS.format(folder.name)
     lines = [OURS] if needs_kdpipe(folder) else []
     lines += [f"from transformers import {', '.join(sorted({*classes.values(), 'AutoTokenizer'}))}", ""]

@@ -7,12 +7,13 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.repocard import metadata_load
 
-from kdpipe.anatomy.families import HEAD_TASKS
+from kdpipe.anatomy.families import HEAD_TASKS, head_kind
 from kdpipe.cards.chain import Step
-from kdpipe.cards.loading import head_folders, head_kind
+from kdpipe.cards.loading import head_folders
 from kdpipe.cards.scores import Score
 from kdpipe.plan.entries import Dataset
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.saved.files import CONFIG, read_object
 from kdpipe.plan.sources import REPOSITORY_NAME
 from kdpipe.plan.stages.card import loaded_card
 
@@ -50,7 +51,8 @@ def card_metadata(graph: Graph, model: str, steps: Sequence[Step], scores: Seque
         steps: the steps that made it.
         scores: its scores.
     """
-    kinds = [head_kind(folder) for _, folder in head_folders(graph.layout.model(model))]
+    folders = [folder for _, folder in head_folders(graph.layout.model(model))]
+    kinds = [head_kind(read_object(folder / CONFIG)) for folder in folders]
     trained_on = dict.fromkeys(name for step in steps for name in step.datasets)
     metrics = dict.fromkeys(METRICS[score.metric] for score in scores if score.metric in METRICS)
     return ModelCardData(

@@ -1,15 +1,14 @@
 """The scores of each model, beside their mean and spread over the runs that the report averages over."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
-from kdpipe.reporting.grouping import group_names, model_groups
+from kdpipe.reporting.grouping import dataset_groups, model_groups
+from kdpipe.reporting.published import without_published
 
 
 class Score(NamedTuple):
@@ -40,14 +39,9 @@ def model_scores(graph: Graph, results: pa.Table) -> Mapping[str, Sequence[Score
     """Return the scores of each model by the metrics of its datasets, from the results of the graph."""
     if not results.num_rows:
         return {}
-    document = graph.document
-    # Cards show no published values. `aggregate` would demand a score for each of them.
-    report = document.report.model_copy(update={"published": None})
-    shown = replace(graph, document=document.model_copy(update={"report": report}))
-    models = model_groups(graph)
-    datasets = group_names(document.datasets, Matrix(document.matrix), report.over)
+    models, datasets = model_groups(graph), dataset_groups(graph)
     place = ["model", "dataset", "split", "metric"]
-    over_runs = aggregate(results, shown).set_index(place)[["average", "spread", "runs"]]
+    over_runs = aggregate(results, without_published(graph)).set_index(place)[["average", "spread", "runs"]]
     groups: dict[Any, Any] = over_runs.to_dict("index")
     scores: dict[str, list[Score]] = {}
     for row in results.to_pylist():

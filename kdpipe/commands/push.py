@@ -113,7 +113,7 @@ def _read(card: Path) -> str:
 
 
 def _files(folder: Path) -> list[str]:
-    """Check all files of a model against their digests, and return the names of those that are uploaded."""
+    """Check all files of a model against their digests, and return the names of the files to upload."""
     verify(folder)
     names = read_sums(folder)
     if CONFIG not in names or WEIGHTS_FILE not in names:

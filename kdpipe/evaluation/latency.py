@@ -35,7 +35,7 @@ class Latency:
         batch: texts of the batch.
         length: tokens of each text.
         threads: processor threads.
-        warmup: passes before those that count.
+        warmup: passes that warm up, and do not count.
         repeats: passes that count.
         median_seconds: the median of their seconds.
         p95_seconds: the 95th percentile of their seconds.

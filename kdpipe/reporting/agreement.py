@@ -84,21 +84,8 @@ def agreements(graph: Graph, students: Collection[str], splits: Mapping[str, str
         shares = np.mean([_shares(ours, theirs, by_word) for ours, theirs in alike], 0)
         texts = _texts(graph, models[0][1], dataset, splits[dataset], *alike[0])
         shown = tuple(texts) if len(found) < MOST_WITH_TEXTS else ()
-        same, both, teacher_alone, student_alone, neither = shares.tolist()
-        found.append(
-            Agreement(
-                student,
-                teacher,
-                dataset,
-                splits[dataset],
-                same,
-                both,
-                teacher_alone,
-                student_alone,
-                neither,
-                shown,
-            )
-        )
+        told: list[Any] = [student, teacher, dataset, splits[dataset], *shares.tolist(), shown]
+        found.append(Agreement(*told))
     return found
 
 

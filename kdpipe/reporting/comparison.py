@@ -1,13 +1,14 @@
 """The scores of two results side by side, with intervals of their differences."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import nan
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from kdpipe.evaluation.resampling import interval
 from kdpipe.plan.graph import Graph
@@ -19,7 +20,7 @@ from kdpipe.reporting.differences import (
     resampled_difference,
     resampled_metrics,
 )
-from kdpipe.reporting.grouping import dataset_groups, model_groups
+from kdpipe.reporting.grouping import Result, dataset_groups, model_groups
 from kdpipe.reporting.results import collect_results
 
 
@@ -59,8 +60,9 @@ class Compared(NamedTuple):
 
 def compare(first: Graph, second: Graph) -> list[Compared]:
     """Return the scores of two finished graphs side by side; models and datasets match by their names."""
-    sides = [_averages(graph) for graph in (first, second)]
-    found = _differences(first, second)
+    results = [collect_results(graph) for graph in (first, second)]
+    sides = [_averages(*side) for side in zip((first, second), results, strict=True)]
+    found = _differences(first, second, *(table.to_pylist() for table in results))
     unknown = Side(nan, nan)
     compared = []
     for key in _in_order(*sides):
@@ -77,24 +79,21 @@ def _in_order(first: Mapping[Key, Side], second: Mapping[Key, Side]) -> list[Key
     return sorted(keys, key=lambda key: places.index(key.place))
 
 
-def _averages(graph: Graph) -> dict[Key, Side]:
+def _averages(graph: Graph, results: pa.Table) -> dict[Key, Side]:
     """Return the scores of a graph; of each dataset, splits that choose no model come first."""
-    table = aggregate(collect_results(graph), graph)
+    table = aggregate(results, graph)
     table = table.assign(place=pd.factorize(table["dataset"])[0])
     rows = table.sort_values(["place", "selection"], kind="stable").to_dict("records")
     return {Key(*(row[name] for name in Key._fields)): Side(row["average"], row["spread"]) for row in rows}
 
 
-def _differences(first: Graph, second: Graph) -> dict[Key, tuple[float, Interval]]:
+def _differences(
+    first: Graph, second: Graph, scores: Sequence[Result], others: Sequence[Result]
+) -> dict[Key, tuple[float, Interval]]:
     """Return the difference of the runs that both results have, and its interval, by group."""
-    results = [
-        {
-            (row["dataset"], row["split"], row["metric"], row["model"]): row
-            for row in collect_results(graph).to_pylist()
-        }
-        for graph in (first, second)
-    ]
-    common = [(row, results[1][key]) for key, row in results[0].items() if key in results[1]]
+    by_place = {(*place_of(row), row["metric"]): row for row in others}
+    keys = [(*place_of(row), row["metric"]) for row in scores]
+    common = [(row, by_place[key]) for row, key in zip(scores, keys, strict=True) if key in by_place]
     old, new = (
         resampled_metrics(graph, [pair[side] for pair in common])
         for side, graph in enumerate((first, second))

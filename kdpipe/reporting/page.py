@@ -54,10 +54,8 @@ def render_page(graph: Graph, aggregated: pd.DataFrame, command: str = "") -> st
     )
     environment.filters |= {"duration": duration, "mebibytes": mebibytes}
     tables, structures = lay_out(aggregated, report.baseline), model_structures(graph)
-    costs, steps = (
-        model_costs(graph),
-        overview(graph, lay_out(aggregated, report.baseline, most=3), structures, read_measurements(graph)),
-    )
+    costs, short = model_costs(graph), lay_out(aggregated, report.baseline, most=3)
+    steps = overview(graph, short, structures, read_measurements(graph))
     chosen, splits = list(steps.sizes.index), splits_of(graph, tables)
     calibrated = calibrations(graph, chosen, splits)
     return environment.get_template(TEMPLATE).render(

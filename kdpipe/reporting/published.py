@@ -1,6 +1,7 @@
 """Published values, which the report shows beside the values of its models, and as rows of their own."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kdpipe.plan.graph import Graph
@@ -18,6 +19,13 @@ def published_values(scores: Sequence[Mapping[str, Any]], lines: Sequence[Line])
     for line in lines:
         values.setdefault(line.key, line.value)
     return [next((values[key] for key in _keys(score) if key in values), None) for score in scores]
+
+
+def without_published(graph: Graph) -> Graph:
+    """Return a graph whose report has no published values; `aggregate` then demands no score for each."""
+    document = graph.document
+    report = document.report.model_copy(update={"published": None})
+    return replace(graph, document=document.model_copy(update={"report": report}))
 
 
 def own_lines(graph: Graph) -> tuple[list[Line], list[Line]]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -10,6 +10,7 @@ from kdpipe.artifacts.sums import SUMS
 from kdpipe.metrics import LOWER_IS_BETTER
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
+from kdpipe.reporting.published import without_published
 from kdpipe.reporting.results import collect_results
 
 # The mark of the best score of a column in a text.
@@ -108,9 +109,7 @@ def format_results(graph: Graph) -> str:
         for model, dataset in graph.evaluations
         if (layout.model(model) / SUMS).exists() and (layout.evaluation(model, dataset) / SUMS).exists()
     ]
-    # This table shows no published values. `aggregate` would demand a score for each of them.
-    report = graph.document.report.model_copy(update={"published": None})
-    shown = replace(graph, document=graph.document.model_copy(update={"report": report}))
+    shown = without_published(graph)
     return format_table(aggregate(collect_results(shown, finished), shown)) if finished else ""
 
 

@@ -140,11 +140,15 @@ def test_models_without_scores_have_cards(example: Graph) -> None:
 
 
 def test_latency_is_told_where_it_was_measured(config: dict[str, Any], make_results: Any) -> None:
+    config["measure"] = {"models": ["init"]}
     graph = make_results(config)
     assert "## Latency" not in card_of(graph, "init")
-    folder = graph.layout.results / "measurements" / "init"
-    folder.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist([MEASURED]), folder / "measurements.parquet")
+    for model in ("init", "base"):
+        folder = graph.layout.measurement(model)
+        folder.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist([MEASURED]), folder / "measurements.parquet")
+    # The config has named this model before, and names it no more.
+    assert "## Latency" not in card_of(graph, "base")
     assert "| torch | 32 | 128 | 1 | 12.30 ms | 20.00 ms | 210 MB | cpu |" in card_of(graph, "init")
 
 
