@@ -55,7 +55,7 @@ def test_a_temperature_reruns_its_node_and_what_descends(folder: Path, config: d
         (lambda c: c["models"]["teacher"]["finetune"].update(export="task"), ["card", "export", "report"]),
         (
             lambda c: c.update(measure={"models": ["teacher"], "latency": {"length": [8]}}),
-            ["measure", "report"],
+            ["card", "measure", "report"],
         ),
         (
             lambda c: c["models"].update(more={"extract": {"model": "base", "layers": [1]}}),
