@@ -97,7 +97,7 @@ STAGES = {
     "score_importance": "kdpipe.plan.stages.score_importance:ScoreImportance",
     "cache_teacher": "kdpipe.plan.stages.cache_teacher:CacheTeacher",
     "evaluate": "kdpipe.plan.stages.evaluate:Evaluate",
-    "export": "kdpipe.plan.stages.export:Export",
+    "submit": "kdpipe.plan.stages.submit:Submit",
     "measure": "kdpipe.plan.stages.measure:Measure",
     "report": "kdpipe.plan.stages.report:Report",
     "card": "kdpipe.plan.stages.card:Card",

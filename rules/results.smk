@@ -15,14 +15,14 @@ use rule score_importance as evaluate with:
         RULES.group
 
 
-use rule score_importance as export with:
+use rule score_importance as submit with:
     input:
         model=read("model"),
         data=read("data"),
     output:
-        files(LAYOUT.export("{exported}", "{dataset}")),
+        files(LAYOUT.submission("{submitted}", "{dataset}")),
     log:
-        log_of("export", "{exported}/{dataset}"),
+        log_of("submit", "{submitted}/{dataset}"),
 
 
 use rule stage as measure with:

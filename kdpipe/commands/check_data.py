@@ -173,6 +173,6 @@ def _needs_of(graph: Graph, node: Node) -> Iterator[tuple[str, Need]]:
     """Yield the datasets that a stage makes a model with, and the splits that it needs."""
     stage = graph.stage_of(node.name)
     yield from stage.needs(node.settings)
-    yield from ((dataset, Need(TEST, "is exported", labelled=False)) for dataset in node.settings.export)
+    yield from ((dataset, Need(TEST, "is submitted", labelled=False)) for dataset in node.settings.submit)
     for _, dataset, settings in stage.importance(graph, node.settings):
         yield dataset, Need(settings.split, "is pruned", labelled=False)

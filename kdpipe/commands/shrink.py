@@ -149,21 +149,21 @@ def _rows(
     if _is_local_copy(dataset, graph):
         return settings | {"rows": SMALL_ROWS}
     splits = splits_of(preprocess_settings(graph, dataset.name))
-    whole = dataset.name in _exported(graph)
+    whole = dataset.name in _submitted(graph)
     return settings | {
         "rows": {split: SMALL_ROWS for split in splits if not (whole and split.startswith("test"))}
     }
 
 
-def _exported(graph: Graph) -> set[str]:
-    """Return the datasets with exported test splits, and the datasets that these splits come from."""
-    exported = set()
+def _submitted(graph: Graph) -> set[str]:
+    """Return the datasets with submitted test splits, and the datasets that these splits come from."""
+    submitted = set()
     for node in graph.nodes.values():
-        for name in node.settings.export:
-            exported.add(name)
+        for name in node.settings.submit:
+            submitted.add(name)
             while base := graph.datasets[name].settings.base:
-                exported.add(name := base)
-    return exported
+                submitted.add(name := base)
+    return submitted
 
 
 def _models(graph: Graph, stand_ins: Mapping[str, StandIn]) -> Iterator[tuple[str, dict[str, Any]]]:

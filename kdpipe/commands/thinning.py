@@ -149,7 +149,7 @@ def _used(graph: Graph) -> Graph:
         if not graph.stage_of(name).exists
         or ("model", name) in read
         or node.settings.evaluate
-        or node.settings.export
+        or node.settings.submit
     }
     datasets = {name: dataset for name, dataset in graph.datasets.items() if ("dataset", name) in read}
     return replace(graph, nodes=nodes, datasets=datasets)

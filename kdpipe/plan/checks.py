@@ -1,4 +1,4 @@
-"""Checks of a graph as a whole: heads, exports, segments, lengths, measurements, the stages, and the report.
+"""Checks of a graph as a whole: heads, submissions, segments, lengths, the stages, measurements and report.
 
 A check of a node yields (setting of the node's stage, what is wrong). What is not known of a model passes.
 """
@@ -21,7 +21,7 @@ from kdpipe.plan.model_stage import datasets_of
 from kdpipe.plan.published import read_published
 from kdpipe.plan.suitability import needs_head
 
-EXPORTED = ("classification", "regression")
+SUBMITTED = ("classification", "regression")
 
 
 def check_graph(graph: Graph, mistakes: Mistakes) -> None:
@@ -29,7 +29,11 @@ def check_graph(graph: Graph, mistakes: Mistakes) -> None:
     for name, node in graph.nodes.items():
         of_stage = graph.stage_of(name).checks(graph, node)
         for setting, what in chain(
-            _heads(graph, node), _exports(graph, node), _segments(graph, node), _masks(graph, node), of_stage
+            _heads(graph, node),
+            _submissions(graph, node),
+            _segments(graph, node),
+            _masks(graph, node),
+            of_stage,
         ):
             where = graph.document.place(node.template, node.stage, setting)
             named = what if name == node.template else f"{what} (in {name})"
@@ -44,19 +48,19 @@ def _heads(graph: Graph, node: Node) -> Findings:
             yield from needs_head(graph, node.name, dataset, "evaluate")
 
 
-def _exports(graph: Graph, node: Node) -> Findings:
-    for name in node.settings.export:
+def _submissions(graph: Graph, node: Node) -> Findings:
+    for name in node.settings.submit:
         dataset = graph.datasets[name]
-        if dataset.task in EXPORTED:
-            yield from needs_head(graph, node.name, name, "export")
+        if dataset.task in SUBMITTED:
+            yield from needs_head(graph, node.name, name, "submit")
         else:
-            what = f"{name!r} is for {dataset.task}; labels are exported of {' and '.join(EXPORTED)}"
-            yield ("export",), what
+            what = f"{name!r} is for {dataset.task}; labels are submitted of {' and '.join(SUBMITTED)}"
+            yield ("submit",), what
         for rows in (dataset.rows, dataset.sources[0].rows):
             for split in rows if isinstance(rows, dict) else ():
                 if split.startswith("test"):
-                    what = f"{name!r} has a sample of {split!r}, but all rows are exported"
-                    yield ("export",), f"{what}; take it out of `rows`"
+                    what = f"{name!r} has a sample of {split!r}, but all rows are submitted"
+                    yield ("submit",), f"{what}; take it out of `rows`"
 
 
 def _segments(graph: Graph, node: Node) -> Findings:

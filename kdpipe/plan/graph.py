@@ -103,9 +103,9 @@ class Graph:
         return tuple(dict.fromkeys(pairs))
 
     @property
-    def exports(self) -> tuple[tuple[str, str], ...]:
+    def submissions(self) -> tuple[tuple[str, str], ...]:
         """The (model, dataset) pairs whose test splits are labelled for others to score."""
-        return tuple((name, dataset) for name, node in self.nodes.items() for dataset in node.settings.export)
+        return tuple((name, dataset) for name, node in self.nodes.items() for dataset in node.settings.submit)
 
     def metric_of(self, settings: "SelectSettings | ScheduleSettings") -> str:
         """Return the metric that a choice is made by: by default the dataset's first."""

@@ -52,7 +52,7 @@ def model_job(graph: Graph, model: str) -> Job:
 def _results(graph: Graph) -> Iterator[tuple[str, ...]]:
     """Yield what is asked for of finished models: a stage, a model, and further names of a job."""
     yield from (("evaluate", *pair) for pair in graph.evaluations)
-    yield from (("export", *pair) for pair in graph.exports)
+    yield from (("submit", *pair) for pair in graph.submissions)
     yield from (("measure", name) for name in graph.measured)
 
 

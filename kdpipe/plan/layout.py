@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MODELS, DATA, COUNTS, IMPORTANCE = "models", "data", "counts", "importance"
-KNOWLEDGE, EVALUATIONS, EXPORTS = "knowledge", "evaluations", "exports"
+KNOWLEDGE, EVALUATIONS, SUBMISSIONS = "knowledge", "evaluations", "submissions"
 AUGMENTED, MEASUREMENTS = "augmented", "measurements"
 CARDS = "cards"
 # The card of a model, in its folder; users may edit it.
@@ -53,9 +53,9 @@ class Layout:
         """Folder of a model's scores on a dataset."""
         return self.results / EVALUATIONS / model / dataset
 
-    def export(self, model: str, dataset: str) -> Path:
+    def submission(self, model: str, dataset: str) -> Path:
         """Folder of a model's labels of a dataset's test splits."""
-        return self.results / EXPORTS / model / dataset
+        return self.results / SUBMISSIONS / model / dataset
 
     def measurement(self, model: str) -> Path:
         """Folder of a model's latency, memory and size."""

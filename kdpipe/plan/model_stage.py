@@ -153,8 +153,8 @@ class ModelStage(Stage[M]):
         for name in graph.evaluated_on(node.name):
             if name not in datasets:
                 yield "evaluate", node.name, name
-        for name in settings.export:
-            yield "export", node.name, name
+        for name in settings.submit:
+            yield "submit", node.name, name
         for wanted in self.importance(graph, settings) if node.name in graph.whole else ():
             yield "importance", *wanted[:2]
 

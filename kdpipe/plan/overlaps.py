@@ -104,7 +104,7 @@ def _folders(graph: Graph) -> Iterator[Path]:
     layout = graph.layout
     for model in graph.nodes:
         yield from (layout.model(model), layout.measurement(model))
-        yield from (layout.evaluation(model, ""), layout.export(model, ""))
+        yield from (layout.evaluation(model, ""), layout.submission(model, ""))
         yield from (layout.importance(model, "", ""), layout.knowledge(model, "", ""))
     for dataset in graph.datasets:
         yield from (layout.data(dataset, ""), layout.counts(dataset, ""), layout.augmented(dataset))

@@ -17,7 +17,7 @@ from kdpipe.plan.sizes import (
 from kdpipe.plan.stage import Job, S, Stage
 
 SCORED_BATCH = 64
-# The share of a dataset's rows that is held out, for evaluations and exports.
+# The share of a dataset's rows that is held out, for evaluations and submissions.
 HELD_OUT_SHARE = 0.5
 
 

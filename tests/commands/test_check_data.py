@@ -181,10 +181,10 @@ def test_a_dataset_without_a_training_split(told):
     )
 
 
-def test_what_is_exported_needs_a_test_split(told):
-    model = {"finetune": {**TRAINED["finetune"], "export": ["d"]}}
+def test_what_is_submitted_needs_a_test_split(told):
+    model = {"finetune": {**TRAINED["finetune"], "submit": ["d"]}}
     (found,) = told({"d": {**TABLE, "train": "t.csv", "validation": "t.csv"}}, {"t.csv": ROWS}, m=model)
-    assert "expected a test split, by which 'm' is exported, found train, validation; " in found
+    assert "expected a test split, by which 'm' is submitted, found train, validation; " in found
     assert found.endswith("; give it a file as `test`, or `test: 0.1` for a share of the training examples")
 
 

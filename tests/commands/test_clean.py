@@ -199,7 +199,7 @@ def test_folders_of_the_users_in_the_same_places(
 ) -> None:
     """The working folder is the folder of the results."""
     monkeypatch.chdir(tmp_path)
-    files = ("data/glue/MRPC/train.tsv", "exports/mine/x/notes/a.txt", "models/my-own-bert/config.json")
+    files = ("data/glue/MRPC/train.tsv", "submissions/mine/x/notes/a.txt", "models/my-own-bert/config.json")
     manifests = ("models/of-another-tool/manifest.json", "importance/a/b/c/manifest.json")
     for file in (*files, *manifests, "models/notes.txt", ".state/notes.txt"):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +207,7 @@ def test_folders_of_the_users_in_the_same_places(
     Path("models/empty").mkdir()
     before = files_of(tmp_path)
     graph = graph_with(lambda config: config.update(results="."))
-    folders = ("data/glue/MRPC", "exports/mine/x", "importance/a/b/c", "models/my-own-bert", manifests[0])
+    folders = ("data/glue/MRPC", "submissions/mine/x", "importance/a/b/c", "models/my-own-bert", manifests[0])
     assert {str(folder): why for folder, why in clean(graph).items()} == {
         folder.removesuffix("/manifest.json"): "not made by kdpipe" for folder in folders
     }

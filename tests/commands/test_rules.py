@@ -30,7 +30,7 @@ def test_wildcards_say_which_job_is_meant(rules):
     assert rules.job({"model": "base"}).stage == "pretrain"
     assert rules.job({"model": "base"}) is rules.job({"model": "base"})
     assert rules.job({"model": "teacher", "dataset": "task"}).stage == "evaluate"
-    assert rules.job({"exported": "teacher", "dataset": "task"}).stage == "export"
+    assert rules.job({"submitted": "teacher", "dataset": "task"}).stage == "submit"
     assert rules.job({"counted": "task", "tokenizer": "base"}).stage == "count_tokens"
     assert rules.job({"measured": "teacher"}).stage == "measure"
     assert rules.job({}).stage == "report"

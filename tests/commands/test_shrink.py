@@ -279,9 +279,9 @@ def test_of_data_that_are_there_some_rows_of_every_split_are_read(in_small, sst2
 
 
 @pytest.mark.parametrize("parts", [{}, {"both": {"combine": ["task", "more"]}, "more": GLUE}])
-def test_all_rows_of_test_splits_are_read_where_they_are_exported(in_small, sst2, parts):
+def test_all_rows_of_test_splits_are_read_where_they_are_submitted(in_small, sst2, parts):
     data = {"task": {**GLUE, "path": str(sst2), "splits": {"test_hard": str(sst2 / "dev.tsv")}}, **parts}
-    model = {"finetune": {"model": "base", "dataset": "task", "export": list(parts)[:1] or ["task"]}}
+    model = {"finetune": {"model": "base", "dataset": "task", "submit": list(parts)[:1] or ["task"]}}
     small, _ = in_small({"datasets": data, "models": {**MODELS, "model": model}})
     assert small.config["datasets"]["task"]["rows"] == {"train": 64, "validation": 64}
 

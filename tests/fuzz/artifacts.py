@@ -37,7 +37,7 @@ TEXTS = (
 FOLDERS = (
     "models/base", "models/teacher", "models/gone", "data/task/base", "data/glue/MRPC", "counts/text/base",
     "evaluations/teacher/task", "importance/teacher/task/0f", "knowledge/teacher/task/0f",
-    "exports/mine/x", "report",
+    "submissions/mine/x", "report",
 )  # fmt: skip
 STATE = (
     "written/models+base.json",

@@ -69,22 +69,22 @@ def test_a_model_is_scored_with_the_head_it_has(mistakes_of):
     ].startswith("models.a.select.among: 'task' is for classification, but 'small' has a head")
 
 
-def test_labels_are_exported_of_examples_only(mistakes_of):
-    assert mistakes_of({"models.teacher.finetune.export": ["task", "text"]}) == [
-        "models.teacher.finetune.export: 'text' is for language_modeling; labels are exported of "
+def test_labels_are_submitted_of_examples_only(mistakes_of):
+    assert mistakes_of({"models.teacher.finetune.submit": ["task", "text"]}) == [
+        "models.teacher.finetune.submit: 'text' is for language_modeling; labels are submitted of "
         "classification and regression"
     ]
 
 
 @pytest.mark.parametrize("rows", [{"test": 9}, {"train": 5, "test_mismatched": 9}])
-def test_a_sampled_test_split_is_not_exported(mistakes_of, rows):
+def test_a_sampled_test_split_is_not_submitted(mistakes_of, rows):
     (split,) = rows.keys() - {"train"}
     glue = {"source": "glue", "name": "MRPC", "path": "glue/MRPC"}
     datasets = {"datasets.sampled": {**glue, "rows": rows}, "datasets.both": {"combine": ["sampled", "task"]}}
     for name in ("sampled", "both"):
-        assert mistakes_of({**datasets, "models.teacher.finetune.export": name}) == [
-            f"models.teacher.finetune.export: '{name}' has a sample of '{split}', but all rows are "
-            "exported; take it out of `rows`"
+        assert mistakes_of({**datasets, "models.teacher.finetune.submit": name}) == [
+            f"models.teacher.finetune.submit: '{name}' has a sample of '{split}', but all rows are "
+            "submitted; take it out of `rows`"
         ]
 
 
@@ -435,10 +435,10 @@ def test_prompts_limit_what_a_classifier_of_tokens_reads(mistakes_of):
     assert mistakes_of({**changes, "datasets.tags.max_length": 100}) == []
 
 
-def test_what_is_exported_is_read_too(mistakes_of):
+def test_what_is_submitted_is_read_too(mistakes_of):
     assert mistakes_of({
         "datasets.long": {"source": "glue", "name": "MRPC", "path": "m", "max_length": 600},
-        "models.teacher.finetune.export": ["long"],
+        "models.teacher.finetune.submit": ["long"],
     }) == ["datasets.long.max_length: 'long' has 600, but 'teacher' reads at most 512 tokens"]  # fmt: skip
 
 

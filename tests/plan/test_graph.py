@@ -203,17 +203,17 @@ def test_maps_are_left_open_while_the_depth_of_the_teacher_is_unknown(graph_of):
     assert cache.precision == "float16"
 
 
-def test_what_is_exported_and_under_which_names(graph_of):
+def test_what_is_submitted_and_under_which_names(graph_of):
     graph = graph_of({
         "datasets.inference": {"source": "glue", "name": "MNLI", "path": "MNLI"},
-        "models.teacher.finetune.export": "inference",
+        "models.teacher.finetune.submit": "inference",
         "models.teacher.finetune.dataset": "inference",
         "models.student.distill.dataset": "inference",
     })  # fmt: skip
-    assert graph.exports == (("teacher", "inference"),)
+    assert graph.submissions == (("teacher", "inference"),)
     named = {"test": "MNLI-m", "test_mismatched": "MNLI-mm"}
-    assert settings_of(graph, "export", "teacher", "inference").files == named
-    assert settings_of(graph, "export", "teacher", "text").files == {}
+    assert settings_of(graph, "submit", "teacher", "inference").files == named
+    assert settings_of(graph, "submit", "teacher", "text").files == {}
 
 
 def test_a_choice_is_made_by_the_first_metric_of_its_dataset(graph_of):
@@ -260,7 +260,7 @@ def test_a_model_is_scored_in_batches_of_its_own_training_or_of_those_that_it_is
     graph = graph_of({f"models.student.distill.training.{EVAL}": 8})
     assert [graph.eval_batch_size(name) for name in graph.nodes] == [None, 8, 8, 8]
     assert settings_of(graph, "evaluate", "teacher", "task").eval_batch_size == 8
-    assert settings_of(graph, "export", "student", "task").eval_batch_size == 8
+    assert settings_of(graph, "submit", "student", "task").eval_batch_size == 8
     assert [cache.eval_batch_size for cache in graph.caches.values()] == [8]
     graph = graph_of({f"models.teacher.finetune.training.{EVAL}": 16})
     assert [graph.eval_batch_size(name) for name in graph.nodes] == [16, 16, 8, 8]

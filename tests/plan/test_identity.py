@@ -100,7 +100,7 @@ def test_what_counts_as_a_change(edit, file, old, new, counts):
         "distill", "finetune", "pretrain", "report", "schedule", "select"
     }),
     ("models/__init__.py", '"enct5", "pruned"', '"enct5"', {
-        "augment", "cache_teacher", "card", "create", "distill", "evaluate", "export", "extract", "finetune",
+        "augment", "cache_teacher", "card", "create", "distill", "evaluate", "submit", "extract", "finetune",
         "load", "measure", "pretrain", "prune", "report", "schedule", "score_importance",
     }),
 ])  # fmt: skip

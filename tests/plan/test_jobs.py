@@ -47,7 +47,7 @@ EVERYTHING: dict[str, Any] = {
             "losses": [{"loss": "kl"}, {"loss": "kl", "run": "counterfactual", "weight": 0}],
         }
     },
-    "models.best": {"select": {"among": ["teacher", "student"], "dataset": "task", "export": ["task"]}},
+    "models.best": {"select": {"among": ["teacher", "student"], "dataset": "task", "submit": ["task"]}},
     "measure": {"models": ["best"]},
 }
 

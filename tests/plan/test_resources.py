@@ -158,11 +158,11 @@ def test_encoding_and_counting_take_longer_the_more_there_is_to_read(graph_of, t
     assert large[0] + large[1] <= DAY
 
 
-def test_an_export_takes_as_long_as_an_evaluation(graph_of):
-    graph = graph_of({**HUB, "models.teacher.finetune.export": ["task"]})
+def test_a_submission_takes_as_long_as_an_evaluation(graph_of):
+    graph = graph_of({**HUB, "models.teacher.finetune.submit": ["task"]})
     pair = ("teacher", "task")
     assert (
-        minutes(graph, job_of(graph, "export", *pair))
+        minutes(graph, job_of(graph, "submit", *pair))
         == minutes(graph, job_of(graph, "evaluate", *pair))
         > 60
     )

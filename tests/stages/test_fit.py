@@ -13,10 +13,10 @@ from kdpipe.models.loading import load_tokenizer, load_with_head, save_model
 from kdpipe.plan.stages.cache_teacher import CacheTeacherSettings
 from kdpipe.plan.stages.distill import DistillSettings
 from kdpipe.plan.stages.evaluate import EvaluateSettings
-from kdpipe.plan.stages.export import ExportSettings
 from kdpipe.plan.stages.finetune import FinetuneSettings
+from kdpipe.plan.stages.submit import SubmitSettings
 from kdpipe.runner.workspace import Workspace
-from kdpipe.stages import cache_teacher, distill, evaluate, export, finetune
+from kdpipe.stages import cache_teacher, distill, evaluate, finetune, submit
 from tests.conftest import ARCHITECTURE, CLASSIFICATION
 
 DISTILL = DistillSettings.model_validate(
@@ -50,7 +50,7 @@ def data(sst2: Path, language_model: Path, tmp_path: Path) -> Path:
     (distill, DISTILL, ["student", "teacher"]),
     (cache_teacher, CacheTeacherSettings(signals=("logits",)), ["teacher"]),
     (evaluate, EvaluateSettings(), ["model"]),
-    (export, ExportSettings(), ["model"]),
+    (submit, SubmitSettings(), ["model"]),
 ])  # fmt: skip
 def test_the_length_is_checked_first(
     stage: Any,

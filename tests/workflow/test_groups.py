@@ -44,11 +44,11 @@ def asked_for(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_a_model_that_is_scored_and_exported_takes_the_processors_of_one_job(
+def test_a_model_that_is_scored_and_submitted_takes_the_processors_of_one_job(
     tmp_path: Path, sst2: Path, text_files: Path
 ) -> None:
     config = pipeline(sst2, text_files) | {"gpus": 1}
-    config["models"]["student"]["distill"]["export"] = ["task"]
+    config["models"]["student"]["distill"]["submit"] = ["task"]
     rules, resources = asked_for(tmp_path, config)["train-student"]
     assert rules == ["distill", "evaluate", "extract"]
     assert (resources["gpu"], resources["_cores"]) == (1, 1)

@@ -209,7 +209,7 @@ Unavailable = Annotated[None, UNAVAILABLE]
 
 
 # Settings of what happens to a finished model, which change nothing in it.
-AFTERWARDS = ("evaluate", "export")
+AFTERWARDS = ("evaluate", "submit")
 
 
 def decisive(settings: BaseModel) -> dict[str, Any]:
@@ -234,12 +234,12 @@ class StageSettings(Settings):
         evaluate: datasets to score the model on, `[]` for none. By default its own datasets; a pruned model
             takes the datasets of its nearest ancestor, a loaded model the datasets of the nodes that read the
             model, where its head is for the task and the labels.
-        export: datasets whose test splits the model labels, in the files that GLUE takes.
+        submit: datasets whose test splits the model labels, in the files that GLUE takes.
     """
 
     seed: Seed = 42
     evaluate: DatasetNames | None = None
-    export: DatasetNames = ()
+    submit: DatasetNames = ()
 
 
 @cache

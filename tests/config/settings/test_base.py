@@ -82,7 +82,7 @@ def test_fields_that_are_references():
 
     assert reference_fields(Stage) == {
         "evaluate": Reference("dataset", many=True),
-        "export": Reference("dataset", many=True),
+        "submit": Reference("dataset", many=True),
         "one": Reference("model"),
         "several": Reference("model", many=True),
         "maybe": Reference("dataset", many=True),

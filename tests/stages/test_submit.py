@@ -9,10 +9,10 @@ from kdpipe.data.preprocess import write_dataset
 from kdpipe.data.sources.glue import GlueSource
 from kdpipe.errors import DataError
 from kdpipe.plan.stages.evaluate import EvaluateSettings
-from kdpipe.plan.stages.export import ExportSettings
+from kdpipe.plan.stages.submit import SubmitSettings
 from kdpipe.runner.workspace import Workspace
 from kdpipe.stages import evaluate
-from kdpipe.stages.export import run, write_labels
+from kdpipe.stages.submit import run, write_labels
 from tests.stages.conftest import job_for
 
 
@@ -32,7 +32,7 @@ def unlabelled(sst2: Path, language_model: Path, tmp_path: Path) -> Path:
 def test_an_unlabelled_test_split_is_labelled(
     classifier: Path, unlabelled: Path, workspace: Workspace
 ) -> None:
-    run(ExportSettings(files={"test": "SST-2"}), workspace, model=classifier, data=unlabelled)
+    run(SubmitSettings(files={"test": "SST-2"}), workspace, model=classifier, data=unlabelled)
     lines = (workspace.output / "SST-2.tsv").read_text().splitlines()
     assert lines[0] == "index\tprediction"
     assert [line.split("\t")[0] for line in lines[1:]] == ["0", "1", "2"]
@@ -66,4 +66,4 @@ def test_a_label_that_would_break_a_line(tmp_path: Path, label: str) -> None:
 
 def test_a_dataset_without_a_test_split(classifier: Path, task_data: Path, workspace: Workspace) -> None:
     with pytest.raises(DataError, match="has no test split"):
-        run(ExportSettings(), workspace, model=classifier, data=task_data)
+        run(SubmitSettings(), workspace, model=classifier, data=task_data)

@@ -1,4 +1,4 @@
-"""`export`: a model's labels of a dataset's test splits."""
+"""`submit`: a model's labels of a dataset's test splits."""
 
 from pydantic import Field
 
@@ -6,11 +6,11 @@ from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import Count
 from kdpipe.config.settings.dataset import named_facts
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.layout import EXPORTS
+from kdpipe.plan.layout import SUBMISSIONS
 from kdpipe.plan.running import HELD_OUT_SHARE, RunningStage
 
 
-class ExportSettings(Settings):
+class SubmitSettings(Settings):
     """What the files of a test split's labels are called.
 
     Args:
@@ -22,15 +22,15 @@ class ExportSettings(Settings):
     eval_batch_size: Count | None = None
 
 
-class Export(RunningStage[ExportSettings]):
+class Submit(RunningStage[SubmitSettings]):
     """Label a dataset's test splits, in the files that GLUE's server takes."""
 
-    settings = ExportSettings
-    wildcards = ("exported", "dataset")
-    kind = EXPORTS
+    settings = SubmitSettings
+    wildcards = ("submitted", "dataset")
+    kind = SUBMISSIONS
     share = HELD_OUT_SHARE
 
-    def settings_of(self, graph: Graph, *names: str) -> ExportSettings:
+    def settings_of(self, graph: Graph, *names: str) -> SubmitSettings:
         model, dataset = names
         files = named_facts(graph.datasets[dataset].sources[0]).get("submission", {})
-        return ExportSettings(files=files, eval_batch_size=graph.eval_batch_size(model))
+        return SubmitSettings(files=files, eval_batch_size=graph.eval_batch_size(model))

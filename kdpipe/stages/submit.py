@@ -8,18 +8,18 @@ from kdpipe.data.encoded import EncodedSplit, read_description
 from kdpipe.data.source import TEST
 from kdpipe.errors import DataError
 from kdpipe.evaluation.scoring import load_for, score
-from kdpipe.plan.stages.export import ExportSettings
+from kdpipe.plan.stages.submit import SubmitSettings
 from kdpipe.runner.command_line import main
 from kdpipe.runner.workspace import Workspace
 
 BETWEEN_CELLS = frozenset("\t\r\n")
 
 
-def run(settings: ExportSettings, workspace: Workspace, *, model: Path, data: Path) -> None:
+def run(settings: SubmitSettings, workspace: Workspace, *, model: Path, data: Path) -> None:
     """Write one file for each test split, with or without labels of its own, in the order of its rows."""
     splits = [split for split in read_description(data)["splits"] if split.startswith(TEST)]
     if not splits:
-        raise DataError(f"{data} has no test split whose labels could be exported")
+        raise DataError(f"{data} has no test split whose labels could be submitted")
     labeller, tokenizer = load_for(data, model)
     with workspace.artifact() as draft:
         for split in splits:
