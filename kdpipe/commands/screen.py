@@ -9,10 +9,12 @@ screen instead.
 import logging
 import os
 import re
+import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,18 @@ from kdpipe.runner.progress import VARIABLE
 # The rule that only names the targets of a run.
 TARGET = "all"
 # Messages of Snakemake when Ctrl-C or SIGTERM stops it, and the lines that replace them.
+KILLED = "Terminating processes on user request"
 STOPS = {
-    "Terminating processes on user request": "stopping; trainings write a checkpoint first",
+    KILLED: "stopping; trainings write a checkpoint first, unless you press Ctrl-C again",
     "Will exit after finishing currently running jobs": "stopping as soon as the running jobs have ended",
 }
 # Snakemake names a job by its number, and a group by the number of its last job.
 AGAIN = re.compile(r"Trying to restart job (.+)\.")
+# Locks that a killed run has left are removed at the start, so that somebody holds this lock.
+LOCKED = (
+    "another run in this folder makes some of the same results; wait until it has ended, or stop it and start "
+    "again"
+)
 # Executors tell of the jobs of a cluster, such as their numbers there.
 EXECUTOR = "snakemake_executor_plugin_"
 # Messages of Snakemake about any failed job; the screen has a line for each failed job instead.
@@ -195,7 +203,13 @@ class Screen(logging.Handler):
         if line := next((line for start, line in STOPS.items() if message.startswith(start)), ""):
             # Snakemake repeats this message whenever a job ends.
             before, self._stopped = self._stopped, True
+            if message.startswith(KILLED):
+                # The jobs are told of a second Ctrl-C as well, and Snakemake would end in a traceback.
+                with suppress(ValueError):
+                    signal.signal(signal.SIGINT, signal.SIG_IGN)
             return "" if before else line
+        if getattr(record, "exception", "") == "LockException":
+            return LOCKED
         if found := AGAIN.fullmatch(message):
             return self._again(found[1])
         if message == NOTHING_TO_BE_DONE_MSG:

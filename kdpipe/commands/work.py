@@ -13,8 +13,8 @@ from typing import Any
 from kdpipe.durations import duration
 from kdpipe.runner.progress import progress_file
 
-# The width of a bar, and of the names of jobs where these are shorter.
-BAR, NAMES = 16, 28
+# The width of a bar.
+BAR = 16
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Work:
             rest = self._rest(running)
         if not running:
             return []
-        names = max(NAMES, *(len(job.name) for job in running))
+        names = max(len(job.name) for job in running)
         told = f"; about {duration(round(rest))} left" if rest is not None else ""
         counts = f"{len(self._done)} of {self.total} done, {len(running)} at work{told}"
         return [*(f"  {job.name:{names}}  {self._progress(job)}" for job in running), counts]
@@ -95,31 +95,56 @@ class Work:
     def _progress(self, job: AtWork) -> str:
         """Return how far a job has come, in a line."""
         worked = duration(round(time.time() - job.began))
-        if job.folder is None:
-            return worked
-        file = progress_file(job.folder, self._state)
         try:
-            # A stage that was killed leaves its file.
-            if file.stat().st_mtime < job.began:
-                return worked
-            return f"{worked}  {progress_line(json.loads(file.read_text(encoding='utf-8')))}".rstrip()
+            return f"{worked}  {progress_line(self._told(job))}".rstrip()
         except (OSError, ValueError, KeyError, TypeError):
             return worked
 
+    def _told(self, job: AtWork) -> dict[str, Any]:
+        """Return what a job tells of its progress; a stage that was killed leaves its file."""
+        if job.folder is None:
+            raise ValueError(f"{job.name} makes no artifact")
+        file = progress_file(job.folder, self._state)
+        if file.stat().st_mtime < job.began:
+            raise ValueError(f"{file} is older than the job")
+        told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return told
+
     def _rest(self, running: list[AtWork]) -> float | None:
-        """Return the seconds that the other jobs may take; None while a job of some rule has yet to end."""
-        means = {rule: fmean(each) for rule, each in self._seconds.items()}
-        left = {rule: number for rule, number in self._left.items() if number > 0}
+        """Return the seconds that all jobs may take from now on; None while nothing is known of any job.
+
+        A job takes as long as the jobs of its rule so far; of a rule without any, as long as the mean job.
+        """
         # A cluster begins jobs when it has room for them.
-        if not running or left.keys() - means.keys() or not all(job.local for job in running):
+        if not running or not all(job.local for job in running):
             return None
-        whole = sum(number * means[rule] for rule, number in left.items())
-        worked = sum(min(time.time() - job.began, means[job.rule]) for job in running)
-        return max(0.0, whole - worked) / len(running)
+        lasts = {job: self._lasts(job) for job in running}
+        known = [seconds for each in self._seconds.values() for seconds in each]
+        known += [seconds for seconds in lasts.values() if seconds]
+        if not known:
+            return None
+        means = {rule: fmean(self._seconds.get(rule) or known) for rule in self._left}
+        waiting = self._left - Counter(job.rule for job in running)
+        whole = sum(number * means[rule] for rule, number in waiting.items())
+        now = time.time()
+        whole += sum(max(0.0, job.began + (lasts[job] or means[job.rule]) - now) for job in running)
+        return whole / len(running)
+
+    def _lasts(self, job: AtWork) -> float | None:
+        """Return the seconds that a job at work may take, by what the job tells; None where it tells nothing."""
+        try:
+            told = self._told(job)
+            left = (told["total"] - told["n"]) * told["elapsed"] / (told["n"] - told["initial"])
+        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+            return None
+        return float(time.time() - job.began + left)
 
 
 def progress_line(told: Mapping[str, Any]) -> str:
-    """Return what a job tells of its progress: a bar, steps, rate and the time that is left."""
+    """Return what a job tells of its progress: its share, the time that is left, steps, rate and a bar.
+
+    A narrow terminal cuts off the end.
+    """
     done, total, unit = told["n"], told["total"], told["unit"]
     # A training that goes on has not made its first steps now.
     made = done - told["initial"]
@@ -132,4 +157,4 @@ def progress_line(told: Mapping[str, Any]) -> str:
     share = min(1.0, done / total)
     bar = "#" * round(share * BAR)
     left = duration(round(max(0, total - done) / rate))
-    return f"[{bar:.<{BAR}}] {share:4.0%}  {done} of {total} {unit}s, {speed}, {left} left"
+    return f"{share:4.0%}  {left} left, {done} of {total} {unit}s, {speed}  [{bar:.<{BAR}}]"

@@ -31,8 +31,8 @@ def test_jobs_at_work_and_the_rest_are_told(clock: list[float], tmp_path: Path) 
     assert jobs.lines()[-1] == "0 of 5 done, 1 at work"
     assert jobs.end(1) == 40
     jobs.begin(2, "evaluate", "evaluate one task", tmp_path / "evaluations/one/task")
-    # Nobody knows yet how long an evaluation takes.
-    assert jobs.lines()[-1] == "1 of 5 done, 1 at work"
+    # Nobody knows yet how long an evaluation takes: as long as the jobs so far.
+    assert jobs.lines()[-1] == f"1 of 5 done, 1 at work; about {duration(4 * 40)} left"
     clock[0] += 6
     jobs.end(2)
     jobs.begin(3, "distill", "distill two", tmp_path / "models/two")
@@ -55,7 +55,7 @@ def test_a_job_that_fails_and_begins_again_counts_once(clock: list[float], tmp_p
         clock[0] += 5
         jobs.stop(1)
     jobs.begin(1, "distill", "distill one", None)
-    assert jobs.lines() == [f"  {'distill one':28}  0 s", "0 of 2 done, 1 at work"]
+    assert jobs.lines() == ["  distill one  0 s", "0 of 2 done, 1 at work"]
     clock[0] += 10
     jobs.end(1)
     jobs.begin(2, "distill", "distill two", None)
@@ -71,7 +71,9 @@ def test_the_progress_of_a_job_is_read_from_its_file(clock: list[float], tmp_pat
     file.parent.mkdir(parents=True)
     told = {"n": 25, "total": 100, "initial": 0, "elapsed": 5.0, "unit": "step"}
     file.write_text(json.dumps(told))
-    assert jobs.lines()[0].endswith("0 s  [####............]  25%  25 of 100 steps, 5 steps/s, 15 s left")
+    job, every = jobs.lines()
+    assert job.endswith("0 s   25%  15 s left, 25 of 100 steps, 5 steps/s  [####............]")
+    assert every == "0 of 1 done, 1 at work; about 15 s left"
     for text in ("{", "{}", "null"):
         file.write_text(text)
         assert jobs.lines()[0].endswith("0 s")
@@ -86,13 +88,13 @@ def test_the_progress_of_a_job_is_read_from_its_file(clock: list[float], tmp_pat
     [
         ({"n": 0, "total": 9}, ""),
         ({"n": 30, "total": None}, "30 examples, 3 examples/s"),
-        ({"n": 12, "total": 10}, "[################] 100%  12 of 10 examples, 1.2 examples/s, 0 s left"),
+        ({"n": 12, "total": 10}, "100%  0 s left, 12 of 10 examples, 1.2 examples/s  [################]"),
         ({"n": 2000, "total": None}, "2000 examples, 200 examples/s"),
         # A training that goes on after 900 steps.
         ({"n": 900, "total": 1000, "initial": 900}, ""),
         (
             {"n": 910, "total": 1000, "initial": 900},
-            "[###############.]  91%  910 of 1000 examples, 1 examples/s, 1 min 30 s left",
+            " 91%  1 min 30 s left, 910 of 1000 examples, 1 examples/s  [###############.]",
         ),
     ],
 )

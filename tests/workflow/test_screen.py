@@ -96,14 +96,38 @@ def test_snakemake_s_own_lines_are_there_for_whom_wants_them(
     assert any(line.endswith("rule load:") for line in lines)
 
 
-def test_ctrl_c_ends_with_how_to_go_on(two: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("presses", [1, 3])
+def test_ctrl_c_ends_with_how_to_go_on(two: dict[str, Any], tmp_path: Path, presses: int) -> None:
     process = start_training(two, tmp_path)
-    # A terminal sends it to all processes in the foreground.
-    os.killpg(process.pid, signal.SIGINT)
+    for _ in range(presses):
+        # A terminal sends it to all processes in the foreground.
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.3)
     assert process.wait(60) != 0
     lines = (tmp_path / "screen").read_text().splitlines()
     assert lines[-1] == "stopped; to go on from here, start the same command again"
     assert not [line for line in lines if "Traceback" in line or "failed" in line]
+
+
+def test_a_second_run_of_the_same_results_is_told_so(two: dict[str, Any], tmp_path: Path) -> None:
+    process = start_training(two, tmp_path)
+    second = [
+        *SNAKEMAKE,
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--cores",
+        "1",
+        "--configfile",
+        "config.yaml",
+    ]
+    done = subprocess.run(second, cwd=tmp_path, capture_output=True, text=True, check=False)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "another run in this folder makes some of the same results"
+    )
+    assert "--unlock" not in done.stderr
 
 
 def start_training(config: dict[str, Any], folder: Path) -> "subprocess.Popen[str]":
