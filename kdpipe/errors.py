@@ -140,13 +140,18 @@ def not_installed(package: str, extra: str) -> str:
     return f"the package {package!r} is not installed; install `kdpipe[{extra}]`"
 
 
+# The names that a message lists at most.
+SHOWN = 20
+
+
 def suggest(name: Any, known: Iterable[str]) -> str:
     """Return `did you mean 'X'?` with the nearest known name, else a list of the known names."""
     names = tuple(sorted(map(str, known)))
     nearest = _nearest(name if isinstance(name, str) else quoted(name), names)
     if nearest:
         return f"did you mean {nearest!r}?"
-    return f"there is {', '.join(names[:20])}" if names else "there is none"
+    more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"there is {', '.join(names[:SHOWN])}{more}" if names else "there is none"
 
 
 @cache

@@ -242,7 +242,7 @@ def test_a_folder_of_a_model_is_described(run, folder):
     assert (status, errors) == (0, "")
     assert [line.split() for line in output.splitlines()[2:]] == [
         ["module", "parameters", "share", "memory"],
-        ["layer", "12", "100.00", "%", "0.00", "MiB"],
+        ["layer", "12", "100.00", "%", "0.00", "MB"],
     ]
     assert "\n  weight " in run("describe", folder)[1]
 

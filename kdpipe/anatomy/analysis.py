@@ -17,7 +17,6 @@ from kdpipe.anatomy.units import UNIT_KINDS
 
 # Parts of a name that are shown unless more are asked for: usually down to embeddings, encoder and head.
 DEPTH = 2
-MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class Analysis:
         modules, blocks = self.modules(depth), self.blocks()
         named = self.config.get("architectures")
         name = named[0] if isinstance(named, list) and named else "a model"
-        total = f"{name}: {self.parameters:,} parameters, {mebibytes(self.size)}"
+        total = f"{name}: {self.parameters:,} parameters, {megabytes(self.size)}"
         tables = [[("module", "parameters", "share", "memory", ""), *map(_module_row, modules)]]
         if blocks:
             total += f", {len(blocks)} block{'s' if len(blocks) > 1 else ''}"
@@ -153,16 +152,16 @@ class Analysis:
         return [getattr(shape_of(family, self.config), kind) or None] * depth
 
 
-def mebibytes(size: int) -> str:
-    """Return a number of bytes in MiB."""
-    return f"{size / MEBIBYTE:,.2f} MiB"
+def megabytes(size: int) -> str:
+    """Return a number of bytes in units of 10^6."""
+    return f"{size / 1e6:,.2f} MB"
 
 
 def _module_row(module: Module) -> tuple[str, ...]:
     *above, own = module.name.split(".")
     tied = f"tied to {', '.join(module.tied_to)}" if module.tied_to else ""
     share = f"{100 * module.share:.2f} %"
-    return "  " * len(above) + own, f"{module.parameters:,}", share, mebibytes(module.size), tied
+    return "  " * len(above) + own, f"{module.parameters:,}", share, megabytes(module.size), tied
 
 
 def _block_row(block: Block) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ def explain_changes(graph: Graph, model: str) -> str:
             lines += [f"{job.folder} would be made again:", *(f"  {why}" for why in reasons[job.folder])]
     notes = [note for job in jobs for note in (*unseen(job, reasons[job.folder]), *_notes(graph, job))]
     heading = ["no reason to make anything again:"] if notes else []
+    again = made_again(jobs, reasons)
+    lines += [line for job in jobs if not reasons[job.folder] for line in _follows(job, again)]
     lines = lines or [f"{model} is as the config says"]
     return "\n".join([*lines, *heading, *(f"  {note}" for note in dict.fromkeys(notes))])
 
@@ -78,6 +80,13 @@ def made_again(jobs: Sequence[Job], reasons: Mapping[Path, Collection[str]]) -> 
         if reasons.get(job.folder) or not again.isdisjoint(job.reads()):
             again.add(job.folder)
     return again
+
+
+def _follows(job: Job, again: Collection[Path]) -> Iterator[str]:
+    """Yield from which artifacts an artifact would be made again that has no reason of its own."""
+    if job.folder in again:
+        read = ", ".join(str(folder) for folder in job.reads() if folder in again)
+        yield f"{job.folder} would be made again, as it is made from {read}"
 
 
 def unseen(job: Job, reasons: Collection[str]) -> Iterator[str]:
@@ -136,7 +145,7 @@ def _settings(then: Mapping[str, Any], job: Job, graph: Graph) -> Iterator[str]:
     if not stage.one_thread:
         now["threads"] = stage.threads(graph)
     before = {option: then.get(option) for option in now}
-    for path, old, new in differences(flattened(before), flattened(now)):
+    for path, old, new in setting_differences(before, now):
         yield f"{path} {_in_words(old, new)}"
 
 
@@ -186,11 +195,28 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tup
             yield key, *pair
 
 
-def flattened(value: Any, path: str = "") -> dict[str, Any]:
-    """Return the values of nested mappings and lists by their key paths."""
-    if not value or not isinstance(value, Mapping | list):
-        # JSON writes a small decimal as YAML reads a text.
-        return {path: read_number(value)}
-    items = value.items() if isinstance(value, Mapping) else enumerate(value)
-    parts = (flattened(item, f"{path}.{key}" if path else str(key)) for key, item in items)
-    return {key: item for part in parts for key, item in part.items()}
+def setting_differences(then: Any, now: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the settings that two configs do not share: the key path and both values.
+
+    A value is `NONE` where there is none. Settings that one config has as a whole are one difference.
+    """
+    # JSON writes a small decimal as YAML reads a text.
+    then, now = read_number(then), read_number(now)
+    for kind in (dict, list):
+        if isinstance(then, kind) and isinstance(now, kind):
+            old, new = _by_key(then), _by_key(now)
+            for key in sorted(old.keys() | new.keys()):
+                place = f"{path}.{key}" if path else str(key)
+                yield from setting_differences(old.get(key, NONE), new.get(key, NONE), place)
+            return
+    # Settings that are left out are null in a whole config.
+    old, new = (
+        NONE if side is None and isinstance(other, dict | list) else side
+        for side, other in ((then, now), (now, then))
+    )
+    if old != new:
+        yield path, old, new
+
+
+def _by_key(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else dict(enumerate(value))

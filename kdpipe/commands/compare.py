@@ -9,7 +9,7 @@ from typing import Any
 
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import SUMS
-from kdpipe.commands.changes import NONE, differences, flattened
+from kdpipe.commands.changes import NONE, setting_differences
 from kdpipe.commands.tables import aligned
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.build import build_graph
@@ -17,6 +17,9 @@ from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import Layout
 from kdpipe.reporting.comparison import Compared, Side, compare
 from kdpipe.reporting.tables import decimals, format_interval, format_number
+
+# What is told where the runs of both sides predict other examples, such as another share of the data.
+OTHERS = "(other examples)"
 
 
 def compare_results(first: Path, second: Path) -> str:
@@ -56,7 +59,7 @@ def _tables(scores: Iterable[Compared]) -> Iterator[str]:
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
-    rows = [(path, *map(_value, pair)) for path, *pair in differences(flattened(one), flattened(other))]
+    rows = [(path, *map(_value, pair)) for path, *pair in setting_differences(one, other)]
     yield "settings that differ:" if rows else "the settings are the same"
     if rows:
         yield from (f"  {line}" for line in aligned([("", "A", "B"), *rows]))
@@ -65,7 +68,7 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str
 def _cells(row: Compared) -> tuple[str, ...]:
     places = decimals([row.first.average, row.second.average])
     difference = format_number(row.difference, places, "+")
-    bounds = format_interval(*row.interval, places)
+    bounds = format_interval(*row.interval, places) or (OTHERS if difference else "")
     return (
         row.key.model,
         *(_score(side, places) for side in (row.first, row.second)),

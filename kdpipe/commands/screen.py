@@ -41,8 +41,8 @@ STOPS = {
 AGAIN = re.compile(r"Trying to restart job (.+)\.")
 # Locks that a killed run has left are removed at the start, so that somebody holds this lock.
 LOCKED = (
-    "another run in this folder makes some of the same results; wait until it has ended, or stop it and start "
-    "again"
+    "another run in this folder makes some of the same results; wait until it has ended, or stop it, and "
+    "start again"
 )
 # Executors tell of the jobs of a cluster, such as their numbers there.
 EXECUTOR = "snakemake_executor_plugin_"

@@ -131,7 +131,7 @@ class Work:
         return whole / len(running)
 
     def _lasts(self, job: AtWork) -> float | None:
-        """Return the seconds that a job at work may take, by what the job tells; None where it tells nothing."""
+        """Return the seconds that a job at work may take, by what it tells; None where it tells nothing."""
         try:
             told = self._told(job)
             left = (told["total"] - told["n"]) * told["elapsed"] / (told["n"] - told["initial"])

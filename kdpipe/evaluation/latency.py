@@ -92,8 +92,8 @@ def measure(
 
     with _alone(threads), torch.inference_mode():
         _reset_peak(device)
-        warmup = len(_passes(run, WARMUP, WARMUP_SECONDS))
-        times = _passes(run, repeats, seconds)
+        warmup = len(_passes(run, WARMUP, WARMUP_SECONDS, most=None))
+        times = _passes(run, repeats, seconds, most=MOST)
     median, p95 = (float(np.percentile(times, share)) for share in (50, 95))
     return Latency(
         batch, length, threads, warmup, len(times), median, p95, _peak_bytes(device), _name(device)
@@ -144,11 +144,11 @@ def _alone(threads: int) -> Iterator[None]:
             gc.enable()
 
 
-def _passes(run: Callable[[], None], least: int, seconds: float) -> list[float]:
+def _passes(run: Callable[[], None], least: int, seconds: float, most: int | None) -> list[float]:
     """Return the seconds of each pass: of some at least, and of more until their time is over."""
     times: list[float] = []
     begun = perf_counter()
-    while len(times) < least or (len(times) < MOST and perf_counter() - begun < seconds):
+    while len(times) < least or (len(times) != most and perf_counter() - begun < seconds):
         start = perf_counter()
         run()
         times.append(perf_counter() - start)

@@ -37,22 +37,32 @@ def resampled_sums(parts: Values, replicates: int = REPLICATES) -> Values:
     return np.concatenate(sums)
 
 
+def over_runs(values: Values, center: Callable[[Values], Values], draw: int) -> Values:
+    """Return the average over runs on each replicate [B], with resampled runs.
+
+    The spread of R runs that are resampled is too small by the factor sqrt((R - 1) / R), which is taken back.
+
+    Args:
+        values: the values of each run on each replicate [R, B].
+        center: the mean or the median of runs, along the first axis.
+        draw: the number of the draw; the same number and sizes give the same runs.
+    """
+    runs, middle = len(values), center(values)
+    if runs > 1:
+        drawn = np.random.default_rng(draw_seed(draw, RESAMPLING)).integers(runs, size=values.shape)
+        again = center(np.take_along_axis(values, drawn, 0))
+        middle = middle + np.sqrt(runs / (runs - 1)) * (again - middle)
+    return middle
+
+
 def interval(differences: Values, center: Callable[[Values], Values]) -> tuple[float, float]:
     """Return the interval of a difference that is averaged over runs.
 
-    Each replicate has resampled examples and, of several runs, resampled runs. The spread of R runs that are
-    resampled is too small by the factor sqrt((R - 1) / R), which is taken back.
+    Each replicate has resampled examples and, of several runs, resampled runs.
 
     Args:
         differences: the difference of each run on each replicate [R, B].
         center: the mean or the median of runs, along the first axis.
     """
-    runs = len(differences)
-    middle = center(differences)
-    if runs > 1:
-        rng = np.random.default_rng(draw_seed(1, RESAMPLING))
-        drawn = rng.integers(runs, size=differences.shape)
-        again = center(np.take_along_axis(differences, drawn, 0))
-        middle = middle + np.sqrt(runs / (runs - 1)) * (again - middle)
-    low, high = np.quantile(middle, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(over_runs(differences, center, 1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import CHOSEN
 from kdpipe.reporting.grouping import GROUP, Result, dataset_groups, model_groups
-from kdpipe.reporting.published import own_lines, published_values
+from kdpipe.reporting.published import own_lines, published_lines
 from kdpipe.reporting.results import in_braces, variable_columns
 
 SELECTION_SPLIT = "validation"
@@ -28,7 +28,7 @@ def aggregate(results: pa.Table, graph: Graph, *, intervals: bool = False) -> pd
     `metric`; `average` (the mean, or as `report.statistic` says the median), `spread` (sample standard
     deviation) and `runs`; `n`, `parameters`, `depth`, `width` and
     `seconds` as means; `difference` to the baseline with `difference_spread`, and with its interval from
-    `low` to `high` (NaN without `intervals`); `published`; `selection`
+    `low` to `high` (NaN without `intervals`); `published` with its `paper`; `selection`
     (whether models are chosen by the split); `primary` (whether models for the dataset's task are chosen by
     the metric); and each variable that is not averaged over, with its name in braces.
 
@@ -41,7 +41,9 @@ def aggregate(results: pa.Table, graph: Graph, *, intervals: bool = False) -> pd
     baselines = baseline_scores(scores, graph)
     rows["difference"] = rows["value"] - np.array(baseline_values(baselines, graph), float)
     own, _ = own_lines(graph)
-    rows["published"] = np.array(published_values(scores, own), float)
+    found = published_lines(scores, own)
+    rows["published"] = np.array([line.value if line else None for line in found], float)
+    rows["paper"] = [line.paper if line else "" for line in found]
     variables = [name for name in ("seed", *variable_columns(graph)) if name not in report.over]
     columns = {in_braces(name): (in_braces(name), "first") for name in variables}
     groups = rows.groupby(list(GROUP), sort=False)
@@ -56,6 +58,7 @@ def aggregate(results: pa.Table, graph: Graph, *, intervals: bool = False) -> pd
             difference=("difference", report.statistic),
             difference_spread=("difference", "std"),
             published=("published", "first"),
+            paper=("paper", "first"),
             selection=("selection", "any"),
             primary=("primary", "any"),
             **columns,
@@ -63,9 +66,9 @@ def aggregate(results: pa.Table, graph: Graph, *, intervals: bool = False) -> pd
         .reset_index()
         .rename(columns={"dataset_group": "dataset", "model_group": "model"})
     )
-    found = _intervals(scores, baselines, graph) if intervals else {}
+    intervals_of = _intervals(scores, baselines, graph) if intervals else {}
     keys = zip(*(averaged[name.removesuffix("_group")] for name in GROUP), strict=True)
-    bounds = [found.get(key, (nan, nan)) for key in keys]
+    bounds = [intervals_of.get(key, (nan, nan)) for key in keys]
     return averaged.assign(low=[low for low, _ in bounds], high=[high for _, high in bounds])
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kdpipe.evaluation.resampling import interval, resampled_sums
+from kdpipe.evaluation.resampling import interval, over_runs, resampled_sums
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.grouping import GROUP, Result
 from kdpipe.reporting.predictions import classes_of, read_predictions, task_of
@@ -69,12 +69,14 @@ def place_of(score: Result) -> Place:
 def resampled_difference(
     run: Resampled, others: Sequence[Resampled], metric: str, center: Callable[..., Any]
 ) -> NDArray[np.float64] | None:
-    """Return the difference of a metric on each replicate; None where the examples are others."""
+    """Return the difference of a metric on each replicate; None where the examples are others.
+
+    Several others, which are no pairs of the run, are runs that are resampled, alike for each run.
+    """
     if metric not in run.metrics or any(other.examples != run.examples for other in others):
         return None
-    difference: NDArray[np.float64] = run.metrics[metric] - center(
-        [other.metrics[metric] for other in others], axis=0
-    )
+    base = over_runs(np.array([other.metrics[metric] for other in others]), partial(center, axis=0), 2)
+    difference: NDArray[np.float64] = run.metrics[metric] - base
     return difference
 
 

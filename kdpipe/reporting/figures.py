@@ -1,7 +1,7 @@
 """Matplotlib figures as SVG for the report, with the same bytes each time and the colours of the page."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any, Literal
@@ -97,18 +97,24 @@ def add_legend(figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def name_points(axis: Axes, xs: Iterable[float], ys: Iterable[float], names: Iterable[str]) -> None:
-    """Write a name beside each point, where it covers no other name if there is such a place."""
+    """Write a name beside each point, where it covers no other name and stays in the axes if it can."""
     axis.margins(x=0.18, y=0.12)
     axis.autoscale_view()
     taken: list[Bbox] = []
     for x, y, name in zip(xs, ys, names, strict=True):
         places = {shift: _box(axis, (x, y), name, shift) for shift in SHIFTS}
-        shift = min(places, key=lambda shift: sum(map(places[shift].overlaps, taken)))
+        shift = min(places, key=lambda shift: _faults(axis, places[shift], taken))
         taken.append(places[shift])
         align = "left" if shift[0] > 0 else "right"
         axis.annotate(
             name, (x, y), shift, textcoords="offset points", ha=align, va="center", fontsize=NAME_SIZE
         )
+
+
+def _faults(axis: Axes, box: Bbox, taken: Sequence[Bbox]) -> int:
+    """Return how many names a name would cover, and one more if it leaves the axes."""
+    inside = axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1
+    return sum(map(box.overlaps, taken)) + (not inside)
 
 
 def _box(axis: Axes, point: tuple[float, float], name: str, shift: tuple[float, float]) -> Bbox:

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from kdpipe.anatomy.analysis import Analysis
+from kdpipe.anatomy.multiply_adds import usual_length
+from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.grouping import group_names, model_groups
 from kdpipe.reporting.tables import Column, Score, ScoreTable, Split
 
-# The setting that names models to choose from. Such a model is no step of a chain.
+# The setting that names models to choose from. Of these, the chosen model alone is a step of a chain.
 AMONG = "among"
-# Tokens of the text whose multiply-adds are counted.
-LENGTH = 128
 
 
 class Shape(NamedTuple):
@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A score, and whether every step that scores at least as well has more weights."""
+    """A score, and whether no other step has as few weights and scores as well, but for equals."""
 
     score: Score
     tradeoff: bool
@@ -51,7 +51,7 @@ class Step:
         sources: the models that they are made from.
         parameters: number of weights.
         megabytes: size of the weights, in 10^6 bytes.
-        multiply_adds: for a text of `LENGTH` tokens; NaN where they are unknown.
+        multiply_adds: for a text of the overview's length; NaN where they are unknown.
         smaller: how many times their weights the largest model has that they descend from; NaN without one.
         seconds: the median time of a batch, by what was measured.
         faster: how many times this time the largest such model takes that was measured.
@@ -77,12 +77,14 @@ class Overview:
     Args:
         places: where they are scored.
         shapes: what was measured.
+        length: tokens of the text whose multiply-adds are counted; every model reads so many.
         steps: the steps.
         sizes: the numbers of each group of runs, which are its index; a time has its `Shape` as column.
     """
 
     places: tuple[Place, ...]
     shapes: tuple[Shape, ...]
+    length: int
     steps: tuple[Step, ...]
     sizes: pd.DataFrame
 
@@ -90,7 +92,7 @@ class Overview:
 def overview(
     graph: Graph,
     tables: Sequence[ScoreTable],
-    structures: Iterable[tuple[list[str], Analysis]],
+    structures: Sequence[tuple[list[str], Analysis]],
     measured: pd.DataFrame,
 ) -> Overview:
     """Return the steps of the chains of a graph.
@@ -102,8 +104,8 @@ def overview(
         measured: what was measured of models, with the columns of `kdpipe.reporting.measurements`.
     """
     sources = _sources(graph)
-    chosen = _chosen(sources)
-    sizes = _sizes(structures, _times(measured, model_groups(graph)))
+    chosen, length = _chosen(graph, sources), min(usual_length(each.config) for _, each in structures)
+    sizes = _sizes(structures, length, _times(measured, model_groups(graph)))
     shapes = tuple(column for column in sizes if isinstance(column, Shape))
     ratios = _ratios(sizes, _descent(graph, sources))
     scored = [table for table in tables if table.splits]
@@ -126,17 +128,20 @@ def overview(
         for name, groups in rows.items()
     ]
     places = tuple(Place(table.dataset, table.splits[0], table.columns[0]) for table in scored)
-    return Overview(places, shapes, tuple(steps), sizes.loc[chosen])
+    return Overview(places, shapes, length, tuple(steps), sizes.loc[chosen])
 
 
 def _sources(graph: Graph) -> dict[str, list[tuple[str, str]]]:
-    """Return (setting, group) of the models that each group is made from."""
+    """Return (setting, group) of the models that each group is made from; of candidates the chosen alone."""
     groups = model_groups(graph)
     sources: dict[str, list[tuple[str, str]]] = {}
     for name, group in groups.items():
-        named = graph.nodes[name].settings.references()
-        found = [(setting, groups[source]) for setting, kind, source in named if kind == "model"]
-        sources.setdefault(group, found)
+        found = sources.setdefault(group, [])
+        chosen = read_manifest(graph.layout.model(name)).get("chosen")
+        for setting, kind, source in graph.nodes[name].settings.references():
+            pair = setting, groups.get(source, "")
+            if kind == "model" and pair not in found and (setting != AMONG or source == chosen):
+                found.append(pair)
     return sources
 
 
@@ -151,26 +156,34 @@ def _descent(graph: Graph, sources: Mapping[str, Sequence[tuple[str, str]]]) -> 
     return descent
 
 
-def _chosen(sources: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
-    """Return the groups that are steps: what no model is made from, and what these are made from."""
-    used = {source for each in sources.values() for _, source in each}
-    wanted = [group for group in sources if group not in used]
+def _chosen(graph: Graph, sources: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
+    """Return the groups that are steps: final models, and what these are made from.
+
+    A model is final if no other names it. The baseline, and models that were measured, count as final.
+    """
+    groups, baseline = model_groups(graph), graph.document.report.baseline
+    nodes = graph.nodes.values()
+    named = {source for node in nodes for _, kind, source in node.settings.references() if kind == "model"}
+    kept = {node.name for node in nodes if baseline in (node.name, node.template)} | {*graph.measured}
+    wanted = list(dict.fromkeys(groups[name] for name in groups if name not in named or name in kept))
     steps = set(wanted)
     while wanted:
-        made_from = {source for setting, source in sources[wanted.pop()] if setting != AMONG}
+        made_from = {source for _, source in sources[wanted.pop()]}
         wanted += made_from - steps
         steps |= made_from
     return [group for group in sources if group in steps]
 
 
-def _sizes(structures: Iterable[tuple[list[str], Analysis]], times: pd.DataFrame) -> pd.DataFrame:
+def _sizes(
+    structures: Iterable[tuple[list[str], Analysis]], length: int, times: pd.DataFrame
+) -> pd.DataFrame:
     """Return the numbers of each group, of which the first run gives the size."""
     rows: dict[str, dict[str, float | None]] = {}
     for names, analysis in structures:
         numbers = {
             "parameters": analysis.parameters,
             "megabytes": analysis.size / 1e6,
-            "multiply_adds": analysis.multiply_adds(LENGTH),
+            "multiply_adds": analysis.multiply_adds(length),
         }
         rows |= dict.fromkeys(names, numbers)
     return pd.DataFrame(list(rows.values()), index=list(rows), dtype=float).join(times)
@@ -212,11 +225,12 @@ def _cells(table: ScoreTable, chosen: Sequence[str], parameters: "pd.Series[floa
     """Return the scores of a table's first column, by group."""
     scores = {row.model: row.scores[0] for row in table.rows if row.model in chosen and row.scores[0].average}
     sign = -1 if table.columns[0].lower_is_better else 1
-    best, cells = float("-inf"), {}
+    best, size, cells = float("-inf"), 0.0, {}
     for group in sorted(scores, key=lambda group: (parameters[group], -sign * scores[group].value)):
         value = sign * scores[group].value
-        cells[group] = Cell(scores[group], len(scores) > 1 and value > best)
-        best = max(best, value)
+        if value > best:
+            best, size = value, parameters[group]
+        cells[group] = Cell(scores[group], len(scores) > 1 and (value, parameters[group]) == (best, size))
     return cells
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kdpipe.anatomy.analysis import mebibytes
+from kdpipe.anatomy.analysis import megabytes
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.config.document import Document, merge
 from kdpipe.durations import duration
@@ -52,10 +52,11 @@ def render_page(graph: Graph, aggregated: pd.DataFrame, command: str = "") -> st
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "mebibytes": mebibytes}
+    environment.filters |= {"duration": duration, "megabytes": megabytes}
     tables, structures = lay_out(aggregated, report.baseline), model_structures(graph)
     costs, short = model_costs(graph), lay_out(aggregated, report.baseline, most=3)
-    steps = overview(graph, short, structures, read_measurements(graph))
+    measured = read_measurements(graph)
+    steps = overview(graph, short, structures, measured)
     chosen, splits = list(steps.sizes.index), splits_of(graph, tables)
     calibrated = calibrations(graph, chosen, splits)
     return environment.get_template(TEMPLATE).render(
@@ -72,6 +73,7 @@ def render_page(graph: Graph, aggregated: pd.DataFrame, command: str = "") -> st
         agreements=agreements(graph, chosen, splits),
         calibrations=calibrated,
         reliability=reliability_figure(calibrated) if calibrated else "",
+        latencies=measured.to_dict("records"),
         utilities=utilities(graph, aggregated),
         curves=loss_curves(graph),
         ledger=read_ledger(graph),
@@ -107,7 +109,8 @@ def quantities(steps: Overview, costs: Sequence[ModelCost]) -> dict[str, dict[st
         "minutes of computation, with ancestors": {cost.model: cost.cost.seconds / 60 for cost in costs},
     }
     for shape in steps.shapes:
-        name = f"ms for a batch of {shape.batch} texts of {shape.length} tokens, {shape.format}"
+        texts = f"{shape.batch} text{'s' if shape.batch > 1 else ''} of {shape.length} tokens"
+        name = f"milliseconds for {texts}, {shape.format}"
         found[name] = (1000 * steps.sizes[shape]).to_dict()
     return found
 

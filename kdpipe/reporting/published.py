@@ -9,16 +9,16 @@ from kdpipe.plan.published import Key, Line, read_published
 from kdpipe.reporting.grouping import dataset_groups, model_groups
 
 
-def published_values(scores: Sequence[Mapping[str, Any]], lines: Sequence[Line]) -> list[float | None]:
-    """Return the published value for each score; None for a score without a published value.
+def published_lines(scores: Sequence[Mapping[str, Any]], lines: Sequence[Line]) -> list[Line | None]:
+    """Return the line with the published value of each score; None for a score without a published value.
 
     A model or dataset matches by its name, else by its group, else by its template. A line without a split is
     for all splits. Of several papers the first line counts.
     """
-    values: dict[Key, float] = {}
+    by_key: dict[Key, Line] = {}
     for line in lines:
-        values.setdefault(line.key, line.value)
-    return [next((values[key] for key in _keys(score) if key in values), None) for score in scores]
+        by_key.setdefault(line.key, line)
+    return [next((by_key[key] for key in _keys(score) if key in by_key), None) for score in scores]
 
 
 def without_published(graph: Graph) -> Graph:

@@ -52,6 +52,8 @@ class Score:
         difference: difference to the baseline, with its sign.
         interval: its confidence interval.
         verdict: `better` or `worse` than the baseline, if the interval leaves out 0.
+        published: the published value.
+        paper: where the value is from.
     """
 
     value: float = math.nan
@@ -64,6 +66,7 @@ class Score:
     difference_spread: str = ""
     verdict: str = ""
     published: str = ""
+    paper: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,13 +175,19 @@ def _scores(column: Column, rows: pd.DataFrame, baseline: str | None, most: int)
             difference_spread="" if is_baseline else format_number(row["difference_spread"], places),
             verdict=_verdict(row["low"], row["high"], column),
             published=format_number(row["published"], places),
+            paper=row["paper"],
         )
     return scores
 
 
 def format_number(value: float, places: int, sign: str = "") -> str:
     """Return a number as text, with a true minus sign; empty for NaN."""
-    return "" if math.isnan(value) else f"{value:{sign}.{places}f}".replace("-", "\N{MINUS SIGN}")
+    # A sum of zero needs no sign.
+    return (
+        ""
+        if math.isnan(value)
+        else f"{round(value, places) + 0.0:{sign}.{places}f}".replace("-", "\N{MINUS SIGN}")
+    )
 
 
 def format_interval(low: float, high: float, places: int) -> str:

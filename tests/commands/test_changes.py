@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kdpipe.artifacts.sums import MANIFEST
-from kdpipe.commands.changes import explain_changes
+from kdpipe.commands.changes import NONE, explain_changes, setting_differences
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.jobs import jobs_for, model_job
 from tests.made import make
@@ -19,8 +19,9 @@ from tests.made import make
 def test_a_change_of_threads(graph: Graph, graph_with: Callable[..., Graph]) -> None:
     assert explain_changes(graph, "student") == "student is as the config says"
     found = explain_changes(graph_with(lambda config: config.update(threads=3)), "student")
-    assert found.count("  threads was 2 and is 3") == found.count("would be made again") == 6
-    assert f"{graph.layout.model('small')} would" not in found
+    assert found.count("  threads was 2 and is 3") == found.count("would be made again:") == 6
+    small, base = graph.layout.model("small"), graph.layout.model("base")
+    assert f"{small} would be made again, as it is made from {base}" in found.splitlines()
 
 
 def test_other_batches_measure_a_model_again(graph_with: Callable[..., Graph], tmp_path: Path) -> None:
@@ -163,3 +164,17 @@ def test_a_dataset_of_the_hub_is_looked_at(graph_with: Callable[..., Graph], tmp
         f"{folder} would be made again:",
         f"  {tmp_path / 'repository/train.parquet'} has changed",
     ]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "expected"),
+    [
+        ({"a": None}, {"a": {"b": [1, 2]}}, [("a", NONE, {"b": [1, 2]})]),
+        ({"a": {"b": 1}}, {"a": None}, [("a", {"b": 1}, NONE)]),
+        ({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}, 4]}, [("a.1.b", 2, 3), ("a.2", NONE, 4)]),
+        ({"a": None}, {"a": 1}, [("a", None, 1)]),
+        ({"a": 1e-5, "b": {}}, {"a": "1e-5", "b": {}}, []),
+    ],
+)
+def test_settings_that_come_or_go_as_a_whole_are_one_difference(then: Any, now: Any, expected: Any) -> None:
+    assert list(setting_differences(then, now)) == expected

@@ -73,7 +73,7 @@ def test_settings_that_differ_are_named(results: tuple[Path, Path]) -> None:
     settings = text[text.index("settings that differ:") :].splitlines()[2:]
     assert [line.split() for line in settings] == [
         ["defaults.finetune.training.num_train_epochs", "2", "3"],
-        ["models.teacher-{task}.finetune.evaluate.0", "not", "there", '"mrpc"'],
+        ["models.teacher-{task}.finetune.evaluate", "not", "there", '["mrpc"]'],
     ]
     assert compare_results(results[0], results[0]).endswith("\nthe settings are the same")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kdpipe.evaluation.resampling import LEVEL, REPLICATES, interval, resampled_sums
+from kdpipe.evaluation.resampling import LEVEL, REPLICATES, interval, over_runs, resampled_sums
 
 
 def mean(differences: np.ndarray) -> np.ndarray:
@@ -62,3 +62,22 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
         low, high = interval(resampled_sums(rng.normal(size=(100, 1))).T / 100, mean)
         holds += low < 0 < high
     assert holds / 200 == pytest.approx(LEVEL, abs=0.05)
+
+
+@pytest.mark.parametrize("runs", [2, 3])
+def test_intervals_over_examples_and_runs_hold_the_truth(runs: int) -> None:
+    """The true difference is 0; runs and examples have the same share in the error of a mean."""
+    rng, size, holds = np.random.default_rng(4), 100, 0
+    for _ in range(200):
+        examples = rng.normal(size=(size, 1)) + rng.normal(size=runs) / np.sqrt(size)
+        low, high = interval(resampled_sums(examples, 200).T / size, mean)
+        holds += low < 0 < high
+    assert 0.85 < holds / 200 < 1
+
+
+def test_runs_of_a_baseline_that_are_no_pairs_widen_the_interval() -> None:
+    baseline = np.random.default_rng(5).normal(size=(10, 1)).repeat(REPLICATES, 1)
+    found = over_runs(baseline, mean, 2)
+    assert found.std() == pytest.approx(baseline[:, 0].std(ddof=1) / np.sqrt(10), rel=0.15)
+    assert np.array_equal(found, over_runs(baseline, mean, 2))
+    assert np.array_equal(over_runs(baseline[:1], mean, 2), baseline[0])

@@ -63,13 +63,13 @@ def test_as_text(golden: Path):
     rows = [[cell.strip() for cell in line if cell] for line in lines]
     assert rows == [
         [
-            "BertForSequenceClassification: 6,947 parameters, 0.03 MiB, 2 blocks, "
+            "BertForSequenceClassification: 6,947 parameters, 0.03 MB, 2 blocks, "
             "196,912 multiply-adds for 32 tokens"
         ],
         [],
         ["module", "parameters", "share", "memory"],
-        ["bert", "6,896", "99.27 %", "0.03 MiB"],
-        ["classifier", "51", "0.73 %", "0.00 MiB"],
+        ["bert", "6,896", "99.27 %", "0.03 MB"],
+        ["classifier", "51", "0.73 %", "0.00 MB"],
         [],
         ["block", "parameters", "heads", "neurons"],
         ["0", "2,224", "2", "32"],
@@ -159,7 +159,7 @@ def test_a_family_that_is_not_known(tmp_path: Path):
     save_file({"layers.0.weight": torch.zeros(3, 4)}, tmp_path / WEIGHTS_FILE)
     analysis = analyze_folder(tmp_path)
     assert (analysis.parameters, analysis.blocks()) == (12, [])
-    assert str(analysis).startswith("Mine: 12 parameters, 0.00 MiB\n\nmodule")
+    assert str(analysis).startswith("Mine: 12 parameters, 0.00 MB\n\nmodule")
 
 
 def without(name: str) -> Any:

@@ -1,17 +1,20 @@
 """The first table: the steps of chains, with sizes, times, and the best trade-offs."""
 
+import json
+from dataclasses import replace
 from math import isnan
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from kdpipe.anatomy.multiply_adds import usual_length
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
-from kdpipe.reporting.overview import Overview, Shape, Step, overview
+from kdpipe.reporting.overview import Overview, Shape, Step, _cells, overview
 from kdpipe.reporting.results import collect_results
 from kdpipe.reporting.structures import model_structures
-from kdpipe.reporting.tables import lay_out
+from kdpipe.reporting.tables import Score, lay_out
 
 
 def look(graph: Graph, measured: pd.DataFrame | None = None) -> Overview:
@@ -52,6 +55,40 @@ def test_candidates_are_no_steps(pruning: Graph):
     assert not {"maxi-{ta}", "maxi-0.6", "maxi-0.8"} & steps.keys()
     # Of a chain, each step is there: the assistant, and what was cut of it.
     assert {"teacher", "assistant-{seed}", "init-{seed}", "mini-{seed}"} <= steps.keys()
+
+
+def test_the_chosen_candidate_the_baseline_and_what_was_measured_are_steps(
+    config: dict[str, Any], make_results: Any
+):
+    """As in the README: a choice among students ends the chain."""
+    config["models"]["best"] = {"select": {"among": ["student-mrpc-{seed}"], "dataset": "mrpc"}}
+    config["measure"] = {"models": ["plain-mrpc-1"], "latency": {"length": [8]}}
+    graph = make_results(config)
+    manifest = graph.layout.model("best") / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "chosen": "student-mrpc-2"}))
+    steps = by_name(look(graph))
+    named = ["base", "teacher-{task}", "init", "plain-{task}-{seed}", "student-{task}-{seed}", "best"]
+    assert list(steps) == named
+    assert steps["best"].sources == ("student-{task}-{seed}",)
+
+
+def test_all_models_read_the_text_whose_multiply_adds_are_counted(example: Graph):
+    structures = model_structures(example)
+    assert look(example).length == min(usual_length(analysis.config) for _, analysis in structures)
+
+
+def test_equals_share_the_mark(config: dict[str, Any], make_results: Any):
+    """Of two students of one size and one score, none is the better choice."""
+    tables = lay_out(aggregate(collect_results(make_results(config)), make_results(config)))
+    scores = {"small": 0.5, "also": 0.5, "worse": 0.4, "large": 0.6, "waste": 0.6}
+    sizes = pd.Series({"small": 1.0, "also": 1.0, "worse": 1.0, "large": 2.0, "waste": 3.0})
+    rows = tuple(
+        replace(tables[0].rows[0], model=name, scores=(Score(value=value, average=f"{value}"),))
+        for name, value in scores.items()
+    )
+    table = replace(tables[1], rows=rows)
+    cells = _cells(table, list(scores), sizes)
+    assert {name for name, cell in cells.items() if cell.tradeoff} == {"small", "also", "large"}
 
 
 def test_sizes_are_compared_with_the_largest_ancestor(example: Graph):

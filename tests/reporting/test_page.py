@@ -142,9 +142,9 @@ def test_without_pruning_no_section_is_about_it(page: str):
 def test_models_with_the_same_parts_share_a_table(page: str):
     """The tree writes 20 + 2 weights for a model of two blocks, and 20 + 1 for a model of one."""
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page[page.index('id="models"') :]))
-    assert "base, teacher-mrpc, teacher-sst2 : 0.00 MiB" in text
+    assert "base, teacher-mrpc, teacher-sst2 : 0.00 MB" in text
     assert "init, plain-mrpc-{seed}, " in text
-    assert "module parameters share memory bias 2 9.09 % 0.00 MiB embeddings 20 90.91 % 0.00 MiB" in text
+    assert "module parameters share memory bias 2 9.09 % 0.00 MB embeddings 20 90.91 % 0.00 MB" in text
 
 
 def test_tied_parameters_are_marked(config: dict[str, Any], make_results: Any):

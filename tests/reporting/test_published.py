@@ -8,7 +8,7 @@ from kdpipe import catalog
 from kdpipe.declarations import constants
 from kdpipe.errors import DataError
 from kdpipe.plan.published import Line, read_published
-from kdpipe.reporting.published import own_lines, published_values
+from kdpipe.reporting.published import own_lines, published_lines
 
 HEAD = "model,dataset,metric,value\n"
 SPLIT = "model,dataset,split,metric,value,paper\n"
@@ -46,7 +46,8 @@ def csv(tmp_path: Path) -> Any:
 
 
 def values(path: Path, scores: Any = SCORES) -> list[float | None]:
-    return published_values(scores, read_published(path))
+    found = published_lines(scores, read_published(path))
+    return [line and line.value for line in found]
 
 
 def test_a_name_goes_before_a_template(csv: Any):

@@ -9,7 +9,7 @@ from kdpipe.artifacts.sums import SUMS
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.results import collect_results
-from kdpipe.reporting.tables import Score, decimals, format_results, format_table, lay_out
+from kdpipe.reporting.tables import Score, decimals, format_number, format_results, format_table, lay_out
 
 DEFAULTS = {
     "stage": "distill",
@@ -22,6 +22,7 @@ DEFAULTS = {
     "low": None,
     "high": None,
     "published": None,
+    "paper": "",
     "selection": False,
 }
 
@@ -107,7 +108,9 @@ def test_less_perplexity_is_better():
 
 
 def test_published_values_have_a_column_where_there_are_any():
-    (found,) = lay_out(frame(row("a", 0.8, published=0.85), row("b", 0.9), row("b", 0.9, "f1")))
+    given = row("a", 0.8, published=0.85, paper="Some et al. 2020")
+    (found,) = lay_out(frame(given, row("b", 0.9), row("b", 0.9, "f1")))
+    assert found.rows[0].scores[0].paper == "Some et al. 2020"
     assert [column.published for column in found.columns] == [True, False]
     assert [line.scores[0].published for line in found.rows] == ["0.8500", ""]
 
@@ -148,3 +151,8 @@ def test_no_evaluations(config: dict[str, Any], make_results: Any):
             settings["evaluate"] = []
     graph = make_results(config)
     assert format_table(aggregate(collect_results(graph), graph)) == "no model was evaluated"
+
+
+def test_a_difference_that_rounds_to_zero_has_no_minus_sign():
+    assert format_number(-1e-9, 3, "+") == "+0.000"
+    assert format_number(-0.0006, 3, "+") == "\N{MINUS SIGN}0.001"
