@@ -192,9 +192,9 @@ def _describe(options: argparse.Namespace) -> None:
     elif Path(options.what).is_dir():
         print(analyze_folder(Path(options.what)).as_text(options.depth))
     else:
-        hint = suggest(options.what, names())
+        hint = "there is no such folder" if "/" in options.what else suggest(options.what, names())
         raise KdpipeError(
-            f"{quoted(options.what)} is neither a name of the catalog nor the folder of a model; {hint}"
+            f"{quoted(options.what)} is neither a name of `kdpipe list` nor the folder of a model; {hint}"
         )
 
 

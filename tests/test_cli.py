@@ -250,7 +250,7 @@ def test_a_folder_of_a_model_is_described(run, folder):
 def test_what_cannot_be_described_is_told(run, tmp_path):
     assert run("describe", "prunes")[::2] == (
         2,
-        "'prunes' is neither a name of the catalog nor the folder of a model; did you mean 'prune'?\n",
+        "'prunes' is neither a name of `kdpipe list` nor the folder of a model; did you mean 'prune'?\n",
     )
     status, _, errors = run("describe", tmp_path)
     assert (status, errors.count("\n")) == (2, 1)

@@ -11,7 +11,7 @@ from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.artifacts.sums import verify
 from kdpipe.cards.chain import Step, steps_to
-from kdpipe.cards.loading import loading_lines, needs_kdpipe
+from kdpipe.cards.loading import label_names, loading_lines, needs_kdpipe
 from kdpipe.cards.metadata import card_metadata, hub_names
 from kdpipe.cards.scores import model_scores
 from kdpipe.cards.tables import environment_line, latency_table, score_table, step_table
@@ -64,6 +64,7 @@ class Cards:
             megabytes=sum(file.stat().st_size for file in folder.rglob(WEIGHTS_FILE)) / 1e6,
             loading="\n".join(loading_lines(folder)),
             needs_kdpipe=needs_kdpipe(folder),
+            labels=", ".join(label_names(folder)),
             scores=score_table(scores, report.statistic) if scores else "",
             runs=self._runs[model],
             over=report.over,

@@ -39,6 +39,15 @@ def loading_lines(folder: Path) -> list[str]:
     return [*lines, f"tokenizer = AutoTokenizer.{load})"]
 
 
+def label_names(folder: Path) -> list[str]:
+    """Return the names of a model's outputs in their order; none where it has several heads, or no labels."""
+    config = read_object(folder / CONFIG)
+    if head_kind(config) not in ("ForSequenceClassification", "ForTokenClassification"):
+        return []
+    names = config.get("id2label") or {}
+    return [f"`{names[number]}`" for number in sorted(names, key=int)] if len(names) > 1 else []
+
+
 def loaded_as(card: str, model: str, name: str) -> str:
     """Return a card whose lines load the model by another name, such as the name of a repository."""
     return card.replace(LOADS.format(model), LOADS.format(name))

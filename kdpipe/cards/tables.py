@@ -60,11 +60,10 @@ def latency_table(measured: Iterable[Mapping[str, Any]]) -> str:
 
 
 def environment_line(manifest: Mapping[str, Any], packages: Iterable[str]) -> str:
-    """Return with what a model was made, but not how long it took: equal models have equal cards."""
+    """Return with what a model was made, but not when and where: equal models have equal cards."""
     versions = manifest["versions"]
     told = [f"{name} {versions[name]}" for name in packages if name in versions]
-    commit = [f"commit {manifest['commit'][:12]}"] if manifest["commit"] else []
-    return ", ".join([*told, *commit, manifest["device"]])
+    return ", ".join([*told, manifest["device"]])
 
 
 def _over_runs(score: Score) -> str:

@@ -210,12 +210,12 @@ def setting_differences(then: Any, now: Any, path: str = "") -> Iterator[tuple[s
                 yield from setting_differences(old.get(key, NONE), new.get(key, NONE), place)
             return
     # Settings that are left out are null in a whole config.
-    old, new = (
+    before, after = (
         NONE if side is None and isinstance(other, dict | list) else side
         for side, other in ((then, now), (now, then))
     )
-    if old != new:
-        yield path, old, new
+    if before != after:
+        yield path, before, after
 
 
 def _by_key(value: Any) -> dict[Any, Any]:

@@ -75,8 +75,9 @@ def find_label(rows: Sequence[Row], names: Sequence[str], numbers: bool) -> str 
         numbers: whether labels are numbers.
     """
     cells = {name: [str(row[name]) for row in rows if row[name] not in EMPTY] for name in names}
-    fit = {name: _are_numbers(values) if numbers else len({*values}) > 1 for name, values in cells.items()}
-    usual = {name.lower(): name for name in names if fit[name]}
+    fit = {name: are_numbers(values) if numbers else len({*values}) > 1 for name, values in cells.items()}
+    # A file may be sorted by its labels.
+    usual = {name.lower(): name for name in names if fit[name] or (cells[name] and not numbers)}
     if found := next((usual[name] for name in LABELS if name in usual), None):
         return found
     # A label comes again and again; numbers that count the rows do not.
@@ -87,7 +88,8 @@ def find_label(rows: Sequence[Row], names: Sequence[str], numbers: bool) -> str 
     return again[-1] if again else None
 
 
-def _are_numbers(texts: Sequence[str]) -> bool:
+def are_numbers(texts: Sequence[str]) -> bool:
+    """Tell whether texts are numbers, and there is one."""
     try:
         return bool([*map(float, texts)])
     except ValueError:

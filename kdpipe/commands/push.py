@@ -50,6 +50,8 @@ def push(
     Raises:
         KdpipeError: the model is not finished, or was changed; or the Hub refuses it or cannot be reached.
     """
+    if repository.count("/") != 1:
+        raise KdpipeError(f"REPO: expected OWNER/NAME, found {quoted(repository)}")
     folder, card = _in_folder(Path(model)) if "/" in model else _in_config(model, load_graph(configs))
     files = _files(folder)
     if not (token := get_token()):

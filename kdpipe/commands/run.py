@@ -20,8 +20,8 @@ from kdpipe.plan.build import load_graph
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stages.report import COMMAND
 
-# The beginnings of flags of Snakemake that kdpipe sets; a user may shorten a flag.
-RESERVED = ("--configf", "--dir", "--snakef", "-d", "-s")
+# The flags of Snakemake that kdpipe sets.
+RESERVED = ("--configfile", "--configfiles", "--directory", "--snakefile", "-d", "-s")
 
 
 def start(
@@ -49,8 +49,9 @@ def start(
         KdpipeError: the config has mistakes, its data differ from it, or Snakemake could not write its files.
     """
     for flag in flags:
-        if flag.startswith(RESERVED):
+        if _is_reserved(flag):
             raise KdpipeError(f"{flag}: give configs before `--`, and start in the folder to work in")
+    _warn_of_cores(cores, slurm)
     graph = load_graph(configs)
     targets = [str(path / "SHA256SUMS") for path in _targets(graph, models)]
     if data and not dry:
@@ -69,6 +70,25 @@ def start(
         _list_jobs(command)
     # A run may take days, and gives back the memory of the check.
     os.execv(sys.executable, [sys.executable, "-m", *command])
+
+
+def _is_reserved(flag: str) -> bool:
+    """Tell whether kdpipe sets a flag itself; a user may shorten a flag, or write its value into the flag."""
+    name = flag.partition("=")[0]
+    if not name.startswith("--"):
+        return name.startswith(RESERVED)
+    # `--config` is a flag of its own.
+    return name not in ("--", "--config") and any(known.startswith(name) for known in RESERVED)
+
+
+def _warn_of_cores(cores: str | None, slurm: bool) -> None:
+    """Say it if jobs would share more processor cores than this machine has."""
+    there = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
+    if cores and cores.isdecimal() and int(cores) > there and not slurm:
+        print(
+            f"--cores {cores}: this machine has {there}, so that jobs will slow each other down",
+            file=sys.stderr,
+        )
 
 
 def _list_jobs(command: Sequence[str]) -> NoReturn:

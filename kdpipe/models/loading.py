@@ -21,6 +21,9 @@ HEADS_WITH_CLASSES = ("ForSequenceClassification", "ForTokenClassification")
 # Outputs of the heads without labels: one number; where an answer starts and ends.
 HEAD_OUTPUTS = {"regression": 1, "question_answering": 2}
 
+# What transformers writes of a tokenizer's loading into its settings.
+LOADED_HOW = ("is_local", "local_files_only")
+
 
 @dataclass(frozen=True)
 class Head:
@@ -119,6 +122,9 @@ def load_tokenizer(folder: Path) -> Any:
 def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
     """Write config, weights and tokenizer of a model."""
     model.save_pretrained(folder)
+    # How a tokenizer was loaded says nothing to those who load it next.
+    for name in LOADED_HOW:
+        tokenizer.init_kwargs.pop(name, None)
     # Several chat templates would go into a subfolder, and an artifact has none.
     tokenizer.save_pretrained(folder, save_jinja_files=not isinstance(tokenizer.chat_template, dict))
     # The safetensors library lets no other user read its files, whatever the umask.

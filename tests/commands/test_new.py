@@ -248,3 +248,49 @@ def test_a_file_that_does_not_suit(folder: Path) -> None:
     ):
         write_new("text-classification", file, Path("config.yaml"), {})
     assert not Path("config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "lines", "said", "what"),
+    [
+        ("text-classification", ["text,label"], {}, "expected rows below the names of columns, text, label"),
+        (
+            "text-classification",
+            ["It was good,pos", "It was bad,neg", "It was fine,pos", "It was poor,neg"],
+            {},
+            "found 'pos' as the name of a column and as a label",
+        ),
+        (
+            "text-regression",
+            ["text,label", "It was good,pos", "It was bad,neg"],
+            {"label": "label"},
+            "expected numbers such as 0.5, found neg, pos in column 'label'; `text-classification`",
+        ),
+    ],
+)
+def test_what_cannot_be_labels_is_refused(
+    recipe: str, lines: list[str], said: Any, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.csv").write_text("\n".join(lines))
+    with pytest.raises(KdpipeError, match=re.escape(what)):
+        write_new(recipe, Path("x.csv"), Path("config.yaml"), said)
+    assert not Path("config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["a"] * 30, "these rows have one label alone: is 'label' the column of labels?"),
+        (["a", "b", ""] * 10, "10 of these rows have no label: mend or remove them"),
+        (range(30), "is 'label' the column of labels? (`text-regression` learns numbers)"),
+    ],
+)
+def test_labels_that_surprise_are_told(
+    labels: Any, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"It was number {number},{label}" for number, label in enumerate(labels)]
+    Path("x.csv").write_text("\n".join(["text,label", *rows]))
+    lines = write_new("text-classification", Path("x.csv"), Path("config.yaml"), {})
+    assert any(line.endswith(told) for line in lines)

@@ -217,6 +217,7 @@ def test_without_a_token(
             {"HF_ENDPOINT": "http://127.0.0.1:9"},
             "; check the network, HF_ENDPOINT and HF_HUB_OFF",
         ),
+        ("small", {}, "REPO: expected OWNER/NAME, found 'small'"),
         ("me/small/x", {}, "REPO: expected OWNER/NAME, found 'me/small/x'"),
     ],
 )

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,15 @@ def place(tmp_path: Path, config: dict[str, Any], classifier: Path) -> Path:
     write_config(tmp_path / "my.yaml", config)
     (tmp_path / "my-model").symlink_to(classifier)
     texts = sentences(80, seed=20)
-    tables: dict[str, list[tuple[str, object]]] = {
+    tables: dict[str, Sequence[tuple[str, object]]] = {
         "reviews": [(text, ("negative", "positive")["good" in text]) for text in texts],
         "ratings": [(text, text.count("good") / 4) for text in texts],
     }
     for name, rows in tables.items():
-        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([("text", "label"), *rows])
+        write_table(tmp_path / f"{name}.csv", ("text", "label"), rows)
+    for name, table in {"pairs": "reviews", "similar": "ratings"}.items():
+        pairs = [(text, texts[-place], label) for place, (text, label) in enumerate(tables[table])]
+        write_table(tmp_path / f"{name}.csv", ("text_a", "text_b", "label"), pairs)
     words = "\n\n".join("\n".join(f"{word} O" for word in text.split()) for text in texts)
     (tmp_path / "words.conll").write_text(words.replace("film O", "film B-WORK"))
     (tmp_path / "texts.txt").write_text("\n".join(texts))
@@ -85,6 +88,11 @@ def place(tmp_path: Path, config: dict[str, Any], classifier: Path) -> Path:
     articles = [{"title": "films", "paragraphs": paragraphs}]
     (tmp_path / "questions.json").write_text(json.dumps({"version": "1.1", "data": articles}))
     return tmp_path
+
+
+def write_table(path: Path, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([names, *rows])
 
 
 def _first_word(text: str) -> dict[str, object]:
