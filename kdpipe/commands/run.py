@@ -95,6 +95,9 @@ def _list_jobs(command: Sequence[str]) -> NoReturn:
     """Let Snakemake list the jobs here, which is faster than another process that imports the same again."""
     from snakemake.cli import main
 
+    from kdpipe.commands.screen import LISTED
+
+    os.environ[LISTED] = "1"
     sys.argv = [*command]
     sys.exit(main())
 

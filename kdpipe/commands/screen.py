@@ -3,7 +3,7 @@
 A terminal shows a line for each job that is at work instead of a line for its begin, and above these lines
 what other processes write to it. Snakemake's own lines stand in its log, which the summary names if a job
 failed. With Snakemake's options `--verbose`, `--quiet`, `--printshellcmds` and `--dry-run` they stand on the
-screen instead.
+screen instead; a dry run of `kdpipe run` has a line for each job.
 """
 
 import logging
@@ -29,6 +29,8 @@ from kdpipe.commands.work import Work
 from kdpipe.durations import duration
 from kdpipe.runner.progress import VARIABLE
 
+# The variable that asks for a short list of the jobs of a dry run.
+LISTED = "KDPIPE_LISTED"
 # The rule that only names the targets of a run.
 TARGET = "all"
 # Messages of Snakemake when Ctrl-C or SIGTERM stops it, and the lines that replace them.
@@ -62,11 +64,14 @@ class Screen(logging.Handler):
         report: returns a line with the place of the report, or "" without a report.
         state: the folder of state, where jobs tell how far they have come.
         terminal: whether lines may change.
+        dry: whether jobs are listed and not run.
     """
 
-    def __init__(self, report: Callable[[], str], state: Path, terminal: bool = False) -> None:
+    def __init__(
+        self, report: Callable[[], str], state: Path, terminal: bool = False, dry: bool = False
+    ) -> None:
         super().__init__()
-        self._report = report
+        self._report, self._dry = report, dry
         self._jobs: dict[int, Any] = {}
         self._failed: dict[int, str] = {}
         # The names of jobs and groups, and how often each was tried again.
@@ -135,6 +140,8 @@ class Screen(logging.Handler):
     def _begins(self, record: Any) -> str:
         if record.rule_name == TARGET:
             return ""
+        if self._dry:
+            return f"  {_name(record)}"
         self._jobs[record.jobid] = record
         self._names[str(record.jobid)] = _name(record)
         folder = Path(record.output[0]).parent if record.output else None
@@ -226,13 +233,13 @@ def take_screen(workflow: Any, report: Callable[[], str], state: Path) -> Screen
         report: returns a line with the place of the report, or "" without a report.
         state: the folder of state, where jobs tell how far they have come.
     """
-    asked = workflow.output_settings
+    asked, dry = workflow.output_settings, os.environ.pop(LISTED, "")
     names = [handler.name for handler in logger.handlers]
-    if asked.verbose or asked.dryrun or asked.quiet or asked.printshellcmds or asked.debug_dag:
+    if asked.verbose or asked.quiet or asked.printshellcmds or asked.debug_dag or (asked.dryrun and not dry):
         return None
     if "DefaultStreamHandler" not in names:
         return None
-    screen = Screen(report, state, sys.stderr.isatty())
+    screen = Screen(report, state, sys.stderr.isatty() and not dry, bool(dry))
     logger.handlers[names.index("DefaultStreamHandler")] = screen
     return screen
 
