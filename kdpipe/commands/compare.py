@@ -7,6 +7,8 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.commands.changes import NONE, setting_differences
@@ -15,7 +17,7 @@ from kdpipe.errors import KdpipeError
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import Layout
-from kdpipe.reporting.comparison import Compared, Side, compare
+from kdpipe.reporting.comparison import Compared, Side, compare, compare_sizes
 from kdpipe.reporting.tables import decimals, format_interval, format_number
 
 # What is told where the runs of both sides predict other examples, such as another share of the data.
@@ -23,14 +25,15 @@ OTHERS = "(other examples)"
 
 
 def compare_results(first: Path, second: Path) -> str:
-    """Return the scores of two folders of results side by side, and the settings in which they differ.
+    """Return scores, sizes and times of two folders of results side by side, and settings that differ.
 
     Raises:
         KdpipeError: a folder has no report, or something in it was changed.
     """
     one, other = _settings(first), _settings(second)
-    scores = compare(_graph(one, first), _graph(other, second))
-    lines = [f"A: {first}", f"B: {second}", *_tables(scores), "", *_differing(one, other)]
+    graphs = _graph(one, first), _graph(other, second)
+    tables = [*_tables(compare(*graphs)), *_sizes(*compare_sizes(*graphs))]
+    lines = [f"A: {first}", f"B: {second}", *tables, "", *_differing(one, other)]
     return "\n".join(lines)
 
 
@@ -56,6 +59,23 @@ def _tables(scores: Iterable[Compared]) -> Iterator[str]:
     for place, rows in groupby(scores, lambda row: row.key.place):
         yield ""
         yield from aligned([(", ".join(place), "A", "B", "B - A"), *map(_cells, rows)])
+
+
+def _sizes(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[str]:
+    """Yield a table of sizes and times, with both numbers where they differ."""
+    both = zip(first.index, first.to_numpy().tolist(), second.to_numpy().tolist(), strict=True)
+    rows = [(str(model), *map(_pair, old, new)) for model, old, new in both]
+    yield ""
+    yield from aligned([("A -> B where they differ", *map(str, first)), *rows])
+
+
+def _pair(first: float, second: float) -> str:
+    pair = [_size(value) for value in (first, second)]
+    return " -> ".join(dict.fromkeys(pair))
+
+
+def _size(value: float) -> str:
+    return "not there" if isnan(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:

@@ -76,13 +76,14 @@ def agreements(graph: Graph, students: Collection[str], splits: Mapping[str, str
     found: list[Agreement] = []
     for (student, teacher, dataset), models in runs.items():
         by_word = task_of(graph, dataset).positions == "labelled"
-        tables = [(read(ours, dataset), read(theirs, dataset)) for ours, theirs in models]
+        tables = {pair: (read(pair[0], dataset), read(pair[1], dataset)) for pair in models}
         # Texts that different tokenizers cut may be others.
-        alike = [(ours, theirs) for ours, theirs in tables if ours["id"].equals(theirs["id"])]
+        alike = {pair: both for pair, both in tables.items() if both[0]["id"].equals(both[1]["id"])}
         if not alike:
             continue
-        shares = np.mean([_shares(ours, theirs, by_word) for ours, theirs in alike], 0)
-        texts = _texts(graph, models[0][1], dataset, splits[dataset], *alike[0])
+        shares = np.mean([_shares(ours, theirs, by_word) for ours, theirs in alike.values()], 0)
+        (_, first), predictions = next(iter(alike.items()))
+        texts = _texts(graph, first, dataset, splits[dataset], *predictions)
         shown = tuple(texts) if len(found) < MOST_WITH_TEXTS else ()
         told: list[Any] = [student, teacher, dataset, splits[dataset], *shares.tolist(), shown]
         found.append(Agreement(*told))

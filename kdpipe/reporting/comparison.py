@@ -21,7 +21,11 @@ from kdpipe.reporting.differences import (
     resampled_metrics,
 )
 from kdpipe.reporting.grouping import Result, dataset_groups, model_groups
+from kdpipe.reporting.measurements import read_measurements
+from kdpipe.reporting.overview import overview
 from kdpipe.reporting.results import collect_results
+from kdpipe.reporting.structures import model_structures
+from kdpipe.reporting.tables import lay_out
 
 
 class Key(NamedTuple):
@@ -70,6 +74,31 @@ def compare(first: Graph, second: Graph) -> list[Compared]:
         old, new = (side.get(key, unknown) for side in sides)
         compared.append(Compared(key, old, new, difference, bounds))
     return compared
+
+
+def compare_sizes(first: Graph, second: Graph) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return sizes, multiply-adds and times of the models of two finished graphs, with a row for each model.
+
+    Both tables have the rows and columns of both graphs; what is not known is NaN.
+    """
+    old, new = _sizes(first), _sizes(second)
+    models, numbers = (list(dict.fromkeys([*a, *b])) for a, b in ((old.index, new.index), (old, new)))
+    return old.reindex(index=models, columns=numbers), new.reindex(index=models, columns=numbers)
+
+
+def _sizes(graph: Graph) -> pd.DataFrame:
+    """Return the numbers of each step of a graph's chains; the columns have names to read."""
+    tables = lay_out(aggregate(collect_results(graph), graph))
+    found = overview(graph, tables, model_structures(graph), read_measurements(graph))
+    numbers = {
+        "parameters": found.sizes["parameters"],
+        "MB": found.sizes["megabytes"],
+        f"MMACs for {found.length} tokens": found.sizes["multiply_adds"] / 1e6,
+    }
+    for shape in found.shapes:
+        name = f"ms for {shape.batch} x {shape.length}, {shape.format}"
+        numbers[name] = 1000 * found.sizes[shape]
+    return pd.DataFrame(numbers)
 
 
 def _in_order(first: Mapping[Key, Side], second: Mapping[Key, Side]) -> list[Key]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kdpipe.cli import main
-from kdpipe.commands.compare import compare_results
+from kdpipe.commands.compare import _pair, compare_results
 from kdpipe.errors import KdpipeError
 from kdpipe.runner.workspace import Workspace
 from kdpipe.stages.report import run
@@ -60,6 +60,8 @@ def test_what_only_one_side_has_is_told(results: tuple[Path, Path]) -> None:
     lines = compare_results(*results).splitlines()
     teacher = [re.split("  +", line)[1:] for line in lines if line.startswith("teacher-sst2 ")]
     # On mrpc and on sst2, each on both splits.
+    sizes = teacher.pop()
+    assert sizes[0] == "22"
     assert teacher == [
         ["not there", "0.7000"],
         ["not there", "0.7500"],
@@ -85,3 +87,12 @@ def test_results_without_a_report_are_refused(tmp_path: Path, capsys: pytest.Cap
         main(["compare", str(tmp_path), str(tmp_path)])
     assert stop.value.code == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_sizes_that_differ_have_both_numbers(results: tuple[Path, Path]) -> None:
+    lines = compare_results(*results).splitlines()
+    [heading] = (line for line in lines if line.startswith("A -> B where they differ "))
+    assert heading.split("  ")[-1].startswith("MMACs for ")
+    assert _pair(22, 22) == "22"
+    assert _pair(1234.5, 22) == "1,234 -> 22"
+    assert _pair(0.5, float("nan")) == "0.5 -> not there"
