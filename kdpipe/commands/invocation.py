@@ -192,7 +192,10 @@ class Invocation:
             # Another process removes files meanwhile.
             return ""
         back = sum(leftover.size for leftover in leftovers)
-        command = shlex.join(["kdpipe", "clean", *(str(file) for file in self._files if file != CONFIG)])
+        # Snakemake gives whole paths.
+        here = Path.cwd()
+        files = [file.relative_to(here) if file.is_relative_to(here) else file for file in self._files]
+        command = shlex.join(["kdpipe", "clean", *(str(file) for file in files if file != CONFIG)])
         more = f"; `{command}` would give back {back / 1e9:.2f} GB" if back >= LEAST_BACK else ""
         return f"disk: {room / 1e9:.2f} GB in {self.graph.layout.results}{more}"
 

@@ -15,7 +15,7 @@ from platformdirs import user_cache_path
 
 from kdpipe.artifacts.faults import tell_fault
 from kdpipe.errors import KdpipeError, quoted, suggest
-from kdpipe.places import SNAKEFILE, WORKFLOW
+from kdpipe.places import SNAKEFILE, WORKFLOW, shipped_configs
 from kdpipe.plan.build import load_graph
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stages.report import COMMAND
@@ -109,12 +109,12 @@ def _targets(graph: Graph, names: Sequence[str]) -> Iterator[Path]:
         KdpipeError: the config has no such model.
     """
     templates = {node.template for node in graph.nodes.values()}
+    # A word that names no file may be a misspelt config that comes with kdpipe.
+    known = {*graph.nodes, *templates, *shipped_configs()}
     for name in names:
         models = [model for model, node in graph.nodes.items() if name in (model, node.template)]
         if not models:
-            raise KdpipeError(
-                f"{quoted(name)}: there is no such model; {suggest(name, {*graph.nodes, *templates})}"
-            )
+            raise KdpipeError(f"{quoted(name)}: there is no such model; {suggest(name, known)}")
         for model in models:
             yield graph.layout.model(model)
             yield from (graph.layout.evaluation(*pair) for pair in graph.evaluations if pair[0] == model)

@@ -9,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdpipe.evaluation.resampling import interval, over_runs, resampled_sums
+from kdpipe.evaluation.task import Task
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.grouping import GROUP, Result
 from kdpipe.reporting.predictions import classes_of, read_predictions, task_of
 
+Parts = NDArray[np.float64]
+# The numbers that are in memory at a time, in two copies, when models are resampled together: 128 MB each.
+MOST_PARTS = 2**24
 Interval = tuple[float, float]
 # The model, the dataset and the split of a score.
 Place = tuple[str, str, str]
@@ -95,16 +99,25 @@ def resampled_metrics(graph: Graph, scores: Iterable[Result]) -> dict[Place, Res
 def _on_split(
     graph: Graph, dataset: str, split: str, models: Sequence[str]
 ) -> Iterator[tuple[str, Resampled]]:
-    """Yield models with their metrics; the models that predict the same examples are resampled together."""
+    """Yield models with their metrics; models that predict the same examples are resampled together."""
     task = task_of(graph, dataset)
-    by_examples: dict[int, dict[str, NDArray[np.float64]]] = {}
+    by_examples: dict[int, dict[str, Parts]] = {}
     for model in models:
         predictions = read_predictions(graph.layout.evaluation(model, dataset), split)
         examples = hash(tuple(predictions["id"].to_pylist()))
-        parts = task.parts(predictions, classes_of(graph, model, dataset))
-        by_examples.setdefault(examples, {})[model] = parts
-    for examples, parts_of in by_examples.items():
-        widths = [parts.shape[1] for parts in parts_of.values()]
-        sums = resampled_sums(np.concatenate(list(parts_of.values()), 1))
-        for model, own in zip(parts_of, np.split(sums, np.cumsum(widths)[:-1], 1), strict=True):
-            yield model, Resampled(examples, task.from_sums(own))
+        together = by_examples.setdefault(examples, {})
+        together[model] = task.parts(predictions, classes_of(graph, model, dataset))
+        if sum(parts.size for parts in together.values()) > MOST_PARTS:
+            yield from _together(task, examples, by_examples.pop(examples))
+    for examples, together in by_examples.items():
+        yield from _together(task, examples, together)
+
+
+def _together(
+    task: type[Task], examples: int, parts_of: Mapping[str, Parts]
+) -> Iterator[tuple[str, Resampled]]:
+    """Yield models with their metrics on the same resampled examples."""
+    widths = [parts.shape[1] for parts in parts_of.values()]
+    sums = resampled_sums(np.concatenate(list(parts_of.values()), 1))
+    for model, own in zip(parts_of, np.split(sums, np.cumsum(widths)[:-1], 1), strict=True):
+        yield model, Resampled(examples, task.from_sums(own))

@@ -64,6 +64,7 @@ def render_page(graph: Graph, aggregated: pd.DataFrame, command: str = "") -> st
         graph=graph,
         diagram=draw_graph(graph),
         tables=tables,
+        several=bool((aggregated["runs"] > 1).any()),
         overview=steps,
         elsewhere=published_elsewhere(graph),
         plots=[

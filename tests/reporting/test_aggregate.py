@@ -172,3 +172,16 @@ def test_one_node_is_compared_with_all(config: dict[str, Any], make_results: Any
 
 def test_without_a_baseline_there_is_no_value(example: Graph):
     assert set(values(example).values()) == {None}
+
+
+def test_intervals_are_the_same_however_many_models_are_resampled_together(
+    config: dict[str, Any], make_results: Any, monkeypatch: pytest.MonkeyPatch
+):
+    config["report"]["baseline"] = "plain-{task}-{seed}"
+    graph = make_results(config)
+    results = collect_results(graph)
+    together = aggregate(results, graph, intervals=True)
+    monkeypatch.setattr("kdpipe.reporting.differences.MOST_PARTS", 0)
+    alone = aggregate(results, graph, intervals=True)
+    assert together["low"].notna().any()
+    pd.testing.assert_frame_equal(together, alone)

@@ -116,6 +116,12 @@ def test_the_tutorial_leads_to_a_student(tmp_path: Path, packages: Path) -> None
     )
     assert shown["models"] == written["models"]
     assert "settings.losses.0.temperature was 2.0 and is 4.0" in printed
+    # What a page shows of a run has the columns of a run.
+    shown_heads, heads = (
+        {" ".join(line.split()) for line in text.splitlines() if line.split()[:2] == ["data", "parameters"]}
+        for text in (page.read_text(encoding="utf-8"), printed)
+    )
+    assert shown_heads == heads
     assert re.search(r"^best +[\d,]+ +1 ", printed, re.MULTILINE)
     assert re.search(r"'label': '(matplotlib|networkx|pandas|sklearn)'", printed)
     assert printed.rstrip().endswith("removed")

@@ -7,10 +7,13 @@ from kdpipe.config.document import Document
 from kdpipe.config.settings.base import Settings
 from kdpipe.places import shipped_name
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.sizes import Cost
 from kdpipe.plan.stage import Job, Stage
 
 # The variable with the command that the user has started, which the report shows.
 COMMAND = "KDPIPE_COMMAND"
+# Bytes that the page takes with its figures and resampled examples, and those of each evaluation.
+PAGE, EVALUATION = 1e9, 3e5
 
 
 class Report(Stage[Document]):
@@ -36,6 +39,9 @@ class Report(Stage[Document]):
             "importance": [layout.importance(*key) for key in graph.importances],
             "data": list(dict.fromkeys(graph.encoded(data, model) for model, data in graph.evaluations)),
         }
+
+    def cost(self, graph: Graph, job: Job) -> Cost:
+        return Cost(PAGE + EVALUATION * len(graph.evaluations))
 
     def files(self, graph: Graph, *names: str) -> list[Path]:
         published = graph.document.report.published_file
