@@ -32,7 +32,7 @@ field.hidden = false;
 field.addEventListener("input", () => {
   const words = field.value.toLowerCase().split(/\s+/);
   for (const row of document.querySelectorAll("table.sortable tbody tr")) {
-    const name = row.cells[0].textContent.toLowerCase();
+    const name = row.querySelector("th").textContent.toLowerCase();
     row.hidden = !words.every((word) => name.includes(word));
   }
 });

@@ -528,3 +528,8 @@ def test_a_malformed_file_of_published_values_is_told(mistakes_of, tmp_path):
     assert mistakes_of({"report": {"published": str(path)}}) == [
         f"report.published: {path}:2: value: expected a number, found 'high'"
     ]
+
+
+def test_what_export_was_is_submit_now(mistakes_of):
+    [told] = mistakes_of({"models.teacher.finetune.export": ["task"]})
+    assert told == "models.teacher.finetune.export: unknown key; did you mean 'submit'?"

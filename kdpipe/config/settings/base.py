@@ -1,10 +1,10 @@
 """What all settings share: frozen, closed to unknown keys, marked where they name models or datasets."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -237,6 +237,8 @@ class StageSettings(Settings):
         submit: datasets whose test splits the model labels, in the files that GLUE takes.
     """
 
+    # What earlier versions called settings.
+    meant: ClassVar[Mapping[str, str]] = {"export": "submit"}
     seed: Seed = 42
     evaluate: DatasetNames | None = None
     submit: DatasetNames = ()
