@@ -44,13 +44,24 @@ def step_table(steps: Sequence[Step]) -> str:
 
 
 def latency_table(measured: Iterable[Mapping[str, Any]]) -> str:
-    """Return how long a batch takes, and the memory at its peak."""
-    heading = ["format", "batch", "tokens", "threads", "median", "95th percentile", "memory", "device"]
+    """Return how long a batch takes, the memory at its peak, and the passes that count and that warm up."""
+    heading = [
+        "format",
+        "batch",
+        "tokens",
+        "threads",
+        "median",
+        "95th percentile",
+        "passes",
+        "memory",
+        "device",
+    ]
     rows = [
         [
             *(str(row[name]) for name in ("format", "batch", "length", "threads")),
             f"{1e3 * row['median_seconds']:.2f} ms",
             f"{1e3 * row['p95_seconds']:.2f} ms",
+            f"{row['repeats']} after {row['warmup']}",
             f"{row['peak_bytes'] / 1e6:,.0f} MB",
             row["device"],
         ]

@@ -138,4 +138,6 @@ def _check_places() -> None:
             with TemporaryFile(dir=place):
                 pass
         except OSError as error:
+            # The name of a temporary file would say nothing.
+            error.filename = str(place)
             raise KdpipeError(f"{name}: {tell_fault(error, place) or f'{place}: {error.strerror}'}") from None

@@ -148,7 +148,7 @@ def _passes(run: Callable[[], None], least: int, seconds: float, most: int | Non
     """Return the seconds of each pass: of some at least, and of more until their time is over."""
     times: list[float] = []
     begun = perf_counter()
-    while len(times) < least or (len(times) != most and perf_counter() - begun < seconds):
+    while len(times) < least or ((most is None or len(times) < most) and perf_counter() - begun < seconds):
         start = perf_counter()
         run()
         times.append(perf_counter() - start)
