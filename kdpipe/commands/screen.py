@@ -106,8 +106,10 @@ class Screen(logging.Handler):
         if self._live:
             self._live.say(line)
         else:
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
+            # The list of a dry run is what was asked for.
+            stream = sys.stdout if self._dry else sys.stderr
+            stream.write(f"{line}\n")
+            stream.flush()
 
     def close(self) -> None:
         """Leave nothing on the screen that would change."""

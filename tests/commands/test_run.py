@@ -186,7 +186,7 @@ def test_some_models_are_made_and_no_report(tmp_path: Path, config: str) -> None
     for names, listed in ((["cut-1"], cuts[:1]), (["cut-{n}"], cuts)):
         done = run(tmp_path, *names, "--dry-run")
         assert done.returncode == 0, done.stderr
-        lines = done.stderr.splitlines()
+        lines = done.stdout.splitlines()
         assert f"{len(listed) + 1} jobs to run" in lines
         assert sorted(line.strip() for line in lines if line.startswith("  ")) == [*listed, "load base"]
     done = run(tmp_path, "cut-1", "--dry-run", "--", "--verbose")

@@ -63,6 +63,7 @@ def test_a_setting_of_a_model_and_of_one_that_it_is_made_from(why: Callable[...,
         "  settings.seed was 42 and is 3",
         "results/models/student would be made again:",
         "  settings.losses.0.temperature was 2.0 and is 4.0",
+        "results/evaluations/student/task would be made again, as it is made from results/models/student",
     ]
 
 
@@ -82,7 +83,8 @@ def test_code_is_a_reason_and_packages_are_not(folder: Path, why: Callable[..., 
     manifest["code"]["modules"]["kdpipe.losses.hidden_mse"] = "0"
     manifest["versions"]["torch"] = "1.13"
     path.write_text(json.dumps(manifest))
-    changed, reason, remarks, torch = why("student")
+    changed, reason, follows, remarks, torch = why("student")
+    assert follows.startswith("results/evaluations/student/task would be made again, as ")
     assert (changed, reason) == (
         "results/models/student would be made again:",
         "  kdpipe.losses.hidden_mse has changed",

@@ -52,7 +52,7 @@ def test_a_temperature_reruns_its_node_and_what_descends(folder: Path, config: d
     [
         (lambda c: c.update(report={"title": "other"}), ["card", "report"]),
         (lambda c: c["models"]["teacher"]["finetune"].update(evaluate=[]), ["card", "report"]),
-        (lambda c: c["models"]["teacher"]["finetune"].update(submit="task"), ["card", "submit", "report"]),
+        (lambda c: c["models"]["teacher"]["finetune"].update(submit="task"), ["card", "report", "submit"]),
         (
             lambda c: c.update(measure={"models": ["teacher"], "latency": {"length": [8]}}),
             ["card", "measure", "report"],
