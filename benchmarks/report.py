@@ -2,7 +2,7 @@
 
     python benchmarks/report.py [--copies N] [--seeds N] [--json FILE]
 
-The models are those of the default run, which `make run` makes first. Each copy of the default run has names
+The models come from the default run, which `make run` makes first. Each copy of the default run has names
 of its own, so that the report has a row for each model of each copy, averaged over seeds. The seconds of
 Chromium are those for the page less those for an empty page; without Chromium they are left out.
 """

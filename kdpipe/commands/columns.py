@@ -76,9 +76,10 @@ def find_label(rows: Sequence[Row], names: Sequence[str], numbers: bool) -> str 
     """
     cells = {name: [str(row[name]) for row in rows if row[name] not in EMPTY] for name in names}
     fit = {name: are_numbers(values) if numbers else len({*values}) > 1 for name, values in cells.items()}
-    # A file may be sorted by its labels.
-    usual = {name.lower(): name for name in names if fit[name] or (cells[name] and not numbers)}
-    if found := next((usual[name] for name in LABELS if name in usual), None):
+    varied = {name.lower(): name for name in names if fit[name]}
+    # A file may be sorted by its labels, so that its first rows have one label.
+    alike = {} if numbers else {name.lower(): name for name in names if cells[name]}
+    if found := next((usual[name] for usual in (varied, alike) for name in LABELS if name in usual), None):
         return found
     # A label comes again and again; numbers that count the rows do not.
     most = {name: max(2, min(MOST_LABELS, len(values) // 2)) for name, values in cells.items()}

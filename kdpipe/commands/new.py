@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -125,29 +125,36 @@ def _columns(
         remedy = f"name them with {options} and `--label`"
         raise KdpipeError(f"{data}: expected {what}, found the columns {listed(names)}; {remedy}")
     cells = [str(row[columns.label]) for row in rows if row[columns.label] not in EMPTY]
-    _check_labels(data, columns.label, cells, numbers)
+    _check_labels(data, columns, cells, numbers)
     labels = sorted({*cells})
     shown = "" if numbers else f": {listed(labels)} in the first {len(rows):,} rows"
     texts = " and ".join(map(repr, filter(None, (columns.text, columns.text_pair))))
-    lines = [f"texts are in {texts}, labels in {columns.label!r}{shown}"]
-    if len(cells) < len(rows):
-        lines.append(f"{len(rows) - len(cells):,} of these rows have no label: mend or remove them")
+    found = f"texts are in {texts}, labels in {columns.label!r}{shown}"
+    return columns, [found, *_surprises(columns.label, cells, len(rows), numbers)]
+
+
+def _surprises(column: str, cells: Sequence[str], rows: int, numbers: bool) -> Iterator[str]:
+    """Yield what a user may not expect of the labels in the first rows."""
+    labels = sorted({*cells})
+    if len(cells) < rows:
+        yield f"{rows - len(cells):,} of these rows have no label: mend or remove them"
     if not numbers and len(labels) == 1:
-        lines.append(f"these rows have one label alone: is {columns.label!r} the column of labels?")
+        yield f"these rows have one label alone: is {column!r} the column of labels?"
     if not numbers and len(labels) > max(MOST_USUAL, len(cells) // 2):
         other = " (`text-regression` learns numbers)" if are_numbers(labels) else ""
-        lines.append(f"these are {len(labels)} labels: is {columns.label!r} the column of labels?{other}")
-    return columns, lines
+        yield f"these are {len(labels)} labels: is {column!r} the column of labels?{other}"
 
 
-def _check_labels(data: Path, column: str, cells: Sequence[str], numbers: bool) -> None:
-    """Refuse a column that cannot be one of labels, by its first cells."""
+def _check_labels(data: Path, columns: Columns, cells: Sequence[str], numbers: bool) -> None:
+    """Refuse labels that are no numbers where numbers are learned, and a file without names of columns."""
+    column = columns.label
     if numbers and not are_numbers(cells):
         found = f"found {listed(sorted({*cells})) or 'empty cells'} in column {column!r}"
         raise KdpipeError(
             f"{data}: expected numbers such as 0.5, {found}; `text-classification` learns labels"
         )
-    if not numbers and column in cells:
+    # A task may name its column as one of its labels, but no column of texts has a sentence for a name.
+    if not numbers and column in cells and " " in columns.text:
         what = f"found {column!r} as the name of a column and as a label"
         raise KdpipeError(f"{data}: expected the names of columns in the first row, {what}; add such a row")
 

@@ -83,7 +83,7 @@ def _is_reserved(flag: str) -> bool:
 
 def _warn_of_cores(cores: str | None, slurm: bool) -> None:
     """Say it if jobs would share more processor cores than this machine has."""
-    there = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
+    there = os.cpu_count() or 1
     if cores and cores.isdecimal() and int(cores) > there and not slurm:
         print(
             f"--cores {cores}: this machine has {there}, so that jobs will slow each other down",

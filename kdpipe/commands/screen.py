@@ -106,7 +106,7 @@ class Screen(logging.Handler):
         if self._live:
             self._live.say(line)
         else:
-            # The list of a dry run is what was asked for.
+            # Other programs may read the list of a dry run.
             stream = sys.stdout if self._dry else sys.stderr
             stream.write(f"{line}\n")
             stream.flush()

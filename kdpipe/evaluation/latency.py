@@ -6,6 +6,7 @@ import resource
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from time import perf_counter
 
@@ -92,7 +93,7 @@ def measure(
 
     with _alone(threads), torch.inference_mode():
         _reset_peak(device)
-        warmup = len(_passes(run, WARMUP, WARMUP_SECONDS, most=None))
+        warmup = len(_passes(run, WARMUP, WARMUP_SECONDS, most=inf))
         times = _passes(run, repeats, seconds, most=MOST)
     median, p95 = (float(np.percentile(times, share)) for share in (50, 95))
     return Latency(
@@ -144,11 +145,11 @@ def _alone(threads: int) -> Iterator[None]:
             gc.enable()
 
 
-def _passes(run: Callable[[], None], least: int, seconds: float, most: int | None) -> list[float]:
+def _passes(run: Callable[[], None], least: int, seconds: float, most: float) -> list[float]:
     """Return the seconds of each pass: of some at least, and of more until their time is over."""
     times: list[float] = []
     begun = perf_counter()
-    while len(times) < least or ((most is None or len(times) < most) and perf_counter() - begun < seconds):
+    while len(times) < least or (len(times) < most and perf_counter() - begun < seconds):
         start = perf_counter()
         run()
         times.append(perf_counter() - start)

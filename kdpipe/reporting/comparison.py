@@ -25,7 +25,6 @@ from kdpipe.reporting.measurements import read_measurements
 from kdpipe.reporting.overview import overview
 from kdpipe.reporting.results import collect_results
 from kdpipe.reporting.structures import model_structures
-from kdpipe.reporting.tables import lay_out
 
 
 class Key(NamedTuple):
@@ -88,8 +87,8 @@ def compare_sizes(first: Graph, second: Graph) -> tuple[pd.DataFrame, pd.DataFra
 
 def _sizes(graph: Graph) -> pd.DataFrame:
     """Return the numbers of each step of a graph's chains; the columns have names to read."""
-    tables = lay_out(aggregate(collect_results(graph), graph))
-    found = overview(graph, tables, model_structures(graph), read_measurements(graph))
+    # Sizes need no scores.
+    found = overview(graph, (), model_structures(graph), read_measurements(graph))
     numbers = {
         "parameters": found.sizes["parameters"],
         "MB": found.sizes["megabytes"],

@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A score, and whether no other step has as few weights and scores as well, but for equals."""
+    """A score, and whether all smaller models score worse, and no model of the same size scores better."""
 
     score: Score
     tradeoff: bool
@@ -137,12 +137,19 @@ def _sources(graph: Graph) -> dict[str, list[tuple[str, str]]]:
     sources: dict[str, list[tuple[str, str]]] = {}
     for name, group in groups.items():
         found = sources.setdefault(group, [])
-        chosen = read_manifest(graph.layout.model(name)).get("chosen")
-        for setting, kind, source in graph.nodes[name].settings.references():
-            pair = setting, groups.get(source, "")
-            if kind == "model" and pair not in found and (setting != AMONG or source == chosen):
-                found.append(pair)
+        pairs = [(setting, groups[source]) for setting, source in _made_from(graph, name)]
+        found += [pair for pair in dict.fromkeys(pairs) if pair not in found]
     return sources
+
+
+def _made_from(graph: Graph, name: str) -> list[tuple[str, str]]:
+    """Return (setting, model) of the models that a model is made from; of candidates the chosen alone."""
+    references = graph.nodes[name].settings.references()
+    named = [(setting, model) for setting, kind, model in references if kind == "model"]
+    if AMONG not in dict(named):
+        return named
+    chosen = read_manifest(graph.layout.model(name)).get("chosen")
+    return [(setting, model) for setting, model in named if setting != AMONG or model == chosen]
 
 
 def _descent(graph: Graph, sources: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, set[str]]:

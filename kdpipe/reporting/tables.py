@@ -182,12 +182,11 @@ def _scores(column: Column, rows: pd.DataFrame, baseline: str | None, most: int)
 
 def format_number(value: float, places: int, sign: str = "") -> str:
     """Return a number as text, with a true minus sign; empty for NaN."""
-    # A sum of zero needs no sign.
-    return (
-        ""
-        if math.isnan(value)
-        else f"{round(value, places) + 0.0:{sign}.{places}f}".replace("-", "\N{MINUS SIGN}")
-    )
+    if math.isnan(value):
+        return ""
+    # The sum is 0, not -0, where a number rounds to zero.
+    rounded = round(value, places) + 0.0
+    return f"{rounded:{sign}.{places}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def format_interval(low: float, high: float, places: int) -> str:

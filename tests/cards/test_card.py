@@ -14,6 +14,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from kdpipe.artifacts.sums import SUMS
 from kdpipe.cards.card import Cards
 from kdpipe.cards.chain import steps_to, told
+from kdpipe.cards.loading import label_names
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.results import collect_results
@@ -219,3 +220,22 @@ def test_a_model_that_was_changed_has_no_card(config: dict[str, Any], make_resul
     (graph.layout.model("base") / SUMS).unlink()
     with pytest.raises(KdpipeError, match="base is no finished artifact"):
         cards.card("base")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "labels", "names"),
+    [
+        ("BertForSequenceClassification", ["no", "yes"], ["`no`", "`yes`"]),
+        ("BertForTokenClassification", ["O", "B-LOC", "I-LOC"], ["`O`", "`B-LOC`", "`I-LOC`"]),
+        # One number, and a model that gives tokens.
+        ("BertForSequenceClassification", ["LABEL_0"], []),
+        ("BertForMaskedLM", ["LABEL_0", "LABEL_1"], []),
+    ],
+)
+def test_labels_are_named_in_their_order(
+    tmp_path: Path, architecture: str, labels: list[str], names: list[str]
+) -> None:
+    id2label = {str(number): label for number, label in enumerate(labels)}
+    config = {"model_type": "bert", "architectures": [architecture], "id2label": id2label}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert label_names(tmp_path) == names

@@ -2,14 +2,16 @@
 
 import json
 import re
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kdpipe.cli import main
-from kdpipe.commands.compare import _pair, compare_results
+from kdpipe.commands.compare import _cells, _pair, compare_results
 from kdpipe.errors import KdpipeError
+from kdpipe.reporting.comparison import Compared, Key, Side
 from kdpipe.runner.workspace import Workspace
 from kdpipe.stages.report import run
 from tests.reporting import conftest
@@ -96,3 +98,11 @@ def test_sizes_that_differ_have_both_numbers(results: tuple[Path, Path]) -> None
     assert _pair(22, 22) == "22"
     assert _pair(1234.5, 22) == "1,234 -> 22"
     assert _pair(0.5, float("nan")) == "0.5 -> not there"
+
+
+def test_runs_that_predict_other_examples_are_told() -> None:
+    sides = Side(0.8, nan), Side(0.7, nan)
+    row = Compared(Key("mrpc", "test", "accuracy", "student"), *sides, -0.1, (nan, nan))
+    assert _cells(row)[-1].endswith("0.1000 (other examples)")
+    assert _cells(row._replace(interval=(-0.2, -0.05)))[-1].endswith("]")
+    assert _cells(row._replace(difference=nan))[-1] == ""

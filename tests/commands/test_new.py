@@ -294,3 +294,16 @@ def test_labels_that_surprise_are_told(
     Path("x.csv").write_text("\n".join(["text,label", *rows]))
     lines = write_new("text-classification", Path("x.csv"), Path("config.yaml"), {})
     assert any(line.endswith(told) for line in lines)
+
+
+def test_a_column_may_have_the_name_of_a_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.csv").write_text("text,spam\nIt was good,ham\nBuy it now,spam\nIt was fine,ham\nBuy two,spam\n")
+    [_, told, _] = write_new("text-classification", Path("x.csv"), Path("config.yaml"), {})
+    assert told.startswith("texts are in 'text', labels in 'spam': ham, spam ")
+
+
+def test_labels_that_vary_come_before_a_usual_name_with_one_label() -> None:
+    rows = [{"label": "a", "category": name, "source": name} for name in "xyxy"]
+    assert find_label(rows, ["label", "category", "source"], numbers=False) == "category"
+    assert find_label(rows, ["label", "source"], numbers=False) == "label"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from kdpipe.cli import main
-from kdpipe.commands.run import start
+from kdpipe.commands.run import _warn_of_cores, start
 from kdpipe.errors import EXIT_STATUS
 from tests.workflow.conftest import ROOT, jobs
 
@@ -95,7 +95,7 @@ def test_a_folder_of_snakemake_s_that_cannot_be_made(tmp_path: Path, config: str
 
 
 @pytest.mark.parametrize(
-    "flag", ["--configfile=own.yaml", "--configfiles", "--configf", "--dir=x", "-s", "-dx"]
+    "flag", ["--configfile=own.yaml", "--configfiles", "--configf", "--dir=x", "--di", "--snake", "-s", "-dx"]
 )
 def test_what_stands_before_the_dashes(tmp_path: Path, config: str, flag: str) -> None:
     line = refused(run(tmp_path, config, "--", "-n", flag, "own.yaml"))
@@ -203,3 +203,14 @@ def test_what_is_run_on_a_cluster(tmp_path: Path, config: str, monkeypatch: pyte
     assert commands == [
         ["--configfile", config, "--snakefile", str(ROOT / "Snakefile"), *profile, "--profile", "site"]
     ]
+
+
+def test_more_cores_than_there_are_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    for cores, slurm in (("4", False), ("all", False), (None, False), ("64", True)):
+        _warn_of_cores(cores, slurm)
+    assert capsys.readouterr().err == ""
+    _warn_of_cores("64", False)
+    assert capsys.readouterr().err.startswith("--cores 64: this machine has 4, ")

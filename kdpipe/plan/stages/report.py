@@ -12,7 +12,7 @@ from kdpipe.plan.stage import Job, Stage
 
 # The variable with the command that the user has started, which the report shows.
 COMMAND = "KDPIPE_COMMAND"
-# Bytes that the page takes with its figures and resampled examples, and those of each evaluation.
+# Bytes of memory for the page, its figures and the resampled examples, and for the scores of each evaluation.
 PAGE, EVALUATION = 1e9, 3e5
 
 
