@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "setting up $(VENV): a few minutes, about 2 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt $(TORCH_INDEX:%=--index-url %) torch
-	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[docs,lint,slurm,test]'
+	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[docs,lint,ship,slurm,test]'
 	@touch $@
 
 run: setup ## run the workflow on config.yaml (CORES=all)
@@ -64,5 +64,5 @@ docs: setup ## make a site of docs/ in site/; every warning counts
 	@echo "wrote site/index.html"
 
 bench: run ## run the benchmarks, but that of a cluster
-	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[bench,offline]'
+	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[bench,offline,ship]'
 	for benchmark in $(filter-out %/cluster.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$benchmark || exit; done

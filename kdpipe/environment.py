@@ -4,6 +4,7 @@ Libraries read many of these variables during their import, so an import of `kdp
 them. The environment of a program that uses kdpipe as a library stays as it is.
 """
 
+import logging
 import os
 import re
 
@@ -27,6 +28,8 @@ HARMLESS = re.compile(
 )
 # These variables let a processor act as an older one; the results are then the older processor's.
 ACTING = ("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
+# Loggers of libraries that tell, when they are imported, what they lack for other devices.
+TALKATIVE = ("torchao", "torch.utils._pytree")
 # Names of the removed variables.
 removed: list[str] = []
 
@@ -40,6 +43,12 @@ def forget() -> None:
     for name in set(doomed).difference(ACTING):
         del os.environ[name]
         removed.append(name)
+
+
+def hush() -> None:
+    """Let libraries tell nothing of other devices when they are imported."""
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def acting() -> str:

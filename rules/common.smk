@@ -39,8 +39,10 @@ def every_result():
     """The models, their scores and measurements, report and cards: Snakemake lists a node whose job has failed only if a target names it."""
     targets = [LAYOUT.model(name) for name in GRAPH.nodes]
     targets += [LAYOUT.evaluation(*pair) for pair in GRAPH.evaluations]
+    targets += [LAYOUT.export(*pair) for pair in GRAPH.exports]
+    targets += [LAYOUT.evaluation(*pair) for pair in GRAPH.exported_evaluations]
     targets += [LAYOUT.submission(*pair) for pair in GRAPH.submissions]
-    targets += [LAYOUT.measurement(name) for name in GRAPH.measured]
+    targets += [LAYOUT.measurement(name) for name in GRAPH.measurements]
     return [done(folder) for folder in [*targets, LAYOUT.report, LAYOUT.cards]]
 
 
@@ -109,6 +111,8 @@ wildcard_constraints:
     augmented="[^/]+",
     tokenizer="[^/]+",
     counted="[^/]+",
+    exported="[^/]+",
+    format="[^/]+",
     submitted="[^/]+",
     measured="[^/]+",
     teacher="[^/]+",

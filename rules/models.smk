@@ -20,6 +20,9 @@ use rule stage as select with:
     input:
         models=read("models"),
         evaluations=read("evaluations"),
+        exports=read("exports"),
+        measurements=read("measurements"),
+        reference=read("reference"),
         data=read("data"),
     output:
         model_files(),
@@ -30,6 +33,18 @@ use rule stage as select with:
     resources:
         mem_mb=RULES.memory,
         runtime=RULES.runtime,
+
+
+use rule select as quantize with:
+    input:
+        model=read("model"),
+        data=read("data"),
+    output:
+        model_files(),
+    log:
+        log_of("quantize", "{model}"),
+    wildcard_constraints:
+        model=RULES.made_by("quantize"),
 
 
 use rule select as create with:

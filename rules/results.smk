@@ -1,5 +1,5 @@
-# Stages that make results. They need models and encoded datasets. They give scores (evaluations/), answers for a
-# benchmark's server, latencies and sizes (measurements/), the report (report/), and the cards of models (cards/, and the
+# Stages that make results. They need models and encoded datasets. They give scores (evaluations/), models in other formats
+# (exports/), answers for a benchmark's server, latencies and sizes (measurements/), the report (report/), and the cards of models (cards/, and the
 # README.md of each model).
 
 
@@ -13,6 +13,26 @@ use rule score_importance as evaluate with:
         log_of("evaluate", "{model}/{dataset}"),
     group:
         RULES.group
+    resources:
+        mem_mb=RULES.memory,
+        runtime=RULES.runtime,
+        gpu=RULES.gpu,
+
+
+use rule stage as export with:
+    input:
+        model=read("model"),
+    output:
+        files(
+            LAYOUT.export("{exported}", "{format}"), "model.onnx", "config.json", "tokenizer.json"
+        ),
+    log:
+        log_of("export", "{exported}/{format}"),
+    group:
+        RULES.group
+    resources:
+        mem_mb=RULES.memory,
+        runtime=RULES.runtime,
 
 
 use rule score_importance as submit with:
@@ -37,7 +57,7 @@ use rule stage as measure with:
     resources:
         mem_mb=RULES.memory,
         runtime=RULES.runtime,
-        gpu=min(1, GPUS),
+        gpu=RULES.gpu,
     params:
         network="export HF_HUB_OFFLINE=1; unset OMP_WAIT_POLICY",
 

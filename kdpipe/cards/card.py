@@ -7,20 +7,22 @@ import pyarrow as pa
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from kdpipe.anatomy.formats import GRAPH, TORCH, model_and_format
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.parquet import read_parquet
 from kdpipe.artifacts.sums import verify
 from kdpipe.cards.chain import Step, steps_to
-from kdpipe.cards.loading import label_names, loading_lines, needs_kdpipe
-from kdpipe.cards.metadata import card_metadata, hub_names
+from kdpipe.cards.loading import architecture, label_names, loading_lines, needs_kdpipe
+from kdpipe.cards.metadata import card_metadata, export_metadata, hub_names
+from kdpipe.cards.running import RUNNING, running_lines
 from kdpipe.cards.scores import model_scores
 from kdpipe.cards.tables import environment_line, latency_table, score_table, step_table
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.saved.files import CONFIG, WEIGHTS_FILE, read_object
+from kdpipe.plan.saved.files import WEIGHTS_FILE, weight_bytes
 from kdpipe.reporting.grouping import model_groups
 from kdpipe.reporting.results import read_size
 
-TEMPLATE = "card.md.j2"
+TEMPLATE, EXPORT = "card.md.j2", "export.md.j2"
 # What a card tells the version of.
 TOLD = ("python", "kdpipe", "torch", "transformers", "tokenizers")
 
@@ -37,31 +39,54 @@ class Cards:
         self._graph = graph
         self._scores = model_scores(graph, results)
         self._runs = model_groups(graph)
-        environment = Environment(
+        self._environment = Environment(
             loader=PackageLoader("kdpipe.cards", "."),
             undefined=StrictUndefined,
             trim_blocks=True,
             keep_trailing_newline=True,
         )
-        self._template = environment.get_template(TEMPLATE)
 
     def card(self, model: str) -> str:
-        """Return the card of a finished model, in Markdown.
+        """Return the card of a finished model, or of an exported model by its name, in Markdown.
 
         Raises:
             KdpipeError: the model is missing, or was changed.
         """
+        name, format = model_and_format(model)
+        return self._of_model(model) if format == TORCH else self._of_export(name, format)
+
+    def _of_export(self, model: str, format: str) -> str:
+        folder = self._graph.layout.export(model, format)
+        verify(folder, but=[GRAPH])
+        scores = [score for score in self._scores.get(model, ()) if score.format == format]
+        rows = [row for row in measured(self._graph, model) if row["format"] == format]
+        difference = max(read_manifest(folder)["differs_by"].values())
+        return self._environment.get_template(EXPORT).render(
+            name=model,
+            format=format,
+            metadata=export_metadata(self._graph, model),
+            architecture=architecture(folder),
+            megabytes=weight_bytes(folder) / 1e6,
+            difference=f"{difference:.2g}",
+            loading="\n".join(running_lines(folder, f"{model}/{format}")),
+            packages=RUNNING,
+            scores=score_table(scores, self._graph.document.report.statistic) if scores else "",
+            latencies=latency_table(rows) if rows else "",
+        )
+
+    def _of_model(self, model: str) -> str:
         graph, folder = self._graph, self._graph.layout.model(model)
         # Only the header of the weights is read.
         verify(folder, but=[WEIGHTS_FILE])
         steps, scores, report = steps_to(graph, model), self._scores.get(model, ()), graph.document.report
         datasets = [*(name for step in steps for name in step.datasets), *(score.dataset for score in scores)]
-        return self._template.render(
+        return self._environment.get_template(TEMPLATE).render(
             name=model,
             metadata=card_metadata(graph, model, steps, scores),
-            architecture=(read_object(folder / CONFIG).get("architectures") or ["model"])[0],
+            architecture=architecture(folder),
             size=read_size(folder),
-            megabytes=sum(file.stat().st_size for file in folder.rglob(WEIGHTS_FILE)) / 1e6,
+            megabytes=weight_bytes(folder) / 1e6,
+            exports=graph.nodes[model].settings.export,
             loading="\n".join(loading_lines(folder)),
             needs_kdpipe=needs_kdpipe(folder),
             labels=", ".join(label_names(folder)),
@@ -79,8 +104,9 @@ class Cards:
 
 def measured(graph: Graph, model: str) -> list[dict[str, Any]]:
     """Return the latency of a model, a row for each format, batch and length; [] where none is measured."""
-    file = graph.layout.measurement(model) / "measurements.parquet"
-    return read_parquet(file) if model in graph.measured and file.is_file() else []
+    names = [name for name in graph.measurements if model_and_format(name)[0] == model]
+    files = [graph.layout.measurement(name) / "measurements.parquet" for name in names]
+    return [row for file in files if file.is_file() for row in read_parquet(file)]
 
 
 def _settings_text(steps: Sequence[Step]) -> str:

@@ -13,8 +13,11 @@ OURS = "import kdpipe.models"
 
 
 def needs_kdpipe(folder: Path) -> bool:
-    """Tell whether transformers alone does not know the architecture of a saved model."""
-    kind = str(read_object(folder / CONFIG)["model_type"])
+    """Tell whether transformers alone does not know the architecture, or the layers, of a saved model."""
+    config = read_object(folder / CONFIG)
+    if "quantization_config" in config:
+        return True
+    kind = str(config["model_type"])
     return kind.startswith(PRUNED) or not family_facts(kind)["config_class"].startswith("transformers.")
 
 
@@ -39,6 +42,11 @@ def loading_lines(folder: Path) -> list[str]:
     return [*lines, f"tokenizer = AutoTokenizer.{load})"]
 
 
+def architecture(folder: Path) -> str:
+    """Return the class of a saved model."""
+    return str((read_object(folder / CONFIG).get("architectures") or ["model"])[0])
+
+
 def label_names(folder: Path) -> list[str]:
     """Return the names of a model's outputs in their order; none where it has several heads, or no labels."""
     config = read_object(folder / CONFIG)
@@ -49,5 +57,8 @@ def label_names(folder: Path) -> list[str]:
 
 
 def loaded_as(card: str, model: str, name: str) -> str:
-    """Return a card whose lines load the model by another name, such as the name of a repository."""
-    return card.replace(LOADS.format(model), LOADS.format(name))
+    """Return a card whose lines load the model by another name, such as the name of a repository.
+
+    The lines of an export open files of its folder by their paths.
+    """
+    return card.replace(LOADS.format(model), LOADS.format(name)).replace(f'"{model}/', f'"{name}/')

@@ -8,6 +8,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.repocard import metadata_load
 
 from kdpipe.anatomy.families import HEAD_TASKS, head_kind
+from kdpipe.anatomy.formats import TORCH
 from kdpipe.cards.chain import Step
 from kdpipe.cards.loading import head_folders
 from kdpipe.cards.scores import Score
@@ -54,6 +55,7 @@ def card_metadata(graph: Graph, model: str, steps: Sequence[Step], scores: Seque
     folders = [folder for _, folder in head_folders(graph.layout.model(model))]
     kinds = [head_kind(read_object(folder / CONFIG)) for folder in folders]
     trained_on = dict.fromkeys(name for step in steps for name in step.datasets)
+    scores = [score for score in scores if score.format == TORCH]
     metrics = dict.fromkeys(METRICS[score.metric] for score in scores if score.metric in METRICS)
     return ModelCardData(
         model_name=model if scores else None,
@@ -66,6 +68,13 @@ def card_metadata(graph: Graph, model: str, steps: Sequence[Step], scores: Seque
         metrics=[*metrics] or None,
         eval_results=[_result(graph.datasets[score.dataset], score, kinds) for score in scores] or None,
     ).to_yaml()
+
+
+def export_metadata(graph: Graph, model: str) -> str:
+    """Return the metadata of an exported model as YAML."""
+    [folder, *_] = (folder for _, folder in head_folders(graph.layout.model(model)))
+    kind = head_kind(read_object(folder / CONFIG))
+    return ModelCardData(library_name="onnx", pipeline_tag=PIPELINES[kind], tags=["kdpipe", "onnx"]).to_yaml()
 
 
 def hub_names(dataset: Dataset) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from kdpipe.anatomy.formats import exported
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.grouping import dataset_groups, model_groups
@@ -15,6 +16,7 @@ class Score(NamedTuple):
     """A score of a model.
 
     Args:
+        format: what runs the model.
         dataset: the dataset.
         split: the split.
         metric: the metric.
@@ -25,6 +27,7 @@ class Score(NamedTuple):
         runs: their number.
     """
 
+    format: str
     dataset: str
     split: str
     metric: str
@@ -45,9 +48,10 @@ def model_scores(graph: Graph, results: pa.Table) -> Mapping[str, Sequence[Score
     groups: dict[Any, Any] = over_runs.to_dict("index")
     scores: dict[str, list[Score]] = {}
     for row in results.to_pylist():
-        dataset, split, metric = row["dataset"], row["split"], row["metric"]
+        format, dataset, split, metric = (row[name] for name in Score._fields[:4])
+        group = exported(models[row["model"]], format)
         # Other metrics, such as the scores of single types of entities, are only in the results.
-        if group := groups.get((models[row["model"]], datasets[dataset], split, metric)):
-            score = Score(dataset, split, metric, row["value"], row["n"], **group)
+        if over := groups.get((group, datasets[dataset], split, metric)):
+            score = Score(format, dataset, split, metric, row["value"], row["n"], **over)
             scores.setdefault(row["model"], []).append(score)
     return scores

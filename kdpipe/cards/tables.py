@@ -10,9 +10,10 @@ from kdpipe.cards.scores import Score
 def score_table(scores: Sequence[Score], statistic: str) -> str:
     """Return the scores of a model, beside their average over runs where there are several."""
     several = any(score.runs > 1 for score in scores)
-    heading = ["dataset", "split", "metric", "score", "n"]
+    heading = ["format", "dataset", "split", "metric", "score", "n"]
     rows = [
         [
+            score.format,
             score.dataset,
             score.split,
             score.metric,
@@ -53,6 +54,7 @@ def latency_table(measured: Iterable[Mapping[str, Any]]) -> str:
         "median",
         "95th percentile",
         "passes",
+        "on disk",
         "memory",
         "device",
     ]
@@ -62,6 +64,7 @@ def latency_table(measured: Iterable[Mapping[str, Any]]) -> str:
             f"{1e3 * row['median_seconds']:.2f} ms",
             f"{1e3 * row['p95_seconds']:.2f} ms",
             f"{row['repeats']} after {row['warmup']}",
+            f"{row['bytes'] / 1e6:,.1f} MB",
             f"{row['peak_bytes'] / 1e6:,.0f} MB",
             row["device"],
         ]

@@ -172,7 +172,7 @@ def _needs(graph: Graph) -> dict[tuple[str, Need], str]:
 def _needs_of(graph: Graph, node: Node) -> Iterator[tuple[str, Need]]:
     """Yield the datasets that a stage makes a model with, and the splits that it needs."""
     stage = graph.stage_of(node.name)
-    yield from stage.needs(node.settings)
+    yield from stage.needs_of(graph, node)
     yield from ((dataset, Need(TEST, "is submitted", labelled=False)) for dataset in node.settings.submit)
     for _, dataset, settings in stage.importance(graph, node.settings):
         yield dataset, Need(settings.split, "is pruned", labelled=False)

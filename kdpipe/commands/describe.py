@@ -17,6 +17,7 @@ from kdpipe.commands.tables import aligned
 from kdpipe.config.document import Document
 from kdpipe.config.settings.augmentation import AugmentationSettings, augmentation_settings
 from kdpipe.config.settings.base import AFTERWARDS, UNAVAILABLE
+from kdpipe.config.settings.choice import FastestSettings, SmallestSettings
 from kdpipe.config.settings.dataset import CombineSettings, SourceSettings, source_settings
 from kdpipe.config.settings.importance import ImportanceSettings
 from kdpipe.config.settings.interchange import InterchangeSettings
@@ -30,6 +31,7 @@ from kdpipe.plan.capacity import tell_size
 from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.stage import definition
+from kdpipe.plan.stages.quantize import CalibrationSettings
 
 # The largest number of nodes that are shown of a template, and of sizes of caches.
 SHOWN = 3
@@ -51,10 +53,12 @@ def summary(graph: Graph) -> str:
     unscored += ["`evaluate: [DATASET]` says what a model is scored on"] if unscored else []
     stages = Counter(node.stage for node in graph.nodes.values())
     counts = ", ".join(f"{count} {stage}" for stage, count in stages.items())
-    measured = f", {_number(graph.measured, 'measurement')}" if graph.measured else ""
+    measured = f", {_number(graph.measurements, 'measurement')}" if graph.measured else ""
+    exported = f", {_number(graph.exports, 'export')}" if graph.exports else ""
     total = (
         f"{_number(graph.nodes, 'model')} ({counts}), {_number(graph.datasets, 'dataset')}, "
-        f"{_number(graph.caches, 'teacher cache')}, {_number(graph.evaluations, 'evaluation')}{measured}; "
+        f"{_number(graph.caches, 'teacher cache')}, {_number(graph.evaluations, 'evaluation')}"
+        f"{exported}{measured}; "
         "no mistakes"
     )
     shapes = aligned([heading, *(_shape_row(graph, node) for node in nodes)])
@@ -113,9 +117,11 @@ def describable() -> dict[str, Callable[[], type[BaseModel]]]:
         **{method: partial(augmentation_settings, method) for method in catalog.AUGMENTATIONS},
         **{loss: partial(term_settings, loss) for loss in catalog.LOSSES},
         "augment": lambda: AugmentationSettings,
+        "calibration": lambda: CalibrationSettings,
         "combine": lambda: CombineSettings,
         "config": lambda: Document,
         "datasets": lambda: SourceSettings,
+        "fastest": lambda: FastestSettings,
         "importance": lambda: ImportanceSettings,
         "interchange": lambda: InterchangeSettings,
         "knowledge": lambda: KnowledgeSettings,
@@ -124,6 +130,7 @@ def describable() -> dict[str, Callable[[], type[BaseModel]]]:
         "measure": lambda: MeasureSettings,
         "projection": lambda: ProjectionSettings,
         "report": lambda: ReportSettings,
+        "smallest": lambda: SmallestSettings,
         "training": training_settings,
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+from kdpipe.anatomy.formats import GRAPH, WEIGHTS, model_and_format
 from kdpipe.artifacts.sums import SUMS, read_sums, verify
 from kdpipe.cards.card import Cards
 from kdpipe.cards.loading import loaded_as
@@ -21,7 +22,7 @@ from kdpipe.reporting.grouping import model_groups
 from kdpipe.reporting.results import collect_results
 
 # The names of files that belong to a model. Its manifest names places of the user's machine.
-PUSHED = (*LOADED, "generation_config.json", "*.jinja")
+PUSHED = (*LOADED, "generation_config.json", "*.jinja", GRAPH, f"{GRAPH}{WEIGHTS}")
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 # What to do about an answer of the Hub, by its status.
 REMEDIES = {
@@ -57,6 +58,9 @@ def push(
     if not (token := get_token()):
         raise KdpipeError(f"there is no token for the Hub: {LOGIN}")
     api, name = HfApi(endpoint=_endpoint(), token=token), folder.resolve().name
+    if GRAPH in files:
+        # An export lies in the folder of its model, and is called as its format.
+        name = f"{folder.resolve().parent.name}/{name}"
     with _errors_told(repository, api.endpoint):
         url = api.create_repo(repository, private=private or None, exist_ok=True)
         if private and not api.model_info(url.repo_id).private:
@@ -99,9 +103,9 @@ def _new_card(model: str, graph: Graph) -> str:
     groups, layout = model_groups(graph), graph.layout
     scored = [
         (name, dataset)
-        for name, dataset in graph.evaluations
-        if groups[name] == groups[model]
-        and (layout.model(name) / SUMS).exists()
+        for name, dataset in (*graph.evaluations, *graph.exported_evaluations)
+        if groups[model_and_format(name)[0]] == groups[model]
+        and (layout.runnable(name) / SUMS).exists()
         and (layout.evaluation(name, dataset) / SUMS).exists()
     ]
     return Cards(graph, collect_results(graph, scored)).card(model)
@@ -118,9 +122,10 @@ def _files(folder: Path) -> list[str]:
     """Check all files of a model against their digests, and return the names of the files to upload."""
     verify(folder)
     names = read_sums(folder)
-    if CONFIG not in names or WEIGHTS_FILE not in names:
+    if CONFIG not in names or not {WEIGHTS_FILE, GRAPH} & {*names}:
         raise KdpipeError(
-            f"{folder} is no model: expected {CONFIG} and {WEIGHTS_FILE}; take a folder of models/"
+            f"{folder} is no model: expected {CONFIG} and {WEIGHTS_FILE} or {GRAPH}; take a folder of "
+            "models/ or of exports/"
         )
     return [name for name in names if any(fnmatch(PurePosixPath(name).name, pattern) for pattern in PUSHED)]
 

@@ -132,6 +132,11 @@ class Rules:
         """Return the minutes that a job asks for, more at each attempt."""
         return minutes(self.graph, self.job(wildcards), attempt)
 
+    def gpu(self, wildcards: Wildcards) -> int:
+        """Return whether a job that takes one GPU at most takes one."""
+        job = self.job(wildcards)
+        return min(1, definition(job.stage).cost(self.graph, job).gpus)
+
     def group(self, wildcards: Wildcards) -> str | None:
         """Return the group of a job; a cluster runs a group as one job. None stands for no group."""
         return self.stage(wildcards).group(self.graph, *self.job(wildcards).names)

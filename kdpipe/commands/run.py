@@ -18,6 +18,7 @@ from kdpipe.errors import KdpipeError, quoted, suggest
 from kdpipe.places import SNAKEFILE, WORKFLOW, shipped_configs
 from kdpipe.plan.build import load_graph
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.jobs import result_jobs
 from kdpipe.plan.stages.report import COMMAND
 
 # The flags of Snakemake that kdpipe sets.
@@ -103,7 +104,7 @@ def _list_jobs(command: Sequence[str]) -> NoReturn:
 
 
 def _targets(graph: Graph, names: Sequence[str]) -> Iterator[Path]:
-    """Yield the folders of models, and of their evaluations and measurements.
+    """Yield the folders of models, and of their exports, evaluations, submissions and measurements.
 
     Raises:
         KdpipeError: the config has no such model.
@@ -116,9 +117,7 @@ def _targets(graph: Graph, names: Sequence[str]) -> Iterator[Path]:
         if not models:
             raise KdpipeError(f"{quoted(name)}: there is no such model; {suggest(name, known)}")
         for model in models:
-            yield graph.layout.model(model)
-            yield from (graph.layout.evaluation(*pair) for pair in graph.evaluations if pair[0] == model)
-            yield from (graph.layout.measurement(name) for name in graph.measured if name == model)
+            yield from (job.folder for job in result_jobs(graph, model))
 
 
 def _check_places() -> None:

@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from kdpipe import catalog
 from kdpipe.config.matrix import Matrix
+from kdpipe.config.settings.choice import CONSTRAINTS
 from kdpipe.errors import ConfigError, KdpipeError, Problem, suggest
 from kdpipe.plan.build import build_graph
 from kdpipe.plan.entries import Dataset, Node
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.stage import definition
 
 Block = Mapping[str, Any]
 # Settings that may be lists, each with the setting that only several of its names allow.
@@ -109,14 +112,19 @@ def _graph_of(config: Mapping[str, Any], matrix: Any) -> Graph:
 
 
 def _models(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the models, without what is for several teachers or datasets where one of these may be left."""
+    """Return the models, without what is for several teachers or datasets where one of these may be left.
+
+    Without constraints on a choice, too: random models keep none, and the graph measures none.
+    """
     models = dict(config.get("models") or {})
     for template, entry in models.items():
         ((stage, settings),) = dict(entry).items()
         lists = {name: settings.get(name) for name in FOR_SEVERAL}
         alone = [name for name, names in lists.items() if isinstance(names, list) and "{" in "".join(names)]
         # The defaults of the stage may have them, too.
-        models[template] = {stage: {**settings, **{FOR_SEVERAL[name]: None for name in alone}}}
+        known = definition(stage).settings.model_fields if stage in catalog.STAGES else {}
+        left_out = [*(FOR_SEVERAL[name] for name in alone), *(name for name in CONSTRAINTS if name in known)]
+        models[template] = {stage: {**settings, **dict.fromkeys(left_out)}}
     return models
 
 
@@ -150,6 +158,7 @@ def _used(graph: Graph) -> Graph:
         or ("model", name) in read
         or node.settings.evaluate
         or node.settings.submit
+        or node.settings.export
     }
     datasets = {name: dataset for name, dataset in graph.datasets.items() if ("dataset", name) in read}
     return replace(graph, nodes=nodes, datasets=datasets)

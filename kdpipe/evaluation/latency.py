@@ -3,12 +3,13 @@
 import gc
 import re
 import resource
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from time import perf_counter
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ from transformers import PreTrainedModel
 
 from kdpipe.anatomy.families import HEAD_TASKS, family_name, longest_input, shape_of
 from kdpipe.errors import KdpipeError, ModelError
-from kdpipe.models.family import family_of
-from kdpipe.models.loading import head_kind
+from kdpipe.models.family import family_of, family_of_config
+from kdpipe.models.loading import head_kind, read_model_config
 from kdpipe.processes import processor
 
 # The numbers of passes that warm up, and their seconds at least.
@@ -82,52 +83,97 @@ def measure(
     Raises:
         KdpipeError: a number is below 1, or the model is of no family, or reads no texts of this length.
     """
-    _check(model, length, {"batch": batch, "length": length, "threads": threads, "repeats": repeats})
+    if not isinstance(model, PreTrainedModel):
+        found = f"found a {type(model).__name__}"
+        raise ModelError(f"measure: expected a model of a family (`kdpipe list families`), {found}")
+    asked = Asked(batch, length, threads, repeats, seconds)
+    _check(model.config, type(model).__name__, asked)
     model.eval()
-    inputs, device = _inputs(model, batch, length), model.device
+    device = model.device
+    inputs = {name: tensor.to(device) for name, tensor in _inputs(model.config, batch, length).items()}
 
     def run() -> None:
         family_of(model).run(model, inputs)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    with _alone(threads), torch.inference_mode():
+    return _timed(run, asked, device)
+
+
+def measure_exported(
+    folder: Path,
+    batch: int = 1,
+    length: int = 128,
+    *,
+    threads: int = 1,
+    repeats: int = 20,
+    seconds: float = 5.0,
+) -> Latency:
+    """Time passes of an exported model by ONNX Runtime on a processor, as `measure` does.
+
+    Args:
+        folder: the folder of the exported model.
+        batch: texts of the batch.
+        length: tokens of each text.
+        threads: processor threads.
+        repeats: the least number of passes that count.
+        seconds: seconds after which no further pass begins.
+    """
+    # Packages of an extra, which no other model needs.
+    from kdpipe.exporting.session import OnnxModel
+
+    config = read_model_config(folder)
+    asked = Asked(batch, length, threads, repeats, seconds)
+    _check(config, (config.architectures or [""])[0], asked)
+    model, inputs = OnnxModel(folder, threads=threads), _inputs(config, batch, length)
+    return _timed(lambda: model.run(inputs), asked, torch.device("cpu"))
+
+
+class Asked(NamedTuple):
+    """What a measurement is of; fields as the arguments of `measure`."""
+
+    batch: int
+    length: int
+    threads: int
+    repeats: int
+    seconds: float
+
+
+def _timed(run: Callable[[], Any], asked: Asked, device: torch.device) -> Latency:
+    """Return how long a pass takes."""
+    with _alone(asked.threads), torch.inference_mode():
         _reset_peak(device)
         warmup = len(_passes(run, WARMUP, WARMUP_SECONDS, most=inf))
-        times = _passes(run, repeats, seconds, most=MOST)
+        times = _passes(run, asked.repeats, asked.seconds, most=MOST)
     median, p95 = (float(np.percentile(times, share)) for share in (50, 95))
-    return Latency(
-        batch, length, threads, warmup, len(times), median, p95, _peak_bytes(device), _name(device)
-    )
+    return Latency(*asked[:3], warmup, len(times), median, p95, _peak_bytes(device), _name(device))
 
 
-def _check(model: PreTrainedModel, length: int, numbers: Mapping[str, int]) -> None:
-    for name, number in numbers.items():
-        if number < 1:
+def _check(config: Any, class_name: str, asked: Asked) -> None:
+    for name in ("batch", "length", "threads", "repeats"):
+        if (number := getattr(asked, name)) < 1:
             raise KdpipeError(f"{name}: expected a number from 1, found {number}")
-    if not isinstance(model, PreTrainedModel):
-        found = f"found a {type(model).__name__}"
-        raise ModelError(f"measure: expected a model of a family (`kdpipe list families`), {found}")
     # This raises where kdpipe does not know the family.
-    family_of(model)
-    shape = shape_of(family_name(model.config.model_type), model.config.to_dict())
-    task, *_ = HEAD_TASKS.get(head_kind(model.config, type(model).__name__), ("",))
+    family_of_config(config)
+    shape = shape_of(family_name(config.model_type), config.to_dict())
+    task, *_ = HEAD_TASKS.get(head_kind(config, class_name), ("",))
     longest = longest_input(shape, task)
-    if longest and length > longest:
-        raise ModelError(f"length: expected at most {longest} tokens, which the model reads, found {length}")
+    if longest and asked.length > longest:
+        what = f"expected at most {longest} tokens, which the model reads, found {asked.length}"
+        raise ModelError(f"length: {what}")
 
 
-def _inputs(model: PreTrainedModel, batch: int, length: int) -> dict[str, Tensor]:
-    """Return a batch of random tokens, with what else the model's body takes."""
-    family = family_of(model)
-    vocabulary = getattr(model.config, family.shape_fields["vocabulary"])
+def _inputs(config: Any, batch: int, length: int) -> dict[str, Tensor]:
+    """Return a batch of random tokens, with what else a model's body takes."""
+    family = family_of_config(config)
+    vocabulary = getattr(config, family.shape_fields["vocabulary"])
     ids = torch.randint(vocabulary, (batch, length), generator=torch.Generator().manual_seed(0))
     made = {
         "input_ids": ids,
         "attention_mask": torch.ones_like(ids),
         "token_type_ids": torch.zeros_like(ids),
     }
-    return {name: made[name].to(model.device) for name in family.inputs}
+    return {name: made[name] for name in family.inputs}
 
 
 @contextmanager

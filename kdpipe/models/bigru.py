@@ -6,6 +6,7 @@ References:
     states of both directions to this width, and has 30.5M parameters.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import (
@@ -53,10 +54,39 @@ class BiGRULayer(nn.Module):
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Return the states of the layer; the backward direction of a row starts at its last token."""
-        packed = pack_padded_sequence(states, lengths, batch_first=True, enforce_sorted=False)
-        output, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=states.shape[1])
-        projected: Tensor = self.dropout(self.projection(output))
+        run = _onnx_operator if torch.onnx.is_in_onnx_export() else _packed
+        projected: Tensor = self.dropout(self.projection(run(self.gru, states, lengths)))
         return projected
+
+
+def _packed(gru: nn.GRU, states: Tensor, lengths: Tensor) -> Tensor:
+    """Return the states of both directions [B, L, 2H] for states [B, L, H] of rows with some lengths [B]."""
+    packed = pack_padded_sequence(states, lengths, batch_first=True, enforce_sorted=False)
+    return pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=states.shape[1])[0]
+
+
+def _onnx_operator(gru: nn.GRU, states: Tensor, lengths: Tensor) -> Tensor:
+    """Return the same in an ONNX graph, whose operator takes the gates in another order than PyTorch.
+
+    Reference:
+        The operator `GRU` of the ONNX specification: gates z, r, h; PyTorch has r, z, n.
+    """
+
+    def stacked(name: str) -> Tensor:
+        directions = [getattr(gru, f"{name}_l0{direction}") for direction in ("", "_reverse")]
+        gates = [[part.chunk(3)[gate] for gate in (1, 0, 2)] for part in directions]
+        return torch.stack([torch.cat(each) for each in gates])
+
+    biases = torch.cat([stacked("bias_ih"), stacked("bias_hh")], 1)
+    length, rows, width = states.shape[1], states.shape[0], gru.hidden_size
+    output = torch.onnx.ops.symbolic(
+        "GRU",
+        [states.transpose(0, 1), stacked("weight_ih"), stacked("weight_hh"), biases, lengths.int()],
+        {"hidden_size": width, "direction": "bidirectional", "linear_before_reset": 1},
+        dtype=states.dtype,
+        shape=(length, 2, rows, width),
+    )
+    return output.permute(2, 0, 1, 3).reshape(rows, length, 2 * width)
 
 
 class BiGRUPreTrainedModel(PreTrainedModel):

@@ -8,6 +8,7 @@ References:
 import copy
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -118,7 +119,7 @@ class PromptedClassifier(EncT5PreTrainedModel):
     ) -> tuple[Tensor, BaseModelOutput]:
         """Return the logits of the first `prompts` prompts [B, P, C], and the encoder's output."""
         encoded = self.enct5(input_ids, attention_mask, **options)
-        embeddings = self.prompt.weight[:prompts]
+        embeddings = self.prompt(torch.arange(prompts, device=input_ids.device))
         decoded = self.enct5.decode(embeddings, encoded.last_hidden_state, attention_mask)
         return self.classifier(decoded), encoded
 

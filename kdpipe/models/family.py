@@ -67,6 +67,7 @@ class Family(Protocol):
         copied_from: the families whose blocks a student of this family can copy.
         factorized: whether its models can have word embeddings of a lower rank.
         sliced: whether its models run in several sizes with one set of weights.
+        simulated: whether its layers are `nn.Linear`, in which int8 can be simulated.
         unit_names: the maps around the heads (`head`) and the neurons of the feed-forward layer (`neuron`) of
             a block; empty for families that are not pruned.
         other_places: numbers of attentions (`heads`) and feed-forward layers (`neurons`) outside the blocks
@@ -89,6 +90,7 @@ class Family(Protocol):
     copied_from: ClassVar[dict[str, NameMap]] = {}
     factorized: ClassVar[bool] = True
     sliced: ClassVar[bool] = True
+    simulated: ClassVar[bool] = True
     unit_names: ClassVar[dict[str, UnitNames]] = {}
     other_places: ClassVar[dict[str, int]] = {"heads": 0, "neurons": 0}
 

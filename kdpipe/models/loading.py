@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from kdpipe.anatomy.families import PROBLEMS, kinds_for, require_head, stock_class
 from kdpipe.errors import ModelError
 from kdpipe.models.family import family_of, family_of_config
+from kdpipe.models.int8 import Int8Linear, is_quantized
 from kdpipe.models.weights import read_weights
 
 LOG = logging.getLogger(__name__)
@@ -48,6 +49,10 @@ def load_model(folder: Path, seed: int = 0) -> PreTrainedModel:
 def load_with_head(folder: Path, head: Head, seed: int) -> PreTrainedModel:
     """Load a model for training, with its own head if this head fits the dataset, else with a new head."""
     config = read_model_config(folder)
+    if is_quantized(config):
+        raise ModelError(
+            f"{folder} has int8 weights, and can only be run; take the model that it was made from"
+        )
     kind = require_head(config.model_type, head.task, kinds_for(head.task))
     order = _label_order(config, head)
     if order is None:
@@ -69,13 +74,7 @@ def load_frozen(folder: Path, head: Head | None, device: torch.device) -> PreTra
         ModelError: the model has no such head.
     """
     config = read_model_config(folder)
-    order = _label_order(config, head) if head else None
-    if head and order is None:
-        labels = f" with the labels {', '.join(head.labels)}" if head.labels else ""
-        raise ModelError(
-            f"{folder} has no head for {head.task}{labels}: it is a {_described(config)}; "
-            f"train the model on the dataset, or name a model that was{_rename(config, head)}"
-        )
+    order = label_order(folder, config, head) if head else None
     model = load_model(folder)
     model.train(False).requires_grad_(False)
     _reorder(model, order)
@@ -83,6 +82,22 @@ def load_frozen(folder: Path, head: Head | None, device: torch.device) -> PreTra
         _set_labels(model.config, head.labels)
     nn.Module.to(model, device)
     return model
+
+
+def label_order(folder: Path, config: Any, head: Head) -> list[int]:
+    """Return the model's output for each of the dataset's labels.
+
+    Raises:
+        ModelError: the model has no such head.
+    """
+    order = _label_order(config, head)
+    if order is None:
+        labels = f" with the labels {', '.join(head.labels)}" if head.labels else ""
+        raise ModelError(
+            f"{folder} has no head for {head.task}{labels}: it is a {_described(config)}; "
+            f"train the model on the dataset, or name a model that was{_rename(config, head)}"
+        )
+    return order
 
 
 def name_labels(model: PreTrainedModel, labels: Sequence[str]) -> None:
@@ -122,15 +137,20 @@ def load_tokenizer(folder: Path) -> Any:
 def save_model(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
     """Write config, weights and tokenizer of a model."""
     model.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    # The safetensors library lets no other user read its files, whatever the umask.
+    mode = (folder / "config.json").stat().st_mode
+    for file in folder.glob("*.safetensors"):
+        file.chmod(mode)
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write the files of a tokenizer."""
     # How a tokenizer was loaded says nothing to those who load it next.
     for name in LOADED_HOW:
         tokenizer.init_kwargs.pop(name, None)
     # Several chat templates would go into a subfolder, and an artifact has none.
     tokenizer.save_pretrained(folder, save_jinja_files=not isinstance(tokenizer.chat_template, dict))
-    # The safetensors library lets no other user read its files, whatever the umask.
-    mode = (folder / "config.json").stat().st_mode
-    for file in folder.glob("*.safetensors"):
-        file.chmod(mode)
 
 
 def read_model_config(folder: Path) -> Any:
@@ -205,7 +225,10 @@ def _reorder(model: PreTrainedModel, order: list[int] | None) -> None:
     if order is None or order == sorted(order):
         return
     body = {*model.base_model.modules()}
-    last = [module for module in model.modules() if isinstance(module, nn.Linear) and module not in body][-1]
+    maps = (nn.Linear, Int8Linear)
+    last = [module for module in model.modules() if isinstance(module, maps) and module not in body][-1]
     with torch.no_grad():
-        for parameter in last.parameters():
-            parameter.copy_(parameter[order])
+        for tensor in (*last.parameters(), *last.buffers()):
+            # All outputs of an int8 layer may share a scale.
+            if tensor.ndim and len(tensor) == len(order):
+                tensor.copy_(tensor[order])

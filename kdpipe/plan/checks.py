@@ -19,6 +19,7 @@ from kdpipe.plan.entries import Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import datasets_of
 from kdpipe.plan.published import read_published
+from kdpipe.plan.stages.export import check_exports
 from kdpipe.plan.suitability import needs_head
 
 SUBMITTED = ("classification", "regression")
@@ -31,6 +32,8 @@ def check_graph(graph: Graph, mistakes: Mistakes) -> None:
         for setting, what in chain(
             _heads(graph, node),
             _submissions(graph, node),
+            check_exports(graph, node),
+            _int8(graph, node),
             _segments(graph, node),
             _masks(graph, node),
             of_stage,
@@ -61,6 +64,15 @@ def _submissions(graph: Graph, node: Node) -> Findings:
                 if split.startswith("test"):
                     what = f"{name!r} has a sample of {split!r}, but all rows are submitted"
                     yield ("submit",), f"{what}; take it out of `rows`"
+
+
+def _int8(graph: Graph, node: Node) -> Findings:
+    """Find models with int8 layers that are trained, cut or copied in part."""
+    for setting, kind, name in node.settings.references():
+        allowed = graph.stage_of(node.name).runs_int8
+        if kind == "model" and setting not in allowed and (told := graph.facts[name].in_int8):
+            what = f"{name!r} {told}, and can then only be run"
+            yield (setting,), f"{what}; name the model that it was made from"
 
 
 def _segments(graph: Graph, node: Node) -> Findings:

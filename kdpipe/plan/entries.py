@@ -31,6 +31,8 @@ class Facts:
         pair_segments: segments that its tokenizer gives to a pair of texts.
         dropped: tensors of a loaded model that nobody reads, as they are of another head than it has.
         masks: whether its tokenizer may have a mask token.
+        quantized: whether it has int8 layers, so that it cannot be trained or cut; None where only its files
+            will tell, as of a model chosen among some that have and some that have not.
     """
 
     tokenizer: str
@@ -45,6 +47,7 @@ class Facts:
     pair_segments: int = 2
     dropped: tuple[str, ...] = ()
     masks: bool = True
+    quantized: bool | None = False
 
     def on(self, dataset: str) -> "Facts":
         """Return what is known of the model as it runs on a dataset: of several heads it has one then."""
@@ -52,6 +55,11 @@ class Facts:
             return self
         head, labels = self.heads.get(dataset, ("", None))
         return replace(self, head=head, labels=labels)
+
+    @property
+    def in_int8(self) -> str:
+        """That it has int8 layers, or may have some, in words; "" where it has none."""
+        return "" if self.quantized is False else f"{'has' if self.quantized else 'may have'} int8 weights"
 
     @property
     def described(self) -> str:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdpipe.anatomy.formats import TORCH, exported
 from kdpipe.config.document import Document
 from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.plan.entries import Dataset, Facts, Node
@@ -106,6 +107,31 @@ class Graph:
     def submissions(self) -> tuple[tuple[str, str], ...]:
         """The (model, dataset) pairs whose test splits are labelled for others to score."""
         return tuple((name, dataset) for name, node in self.nodes.items() for dataset in node.settings.submit)
+
+    @property
+    def exports(self) -> tuple[tuple[str, str], ...]:
+        """The (model, format) pairs that are exported."""
+        return tuple((name, format) for name, node in self.nodes.items() for format in node.settings.export)
+
+    @property
+    def runnable(self) -> tuple[str, ...]:
+        """The models, and the exported models."""
+        return (*self.nodes, *(exported(*pair) for pair in self.exports))
+
+    @property
+    def exported_evaluations(self) -> tuple[tuple[str, str], ...]:
+        """The (exported model, dataset) pairs that are scored: each format where its model is."""
+        return tuple(
+            (exported(name, format), dataset)
+            for name, dataset in self.evaluations
+            for format in self.nodes[name].settings.export
+        )
+
+    @property
+    def measurements(self) -> tuple[str, ...]:
+        """The models that are measured, and their exported models."""
+        formats = {name: self.nodes[name].settings.export for name in self.measured}
+        return tuple(exported(name, format) for name in self.measured for format in (TORCH, *formats[name]))
 
     def metric_of(self, settings: "SelectSettings | ScheduleSettings") -> str:
         """Return the metric that a choice is made by: by default the dataset's first."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from kdpipe import catalog
+from kdpipe.anatomy.formats import model_and_format
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import CARDS, MODELS
 from kdpipe.plan.sources import hub_folder
@@ -33,9 +34,9 @@ def jobs_for(graph: Graph, models: Collection[str]) -> list[Job]:
 
     for name in models:
         visit(model_job(graph, name))
-    for stage, model, *names in _results(graph):
-        if model in models:
-            visit(job_of(graph, stage, model, *names))
+    for stage, name, *names in _results(graph):
+        if model_and_format(name)[0] in models:
+            visit(job_of(graph, stage, name, *names))
     return list(jobs.values())
 
 
@@ -49,11 +50,21 @@ def model_job(graph: Graph, model: str) -> Job:
     return job_of(graph, graph.nodes[model].stage, model)
 
 
+def result_jobs(graph: Graph, model: str) -> Iterator[Job]:
+    """Yield the job that makes a model, and the jobs of what is asked for of it."""
+    yield model_job(graph, model)
+    for stage, name, *names in _results(graph):
+        if model_and_format(name)[0] == model:
+            yield job_of(graph, stage, name, *names)
+
+
 def _results(graph: Graph) -> Iterator[tuple[str, ...]]:
     """Yield what is asked for of finished models: a stage, a model, and further names of a job."""
     yield from (("evaluate", *pair) for pair in graph.evaluations)
+    yield from (("export", *pair) for pair in graph.exports)
+    yield from (("evaluate", *pair) for pair in graph.exported_evaluations)
     yield from (("submit", *pair) for pair in graph.submissions)
-    yield from (("measure", name) for name in graph.measured)
+    yield from (("measure", name) for name in graph.measurements)
 
 
 def _maker(graph: Graph, folder: Path) -> Job:

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdpipe.anatomy.formats import TORCH, model_and_format
+
 MODELS, DATA, COUNTS, IMPORTANCE = "models", "data", "counts", "importance"
 KNOWLEDGE, EVALUATIONS, SUBMISSIONS = "knowledge", "evaluations", "submissions"
+EXPORTS = "exports"
 AUGMENTED, MEASUREMENTS = "augmented", "measurements"
 CARDS = "cards"
 # The card of a model, in its folder; users may edit it.
@@ -26,8 +29,8 @@ class Layout:
         return self.results / MODELS / name
 
     def card(self, name: str) -> Path:
-        """Card of a model, for people and for the Hub."""
-        return self.model(name) / CARD
+        """Card of a model, or of an exported model by its name, for people and for the Hub."""
+        return self.runnable(name) / CARD
 
     def data(self, dataset: str, tokenizer: str) -> Path:
         """Folder of a dataset encoded with the tokenizer of a node."""
@@ -50,12 +53,27 @@ class Layout:
         return self.results / KNOWLEDGE / teacher / dataset / key
 
     def evaluation(self, model: str, dataset: str) -> Path:
-        """Folder of a model's scores on a dataset."""
+        """Folder of a model's scores on a dataset; the model may be an exported model by its name."""
         return self.results / EVALUATIONS / model / dataset
 
     def submission(self, model: str, dataset: str) -> Path:
         """Folder of a model's labels of a dataset's test splits."""
         return self.results / SUBMISSIONS / model / dataset
+
+    def export(self, model: str, format: str) -> Path:
+        """Folder of a model in a format."""
+        return self.results / EXPORTS / model / format
+
+    def runnable(self, name: str) -> Path:
+        """Folder of a model, or of an exported model by its name (`kdpipe.anatomy.formats`)."""
+        model, format = model_and_format(name)
+        return self.model(model) if format == TORCH else self.export(model, format)
+
+    def model_in(self, folder: Path) -> str:
+        """Return the model whose folder, or folder in a format, a folder is; "" for another folder."""
+        if folder.parent == self.results / MODELS:
+            return folder.name
+        return folder.parent.name if folder.parent.parent == self.results / EXPORTS else ""
 
     def measurement(self, model: str) -> Path:
         """Folder of a model's latency, memory and size."""

@@ -65,6 +65,7 @@ class ModelStage(Stage[M]):
         starts_from: the setting that names the model which training alone turns into this model; "" without.
         cut_from: the setting that names the model whose heads and neurons it has some of; "" without.
         keeps_head_of: the setting that names the model whose head it has; "" where it has none or its own.
+        runs_int8: the settings whose models may have int8 layers, as these models only run.
         target: the setting with the sparsity of the student that the model is an assistant for; "" without.
     """
 
@@ -77,6 +78,7 @@ class ModelStage(Stage[M]):
     starts_from: ClassVar[str] = ""
     cut_from: ClassVar[str] = ""
     keeps_head_of: ClassVar[str] = ""
+    runs_int8: ClassVar[tuple[str, ...]] = ()
     target: ClassVar[str] = ""
 
     def facts(self, name: str, settings: M, known: Known) -> Facts:
@@ -170,6 +172,10 @@ class ModelStage(Stage[M]):
     def needs(self, settings: M) -> Iterator[tuple[str, Need]]:
         """Yield the datasets that its model is made with, and the splits of these that it needs."""
         yield from ()
+
+    def needs_of(self, graph: "Graph", node: Node) -> Iterator[tuple[str, Need]]:
+        """Yield the same as `needs`, and what only the graph shows."""
+        yield from self.needs(cast(M, node.settings))
 
     def folder_read(self, settings: M) -> tuple[str, Path] | None:
         """Return the folder of the user's that it reads, after the setting that names it; None without."""

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from kdpipe.anatomy.formats import exported
 from kdpipe.config.mistakes import Mistakes, Where
 from kdpipe.config.paths import FILLED_IN, is_filled_in, place_fault
 from kdpipe.config.settings.dataset import SPLIT_FILES, SourceSettings
@@ -104,7 +105,10 @@ def _folders(graph: Graph) -> Iterator[Path]:
     layout = graph.layout
     for model in graph.nodes:
         yield from (layout.model(model), layout.measurement(model))
-        yield from (layout.evaluation(model, ""), layout.submission(model, ""))
+        yield from (layout.evaluation(model, ""), layout.submission(model, ""), layout.export(model, ""))
+        for format in graph.nodes[model].settings.export:
+            name = exported(model, format)
+            yield from (layout.evaluation(name, ""), layout.measurement(name))
         yield from (layout.importance(model, "", ""), layout.knowledge(model, "", ""))
     for dataset in graph.datasets:
         yield from (layout.data(dataset, ""), layout.counts(dataset, ""), layout.augmented(dataset))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kdpipe.anatomy.formats import TORCH, model_and_format
 from kdpipe.plan.entries import Dataset
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.sizes import (
@@ -35,17 +36,20 @@ class RunningStage(Stage[S]):
     passes = 1
 
     def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
-        model, dataset = names[:2]
-        return {self.option: [graph.layout.model(model)], "data": [graph.encoded(dataset, model)]}
+        name, dataset = names[:2]
+        data = graph.encoded(dataset, model_and_format(name)[0])
+        return {self.option: [graph.layout.runnable(name)], "data": [data]}
 
     def runs(self, graph: Graph, *names: str) -> tuple[str, ...]:
-        return names[:2]
+        return model_and_format(names[0])[0], names[1]
 
     def cost(self, graph: Graph, job: Job) -> Cost:
         [shape], dataset = self.shapes(graph, job), graph.datasets[job.names[1]]
         size = WEIGHT * parameters(shape) + encoded_bytes(dataset) + self.kept_bytes(job, shape, dataset)
         work = operations(self.passes * block_parameters(shape), self.share * rows_of(dataset), dataset)
-        return Cost(size, work, gpus=min(1, graph.document.gpus))
+        # ONNX Runtime runs exports on the processor.
+        is_export = model_and_format(job.names[0])[1] != TORCH
+        return Cost(size, work, gpus=0 if is_export else min(1, graph.document.gpus))
 
     def kept_bytes(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
         """Return the bytes of activations, and of signals not yet written, that a job keeps at a time.

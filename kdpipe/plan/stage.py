@@ -15,7 +15,6 @@ from kdpipe import catalog
 from kdpipe.config.settings.base import AFTERWARDS, Settings, decisive
 from kdpipe.config.settings.dataset import SourceSettings
 from kdpipe.plan.identity import modules_of
-from kdpipe.plan.layout import MODELS
 from kdpipe.plan.sizes import WEIGHT, Cost, known, parameters
 
 if TYPE_CHECKING:
@@ -168,8 +167,8 @@ class Stage(Generic[S]):
     def shapes(self, graph: "Graph", job: Job) -> list[dict[str, int]]:
         """Return the shapes of the models that a job makes or reads; the model that it runs comes first."""
         folders = [job.folder, *chain.from_iterable(job.inputs.values())]
-        place = graph.layout.results / MODELS
-        return [known(graph.facts[folder.name].shape) for folder in folders if folder.parent == place]
+        names = filter(None, map(graph.layout.model_in, folders))
+        return [known(graph.facts[name].shape) for name in names]
 
 
 def definition(name: str) -> Stage[Any]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from kdpipe.config.mistakes import Findings
+from kdpipe.anatomy.families import LANGUAGE_MODELING
+from kdpipe.config.mistakes import Findings, SettingError
 from kdpipe.config.settings.dataset import SPLIT_FILES
 from kdpipe.errors import suggest
 from kdpipe.plan.entries import Dataset, Facts
@@ -43,6 +44,16 @@ def other_labels(expected: Iterable[str], facts: Facts, dataset: str, model: str
         "take a model with these labels; where they mean the same, name them in their order with `labels`"
     )
     return f"{what} {', '.join(facts.labels or ())}; {remedy} where the model is loaded"
+
+
+def check_quantizable(setting: str, name: str, model: Facts) -> None:
+    """Raise SettingError if a model can have no int8 layers."""
+    if model.heads:
+        what = f"{name!r} has several heads; models with one head get int8 weights"
+        raise SettingError(setting, what)
+    if model.head == LANGUAGE_MODELING:
+        what = f"the head of {name!r} for {LANGUAGE_MODELING} shares its weights with the embeddings"
+        raise SettingError(setting, f"{what}; models for other tasks get int8 weights")
 
 
 def no_split(dataset: Dataset, split: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from kdpipe.anatomy.formats import TORCH, exported
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import CHOSEN
 from kdpipe.reporting.grouping import GROUP, Result, dataset_groups, model_groups
@@ -24,11 +25,11 @@ def aggregate(results: pa.Table, graph: Graph, *, intervals: bool = False) -> pd
     """Average results over the variables of `report.over`.
 
     There is a row for each model, dataset, split and metric of the dataset, where models and datasets are
-    groups (`kdpipe.reporting.grouping`). The columns are `model`, `template`, `stage`, `dataset`, `split`,
-    `metric`; `average` (the mean, or as `report.statistic` says the median), `spread` (sample standard
-    deviation) and `runs`; `n`, `parameters`, `depth`, `width` and
-    `seconds` as means; `difference` to the baseline with `difference_spread`, and with its interval from
-    `low` to `high` (NaN without `intervals`); `published` with its `paper`; `selection`
+    groups (`kdpipe.reporting.grouping`); an exported model has a row of its own, as `MODEL+FORMAT`. The
+    columns are `model`, `template`, `stage`, `dataset`, `split`, `metric`; `average` (the mean, or as
+    `report.statistic` says the median), `spread` (sample standard deviation) and `runs`; `n`, `parameters`,
+    `depth`, `width` and `seconds` as means; `difference` to the baseline with `difference_spread`, and with
+    its interval from `low` to `high` (NaN without `intervals`); `published` with its `paper`; `selection`
     (whether models are chosen by the split); `primary` (whether models for the dataset's task are chosen by
     the metric); and each variable that is not averaged over, with its name in braces.
 
@@ -104,7 +105,11 @@ def baseline_scores(scores: Sequence[Result], graph: Graph) -> list[Sequence[Res
     compared with seed 1; several nodes may match. If the baseline is a node, every model is compared with it.
     """
     baseline = graph.document.report.baseline
-    reference = [score for score in scores if baseline in (score["model"], score["template"])]
+    reference = [
+        score
+        for score in scores
+        if score["format"] == TORCH and baseline in (score["model"], score["template"])
+    ]
     is_template = bool(reference) and reference[0]["template"] == baseline
     variables = graph.nodes[reference[0]["model"]].variables if is_template else {}
 
@@ -130,7 +135,8 @@ def _with_groups(results: pa.Table, graph: Graph) -> pd.DataFrame:
     rows = rows.rename(columns={"seed": in_braces("seed"), **variables})
     for column in ("depth", "width"):
         rows[column] = rows[column].astype(float)
-    rows["model_group"] = rows["model"].map(model_groups(graph))
+    rows["model_group"] = _in_format(rows["model"].map(model_groups(graph)), rows["format"])
+    rows["template"] = _in_format(rows["template"], rows["format"])
     rows["dataset_group"] = rows["dataset"].map(datasets)
     rows["dataset_template"] = [graph.datasets[name].template for name in rows["dataset"]]
     chosen = selection_splits(graph)
@@ -140,6 +146,10 @@ def _with_groups(results: pa.Table, graph: Graph) -> pd.DataFrame:
     # Other metrics, such as the scores of single types of entities, are only in the results.
     shown = [metric in names for names, metric in zip(metrics, rows["metric"], strict=True)]
     return rows[np.array(shown, dtype=bool)]
+
+
+def _in_format(names: "pd.Series[str]", formats: "pd.Series[str]") -> list[str]:
+    return [exported(name, format) for name, format in zip(names, formats, strict=True)]
 
 
 def _key(score: Result, graph: Graph, shared: tuple[str, ...]) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from kdpipe.anatomy.formats import exported
 from kdpipe.evaluation.resampling import interval
 from kdpipe.plan.graph import Graph
 from kdpipe.reporting.aggregate import aggregate
@@ -130,7 +131,12 @@ def _differences(
     values: dict[Key, list[float]] = defaultdict(list)
     replicates: dict[Key, list[Any]] = defaultdict(list)
     for one, other in common:
-        key = Key(datasets[one["dataset"]], one["split"], one["metric"], models[one["model"]])
+        key = Key(
+            datasets[one["dataset"]],
+            one["split"],
+            one["metric"],
+            exported(models[one["model"]], one["format"]),
+        )
         values[key].append(other["value"] - one["value"])
         runs = new[place_of(other)], [old[place_of(one)]]
         replicates[key].append(resampled_difference(*runs, one["metric"], center))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kdpipe.anatomy.formats import exported
 from kdpipe.evaluation.resampling import interval, over_runs, resampled_sums
 from kdpipe.evaluation.task import Task
 from kdpipe.plan.graph import Graph
@@ -44,7 +45,7 @@ def difference_intervals(
     pairs = [
         (score, matches)
         for score, matches in zip(scores, baselines, strict=True)
-        if matches and all(match["model"] != score["model"] for match in matches)
+        if matches and all(place_of(match) != place_of(score) for match in matches)
     ]
     sampled = resampled_metrics(graph, [score for score, matches in pairs for score in (score, *matches)])
     center = center_of(graph)
@@ -66,8 +67,8 @@ def center_of(graph: Graph) -> Callable[..., Any]:
 
 
 def place_of(score: Result) -> Place:
-    """Return the model, the dataset and the split of a row of the results."""
-    return score["model"], score["dataset"], score["split"]
+    """Return the model in its format, the dataset and the split of a row of the results."""
+    return exported(score["model"], score["format"]), score["dataset"], score["split"]
 
 
 def resampled_difference(
@@ -88,7 +89,8 @@ def resampled_metrics(graph: Graph, scores: Iterable[Result]) -> dict[Place, Res
     """Return the metrics of all predictions on resampled examples."""
     models: dict[tuple[str, str], dict[str, None]] = {}
     for score in scores:
-        models.setdefault((score["dataset"], score["split"]), {})[score["model"]] = None
+        model, dataset, split = place_of(score)
+        models.setdefault((dataset, split), {})[model] = None
     found: dict[Place, Resampled] = {}
     for (dataset, split), names in models.items():
         for model, resampled in _on_split(graph, dataset, split, list(names)):

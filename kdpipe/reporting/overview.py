@@ -149,7 +149,7 @@ def _made_from(graph: Graph, name: str) -> list[tuple[str, str]]:
     if AMONG not in dict(named):
         return named
     chosen = read_manifest(graph.layout.model(name)).get("chosen")
-    return [(setting, model) for setting, model in named if setting != AMONG or model == chosen]
+    return [pair for pair in named if pair == (AMONG, chosen)]
 
 
 def _descent(graph: Graph, sources: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, set[str]]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from kdpipe import catalog
+from kdpipe.anatomy.formats import model_and_format
 from kdpipe.data.encoded import EncodedSplit, read_description
 from kdpipe.evaluation.task import Task
 from kdpipe.plan.graph import Graph
@@ -27,8 +28,8 @@ def task_of(graph: Graph, dataset: str) -> type[Task]:
 
 
 def classes_of(graph: Graph, model: str, dataset: str) -> tuple[str, ...]:
-    """Return the labels of a dataset, in their order; () where they have no names."""
-    return tuple(read_description(graph.encoded(dataset, model))["labels"] or ())
+    """Return the labels of a dataset as a model has it, in any format; () where they have no names."""
+    return tuple(read_description(graph.encoded(dataset, model_and_format(model)[0]))["labels"] or ())
 
 
 def read_predictions(folder: Path, split: str, without: Sequence[str] = LONG) -> pa.Table:

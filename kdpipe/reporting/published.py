@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kdpipe.anatomy.formats import exported
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.published import Key, Line, read_published
 from kdpipe.reporting.grouping import dataset_groups, model_groups
@@ -56,7 +57,8 @@ def _metrics(graph: Graph) -> dict[str, set[str]]:
 
 
 def _keys(score: Mapping[str, Any]) -> list[Key]:
-    models = dict.fromkeys((score["model"], score["model_group"], score["template"]))
+    name = exported(score["model"], score["format"])
+    models = dict.fromkeys((name, score["model_group"], score["template"]))
     datasets = dict.fromkeys((score["dataset"], score["dataset_group"], score["dataset_template"]))
     return [
         (model, dataset, split, score["metric"])

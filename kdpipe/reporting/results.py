@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from kdpipe import catalog
 from kdpipe.anatomy.families import family_name
+from kdpipe.anatomy.formats import TOLERANCES, TORCH, model_and_format
 from kdpipe.anatomy.heads import HEADS, in_body
 from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.artifacts.parquet import read_parquet
@@ -21,10 +22,10 @@ from kdpipe.config.matrix import Matrix
 from kdpipe.declarations import constants
 from kdpipe.errors import KdpipeError
 from kdpipe.plan.graph import Graph
-from kdpipe.plan.saved.files import FLOATS, WEIGHTS_FILE
+from kdpipe.plan.saved.files import FLOATS, INTEGERS, SCALES, WEIGHTS_FILE
 from kdpipe.reporting.grouping import group_names
 
-TEXTS = ("model", "template", "stage", "dataset", "split", "metric")
+TEXTS = ("model", "template", "stage", "format", "dataset", "split", "metric")
 WHOLE_COLUMNS = ("n", "classes", "parameters", "depth", "width", "seed")
 RESULTS = pa.schema(
     [
@@ -40,19 +41,22 @@ def collect_results(graph: Graph, evaluations: Collection[tuple[str, str]] | Non
     """Read the scores of models on datasets, with facts of the models.
 
     The columns are the columns of `RESULTS`, and one per matrix variable; a node without the variable has
-    null. Without `evaluations` all models are checked, and all evaluations are read.
+    null. Without `evaluations` all models are checked, and all evaluations are read, those of exported models
+    among them.
 
     Raises:
         KdpipeError: a model or an evaluation is missing, or was changed.
     """
-    names = graph.nodes if evaluations is None else {model for model, _ in evaluations}
+    wanted = (*graph.evaluations, *graph.exported_evaluations) if evaluations is None else evaluations
+    names = graph.nodes if evaluations is None else {model_and_format(name)[0] for name, _ in wanted}
     models = {name: _facts(graph, name) for name in names}
     rows: list[dict[str, Any]] = []
-    for model, dataset in _in_order(graph, graph.evaluations if evaluations is None else evaluations):
-        folder = graph.layout.evaluation(model, dataset)
+    for name, dataset in _in_order(graph, wanted):
+        folder = graph.layout.evaluation(name, dataset)
         verify(folder)
         scores = read_parquet(folder / "metrics.parquet")
-        rows += ({**models[model], "dataset": dataset, **score} for score in scores)
+        model, format = model_and_format(name)
+        rows += ({**models[model], "format": format, "dataset": dataset, **score} for score in scores)
     table = pa.Table.from_pylist(rows, schema=RESULTS)
     for variable, column in variable_columns(graph).items():
         values = [graph.nodes[row["model"]].variables.get(variable) for row in rows]
@@ -102,7 +106,7 @@ def _in_head(family: str, tensor: str) -> bool:
 
 
 def saved_parameters(path: Path, counts: Callable[[str], bool] = lambda name: True) -> int:
-    """Return the number of floating-point weights in a safetensors file, from its header alone.
+    """Return the number of weights in a safetensors file, in float or int8, from its header alone.
 
     Args:
         path: the file.
@@ -114,13 +118,13 @@ def saved_parameters(path: Path, counts: Callable[[str], bool] = lambda name: Tr
     try:
         with safe_open(path, "numpy") as weights:
             names = filter(counts, weights.keys())
-            tensors = [weights.get_slice(name) for name in names]
+            tensors = [weights.get_slice(name) for name in names if not name.endswith(SCALES)]
     except SafetensorError as error:
         raise KdpipeError(
             f"{path}: expected the size that its header says, found {path.stat().st_size:,} bytes ({error}); "
             f"delete {path.parent / SUMS} and run its stage again"
         ) from None
-    return sum(prod(tensor.get_shape()) for tensor in tensors if tensor.get_dtype() in FLOATS)
+    return sum(prod(tensor.get_shape()) for tensor in tensors if tensor.get_dtype() in (*FLOATS, INTEGERS))
 
 
 def _facts(graph: Graph, name: str) -> dict[str, Any]:
@@ -143,7 +147,13 @@ def _in_order(graph: Graph, evaluations: Collection[tuple[str, str]]) -> list[tu
     models, datasets = (
         list(group_names(names, matrix, ())) for names in (document.models, document.datasets)
     )
-    return sorted(evaluations, key=lambda pair: (datasets.index(pair[1]), models.index(pair[0])))
+    formats = [TORCH, *TOLERANCES]
+
+    def place(pair: tuple[str, str]) -> tuple[int, int, int]:
+        model, format = model_and_format(pair[0])
+        return datasets.index(pair[1]), models.index(model), formats.index(format)
+
+    return sorted(evaluations, key=place)
 
 
 def _array(values: Sequence[Any]) -> pa.Array:

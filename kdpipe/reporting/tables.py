@@ -109,8 +109,8 @@ def format_results(graph: Graph) -> str:
     layout = graph.layout
     finished = [
         (model, dataset)
-        for model, dataset in graph.evaluations
-        if (layout.model(model) / SUMS).exists() and (layout.evaluation(model, dataset) / SUMS).exists()
+        for model, dataset in (*graph.evaluations, *graph.exported_evaluations)
+        if (layout.runnable(model) / SUMS).exists() and (layout.evaluation(model, dataset) / SUMS).exists()
     ]
     shown = without_published(graph)
     return format_table(aggregate(collect_results(shown, finished), shown)) if finished else ""

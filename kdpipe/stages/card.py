@@ -26,10 +26,12 @@ def run(workspace: Workspace, *, config: Path) -> None:
     cards = Cards(graph, pq.read_table(graph.layout.report / "results.parquet"))
     with workspace.artifact() as draft:
         draft.record(**origin)
-        for model in graph.nodes:
+        for model in graph.runnable:
             (draft.folder / f"{model}.md").write_text(cards.card(model), encoding="utf-8")
         # The artifact is whole only if each model has its card, so that an edited card is named again.
-        if kept := [model for model in graph.nodes if not _put(graph, model, draft.folder, workspace.state)]:
+        if kept := [
+            model for model in graph.runnable if not _put(graph, model, draft.folder, workspace.state)
+        ]:
             which = f"{graph.layout.card(kept[0])}{f' and {len(kept) - 1} more' if kept[1:] else ''}"
             raise KdpipeError(
                 f"{which}: expected a card as kdpipe wrote it, since the card would change now, found an "
@@ -40,7 +42,7 @@ def run(workspace: Workspace, *, config: Path) -> None:
 
 def _put(graph: Graph, model: str, cards: Path, state: Path) -> bool:
     """Copy a card into the folder of its model, unless a file of the user's is there; tell whether it is."""
-    folder = graph.layout.model(model)
+    folder = graph.layout.runnable(model)
     with locked(state / "locks" / state_name(folder, state)):
         return put_card(folder, state, (cards / f"{model}.md").read_text(encoding="utf-8"))
 

@@ -34,6 +34,7 @@ from kdpipe.models.family import config_shape
 from kdpipe.models.loading import read_model_config
 from kdpipe.models.multitask import MultiTask, on_dataset
 from kdpipe.plan.stages.distill import DistillSettings
+from kdpipe.quantization.simulated import as_int8, check_simulated, simulate_int8
 from kdpipe.runner.command_line import main
 from kdpipe.runner.trackers import tracked
 from kdpipe.runner.workspace import Workspace
@@ -68,6 +69,9 @@ def run(
     learner, tokenizer, targets = load_learner(
         student, datasets, settings.masking, counts, settings.freeze, settings.seed
     )
+    if settings.quantize is not None:
+        check_simulated(learner, student)
+        simulate_int8(learner)
     courses = {
         name: _course(settings, name, folder, sources[name], learner, tokenizer, targets, counts)
         for name, folder in datasets.items()
@@ -84,7 +88,7 @@ def run(
             callbacks=tracked(settings.training, workspace.runs()),
             bar=bar,
         )
-        save_outcome(draft, learner, tokenizer, outcome)
+        save_outcome(draft, learner if settings.quantize is None else as_int8(learner), tokenizer, outcome)
         terms = [term for course in courses.values() for term in course.objective.terms]
         draft.record(**({"source_files": files} if files else {}))
         draft.record(pairs={term.name: list(term.pairs) for term in terms if term.pairs[0] != (None, None)})

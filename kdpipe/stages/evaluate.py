@@ -9,11 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kdpipe.anatomy.formats import GRAPH
 from kdpipe.artifacts.parquet import METRICS_SCHEMA, write_parquet
 from kdpipe.artifacts.shards import Shards
 from kdpipe.data.encoded import EncodedSplit, labelled_splits, read_description
 from kdpipe.data.source import TRAIN
 from kdpipe.errors import DataError, suggest
+from kdpipe.evaluation.exported import load_exported
 from kdpipe.evaluation.scoring import load_for, score
 from kdpipe.evaluation.task import AnswerLimits, Evaluation
 from kdpipe.plan.stages.evaluate import EvaluateSettings
@@ -27,7 +29,8 @@ FACTS = "facts"
 
 def run(settings: EvaluateSettings, workspace: Workspace, *, model: Path, data: Path) -> None:
     """Write the metrics of each split, and the prediction of every example."""
-    splits, (scored, tokenizer) = _splits(data), load_for(data, model)
+    load = load_exported if (model / GRAPH).is_file() else load_for
+    splits, (scored, tokenizer) = _splits(data), load(data, model)
     evaluations = {}
     for split in splits:
         with workspace.progress(read_description(data)["splits"][split]["rows"], split, "example") as bar:

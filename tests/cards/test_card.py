@@ -150,7 +150,7 @@ def test_latency_is_told_where_it_was_measured(config: dict[str, Any], make_resu
         pq.write_table(pa.Table.from_pylist([MEASURED]), folder / "measurements.parquet")
     # The config has named this model before, and names it no more.
     assert "## Latency" not in card_of(graph, "base")
-    assert "| torch | 32 | 128 | 1 | 12.30 ms | 20.00 ms | 20 after 3 | 210 MB | cpu |" in card_of(
+    assert "| torch | 32 | 128 | 1 | 12.30 ms | 20.00 ms | 20 after 3 | 9.0 MB | 210 MB | cpu |" in card_of(
         graph, "init"
     )
 

@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 from kdpipe.cards.card import Cards
 from kdpipe.cards.loading import head_folders, loaded_as, loading_lines
 from kdpipe.models.creation import create_body
-from kdpipe.models.loading import Head, load_model, load_with_head, save_model
+from kdpipe.models.int8 import int8_layers, quantizable, with_int8
+from kdpipe.models.loading import Head, load_model, load_tokenizer, load_with_head, save_model
 from kdpipe.models.multitask import save_parts
 from kdpipe.plan.graph import Graph
 from kdpipe.pruning.cut import prune_to_sparsity, ranks_from
@@ -130,3 +131,21 @@ def uneven(folder: Path) -> PreTrainedModel:
         kind: [torch.arange(count) + block * count for block in range(4)] for kind, count in counts.items()
     }
     return prune_to_sparsity(model, 0.5, ranks_from(model, scores))
+
+
+def test_a_model_with_int8_weights_needs_kdpipe(
+    language_model: Path, tmp_path: Path, run: Callable[..., dict[str, Any]]
+) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    model = load_with_head(language_model, CLASSIFICATION, 1).eval()
+    save_model(with_int8(model, quantizable(model)), load_tokenizer(language_model), folder)
+    lines = loading_lines(folder)
+    assert lines[0] == "import kdpipe.models"
+    assert int8_layers(run("\n".join(lines), tmp_path)["model"]) == quantizable(model)
+
+
+def test_the_lines_of_an_export_name_the_repository() -> None:
+    card = 'tokenizer = Tokenizer.from_file("small/onnx/tokenizer.json")'
+    expected = 'tokenizer = Tokenizer.from_file("me/small-onnx/tokenizer.json")'
+    assert loaded_as(card, "small/onnx", "me/small-onnx") == expected

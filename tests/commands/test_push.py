@@ -11,6 +11,7 @@ import yaml
 from huggingface_hub import ModelCard, constants
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from kdpipe.anatomy.formats import GRAPH
 from kdpipe.artifacts.artifact import publish
 from kdpipe.artifacts.cards import put_card
 from kdpipe.artifacts.checkpoints import Clock
@@ -252,3 +253,18 @@ def test_offline(hub: ReceivingHub, config: Path, push: Push, monkeypatch: pytes
     status, _, error = push("mine", "me/small")
     assert status == 2
     assert "offline mode is enabled" in error
+
+
+def test_an_export_is_pushed_with_its_card(hub: ReceivingHub, graph: Graph, push: Push) -> None:
+    folder = graph.layout.export("mine", "onnx")
+    with publish(folder, graph.layout.state, {}, Clock()) as draft:
+        for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(graph.layout.model("mine") / name, draft.folder / name)
+        (draft.folder / GRAPH).write_bytes(b"a graph")
+    line = 'session = InferenceSession("mine/onnx/model.onnx")'
+    put_card(folder, graph.layout.state, f"---\nlibrary_name: onnx\n---\n{line}\n")
+    status, _, told = push(f"{folder}/", "me/mine-onnx")
+    assert status == 0, told
+    files = hub.repositories["me/mine-onnx"].branches["main"]
+    assert {*files} >= {CARD, GRAPH, "config.json", "tokenizer.json"}
+    assert b'InferenceSession("me/mine-onnx/model.onnx")' in files[CARD]

@@ -354,3 +354,17 @@ def test_stored_signals_that_stand_for_a_teacher(in_small, tmp_path):
             }
         )
     assert [str(problem) for problem in error.value.problems] == [what]
+
+
+def test_a_small_choice_goes_by_scores_alone(in_small):
+    constraint = {"fastest": {"within": 0.01, "of": "model"}, "export": ["onnx_int8"]}
+    models = {
+        **TRAINED,
+        "int8": {"quantize": {"model": "model"}},
+        "best": {"select": {"among": ["model", "int8"], "dataset": "task", **constraint}},
+    }
+    measure = {"models": ["model", "int8"]}
+    _, graph = in_small({"datasets": {"task": GLUE}, "models": models, "measure": measure})
+    settings = graph.nodes["best"].settings
+    assert (settings.constraint, settings.export) == ("", ("onnx_int8",))
+    assert graph.nodes["int8"].settings.model == "model"

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from kdpipe.plan.jobs import job_of
@@ -532,4 +534,145 @@ def test_a_malformed_file_of_published_values_is_told(mistakes_of, tmp_path):
 
 def test_what_export_was_is_submit_now(mistakes_of):
     [told] = mistakes_of({"models.teacher.finetune.export": ["task"]})
-    assert told == "models.teacher.finetune.export: unknown key; did you mean 'submit'?"
+    assert told == (
+        "models.teacher.finetune.export: 'task' is no format; there is onnx, onnx_fp16, onnx_int8; "
+        "the setting for labels of a dataset's test splits is `submit`"
+    )
+
+
+def choice():
+    return {"models.best": {"select": {"among": ["teacher", "student"], "dataset": "task"}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"smallest": {"within": 0.1, "of": "base"}},
+         "smallest.of: 'base' is not scored on 'task'; add 'task' to its `evaluate`, or name a model "
+         "that is"),
+        ({"smallest": {"within": 0.1}, "best": {"at_most": {"megabytes": 1}}},
+         "best: a model is chosen by one constraint, found `smallest` besides"),
+        ({"format": "onnx"},
+         "format: 'teacher' is not exported as onnx; add it to the `export` of 'teacher'"),
+        ({"fastest": {"within": 0.1, "length": 32}},
+         "fastest: 'student' is not measured; add it to `measure: {models: …}`"),
+        ({"fastest": {"within": 0.1, "length": 7}, "among": ["teacher"]},
+         "fastest.length: `measure` has 16, 32, found 7; give one of these, or add 7 to "
+         "`measure: {latency: {length: …}}`"),
+        ({"best": {"at_most": {"megabytes": 0}}},
+         "best.at_most.megabytes: should be greater than 0, found 0"),
+        ({"smallest": {"within": -1}}, "smallest.within: should be greater than or equal to 0, found -1"),
+    ],
+)  # fmt: skip
+def test_a_choice_asks_for_what_is_there(mistakes_of, changes, told):
+    measure = {"measure": {"models": ["teacher"], "latency": {"length": [16, 32]}}}
+    options = {f"models.best.select.{name}": value for name, value in changes.items()}
+    assert mistakes_of({**choice(), **measure, **options})[0] == f"models.best.select.{told}"
+
+
+def test_the_model_that_others_may_be_worse_than_must_be_there(mistakes_of):
+    [told] = mistakes_of({**choice(), "models.best.select.smallest": {"within": 0.1, "of": "teachr"}})
+    assert told == "models.best.select.smallest.of: there is no model 'teachr'; did you mean 'teacher'?"
+
+
+ALONE = "'int8' has int8 weights, and can then only be run; name the model that it was made from"
+
+
+def quantized():
+    return {"models.int8": {"quantize": {"model": "teacher"}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"models.a": {"quantize": {"model": "base"}}},
+         "a.quantize.model: the head of 'base' for language_modeling shares its weights with the embeddings; "
+         "models for other tasks get int8 weights"),
+        ({"models.a": {"quantize": {"model": "int8"}}},
+         "a.quantize.model: {}"),
+        ({"models.a": {"prune": {"model": "int8", "sparsity": 0.5}}},
+         "a.prune.model: {}"),
+        ({"models.a": {"finetune": {"model": "int8", "dataset": "task"}}},
+         "a.finetune.model: {}"),
+        ({"models.int8.quantize.export": ["onnx_int8", "onnx_fp16"]},
+         "int8.quantize.export: 'int8' has int8 weights, which onnx_fp16 would undo; give onnx_int8, or "
+         "export the model that it was made from"),
+        ({"models.int8.quantize.calibration": {"rows": 0}},
+         "int8.quantize.calibration.rows: should be greater than or equal to 1, found 0"),
+        ({"models.int8.quantize.calibration": {"dataset": "text"}},
+         "int8.quantize.calibration: 'text' is for language_modeling, but 'teacher' has a head for "
+         "classification; name a model trained for language_modeling"),
+        ({"models.int8.quantize.calibration": {"dataset": "tasks"}},
+         "int8.quantize.calibration.dataset: there is no dataset 'tasks'; did you mean 'task'?"),
+        ({f"{STUDENT}.quantize": {"per_channel": False}},
+         "student.distill.quantize.per_channel: torchao does not simulate one scale for a layer; "
+         "give true, or quantize the trained model"),
+    ],
+)  # fmt: skip
+def test_models_with_int8_weights(mistakes_of, changes, told):
+    assert f"models.{told.format(ALONE)}" in mistakes_of({**quantized(), **changes})
+
+
+def test_an_int8_model_teaches_and_is_chosen(mistakes_of):
+    choice = {"select": {"among": ["teacher", "int8"], "dataset": "task"}}
+    assert mistakes_of({**quantized(), "models.best": choice, f"{STUDENT}.teacher": "int8"}) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "changes", "told"),
+    [
+        ("onnxscript", {"models.teacher.finetune.export": ["onnx"]}, "models.teacher.finetune.export"),
+        ("torchao", {f"{STUDENT}.quantize": {}}, "models.student.distill.quantize"),
+    ],
+)
+def test_packages_of_the_extra_are_told(mistakes_of, monkeypatch, package, changes, told):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert mistakes_of(changes) == [
+        f"{told}: the package {package!r} is not installed; install `kdpipe[ship]`"
+    ]
+
+
+def test_a_candidate_with_a_mistake_is_told_alone(mistakes_of):
+    [told] = mistakes_of({
+        **quantized(),
+        "models.int8.quantize.model": "techer",
+        "models.best": {"select": {"among": ["teacher", "int8"], "dataset": "task", "format": "onnx"}},
+        "models.teacher.finetune.export": ["onnx"],
+    })  # fmt: skip
+    assert told == "models.int8.quantize.model: there is no model 'techer'; did you mean 'teacher'?"
+
+
+def test_a_chosen_model_may_have_int8_weights(mistakes_of):
+    choice = {"select": {"among": ["teacher", "int8"], "dataset": "task", "export": ["onnx"]}}
+    trained = {"finetune": {"model": "best", "dataset": "task"}}
+    assert mistakes_of({**quantized(), "models.best": choice, "models.later": trained}) == [
+        "models.best.select.export: 'best' may have int8 weights, which onnx would undo; give onnx_int8, or "
+        "export the model that it was made from",
+        "models.later.finetune.model: 'best' may have int8 weights, and can then only be run; name the model "
+        "that it was made from",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["onnx", "onnx"], "expected each format once, found ['onnx', 'onnx']"),
+        ([{"onnx": True}], "{'onnx': True} is no format; there is onnx, onnx_fp16, onnx_int8; the setting "
+         "for labels of a dataset's test splits is `submit`"),
+    ],
+)  # fmt: skip
+def test_formats_are_names_and_each_is_given_once(mistakes_of, given, told):
+    assert mistakes_of({"models.teacher.finetune.export": given}) == [
+        f"models.teacher.finetune.export: {told}"
+    ]
+
+
+def test_the_texts_of_calibration_fit_the_model(mistakes_of):
+    long = {"source": "glue", "name": "MRPC", "path": "glue", "max_length": 600}
+    found = mistakes_of({
+        "datasets.long": long,
+        "models.int8": {"quantize": {"model": "teacher", "calibration": {"dataset": "long"}}},
+    })  # fmt: skip
+    assert any(
+        each.startswith("datasets.long.max_length: 'long' has 600, but 'int8' reads") for each in found
+    )

@@ -60,7 +60,7 @@ def changed(edit: Callable[[str, str, str], None], *change: str, roots: tuple[st
     ("training/trainer.py", "import math\n", "import math  # for isfinite\n\n", False),
     ("training/trainer.py", '"""Trains a learner,', '"""Trains one learner,', False),
     ("catalog.py", '"kl":', '"kullback_leibler":', False),
-    ("models/__init__.py", '"enct5", "pruned"', '"enct5"', True),
+    ("models/__init__.py", '"int8", "pruned"', '"int8"', True),
     ("models/__init__.py", '"""Models', '"""All models', False),
     ("models/bigru.py", "import", "import os\nimport", False),
     ("data/__init__.py", "", "import os", True),
@@ -97,11 +97,12 @@ def test_what_counts_as_a_change(edit, file, old, new, counts):
 
 @pytest.mark.parametrize(("file", "old", "new", "stages"), [
     ("metrics.py", '("cross_entropy", ', "(", {
-        "distill", "finetune", "pretrain", "report", "schedule", "select"
+        "distill", "finetune", "pretrain", "quantize", "report", "schedule", "select"
     }),
-    ("models/__init__.py", '"enct5", "pruned"', '"enct5"', {
-        "augment", "cache_teacher", "card", "create", "distill", "evaluate", "submit", "extract", "finetune",
-        "load", "measure", "pretrain", "prune", "report", "schedule", "score_importance",
+    ("models/__init__.py", '"int8", "pruned"', '"int8"', {
+        "augment", "cache_teacher", "card", "create", "distill", "evaluate", "export", "submit", "extract",
+        "finetune", "load", "measure", "pretrain", "prune", "quantize", "report", "schedule",
+        "score_importance",
     }),
 ])  # fmt: skip
 def test_stages_that_read_a_module(edit, file, old, new, stages):

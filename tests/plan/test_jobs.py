@@ -47,7 +47,10 @@ EVERYTHING: dict[str, Any] = {
             "losses": [{"loss": "kl"}, {"loss": "kl", "run": "counterfactual", "weight": 0}],
         }
     },
-    "models.best": {"select": {"among": ["teacher", "student"], "dataset": "task", "submit": ["task"]}},
+    "models.best": {
+        "select": {"among": ["teacher", "student"], "dataset": "task", "submit": ["task"], "export": ["onnx"]}
+    },
+    "models.int8": {"quantize": {"model": "teacher"}},
     "measure": {"models": ["best"]},
 }
 

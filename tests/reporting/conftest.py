@@ -153,8 +153,10 @@ def score(model: str, split: str) -> float:
         return 20.0 if split == "validation" else 25.0
     if model.split("-")[0] not in SCORES or "-" not in model:
         return 0.5
+    model, _, format = model.partition("+")
     kind, task, seed = (*model.split("-"), "1")[:3]
-    return SCORES[kind][int(seed) - 1] - 0.1 * (task == "sst2") - 0.05 * (split == "test")
+    lost = 0.1 * (task == "sst2") + 0.05 * (split == "test") + 0.1 * bool(format)
+    return SCORES[kind][int(seed) - 1] - lost
 
 
 def write_tree(config: Mapping[str, Any]) -> Graph:
@@ -163,7 +165,7 @@ def write_tree(config: Mapping[str, Any]) -> Graph:
     layout = graph.layout
     for node in graph.nodes.values():
         _write_model(graph, node)
-    for model, dataset in graph.evaluations:
+    for model, dataset in (*graph.evaluations, *graph.exported_evaluations):
         metric = "accuracy" if graph.datasets[dataset].task == "classification" else "perplexity"
         with _artifact(graph, layout.evaluation(model, dataset), seconds=1.0) as draft:
             rows = [

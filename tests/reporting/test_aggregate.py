@@ -185,3 +185,36 @@ def test_intervals_are_the_same_however_many_models_are_resampled_together(
     alone = aggregate(results, graph, intervals=True)
     assert together["low"].notna().any()
     pd.testing.assert_frame_equal(together, alone)
+
+
+def by_model(table: Any) -> dict[tuple[str, str], Any]:
+    return {(row["model"], row["split"]): row for row in table.to_dict("records")}
+
+
+def test_exported_models_have_rows_of_their_own(config: dict[str, Any], make_results: Any) -> None:
+    config["models"]["student-{task}-{seed}"]["distill"]["export"] = ["onnx_int8"]
+    config["report"]["baseline"] = "teacher-{task}"
+    graph = make_results(config)
+    results = collect_results(graph)
+    assert {(row["format"], row["model"][:7]) for row in results.to_pylist()} == {
+        ("torch", "base"), ("torch", "teacher"), ("torch", "plain-m"), ("torch", "plain-s"),
+        ("torch", "student"), ("onnx_int8", "student"),
+    }  # fmt: skip
+    rows = by_model(aggregate(results, graph, intervals=True))
+    row = rows["student-mrpc-{seed}+onnx_int8", "validation"]
+    assert row["template"] == "student-{task}-{seed}+onnx_int8"
+    assert row["runs"] == 3
+    assert row["average"] == pytest.approx((0.80 + 0.82 + 0.90) / 3 - 0.1)
+    assert row["difference"] == pytest.approx(row["average"] - 0.85)
+    assert row["low"] < row["difference"] < row["high"] < 0
+    in_float = rows["student-mrpc-{seed}", "validation"]
+    assert in_float["average"] == pytest.approx(row["average"] + 0.1)
+
+
+def test_an_exported_baseline_stands_beside_the_baseline(config: dict[str, Any], make_results: Any) -> None:
+    config["models"]["teacher-{task}"]["finetune"]["export"] = ["onnx"]
+    config["report"]["baseline"] = "teacher-{task}"
+    graph = make_results(config)
+    rows = by_model(aggregate(collect_results(graph), graph))
+    assert rows["teacher-mrpc+onnx", "test"]["difference"] == pytest.approx(-0.1)
+    assert rows["teacher-mrpc", "test"]["difference"] == 0

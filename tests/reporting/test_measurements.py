@@ -56,3 +56,19 @@ def test_a_measurement_that_was_changed(graph: Graph) -> None:
     (graph.layout.measurement("teacher") / "measurements.parquet").write_bytes(b"")
     with pytest.raises(KdpipeError, match=r"measurements\.parquet"):
         read_measurements(graph)
+
+
+def test_an_exported_model_is_a_row_of_its_model(graph_with: Callable[..., Graph]) -> None:
+    def exported(config: dict[str, Any]) -> None:
+        config["models"]["teacher"]["finetune"]["export"] = ["onnx"]
+        config["measure"] = {"models": ["teacher"]}
+
+    graph = graph_with(exported)
+    assert graph.measurements == ("teacher", "teacher+onnx")
+    for name, format in (("teacher", "torch"), ("teacher+onnx", "onnx")):
+        with publish(graph.layout.measurement(name), graph.layout.state, {}, Clock()) as draft:
+            write_parquet(
+                draft.folder / "measurements.parquet", [{**ROW, "format": format}], MEASUREMENTS_SCHEMA
+            )
+    found = read_measurements(graph)[["model", "format"]].to_numpy().tolist()
+    assert found == [["teacher", "torch"], ["teacher", "onnx"]]

@@ -22,6 +22,7 @@ def score(model: str, dataset: str = "mrpc", metric: str = "accuracy", split: st
     kind, _, seed = model.partition("-")
     return {
         "model": model,
+        "format": "torch",
         "model_group": f"{kind}-{{seed}}" if seed else model,
         "template": f"{kind}-{{seed}}" if seed else model,
         "dataset": dataset,

@@ -24,6 +24,7 @@ def test_a_row_per_model_dataset_split_and_metric(example: Graph):
         "model": "plain-sst2-3",
         "template": "plain-{task}-{seed}",
         "stage": "finetune",
+        "format": "torch",
         "dataset": "sst2",
         "split": "test",
         "metric": "accuracy",
@@ -50,8 +51,8 @@ def test_a_variable_is_null_where_the_name_lacks_it_and_keeps_its_type(
     assert (column["plain-mrpc-2"], column["base"]) == (2, None)
     write_results(results, tmp_path)
     text = (tmp_path / "results.csv").read_text()
-    assert "plain-mrpc-2,plain-{task}-{temperature},finetune,mrpc,validation,accuracy" in text
-    assert "base,base,pretrain,text,test,perplexity,25.0,20,,22,2,4,42,2.0,,\n" in text
+    assert "plain-mrpc-2,plain-{task}-{temperature},finetune,torch,mrpc,validation,accuracy" in text
+    assert "base,base,pretrain,torch,text,test,perplexity,25.0,20,,22,2,4,42,2.0,,\n" in text
     assert ",7,2.0,mrpc,2\n" in text
 
 

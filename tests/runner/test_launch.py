@@ -45,6 +45,8 @@ NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 FAILING = """
 import os
 if os.environ.get("RANK") == "1":
+    # As in any process of a stage, this import comes first.
+    import kdpipe.stages
     from kdpipe.data.batches import Collator
     from kdpipe.errors import DataError
     whole, made = Collator.__call__, []

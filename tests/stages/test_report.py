@@ -65,7 +65,7 @@ def test_the_artifact_is_the_page_and_two_tables(config: Path, tmp_path: Path):
     verify(workspace.output)
     assert "12.50" in (workspace.output / "report.html").read_text(encoding="utf-8")
     assert (
-        "base,base,pretrain,text,test,perplexity,12.5,7,,12,"
+        "base,base,pretrain,torch,text,test,perplexity,12.5,7,,12,"
         in (workspace.output / "results.csv").read_text()
     )
 

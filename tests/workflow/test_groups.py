@@ -53,3 +53,13 @@ def test_a_model_that_is_scored_and_submitted_takes_the_processors_of_one_job(
     assert rules == ["distill", "evaluate", "extract"]
     assert (resources["gpu"], resources["_cores"]) == (1, 1)
     assert resources["runtime"] <= 24 * 60
+
+
+def test_an_export_and_its_scores_are_one_job_without_a_gpu(
+    tmp_path: Path, sst2: Path, text_files: Path
+) -> None:
+    config = pipeline(sst2, text_files) | {"gpus": 1}
+    config["models"]["student"]["distill"]["export"] = ["onnx"]
+    rules, resources = asked_for(tmp_path, config)["export-student-onnx"]
+    assert rules == ["evaluate", "export"]
+    assert (resources.get("gpu", 0), resources["_cores"]) == (0, 1)

@@ -1,10 +1,10 @@
 """What all settings share: frozen, closed to unknown keys, marked where they name models or datasets."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 
 from kdpipe import catalog
+from kdpipe.anatomy.formats import TOLERANCES, ExportFormat
 from kdpipe.config.settings.bounds import Seed
 from kdpipe.config.settings.explanation import alternatives, explained
 from kdpipe.errors import quoted, suggest
@@ -209,7 +210,7 @@ Unavailable = Annotated[None, UNAVAILABLE]
 
 
 # Settings of what happens to a finished model, which change nothing in it.
-AFTERWARDS = ("evaluate", "submit")
+AFTERWARDS = ("evaluate", "submit", "export")
 
 
 def decisive(settings: BaseModel) -> dict[str, Any]:
@@ -226,6 +227,21 @@ def decisive(settings: BaseModel) -> dict[str, Any]:
     return decisive
 
 
+def _formats(value: Any) -> Any:
+    """Tell configs of earlier versions, in which `export` named datasets, what the setting is called now."""
+    names = [value] if isinstance(value, str) else value
+    for name in names if isinstance(names, list | tuple) else ():
+        if not isinstance(name, str) or name not in TOLERANCES:
+            what = f"{quoted(name)} is no format; {suggest(name, TOLERANCES)}"
+            raise ValueError(f"{what}; the setting for labels of a dataset's test splits is `submit`")
+    if isinstance(names, list | tuple) and len({*names}) < len(names):
+        raise ValueError(f"expected each format once, found {quoted(value)}")
+    return names
+
+
+ExportFormats = Annotated[tuple[ExportFormat, ...], BeforeValidator(_formats)]
+
+
 class StageSettings(Settings):
     """What every stage that makes a model takes.
 
@@ -235,13 +251,14 @@ class StageSettings(Settings):
             takes the datasets of its nearest ancestor, a loaded model the datasets of the nodes that read the
             model, where its head is for the task and the labels.
         submit: datasets whose test splits the model labels, in the files that GLUE takes.
+        export: formats for ONNX Runtime in which the model is written, too: `onnx` in float32, `onnx_fp16` in
+            float16, `onnx_int8` with weights and activations of 8 bits. Each is scored as the model is.
     """
 
-    # What earlier versions called settings.
-    meant: ClassVar[Mapping[str, str]] = {"export": "submit"}
     seed: Seed = 42
     evaluate: DatasetNames | None = None
     submit: DatasetNames = ()
+    export: ExportFormats = ()
 
 
 @cache

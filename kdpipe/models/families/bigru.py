@@ -17,6 +17,7 @@ class BiGRU(Family):
     }
     factorized = False
     sliced = False
+    simulated = False
     heads: ClassVar[dict[str, tuple[str, ...]]] = {
         "ForSequenceClassification": ("BiGRUForSequenceClassification", "classifier."),
         "ForTokenClassification": ("BiGRUForTokenClassification", "classifier."),

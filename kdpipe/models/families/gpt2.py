@@ -44,6 +44,7 @@ class GPT2(Family):
     causal = True
     # Queries, keys and values come out of one map.
     sliced = False
+    simulated = False
 
     @classmethod
     def run(cls, model: Any, inputs: Mapping[str, Tensor]) -> Any:

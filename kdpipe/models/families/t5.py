@@ -118,7 +118,7 @@ class PrunedAttention(T5Attention):
         if position_bias is None:
             keys = hidden_states if key_value_states is None else key_value_states
             position_bias = self._position_bias(hidden_states.shape[1], keys.shape[1], hidden_states)
-        bias = position_bias[:, self.ranks.index]
+        bias = position_bias.index_select(1, self.ranks.index)
         output, _, weights = super().forward(hidden_states, mask, key_value_states, bias, *args, **options)
         return output, position_bias, weights
 

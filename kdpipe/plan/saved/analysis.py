@@ -11,7 +11,7 @@ from kdpipe.anatomy.families import family_name, shape_of
 from kdpipe.anatomy.ties import tied_names
 from kdpipe.errors import KdpipeError, ModelError
 from kdpipe.plan.saved.config import known_fields
-from kdpipe.plan.saved.files import CONFIG, COUNTED, Tensor, list_tensors, read_object
+from kdpipe.plan.saved.files import CONFIG, COUNTED, SCALES, Tensor, list_tensors, read_object
 
 
 def analyze_folder(folder: Path) -> Analysis:
@@ -23,7 +23,8 @@ def analyze_folder(folder: Path) -> Analysis:
         ModelError: a file is missing or malformed.
     """
     raw = read_object(folder / CONFIG)
-    tensors = {name: tensor for name, tensor in list_tensors(folder).items() if not name.endswith(COUNTED)}
+    apart = (*COUNTED, *SCALES)
+    tensors = {name: tensor for name, tensor in list_tensors(folder).items() if not name.endswith(apart)}
     weights = {
         name: Weight(prod(tensor.shape), tensor.size, shape=tensor.shape) for name, tensor in tensors.items()
     }

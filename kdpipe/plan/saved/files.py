@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdpipe.anatomy.formats import GRAPH, WEIGHTS
 from kdpipe.errors import ModelError, some
 
 CONFIG = "config.json"
@@ -52,6 +53,8 @@ OTHERWISE = {
 # Longer files of JSON are no part of a model; the library of safetensors reads no longer headers either.
 LONGEST = 100_000_000
 FLOATS = ("F64", "F32", "F16", "BF16")
+# The type of weights in int8 layers, and how the names of what scales them end.
+INTEGERS, SCALES = "I8", (".weight_scale", ".input_scale")
 # What models of our families have besides weights: positions, masks, and ranks of what is left by pruning.
 COUNTED = (
     "position_ids",
@@ -104,6 +107,12 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     tensors = _tensors_in(file)
     _check_types(file, tensors)
     return tensors
+
+
+def weight_bytes(folder: Path) -> int:
+    """Return the bytes of the weights in a folder, of all heads, as torch or as ONNX Runtime reads them."""
+    names = (WEIGHTS_FILE, GRAPH, f"{GRAPH}{WEIGHTS}")
+    return sum(file.stat().st_size for name in names for file in folder.rglob(name))
 
 
 def list_tensors(folder: Path) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ class Card(Report):
     wildcards = (CARDS,)
 
     def job(self, graph: Graph, *names: str) -> Job:
-        copies = [graph.layout.card(model) for model in graph.nodes]
+        copies = [graph.layout.card(model) for model in graph.runnable]
         return replace(super().job(graph, *names), copies=copies)
 
     def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:

@@ -32,6 +32,7 @@ class Create(ModelStage[CreateSettings]):
     """Make a model with random weights."""
 
     settings = CreateSettings
+    runs_int8 = ("tokenizer",)
     one_thread = True
     short = True
     longest = HOUR

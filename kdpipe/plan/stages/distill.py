@@ -1,15 +1,17 @@
 """`distill`: a student trained against one teacher or several."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
-from kdpipe.anatomy.families import QUESTION_ANSWERING
+from kdpipe.anatomy.families import QUESTION_ANSWERING, family_facts
 from kdpipe.anatomy.knowledge import Selection
-from kdpipe.config.mistakes import SettingError
-from kdpipe.config.settings.base import ByColumn, ModelName
+from kdpipe.config.mistakes import Findings, SettingError
+from kdpipe.config.settings.base import ByColumn, ModelName, Settings, refuse
 from kdpipe.config.settings.distillation import Distillation, EnsembleSettings, Lesson
 from kdpipe.config.settings.explanation import mistake
 from kdpipe.config.settings.interchange import InterchangeSettings
@@ -17,13 +19,29 @@ from kdpipe.config.settings.knowledge import Knowledge
 from kdpipe.config.settings.masking import MaskingSettings
 from kdpipe.config.settings.schedules import TemperatureSettings
 from kdpipe.config.settings.several import SamplingSettings, SeveralDatasets
-from kdpipe.errors import KdpipeError
+from kdpipe.errors import KdpipeError, not_installed
 from kdpipe.plan.distillation import DistillationStage, is_cached
-from kdpipe.plan.entries import UNKNOWN, Facts
+from kdpipe.plan.entries import UNKNOWN, Facts, Node
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.model_stage import Known
 from kdpipe.plan.saved.knowledge import SUMS, read_knowledge
+from kdpipe.plan.suitability import check_quantizable
 from kdpipe.plan.training import trained_facts
+
+ONE_SCALE = refuse(
+    "torchao does not simulate one scale for a layer; give true, or quantize the trained model",
+    lambda value: not value,
+)
+
+
+class SimulatedSettings(Settings):
+    """Training with simulated int8; the student then has int8 layers.
+
+    Args:
+        per_channel: that each output of a layer has a scale of its own; one scale for all is not simulated.
+    """
+
+    per_channel: Annotated[bool, AfterValidator(ONE_SCALE)] = True
 
 
 class DistillSettings(SeveralDatasets, Distillation):
@@ -40,6 +58,8 @@ class DistillSettings(SeveralDatasets, Distillation):
         ensemble: how losses on logits read several teachers as one.
         knowledge: how much of the teacher's states is distilled; by default all that losses read.
         interchange: the counterfactual run that terms with `run: counterfactual` read.
+        quantize: the student learns with weights and activations that are rounded to int8, and is saved with
+            int8 layers; {} is enough.
         freeze: globs of names of student parameters that stay as they are.
         cache: whether the teacher's signals are computed once and stored; `auto` does so for task data.
         cache_precision: how cached signals are stored; logits are always float32. `bfloat16` has fewer digits
@@ -54,6 +74,7 @@ class DistillSettings(SeveralDatasets, Distillation):
     sampling: SamplingSettings | None = None
     knowledge: Knowledge | None = None
     interchange: InterchangeSettings | None = None
+    quantize: SimulatedSettings | None = None
 
     @property
     def learner(self) -> str:
@@ -115,6 +136,7 @@ class Distill(DistillationStage[DistillSettings]):
 
     settings = DistillSettings
     starts_from = "student"
+    runs_int8 = ("teacher",)
 
     def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
         folders, lessons = super().inputs(graph, *names), self.settings_of(graph, *names).lessons
@@ -150,7 +172,19 @@ class Distill(DistillationStage[DistillSettings]):
             [teacher] = settings.teachers
             known.facts[teacher] = UNKNOWN
             known.facts[teacher] = _stands_for_teacher(settings.given)
-        return trained_facts(settings.student, settings.datasets, known)
+        student = trained_facts(settings.student, settings.datasets, known)
+        if settings.quantize is None:
+            return student
+        check_quantizable("quantize", settings.student, student)
+        if student.shape.family and not family_facts(student.shape.family)["simulated"]:
+            what = f"{settings.student!r} is a {student.shape.family}, whose layers torchao does not simulate"
+            raise SettingError("quantize", f"{what}; remove this, and quantize the trained model")
+        return replace(student, quantized=True)
+
+    def checks(self, graph: Graph, node: Node) -> Findings:
+        yield from super().checks(graph, node)
+        if self.settings_of(graph, node.name).quantize is not None and find_spec("torchao") is None:
+            yield ("quantize",), not_installed("torchao", "ship")
 
 
 def _stands_for_teacher(folder: Path) -> Facts:

@@ -1,12 +1,13 @@
 """`evaluate`: the scores of a model on a dataset."""
 
+from kdpipe.anatomy.formats import TORCH, model_and_format
 from kdpipe.config.settings.base import Settings
 from kdpipe.config.settings.bounds import Count
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import EVALUATIONS
 from kdpipe.plan.model_stage import datasets_of
 from kdpipe.plan.running import HELD_OUT_SHARE, RunningStage
-from kdpipe.plan.stage import HOUR
+from kdpipe.plan.stage import HOUR, definition
 from kdpipe.plan.stages.preprocess import OF_EVALUATIONS
 
 
@@ -41,13 +42,16 @@ class Evaluate(RunningStage[EvaluateSettings]):
 
     def settings_of(self, graph: Graph, *names: str) -> EvaluateSettings:
         """Return the settings of an evaluation; all have one seed, so that models see the same masks."""
-        model, dataset = names
+        model, dataset = model_and_format(names[0])[0], names[1]
         options = {name: getattr(graph.datasets[dataset], name) for name in OF_EVALUATIONS}
         seed, batch = graph.document.seed, graph.eval_batch_size(model)
         return EvaluateSettings(seed=seed, eval_batch_size=batch, **options)
 
     def group(self, graph: Graph, *names: str) -> str | None:
-        model, dataset = names
+        name, dataset = names
+        model, format = model_and_format(name)
+        if format != TORCH:
+            return definition("export").group(graph, model, format)
         own = datasets_of(graph.nodes[model].settings)
         is_own = dataset in own or dataset in (graph.datasets[name].held_out_of for name in own)
         return graph.stage_of(model).group(graph, model) if is_own else None

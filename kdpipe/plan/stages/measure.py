@@ -3,6 +3,7 @@
 from itertools import product
 from pathlib import Path
 
+from kdpipe.anatomy.formats import TORCH, model_and_format
 from kdpipe.config.settings.measure import LatencySettings
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import MEASUREMENTS
@@ -28,14 +29,16 @@ class Measure(Stage[LatencySettings]):
         return self.settings_of(graph).threads
 
     def inputs(self, graph: Graph, *names: str) -> dict[str, list[Path]]:
-        return {"model": [graph.layout.model(*names)]}
+        return {"model": [graph.layout.runnable(*names)]}
 
     def runs(self, graph: Graph, *names: str) -> tuple[str, ...]:
-        return names
+        return (model_and_format(*names)[0],)
 
     def cost(self, graph: Graph, job: Job) -> Cost:
         [shape], asked = self.shapes(graph, job), self.settings_of(graph)
         kept = activations({**shape, "depth": 1}, max(asked.batch), max(asked.length))
         tokens = sum(batch * length for batch, length in product(asked.batch, asked.length))
         work = 2 * PASSES * tokens * block_parameters(shape)
-        return Cost(WEIGHT * parameters(shape) + kept, work, gpus=min(1, graph.document.gpus))
+        is_export = model_and_format(*job.names)[1] != TORCH
+        gpus = 0 if is_export else min(1, graph.document.gpus)
+        return Cost(WEIGHT * parameters(shape) + kept, work, gpus=gpus)

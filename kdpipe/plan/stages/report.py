@@ -34,8 +34,10 @@ class Report(Stage[Document]):
         layout = graph.layout
         return {
             "models": [layout.model(name) for name in graph.nodes],
-            "evaluations": [layout.evaluation(*pair) for pair in graph.evaluations],
-            "measurements": [layout.measurement(name) for name in graph.measured],
+            "evaluations": [
+                layout.evaluation(*pair) for pair in (*graph.evaluations, *graph.exported_evaluations)
+            ],
+            "measurements": [layout.measurement(name) for name in graph.measurements],
             "importance": [layout.importance(*key) for key in graph.importances],
             "data": list(dict.fromkeys(graph.encoded(data, model) for model, data in graph.evaluations)),
         }
