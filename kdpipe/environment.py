@@ -7,6 +7,8 @@ them. The environment of a program that uses kdpipe as a library stays as it is.
 import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # Variables that torchrun sets for each process. They count only if all are set.
 LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -49,6 +51,20 @@ def hush() -> None:
     """Let libraries tell nothing of other devices when they are imported."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def silenced(*names: str) -> Iterator[None]:
+    """Let some loggers tell nothing but errors meanwhile; "" is the logger of all."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def acting() -> str:

@@ -17,7 +17,7 @@ REMEDIES = {
     "onnx_fp16": "; numbers of the model may be too large for float16, so export it as onnx",
     "onnx_int8": "; `quantize` the model with a `tolerance`, and export the int8 model",
 }
-# The lengths of the texts of each batch: others than those of the traced batch, in number and size.
+# The lengths of the texts of each batch; the traced batch has another number of texts, and another length.
 COMPARED = ((17, 6, 9, 2), (1,), (12, 12))
 
 
@@ -38,7 +38,7 @@ def check_equal(model: PreTrainedModel, folder: Path, format: ExportFormat) -> f
 
 @torch.no_grad()
 def distance(model: PreTrainedModel, exported: OnnxModel) -> float:
-    """Return the root mean square of the differences of outputs, divided by that of the outputs.
+    """Return the root mean square of the differences of outputs, as a share of the size of the outputs.
 
     Texts are random tokens; padding does not count.
 

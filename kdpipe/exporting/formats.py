@@ -1,9 +1,7 @@
 """The formats of an exported model: its graph in float32, in float16, or with 8 bits for each number."""
 
 import ast
-import logging
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +13,7 @@ from onnxruntime.quantization import QuantType, quant_pre_process, quantize_dyna
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from kdpipe.anatomy.formats import WEIGHTS, ExportFormat
+from kdpipe.environment import silenced
 from kdpipe.exporting.graph import SCOPES, WHOLE_BYTES
 from kdpipe.models.int8 import TABLE_BITS
 
@@ -52,7 +51,8 @@ def as_int8(graph: Path, file: Path, kept: Collection[str]) -> None:
         own tables have one scale, by which a single large row would round all others away.
     """
     external = graph.with_name(f"{graph.name}{WEIGHTS}").exists()
-    with TemporaryDirectory(dir=file.parent) as folder, _quiet():
+    with TemporaryDirectory(dir=file.parent) as folder, silenced(""):
+        # It would ask for what was done before.
         prepared, made = Path(folder) / "prepared.onnx", Path(folder) / "made.onnx"
         quant_pre_process(graph, prepared, skip_symbolic_shape=True, save_as_external_data=external)
         model = onnx.load(prepared)
@@ -151,22 +151,10 @@ def _save(model: onnx.ModelProto, file: Path, scopes: bool = False) -> None:
 def _separate_sums(graph: onnx.GraphProto) -> None:
     """Keep sums and the norms that follow them apart.
 
-    ONNX Runtime takes one step of an `Add` and a norm, which on a processor takes four times as long as both.
+    ONNX Runtime takes one step of an `Add` and a norm, which on a processor takes longer than both.
     It leaves a `Sum` as it is.
     """
     normed = {node.input[0] for node in graph.node if node.op_type == "LayerNormalization"}
     for node in graph.node:
         if node.op_type == "Add" and normed & {*node.output}:
             node.op_type = "Sum"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep ONNX Runtime from asking for what was done before."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -1,10 +1,7 @@
 """The ONNX graph of a model: its outputs for token ids of any number of texts and any length."""
 
 import copy
-import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from transformers import PreTrainedModel
 
 from kdpipe.anatomy.families import longest_input, shape_of
 from kdpipe.anatomy.formats import ANSWERS, LOGITS, STATES
+from kdpipe.environment import silenced
 from kdpipe.models.family import family_of
 
 OPSET = 18
@@ -72,7 +70,9 @@ def write_graph(model: PreTrainedModel, file: Path) -> None:
     model.set_attn_implementation("eager")
     model.config.use_cache = False
     outputs, length, texts = Outputs(model), {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, example_batch(model)
-    with _quiet(), torch.no_grad():
+    # Nobody can act on what the exporter tells of its steps.
+    with silenced(*TALKATIVE), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             outputs,
             tuple(texts[name] for name in outputs.inputs),
@@ -111,19 +111,3 @@ def example_batch(
         "token_type_ids": torch.zeros_like(ids),
     }
     return {name: made[name] for name in family.inputs}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter from telling of its steps, which nobody can act on."""
-    loggers = [logging.getLogger(name) for name in TALKATIVE]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

@@ -1,8 +1,7 @@
 """Read the weights of a saved model: every tensor of the file has a place, and no tensor is missing."""
 
 import logging
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from transformers import PreTrainedModel
 
 from kdpipe.anatomy.families import ONE_MODEL
 from kdpipe.anatomy.heads import dropped_tensors, in_body
+from kdpipe.environment import silenced
 from kdpipe.errors import ModelError, some
 from kdpipe.models.family import family_of
 from kdpipe.seeds import HEAD, draw_seed
@@ -29,7 +29,8 @@ def read_weights(
     Raises:
         ModelError: weights of the model are missing, have another shape, have no place or are not finite.
     """
-    with torch.random.fork_rng(), _without_report():
+    # Our own messages name the weights that do not fit, which transformers would list.
+    with torch.random.fork_rng(), silenced("transformers.modeling_utils"):
         model, report = model_class.from_pretrained(
             folder,
             config=config,
@@ -54,18 +55,6 @@ def read_weights(
         _check_finite(model, folder)
     loaded: PreTrainedModel = model
     return loaded
-
-
-@contextmanager
-def _without_report() -> Iterator[None]:
-    """Keep transformers from listing the weights that do not fit, as our own messages name them."""
-    logger = logging.getLogger("transformers.modeling_utils")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _head_parameters(model: PreTrainedModel) -> set[str]:

@@ -51,7 +51,7 @@ def model_job(graph: Graph, model: str) -> Job:
 
 
 def result_jobs(graph: Graph, model: str) -> Iterator[Job]:
-    """Yield the job that makes a model, and the jobs of what is asked for of it."""
+    """Yield the job that makes a model, and the jobs for its results."""
     yield model_job(graph, model)
     for stage, name, *names in _results(graph):
         if model_and_format(name)[0] == model:

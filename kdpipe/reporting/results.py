@@ -41,8 +41,8 @@ def collect_results(graph: Graph, evaluations: Collection[tuple[str, str]] | Non
     """Read the scores of models on datasets, with facts of the models.
 
     The columns are the columns of `RESULTS`, and one per matrix variable; a node without the variable has
-    null. Without `evaluations` all models are checked, and all evaluations are read, those of exported models
-    among them.
+    null. Without `evaluations` all models are checked, and all evaluations are read, also the
+    evaluations of exported models.
 
     Raises:
         KdpipeError: a model or an evaluation is missing, or was changed.

@@ -50,7 +50,7 @@ def run(
     measurements: list[Path] | None = None,
     reference: Path | None = None,
 ) -> None:
-    """Copy the model that is chosen: the best, or by size or speed among those that are good enough."""
+    """Copy the chosen model: the best, or the smallest or fastest among models that are good enough."""
     metric = settings.metric or constants(catalog.TASKS[read_description(data)["task"]])["metrics"][0]
     sign = -1 if metric in LOWER_IS_BETTER else 1
     scores = [sign * _value(evaluation, metric, settings.split) for evaluation in evaluations]

@@ -101,7 +101,9 @@ def test_the_folder_and_its_manifest(plain: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx_fp16", "onnx_int8"])
 def test_the_folders_of_other_formats(format: ExportFormat, classifier: Path, tmp_path: Path) -> None:
-    check_folder(exported(classifier, tmp_path, format))
+    folder = exported(classifier, tmp_path, format)
+    check_folder(folder)
+    assert read_manifest(folder)["format"] == format
 
 
 def check_folder(folder: Path) -> None:

@@ -57,8 +57,9 @@ class Export(Stage[ExportSettings]):
 
 def check_exports(graph: Graph, node: Node) -> Findings:
     """Yield why a model cannot be exported."""
-    missing = next((name for name in PACKAGES if find_spec(name) is None), None)
-    if node.settings.export and missing:
+    if not node.settings.export:
+        return
+    if missing := next((name for name in PACKAGES if find_spec(name) is None), None):
         yield ("export",), not_installed(missing, "ship")
     for format in node.settings.export:
         if format != INT8 and (told := graph.facts[node.name].in_int8):
