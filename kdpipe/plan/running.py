@@ -22,6 +22,11 @@ SCORED_BATCH = 64
 HELD_OUT_SHARE = 0.5
 
 
+def gpus_to_run(graph: Graph, name: str) -> int:
+    """Return how many GPUs a job takes to run a model, or an export: ONNX Runtime runs on the processor."""
+    return min(1, graph.document.gpus) if model_and_format(name)[1] == TORCH else 0
+
+
 class RunningStage(Stage[S]):
     """A stage whose first names are a model and a dataset.
 
@@ -47,9 +52,7 @@ class RunningStage(Stage[S]):
         [shape], dataset = self.shapes(graph, job), graph.datasets[job.names[1]]
         size = WEIGHT * parameters(shape) + encoded_bytes(dataset) + self.kept_bytes(job, shape, dataset)
         work = operations(self.passes * block_parameters(shape), self.share * rows_of(dataset), dataset)
-        # ONNX Runtime runs exports on the processor.
-        is_export = model_and_format(job.names[0])[1] != TORCH
-        return Cost(size, work, gpus=0 if is_export else min(1, graph.document.gpus))
+        return Cost(size, work, gpus=gpus_to_run(graph, job.names[0]))
 
     def kept_bytes(self, job: Job, shape: dict[str, int], dataset: Dataset) -> int:
         """Return the bytes of activations, and of signals not yet written, that a job keeps at a time.

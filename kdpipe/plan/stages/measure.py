@@ -3,10 +3,11 @@
 from itertools import product
 from pathlib import Path
 
-from kdpipe.anatomy.formats import TORCH, model_and_format
+from kdpipe.anatomy.formats import model_and_format
 from kdpipe.config.settings.measure import LatencySettings
 from kdpipe.plan.graph import Graph
 from kdpipe.plan.layout import MEASUREMENTS
+from kdpipe.plan.running import gpus_to_run
 from kdpipe.plan.sizes import WEIGHT, Cost, activations, block_parameters, parameters
 from kdpipe.plan.stage import Job, Stage
 
@@ -39,6 +40,4 @@ class Measure(Stage[LatencySettings]):
         kept = activations({**shape, "depth": 1}, max(asked.batch), max(asked.length))
         tokens = sum(batch * length for batch, length in product(asked.batch, asked.length))
         work = 2 * PASSES * tokens * block_parameters(shape)
-        is_export = model_and_format(*job.names)[1] != TORCH
-        gpus = 0 if is_export else min(1, graph.document.gpus)
-        return Cost(WEIGHT * parameters(shape) + kept, work, gpus=gpus)
+        return Cost(WEIGHT * parameters(shape) + kept, work, gpus=gpus_to_run(graph, *job.names))
