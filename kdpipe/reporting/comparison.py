@@ -96,8 +96,7 @@ def _sizes(graph: Graph) -> pd.DataFrame:
         f"MMACs for {found.length} tokens": found.sizes["multiply_adds"] / 1e6,
     }
     for shape in found.shapes:
-        name = f"ms for {shape.batch} x {shape.length}, {shape.format}"
-        numbers[name] = 1000 * found.sizes[shape]
+        numbers[f"ms for {shape.batch} x {shape.length}"] = 1000 * found.sizes[shape]
     return pd.DataFrame(numbers)
 
 

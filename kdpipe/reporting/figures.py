@@ -1,7 +1,7 @@
 """Matplotlib figures as SVG for the report, with the same bytes each time and the colours of the page."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any, Literal
@@ -22,8 +22,8 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
 PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)"}
 
-# Size of the names of points, and where a name may begin or end, from its point, in points of 1/72 inch.
-NAME_SIZE = 7.5
+# In points of 1/72 inch: the size of a point's name and marker, and where the name may begin or end.
+NAME_SIZE, MARK_SIZE = 7.5, 6
 SHIFTS = [(side, row * 1.2 * NAME_SIZE) for row in (0, 1, -1, 2, -2) for side in (5, -5)]
 
 STYLE: dict[Any, Any] = {
@@ -96,25 +96,38 @@ def add_legend(figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:
     figure.legend(handles, list(looks), loc="outside lower left", ncols=columns)
 
 
-def name_points(axis: Axes, xs: Iterable[float], ys: Iterable[float], names: Iterable[str]) -> None:
-    """Write a name beside each point, where it covers no other name and stays in the axes if it can."""
+def name_points(axis: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]) -> bool:
+    """Write names beside points, and return whether there is room for all; if there is not, write none.
+
+    A name stays in the axes, and covers no other name and no point.
+    """
     axis.margins(x=0.18, y=0.12)
     axis.autoscale_view()
-    taken: list[Bbox] = []
-    for x, y, name in zip(xs, ys, names, strict=True):
-        places = {shift: _box(axis, (x, y), name, shift) for shift in SHIFTS}
-        shift = min(places, key=lambda shift: _faults(axis, places[shift], taken))
-        taken.append(places[shift])
-        align = "left" if shift[0] > 0 else "right"
-        axis.annotate(
-            name, (x, y), shift, textcoords="offset points", ha=align, va="center", fontsize=NAME_SIZE
-        )
+    taken = [_mark(axis, point) for point in points]
+    shifts = []
+    for point, name in zip(points, names, strict=True):
+        places = {shift: _box(axis, point, name, shift) for shift in SHIFTS}
+        free = [shift for shift, box in places.items() if _is_free(axis, box, taken)]
+        if not free:
+            return False
+        taken.append(places[free[0]])
+        shifts.append(free[0])
+    look: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": NAME_SIZE}
+    for point, name, shift in zip(points, names, shifts, strict=True):
+        axis.annotate(name, point, shift, ha="left" if shift[0] > 0 else "right", **look)
+    return True
 
 
-def _faults(axis: Axes, box: Bbox, taken: Sequence[Bbox]) -> int:
-    """Return how many names a name would cover, and one more if it leaves the axes."""
-    inside = axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1
-    return sum(map(box.overlaps, taken)) + (not inside)
+def _is_free(axis: Axes, box: Bbox, taken: Sequence[Bbox]) -> bool:
+    inside = all(axis.bbox.contains(*corner) for corner in (box.min, box.max))
+    return inside and not any(map(box.overlaps, taken))
+
+
+def _mark(axis: Axes, point: tuple[float, float]) -> Bbox:
+    """Return about the rectangle in pixels of a point's marker."""
+    x, y = axis.transData.transform(point)
+    size = MARK_SIZE * axis.figure.dpi / 72
+    return Bbox.from_bounds(x - size / 2, y - size / 2, size, size)
 
 
 def _box(axis: Axes, point: tuple[float, float], name: str, shift: tuple[float, float]) -> Bbox:

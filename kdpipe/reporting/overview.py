@@ -7,21 +7,19 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from kdpipe.anatomy.analysis import Analysis
+from kdpipe.anatomy.formats import exported, model_and_format
 from kdpipe.anatomy.multiply_adds import usual_length
-from kdpipe.artifacts.artifact import read_manifest
 from kdpipe.config.matrix import Matrix
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.saved.files import weight_bytes
+from kdpipe.reporting.chains import descent_of, groups_of, sources_of, stage_of, steps_of
 from kdpipe.reporting.grouping import group_names, model_groups
 from kdpipe.reporting.tables import Column, Score, ScoreTable, Split
 
-# The setting that names models to choose from. Of these, the chosen model alone is a step of a chain.
-AMONG = "among"
-
 
 class Shape(NamedTuple):
-    """What was measured: the format of a model, texts in a batch, and tokens of a text."""
+    """What was measured: texts in a batch, and tokens of a text."""
 
-    format: str
     batch: int
     length: int
 
@@ -43,16 +41,16 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """Models as a step of a chain; the numbers are means over the models.
+    """Models, or models in a format, as a step of a chain; the numbers are means over the models.
 
     Args:
         name: the models, with the variables open that differ among them.
         stage: the stage that makes them.
         sources: the models that they are made from.
         parameters: number of weights.
-        megabytes: size of the weights, in 10^6 bytes.
+        megabytes: size of the files with the weights, in 10^6 bytes.
         multiply_adds: for a text of the overview's length; NaN where they are unknown.
-        smaller: how many times their weights the largest model has that they descend from; NaN without one.
+        smaller: how many times as large the largest model is that they descend from; NaN without one.
         seconds: the median time of a batch, by what was measured.
         faster: how many times this time the largest such model takes that was measured.
         cells: the score at each place.
@@ -103,105 +101,65 @@ def overview(
         structures: what models consist of, with their groups.
         measured: what was measured of models, with the columns of `kdpipe.reporting.measurements`.
     """
-    sources = _sources(graph)
-    chosen, length = _chosen(graph, sources), min(usual_length(each.config) for _, each in structures)
-    sizes = _sizes(structures, length, _times(measured, model_groups(graph)))
+    groups = groups_of(graph)
+    sources = sources_of(graph, groups)
+    chosen = steps_of(graph, groups, sources)
+    length = min(usual_length(each.config) for _, each in structures)
+    sizes = _sizes(graph, groups, structures, length).join(_times(measured, model_groups(graph)))
     shapes = tuple(column for column in sizes if isinstance(column, Shape))
-    ratios = _ratios(sizes, _descent(graph, sources))
+    ratios = _ratios(sizes, descent_of(graph, groups, sources))
     scored = [table for table in tables if table.splits]
-    cells = [_cells(table, chosen, sizes["parameters"]) for table in scored]
-    row_of = _row_names(graph, chosen, cells)
+    cells = [_cells(table, chosen, sizes["megabytes"]) for table in scored]
+    row_of = _row_names(graph, groups, chosen, cells)
     rows: dict[str, list[str]] = {}
     for group in chosen:
         rows.setdefault(row_of[group], []).append(group)
-    stages = {group: graph.nodes[name].stage for name, group in model_groups(graph).items()}
+    stages = {group: stage_of(graph, name) for name, group in groups.items()}
     steps = [
         Step(
             name=name,
-            stage=stages[groups[0]],
+            stage=stages[together[0]],
             sources=tuple(
-                dict.fromkeys(row_of.get(each, each) for group in groups for _, each in sources[group])
+                dict.fromkeys(row_of.get(each, each) for group in together for _, each in sources[group])
             ),
-            **_numbers(sizes.loc[groups].mean(), ratios.loc[groups].mean(), shapes),
-            cells=tuple(_cell(each, groups) for each in cells),
+            **_numbers(sizes.loc[together].mean(), ratios.loc[together].mean(), shapes),
+            cells=tuple(_cell(each, together) for each in cells),
         )
-        for name, groups in rows.items()
+        for name, together in rows.items()
     ]
     places = tuple(Place(table.dataset, table.splits[0], table.columns[0]) for table in scored)
     return Overview(places, shapes, length, tuple(steps), sizes.loc[chosen])
 
 
-def _sources(graph: Graph) -> dict[str, list[tuple[str, str]]]:
-    """Return (setting, group) of the models that each group is made from; of candidates the chosen alone."""
-    groups = model_groups(graph)
-    sources: dict[str, list[tuple[str, str]]] = {}
-    for name, group in groups.items():
-        found = sources.setdefault(group, [])
-        pairs = [(setting, groups[source]) for setting, source in _made_from(graph, name)]
-        found += [pair for pair in dict.fromkeys(pairs) if pair not in found]
-    return sources
-
-
-def _made_from(graph: Graph, name: str) -> list[tuple[str, str]]:
-    """Return (setting, model) of the models that a model is made from; of candidates the chosen alone."""
-    references = graph.nodes[name].settings.references()
-    named = [(setting, model) for setting, kind, model in references if kind == "model"]
-    if AMONG not in dict(named):
-        return named
-    chosen = read_manifest(graph.layout.model(name)).get("chosen")
-    return [pair for pair in named if pair == (AMONG, chosen)]
-
-
-def _descent(graph: Graph, sources: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, set[str]]:
-    """Return all groups that each group is made from, directly or not."""
-    groups = model_groups(graph)
-    descent: dict[str, set[str]] = {}
-    for name in graph.nodes:
-        group = groups[name]
-        direct = {source for _, source in sources[group]} - {group}
-        descent.setdefault(group, set()).update(direct, *(descent.get(each, ()) for each in direct))
-    return descent
-
-
-def _chosen(graph: Graph, sources: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
-    """Return the groups that are steps: final models, and what these are made from.
-
-    A model is final if no other names it. The baseline, and models that were measured, count as final.
-    """
-    groups, baseline = model_groups(graph), graph.document.report.baseline
-    nodes = graph.nodes.values()
-    named = {source for node in nodes for _, kind, source in node.settings.references() if kind == "model"}
-    kept = {node.name for node in nodes if baseline in (node.name, node.template)} | {*graph.measured}
-    wanted = list(dict.fromkeys(groups[name] for name in groups if name not in named or name in kept))
-    steps = set(wanted)
-    while wanted:
-        made_from = {source for _, source in sources[wanted.pop()]}
-        wanted += made_from - steps
-        steps |= made_from
-    return [group for group in sources if group in steps]
-
-
 def _sizes(
-    structures: Iterable[tuple[list[str], Analysis]], length: int, times: pd.DataFrame
+    graph: Graph,
+    groups: Mapping[str, str],
+    structures: Iterable[tuple[list[str], Analysis]],
+    length: int,
 ) -> pd.DataFrame:
     """Return the numbers of each group, of which the first run gives the size."""
-    rows: dict[str, dict[str, float | None]] = {}
+    counts: dict[str, tuple[float | None, ...]] = {}
     for names, analysis in structures:
-        numbers = {
-            "parameters": analysis.parameters,
-            "megabytes": analysis.size / 1e6,
-            "multiply_adds": analysis.multiply_adds(length),
-        }
-        rows |= dict.fromkeys(names, numbers)
-    return pd.DataFrame(list(rows.values()), index=list(rows), dtype=float).join(times)
+        counts |= dict.fromkeys(names, (analysis.parameters, analysis.multiply_adds(length)))
+    first: dict[str, str] = {}
+    for name, group in groups.items():
+        first.setdefault(group, name)
+    rows = [
+        (*counts[model_and_format(group)[0]], weight_bytes(graph.layout.runnable(name)) / 1e6)
+        for group, name in first.items()
+    ]
+    columns = ["parameters", "multiply_adds", "megabytes"]
+    return pd.DataFrame(rows, index=list(first), columns=columns, dtype=float)
 
 
 def _times(measured: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
     """Return the median time of a batch of each group, the mean over its runs; a column for each `Shape`."""
     if measured.empty:
         return pd.DataFrame()
-    rows = measured.assign(model=measured["model"].map(groups))
-    times = rows.groupby(["model", *Shape._fields])["median_seconds"].mean().unstack(list(Shape._fields))
+    pairs = zip(measured["model"].map(groups), measured["format"], strict=True)
+    names = [exported(group, format) for group, format in pairs]
+    by_shape = measured.assign(model=names).groupby(["model", *Shape._fields])
+    times = by_shape["median_seconds"].mean().unstack(list(Shape._fields))
     return times.set_axis([Shape(*column) for column in times.columns.to_list()], axis=1)
 
 
@@ -228,16 +186,16 @@ def _dict(column: "pd.Series[Any]") -> Any:
     return column.to_dict()
 
 
-def _cells(table: ScoreTable, chosen: Sequence[str], parameters: "pd.Series[float]") -> dict[str, Cell]:
+def _cells(table: ScoreTable, chosen: Sequence[str], sizes: "pd.Series[float]") -> dict[str, Cell]:
     """Return the scores of a table's first column, by group."""
     scores = {row.model: row.scores[0] for row in table.rows if row.model in chosen and row.scores[0].average}
     sign = -1 if table.columns[0].lower_is_better else 1
     best, size, cells = float("-inf"), 0.0, {}
-    for group in sorted(scores, key=lambda group: (parameters[group], -sign * scores[group].value)):
+    for group in sorted(scores, key=lambda group: (sizes[group], -sign * scores[group].value)):
         value = sign * scores[group].value
         if value > best:
-            best, size = value, parameters[group]
-        cells[group] = Cell(scores[group], len(scores) > 1 and (value, parameters[group]) == (best, size))
+            best, size = value, sizes[group]
+        cells[group] = Cell(scores[group], len(scores) > 1 and (value, sizes[group]) == (best, size))
     return cells
 
 
@@ -245,7 +203,9 @@ def _cell(cells: Mapping[str, Cell], groups: Iterable[str]) -> Cell:
     return next((cells[group] for group in groups if group in cells), Cell(Score(), False))
 
 
-def _row_names(graph: Graph, chosen: Sequence[str], cells: Sequence[Mapping[str, Cell]]) -> dict[str, str]:
+def _row_names(
+    graph: Graph, groups: Mapping[str, str], chosen: Sequence[str], cells: Sequence[Mapping[str, Cell]]
+) -> dict[str, str]:
     """Return the row of each group: groups that differ only in variables of datasets share a row.
 
     If this gave a row two scores on one dataset, each group has a row of its own. Groups of a template
@@ -254,20 +214,20 @@ def _row_names(graph: Graph, chosen: Sequence[str], cells: Sequence[Mapping[str,
     document, matrix = graph.document, Matrix(graph.document.matrix)
     of_datasets = {name for template in document.datasets for name in matrix.variables_in(template)}
     names = group_names(document.models, matrix, [*document.report.over, *of_datasets])
-    groups = {group: name for name, group in model_groups(graph).items() if group in chosen}
-    scored = set[str]().union(*cells)
-    templates = {group: graph.nodes[name].template for group, name in groups.items() if group not in scored}
-    row_of = {group: names[name] for group, name in groups.items() if group in scored}
+    row_of, scored = dict[str, str](), set[str]().union(*cells)
+    for name, group in groups.items():
+        model, format = model_and_format(name)
+        row_of[group] = exported(names[model] if group in scored else graph.nodes[model].template, format)
     if any(len({row_of[group] for group in each}) < len(each) for each in cells):
-        row_of = {group: group for group in scored}
-    return row_of | templates
+        row_of |= {group: group for group in scored}
+    return {group: row_of[group] for group in chosen}
 
 
 def _numbers(size: "pd.Series[float]", ratio: "pd.Series[float]", shapes: Sequence[Shape]) -> dict[str, Any]:
     """Return the numbers of a step."""
     return {
         **{name: size[name] for name in ("parameters", "megabytes", "multiply_adds")},
-        "smaller": ratio["parameters"],
+        "smaller": ratio["megabytes"],
         "seconds": {shape: size[shape] for shape in shapes if size[shape] == size[shape]},
         "faster": {shape: ratio[shape] for shape in shapes if ratio[shape] == ratio[shape]},
     }

@@ -106,13 +106,12 @@ def splits_of(graph: Graph, tables: Sequence[ScoreTable]) -> dict[str, str]:
 def quantities(steps: Overview, costs: Sequence[ModelCost]) -> dict[str, dict[str, float]]:
     """Return what scores are plotted against, by the name of the quantity and by model."""
     found: dict[str, Any] = {
-        "parameters": steps.sizes["parameters"].to_dict(),
+        "megabytes": steps.sizes["megabytes"].to_dict(),
         "minutes of computation, with ancestors": {cost.model: cost.cost.seconds / 60 for cost in costs},
     }
     for shape in steps.shapes:
         texts = f"{shape.batch} text{'s' if shape.batch > 1 else ''} of {shape.length} tokens"
-        name = f"milliseconds for {texts}, {shape.format}"
-        found[name] = (1000 * steps.sizes[shape]).to_dict()
+        found[f"milliseconds for {texts}"] = (1000 * steps.sizes[shape]).to_dict()
     return found
 
 

@@ -1,11 +1,12 @@
 """Plots of the aggregated results: scores against size, time and cost, and the plots of `report.plots`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from kdpipe.config.settings.report import AXES, PlotSettings
@@ -23,8 +24,6 @@ PANEL_SIZES = {1: (6.4, 3.4), 2: (5.3, 3.2), 3: (3.7, 2.8)}
 LOGARITHMIC_FROM = 20
 # Ticks from this number on are written in thousands or millions.
 SHORTENED_FROM = 1e4
-# Names that the points of a panel have at most, by the number of columns.
-MOST_NAMES = {1: 24, 2: 16, 3: 10}
 # Tick labels with more characters than this in all are rotated.
 CROWDED_FROM = 40
 
@@ -89,25 +88,38 @@ def _one_split(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _plot(rows: pd.DataFrame, plot: PlotSettings, *, named: bool = False) -> Plot:
-    """Draw scores; with `named`, points that are few enough have names, and else there is a legend."""
+    """Draw scores; with `named`, points have names where these have room, and else there is a legend."""
     by = f" by {plot.by}" if plot.by else ""
     title = f"{plot.y} against {plot.x}{by}"
     rows = rows.assign(series=rows["series"].map(_text))
     looks = {name: look_of(index) for index, name in enumerate(rows["series"].unique())}
     panels = _panels(rows, plot)
     columns = min(len(panels), 3)
-    named = named and max(map(len, panels.values())) <= MOST_NAMES[columns]
     with grid_of_axes(len(panels), columns, PANEL_SIZES[columns]) as (figure, axes):
         for axis, (name, part) in zip(axes, panels.items(), strict=True):
             _draw(axis, part, plot, looks)
             axis.set_title(name)
             axis.set_xlabel(plot.x)
             axis.set_ylabel(part["metric"].iloc[0].replace("_", " "))
-            if named:
-                name_points(axis, part["x"], part["average"], part["series"])
-        if not named:
+        if not (named and _name_all(figure, axes, panels.values())):
             add_legend(figure, looks)
         return Plot(title[0].upper() + title[1:], to_svg(figure, salt=title))
+
+
+def _name_all(figure: Figure, axes: Sequence[Axes], panels: Iterable[pd.DataFrame]) -> bool:
+    """Write names beside the points of all panels, or beside none; return whether they have room."""
+    # This gives the axes their places, by which names are placed.
+    figure.draw_without_rendering()
+    parts = [
+        (axis, [*zip(part["x"], part["average"], strict=True)], [*part["series"]])
+        for axis, part in zip(axes, panels, strict=True)
+    ]
+    if all(name_points(*part) for part in parts):
+        return True
+    for axis in axes:
+        for text in [*axis.texts]:
+            text.remove()
+    return False
 
 
 def _panels(rows: pd.DataFrame, plot: PlotSettings) -> dict[str, pd.DataFrame]:

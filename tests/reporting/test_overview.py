@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 from kdpipe.plan.graph import Graph
+from kdpipe.plan.saved.files import weight_bytes
 from kdpipe.reporting.aggregate import aggregate
 from kdpipe.reporting.overview import Overview, Shape, Step, _cells, overview
 from kdpipe.reporting.results import collect_results
 from kdpipe.reporting.structures import model_structures
 from kdpipe.reporting.tables import Score, lay_out
+from tests.reporting.conftest import EXPORTED_BYTES
 
 
 def look(graph: Graph, measured: pd.DataFrame | None = None) -> Overview:
@@ -98,23 +100,64 @@ def test_sizes_are_compared_with_the_largest_ancestor(example: Graph):
     steps = by_name(look(example))
     student, base = steps["student-{task}-{seed}"], steps["base"]
     assert (student.parameters, base.parameters) == (21, 22)
-    assert student.smaller == pytest.approx(22 / 21)
+    assert student.smaller == pytest.approx(base.megabytes / student.megabytes)
     assert isnan(base.smaller)
-    # 20 numbers of eight bytes, and one of four.
-    assert student.megabytes == pytest.approx(164e-6)
+    sizes = [weight_bytes(example.layout.model(name)) / 1e6 for name in ("student-mrpc-1", "base")]
+    assert [student.megabytes, base.megabytes] == sizes
+    assert sizes[0] < sizes[1]
 
 
 def test_times_are_means_over_runs_and_compared_with_what_was_measured(example: Graph):
-    shape = {"format": "torch", "batch": 1, "length": 32}
+    shape = {"batch": 1, "length": 32}
     times = {"teacher-mrpc": 0.8, "student-mrpc-1": 0.1, "student-mrpc-2": 0.3}
     measured = pd.DataFrame(
-        [{"model": name, "median_seconds": time, **shape} for name, time in times.items()]
+        [{"model": name, "format": "torch", "median_seconds": time, **shape} for name, time in times.items()]
     )
     steps, key = by_name(look(example, measured)), Shape(**shape)
     assert steps["student-{task}-{seed}"].seconds == {key: pytest.approx(0.2)}
     assert steps["student-{task}-{seed}"].faster == {key: pytest.approx(4)}
     assert steps["plain-{task}-{seed}"].seconds == {}
     assert steps["teacher-{task}"].faster == {}
+
+
+def test_exported_models_are_steps_beside_their_models(config: dict[str, Any], make_results: Any):
+    """An export has its own size, time and score, which are compared with the teacher's as torch runs it."""
+    config["models"]["student-{task}-{seed}"]["distill"]["export"] = ["onnx_int8"]
+    config["measure"] = {"models": ["teacher-mrpc", "student-mrpc-1"]}
+    times = {
+        ("teacher-mrpc", "torch"): 0.8,
+        ("student-mrpc-1", "torch"): 0.2,
+        ("student-mrpc-1", "onnx_int8"): 0.1,
+    }
+    shape = {"batch": 1, "length": 32}
+    rows = [
+        {"model": name, "format": format, "median_seconds": time, **shape}
+        for (name, format), time in times.items()
+    ]
+    found = look(make_results(config), pd.DataFrame(rows))
+    assert [step.name for step in found.steps][-2:] == [
+        "student-{task}-{seed}",
+        "student-{task}-{seed}+onnx_int8",
+    ]
+    student, step = found.steps[-2:]
+    assert (step.stage, step.sources) == ("export", ("student-{task}-{seed}",))
+    assert step.megabytes == EXPORTED_BYTES / 1e6 < student.megabytes
+    assert (step.parameters, step.multiply_adds) == (student.parameters, student.multiply_adds)
+    assert step.faster == {Shape(**shape): pytest.approx(8)}
+    assert [cell.score.average for cell in step.cells] == ["", "0.6900", "0.5900"]
+    # It is the smallest, and scores less than the students in float.
+    assert [cell.tradeoff for cell in step.cells[1:]] == [True, True]
+    assert [cell.tradeoff for cell in student.cells[1:]] == [True, True]
+
+
+def test_an_exported_candidate_is_a_step(config: dict[str, Any], make_results: Any):
+    """A model that is exported ships, though another was chosen."""
+    config["models"]["plain-{task}-{seed}"]["finetune"]["export"] = ["onnx"]
+    config["models"]["best"] = {"select": {"among": ["plain-mrpc-{seed}"], "dataset": "mrpc"}}
+    graph = make_results(config)
+    manifest = graph.layout.model("best") / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "chosen": "plain-mrpc-2"}))
+    assert {"plain-{task}-{seed}", "plain-{task}-{seed}+onnx", "best"} <= by_name(look(graph)).keys()
 
 
 def test_the_best_tradeoffs_are_marked(example: Graph):

@@ -42,11 +42,21 @@ def test_many_points_have_a_legend(example: Graph):
 def test_names_do_not_cover_each_other():
     with grid_of_axes(1, 1, (6, 4)) as (figure, [axis]):
         axis.plot([1, 1, 1, 5], [1, 1, 1, 5], "o")
-        name_points(axis, [1, 1, 1, 5], [1, 1, 1, 5], ["first", "second", "third", "fourth"])
+        points = [(1, 1), (1, 1), (1, 1), (5, 5)]
+        assert name_points(axis, points, ["first", "second", "third", "fourth"])
         figure.canvas.draw()
         boxes = [text.get_window_extent() for text in axis.texts]
     assert [text.get_text() for text in axis.texts] == ["first", "second", "third", "fourth"]
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_names_without_room_are_not_written():
+    """Nor does a name cover another point."""
+    with grid_of_axes(1, 1, (3, 2)) as (_, [axis]):
+        points = [(x, 1.0) for x in (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 5)] * 3
+        axis.plot(*zip(*points, strict=True), "o")
+        assert not name_points(axis, points, [f"a student with a long name {x}" for x, _ in points])
+    assert not axis.texts
 
 
 def test_no_plot_without_scores(config: dict[str, Any], make_results: Any):
