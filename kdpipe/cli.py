@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from kdpipe import catalog
 from kdpipe.anatomy.analysis import DEPTH
 from kdpipe.commands.recipes import RECIPES
+from kdpipe.environment import hush
 from kdpipe.errors import EXIT_STATUS, INTERRUPTED_STATUS, ConfigError, KdpipeError, quoted, suggest
 from kdpipe.places import (
     CITATION,
@@ -34,6 +35,7 @@ NO_DATA: dict[str, Any] = {"dest": "data", "action": "store_false", "help": "do 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit, with status 0, 2 for a mistake that the user can mend, or 130 after Ctrl-C."""
+    hush()
     command, flags = _split(sys.argv[1:] if arguments is None else arguments)
     options = _options(command, flags)
     try:

@@ -48,6 +48,14 @@ def finetune(model: Path, data: Path, output: Path, **environment: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_libraries_tell_a_command_nothing_of_other_devices() -> None:
+    """Transformers imports torchao, where it is installed, with its models."""
+    code = "from kdpipe.cli import main; main(['list', 'losses']); import transformers.modeling_utils"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "hidden_mse" in done.stdout
+    assert done.stderr == ""
+
+
 @pytest.mark.slow
 def test_a_training_computes_the_same_whatever_is_exported(
     language_model: Path, task_data: Path, tmp_path: Path
