@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -36,16 +37,34 @@ def test_a_preempted_job_stops_at_a_checkpoint_and_goes_on(run: Run, undisturbed
 
 def test_a_job_whose_node_dies_goes_on_at_another(run: Run, undisturbed: str) -> None:
     run.start()
-    run.checkpoint()
-    job, node = run.job()
-    control("kill-node", node)
-    wait_until(lambda: "PENDING" in slurm("squeue", "-h", "-j", job, "-o", "%T"))
+    job, node = lose_node(run)
     # SLURM waits for two minutes before it starts a job again.
     slurm("scontrol", "update", f"jobid={job}", "starttime=now")
     assert run.end() == 0, run.output()
     assert slurm("sacct", "-n", "-X", "-D", "-j", job, "-o", "NodeList").split()[-1] != node
     assert "going on from" in run.log()
     assert run.sums() == undisturbed
+
+
+def lose_node(run: Run) -> tuple[str, str]:
+    """Kill the node of the job that runs, until SLURM starts the job again, and return both.
+
+    A step may tell of the end of its processes before it is killed itself. SLURM then takes the job for a job
+    that failed, and Snakemake starts another.
+    """
+    while True:
+        run.checkpoint()
+        job, node = run.job()
+        control("kill-node", node)
+        state = wait_until(partial(left, job))
+        if state == "PENDING":
+            return job, node
+
+
+def left(job: str) -> str:
+    """Return the state of a job; "" while it runs."""
+    state = slurm("squeue", "-h", "-t", "all", "-j", job, "-o", "%T")
+    return "" if state in ("RUNNING", "COMPLETING") else state
 
 
 def test_jobs_outlive_a_restart_of_the_controller(run: Run, undisturbed: str) -> None:
